@@ -1,0 +1,128 @@
+// Installs the packed tarball as a user would and runs the programs of test/consumers with it:
+// every runtime we name, both module systems, and the type checkers and resolutions people use.
+// A runtime that cannot be obtained is a failure, never a skip.
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { startRedis } from "./redis-server.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const scratch = mkdtempSync(join(tmpdir(), "sluice-consumers-"));
+const resolutions = [
+  ["--module", "nodenext"],
+  ["--module", "node16"],
+  ["--module", "esnext", "--moduleResolution", "bundler"],
+];
+let passed = 0;
+let failed = 0;
+
+/**
+ * @param {string[]} command
+ * @param {Record<string, string>} [env]
+ */
+function run([file = "", ...args], env = {}, cwd = scratch) {
+  const { status, stdout, stderr, error } = spawnSync(file, args, {
+    cwd,
+    encoding: "utf8",
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: 300_000,
+  });
+  if (status === 0) return stdout;
+  throw new Error(
+    `${[file, ...args].join(" ")}\n${stdout}${stderr}`.trim(),
+    error && { cause: error },
+  );
+}
+
+/**
+ * @param {string} name
+ * @param {() => unknown} body
+ */
+function check(name, body) {
+  try {
+    body();
+    passed += 1;
+    console.log(`ok    ${name}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAIL  ${name}`);
+    console.error(error);
+  }
+}
+
+/** @param {string} spec an npm package that carries a runtime's binary, as in node@22 */
+function fromRegistry(spec) {
+  const [name = ""] = spec.split("@");
+  const launch = ["npx", "--yes", `--package=${spec}`, "--", name];
+  let version = "";
+  try {
+    version = run([...launch, "--version"]);
+  } catch (cause) {
+    throw new Error(`${spec} could not be obtained from the npm registry`, { cause });
+  }
+  return { launch, version: version.split("\n")[0] };
+}
+
+/**
+ * @param {string} spec
+ * @param {string[]} args before the program
+ * @param {string[]} programs
+ * @param {Record<string, string>} env
+ */
+function checkRuntime(spec, args, programs, env) {
+  check(`${spec}: obtained`, () => {
+    const { launch, version } = fromRegistry(spec);
+    for (const program of programs) {
+      check(`${spec} (${version}): ${program}`, () => run([...launch, ...args, program], env));
+    }
+  });
+}
+
+/** @param {{ url: string }} redis */
+function checkAll(redis) {
+  const env = { REDIS_URL: redis.url };
+  const nodePrograms = ["esm.mjs", "commonjs.cjs", "redis.mjs"];
+  for (const program of nodePrograms) {
+    check(`node ${process.version}: ${program}`, () => run([process.execPath, program], env));
+  }
+  checkRuntime("node@22", [], nodePrograms, env);
+  checkRuntime("node@24", [], nodePrograms, env);
+  checkRuntime("bun@1.4.5", [], ["esm.mjs"], env);
+  checkRuntime("deno@2.9.6", ["run", "--allow-all"], ["esm.mjs"], env);
+
+  for (const version of ["5.9.3", "7.0.2"]) {
+    for (const resolution of resolutions) {
+      check(`typescript ${version}: ${resolution.join(" ")}`, () => {
+        const tsc = ["npx", "--yes", `--package=typescript@${version}`, "--", "tsc"];
+        const strict = ["--strict", "--exactOptionalPropertyTypes", "--skipLibCheck", "false"];
+        const emit = ["--target", "es2022", "--lib", "es2022,esnext.disposable", "--outDir", "out"];
+        run([...tsc, ...strict, ...emit, ...resolution, "--types", "node", "typed.ts"]);
+        run([process.execPath, "out/typed.js"], env);
+      });
+    }
+  }
+
+  check("npx sluice --help", () => {
+    const help = run(["npx", "--no", "--", "sluice", "--help"]);
+    if (!help.includes("exercise")) throw new Error(`unexpected help:\n${help}`);
+  });
+}
+
+const redis = await startRedis();
+try {
+  run(["npm", "pack", "--ignore-scripts", "--pack-destination", scratch], {}, root);
+  const tarball = readdirSync(scratch).find((file) => file.endsWith(".tgz"));
+  cpSync(join(root, "test", "consumers"), scratch, { recursive: true });
+  writeFileSync(join(scratch, "package.json"), '{ "private": true, "type": "module" }\n');
+  run(["npm", "install", `./${tarball}`, "redis@6.3.1", "@types/node@20"]);
+  checkAll(redis);
+} finally {
+  await redis.stop();
+  rmSync(scratch, { recursive: true, force: true });
+}
+
+console.log(`consumers: ${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;

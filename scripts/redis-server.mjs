@@ -1,0 +1,212 @@
+// Finds, installs where that is allowed, and starts real Redis servers for the tests and the bench.
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
+import { connect, createServer, Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/**
+ * @typedef {object} RedisProcess
+ * @property {number} port loopback TCP port
+ * @property {string} url
+ * @property {number} pid
+ * @property {() => Promise<void>} stop ends this server only and removes its directory; idempotent
+ */
+
+/** @param {string} file */
+function isExecutable(file) {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** @param {string} name */
+function onPath(name) {
+  const dirs = (process.env.PATH ?? "").split(delimiter);
+  return dirs.map((dir) => join(dir, name)).find(isExecutable);
+}
+
+/** Path of a Redis or Valkey server: `SLUICE_REDIS_SERVER`, else the first one on PATH. */
+export function findRedisServer() {
+  const configured = process.env.SLUICE_REDIS_SERVER;
+  if (configured) {
+    const file = configured.includes("/") ? configured : onPath(configured);
+    if (file === undefined || !isExecutable(file)) {
+      throw new Error(`SLUICE_REDIS_SERVER is not an executable: ${configured}`);
+    }
+    return file;
+  }
+  return onPath("redis-server") ?? onPath("valkey-server");
+}
+
+/** The shell command that installs a server on this machine, or undefined where none is known. */
+function installCommand() {
+  const sudo = process.getuid?.() === 0 ? "" : "sudo ";
+  if (onPath("apt-get")) {
+    return `${sudo}apt-get update && ${sudo}env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends redis-server`;
+  }
+  if (onPath("apk")) return `${sudo}apk add --no-cache redis`;
+  // Fedora 41 and RHEL 10 replaced redis by valkey.
+  if (onPath("dnf")) return `${sudo}dnf install -y redis || ${sudo}dnf install -y valkey`;
+  if (onPath("brew")) return "brew install redis";
+  return undefined;
+}
+
+/** @param {string} command */
+function mayInstall(command) {
+  if (process.env.SLUICE_NO_INSTALL === "1") return false;
+  if (process.env.CI) return true;
+  if (process.getuid?.() === 0) return true;
+  return command.includes("sudo ") && spawnSync("sudo", ["-n", "true"]).status === 0;
+}
+
+/**
+ * Path of a server, installing one with the machine's package manager where that is allowed: as
+ * root, with a passwordless sudo, or in CI, and never with `SLUICE_NO_INSTALL=1`.
+ */
+export function ensureRedisServer() {
+  const found = findRedisServer();
+  if (found !== undefined) return found;
+
+  const command = installCommand();
+  if (command !== undefined && mayInstall(command)) {
+    process.stderr.write(`No redis-server or valkey-server on PATH; installing one: ${command}\n`);
+    try {
+      // Nobody may be there to type a password. Output goes to stderr: stdout is the caller's.
+      execFileSync("sh", ["-c", command.replaceAll("sudo ", "sudo -n ")], {
+        stdio: ["ignore", process.stderr, process.stderr],
+      });
+    } catch (cause) {
+      throw new Error(`Installing a Redis server failed. Run it yourself: ${command}`, { cause });
+    }
+    const installed = findRedisServer();
+    if (installed !== undefined) return installed;
+  }
+  throw new Error(
+    command === undefined
+      ? "The tests need a real Redis: install Redis or Valkey 6.2 or newer so that redis-server or valkey-server is on PATH, or name it in SLUICE_REDIS_SERVER."
+      : `The tests need a real Redis. Run: ${command}`,
+  );
+}
+
+/** @param {number} port */
+async function isFree(port) {
+  const server = createServer();
+  try {
+    server.listen(port, "127.0.0.1");
+    await once(server, "listening");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    server.close();
+  }
+}
+
+/**
+ * Ports stay below the range that outgoing connections draw from, also after adding 10,000 for
+ * the bus of a cluster node.
+ */
+async function freePort() {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 10_000);
+    if ((await isFree(port)) && (await isFree(port + 10_000))) return port;
+  }
+}
+
+/** @param {number} port */
+async function answersPing(port) {
+  const socket = connect(port, "127.0.0.1");
+  socket.setTimeout(1000, () => socket.destroy(new Error("no answer")));
+  try {
+    await once(socket, "connect");
+    socket.write("PING\r\n");
+    const reply = String(await once(socket, "data"));
+    return reply.startsWith("+PONG") || reply.startsWith("-NOAUTH");
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/**
+ * Ends the server when this process ends in any way, SIGKILL included: the pipe closes with it.
+ * @param {number} pid
+ * @param {string} dir
+ */
+function spawnWatchdog(pid, dir) {
+  const watchdog = spawn("sh", ["-c", 'read _; kill -9 "$0"; rm -rf "$1"', String(pid), dir], {
+    stdio: ["pipe", "ignore", "ignore"],
+    detached: true,
+  });
+  watchdog.unref();
+  if (watchdog.stdin instanceof Socket) watchdog.stdin.unref();
+  return watchdog;
+}
+
+/**
+ * @param {string} server
+ * @param {readonly string[]} args
+ * @returns {Promise<RedisProcess | { failure: string }>}
+ */
+async function startOnce(server, args) {
+  const port = await freePort();
+  const dir = mkdtempSync(join(tmpdir(), "sluice-redis-"));
+  const base = ["--port", String(port), "--bind", "127.0.0.1", "--dir", dir];
+  const child = spawn(server, [...base, "--save", "", "--appendonly", "no", ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const { pid } = child;
+  let log = "";
+  const keepTail = (/** @type {Buffer} */ chunk) => {
+    log = (log + String(chunk)).slice(-4000);
+  };
+  child.stdout.on("data", keepTail);
+  child.stderr.on("data", keepTail);
+  await once(child, "spawn");
+  if (pid === undefined) throw new Error(`${server} has no process id`);
+  const exited = once(child, "close");
+  const watchdog = spawnWatchdog(pid, dir);
+  // The id may be another process's once this one has ended.
+  child.once("exit", () => watchdog.kill("SIGKILL"));
+
+  const running = () => child.exitCode === null && child.signalCode === null;
+  const stop = async () => {
+    child.kill("SIGTERM");
+    const killLater = setTimeout(() => child.kill("SIGKILL"), 2000);
+    await exited;
+    clearTimeout(killLater);
+    rmSync(dir, { recursive: true, force: true });
+  };
+
+  const deadline = performance.now() + 10_000;
+  while (running() && performance.now() < deadline) {
+    if (await answersPing(port)) return { port, url: `redis://127.0.0.1:${port}`, pid, stop };
+    await sleep(10);
+  }
+  await stop();
+  return { failure: log };
+}
+
+/**
+ * Starts a server on a free loopback port, with nothing saved to disk, and waits until it answers.
+ * @param {{ args?: readonly string[] }} [options] `args` come last on the server's command line
+ * @returns {Promise<RedisProcess>}
+ */
+export async function startRedis({ args = [] } = {}) {
+  const server = ensureRedisServer();
+  let failure = "";
+  // Another process may take the port between the look and the start.
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    const result = await startOnce(server, args);
+    if (!("failure" in result)) return result;
+    failure = result.failure;
+  }
+  throw new Error(`${server} did not start:\n${failure}`);
+}

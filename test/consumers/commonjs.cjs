@@ -1,0 +1,22 @@
+const assert = require("node:assert/strict");
+const { MemoryStore, RateLimiter, tokenBucket } = require("sluice");
+const { RedisStore } = require("sluice/redis");
+const { ManualClock } = require("sluice/testing");
+
+async function main() {
+  const limiter = new RateLimiter({
+    policy: tokenBucket({ limit: 2, period: "1m" }),
+    store: new MemoryStore({ clock: new ManualClock() }),
+  });
+  assert.equal((await limiter.consume("k")).allowed, true);
+  assert.equal((await limiter.consume("k")).allowed, true);
+  assert.equal((await limiter.consume("k")).retryAfterMs, 30_000);
+  assert.equal(limiter.consumeSync("other").allowed, true);
+  assert.equal(typeof RedisStore.connect, "function");
+  await limiter.close();
+}
+
+main().catch((error) => {
+  console.error(error);
+  process.exitCode = 1;
+});

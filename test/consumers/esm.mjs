@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import { MemoryStore, RateLimiter, tokenBucket } from "sluice";
+import { RedisStore } from "sluice/redis";
+import { ManualClock } from "sluice/testing";
+
+const limiter = new RateLimiter({ policy: tokenBucket({ limit: 2, period: "1m" }) });
+const decisions = [];
+for (let call = 0; call < 3; call += 1) decisions.push(await limiter.consume("k"));
+assert.deepEqual(
+  decisions.map((decision) => decision.allowed),
+  [true, true, false],
+);
+assert.ok(decisions[2].retryAfterMs > 0);
+assert.equal(limiter.consumeSync("other").allowed, true);
+await limiter.close();
+
+const clock = new ManualClock();
+const timed = new RateLimiter({
+  policy: tokenBucket({ limit: 1, period: "1m" }),
+  store: new MemoryStore({ clock }),
+});
+assert.equal(timed.consumeSync("k").allowed, true);
+assert.equal(timed.consumeSync("k").retryAfterMs, 60_000);
+clock.advance(60_000);
+assert.equal(timed.consumeSync("k").allowed, true);
+await timed.close();
+
+assert.equal(typeof RedisStore.connect, "function");
