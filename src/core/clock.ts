@@ -1,0 +1,88 @@
+/** Time enters Sluice here and nowhere else: only this file touches Date, performance and timers. */
+
+/** A source of time. Stores decide by `nowUs`; waiting uses `sleep`. */
+export interface Clock {
+  /** Integer microseconds since the Unix epoch. */
+  nowUs(): number;
+  /** Resolves after `ms` milliseconds; rejects with the signal's reason when it aborts. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** Timers take a signed 32-bit count of milliseconds; a longer one would fire at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** How far the fine clock may stray from the system's before it is set again. */
+const DRIFT_MS = 2;
+const RECHECK_MS = 250;
+
+let anchorMs = performance.timeOrigin;
+let recheckAtMs = 0;
+
+/**
+ * The system's clock with microseconds: Date.now() has only milliseconds, so the monotonic clock
+ * carries the fraction, and a few times a second it is compared with the system's, which may step.
+ */
+function nowUs(): number {
+  const monotonicMs = performance.now();
+  if (monotonicMs >= recheckAtMs) {
+    recheckAtMs = monotonicMs + RECHECK_MS;
+    const systemMs = Date.now();
+    if (Math.abs(systemMs - (anchorMs + monotonicMs)) > DRIFT_MS) anchorMs = systemMs - monotonicMs;
+  }
+  return Math.floor((anchorMs + monotonicMs) * 1e3);
+}
+
+async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  const endMs = performance.now() + ms;
+  for (let left = ms; left > 0; left = endMs - performance.now()) {
+    await timer(Math.min(Math.ceil(left), LONGEST_TIMER_MS), signal);
+  }
+  signal?.throwIfAborted();
+}
+
+function timer(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(signal.reason as Error);
+      return;
+    }
+    const abort = (): void => {
+      clearTimeout(handle);
+      reject(signal?.reason as Error);
+    };
+    const handle = setTimeout(() => {
+      signal?.removeEventListener("abort", abort);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", abort, { once: true });
+  });
+}
+
+/** The machine's own clock. */
+export const systemClock: Clock = Object.freeze({ nowUs, sleep });
+
+/** Monotonic milliseconds, for measuring spans inside this process. */
+export function monotonicMs(): number {
+  return performance.now();
+}
+
+/** A one-shot timer as a value: `ref` and `unref` say whether it keeps the process alive. */
+export interface Timer {
+  ref(): void;
+  unref(): void;
+  cancel(): void;
+}
+
+/** Calls `fire` once after `ms`. */
+export function startTimer(ms: number, fire: () => void): Timer {
+  const handle = setTimeout(fire, Math.min(Math.ceil(ms), LONGEST_TIMER_MS));
+  // Browsers number their timers and have no ref(): nothing there ends while a timer is pending.
+  const object = typeof handle === "object" ? handle : undefined;
+  return {
+    ref: () => void object?.ref(),
+    unref: () => void object?.unref(),
+    cancel: () => {
+      clearTimeout(handle);
+    },
+  };
+}

@@ -1,0 +1,45 @@
+/** What a limiter answers. */
+
+/** Why: "too-costly" can never fit, "store" is a degraded answer made without the store. */
+export type DecisionReason = "ok" | "quota" | "too-costly" | "blocked" | "store";
+
+/** How the answer was made. Anything but "store" is a shortcut or a degraded answer. */
+export type DecisionSource =
+  | "store"
+  | "deny-cache"
+  | "lease"
+  | "fail-open"
+  | "fail-closed"
+  | "fallback";
+
+/** One policy's own part of a decision. */
+export interface PolicyVerdict {
+  readonly policy: string;
+  /** Whether this policy alone would have allowed the call. */
+  readonly allowed: boolean;
+  readonly reason: DecisionReason;
+  readonly limit: number;
+  readonly remaining: number;
+  readonly retryAfterMs: number;
+  readonly resetAfterMs: number;
+}
+
+export interface Decision {
+  readonly allowed: boolean;
+  readonly reason: DecisionReason;
+  /** Units a fresh key could take at once: a bucket's capacity or a window's limit. */
+  readonly limit: number;
+  /** Whole units available right after this decision; the true number on a denial too, 0 while in debt. */
+  readonly remaining: number;
+  /** Whole ms, rounded up, until this cost would be allowed if nobody else consumes: 0 when allowed, Infinity when never. */
+  readonly retryAfterMs: number;
+  /** Whole ms, rounded up, until the key is back to full quota (and no longer blocked). */
+  readonly resetAfterMs: number;
+  /** The store's clock at the decision: integer µs since the Unix epoch. */
+  readonly decidedAtUs: number;
+  /** The deciding policy: on a denial the one with the longest wait, else the one with least remaining. */
+  readonly policy: string;
+  /** Every policy's verdict, in order, where there are several. */
+  readonly policies?: readonly PolicyVerdict[];
+  readonly source: DecisionSource;
+}

@@ -1,0 +1,79 @@
+/** Every error that Sluice throws: typed, with a stable code, a docs page and, where there is one, a cause. */
+
+export type ErrorCode =
+  | "INVALID_OPTION"
+  | "STORE_UNAVAILABLE"
+  | "STORE_TIMEOUT"
+  | "MAX_WAIT_EXCEEDED"
+  | "QUEUE_FULL"
+  | "LEASE_LOST"
+  | "CROSS_SLOT";
+
+/** The base of all errors of this package. `code` never changes between releases; messages may. */
+export class SluiceError extends Error {
+  readonly code: ErrorCode;
+  /** The page of the documentation that explains the error and its remedy. */
+  readonly docs: string;
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+    this.docs = `docs/errors.md#${code.toLowerCase().replaceAll("_", "-")}`;
+  }
+}
+
+/** A caller passed something that can never work. Nothing was written. */
+export class InvalidOptionError extends SluiceError {
+  /** The option or argument at fault, as the caller would write it: `limit`, `policy[1].name`. */
+  readonly option: string;
+  /** What was passed. */
+  readonly value: unknown;
+  /** What would have been accepted, in words. */
+  readonly allowed: string;
+
+  constructor(option: string, value: unknown, allowed: string, options?: { cause?: unknown }) {
+    super(
+      "INVALID_OPTION",
+      `${option}: ${show(value)} is not allowed; expected ${allowed}`,
+      options,
+    );
+    this.option = option;
+    this.value = value;
+    this.allowed = allowed;
+  }
+}
+
+/** The store could not be reached, or answered with an error. The call may or may not have been counted. */
+export class StoreUnavailableError extends SluiceError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super("STORE_UNAVAILABLE", message, options);
+  }
+}
+
+/** The store did not answer within the limiter's `timeout`. The call may or may not have been counted. */
+export class StoreTimeoutError extends SluiceError {
+  readonly timeoutMs: number;
+
+  constructor(timeoutMs: number) {
+    super("STORE_TIMEOUT", `the store did not answer within ${timeoutMs} ms`);
+    this.timeoutMs = timeoutMs;
+  }
+}
+
+const SHOWN_CHARACTERS = 80;
+
+/** A short picture of any value: control characters escaped, so that an error cannot forge a log line. */
+function show(value: unknown): string {
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "function") return "a function";
+  if (typeof value === "symbol" || typeof value === "number") return String(value);
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value);
+  } catch {
+    text = Object.prototype.toString.call(value);
+  }
+  text ??= String(value);
+  return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
+}
