@@ -1,0 +1,59 @@
+/** What the registry knows of an algorithm, and the checks that all policies share. */
+import { toThousandths } from "../core/amount.js";
+import { MAX_PERIOD_US, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { checkName } from "../core/key.js";
+import { checkOptions } from "../core/options.js";
+import type { Compiled } from "./kernel.js";
+
+/** Fields of every policy. */
+export interface PolicyBase {
+  /** Which algorithm decides. */
+  readonly algorithm: string;
+  /** Labels decisions and is part of the store key; the algorithm's id unless given. */
+  readonly name: string;
+}
+
+/** Checks plain options into a policy, and a policy into something to decide with. */
+export interface Algorithm<P extends PolicyBase> {
+  readonly id: P["algorithm"];
+  /** `path` goes before option names in errors: "" or "policy[1].". */
+  parse(options: unknown, path: string): P;
+  compile(policy: P): Compiled;
+}
+
+/** Reads one policy's options, naming them as the caller wrote them. */
+export class PolicyReader {
+  readonly #path: string;
+  readonly #options: Readonly<Record<string, unknown>>;
+
+  constructor(algorithm: string, options: unknown, path: string, known: readonly string[]) {
+    this.#path = path;
+    const option = path === "" ? "options" : path.slice(0, -1);
+    this.#options = checkOptions(option, options, ["algorithm", "name", ...known]);
+    const named = this.#options["algorithm"] ?? algorithm;
+    if (named !== algorithm)
+      throw new InvalidOptionError(`${path}algorithm`, named, `"${algorithm}"`);
+  }
+
+  name(otherwise: string): string {
+    return checkName(`${this.#path}name`, this.#options["name"] ?? otherwise);
+  }
+
+  /** Units, at least a thousandth. */
+  units(option: string, otherwise?: number, maximum?: number): number {
+    const value = this.#options[option] ?? otherwise;
+    return toThousandths(this.#path + option, value, 0.001, maximum) / 1000;
+  }
+
+  /** A period or window, as milliseconds. */
+  period(option: string): number {
+    const value = this.#options[option];
+    return toMicroseconds(this.#path + option, value, MIN_PERIOD_US, MAX_PERIOD_US) / 1000;
+  }
+
+  /** Anything else, checked by `check`. */
+  other<T>(option: string, otherwise: unknown, check: (option: string, value: unknown) => T): T {
+    return check(this.#path + option, this.#options[option] ?? otherwise);
+  }
+}

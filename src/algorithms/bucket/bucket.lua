@@ -1,0 +1,102 @@
+-- The bucket: token bucket, GCRA and leaky bucket. Twin of bucket.ts, statement by statement.
+-- Value: byte 1 the format; 1 = the lean one, 2 = with an anchor, a block or a long period.
+--   lean: used I6, remainder I3, per I3, last I7, expiry (ms) I6
+--   full: used I6, remainder I6, per I6, since I7, last I7, blocked I7, expiry (ms) I6
+local function drainTime(s, p, excess, now)
+  if p.interval then
+    return s.since + ceil(excess / p.limit) * p.period - now
+  end
+  local whole, remainder = mulDiv(excess, p.period, p.limit)
+  return whole + ceil((remainder + s.remainder) / p.limit)
+end
+
+local function settle(s)
+  if s.used < 0 then
+    s.used = 0
+    s.remainder = 0
+  end
+end
+
+kernels.b = {
+  params = function(read)
+    local p = { limit = read(), period = read(), per = read(), capacity = read(), maximum = read() }
+    p.interval = read() == 1
+    return p
+  end,
+
+  fresh = function()
+    return { used = 0, remainder = 0, per = 1, since = 0, last = 0, blocked = 0, expiry = 0 }
+  end,
+
+  unpack = function(value)
+    local format = byte(value, 1)
+    local s = { blocked = 0 }
+    if format == 1 and #value == 26 then
+      format, s.used, s.remainder, s.per, s.last, s.expiry = structUnpack('<BI6I3I3I7I6', value)
+      s.since = s.last
+    elseif format == 2 and #value == 46 then
+      format, s.used, s.remainder, s.per, s.since, s.last, s.blocked, s.expiry =
+        structUnpack('<BI6I6I6I7I7I7I6', value)
+    else
+      return nil
+    end
+    return s
+  end,
+
+  pack = function(s)
+    if s.since == s.last and s.blocked == 0 and s.per < 16777216 then
+      return structPack('<BI6I3I3I7I6', 1, s.used, s.remainder, s.per, s.last, s.expiry)
+    end
+    return structPack('<BI6I6I6I7I7I7I6', 2, s.used, s.remainder, s.per, s.since, s.last, s.blocked, s.expiry)
+  end,
+
+  advance = function(s, p, now)
+    if s.per ~= p.per then
+      if s.remainder > 0 then s.used = s.used + 1 end
+      s.remainder = 0
+      s.per = p.per
+    end
+    s.used = min(s.used, p.maximum)
+    if s.used > 0 or s.remainder > 0 then
+      local elapsed = now - s.since
+      if p.interval then
+        local refills = floor(elapsed / p.period)
+        s.used = s.used - refills * p.limit
+        s.since = s.since + refills * p.period
+      else
+        local drained, remainder = mulDiv(elapsed, p.limit, p.period)
+        s.used = s.used - drained
+        s.remainder = s.remainder - remainder
+        if s.remainder < 0 then
+          s.used = s.used - 1
+          s.remainder = s.remainder + p.per
+        end
+        s.since = now
+      end
+    end
+    settle(s)
+    if s.used == 0 and s.remainder == 0 then s.since = now end
+  end,
+
+  room = function(s, p)
+    return p.capacity - s.used - (s.remainder > 0 and 1 or 0)
+  end,
+
+  wait = function(s, p, amount, now)
+    return drainTime(s, p, s.used + amount - p.capacity, now)
+  end,
+
+  take = function(s, p, amount)
+    s.used = min(s.used + amount, p.maximum)
+  end,
+
+  give = function(s, p, amount)
+    s.used = s.used - amount
+    settle(s)
+  end,
+
+  full = function(s, p, now)
+    if s.used == 0 and s.remainder == 0 then return 0 end
+    return drainTime(s, p, s.used, now)
+  end,
+}

@@ -1,0 +1,151 @@
+/**
+ * The bucket: one kernel for token bucket, GCRA and leaky bucket. Twin: bucket.lua. Maths: README.md.
+ *
+ * The level is used + remainder/per thousandths, and falls by limit/period thousandths a µs, or by
+ * `limit` at the end of each period ("interval"). What is used is kept rather than a time, so that
+ * units in use survive a change of options.
+ */
+import { CENTURY_US } from "../../core/duration.js";
+import { mulDiv, remainder } from "../../core/mul-div.js";
+import { FRESH, type Kernel, MAX_USED, type Params, type State } from "../kernel.js";
+
+export interface BucketParams extends Params {
+  /** `limit` thousandths come back each `period` µs; reduced to lowest terms unless `interval`. */
+  readonly limit: number;
+  readonly period: number;
+  /** Denominator of the remainder: the reduced period, or 1 where refills are whole. */
+  readonly per: number;
+  /** Where debt saturates: what takes a hundred years to drain. */
+  readonly maximum: number;
+  readonly interval: boolean;
+}
+
+export interface BucketState extends State {
+  used: number;
+  remainder: number;
+  per: number;
+  /** Time up to which the drain is accounted: for intervals, the anchor of the running one. */
+  sinceUs: number;
+}
+
+function advance(s: BucketState, p: BucketParams, nowUs: number): void {
+  if (s.per !== p.per) {
+    if (s.remainder > 0) s.used += 1;
+    s.remainder = 0;
+    s.per = p.per;
+  }
+  s.used = Math.min(s.used, p.maximum);
+  if (s.used > 0 || s.remainder > 0) {
+    const elapsed = nowUs - s.sinceUs;
+    if (p.interval) {
+      const refills = Math.floor(elapsed / p.period);
+      s.used -= refills * p.limit;
+      s.sinceUs += refills * p.period;
+    } else {
+      s.used -= mulDiv(elapsed, p.limit, p.period);
+      s.remainder -= remainder;
+      if (s.remainder < 0) {
+        s.used -= 1;
+        s.remainder += p.per;
+      }
+      s.sinceUs = nowUs;
+    }
+  }
+  settle(s);
+  if (s.used === 0 && s.remainder === 0) s.sinceUs = nowUs;
+}
+
+/** An empty bucket owes nothing. */
+function settle(s: BucketState): void {
+  if (s.used < 0) {
+    s.used = 0;
+    s.remainder = 0;
+  }
+}
+
+function room(s: BucketState, p: BucketParams): number {
+  return p.capacity - s.used - (s.remainder > 0 ? 1 : 0);
+}
+
+/** Time until `excess` thousandths and the remainder have drained; excess ≥ 0. */
+function drainTime(s: BucketState, p: BucketParams, excess: number, nowUs: number): number {
+  if (p.interval) return s.sinceUs + Math.ceil(excess / p.limit) * p.period - nowUs;
+  const whole = mulDiv(excess, p.period, p.limit);
+  return whole + Math.ceil((remainder + s.remainder) / p.limit);
+}
+
+function wait(s: BucketState, p: BucketParams, amount: number, nowUs: number): number {
+  return drainTime(s, p, s.used + amount - p.capacity, nowUs);
+}
+
+function take(s: BucketState, p: BucketParams, amount: number): void {
+  s.used = Math.min(s.used + amount, p.maximum);
+}
+
+function give(s: BucketState, _p: BucketParams, amount: number): void {
+  s.used -= amount;
+  settle(s);
+}
+
+function full(s: BucketState, p: BucketParams, nowUs: number): number {
+  if (s.used === 0 && s.remainder === 0) return 0;
+  return drainTime(s, p, s.used, nowUs);
+}
+
+function clear(s: BucketState): void {
+  s.used = 0;
+  s.remainder = 0;
+  s.per = 1;
+  s.sinceUs = 0;
+  s.lastUs = 0;
+  s.blockedUntilUs = 0;
+  s.expiryMs = 0;
+}
+
+export const bucketKernel: Kernel<BucketParams, BucketState> = {
+  tag: "b",
+  lua: "algorithms/bucket/bucket",
+  fresh: () => ({ used: 0, remainder: 0, per: 1, sinceUs: 0, ...FRESH }),
+  clear,
+  advance,
+  room,
+  wait,
+  take,
+  give,
+  full,
+  copy: (s) => ({ ...s }),
+  numbers: (p) => [p.limit, p.period, p.per, p.capacity, p.maximum, p.interval ? 1 : 0],
+  row: {
+    width: 4,
+    load(s, row, at) {
+      s.used = row[at] as number;
+      s.remainder = row[at + 1] as number;
+      s.per = row[at + 2] as number;
+      s.sinceUs = row[at + 3] as number;
+    },
+    save(s, row, at) {
+      row[at] = s.used;
+      row[at + 1] = s.remainder;
+      row[at + 2] = s.per;
+      row[at + 3] = s.sinceUs;
+    },
+  },
+};
+
+/** Compiles a bucket of `capacity` that gets `limit` (thousandths) back each `periodUs`. */
+export function bucketParams(
+  limit: number,
+  periodUs: number,
+  capacity: number,
+  interval: boolean,
+): BucketParams {
+  const maximum = Math.min(MAX_USED, mulDiv(CENTURY_US, limit, periodUs));
+  if (interval) return { limit, period: periodUs, per: 1, capacity, maximum, interval };
+  const divisor = greatestCommonDivisor(limit, periodUs);
+  const period = periodUs / divisor;
+  return { limit: limit / divisor, period, per: period, capacity, maximum, interval };
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+}

@@ -1,0 +1,55 @@
+/** The leaky bucket as a policy. */
+import type { Duration } from "../../core/duration.js";
+import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
+import { checkFillTime, compileBucket } from "./policy.js";
+
+export interface LeakyBucketOptions {
+  /** Units that leak out each `period`: 0.001 to 1e9, in whole thousandths. */
+  readonly limit: number;
+  /** 1 ms to 366 days. */
+  readonly period: Duration;
+  /** Units the bucket holds, the one now leaking included. */
+  readonly capacity: number;
+  readonly name?: string;
+}
+
+export interface LeakyBucketPolicy extends PolicyBase {
+  readonly algorithm: "leaky-bucket";
+  readonly limit: number;
+  /** Milliseconds. */
+  readonly period: number;
+  readonly capacity: number;
+}
+
+export const leakyBucketAlgorithm: Algorithm<LeakyBucketPolicy> = {
+  id: "leaky-bucket",
+  parse(options, path) {
+    const read = new PolicyReader("leaky-bucket", options, path, ["limit", "period", "capacity"]);
+    const policy = {
+      algorithm: "leaky-bucket",
+      name: read.name("leaky-bucket"),
+      limit: read.units("limit"),
+      period: read.period("period"),
+      capacity: read.units("capacity"),
+    } as const;
+    checkFillTime(`${path}capacity`, policy.limit, policy.period, policy.capacity);
+    return Object.freeze(policy);
+  },
+  compile: ({ limit, period, capacity }) => compileBucket(limit, period, capacity),
+};
+
+/**
+ * A bucket of `capacity` units that leaks `limit` a `period`. `consume` uses it as a meter: what would
+ * overflow is refused. In any interval D at most capacity + limit·D/period units are admitted.
+ *
+ * @throws InvalidOptionError
+ * @see Turner, "New directions in communications", IEEE Communications 24(10), 1986.
+ * @example
+ * import { leakyBucket, RateLimiter } from "sluice";
+ * const limiter = new RateLimiter({ policy: leakyBucket({ limit: 2, period: "1s", capacity: 5 }) });
+ * const decision = await limiter.consume("printer", { cost: 5 });
+ * console.log(decision.remaining, decision.resetAfterMs); // 0 2500
+ */
+export function leakyBucket(options: LeakyBucketOptions): LeakyBucketPolicy {
+  return leakyBucketAlgorithm.parse(options, "");
+}

@@ -1,0 +1,35 @@
+/** What token bucket, GCRA and leaky bucket share on the way from options to the kernel. */
+import { MAX_UNITS, UNIT } from "../../core/amount.js";
+import { CENTURY_US } from "../../core/duration.js";
+import { InvalidOptionError } from "../../core/errors.js";
+import type { Compiled } from "../kernel.js";
+import { bucketKernel, bucketParams } from "./bucket.js";
+
+/** Refuses a bucket that would take more than a hundred years to fill. */
+export function checkFillTime(
+  option: string,
+  limit: number,
+  periodMs: number,
+  capacity: number,
+): void {
+  const longest = (CENTURY_US / (periodMs * 1e3)) * limit;
+  if (capacity > longest) {
+    const most = Math.min(MAX_UNITS, Math.floor(longest * UNIT) / UNIT);
+    throw new InvalidOptionError(option, capacity, `at most ${most}: what comes back in 100 years`);
+  }
+}
+
+export function compileBucket(
+  limit: number,
+  periodMs: number,
+  capacity: number,
+  interval = false,
+): Compiled {
+  const params = bucketParams(
+    Math.round(limit * UNIT),
+    Math.round(periodMs * 1e3),
+    Math.round(capacity * UNIT),
+    interval,
+  );
+  return { kernel: bucketKernel, params } as unknown as Compiled;
+}

@@ -1,0 +1,70 @@
+/** The token bucket as a policy. */
+import type { Duration } from "../../core/duration.js";
+import { checkChoice } from "../../core/options.js";
+import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
+import { checkFillTime, compileBucket } from "./policy.js";
+
+export interface TokenBucketOptions {
+  /** Units that come back each `period`: 0.001 to 1e9, in whole thousandths. */
+  readonly limit: number;
+  /** 1 ms to 366 days. */
+  readonly period: Duration;
+  /** Units the bucket holds; default `limit`. */
+  readonly burst?: number;
+  /** "continuous" (default): units drip back one thousandth at a time; "interval": `limit` at once, each period. */
+  readonly refill?: "continuous" | "interval";
+  readonly name?: string;
+}
+
+export interface TokenBucketPolicy extends PolicyBase {
+  readonly algorithm: "token-bucket";
+  readonly limit: number;
+  /** Milliseconds. */
+  readonly period: number;
+  readonly burst: number;
+  readonly refill: "continuous" | "interval";
+}
+
+export const tokenBucketAlgorithm: Algorithm<TokenBucketPolicy> = {
+  id: "token-bucket",
+  parse(options, path) {
+    const read = new PolicyReader("token-bucket", options, path, [
+      "limit",
+      "period",
+      "burst",
+      "refill",
+    ]);
+    const limit = read.units("limit");
+    const policy = {
+      algorithm: "token-bucket",
+      name: read.name("token-bucket"),
+      limit,
+      period: read.period("period"),
+      burst: read.units("burst", limit),
+      refill: read.other("refill", "continuous", (option, value) =>
+        checkChoice(option, value, ["continuous", "interval"]),
+      ),
+    } as const;
+    checkFillTime(`${path}burst`, policy.limit, policy.period, policy.burst);
+    return Object.freeze(policy);
+  },
+  compile: ({ limit, period, burst, refill }) =>
+    compileBucket(limit, period, burst, refill === "interval"),
+};
+
+/**
+ * A bucket of `burst` units that fills with `limit` units a `period`: bursts up to `burst`, `limit` a
+ * `period` in the long run. In any interval D at most burst + limit·D/period units are admitted
+ * (with `refill: "interval"`, burst + limit·⌈D/period⌉).
+ *
+ * @throws InvalidOptionError
+ * @see Turner, "New directions in communications", IEEE Communications 24(10), 1986.
+ * @example
+ * import { RateLimiter, tokenBucket } from "sluice";
+ * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 100, period: "1m", burst: 20 }) });
+ * const decision = await limiter.consume("user:42");
+ * console.log(decision.allowed, decision.remaining); // true 19
+ */
+export function tokenBucket(options: TokenBucketOptions): TokenBucketPolicy {
+  return tokenBucketAlgorithm.parse(options, "");
+}

@@ -1,0 +1,88 @@
+/**
+ * What an algorithm is to the rest of Sluice: a handful of pure functions on a small state.
+ * The verbs (consume, refund, ...) are written once, in decide.ts and its Lua twin, on top of them.
+ *
+ * Units everywhere: amounts are integer thousandths, times integer µs. `nowUs` never goes back for one
+ * state: the caller has raised it to the state's `lastUs`. "Pure" means no clock, no I/O and no
+ * randomness; a state is changed in place, because a store that decides millions of times a second
+ * should not make millions of objects.
+ */
+
+/** What every state carries besides its algorithm's own numbers. */
+export interface State {
+  /** Time of the last change, on the clock that decided it. */
+  lastUs: number;
+  /** The key is blocked while the store's raw clock is before this. 0 = not blocked. */
+  blockedUntilUs: number;
+  /**
+   * When a store may forget the state, in ms on the raw clock: from then on it counts as fresh, whether or
+   * not it was swept, so that garbage collection never shows. 0 = nothing is stored.
+   */
+  expiryMs: number;
+}
+
+/** The state's part that is the same in every algorithm, for a key never seen. */
+export const FRESH: Readonly<State> = Object.freeze({ lastUs: 0, blockedUntilUs: 0, expiryMs: 0 });
+
+/** What every algorithm's compiled parameters have. */
+export interface Params {
+  /** What a fresh key can take at once. */
+  readonly capacity: number;
+}
+
+/** Why a change that the quota allows cannot be made. */
+export const READY = 0;
+/** The calendar's table does not cover the store's time: send a new one. */
+export const NEED_CALENDAR = 1;
+/** The log already holds as many hits as it may. */
+export const LOG_FULL = 2;
+export type Readiness = typeof READY | typeof NEED_CALENDAR | typeof LOG_FULL;
+
+export interface Kernel<P extends Params = Params, S extends State = State> {
+  /** One letter: part of the store key and the name of the twin in Lua. */
+  readonly tag: string;
+  /** The path of the Lua twin below src, without its ending. */
+  readonly lua: string;
+  /** The state of a key never seen. */
+  fresh(): S;
+  /** Makes `s` the state of a key never seen. */
+  clear(s: S): void;
+  /** Brings the state to `nowUs`. */
+  advance(s: S, p: P, nowUs: number): void;
+  /** What can be taken now, rounded down to a thousandth; negative while in debt. */
+  room(s: S, p: P, nowUs: number): number;
+  /** Time until `amount` (0 ≤ amount ≤ capacity, amount > room) fits. */
+  wait(s: S, p: P, amount: number, nowUs: number): number;
+  /** Asked before `take`; an algorithm that is always ready leaves it out. */
+  ready?(s: S, p: P, nowUs: number): Readiness;
+  /** Adds `amount` > 0 to what is used, past the capacity if so told. */
+  take(s: S, p: P, amount: number, nowUs: number): void;
+  /** Gives `amount` > 0 back, never above full. */
+  give(s: S, p: P, amount: number): void;
+  /** Time until the state is the same as a fresh one, 0 if it is. */
+  full(s: S, p: P, nowUs: number): number;
+  /** An independent copy. */
+  copy(s: S): S;
+  /** The parameters as the script reads them. */
+  numbers(p: P): readonly number[];
+  /** How memory packs the state in a row of doubles; left out where a state is more than a few numbers. */
+  readonly row?: RowLayout<S>;
+}
+
+/** A state as `width` consecutive doubles, without what every state has. */
+export interface RowLayout<S> {
+  readonly width: number;
+  load(s: S, row: Float64Array, at: number): void;
+  save(s: S, row: Float64Array, at: number): void;
+}
+
+/** A policy made ready to decide with. */
+export interface Compiled<P extends Params = Params, S extends State = State> {
+  readonly kernel: Kernel<P, S>;
+  readonly params: P;
+  /** Makes `params` cover `nowUs`: calendars only. */
+  refresh?(nowUs: number): void;
+}
+
+/** Debts and counts saturate here, so that every sum stays exact: 2^45 thousandths, about 35 thousand million units. */
+export const MAX_USED = 2 ** 45;

@@ -1,0 +1,48 @@
+/** A policy made ready to decide with, once per policy value. */
+import { InvalidOptionError } from "../core/errors.js";
+import type { Compiled } from "./kernel.js";
+import { algorithmIds, compilePolicy, parsePolicy, type Policy } from "./registry.js";
+
+export interface Rule extends Compiled {
+  readonly policy: Policy;
+  /** Units a fresh key could take at once. */
+  readonly limit: number;
+  /** Equal for policies that decide alike. */
+  readonly fingerprint: string;
+}
+
+const rules = new WeakMap<object, Rule>();
+
+/** The rule of a policy value; `path` names it in errors. */
+export function ruleOf(value: unknown, path = "policy"): Rule {
+  const known = typeof value === "object" && value !== null ? rules.get(value) : undefined;
+  if (known !== undefined) return known;
+  const policy = parsePolicy(value, path);
+  const compiled = compilePolicy(policy);
+  const rule: Rule = {
+    ...compiled,
+    policy,
+    limit: compiled.params.capacity / 1000,
+    fingerprint: JSON.stringify(policy),
+  };
+  // A value that may still change is checked again next time.
+  if (Object.isFrozen(value)) rules.set(value as object, rule);
+  return rule;
+}
+
+/** One rule, or several with distinct names of their own. */
+export function rulesOf(value: unknown, path = "policy"): readonly Rule[] {
+  if (!Array.isArray(value)) return [ruleOf(value, path)];
+  if (value.length === 0) throw new InvalidOptionError(path, value, "at least one policy");
+  const list = value.map((policy, i) => ruleOf(policy, `${path}[${i}]`));
+  if (list.length === 1) return list;
+  const names = new Set<string>();
+  list.forEach(({ policy: { name } }, i) => {
+    if (algorithmIds.includes(name) || names.has(name)) {
+      const why = "a distinct name of its own, since the limiter has several policies";
+      throw new InvalidOptionError(`${path}[${i}].name`, name, why);
+    }
+    names.add(name);
+  });
+  return list;
+}

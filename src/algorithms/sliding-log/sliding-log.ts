@@ -1,0 +1,54 @@
+/** The sliding log as a policy. */
+import { UNIT } from "../../core/amount.js";
+import type { Duration } from "../../core/duration.js";
+import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
+import type { Compiled } from "../kernel.js";
+import { MAX_HITS, slidingLogKernel } from "./kernel.js";
+
+export interface SlidingLogOptions {
+  /** Units in any window: 0.001 to 10,000, in whole thousandths. */
+  readonly limit: number;
+  /** 1 ms to 366 days. */
+  readonly window: Duration;
+  readonly name?: string;
+}
+
+export interface SlidingLogPolicy extends PolicyBase {
+  readonly algorithm: "sliding-log";
+  readonly limit: number;
+  /** Milliseconds. */
+  readonly window: number;
+}
+
+export const slidingLogAlgorithm: Algorithm<SlidingLogPolicy> = {
+  id: "sliding-log",
+  parse(options, path) {
+    const read = new PolicyReader("sliding-log", options, path, ["limit", "window"]);
+    return Object.freeze({
+      algorithm: "sliding-log",
+      name: read.name("sliding-log"),
+      limit: read.units("limit", undefined, MAX_HITS),
+      window: read.period("window"),
+    } as const);
+  },
+  compile({ limit, window }) {
+    const params = { capacity: Math.round(limit * UNIT), window: Math.round(window * 1e3) };
+    return { kernel: slidingLogKernel, params } as unknown as Compiled;
+  },
+};
+
+/**
+ * Exactly `limit` units in any interval of length `window`: every admitted hit is remembered until it
+ * leaves. Memory grows with the hits in a window, 10,000 at most; beyond that (fractions of a unit can
+ * get there) a call throws InvalidOptionError.
+ *
+ * @throws InvalidOptionError
+ * @example
+ * import { RateLimiter, slidingLog } from "sluice";
+ * const limiter = new RateLimiter({ policy: slidingLog({ limit: 5, window: "15m" }) });
+ * const decision = await limiter.consume("login:alice");
+ * console.log(decision.remaining); // 4
+ */
+export function slidingLog(options: SlidingLogOptions): SlidingLogPolicy {
+  return slidingLogAlgorithm.parse(options, "");
+}

@@ -1,0 +1,55 @@
+/** The sliding window as a policy. */
+import { UNIT } from "../../core/amount.js";
+import type { Duration } from "../../core/duration.js";
+import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
+import type { Compiled } from "../kernel.js";
+import { slidingWindowKernel } from "./kernel.js";
+
+export interface SlidingWindowOptions {
+  /** Units a window: 0.001 to 1e9, in whole thousandths. */
+  readonly limit: number;
+  /** 1 ms to 366 days. */
+  readonly window: Duration;
+  readonly name?: string;
+}
+
+export interface SlidingWindowPolicy extends PolicyBase {
+  readonly algorithm: "sliding-window";
+  readonly limit: number;
+  /** Milliseconds. */
+  readonly window: number;
+}
+
+export const slidingWindowAlgorithm: Algorithm<SlidingWindowPolicy> = {
+  id: "sliding-window",
+  parse(options, path) {
+    const read = new PolicyReader("sliding-window", options, path, ["limit", "window"]);
+    return Object.freeze({
+      algorithm: "sliding-window",
+      name: read.name("sliding-window"),
+      limit: read.units("limit"),
+      window: read.period("window"),
+    } as const);
+  },
+  compile({ limit, window }) {
+    const params = { capacity: Math.round(limit * UNIT), window: Math.round(window * 1e3) };
+    return { kernel: slidingWindowKernel, params } as unknown as Compiled;
+  },
+};
+
+/**
+ * An estimate of the last `window` from two counters: the running window's count plus the previous
+ * one's, weighted by the part of it that still overlaps. Constant memory; in the worst case an interval
+ * of one window's length sees less than twice the limit.
+ *
+ * @throws InvalidOptionError
+ * @see Cloudflare, "How we built rate limiting capable of scaling to millions of domains", 2017.
+ * @example
+ * import { RateLimiter, slidingWindow } from "sluice";
+ * const limiter = new RateLimiter({ policy: slidingWindow({ limit: 100, window: "1m" }) });
+ * const decision = await limiter.consume("203.0.113.7");
+ * console.log(decision.remaining); // 99
+ */
+export function slidingWindow(options: SlidingWindowOptions): SlidingWindowPolicy {
+  return slidingWindowAlgorithm.parse(options, "");
+}

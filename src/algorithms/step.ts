@@ -1,0 +1,64 @@
+/**
+ * The kernels as one pure function from states and a call to states and an answer: what replaying a log
+ * and checking a store against the mathematics need. Slow and allocating, on purpose simple.
+ */
+import { decide, type Seat, type Verb, type Verdict } from "./decide.js";
+import { NEED_CALENDAR, READY, type Readiness, type State } from "./kernel.js";
+import type { Rule } from "./rule.js";
+
+/** One state a rule; undefined = never seen. */
+export type States = readonly (State | undefined)[];
+
+export interface StepCall {
+  readonly verb: Verb;
+  /** Thousandths: for every rule the same, or one number a rule. */
+  readonly cost: number | readonly number[];
+  /** The raw clock. */
+  readonly nowUs: number;
+  /** Length of a block: of the verb "block", or after a denial; 0 = none. */
+  readonly extraUs: number;
+}
+
+export interface Step {
+  readonly states: States;
+  readonly readiness: Readiness;
+  readonly nowUs: number;
+  readonly granted: number;
+  readonly seats: readonly Seat[];
+}
+
+/** Decides one call; the given states are not touched. */
+export function step(rules: readonly Rule[], states: States, call: StepCall): Step {
+  for (const rule of rules) rule.refresh?.(call.nowUs);
+  let attempt = decideOn(rules, states, call);
+  if (attempt.verdict.readiness === NEED_CALENDAR) {
+    for (const rule of rules) rule.refresh?.(attempt.verdict.nowUs);
+    attempt = decideOn(rules, states, call);
+  }
+  const { seats, verdict } = attempt;
+  const { readiness, nowUs, granted, changed } = verdict;
+  return {
+    states: changed ? seats.map((seat) => (seat.resetUs === 0 ? undefined : seat.state)) : states,
+    readiness,
+    nowUs,
+    granted,
+    seats,
+  };
+}
+
+function decideOn(
+  rules: readonly Rule[],
+  states: States,
+  { verb, cost, nowUs, extraUs }: StepCall,
+): { seats: readonly Seat[]; verdict: Verdict } {
+  const seats = rules.map((rule, i): Seat => {
+    const { kernel, params } = rule;
+    const before = states[i];
+    const state = before === undefined ? kernel.fresh() : kernel.copy(before);
+    const own = typeof cost === "number" ? cost : (cost[i] as number);
+    return { kernel, params, state, cost: own, standing: 0, room: 0, waitUs: 0, resetUs: 0 };
+  });
+  const verdict: Verdict = { readiness: READY, nowUs, granted: 0, changed: false };
+  decide(verb, seats, seats.length, nowUs, extraUs, verdict);
+  return { seats, verdict };
+}

@@ -1,0 +1,33 @@
+/** Puts a script together from the kernels that a call needs, and names it by its SHA-1. */
+import { createHash } from "node:crypto";
+import type { Kernel } from "../algorithms/kernel.js";
+import { luaSources } from "./generated.js";
+
+export interface Script {
+  readonly source: string;
+  /** Lower-case hexadecimal, as EVALSHA wants it. */
+  readonly sha: string;
+}
+
+const scripts = new Map<string, Script>();
+
+/** The script with these kernels, made once for each set of them. */
+export function scriptFor(kernels: Iterable<Kernel>): Script {
+  const twins = [...new Set([...kernels].map(({ lua }) => lua))].sort();
+  const name = twins.join(" ");
+  let script = scripts.get(name);
+  if (script === undefined) {
+    const parts = ["lua/prelude", "lua/mul-div", ...twins, "lua/decide", "lua/main"];
+    const source = parts.map((part) => sourceOf(part)).join("\n");
+    script = { source, sha: createHash("sha1").update(source).digest("hex") };
+    scripts.set(name, script);
+  }
+  return script;
+}
+
+function sourceOf(part: string): string {
+  const sources: Readonly<Record<string, string>> = luaSources;
+  const source = sources[part];
+  if (source === undefined) throw new Error(`no Lua source ${part}: run "npm run generate"`);
+  return source;
+}
