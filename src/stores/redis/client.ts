@@ -1,0 +1,128 @@
+/**
+ * One port for every Redis client, by the shape of the object that the user made: nothing is imported.
+ * Each adapter turns (script, keys, arguments) into its client's EVALSHA, with EVAL where the server
+ * does not know the script (first use, SCRIPT FLUSH, failover to a server that never saw it).
+ */
+import { InvalidOptionError } from "../../core/errors.js";
+
+/** Runs a script by SHA-1 and keeps it loaded; the reply is a flat array of integers. */
+export type RunScript = (
+  sha: string,
+  source: string,
+  keys: readonly string[],
+  args: readonly string[],
+) => Promise<unknown>;
+
+type Method = (...args: never[]) => unknown;
+
+/** node-redis: client, Sentinel, pool or Cluster. */
+export interface NodeRedisLike {
+  evalSha: Method;
+  eval: Method;
+}
+/** ioredis and iovalkey: Redis or Cluster. */
+export interface IoRedisLike {
+  evalsha: Method;
+  eval: Method;
+  defineCommand: Method;
+}
+/** @upstash/redis. */
+export interface UpstashLike {
+  evalsha: Method;
+  eval: Method;
+  createScript: Method;
+}
+/** @valkey/valkey-glide: client or Cluster client. */
+export interface GlideLike {
+  customCommand: Method;
+}
+/** Bun's own client. */
+export interface BunLike {
+  send: Method;
+}
+
+/** Any of the clients that Sluice knows, or a function of one's own. */
+export type RedisClientLike =
+  | NodeRedisLike
+  | IoRedisLike
+  | UpstashLike
+  | GlideLike
+  | BunLike
+  | RunScript;
+
+type Call = (...args: unknown[]) => Promise<unknown>;
+type Client = Readonly<Record<string, unknown>>;
+
+interface Adapter {
+  /** The method that gives the client away. */
+  readonly mark: string;
+  /** The client's EVALSHA and EVAL: `script` is a SHA-1 or a source. */
+  call(
+    client: Client,
+    command: "EVALSHA" | "EVAL",
+    script: string,
+    keys: readonly string[],
+    args: readonly string[],
+  ): Promise<unknown>;
+}
+
+const method = (client: Client, name: string): Call => (client[name] as Call).bind(client) as Call;
+
+/** In the order of detection: some clients have the mark of a later one too. */
+const ADAPTERS: readonly Adapter[] = [
+  {
+    mark: "customCommand",
+    call: (client, command, script, keys, args) =>
+      method(client, "customCommand")([command, script, String(keys.length), ...keys, ...args]),
+  },
+  {
+    mark: "evalSha",
+    call: (client, command, script, keys, args) =>
+      method(client, command === "EVAL" ? "eval" : "evalSha")(script, { keys, arguments: args }),
+  },
+  {
+    mark: "defineCommand",
+    call: (client, command, script, keys, args) =>
+      method(client, command.toLowerCase())(script, keys.length, ...keys, ...args),
+  },
+  {
+    mark: "createScript",
+    call: (client, command, script, keys, args) =>
+      method(client, command.toLowerCase())(script, keys, args),
+  },
+  {
+    mark: "send",
+    call: (client, command, script, keys, args) =>
+      method(client, "send")(command, [script, String(keys.length), ...keys, ...args]),
+  },
+];
+
+const UNKNOWN_SCRIPT = /NOSCRIPT|NoScriptError/;
+
+/** How to run scripts through `client`. */
+export function scriptRunner(client: unknown): RunScript {
+  if (typeof client === "object" && client !== null) {
+    const known = client as Client;
+    const adapter = ADAPTERS.find(({ mark }) => typeof known[mark] === "function");
+    if (adapter !== undefined) return withReload(adapter, known);
+  }
+  // node-redis makes clients callable in some versions, so functions are tried last.
+  if (typeof client === "function") return client as RunScript;
+  throw new InvalidOptionError(
+    "client",
+    client,
+    "a client of redis, ioredis, iovalkey, @valkey/valkey-glide, @upstash/redis or Bun, " +
+      "or a function (sha, source, keys, args) => Promise",
+  );
+}
+
+function withReload(adapter: Adapter, client: Client): RunScript {
+  return async (sha, source, keys, args) => {
+    try {
+      return await adapter.call(client, "EVALSHA", sha, keys, args);
+    } catch (error) {
+      if (!UNKNOWN_SCRIPT.test(String(error))) throw error;
+      return adapter.call(client, "EVAL", source, keys, args);
+    }
+  };
+}

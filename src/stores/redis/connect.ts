@@ -1,0 +1,202 @@
+/** Opens a connection of the store's own, with whichever client is installed. */
+import { InvalidOptionError, StoreUnavailableError } from "../../core/errors.js";
+import { checkOptions } from "../../core/options.js";
+import type { RedisClientLike } from "./client.js";
+
+export interface ConnectOptions {
+  /** The URL names one node of a Cluster. */
+  readonly cluster?: boolean;
+  /** true, or options for node:tls. A rediss:// URL turns TLS on by itself. */
+  readonly tls?: boolean | object;
+  /** In place of those in the URL. */
+  readonly username?: string;
+  readonly password?: string;
+}
+
+export interface Connection {
+  readonly client: RedisClientLike;
+  close(): Promise<void>;
+}
+
+/** A checked URL with credentials and TLS taken out of it. */
+interface Target {
+  readonly host: string;
+  readonly port: number;
+  readonly db: number;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  readonly tls: object | undefined;
+  readonly cluster: boolean;
+}
+
+type Open = (module: unknown, target: Target) => Promise<Connection>;
+
+const DRIVERS: readonly { readonly name: string; readonly open: Open }[] = [
+  { name: "redis", open: openNodeRedis },
+  { name: "ioredis", open: openIoRedis },
+];
+
+const DEFAULT_PORT = 6379;
+const CONNECT_TIMEOUT_MS = 5000;
+
+export async function connect(url: string, options: ConnectOptions): Promise<Connection> {
+  const target = parseTarget(url, options);
+  for (const { name, open } of DRIVERS) {
+    const module = await importIfThere(name);
+    if (module === undefined) continue;
+    try {
+      return await open(module, target);
+    } catch (error) {
+      throw new StoreUnavailableError(
+        `cannot connect to ${target.host}:${target.port} with ${name}: ${String(error)}`,
+        {
+          cause: error,
+        },
+      );
+    }
+  }
+  throw new InvalidOptionError(
+    "client",
+    "none",
+    'an installed client: type "npm install redis" or "npm install ioredis"',
+  );
+}
+
+async function importIfThere(name: string): Promise<unknown> {
+  try {
+    return await import(name);
+  } catch (error) {
+    if ((error as { code?: unknown }).code === "ERR_MODULE_NOT_FOUND") return undefined;
+    throw error;
+  }
+}
+
+function parseTarget(text: string, options: ConnectOptions): Target {
+  checkOptions("options", options, ["cluster", "tls", "username", "password"]);
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw badUrl();
+  }
+  const db = url.pathname === "" || url.pathname === "/" ? 0 : Number(url.pathname.slice(1));
+  if (!["redis:", "rediss:"].includes(url.protocol) || url.hostname === "" || !Number.isInteger(db))
+    throw badUrl();
+  const { tls = url.protocol === "rediss:" } = options;
+  return {
+    host: url.hostname.replace(/^\[|\]$/g, ""),
+    port: url.port === "" ? DEFAULT_PORT : Number(url.port),
+    db,
+    username: options.username ?? decoded(url.username),
+    password: options.password ?? decoded(url.password),
+    tls: tls === true ? {} : tls === false ? undefined : tls,
+    cluster: options.cluster ?? false,
+  };
+}
+
+/** The URL may hold a password, so it is not repeated. */
+function badUrl(): InvalidOptionError {
+  return new InvalidOptionError(
+    "url",
+    "(hidden)",
+    "redis://[user:password@]host[:port][/db], or rediss:// for TLS",
+  );
+}
+
+function decoded(text: string): string | undefined {
+  return text === "" ? undefined : decodeURIComponent(text);
+}
+
+/** Only what is used of node-redis. */
+interface NodeRedisModule {
+  createClient(options: object): NodeRedisClient;
+  createCluster(options: object): NodeRedisClient;
+}
+interface NodeRedisClient {
+  evalSha(...args: never[]): unknown;
+  eval(...args: never[]): unknown;
+  on(event: "error", listener: () => void): unknown;
+  connect(): Promise<unknown>;
+  destroy(): void;
+}
+
+async function openNodeRedis(module: unknown, target: Target): Promise<Connection> {
+  const redis = module as NodeRedisModule;
+  const { host, port, db, username, password, tls, cluster } = target;
+  const socket = { connectTimeout: CONNECT_TIMEOUT_MS, ...(tls && { tls: true, ...tls }) };
+  const login = {
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+  };
+  const client = cluster
+    ? redis.createCluster({
+        rootNodes: [{ socket: { host, port } }],
+        defaults: { ...login, socket },
+      })
+    : // Without a queue a call fails at once while the server is away, instead of being counted late.
+      redis.createClient({
+        ...login,
+        database: db,
+        disableOfflineQueue: true,
+        socket: { host, port, ...socket },
+      });
+  // Failures reach the limiter call by call; an "error" event without listener would end the process.
+  client.on("error", () => {});
+  const close = async (): Promise<void> => {
+    client.destroy();
+  };
+  await client.connect().catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
+  return { client, close };
+}
+
+/** Only what is used of ioredis. */
+interface IoRedisModule {
+  Redis: (new (
+    options: object,
+  ) => IoRedisClient) & {
+    Cluster: new (nodes: readonly object[], options: object) => IoRedisClient;
+  };
+}
+interface IoRedisClient {
+  evalsha(...args: never[]): unknown;
+  eval(...args: never[]): unknown;
+  defineCommand(...args: never[]): unknown;
+  on(event: "error", listener: () => void): unknown;
+  connect(): Promise<unknown>;
+  disconnect(): void;
+}
+
+async function openIoRedis(module: unknown, target: Target): Promise<Connection> {
+  const { Redis } = module as IoRedisModule;
+  const { host, port, db, username, password, tls, cluster } = target;
+  const options = {
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(tls && { tls }),
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    lazyConnect: true,
+    // A call that is sent again after a reconnect could count twice.
+    autoResendUnfulfilledCommands: false,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+  };
+  const client = cluster
+    ? new Redis.Cluster([{ host, port }], {
+        lazyConnect: true,
+        enableOfflineQueue: false,
+        redisOptions: options,
+      })
+    : new Redis({ ...options, host, port, db });
+  client.on("error", () => {});
+  const close = async (): Promise<void> => {
+    client.disconnect();
+  };
+  await client.connect().catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
+  return { client, close };
+}

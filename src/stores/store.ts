@@ -1,0 +1,79 @@
+/**
+ * The port between the limiter and whatever keeps the state. A store decides calls with the kernels,
+ * atomically, one after another, on its own clock; it knows nothing of limiters, hashing or failure policy.
+ */
+import type { Verb } from "../algorithms/decide.js";
+import type { Kernel } from "../algorithms/kernel.js";
+import type { Rule } from "../algorithms/rule.js";
+
+/** Where the keys of one policy name live in a store. */
+export interface Space {
+  /** `<namespace>:<policy name>`, with the algorithm's tag where the name is not the algorithm's own. */
+  readonly name: string;
+}
+
+/** One policy's part of a call. */
+export interface StoreSeat {
+  /** The policy's name, as decisions show it. */
+  name: string;
+  rule: Rule;
+  space: Space;
+  /** The identity, hashed where the limiter says so. */
+  id: string;
+  /** Thousandths of a unit. */
+  cost: number;
+}
+
+/** Something to do, all seats or none. */
+export interface StoreCall {
+  verb: Verb;
+  seats: readonly StoreSeat[];
+  /** Length of a block: of the verb "block", or after a denial; 0 = none. */
+  extraUs: number;
+}
+
+/** How one seat came out. */
+export interface SeatAnswer {
+  readonly standing: number;
+  /** Thousandths left after the call; negative in debt. */
+  readonly room: number;
+  /** Until the cost fits; 0 if it does, -1 if it never can. */
+  readonly waitUs: number;
+  /** Until the key is as if never seen. */
+  readonly resetUs: number;
+}
+
+export interface Answer {
+  readonly nowUs: number;
+  /** Thousandths taken. */
+  readonly granted: number;
+  /** At least as many as the call had, in its order. */
+  readonly seats: readonly SeatAnswer[];
+}
+
+/** A store of either kind. */
+export interface Store {
+  /** Whether state leaves this process: identities are then hashed by default. */
+  readonly external: boolean;
+  /** The space of a policy name; the same one each time. */
+  open(name: string, kernel: Kernel): Space;
+  /**
+   * Notes that `space` is used with these options until `release`.
+   * @throws InvalidOptionError if somebody uses it with others.
+   */
+  claim(space: string, fingerprint: string): void;
+  release(space: string, fingerprint: string): void;
+  /** Decides independent calls in order; a call that failed has its error in its place. */
+  execute(calls: readonly StoreCall[]): Promise<readonly (Answer | Error)[]>;
+  close(): Promise<void>;
+}
+
+/** A store inside this process. */
+export interface SyncStore extends Store {
+  /** The answer is the store's own object, good until its next call. */
+  executeSync(call: StoreCall): Answer;
+}
+
+export function isSyncStore(store: Store): store is SyncStore {
+  return "executeSync" in store;
+}
