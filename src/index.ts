@@ -1,0 +1,69 @@
+/** The core: policies, the limiter, the store in memory, errors. No runtime dependencies. */
+export type { Policy } from "./algorithms/registry.js";
+export { parsePolicy } from "./algorithms/registry.js";
+export { gcra, type GcraOptions, type GcraPolicy } from "./algorithms/bucket/gcra.js";
+export {
+  leakyBucket,
+  type LeakyBucketOptions,
+  type LeakyBucketPolicy,
+} from "./algorithms/bucket/leaky-bucket.js";
+export {
+  tokenBucket,
+  type TokenBucketOptions,
+  type TokenBucketPolicy,
+} from "./algorithms/bucket/token-bucket.js";
+export {
+  calendarWindow,
+  type CalendarWindowOptions,
+  type CalendarWindowPolicy,
+} from "./algorithms/calendar-window/calendar-window.js";
+export {
+  fixedWindow,
+  type FixedWindowOptions,
+  type FixedWindowPolicy,
+} from "./algorithms/fixed-window/fixed-window.js";
+export {
+  slidingLog,
+  type SlidingLogOptions,
+  type SlidingLogPolicy,
+} from "./algorithms/sliding-log/sliding-log.js";
+export {
+  slidingWindow,
+  type SlidingWindowOptions,
+  type SlidingWindowPolicy,
+} from "./algorithms/sliding-window/sliding-window.js";
+export type { Clock } from "./core/clock.js";
+export type { Decision, DecisionReason, DecisionSource, PolicyVerdict } from "./core/decision.js";
+export type { Duration } from "./core/duration.js";
+export {
+  type ErrorCode,
+  InvalidOptionError,
+  SluiceError,
+  StoreTimeoutError,
+  StoreUnavailableError,
+} from "./core/errors.js";
+export type { DecisionEvent, ErrorEvent, Hooks } from "./limiter/hooks.js";
+export type { Identity } from "./limiter/identity.js";
+export {
+  type AsyncCallOptions,
+  type AtomicDecision,
+  type AtomicOptions,
+  type AtomicRequest,
+  type CallOptions,
+  consumeAtomic,
+  type Grant,
+  type KeyedRequest,
+  type OnStoreFailure,
+  RateLimiter,
+  type RateLimiterOptions,
+} from "./limiter/rate-limiter.js";
+export { MemoryStore, type MemoryStoreOptions } from "./stores/memory/memory-store.js";
+export type {
+  Answer,
+  SeatAnswer,
+  Space,
+  Store,
+  StoreCall,
+  StoreSeat,
+  SyncStore,
+} from "./stores/store.js";

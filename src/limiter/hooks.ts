@@ -1,0 +1,83 @@
+/** Listeners of a limiter's decisions. A hook can never break or delay a decision. */
+import type { Decision } from "../core/decision.js";
+import { checkFunction, checkOptions } from "../core/options.js";
+
+/** What a hook is told. */
+export interface DecisionEvent {
+  /** The key as the caller gave it: mind where you log it. */
+  readonly key: string;
+  /** Units. */
+  readonly cost: number;
+  readonly decision: Decision;
+}
+
+export interface ErrorEvent {
+  readonly error: unknown;
+  readonly key: string;
+  readonly cost: number;
+  /** The decision made in spite of the error, where there is one. */
+  readonly decision?: Decision;
+}
+
+export interface Hooks {
+  readonly onAllowed?: (event: DecisionEvent) => unknown;
+  readonly onDenied?: (event: DecisionEvent) => unknown;
+  /** After an allowed call that left a tenth of the limit or less. */
+  readonly onNearLimit?: (event: DecisionEvent) => unknown;
+  /** A store failure, or what another hook threw or rejected with. */
+  readonly onError?: (event: ErrorEvent) => unknown;
+}
+
+/** Part of the limit at or below which an allowed call is "near" it. */
+const NEAR_LIMIT = 0.1;
+
+export class HookRunner {
+  readonly #hooks: Hooks;
+
+  constructor(hooks: unknown = {}) {
+    const names = ["onAllowed", "onDenied", "onNearLimit", "onError"];
+    for (const [name, hook] of Object.entries(checkOptions("hooks", hooks, names))) {
+      if (hook !== undefined) checkFunction(`hooks.${name}`, hook);
+    }
+    this.#hooks = hooks as Hooks;
+  }
+
+  /** Tells whoever listens about a decision. */
+  decided(key: string, cost: number, decision: Decision): void {
+    const { onAllowed, onDenied, onNearLimit } = this.#hooks;
+    const hook = decision.allowed ? onAllowed : onDenied;
+    if (hook !== undefined) this.#call(hook, { key, cost, decision });
+    const near =
+      decision.allowed &&
+      decision.reason === "ok" &&
+      decision.remaining <= decision.limit * NEAR_LIMIT;
+    if (onNearLimit !== undefined && near) this.#call(onNearLimit, { key, cost, decision });
+  }
+
+  failed(event: ErrorEvent): void {
+    const { onError } = this.#hooks;
+    if (onError === undefined) return;
+    // Nobody is left to tell when onError itself fails.
+    attempt(onError, event, () => {});
+  }
+
+  #call(hook: (event: DecisionEvent) => unknown, event: DecisionEvent): void {
+    attempt(hook, event, (error) => {
+      this.failed({ ...event, error });
+    });
+  }
+}
+
+/** Calls a hook that may throw or return a promise that rejects. */
+function attempt<E>(
+  hook: (event: E) => unknown,
+  event: E,
+  onFailure: (error: unknown) => void,
+): void {
+  try {
+    const result = hook(event);
+    if (result instanceof Promise) result.catch(onFailure);
+  } catch (error) {
+    onFailure(error);
+  }
+}

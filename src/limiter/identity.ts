@@ -1,0 +1,59 @@
+/** From a caller's key to what the store sees. */
+import { createHash, createHmac, type Hash } from "node:crypto";
+import { InvalidOptionError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
+
+/**
+ * "sha256" hides keys from casual reading, not from somebody who can enumerate addresses: prefer a secret
+ * for those. "plain" sends them as they are. Default: "sha256" where the store is outside the process.
+ */
+export type Identity = "sha256" | "plain" | { readonly hmacSecret: string | Uint8Array };
+
+/** Turns a checked key into an id. */
+export type Identify = (key: string) => string;
+
+/** 128 bits: no two keys of one user will ever meet, and 22 characters keep keys short. */
+const ID_BYTES = 16;
+const SHORTEST_SECRET = 16;
+
+const digest = (hash: Hash | ReturnType<typeof createHmac>, key: string): string =>
+  hash.update(key).digest().subarray(0, ID_BYTES).toString("base64url");
+
+const unchanged: Identify = (key) => key;
+
+/** Braces would move a key to another Cluster slot, and NUL cuts it short in many tools. */
+function plain(key: string): string {
+  if (/[{}\0]/.test(key)) {
+    throw new InvalidOptionError(
+      "key",
+      key,
+      'no braces and no NUL with identity "plain"; any key when hashed',
+    );
+  }
+  return key;
+}
+
+/** How keys become ids under the option `identity`. */
+export function identifyBy(identity: unknown, external: boolean): Identify {
+  const choice = identity ?? (external ? "sha256" : undefined);
+  if (choice === undefined) return unchanged;
+  if (choice === "plain") return plain;
+  if (choice === "sha256") return (key) => digest(createHash("sha256"), key);
+  if (typeof choice === "string" || typeof choice !== "object") {
+    throw new InvalidOptionError("identity", identity, '"sha256", "plain" or { hmacSecret }');
+  }
+  const { hmacSecret } = checkOptions("identity", choice, ["hmacSecret"]);
+  if (
+    (typeof hmacSecret !== "string" && !(hmacSecret instanceof Uint8Array)) ||
+    hmacSecret.length < SHORTEST_SECRET
+  ) {
+    // The value is a secret: it must not appear in the message.
+    throw new InvalidOptionError(
+      "identity.hmacSecret",
+      "(hidden)",
+      `a string or Uint8Array of at least ${SHORTEST_SECRET} characters or bytes`,
+    );
+  }
+  const secret = hmacSecret;
+  return (key) => digest(createHmac("sha256", secret), key);
+}

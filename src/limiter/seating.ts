@@ -1,0 +1,131 @@
+/** Which policies decide on a key: fixed ones, or what a function of the key says, with per-call overrides. */
+import type { Policy } from "../algorithms/registry.js";
+import { type Rule, ruleOf, rulesOf } from "../algorithms/rule.js";
+import { InvalidOptionError } from "../core/errors.js";
+import type { Space, Store } from "../stores/store.js";
+
+/** A policy in its place: the name that decisions show, the rule, and where its keys live. */
+export interface Seating {
+  readonly name: string;
+  readonly rule: Rule;
+  readonly space: Space;
+}
+
+export type PolicyOption =
+  | Policy
+  | readonly Policy[]
+  | ((key: string) => Policy | readonly Policy[]);
+
+/** A policy function labels groups of keys; more names than this are keys by mistake. */
+const MAX_DYNAMIC_NAMES = 1024;
+
+let functionsSeen = 0;
+const functionNumbers = new WeakMap<object, number>();
+
+function numberOf(fn: object): number {
+  let number = functionNumbers.get(fn);
+  if (number === undefined) {
+    functionsSeen += 1;
+    number = functionsSeen;
+    functionNumbers.set(fn, number);
+  }
+  return number;
+}
+
+export class SeatingPlan {
+  readonly #store: Store;
+  readonly #namespace: string;
+  readonly #option: PolicyOption;
+  readonly #fixed: readonly Seating[] | undefined;
+  /** Seatings by rule and then name; rules live as long as the policy values they come from. */
+  readonly #known = new WeakMap<Rule, Map<string, Seating>>();
+  /** Spaces claimed in the store, with the fingerprint of the claim. */
+  readonly #claimed = new Map<string, string>();
+
+  constructor(store: Store, namespace: string, option: unknown) {
+    this.#store = store;
+    this.#namespace = namespace;
+    this.#option = option as PolicyOption;
+    if (typeof option !== "function") {
+      this.#fixed = rulesOf(option).map((rule) => this.#seating(rule.policy.name, rule));
+      for (const { space, rule } of this.#fixed) this.#claim(space.name, rule.fingerprint);
+    }
+  }
+
+  /** The seatings of a key, with the options of this call where it overrides them. */
+  of(key: string, override?: unknown): readonly Seating[] {
+    const seatings = this.#fixed ?? this.#dynamic(key);
+    return override === undefined ? seatings : this.#overridden(seatings, override);
+  }
+
+  release(): void {
+    for (const [space, fingerprint] of this.#claimed) this.#store.release(space, fingerprint);
+    this.#claimed.clear();
+  }
+
+  #dynamic(key: string): readonly Seating[] {
+    const choose = this.#option as (key: string) => unknown;
+    const seatings = rulesOf(choose(key), "policy(key)").map((rule) =>
+      this.#seating(rule.policy.name, rule),
+    );
+    for (const { name, space } of seatings) {
+      if (this.#claimed.has(space.name)) continue;
+      if (this.#claimed.size === MAX_DYNAMIC_NAMES) {
+        throw new InvalidOptionError(
+          "policy(key).name",
+          name,
+          `at most ${MAX_DYNAMIC_NAMES} distinct names a limiter`,
+        );
+      }
+      this.#claim(space.name, `policy function ${numberOf(choose)}`);
+    }
+    return seatings;
+  }
+
+  /** One policy overrides the only one, whatever its name; several are matched by name. */
+  #overridden(seatings: readonly Seating[], override: unknown): readonly Seating[] {
+    const only = seatings[0] as Seating;
+    if (seatings.length === 1 && !Array.isArray(override))
+      return [this.#seating(only.name, ruleOf(override))];
+    const rules = Array.isArray(override) ? rulesOf(override) : [ruleOf(override)];
+    const names = seatings.map(({ name }) => name);
+    for (const { policy } of rules) {
+      if (!names.includes(policy.name)) {
+        throw new InvalidOptionError(
+          "policy.name",
+          policy.name,
+          `a policy of this limiter: ${names.join(", ")}`,
+        );
+      }
+    }
+    return seatings.map((seating) => {
+      const rule = rules.find(({ policy }) => policy.name === seating.name);
+      return rule === undefined ? seating : this.#seating(seating.name, rule);
+    });
+  }
+
+  #seating(name: string, rule: Rule): Seating {
+    let byName = this.#known.get(rule);
+    if (byName === undefined) {
+      byName = new Map();
+      this.#known.set(rule, byName);
+    }
+    let seating = byName.get(name);
+    if (seating === undefined) {
+      seating = { name, rule, space: this.#store.open(this.#spaceName(name, rule), rule.kernel) };
+      byName.set(name, seating);
+    }
+    return seating;
+  }
+
+  /** Another algorithm is another key: a name that is not the algorithm's own carries its tag. */
+  #spaceName(name: string, rule: Rule): string {
+    const tag = name === rule.policy.algorithm ? "" : `~${rule.kernel.tag}`;
+    return `${this.#namespace}:${name}${tag}`;
+  }
+
+  #claim(space: string, fingerprint: string): void {
+    this.#store.claim(space, fingerprint);
+    this.#claimed.set(space, fingerprint);
+  }
+}
