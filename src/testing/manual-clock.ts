@@ -1,0 +1,74 @@
+/** A clock that moves only when told to. */
+import type { Clock } from "../core/clock.js";
+import { toMicroseconds } from "../core/duration.js";
+
+interface Sleeper {
+  readonly wakeAtUs: number;
+  wake(): void;
+}
+
+/** 1 January 2030: any recent moment does; a round one reads well in failures. */
+const DEFAULT_START_MS = 1_893_456_000_000;
+
+/**
+ * A clock for tests: time stands still until `advance` or `set`.
+ *
+ * @example
+ * import { MemoryStore, RateLimiter, tokenBucket } from "sluice";
+ * import { ManualClock } from "sluice/testing";
+ * const clock = new ManualClock();
+ * const store = new MemoryStore({ clock });
+ * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1s" }), store });
+ * limiter.consumeSync("k");
+ * console.log(limiter.consumeSync("k").allowed); // false
+ * clock.advance(1000);
+ * console.log(limiter.consumeSync("k").allowed); // true
+ */
+export class ManualClock implements Clock {
+  #nowUs: number;
+  #sleepers: Sleeper[] = [];
+
+  /** Starts at `startMs` milliseconds since the Unix epoch. */
+  constructor(startMs: number = DEFAULT_START_MS) {
+    this.#nowUs = Math.round(startMs * 1e3);
+  }
+
+  nowUs(): number {
+    return this.#nowUs;
+  }
+
+  /** Moves on by `ms` (fractions down to a µs) and wakes who slept until then, in order. */
+  advance(ms: number): void {
+    this.set(this.#nowUs + toMicroseconds("ms", ms));
+  }
+
+  /** Jumps to `nowUs`, backwards too. */
+  set(nowUs: number): void {
+    this.#nowUs = nowUs;
+    const due = this.#sleepers.filter(({ wakeAtUs }) => wakeAtUs <= nowUs);
+    this.#sleepers = this.#sleepers.filter(({ wakeAtUs }) => wakeAtUs > nowUs);
+    for (const { wake } of due.sort((a, b) => a.wakeAtUs - b.wakeAtUs)) wake();
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason as Error);
+        return;
+      }
+      const sleeper: Sleeper = {
+        wakeAtUs: this.#nowUs + Math.ceil(ms * 1e3),
+        wake: () => {
+          signal?.removeEventListener("abort", abort);
+          resolve();
+        },
+      };
+      const abort = (): void => {
+        this.#sleepers = this.#sleepers.filter((other) => other !== sleeper);
+        reject(signal?.reason as Error);
+      };
+      signal?.addEventListener("abort", abort, { once: true });
+      this.#sleepers.push(sleeper);
+    });
+  }
+}

@@ -1,0 +1,89 @@
+/** A store that is nothing but the pure kernels and a Map: the yardstick of the conformance suite. */
+import type { Kernel, State } from "../algorithms/kernel.js";
+import { LOG_FULL } from "../algorithms/kernel.js";
+import { step } from "../algorithms/step.js";
+import type { Clock } from "../core/clock.js";
+import { Claims } from "../stores/claims.js";
+import { logFullError } from "../stores/refusals.js";
+import type { Answer, Space, StoreCall, StoreSeat, SyncStore } from "../stores/store.js";
+
+interface Kept {
+  readonly state: State;
+  /** When the state is the same as none, by the raw clock and the options of its last change. */
+  readonly freshAtUs: number;
+}
+
+/**
+ * Unbounded and slow: nothing is ever swept, so that what another store forgets too early shows.
+ *
+ * @example
+ * import { RateLimiter, tokenBucket } from "sluice";
+ * import { ManualClock, PureStore } from "sluice/testing";
+ * const store = new PureStore(new ManualClock());
+ * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 3, period: "1s" }), store });
+ * console.log(limiter.consumeSync("k").remaining); // 2
+ */
+export class PureStore implements SyncStore {
+  readonly external = false;
+  readonly #clock: Clock;
+  readonly #claims = new Claims();
+  readonly #states = new Map<string, Kept>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  open(name: string, _kernel: Kernel): Space {
+    return { name };
+  }
+
+  claim(space: string, fingerprint: string): void {
+    this.#claims.take(space, fingerprint);
+  }
+
+  release(space: string, fingerprint: string): void {
+    this.#claims.release(space, fingerprint);
+  }
+
+  executeSync({ verb, seats, extraUs }: StoreCall): Answer {
+    const nowUs = this.#clock.nowUs();
+    const before = seats.map((seat) => this.#states.get(keyOf(seat))?.state);
+    const costs = seats.map(({ cost }) => cost);
+    const rules = seats.map(({ rule }) => rule);
+    const after = step(rules, before, { verb, cost: costs, nowUs, extraUs });
+    if (after.readiness === LOG_FULL) throw logFullError();
+    if (after.states !== before) {
+      seats.forEach((seat, i) => {
+        const state = after.states[i];
+        const resetUs = after.seats[i]?.resetUs ?? 0;
+        if (state === undefined) this.#states.delete(keyOf(seat));
+        else this.#states.set(keyOf(seat), { state, freshAtUs: nowUs + resetUs });
+      });
+    }
+    return after;
+  }
+
+  async execute(calls: readonly StoreCall[]): Promise<readonly (Answer | Error)[]> {
+    return calls.map((call) => {
+      try {
+        return this.executeSync(call);
+      } catch (error) {
+        return error as Error;
+      }
+    });
+  }
+
+  /** Of each key: when its state is the same as none, and when it may be forgotten at the latest. */
+  lifetimes(): ReadonlyMap<string, { readonly freshAtUs: number; readonly expiresAtUs: number }> {
+    return new Map(
+      [...this.#states].map(([key, { state, freshAtUs }]) => [
+        key,
+        { freshAtUs, expiresAtUs: state.expiryMs * 1e3 },
+      ]),
+    );
+  }
+
+  async close(): Promise<void> {}
+}
+
+const keyOf = ({ space, id }: StoreSeat): string => `${space.name}:{${id}}`;

@@ -1,0 +1,35 @@
+/** Every store gives the pure kernels' answers; SLUICE_SEED repeats a run, SLUICE_TRACES lengthens it. */
+import { afterAll, beforeAll, describe, it } from "vitest";
+import { MemoryStore } from "../../src/index.js";
+import { RedisStore } from "../../src/stores/redis/index.js";
+import { storeConformance } from "../../src/testing/index.js";
+import { clients, type TestClient } from "../support/clients.js";
+
+const seed = Number(process.env["SLUICE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+const traces = Number(process.env["SLUICE_TRACES"] ?? 1000);
+
+describe(`stores conform (SLUICE_SEED=${seed})`, () => {
+  describe("memory", () => {
+    for (const { name, run } of storeConformance({
+      createStore: (clock) => new MemoryStore({ clock }),
+      seed,
+      traces,
+    })) {
+      it(name, run);
+    }
+  });
+
+  for (const name of ["ioredis", "node-redis"] as const) {
+    describe(`Redis through ${name}`, () => {
+      let connection: TestClient;
+      beforeAll(async () => {
+        connection = await clients[name]();
+      });
+      afterAll(() => connection.close());
+      const createStore = (clock: import("../../src/index.js").Clock): RedisStore =>
+        new RedisStore({ client: connection.client, clock });
+      for (const { name: title, run } of storeConformance({ createStore, seed, traces }))
+        it(title, run);
+    });
+  }
+});
