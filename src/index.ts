@@ -45,18 +45,20 @@ export {
 export type { DecisionEvent, ErrorEvent, Hooks } from "./limiter/hooks.js";
 export type { Identity } from "./limiter/identity.js";
 export {
-  type AsyncCallOptions,
   type AtomicDecision,
   type AtomicOptions,
   type AtomicRequest,
-  type CallOptions,
   consumeAtomic,
-  type Grant,
-  type KeyedRequest,
-  type OnStoreFailure,
-  RateLimiter,
-  type RateLimiterOptions,
-} from "./limiter/rate-limiter.js";
+} from "./limiter/consume-atomic.js";
+export type {
+  AsyncCallOptions,
+  CallOptions,
+  Grant,
+  KeyedRequest,
+  OnStoreFailure,
+  RateLimiterOptions,
+} from "./limiter/options.js";
+export { RateLimiter } from "./limiter/rate-limiter.js";
 export { MemoryStore, type MemoryStoreOptions } from "./stores/memory/memory-store.js";
 export type {
   Answer,

@@ -32,8 +32,9 @@ export class PolicyReader {
     const option = path === "" ? "options" : path.slice(0, -1);
     this.#options = checkOptions(option, options, ["algorithm", "name", ...known]);
     const named = this.#options["algorithm"] ?? algorithm;
-    if (named !== algorithm)
+    if (named !== algorithm) {
       throw new InvalidOptionError(`${path}algorithm`, named, `"${algorithm}"`);
+    }
   }
 
   name(otherwise: string): string {

@@ -87,8 +87,9 @@ export function decide(
     if (seat.standing > STANDING.quota) barred = true;
   }
   if (fits && verb <= VERBS.consumeUpTo) grant(verb, seats, count, verdict);
-  else if (!fits && !barred && verb === VERBS.consume && extraUs > 0)
+  else if (!fits && !barred && verb === VERBS.consume && extraUs > 0) {
     block(seats, count, rawUs + extraUs, verdict);
+  }
 
   for (let i = 0; i < count; i++) {
     const seat = seats[i] as Seat;

@@ -23,13 +23,14 @@ let recheckAtMs = 0;
  * carries the fraction, and a few times a second it is compared with the system's, which may step.
  */
 function nowUs(): number {
-  const monotonicMs = performance.now();
-  if (monotonicMs >= recheckAtMs) {
-    recheckAtMs = monotonicMs + RECHECK_MS;
+  const sinceOriginMs = performance.now();
+  if (sinceOriginMs >= recheckAtMs) {
+    recheckAtMs = sinceOriginMs + RECHECK_MS;
     const systemMs = Date.now();
-    if (Math.abs(systemMs - (anchorMs + monotonicMs)) > DRIFT_MS) anchorMs = systemMs - monotonicMs;
+    if (Math.abs(systemMs - (anchorMs + sinceOriginMs)) > DRIFT_MS)
+      anchorMs = systemMs - sinceOriginMs;
   }
-  return Math.floor((anchorMs + monotonicMs) * 1e3);
+  return Math.floor((anchorMs + sinceOriginMs) * 1e3);
 }
 
 async function sleep(ms: number, signal?: AbortSignal): Promise<void> {

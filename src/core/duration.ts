@@ -52,8 +52,9 @@ function isWhole(us: number, whole: number): boolean {
 }
 
 function parse(text: unknown): number {
-  if (typeof text !== "string" || text.length === 0 || text.length > LONGEST_TEXT)
+  if (typeof text !== "string" || text.length === 0 || text.length > LONGEST_TEXT) {
     return Number.NaN;
+  }
   let us = 0;
   PART.lastIndex = 0;
   while (PART.lastIndex < text.length) {

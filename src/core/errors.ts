@@ -16,7 +16,7 @@ export class SluiceError extends Error {
   readonly docs: string;
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+    super(printable(message), options);
     this.name = new.target.name;
     this.code = code;
     this.docs = `docs/errors.md#${code.toLowerCase().replaceAll("_", "-")}`;
@@ -35,7 +35,7 @@ export class InvalidOptionError extends SluiceError {
   constructor(option: string, value: unknown, allowed: string, options?: { cause?: unknown }) {
     super(
       "INVALID_OPTION",
-      `${option}: ${show(value)} is not allowed; expected ${allowed}`,
+      `${shorten(option)}: ${show(value)} is not allowed; expected ${allowed}`,
       options,
     );
     this.option = option;
@@ -63,17 +63,31 @@ export class StoreTimeoutError extends SluiceError {
 
 const SHOWN_CHARACTERS = 80;
 
-/** A short picture of any value: control characters escaped, so that an error cannot forge a log line. */
+/** A short picture of any value. */
 function show(value: unknown): string {
-  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "bigint") return shorten(`${value}n`);
   if (typeof value === "function") return "a function";
-  if (typeof value === "symbol" || typeof value === "number") return String(value);
+  if (typeof value === "symbol" || typeof value === "number") return shorten(String(value));
   let text: string | undefined;
   try {
     text = JSON.stringify(value);
   } catch {
-    text = Object.prototype.toString.call(value);
+    // Left to what every object has.
   }
-  text ??= String(value);
+  return shorten(text ?? Object.prototype.toString.call(value));
+}
+
+function shorten(text: string): string {
   return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
+}
+
+/** What ends a line, drives a terminal or turns the direction of text. */
+const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
+
+/** Escapes what would let a value or a server's reply forge a line of a log. */
+function printable(text: string): string {
+  return text.replace(
+    UNPRINTABLE,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }

@@ -39,12 +39,19 @@ export function checkCount(
   minimum: number,
   maximum: number,
 ): number {
-  if (Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum)
+  if (Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum) {
     return value as number;
+  }
   throw new InvalidOptionError(option, value, `a whole number from ${minimum} to ${maximum}`);
 }
 
 /** A function. */
 export function checkFunction(option: string, value: unknown): void {
   if (typeof value !== "function") throw new InvalidOptionError(option, value, "a function");
+}
+
+/** true or false. */
+export function checkBoolean(option: string, value: unknown): boolean {
+  if (typeof value === "boolean") return value;
+  throw new InvalidOptionError(option, value, "true or false");
 }

@@ -60,9 +60,9 @@ export class Deadlines {
             resolve(value);
           });
         },
-        (error: unknown) => {
+        (error: Error) => {
           settle(() => {
-            reject(error as Error);
+            reject(error);
           });
         },
       );

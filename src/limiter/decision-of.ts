@@ -59,8 +59,9 @@ function retryAfterMs(seat: SeatAnswer): number {
 /** On a denial the seat with the longest wait, else the one with least room; the first of equals. */
 function decidingSeat(count: number, seats: readonly SeatAnswer[]): number {
   let best = 0;
-  for (let i = 1; i < count; i++)
+  for (let i = 1; i < count; i++) {
     if (weighs(seats[i] as SeatAnswer, seats[best] as SeatAnswer)) best = i;
+  }
   return best;
 }
 

@@ -52,6 +52,11 @@ export class SeatingPlan {
     }
   }
 
+  /** The seating where there is one fixed policy. */
+  get only(): Seating | undefined {
+    return this.#fixed?.length === 1 ? this.#fixed[0] : undefined;
+  }
+
   /** The seatings of a key, with the options of this call where it overrides them. */
   of(key: string, override?: unknown): readonly Seating[] {
     const seatings = this.#fixed ?? this.#dynamic(key);
@@ -85,8 +90,9 @@ export class SeatingPlan {
   /** One policy overrides the only one, whatever its name; several are matched by name. */
   #overridden(seatings: readonly Seating[], override: unknown): readonly Seating[] {
     const only = seatings[0] as Seating;
-    if (seatings.length === 1 && !Array.isArray(override))
+    if (seatings.length === 1 && !Array.isArray(override)) {
       return [this.#seating(only.name, ruleOf(override))];
+    }
     const rules = Array.isArray(override) ? rulesOf(override) : [ruleOf(override)];
     const names = seatings.map(({ name }) => name);
     for (const { policy } of rules) {

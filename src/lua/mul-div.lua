@@ -2,23 +2,27 @@
 -- Returns the quotient and the remainder.
 local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
 
-local function mulDiv(a, b, m)
-  local whole = floor(a / m)
-  local rest = a - whole * m
-  local product = rest * b
-  if product < 9007199254740992 then
-    local quotient = floor(product / m)
-    return whole * b + quotient, product - quotient * m
-  end
+local function mulDivWide(a, b, m)
   local quotient, r, tail, scale = 0, 0, b, 4398046511104
   while scale >= 1 do
     local digit = floor(tail / scale)
     tail = tail - digit * scale
-    r = r * 128 + rest * digit
+    r = r * 128 + a * digit
     local step = floor(r / m)
     r = r - step * m
     quotient = quotient * 128 + step
     scale = scale / 128
   end
+  return quotient, r
+end
+
+local function mulDiv(a, b, m)
+  local direct = a * b
+  if direct < 9007199254740992 then
+    local quotient = floor(direct / m)
+    return quotient, direct - quotient * m
+  end
+  local whole = floor(a / m)
+  local quotient, r = mulDivWide(a - whole * m, b, m)
   return whole * b + quotient, r
 end

@@ -4,8 +4,9 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type { Policy } from "../algorithms/registry.js";
-import type { Clock } from "../core/clock.js";
-import { consumeAtomic, RateLimiter } from "../limiter/rate-limiter.js";
+import { type Clock, systemClock } from "../core/clock.js";
+import { consumeAtomic } from "../limiter/consume-atomic.js";
+import { RateLimiter } from "../limiter/rate-limiter.js";
 import type { Store } from "../stores/store.js";
 import { ManualClock } from "./manual-clock.js";
 import { PureStore } from "./pure-store.js";
@@ -91,7 +92,7 @@ export async function firstDifference(
   const pure = new PureStore(clock);
   // Keys of one's own for each play, and a namespace too, since options differ from trace to trace.
   runs += 1;
-  const namespace = `conformance.${process.pid}.${Date.now().toString(36)}.${runs}`;
+  const namespace = `conformance.${process.pid}.${systemClock.nowUs().toString(36)}.${runs}`;
   await using subject = play(store, namespace, trace);
   await using model = play(pure, namespace, trace);
   clock.set(trace.startMs * 1e3);
@@ -113,11 +114,14 @@ function reachable(pure: PureStore, fromUs: number, toUs: number): number {
   return nowUs;
 }
 
-interface Player extends AsyncDisposable {
+/** A trace's limiter at work. */
+export interface Player extends AsyncDisposable {
+  /** The verb's answer, or `{ error }`; the clock is the caller's. */
   perform(step: TraceStep): Promise<unknown>;
 }
 
-function play(store: Store, namespace: string, { variants, blockForMs }: Trace): Player {
+/** Makes the limiter of a trace on `store`. */
+export function play(store: Store, namespace: string, { variants, blockForMs }: Trace): Player {
   const base = variants[0] as readonly Policy[];
   const options = { store, namespace, ...(blockForMs > 0 && { blockFor: blockForMs }) };
   const limiter = new RateLimiter({

@@ -47,7 +47,7 @@ export class ManualClock implements Clock {
     this.#nowUs = nowUs;
     const due = this.#sleepers.filter(({ wakeAtUs }) => wakeAtUs <= nowUs);
     this.#sleepers = this.#sleepers.filter(({ wakeAtUs }) => wakeAtUs > nowUs);
-    for (const { wake } of due.sort((a, b) => a.wakeAtUs - b.wakeAtUs)) wake();
+    for (const sleeper of due.sort((a, b) => a.wakeAtUs - b.wakeAtUs)) sleeper.wake();
   }
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {

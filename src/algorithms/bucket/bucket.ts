@@ -43,7 +43,7 @@ function advance(s: BucketState, p: BucketParams, nowUs: number): void {
       s.sinceUs += refills * p.period;
     } else {
       s.used -= mulDiv(elapsed, p.limit, p.period);
-      s.remainder -= remainder;
+      s.remainder -= remainder[0] as number;
       if (s.remainder < 0) {
         s.used -= 1;
         s.remainder += p.per;
@@ -71,7 +71,7 @@ function room(s: BucketState, p: BucketParams): number {
 function drainTime(s: BucketState, p: BucketParams, excess: number, nowUs: number): number {
   if (p.interval) return s.sinceUs + Math.ceil(excess / p.limit) * p.period - nowUs;
   const whole = mulDiv(excess, p.period, p.limit);
-  return whole + Math.ceil((remainder + s.remainder) / p.limit);
+  return whole + Math.ceil(((remainder[0] as number) + s.remainder) / p.limit);
 }
 
 function wait(s: BucketState, p: BucketParams, amount: number, nowUs: number): number {

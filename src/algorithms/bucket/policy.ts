@@ -31,5 +31,5 @@ export function compileBucket(
     Math.round(capacity * UNIT),
     interval,
   );
-  return { kernel: bucketKernel, params } as unknown as Compiled;
+  return { kernel: bucketKernel, params };
 }

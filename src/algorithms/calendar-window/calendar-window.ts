@@ -4,7 +4,7 @@ import { InvalidOptionError } from "../../core/errors.js";
 import { checkChoice } from "../../core/options.js";
 import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
 import { windowKernel } from "../fixed-window/window.js";
-import type { Compiled, Params } from "../kernel.js";
+import type { Params } from "../kernel.js";
 import { type CalendarUnit, calendarBoundaries, isTimeZone, type Weekday } from "./calendar.js";
 
 const UNITS = ["minute", "hour", "day", "week", "month", "year"] as const;
@@ -87,7 +87,7 @@ export const calendarWindowAlgorithm: Algorithm<CalendarWindowPolicy> = {
           nowUs >= (boundaries[1] ?? Number.POSITIVE_INFINITY) && nowUs < (boundaries.at(-2) ?? 0);
         if (!covered) params.boundaries = calendarBoundaries(policy, nowUs);
       },
-    } as unknown as Compiled;
+    };
   },
 };
 

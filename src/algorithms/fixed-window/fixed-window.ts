@@ -3,7 +3,7 @@ import { UNIT } from "../../core/amount.js";
 import type { Duration } from "../../core/duration.js";
 import { checkChoice } from "../../core/options.js";
 import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
-import type { Compiled, Params } from "../kernel.js";
+import type { Params } from "../kernel.js";
 import { windowKernel } from "./window.js";
 
 export interface FixedWindowOptions {
@@ -55,7 +55,7 @@ export const fixedWindowAlgorithm: Algorithm<FixedWindowPolicy> = {
       window: Math.round(window * 1e3),
       first: align === "first",
     };
-    return { kernel, params } as unknown as Compiled;
+    return { kernel, params };
   },
 };
 

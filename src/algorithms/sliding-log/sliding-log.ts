@@ -2,7 +2,6 @@
 import { UNIT } from "../../core/amount.js";
 import type { Duration } from "../../core/duration.js";
 import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
-import type { Compiled } from "../kernel.js";
 import { MAX_HITS, slidingLogKernel } from "./kernel.js";
 
 export interface SlidingLogOptions {
@@ -33,7 +32,7 @@ export const slidingLogAlgorithm: Algorithm<SlidingLogPolicy> = {
   },
   compile({ limit, window }) {
     const params = { capacity: Math.round(limit * UNIT), window: Math.round(window * 1e3) };
-    return { kernel: slidingLogKernel, params } as unknown as Compiled;
+    return { kernel: slidingLogKernel, params };
   },
 };
 

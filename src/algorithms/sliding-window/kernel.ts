@@ -36,7 +36,7 @@ function advance(s: SlidingWindowState, p: SlidingWindowParams, nowUs: number): 
 /** The previous window's share, rounded up: against the caller, by less than a thousandth. */
 function weighted(s: SlidingWindowState, nowUs: number): number {
   const share = mulDiv(s.previous, s.endUs - nowUs, s.widthUs);
-  return remainder > 0 ? share + 1 : share;
+  return (remainder[0] as number) > 0 ? share + 1 : share;
 }
 
 function room(s: SlidingWindowState, p: SlidingWindowParams, nowUs: number): number {

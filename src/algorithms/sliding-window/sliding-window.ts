@@ -2,7 +2,6 @@
 import { UNIT } from "../../core/amount.js";
 import type { Duration } from "../../core/duration.js";
 import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
-import type { Compiled } from "../kernel.js";
 import { slidingWindowKernel } from "./kernel.js";
 
 export interface SlidingWindowOptions {
@@ -33,7 +32,7 @@ export const slidingWindowAlgorithm: Algorithm<SlidingWindowPolicy> = {
   },
   compile({ limit, window }) {
     const params = { capacity: Math.round(limit * UNIT), window: Math.round(window * 1e3) };
-    return { kernel: slidingWindowKernel, params } as unknown as Compiled;
+    return { kernel: slidingWindowKernel, params };
   },
 };
 

@@ -1,7 +1,7 @@
 /**
- * States as rows of doubles, in chunks: some 64 bytes a key, no object a key for the garbage collector
- * to walk. A row holds what every state has, then what the kernel's row layout says. Kernels whose
- * state is more than a row keep an object beside it.
+ * States as rows of doubles, in chunks: 48 bytes a key, no object a key for the garbage collector to
+ * walk. A row holds what every state has, then what the kernel's row layout says. What few keys have
+ * stands beside the rows: blocks, and the states of kernels that need more than a row.
  */
 import type { Kernel, State } from "../../algorithms/kernel.js";
 import type { Space } from "../store.js";
@@ -14,14 +14,13 @@ export interface Table extends Space {
   readonly scratch: State;
 }
 
-const ROW = 8;
+const ROW = 6;
+/** The expiry in ms, negative for a key in debt. */
 const EXPIRES = 0;
 const LAST = 1;
-const BLOCKED = 2;
-const INDEBTED = 3;
-const KERNEL = 4;
+const KERNEL = 2;
 
-const CHUNK_BITS = 9;
+const CHUNK_BITS = 12;
 const CHUNK_ROWS = 1 << CHUNK_BITS;
 
 export class Arena {
@@ -29,6 +28,7 @@ export class Arena {
   readonly #ids: string[] = [];
   readonly #tables: (Table | undefined)[] = [];
   readonly #objects = new Map<number, State>();
+  readonly #blockedUntilUs = new Map<number, number>();
   readonly #free: number[] = [];
 
   /** Rows in use. */
@@ -39,8 +39,9 @@ export class Arena {
   /** A row for a new key; `load` must not be called before `save`. */
   allocate(table: Table, id: string): number {
     const slot = this.#free.pop() ?? this.#ids.length;
-    if (slot >> CHUNK_BITS >= this.#chunks.length)
+    if (slot >> CHUNK_BITS >= this.#chunks.length) {
       this.#chunks.push(new Float64Array(CHUNK_ROWS * ROW));
+    }
     this.#ids[slot] = id;
     this.#tables[slot] = table;
     table.slots.set(id, slot);
@@ -52,6 +53,7 @@ export class Arena {
     this.#ids[slot] = "";
     this.#tables[slot] = undefined;
     this.#objects.delete(slot);
+    this.#blockedUntilUs.delete(slot);
     this.#free.push(slot);
   }
 
@@ -60,31 +62,34 @@ export class Arena {
     const at = this.#offset(slot);
     if (kernel.row === undefined) Object.assign(state, this.#objects.get(slot));
     else kernel.row.load(state, row, at + KERNEL);
+    state.expiryMs = Math.abs(row[at + EXPIRES] as number);
     state.lastUs = row[at + LAST] as number;
-    state.blockedUntilUs = row[at + BLOCKED] as number;
-    state.expiryMs = row[at + EXPIRES] as number;
+    state.blockedUntilUs = this.#blockedUntil(slot);
   }
 
   save(slot: number, state: State, kernel: Kernel, indebted: boolean): void {
     const row = this.#row(slot);
     const at = this.#offset(slot);
-    row[at + EXPIRES] = state.expiryMs;
-    row[at + LAST] = state.lastUs;
-    row[at + BLOCKED] = state.blockedUntilUs;
-    row[at + INDEBTED] = indebted ? 1 : 0;
     if (kernel.row === undefined) this.#objects.set(slot, { ...state });
     else kernel.row.save(state, row, at + KERNEL);
+    row[at + EXPIRES] = indebted ? -state.expiryMs : state.expiryMs;
+    row[at + LAST] = state.lastUs;
+    if (state.blockedUntilUs > 0) this.#blockedUntilUs.set(slot, state.blockedUntilUs);
+    else if (this.#blockedUntilUs.size > 0) this.#blockedUntilUs.delete(slot);
   }
 
   expiresAtUs(slot: number): number {
-    return (this.#row(slot)[this.#offset(slot) + EXPIRES] as number) * 1e3;
+    return Math.abs(this.#row(slot)[this.#offset(slot) + EXPIRES] as number) * 1e3;
   }
 
   /** Whether the key is blocked or in debt: evicting it would set an offender free. */
   isProtected(slot: number, nowUs: number): boolean {
-    const row = this.#row(slot);
-    const at = this.#offset(slot);
-    return row[at + INDEBTED] === 1 || (row[at + BLOCKED] as number) > nowUs;
+    const indebted = (this.#row(slot)[this.#offset(slot) + EXPIRES] as number) < 0;
+    return indebted || this.#blockedUntil(slot) > nowUs;
+  }
+
+  #blockedUntil(slot: number): number {
+    return this.#blockedUntilUs.size === 0 ? 0 : (this.#blockedUntilUs.get(slot) ?? 0);
   }
 
   #row(slot: number): Float64Array {

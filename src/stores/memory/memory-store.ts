@@ -31,7 +31,7 @@ interface WorkingSeat extends Seat {
 }
 
 /**
- * Keeps all state in this process. About 120 bytes a key beside the key itself, no timer.
+ * Keeps all state in this process. About a hundred bytes a key beside the key itself, no timer.
  *
  * @example
  * import { MemoryStore, RateLimiter, tokenBucket } from "sluice";
@@ -214,8 +214,9 @@ export class MemoryStore implements SyncStore {
     let victim = NO_SLOT;
     for (const slot of this.#ring.soonest(EVICTION_SAMPLE)) {
       if (this.#arena.isProtected(slot, nowUs)) continue;
-      if (victim === NO_SLOT || this.#arena.expiresAtUs(slot) < this.#arena.expiresAtUs(victim))
+      if (victim === NO_SLOT || this.#arena.expiresAtUs(slot) < this.#arena.expiresAtUs(victim)) {
         victim = slot;
+      }
     }
     // Everything sampled is blocked or in debt: the new key is the one that is forgotten.
     if (victim === NO_SLOT) return false;

@@ -66,7 +66,10 @@ interface Adapter {
   ): Promise<unknown>;
 }
 
-const method = (client: Client, name: string): Call => (client[name] as Call).bind(client) as Call;
+const method =
+  (client: Client, name: string): Call =>
+  (...args) =>
+    (client[name] as Call).apply(client, args);
 
 /** In the order of detection: some clients have the mark of a later one too. */
 const ADAPTERS: readonly Adapter[] = [

@@ -1,6 +1,7 @@
 /** Opens a connection of the store's own, with whichever client is installed. */
+import { startTimer } from "../../core/clock.js";
 import { InvalidOptionError, StoreUnavailableError } from "../../core/errors.js";
-import { checkOptions } from "../../core/options.js";
+import { checkBoolean, checkOptions } from "../../core/options.js";
 import type { RedisClientLike } from "./client.js";
 
 export interface ConnectOptions {
@@ -38,6 +39,9 @@ const DRIVERS: readonly { readonly name: string; readonly open: Open }[] = [
 
 const DEFAULT_PORT = 6379;
 const CONNECT_TIMEOUT_MS = 5000;
+/** Between attempts to connect again; each waits twice as long. */
+const FIRST_RETRY_MS = 50;
+const LONGEST_RETRY_MS = 2000;
 
 export async function connect(url: string, options: ConnectOptions): Promise<Connection> {
   const target = parseTarget(url, options);
@@ -49,9 +53,7 @@ export async function connect(url: string, options: ConnectOptions): Promise<Con
     } catch (error) {
       throw new StoreUnavailableError(
         `cannot connect to ${target.host}:${target.port} with ${name}: ${String(error)}`,
-        {
-          cause: error,
-        },
+        { cause: error },
       );
     }
   }
@@ -71,27 +73,31 @@ async function importIfThere(name: string): Promise<unknown> {
   }
 }
 
-function parseTarget(text: string, options: ConnectOptions): Target {
+function parseTarget(text: unknown, options: ConnectOptions): Target {
   checkOptions("options", options, ["cluster", "tls", "username", "password"]);
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch {
+  const url = parseUrl(text);
+  const db = url.pathname === "" || url.pathname === "/" ? "0" : url.pathname.slice(1);
+  if (!["redis:", "rediss:"].includes(url.protocol) || url.hostname === "" || !/^\d+$/.test(db)) {
     throw badUrl();
   }
-  const db = url.pathname === "" || url.pathname === "/" ? 0 : Number(url.pathname.slice(1));
-  if (!["redis:", "rediss:"].includes(url.protocol) || url.hostname === "" || !Number.isInteger(db))
-    throw badUrl();
-  const { tls = url.protocol === "rediss:" } = options;
+  const tls = checkTls(options.tls ?? url.protocol === "rediss:");
   return {
     host: url.hostname.replace(/^\[|\]$/g, ""),
     port: url.port === "" ? DEFAULT_PORT : Number(url.port),
-    db,
-    username: options.username ?? decoded(url.username),
-    password: options.password ?? decoded(url.password),
+    db: Number(db),
+    username: checkCredential("username", options.username) ?? decoded(url.username),
+    password: checkCredential("password", options.password) ?? decoded(url.password),
     tls: tls === true ? {} : tls === false ? undefined : tls,
-    cluster: options.cluster ?? false,
+    cluster: checkBoolean("cluster", options.cluster ?? false),
   };
+}
+
+function parseUrl(text: unknown): URL {
+  try {
+    return new URL(text as string);
+  } catch {
+    throw badUrl();
+  }
 }
 
 /** The URL may hold a password, so it is not repeated. */
@@ -104,7 +110,37 @@ function badUrl(): InvalidOptionError {
 }
 
 function decoded(text: string): string | undefined {
-  return text === "" ? undefined : decodeURIComponent(text);
+  try {
+    return text === "" ? undefined : decodeURIComponent(text);
+  } catch {
+    throw badUrl();
+  }
+}
+
+function checkCredential(option: string, value: unknown): string | undefined {
+  if (value === undefined || typeof value === "string") return value;
+  throw new InvalidOptionError(option, "(hidden)", "a string");
+}
+
+function checkTls(value: unknown): boolean | object {
+  if (typeof value === "boolean" || (typeof value === "object" && value !== null)) return value;
+  throw new InvalidOptionError("tls", value, "true, false or options for node:tls");
+}
+
+/** Rejects when `work` has not settled in time: a server that accepts but never answers. */
+function withinTime(work: Promise<unknown>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = startTimer(CONNECT_TIMEOUT_MS, () => {
+      reject(new Error(`no answer within ${CONNECT_TIMEOUT_MS} ms`));
+    });
+    work
+      .then(() => {
+        resolve();
+      }, reject)
+      .finally(() => {
+        timer.cancel();
+      });
+  });
 }
 
 /** Only what is used of node-redis. */
@@ -123,11 +159,15 @@ interface NodeRedisClient {
 async function openNodeRedis(module: unknown, target: Target): Promise<Connection> {
   const redis = module as NodeRedisModule;
   const { host, port, db, username, password, tls, cluster } = target;
-  const socket = { connectTimeout: CONNECT_TIMEOUT_MS, ...(tls && { tls: true, ...tls }) };
+  const socket = { connectTimeout: CONNECT_TIMEOUT_MS, ...(tls && { ...tls, tls: true }) };
   const login = {
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
   };
+  let connected = false;
+  // Left to itself the client would try a wrong address or password for ever.
+  const reconnectStrategy = (retries: number): number | false =>
+    connected && Math.min(FIRST_RETRY_MS * 2 ** retries, LONGEST_RETRY_MS);
   const client = cluster
     ? redis.createCluster({
         rootNodes: [{ socket: { host, port } }],
@@ -138,17 +178,20 @@ async function openNodeRedis(module: unknown, target: Target): Promise<Connectio
         ...login,
         database: db,
         disableOfflineQueue: true,
-        socket: { host, port, ...socket },
+        socket: { host, port, ...socket, reconnectStrategy },
       });
   // Failures reach the limiter call by call; an "error" event without listener would end the process.
   client.on("error", () => {});
   const close = async (): Promise<void> => {
     client.destroy();
   };
-  await client.connect().catch(async (error: unknown) => {
+  try {
+    await withinTime(client.connect());
+  } catch (error) {
     await close();
     throw error;
-  });
+  }
+  connected = true;
   return { client, close };
 }
 
@@ -164,7 +207,7 @@ interface IoRedisClient {
   evalsha(...args: never[]): unknown;
   eval(...args: never[]): unknown;
   defineCommand(...args: never[]): unknown;
-  on(event: "error", listener: () => void): unknown;
+  on(event: "error", listener: (error: unknown) => void): unknown;
   connect(): Promise<unknown>;
   disconnect(): void;
 }
@@ -190,13 +233,24 @@ async function openIoRedis(module: unknown, target: Target): Promise<Connection>
         redisOptions: options,
       })
     : new Redis({ ...options, host, port, db });
-  client.on("error", () => {});
+  let failure: unknown;
+  client.on("error", (error) => {
+    failure ??= error;
+  });
   const close = async (): Promise<void> => {
     client.disconnect();
   };
-  await client.connect().catch(async (error: unknown) => {
+  try {
+    await withinTime(client.connect());
+  } catch (error) {
     await close();
-    throw error;
-  });
+    // The rejection only says that the connection is closed; the event before it says why.
+    throw failure ?? error;
+  }
+  if (failure !== undefined && !cluster) {
+    // A database that is not there is only an event too: the client goes on with number 0.
+    await close();
+    throw failure;
+  }
   return { client, close };
 }

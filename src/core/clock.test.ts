@@ -1,0 +1,163 @@
+import { getEventListeners } from "node:events";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type * as ClockModule from "./clock.js";
+
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+const START = new Date("2026-01-01T00:00:00Z");
+
+let clock: typeof ClockModule;
+
+beforeEach(async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance", "Date"], now: START });
+  vi.resetModules();
+  clock = await import("./clock.js");
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** Steps of the system's clock that the monotonic one does not take part in. */
+function stepSystemClock(ms: number): void {
+  vi.setSystemTime(Date.now() + ms);
+}
+
+describe("the machine's clock", () => {
+  test("shows the system's time in whole microseconds", () => {
+    expect(clock.systemClock.nowUs()).toBe(START.getTime() * 1000);
+    vi.advanceTimersByTime(1234);
+    expect(clock.systemClock.nowUs()).toBe((START.getTime() + 1234) * 1000);
+    expect(Number.isSafeInteger(clock.systemClock.nowUs())).toBe(true);
+  });
+
+  test.each([60_000, -60_000, 3])("follows a step of the system's clock of %d ms soon", (step) => {
+    const before = clock.systemClock.nowUs();
+    stepSystemClock(step);
+    vi.advanceTimersByTime(250);
+    expect(clock.systemClock.nowUs() - before).toBe((250 + step) * 1000);
+  });
+
+  test("does not jump for the millisecond that the system's clock is coarse", () => {
+    const before = clock.systemClock.nowUs();
+    stepSystemClock(1);
+    vi.advanceTimersByTime(250);
+    expect(clock.systemClock.nowUs() - before).toBe(250_000);
+  });
+
+  test("cannot be changed by who is given it", () => {
+    expect(Object.isFrozen(clock.systemClock)).toBe(true);
+  });
+});
+
+describe("sleep", () => {
+  test("ends after its time and not before", async () => {
+    const done = vi.fn();
+    const slept = clock.systemClock.sleep(1000).then(done);
+    await vi.advanceTimersByTimeAsync(999);
+    expect(done).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(done).toHaveBeenCalledOnce();
+    await slept;
+  });
+
+  test.each([0, -1, Number.NaN])("of %d ms starts no timer", async (ms) => {
+    await clock.systemClock.sleep(ms);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("longer than a timer can be is split, so that it does not end at once", async () => {
+    const started = vi.spyOn(globalThis, "setTimeout");
+    const done = vi.fn();
+    const slept = clock.systemClock.sleep(2 * LONGEST_TIMER_MS + 5).then(done);
+    await vi.advanceTimersByTimeAsync(LONGEST_TIMER_MS);
+    await vi.advanceTimersByTimeAsync(LONGEST_TIMER_MS);
+    await vi.advanceTimersByTimeAsync(4);
+    expect(done).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(1);
+    await slept;
+    expect(started.mock.calls.map(([, ms]) => ms)).toEqual([LONGEST_TIMER_MS, LONGEST_TIMER_MS, 5]);
+    started.mockRestore();
+  });
+
+  test("that is aborted rejects with the reason at once and leaves no timer", async () => {
+    const controller = new AbortController();
+    const slept = clock.systemClock.sleep(60_000, controller.signal);
+    const rejected = expect(slept).rejects.toThrow("enough");
+    await vi.advanceTimersByTimeAsync(10);
+    controller.abort(new Error("enough"));
+    await rejected;
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("that is aborted in its second part rejects too", async () => {
+    const controller = new AbortController();
+    const slept = clock.systemClock.sleep(LONGEST_TIMER_MS + 100, controller.signal);
+    const rejected = expect(slept).rejects.toThrow("enough");
+    await vi.advanceTimersByTimeAsync(LONGEST_TIMER_MS + 1);
+    controller.abort(new Error("enough"));
+    await rejected;
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test.each([0, 60_000])("of %d ms with a signal aborted before rejects", async (ms) => {
+    const signal = AbortSignal.abort(new Error("enough"));
+    await expect(clock.systemClock.sleep(ms, signal)).rejects.toThrow("enough");
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("leaves no listener on a signal that many sleeps share", async () => {
+    const { signal } = new AbortController();
+    for (let i = 0; i < 20; i++) {
+      const slept = clock.systemClock.sleep(5, signal);
+      await vi.advanceTimersByTimeAsync(5);
+      await slept;
+    }
+    expect(getEventListeners(signal, "abort")).toHaveLength(0);
+  });
+});
+
+describe("a one-shot timer", () => {
+  test("fires once, rounded up to whole milliseconds", () => {
+    const fire = vi.fn();
+    clock.startTimer(9.2, fire);
+    vi.advanceTimersByTime(9);
+    expect(fire).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(1);
+    vi.advanceTimersByTime(100);
+    expect(fire).toHaveBeenCalledOnce();
+  });
+
+  test("does not fire once cancelled", () => {
+    const fire = vi.fn();
+    clock.startTimer(10, fire).cancel();
+    vi.advanceTimersByTime(100);
+    expect(fire).not.toHaveBeenCalled();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("of more than a timer can be does not fire at once", () => {
+    const fire = vi.fn();
+    const timer = clock.startTimer(LONGEST_TIMER_MS * 2, fire);
+    vi.advanceTimersByTime(1000);
+    expect(fire).not.toHaveBeenCalled();
+    timer.cancel();
+  });
+
+  test("says whether it keeps the process alive", () => {
+    vi.useRealTimers();
+    const timer = clock.startTimer(60_000, () => {});
+    const alive = (): boolean => process.getActiveResourcesInfo().includes("Timeout");
+    timer.unref();
+    expect(alive()).toBe(false);
+    timer.ref();
+    expect(alive()).toBe(true);
+    timer.cancel();
+  });
+});
+
+test("monotonicMs measures spans that steps of the system's clock do not touch", () => {
+  const before = clock.monotonicMs();
+  stepSystemClock(-3_600_000);
+  vi.advanceTimersByTime(5);
+  expect(clock.monotonicMs() - before).toBe(5);
+});

@@ -1,0 +1,172 @@
+/** One decision over several limiters and identities of one store. */
+import { VERBS } from "../algorithms/decide.js";
+import type { Decision } from "../core/decision.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { checkBoolean, checkOptions } from "../core/options.js";
+import type { Answer, SeatAnswer, StoreCall, StoreSeat } from "../stores/store.js";
+import { decisionOf } from "./decision-of.js";
+import type { Engine, Prepared } from "./engine.js";
+import type { KeyedRequest } from "./options.js";
+import { engineOf, type RateLimiter } from "./rate-limiter.js";
+
+export interface AtomicRequest extends KeyedRequest {
+  readonly limiter: RateLimiter;
+}
+
+export interface AtomicOptions {
+  /** Default true. false: one after another, those before a denial refunded. */
+  readonly atomic?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+export interface AtomicDecision {
+  readonly allowed: boolean;
+  /** Each request's own decision. Where one denied, the others were not charged, whatever they say. */
+  readonly decisions: readonly Decision[];
+}
+
+/** A request with what its limiter makes of it. */
+interface Entry extends Prepared {
+  readonly engine: Engine;
+}
+
+/**
+ * Consumes from several limiters and identities of one store, all or nothing, in one round trip.
+ * A limiter in shadow mode is asked but has no vote. On a Cluster the keys must share a slot, or pass
+ * `atomic: false`. A limiter's `blockFor` blocks right after the denial, in a call of its own.
+ *
+ * @throws InvalidOptionError
+ * @example
+ * import { consumeAtomic, MemoryStore, RateLimiter, tokenBucket } from "sluice";
+ * const store = new MemoryStore();
+ * const perUser = new RateLimiter({ policy: tokenBucket({ name: "user", limit: 5, period: "1s" }), store });
+ * const perTeam = new RateLimiter({ policy: tokenBucket({ name: "team", limit: 20, period: "1s" }), store });
+ * const { allowed } = await consumeAtomic([
+ *   { limiter: perUser, key: "alice" },
+ *   { limiter: perTeam, key: "blue", cost: 2 },
+ * ]);
+ * console.log(allowed); // true
+ */
+export async function consumeAtomic(
+  requests: readonly AtomicRequest[],
+  options: AtomicOptions = {},
+): Promise<AtomicDecision> {
+  const { atomic = true, signal } = checkOptions("options", options, [
+    "atomic",
+    "signal",
+  ]) as AtomicOptions;
+  checkBoolean("atomic", atomic);
+  const engines = requests.map((request, i) => engineFor(request, i, requests));
+  if (requests.length === 0) return { allowed: true, decisions: [] };
+  if (!atomic) return consumeInOrder(requests, signal);
+
+  const entries = requests.map(({ key, cost }, i): Entry => {
+    const engine = engines[i] as Engine;
+    return { engine, ...engine.prepare(VERBS.consume, key, cost === undefined ? {} : { cost }, 0) };
+  });
+  const decisions = await decideTogether(entries, signal);
+  const charged = decisions.every(
+    ({ allowed }, i) => allowed || !(entries[i] as Entry).engine.enforce,
+  );
+  const told = await Promise.all(
+    entries.map((entry, i) => tellAndBlock(entry, decisions[i] as Decision, charged)),
+  );
+  return { allowed: charged, decisions: told };
+}
+
+function engineFor(request: AtomicRequest, i: number, requests: readonly AtomicRequest[]): Engine {
+  checkOptions(`requests[${i}]`, request, ["limiter", "key", "cost"]);
+  const engine = engineOf(request.limiter);
+  if (engine === undefined) {
+    throw new InvalidOptionError(`requests[${i}].limiter`, request.limiter, "a RateLimiter");
+  }
+  if (engine.store !== requests[0]?.limiter.store) {
+    const allowed = "the store of the first limiter: no two stores can decide as one";
+    throw new InvalidOptionError(`requests[${i}].limiter.store`, "another store", allowed);
+  }
+  return engine;
+}
+
+/** Those who enforce decide in one call; who only shadows has no vote and a call of its own. */
+async function decideTogether(
+  entries: readonly Entry[],
+  signal: AbortSignal | undefined,
+): Promise<Decision[]> {
+  const voters = entries.filter(({ engine }) => engine.enforce);
+  const shadows = entries.filter(({ engine }) => !engine.enforce);
+  const { call, places } = joined(voters.map((voter) => voter.call));
+  const calls = [...(voters.length > 0 ? [call] : []), ...shadows.map((shadow) => shadow.call)];
+  const outcomes = await (entries[0] as Entry).engine.ask(calls, signal);
+  const vote = outcomes[0] as Answer | Error;
+  return Promise.all(
+    entries.map((entry) => {
+      const { engine, key, cost } = entry;
+      const outcome = engine.enforce
+        ? placed(vote, places[voters.indexOf(entry)] as readonly number[])
+        : (outcomes[calls.indexOf(entry.call)] as Answer | Error);
+      if (!(outcome instanceof Error)) return decisionOf(entry.call.seats, outcome, "store");
+      return engine.conclude(entry, outcome, (to) => to.consume(key, { cost }));
+    }),
+  );
+}
+
+/** One call out of several: seats of the same space and id share one state, so their costs add up. */
+function joined(calls: readonly StoreCall[]): {
+  call: StoreCall;
+  places: readonly (readonly number[])[];
+} {
+  const seats: StoreSeat[] = [];
+  const places = calls.map((call) =>
+    call.seats.map((seat) => {
+      const at = seats.findIndex(({ space, id }) => space === seat.space && id === seat.id);
+      if (at < 0) return seats.push({ ...seat }) - 1;
+      (seats[at] as StoreSeat).cost += seat.cost;
+      return at;
+    }),
+  );
+  return { call: { verb: VERBS.consume, seats, extraUs: 0 }, places };
+}
+
+/** The part of a joint answer that concerns one of its calls. */
+function placed(outcome: Answer | Error, places: readonly number[]): Answer | Error {
+  if (outcome instanceof Error) return outcome;
+  return { ...outcome, seats: places.map((at) => outcome.seats[at] as SeatAnswer) };
+}
+
+/** A request that was itself allowed, but not charged because another was denied, is nobody's event. */
+async function tellAndBlock(
+  { engine, key, cost }: Entry,
+  decision: Decision,
+  charged: boolean,
+): Promise<Decision> {
+  if (decision.source !== "store") return decision;
+  if (decision.reason === "quota" && engine.blockForUs > 0) {
+    await engine.administer(VERBS.block, key, engine.blockForUs);
+  }
+  const tells = charged || !decision.allowed || !engine.enforce;
+  return tells ? engine.report(key, cost, decision) : decision;
+}
+
+async function consumeInOrder(
+  requests: readonly AtomicRequest[],
+  signal: AbortSignal | undefined,
+): Promise<AtomicDecision> {
+  const decisions: Decision[] = [];
+  let allowed = true;
+  for (const { limiter, key, cost = 1 } of requests) {
+    const call = { cost, ...(signal !== undefined && { signal }) };
+    const decision = await (allowed ? limiter.consume(key, call) : limiter.peek(key, call));
+    decisions.push(decision);
+    if (allowed && !decision.allowed) {
+      allowed = false;
+      // What was admitted without the store was not counted there and has nothing to get back.
+      const before = requests
+        .slice(0, decisions.length - 1)
+        .filter((_, i) => decisions[i]?.source === "store");
+      await Promise.all(
+        before.map((request) => request.limiter.refund(request.key, request.cost ?? 1)),
+      );
+    }
+  }
+  return { allowed, decisions };
+}

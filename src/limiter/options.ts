@@ -1,0 +1,108 @@
+/** What a limiter and its calls can be told, and the checks on it. */
+import type { Policy } from "../algorithms/registry.js";
+import type { Decision } from "../core/decision.js";
+import type { Duration } from "../core/duration.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
+import type { Store } from "../stores/store.js";
+import type { Hooks } from "./hooks.js";
+import type { Identity } from "./identity.js";
+import type { RateLimiter } from "./rate-limiter.js";
+import type { PolicyOption } from "./seating.js";
+
+export interface RateLimiterOptions<S extends Store = Store> {
+  /** One policy; several, decided together, all or nothing, in one round trip; or a function of the key. */
+  readonly policy: PolicyOption;
+  /** Default: a new MemoryStore of this limiter's own. */
+  readonly store?: S | undefined;
+  /** First part of every store key; default "sluice". */
+  readonly namespace?: string;
+  readonly identity?: Identity;
+  /** The limiter's own deadline for a store call, 1 ms to 1 h; default 250 ms. */
+  readonly timeout?: Duration;
+  /** What to answer when the store fails; default "open". */
+  readonly onStoreFailure?: OnStoreFailure;
+  /** A denial for lack of quota also blocks the key that long. */
+  readonly blockFor?: Duration;
+  /** false = shadow mode: decide, count and report, but always allow. */
+  readonly enforce?: boolean;
+  readonly hooks?: Hooks;
+}
+
+/** The names of all options of a limiter. */
+export const LIMITER_OPTIONS: readonly (keyof RateLimiterOptions)[] = [
+  "policy",
+  "store",
+  "namespace",
+  "identity",
+  "timeout",
+  "onStoreFailure",
+  "blockFor",
+  "enforce",
+  "hooks",
+];
+
+/**
+ * "open" admits unmetered, "closed" denies, "throw" rejects, and a fallback limiter decides instead.
+ * Prefer "closed" or a fallback where a flood that downs the store must not open the door.
+ */
+export type OnStoreFailure = "open" | "closed" | "throw" | { readonly fallback: RateLimiter };
+
+export interface CallOptions {
+  /** Units: 0 to 1e9 in whole thousandths; default 1. 0 asks and never counts. */
+  readonly cost?: number;
+  /** Options of this call in place of the limiter's; matched by name where there are several. */
+  readonly policy?: Policy | readonly Policy[];
+}
+
+export interface AsyncCallOptions extends CallOptions {
+  /** Rejects with its reason; the call may have been counted if it was already under way. */
+  readonly signal?: AbortSignal;
+}
+
+/** No options: told apart by identity, so that the usual call checks nothing. */
+export const NO_OPTIONS: AsyncCallOptions = Object.freeze({});
+
+/** Refuses unknown names among a call's options. */
+export function checkCall(
+  options: AsyncCallOptions,
+  known: readonly string[] = ["cost", "policy", "signal"],
+): void {
+  if (options !== NO_OPTIONS) checkOptions("options", options, known);
+}
+
+/** What consumeUpTo answers: how many whole units were granted. */
+export type Grant = Decision & { readonly granted: number };
+
+export interface KeyedRequest {
+  readonly key: string;
+  readonly cost?: number;
+}
+
+export function checkStore(store: unknown): Store {
+  const execute: unknown =
+    typeof store === "object" && store !== null ? Reflect.get(store, "execute") : undefined;
+  if (typeof execute === "function") return store as Store;
+  throw new InvalidOptionError(
+    "store",
+    store,
+    "a store such as new MemoryStore() or new RedisStore({ client })",
+  );
+}
+
+/** `isLimiter` knows the class, which this file must not import. */
+export function checkFailurePolicy(
+  value: unknown,
+  isLimiter: (fallback: unknown) => fallback is RateLimiter,
+): OnStoreFailure {
+  if (value === "open" || value === "closed" || value === "throw") return value;
+  if (typeof value === "object" && value !== null) {
+    const { fallback } = checkOptions("onStoreFailure", value, ["fallback"]);
+    if (isLimiter(fallback)) return { fallback };
+  }
+  throw new InvalidOptionError(
+    "onStoreFailure",
+    value,
+    '"open", "closed", "throw" or { fallback: a RateLimiter }',
+  );
+}
