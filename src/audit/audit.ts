@@ -1,0 +1,130 @@
+import { createReadStream } from "node:fs";
+import type { Policy } from "../algorithms/registry.js";
+import { type BoundReport, checkBound } from "./bound.js";
+import { type Log, LogError, type LogSource, readLogs } from "./log.js";
+import { type LogRecord } from "./record.js";
+import { type ReplayReport, replay } from "./replay.js";
+
+/** What the audit found of one key. */
+export interface KeyReport {
+  /** The key's id, as logged. */
+  readonly key: string;
+  readonly passed: boolean;
+  readonly tally: Tally;
+  /** One report a policy, in the policies' order. */
+  readonly bounds: readonly BoundReport[];
+  readonly replay: ReplayReport;
+}
+
+/** Counts of decisions and units. */
+export interface Tally {
+  readonly records: number;
+  readonly allowed: number;
+  readonly denied: number;
+  /** Units that the policy admitted. */
+  readonly granted: number;
+  /** Decisions that the store did not make, by source: no policy answers for them. */
+  readonly unaudited: Readonly<Partial<Record<LogRecord["source"], Unaudited>>>;
+}
+
+export interface Unaudited {
+  readonly records: number;
+  readonly granted: number;
+}
+
+/** The verdict on a log, and everything it rests on. */
+export interface AuditReport {
+  /** Whether every bound holds and every decision is the kernel's. */
+  readonly passed: boolean;
+  readonly files: readonly string[];
+  readonly policies: readonly Policy[];
+  readonly tally: Tally;
+  /** Calls that got no answer; units they took are in no record. */
+  readonly failedCalls: number;
+  /** The store's time of the first and the last decision, in µs. */
+  readonly fromUs: number;
+  readonly toUs: number;
+  /** Refuted keys first, then those with the most records. */
+  readonly keys: readonly KeyReport[];
+}
+
+/**
+ * Audits what was read: for each key, proves or refutes every policy's bound over every interval,
+ * and replays every decision through the pure kernel.
+ *
+ * @throws LogError where there is no decision to audit: that would prove nothing.
+ */
+export function audit(log: Log): AuditReport {
+  const [first] = log.records;
+  if (first === undefined) {
+    const calls = log.failedCalls.length;
+    const reason = calls === 0 ? "" : `; all ${calls} calls failed`;
+    throw new LogError(`${log.files.join(", ")}: there is no decision to audit${reason}`);
+  }
+  let fromUs = first.atUs;
+  let toUs = first.atUs;
+  for (const { atUs } of log.records) {
+    fromUs = Math.min(fromUs, atUs);
+    toUs = Math.max(toUs, atUs);
+  }
+  const keys = [...byKey(log.records)]
+    .map(([key, records]) => auditKey(log.policies, key, records))
+    .sort((a, b) => Number(a.passed) - Number(b.passed) || b.tally.records - a.tally.records);
+  return {
+    passed: keys.every(({ passed }) => passed),
+    files: log.files,
+    policies: log.policies,
+    tally: tallyOf(log.records),
+    failedCalls: log.failedCalls.length,
+    fromUs,
+    toUs,
+    keys,
+  };
+}
+
+/** Reads the files as streams and audits them together. */
+export async function auditFiles(
+  files: readonly string[],
+  policies?: readonly Policy[],
+): Promise<AuditReport> {
+  const sources = files.map((name): LogSource => ({ name, open: () => createReadStream(name) }));
+  return audit(await readLogs(sources, policies));
+}
+
+function auditKey(
+  policies: readonly Policy[],
+  key: string,
+  records: readonly LogRecord[],
+): KeyReport {
+  const bounds = policies.map((policy) => checkBound(policy, records));
+  const replayed = replay(policies, records);
+  const passed = bounds.every(({ holds }) => holds) && replayed.matches;
+  return { key, passed, tally: tallyOf(records), bounds, replay: replayed };
+}
+
+function byKey(records: readonly LogRecord[]): Map<string, LogRecord[]> {
+  const keys = new Map<string, LogRecord[]>();
+  for (const record of records) {
+    const known = keys.get(record.key);
+    if (known === undefined) keys.set(record.key, [record]);
+    else known.push(record);
+  }
+  return keys;
+}
+
+function tallyOf(records: readonly LogRecord[]): Tally {
+  const unaudited: Partial<Record<LogRecord["source"], Unaudited>> = {};
+  let allowed = 0;
+  let thousandths = 0;
+  for (const record of records) {
+    if (record.allowed) allowed += 1;
+    if (record.source === "store") thousandths += Math.round(record.granted * 1000);
+    else {
+      const known = unaudited[record.source] ?? { records: 0, granted: 0 };
+      const granted = (known.granted * 1000 + Math.round(record.granted * 1000)) / 1000;
+      unaudited[record.source] = { records: known.records + 1, granted };
+    }
+  }
+  const denied = records.length - allowed;
+  return { records: records.length, allowed, denied, granted: thousandths / 1000, unaudited };
+}

@@ -1,0 +1,65 @@
+import { VERBS } from "../algorithms/decide.js";
+import type { Policy } from "../algorithms/registry.js";
+import { type Rule, ruleOf } from "../algorithms/rule.js";
+import { type States, step } from "../algorithms/step.js";
+import { toThousandths } from "../core/amount.js";
+import type { Decision } from "../core/decision.js";
+import { decisionOf } from "../limiter/decision-of.js";
+import type { LogRecord } from "./record.js";
+
+/** What a decision told its caller, as far as a log keeps it. */
+export type Outcome = Pick<
+  LogRecord,
+  "allowed" | "granted" | "remaining" | "retryAfterMs" | "resetAfterMs" | "reason"
+>;
+
+/** What a caller asked for. */
+export type Request = Pick<LogRecord, "verb" | "cost">;
+
+/** The kernel's answer, and the states it leaves. */
+export interface Reply {
+  readonly outcome: Outcome;
+  readonly states: States;
+}
+
+/** The pure kernel on one key, asked in the log's own terms. */
+export class Kernel {
+  readonly fresh: States;
+  readonly #rules: readonly Rule[];
+  readonly #labels: readonly { readonly name: string; readonly rule: Rule }[];
+
+  constructor(policies: readonly Policy[]) {
+    this.#rules = policies.map((policy) => ruleOf(policy));
+    this.#labels = this.#rules.map((rule) => ({ name: rule.policy.name, rule }));
+    this.fresh = this.#rules.map(() => undefined);
+  }
+
+  /** Decides a request when the server's clock, which may have gone back, shows `nowUs`. */
+  ask(states: States, { verb, cost }: Request, nowUs: number): Reply {
+    const call = { verb: VERBS[verb], cost: toThousandths("cost", cost), nowUs, extraUs: 0 };
+    const reply = step(this.#rules, states, call);
+    const decision: Decision = decisionOf(this.#labels, reply, "store");
+    return { outcome: { ...pick(decision), granted: reply.granted / 1000 }, states: reply.states };
+  }
+}
+
+function pick(decision: Decision): Omit<Outcome, "granted"> {
+  const { allowed, remaining, retryAfterMs, resetAfterMs, reason } = decision;
+  return { allowed, remaining, retryAfterMs, resetAfterMs, reason };
+}
+
+export function sameOutcome(a: Outcome, b: Outcome): boolean {
+  return (
+    sameButForWaits(a, b) && a.retryAfterMs === b.retryAfterMs && a.resetAfterMs === b.resetAfterMs
+  );
+}
+
+/** Equal in all that does not count from the clock. */
+export function sameButForWaits(a: Outcome, b: Outcome): boolean {
+  return (
+    a.allowed === b.allowed &&
+    a.granted === b.granted &&
+    a.remaining === b.remaining &&
+    a.reason === b.reason
+  );
+}

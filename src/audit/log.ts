@@ -1,0 +1,269 @@
+import type { Policy } from "../algorithms/registry.js";
+import { rulesOf } from "../algorithms/rule.js";
+import { toThousandths } from "../core/amount.js";
+import { SluiceError } from "../core/errors.js";
+import { type ByteSource, LineTooLongError, linesOf } from "./lines.js";
+import {
+  type FailedCall,
+  FORMAT,
+  LOGGED_VERBS,
+  type LogRecord,
+  REASONS,
+  SOURCES,
+} from "./record.js";
+
+/** Everything that was read. Every header agreed on `policies`. */
+export interface Log {
+  readonly files: readonly string[];
+  readonly policies: readonly Policy[];
+  readonly records: readonly LogRecord[];
+  readonly failedCalls: readonly FailedCall[];
+}
+
+/** A named input: the name is what errors call it. */
+export interface LogSource {
+  readonly name: string;
+  /** Called when its turn comes, so that no more than one is open. */
+  readonly open: () => ByteSource;
+}
+
+/** A log that cannot be read; the message begins with the file and the line. */
+export class LogError extends Error {
+  override readonly name = "LogError";
+}
+
+/**
+ * Reads logs, one after another, as a stream: beyond the records themselves memory stays small.
+ *
+ * Logs may have been concatenated, so headers may come again anywhere, but must agree. With
+ * `policies` given, that is what the records are audited against and headers are skipped over.
+ */
+export async function readLogs(
+  sources: Iterable<LogSource>,
+  policies?: readonly Policy[],
+): Promise<Log> {
+  const reader = new LogReader(policies);
+  for (const source of sources) await reader.read(source);
+  return reader.finish();
+}
+
+class LogReader {
+  readonly #files: string[] = [];
+  readonly #records: LogRecord[] = [];
+  readonly #failedCalls: FailedCall[] = [];
+  /** Parsed lines each bring a copy of their key; one a key is enough. */
+  readonly #keys = new Map<string, string>();
+  readonly #overridden: boolean;
+  #policies: readonly Policy[] | undefined;
+  #policyText = "";
+  #policyFrom = "";
+  #line = 0;
+
+  constructor(policies: readonly Policy[] | undefined) {
+    this.#overridden = policies !== undefined;
+    this.#policies = policies;
+  }
+
+  async read({ name, open }: LogSource): Promise<void> {
+    this.#files.push(name);
+    this.#line = 0;
+    try {
+      for await (const lines of linesOf(open())) {
+        for (const line of lines) {
+          this.#line += 1;
+          if (line !== "") this.#accept(line);
+        }
+      }
+    } catch (error) {
+      if (error instanceof LogError) throw error;
+      if (error instanceof LineTooLongError) {
+        this.#line += 1;
+        throw this.#error(`${error.message}; this is not a sluice log`);
+      }
+      throw new LogError(`${name}: cannot be read: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  finish(): Log {
+    if (this.#policies === undefined) {
+      throw new LogError(`${this.#files.join(", ")}: empty: there is no header and no record`);
+    }
+    return {
+      files: this.#files,
+      policies: this.#policies,
+      records: this.#records,
+      failedCalls: this.#failedCalls,
+    };
+  }
+
+  #accept(line: string): void {
+    const value = this.#parse(line);
+    if ("sluice" in value) this.#header(value);
+    else if (this.#policies === undefined) {
+      throw this.#error(
+        'a log begins with its header, {"sluice":1,"policy":…}; this is a record (or give --policy)',
+      );
+    } else if ("failed" in value) this.#failedCalls.push(this.#failedCall(value));
+    else this.#records.push(this.#record(value));
+  }
+
+  #parse(line: string): Fields {
+    let value: unknown;
+    try {
+      value = JSON.parse(line);
+    } catch (error) {
+      throw this.#error(`not a line of JSON (cut short?): ${excerpt(line)}`, error);
+    }
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      throw this.#error(`a line is one JSON object, not ${excerpt(line)}`);
+    }
+    return value as Fields;
+  }
+
+  #header(fields: Fields): void {
+    if (fields["sluice"] !== FORMAT) {
+      throw this.#error(
+        `log format ${show(fields["sluice"])} is not known; this version reads format ${FORMAT}`,
+      );
+    }
+    if (this.#overridden) return;
+    const policies = this.#policiesOf(fields["policy"]);
+    const text = JSON.stringify(policies);
+    if (this.#policies === undefined) {
+      this.#policies = policies;
+      this.#policyText = text;
+      this.#policyFrom = this.#place();
+    } else if (text !== this.#policyText) {
+      throw this.#error(
+        `the policy differs from the one at ${this.#policyFrom}; logs of different policies cannot be audited together` +
+          `\n  ${this.#policyFrom}: ${this.#policyText}\n  ${this.#place()}: ${text}`,
+      );
+    }
+  }
+
+  #policiesOf(value: unknown): readonly Policy[] {
+    try {
+      return parsePolicies(value);
+    } catch (error) {
+      if (!(error instanceof SluiceError)) throw error;
+      throw this.#error(`the header's policy is not valid: ${error.message}`, error);
+    }
+  }
+
+  #failedCall(fields: Fields): FailedCall {
+    return {
+      failed: this.#text(fields, "failed"),
+      key: this.#key(fields),
+      cost: this.#units(fields, "cost"),
+    };
+  }
+
+  #record(fields: Fields): LogRecord {
+    return {
+      atUs: this.#whole(fields, "atUs", "whole microseconds since 1970"),
+      readyAtUs:
+        fields["readyAtUs"] === undefined
+          ? undefined
+          : this.#whole(fields, "readyAtUs", "whole microseconds since 1970"),
+      key: this.#key(fields),
+      verb: fields["verb"] === undefined ? "consume" : this.#choice(fields, "verb", LOGGED_VERBS),
+      cost: this.#units(fields, "cost"),
+      allowed: this.#allowed(fields),
+      granted: this.#units(fields, "granted"),
+      remaining: this.#units(fields, "remaining"),
+      retryAfterMs:
+        fields["retryAfterMs"] === null
+          ? Number.POSITIVE_INFINITY
+          : this.#whole(fields, "retryAfterMs", "whole milliseconds, or null for never"),
+      resetAfterMs:
+        fields["resetAfterMs"] === null
+          ? Number.POSITIVE_INFINITY
+          : this.#whole(fields, "resetAfterMs", "whole milliseconds, or null for never"),
+      reason: this.#choice(fields, "reason", REASONS),
+      source: this.#choice(fields, "source", SOURCES),
+      file: this.#files.length - 1,
+      line: this.#line,
+    };
+  }
+
+  #key(fields: Fields): string {
+    const key = this.#text(fields, "key");
+    const known = this.#keys.get(key);
+    if (known === undefined) this.#keys.set(key, key);
+    return known ?? key;
+  }
+
+  #text(fields: Fields, name: string): string {
+    const value = fields[name];
+    if (typeof value === "string" && value !== "") return value;
+    throw this.#unexpected(fields, name, "a text");
+  }
+
+  #allowed(fields: Fields): boolean {
+    const value = fields["allowed"];
+    if (typeof value === "boolean") return value;
+    throw this.#unexpected(fields, "allowed", "true or false");
+  }
+
+  #whole(fields: Fields, name: string, expected: string): number {
+    const value = fields[name];
+    if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
+    throw this.#unexpected(fields, name, expected);
+  }
+
+  #units(fields: Fields, name: string): number {
+    try {
+      toThousandths(name, fields[name]);
+      return fields[name] as number;
+    } catch {
+      throw this.#unexpected(fields, name, "units: a number ≥ 0 in whole thousandths");
+    }
+  }
+
+  #choice<const T extends string>(fields: Fields, name: string, choices: readonly T[]): T {
+    const choice = choices.find((known) => known === fields[name]);
+    if (choice !== undefined) return choice;
+    throw this.#unexpected(fields, name, `one of ${choices.join(", ")}`);
+  }
+
+  #unexpected(fields: Fields, name: string, expected: string): LogError {
+    const message = Object.hasOwn(fields, name)
+      ? `"${name}" is ${show(fields[name])}; expected ${expected}`
+      : `the record has no "${name}" (${expected})`;
+    return this.#error(message);
+  }
+
+  #error(message: string, cause?: unknown): LogError {
+    return new LogError(`${this.#place()}: ${message}`, { cause });
+  }
+
+  #place(): string {
+    return `${this.#files.at(-1) ?? ""}:${this.#line}`;
+  }
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** One policy or several, from plain JSON. */
+export function parsePolicies(value: unknown): readonly Policy[] {
+  return rulesOf(value).map(({ policy }) => policy);
+}
+
+const EXCERPT_CHARACTERS = 60;
+
+/** Part of a line, quoted, so that control characters cannot reach the terminal. */
+function excerpt(line: string): string {
+  return line.length > EXCERPT_CHARACTERS
+    ? `${JSON.stringify(line.slice(0, EXCERPT_CHARACTERS))}…`
+    : JSON.stringify(line);
+}
+
+function show(value: unknown): string {
+  return excerpt(JSON.stringify(value) ?? "nothing")
+    .slice(1, -1)
+    .replaceAll('\\"', '"');
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,100 @@
+import type { Policy } from "../algorithms/registry.js";
+import type { Decision } from "../core/decision.js";
+import { identifyBy } from "../limiter/identity.js";
+
+/** The version that this code writes and reads; a change of meaning raises it. */
+export const FORMAT = 1;
+
+export const REASONS = [
+  "ok",
+  "quota",
+  "too-costly",
+  "blocked",
+  "store",
+] as const satisfies readonly Decision["reason"][];
+export const SOURCES = [
+  "store",
+  "deny-cache",
+  "lease",
+  "fail-open",
+  "fail-closed",
+  "fallback",
+] as const satisfies readonly Decision["source"][];
+
+/** Calls that take units; the others are not logged. */
+export const LOGGED_VERBS = ["consume", "consumeUpTo"] as const;
+export type LoggedVerb = (typeof LOGGED_VERBS)[number];
+
+/** One decision, as it was given to the caller. Amounts are units, times integer µs since the epoch. */
+export interface LogRecord {
+  /** When the store decided, by its own clock. */
+  readonly atUs: number;
+  /** When reserved work may start, where that is later. */
+  readonly readyAtUs: number | undefined;
+  /** The key's hash: a log can be passed on without its identities. */
+  readonly key: string;
+  readonly verb: LoggedVerb;
+  readonly cost: number;
+  readonly allowed: boolean;
+  readonly granted: number;
+  readonly remaining: number;
+  /** Infinity, written as null, where the cost can never fit. */
+  readonly retryAfterMs: number;
+  readonly resetAfterMs: number;
+  readonly reason: Decision["reason"];
+  readonly source: Decision["source"];
+  /** Where the record stands: an index into the log's `files`, and a line counted from 1. */
+  readonly file: number;
+  readonly line: number;
+}
+
+/** A call that got no answer: whether it took units is unknown. */
+export interface FailedCall {
+  readonly failed: string;
+  readonly key: string;
+  readonly cost: number;
+}
+
+/** The id under which a key is logged, which is also its id in a store outside the process. */
+export const keyId: (key: string) => string = identifyBy("sha256", true);
+
+/** The first line of a log. */
+export function headerLine(policies: readonly Policy[]): string {
+  const [only, ...others] = policies;
+  return `${JSON.stringify({ sluice: FORMAT, policy: others.length === 0 ? only : policies })}\n`;
+}
+
+/** What was asked: the key by its id, and the verb where it is not "consume". */
+export interface LoggedCall {
+  readonly key: string;
+  readonly cost: number;
+  readonly verb?: LoggedVerb;
+}
+
+/** The line of one decision. `granted` is there for partial grants; else it is all of the cost or nothing. */
+export function recordLine(
+  { key, cost, verb }: LoggedCall,
+  decision: Decision & { readonly granted?: number; readonly readyAtUs?: number },
+): string {
+  const { decidedAtUs, readyAtUs, allowed, granted, remaining } = decision;
+  const { retryAfterMs, resetAfterMs, reason, source } = decision;
+  return `${JSON.stringify({
+    atUs: decidedAtUs,
+    ...(readyAtUs === undefined ? {} : { readyAtUs }),
+    key,
+    ...(verb === undefined || verb === "consume" ? {} : { verb }),
+    cost,
+    allowed,
+    granted: granted ?? (allowed ? cost : 0),
+    remaining,
+    retryAfterMs,
+    resetAfterMs,
+    reason,
+    source,
+  })}\n`;
+}
+
+/** The line of a call that failed, so that an audit knows that units may be missing. */
+export function failedCallLine(call: FailedCall): string {
+  return `${JSON.stringify(call)}\n`;
+}

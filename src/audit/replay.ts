@@ -1,0 +1,75 @@
+import type { Policy } from "../algorithms/registry.js";
+import type { States } from "../algorithms/step.js";
+import { Kernel, type Outcome, sameOutcome } from "./kernel.js";
+import type { LogRecord } from "./record.js";
+import { explainTie } from "./tie.js";
+
+/** The first record that nothing explains. */
+export interface Mismatch {
+  readonly record: LogRecord;
+  /** What the kernel answers where the record would have to stand. */
+  readonly kernel: Outcome;
+  /** How many records of this key share the microsecond, and were tried in other orders. */
+  readonly tied: number;
+  /** False where so many records are tied that not every order was tried. */
+  readonly exhaustive: boolean;
+}
+
+/** Whether the kernel, replaying a key's records, gives every answer that was logged. */
+export interface ReplayReport {
+  readonly matches: boolean;
+  /** Records whose answers were found to be the kernel's. */
+  readonly replayed: number;
+  readonly mismatch: Mismatch | undefined;
+  /** The furthest that the server's clock must have gone back, in µs, by the waits it reported. */
+  readonly clockBackUs: number;
+}
+
+/**
+ * Replays the records of one key, in order of the server's time, through the pure kernel, from a
+ * fresh state. Every answer must be the same to the last number.
+ *
+ * Calls that share a microsecond were decided one after another, but the log cannot tell in which
+ * order: any order that explains them all will do. Answers that the store did not make are left
+ * out, for they neither ask nor change it. A server's clock that went back is recognised by the waits
+ * it reported, where all calls cost alike; with different costs a refusal just before may seem wrong.
+ */
+export function replay(policies: readonly Policy[], records: readonly LogRecord[]): ReplayReport {
+  const kernel = new Kernel(policies);
+  const ordered = records
+    .filter(({ source }) => source === "store")
+    .sort((a, b) => a.atUs - b.atUs);
+  let states: States = kernel.fresh;
+  let clockBackUs = 0;
+
+  for (let start = 0; start < ordered.length; ) {
+    const tied = tiedFrom(ordered, start);
+    const [only] = tied;
+    if (tied.length === 1 && only !== undefined) {
+      const reply = kernel.ask(states, only, only.atUs);
+      if (!sameOutcome(reply.outcome, only)) {
+        const mismatch = { record: only, kernel: reply.outcome, tied: 1, exhaustive: true };
+        return { matches: false, replayed: start, mismatch, clockBackUs };
+      }
+      states = reply.states;
+    } else {
+      const explained = explainTie(kernel, states, tied);
+      clockBackUs = Math.max(clockBackUs, explained.clockBackUs);
+      if (explained.mismatch !== undefined) {
+        const { mismatch } = explained;
+        return { matches: false, replayed: start + explained.replayed, mismatch, clockBackUs };
+      }
+      states = explained.states;
+    }
+    start += tied.length;
+  }
+  return { matches: true, replayed: ordered.length, mismatch: undefined, clockBackUs };
+}
+
+/** The records from `start` on that share its microsecond. */
+function tiedFrom(ordered: readonly LogRecord[], start: number): readonly LogRecord[] {
+  const atUs = ordered[start]?.atUs;
+  let end = start + 1;
+  while (ordered[end]?.atUs === atUs && end < ordered.length) end += 1;
+  return ordered.slice(start, end);
+}

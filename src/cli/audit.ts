@@ -1,0 +1,56 @@
+import { createReadStream } from "node:fs";
+import { audit } from "../audit/audit.js";
+import { type LogSource, readLogs } from "../audit/log.js";
+import { auditJson, auditText } from "./audit-report.js";
+import { defineCommand, EXIT } from "./command.js";
+import { UsageError } from "./options.js";
+import { policiesFromText } from "./policy-options.js";
+import { type Io, terminalOf } from "./terminal.js";
+
+/** `sluice audit`: proves from logs that the limit was kept, or shows where it was not. */
+export const auditCommand = defineCommand({
+  usage: "sluice audit FILE… [options]",
+  description: `Merges the logs of any number of processes by the server's time and, for each key,
+(a) proves or refutes the policy's bound over every interval, in exact arithmetic, and
+(b) replays every decision through the pure kernel: all of them must match.
+
+Logs may be given one by one or concatenated; - is standard input. They must hold everything
+that was done to their keys, from fresh keys on.`,
+  options: {
+    policy: {
+      type: "string",
+      value: "JSON",
+      help: "The policy to audit against, or an array of them, instead of the one in the logs.",
+    },
+    json: { type: "boolean", help: "Print the report as one JSON object, and nothing else." },
+  },
+  examples: [
+    "sluice audit a.jsonl b.jsonl",
+    "cat *.jsonl | sluice audit -",
+    `sluice audit a.jsonl --policy '{"algorithm":"gcra","limit":5,"period":"1s"}' --json`,
+  ],
+  async run({ policy, json }, files, io) {
+    if (files.length === 0) throw new UsageError("FILE is missing; - is standard input");
+    if (new Set(files).size < files.length) {
+      throw new UsageError("a FILE is given twice: its records would count twice");
+    }
+    const policies = policy === undefined ? undefined : policiesFromText(policy);
+    const log = await readLogs(
+      files.map((file) => sourceOf(file, io)),
+      policies,
+    );
+    const report = audit(log);
+    if (json) io.stdout.write(`${JSON.stringify(auditJson(report))}\n`);
+    else {
+      const terminal = terminalOf(io.stdout, io.env);
+      terminal.say(auditText(report, terminal));
+    }
+    return report.passed ? EXIT.ok : EXIT.failed;
+  },
+});
+
+function sourceOf(file: string, io: Io): LogSource {
+  return file === "-"
+    ? { name: "(standard input)", open: () => io.stdin }
+    : { name: file, open: () => createReadStream(file) };
+}

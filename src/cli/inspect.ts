@@ -1,0 +1,79 @@
+import { keyId } from "../audit/record.js";
+import type { Decision, PolicyVerdict } from "../core/decision.js";
+import { defineCommand, EXIT } from "./command.js";
+import { describePolicy } from "./describe-policy.js";
+import { formatNumber, formatSpan, formatTime, printable } from "./format.js";
+import { KEY_OPTIONS, type KeyAccess, withKey } from "./key-command.js";
+import { numberOption } from "./options.js";
+import { type Terminal, terminalOf } from "./terminal.js";
+
+const BAR_COLUMNS = 30;
+
+/** `sluice inspect`: what a key has left, without taking any of it. */
+export const inspectCommand = defineCommand({
+  usage: "sluice inspect <key> (--limit … | --policy JSON) --redis URL [options]",
+  description: `Shows what a key has left under a policy, and changes nothing. The policy, its name and the
+namespace must be those of the limiter in question: they say where its state is and what it means.`,
+  options: {
+    ...KEY_OPTIONS,
+    cost: { type: "string", value: "N", help: "The cost to ask about (default 1)." },
+  },
+  examples: [
+    "sluice inspect user:42 --limit 10 --period 1s --redis redis://127.0.0.1:6379",
+    `sluice inspect user:42 --policy '{"algorithm":"sliding-log","limit":5,"window":"15m"}'`,
+  ],
+  async run(values, positionals, io) {
+    const cost = numberOption("cost", values.cost ?? "1", { min: 0 });
+    await withKey(values, positionals, io.env, async (access) => {
+      const decision = await access.limiter.peek(access.key, { cost });
+      if (values.json) io.stdout.write(`${JSON.stringify(toJson(access, cost, decision))}\n`);
+      else report(access, cost, decision, terminalOf(io.stdout, io.env));
+    });
+    return EXIT.ok;
+  },
+});
+
+function toJson({ key, policies }: KeyAccess, cost: number, decision: Decision): object {
+  return { key, keyId: keyId(key), policies, cost, decision };
+}
+
+function report(access: KeyAccess, cost: number, decision: Decision, terminal: Terminal): void {
+  const { key, policies, place } = access;
+  const verdicts = decision.policies ?? [decision];
+  terminal.say(`key ${terminal.paint("bold", printable(key))} on ${place}\n`);
+  terminal.say(`at  ${formatTime(decision.decidedAtUs)} UTC, by the store's clock\n`);
+  policies.forEach((policy, index) => {
+    const verdict = verdicts[index];
+    if (verdict === undefined) return;
+    terminal.say(`\n${describePolicy(policy)}\n`);
+    for (const line of verdictLines(verdict, cost, terminal)) terminal.say(`  ${line}\n`);
+  });
+}
+
+function verdictLines(
+  verdict: Pick<PolicyVerdict, "limit" | "remaining" | "retryAfterMs" | "resetAfterMs" | "reason">,
+  cost: number,
+  terminal: Terminal,
+): string[] {
+  const { limit, remaining, resetAfterMs } = verdict;
+  const left = `${formatNumber(remaining)} of ${formatNumber(limit)} left`;
+  const full = resetAfterMs === 0 ? "full" : `full in ${formatSpan(resetAfterMs * 1000)}`;
+  return [`${bar(remaining / limit, terminal)}  ${left}, ${full}`, answer(verdict, cost)];
+}
+
+function answer(
+  { reason, retryAfterMs }: Pick<PolicyVerdict, "reason" | "retryAfterMs">,
+  cost: number,
+): string {
+  const call = `a call of cost ${formatNumber(cost)}`;
+  if (reason === "ok") return `${call} would be allowed`;
+  if (reason === "too-costly") return `${call} can never fit`;
+  const why = reason === "blocked" ? "the key is blocked" : "too little is left";
+  return `${call} would be denied: ${why}, for ${formatSpan(retryAfterMs * 1000)}`;
+}
+
+function bar(share: number, terminal: Terminal): string {
+  const [full, empty] = terminal.unicode ? ["█", "░"] : ["#", "."];
+  const filled = Math.round(Math.max(0, Math.min(share, 1)) * BAR_COLUMNS);
+  return terminal.paint("cyan", full.repeat(filled)) + empty.repeat(BAR_COLUMNS - filled);
+}

@@ -1,0 +1,155 @@
+import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { monotonicMs, systemClock } from "../core/clock.js";
+import type { Decision } from "../core/decision.js";
+import { SluiceError } from "../core/errors.js";
+import type { PlotPoint } from "./plot.js";
+
+/** How a limiter is to be worked. */
+export interface LoadPlan {
+  readonly calls: number;
+  /** How many workers call side by side, each waiting for its own answer. */
+  readonly concurrency: number;
+  /** How long a worker rests between an answer and its next call. */
+  readonly delayMs: number;
+}
+
+/** What came back. */
+export interface LoadResult {
+  readonly attempted: number;
+  readonly allowed: number;
+  readonly denied: number;
+  /** Decisions that the store did not make; they are among allowed and denied. */
+  readonly degraded: number;
+  readonly failed: number;
+  /** Failures by code, with the first one's message. */
+  readonly failures: ReadonlyMap<string, Failure>;
+  readonly durationMs: number;
+  readonly latency: Latency | undefined;
+  /** Every decision, for the plot. */
+  readonly points: readonly PlotPoint[];
+  /** Whether the run was ended before its last call. */
+  readonly interrupted: boolean;
+}
+
+export interface Failure {
+  readonly count: number;
+  readonly message: string;
+}
+
+/** Of calls that were answered, as their caller saw it. */
+export interface Latency {
+  readonly p50Us: number;
+  readonly p99Us: number;
+  readonly maxUs: number;
+}
+
+/** Is told of each answer; the worker goes on when the observer is done. */
+export interface LoadObserver {
+  decided(decision: Decision): Promise<void>;
+  failed(code: string): Promise<void>;
+  progressed(result: LoadResult): void;
+}
+
+/** A store in this process answers without a turn of the event loop; signals and timers need one. */
+const CALLS_A_TURN = 64;
+
+/** Calls `consume` as planned, until all calls are made or the signal aborts; a call under way is waited for. */
+export async function runLoad(
+  plan: LoadPlan,
+  consume: () => Promise<Decision>,
+  observer: LoadObserver,
+  signal: AbortSignal,
+): Promise<LoadResult> {
+  const tally = new Tally();
+  let started = 0;
+
+  const call = async (): Promise<void> => {
+    const sentAtMs = monotonicMs();
+    let decision: Decision;
+    try {
+      decision = await consume();
+    } catch (error) {
+      await observer.failed(tally.fail(error));
+      return;
+    }
+    tally.add(decision, monotonicMs() - sentAtMs);
+    await observer.decided(decision);
+  };
+
+  const work = async (): Promise<void> => {
+    while (started < plan.calls && !signal.aborted) {
+      started += 1;
+      await call();
+      observer.progressed(tally);
+      if (plan.delayMs > 0 && started < plan.calls) await rest(plan.delayMs, signal);
+      else if (started % CALLS_A_TURN === 0) await nextTurn();
+    }
+  };
+
+  await Promise.all(Array.from({ length: Math.min(plan.concurrency, plan.calls) }, work));
+  tally.finish(plan.calls);
+  return tally;
+}
+
+async function rest(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await systemClock.sleep(ms, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+class Tally implements LoadResult {
+  allowed = 0;
+  denied = 0;
+  degraded = 0;
+  failed = 0;
+  interrupted = false;
+  readonly points: PlotPoint[] = [];
+  readonly failures = new Map<string, Failure>();
+  readonly #latencies: RecordableHistogram = createHistogram();
+  readonly #startedAtMs = monotonicMs();
+  #durationMs: number | undefined;
+
+  get attempted(): number {
+    return this.allowed + this.denied + this.failed;
+  }
+
+  get durationMs(): number {
+    return this.#durationMs ?? monotonicMs() - this.#startedAtMs;
+  }
+
+  get latency(): Latency | undefined {
+    if (this.#latencies.count === 0) return undefined;
+    return {
+      p50Us: this.#latencies.percentile(50) / 1e3,
+      p99Us: this.#latencies.percentile(99) / 1e3,
+      maxUs: this.#latencies.max / 1e3,
+    };
+  }
+
+  add({ allowed, source, decidedAtUs }: Decision, latencyMs: number): void {
+    if (allowed) this.allowed += 1;
+    else this.denied += 1;
+    if (source !== "store") this.degraded += 1;
+    this.points.push({ atUs: decidedAtUs, allowed });
+    // The histogram counts whole nanoseconds from 1.
+    this.#latencies.record(Math.max(1, Math.round(latencyMs * 1e6)));
+  }
+
+  fail(error: unknown): string {
+    const code =
+      error instanceof SluiceError ? error.code : error instanceof Error ? error.name : "Error";
+    const message = error instanceof Error ? error.message : String(error);
+    const known = this.failures.get(code);
+    this.failed += 1;
+    this.failures.set(code, { count: (known?.count ?? 0) + 1, message: known?.message ?? message });
+    return code;
+  }
+
+  finish(planned: number): void {
+    this.#durationMs = monotonicMs() - this.#startedAtMs;
+    this.interrupted = this.attempted < planned;
+  }
+}

@@ -1,0 +1,29 @@
+#!/usr/bin/env node
+import { run } from "./run.js";
+
+/** From the call on, the first Ctrl-C aborts the signal; the second ends the process as ever. */
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  process.once("SIGINT", () => {
+    controller.abort();
+  });
+  return controller.signal;
+}
+
+// A reader such as `head` may close the pipe when it has seen enough: that is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
+
+async function main(): Promise<void> {
+  process.exitCode = await run(process.argv.slice(2), {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    interruption,
+  });
+}
+
+void main();

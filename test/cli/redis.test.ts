@@ -1,0 +1,141 @@
+/** The commands on a real Redis. */
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { run } from "../../src/cli/run.js";
+import { fakeProcess } from "./io.js";
+import { type BuiltCli, buildCli } from "./processes.js";
+
+const POLICY = ["--limit", "10", "--period", "1h", "--namespace", "cli"];
+
+const SHARED = `shared-${randomUUID()}`;
+
+async function sluice(...argv: string[]) {
+  const process = fakeProcess({ env: { SLUICE_REDIS_URL: inject("redisUrl") } });
+  const code = await run(argv, process.io);
+  return { code, stdout: process.stdout(), stderr: process.stderr() };
+}
+
+async function json(...argv: string[]): Promise<unknown> {
+  const { code, stdout, stderr } = await sluice(...argv, "--json");
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  return JSON.parse(stdout);
+}
+
+describe("on Redis", () => {
+  test("an exercise shares its key with whoever inspects and resets it", async () => {
+    const load = ["--calls", "4", "--delay", "0"];
+    expect(await json("exercise", SHARED, ...POLICY, ...load)).toMatchObject({
+      allowed: 4,
+      denied: 0,
+    });
+    expect(await json("inspect", SHARED, ...POLICY)).toMatchObject({
+      decision: { allowed: true, remaining: 6 },
+    });
+    expect(await json("inspect", SHARED, ...POLICY, "--cost", "7")).toMatchObject({
+      decision: { allowed: false, reason: "quota", remaining: 6 },
+    });
+    expect(await json("reset", SHARED, ...POLICY)).toMatchObject({ key: SHARED, reset: true });
+    expect(await json("inspect", SHARED, ...POLICY)).toMatchObject({
+      decision: { remaining: 10 },
+    });
+  });
+
+  test("inspect tells people what is left, under each of several policies", async () => {
+    const policies = [
+      { name: "burst", algorithm: "gcra", limit: 5, period: "1s", burst: 5 },
+      { name: "daily", algorithm: "calendar-window", limit: 100, unit: "day" },
+    ];
+    const { code, stdout } = await sluice(
+      "inspect",
+      "several",
+      "--policy",
+      JSON.stringify(policies),
+      "--cost",
+      "6",
+    );
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/gcra "burst".*\n.*5 of 5 left, full\n.*can never fit/);
+    expect(stdout).toMatch(
+      /calendar-window "daily".*\n.*100 of 100 left, full\n.*would be allowed/,
+    );
+  });
+
+  test("reset says what it did", async () => {
+    const { stdout } = await sluice("reset", SHARED, ...POLICY);
+    expect(stdout).toMatch(/^key shared-.* on redis:\/\/.*: reset, under 1 policy\n$/);
+  });
+});
+
+describe("a Redis that cannot be reached", () => {
+  for (const argv of [
+    ["exercise", "k"],
+    ["inspect", "k"],
+    ["reset", "k"],
+  ]) {
+    test(`fails sluice ${argv[0]} without showing the password`, async () => {
+      // Nothing listens on port 1.
+      const url = "redis://ann:s3cret@127.0.0.1:1";
+      const { code, stdout, stderr } = await sluice(
+        ...argv,
+        "--limit",
+        "1",
+        "--period",
+        "1s",
+        "--redis",
+        url,
+      );
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toMatch(/^sluice: .*127\.0\.0\.1:1/);
+      expect(stderr).not.toContain("s3cret");
+    });
+  }
+});
+
+describe("the program", () => {
+  let cli: BuiltCli;
+  beforeAll(async () => {
+    cli = await buildCli();
+  });
+  afterAll(() => cli.remove());
+
+  test("ends at Ctrl-C with what it did, and its log whole", async () => {
+    const log = join(cli.directory, "interrupted.jsonl");
+    const argv = [
+      "exercise",
+      "interrupted",
+      "--calls",
+      "100000",
+      "--delay",
+      "10ms",
+      "--log",
+      log,
+      "--json",
+    ];
+    const { child, ended } = cli.start(argv);
+    while ((await readFile(log, "utf8").catch(() => "")).split("\n").length < 5) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    child.kill("SIGINT");
+    const { code, stdout, stderr } = await ended;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const result = JSON.parse(stdout) as { attempted: number; interrupted: boolean };
+    expect(result.interrupted).toBe(true);
+    const records = (await readFile(log, "utf8")).trimEnd().split("\n").length - 1;
+    expect(records).toBe(result.attempted);
+  });
+
+  test("minds no reader that has seen enough", async () => {
+    const { child, ended } = cli.start(["exercise", "--help"]);
+    child.stdout?.destroy();
+    await once(child, "exit");
+    expect((await ended).stderr).toBe("");
+  });
+
+  test("exits with the command's code", async () => {
+    expect((await cli.start(["exercise", "--nonsense"]).ended).code).toBe(2);
+    expect((await cli.start(["audit", join(cli.directory, "none.jsonl")]).ended).code).toBe(1);
+  });
+});
