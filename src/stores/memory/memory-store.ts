@@ -106,8 +106,9 @@ export class MemoryStore implements SyncStore {
     }
     if (answer.readiness === LOG_FULL) throw logFullError();
     if (answer.changed) {
-      for (let i = 0; i < call.seats.length; i++) {
-        this.#save(this.#seats[i] as WorkingSeat, call.seats[i] as StoreSeat, rawUs);
+      const count = call.seats.length;
+      for (let i = 0; i < count; i++) {
+        this.#save(this.#seats[i] as WorkingSeat, call.seats[i] as StoreSeat, count === 1, rawUs);
       }
     }
     return answer;
@@ -168,8 +169,10 @@ export class MemoryStore implements SyncStore {
     seat.slot = slot;
   }
 
-  #save(seat: WorkingSeat, { space, id }: StoreSeat, rawUs: number): void {
+  #save(seat: WorkingSeat, { space, id }: StoreSeat, alone: boolean, rawUs: number): void {
     const expiresAtUs = seat.state.expiryMs * 1e3;
+    // Saving the seat before this one may have evicted this one's key, and given its slot away.
+    if (!alone) seat.slot = (space as Table).slots.get(id) ?? NO_SLOT;
     if (seat.resetUs === 0) {
       if (seat.slot !== NO_SLOT) this.#drop(seat.slot);
       return;
