@@ -1,0 +1,53 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { expect, test } from "vitest";
+import { checkTypes, markdownSnippets, runSnippet } from "../support/snippets.js";
+
+const pages = [...pagesIn("."), ...pagesIn("docs", true), ...pagesIn("src", true)];
+const snippets = pages.filter((page) => page !== "README.md").flatMap(markdownSnippets);
+
+for (const snippet of snippets) {
+  test(`${snippet.name} runs and prints what it says`, async () => {
+    await runSnippet(snippet);
+  });
+}
+
+test("the code on the pages has the right types", async () => {
+  await checkTypes(snippets);
+});
+
+test("every link within the repository leads somewhere", () => {
+  const broken = pages.flatMap((page) =>
+    linksOf(page)
+      .filter((link) => !leadsSomewhere(page, link))
+      .map((link) => `${page}: ${link}`),
+  );
+  expect(broken).toEqual([]);
+});
+
+function pagesIn(folder: string, recursive = false): string[] {
+  const files = readdirSync(folder, { recursive, encoding: "utf8" });
+  return files.filter((file) => file.endsWith(".md")).map((file) => join(folder, file));
+}
+
+function linksOf(page: string): string[] {
+  const prose = readFileSync(page, "utf8").replaceAll(/^```.*?^```$/gms, "");
+  return [...prose.matchAll(/\]\((?!https?:)([^)\s]+)\)/g)].map(([, link = ""]) => link);
+}
+
+function leadsSomewhere(page: string, link: string): boolean {
+  const [path = "", anchor] = link.split("#");
+  const target = path === "" ? page : join(dirname(page), path);
+  if (!existsSync(target)) return false;
+  return anchor === undefined || anchorsOf(target).includes(anchor);
+}
+
+/** As GitHub makes them from headings. */
+function anchorsOf(page: string): string[] {
+  return [...readFileSync(page, "utf8").matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{Letter}\p{Number} _-]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+}
