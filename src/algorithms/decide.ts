@@ -97,6 +97,8 @@ export function decide(
     if (verdict.changed) {
       seat.state.lastUs = nowUs;
       expire(seat, rawUs);
+    } else {
+      outlive(seat, rawUs);
     }
   }
 }
@@ -209,4 +211,12 @@ function expire({ state, resetUs }: Seat, rawUs: number): void {
   const latestUs = soonestUs + Math.max(MIN_SLACK_US, resetUs);
   const fits = state.expiryMs * 1e3 >= soonestUs && state.expiryMs * 1e3 <= latestUs;
   if (!fits) state.expiryMs = Math.floor(latestUs / 1e3);
+}
+
+/** What is not written is forgotten when its last change said, even where slower options would need longer. */
+function outlive(seat: Seat, rawUs: number): void {
+  if (seat.state.expiryMs === 0) return;
+  const leftUs = seat.state.expiryMs * 1e3 - rawUs;
+  seat.waitUs = Math.min(seat.waitUs, leftUs);
+  seat.resetUs = Math.min(seat.resetUs, leftUs);
 }

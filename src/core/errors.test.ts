@@ -83,8 +83,8 @@ describe("InvalidOptionError", () => {
     [{ a: [1, "x"] }, '{"a":[1,"x"]}'],
     [new Map(), "{}"],
     [new Date(0), '"1970-01-01T00:00:00.000Z"'],
-    [{ toJSON: () => undefined }, "[object Object]"],
-    [{ big: 1n }, "[object Object]"],
+    [{ toJSON: () => undefined }, "an object"],
+    [{ big: 1n }, "an object"],
   ])("shows %o in a word", (value, shown) => {
     expect(new InvalidOptionError("o", value, "other").message).toBe(
       `o: ${shown} is not allowed; expected other`,
@@ -100,7 +100,9 @@ describe("InvalidOptionError", () => {
       },
     };
     for (const value of [circular, hostile, Object.create(null)]) {
-      expect(new InvalidOptionError("o", value, "other").message).toMatch(/^o: .+ is not allowed/);
+      expect(new InvalidOptionError("o", value, "other").message).toMatch(
+        /^o: (an object|\{\}) is not allowed/,
+      );
     }
   });
 
@@ -125,15 +127,6 @@ describe("a message", () => {
     ["a string", HOSTILE],
     ["a key of an object", { [HOSTILE]: 1 }],
     ["a symbol's description", Symbol(HOSTILE)],
-    [
-      "an object's tag",
-      {
-        [Symbol.toStringTag]: HOSTILE,
-        toJSON: (): never => {
-          throw new Error("no");
-        },
-      },
-    ],
     ["a string cut short in the middle of an escape", `${"x".repeat(77)}${HOSTILE}`],
   ])("has no control characters where the value is %s", (_, value) => {
     expect(new InvalidOptionError("o", value, "other").message).not.toMatch(UNPRINTABLE);

@@ -65,16 +65,14 @@ const SHOWN_CHARACTERS = 80;
 
 /** A short picture of any value. */
 function show(value: unknown): string {
-  if (typeof value === "bigint") return shorten(`${value}n`);
   if (typeof value === "function") return "a function";
-  if (typeof value === "symbol" || typeof value === "number") return shorten(String(value));
-  let text: string | undefined;
+  if (typeof value === "bigint") return shorten(`${value}n`);
+  if (typeof value !== "object" && typeof value !== "string") return shorten(String(value));
   try {
-    text = JSON.stringify(value);
+    return shorten(JSON.stringify(value) ?? "an object");
   } catch {
-    // Left to what every object has.
+    return "an object";
   }
-  return shorten(text ?? Object.prototype.toString.call(value));
 }
 
 function shorten(text: string): string {

@@ -20,7 +20,7 @@ function magnitude(random: Random, most: number): number {
 
 function check(a: number, b: number, m: number): void {
   const quotient = mulDiv(a, b, m);
-  const rest = remainder;
+  const rest = remainder[0] as number;
   const exact = (BigInt(a) * BigInt(b)) / BigInt(m);
   const where = `${a}·${b}/${m}`;
   if (BigInt(rest) !== (BigInt(a) * BigInt(b)) % BigInt(m)) expect.fail(`${where}: rest ${rest}`);
@@ -53,15 +53,19 @@ describe("mulDiv", () => {
     }
   });
 
-  test("never rounds the plain product's quotient up", () => {
-    // 2^53 − 1 is the largest product on the fast path; one less than a multiple is the hard case.
-    check(2 ** 53 - 1, 1, 1);
-    check(6_361, 1_416_003_655_831, 9_007_199_254_740_991 % 6_361 || 1);
-    check(3, 3_002_399_751_580_330, 3);
+  test("never rounds a quotient up just below a whole one, on either side of 2^53", () => {
+    for (const m of [3, 7, 1000, 999_983, 31_622_400_000_000, MAX_USED]) {
+      for (const quotient of [1, 2 ** 10, Math.floor(2 ** 53 / m), Math.floor(2 ** 54 / m)]) {
+        // As one factor, and as two: quotient·m − 1 is odd or even as it comes.
+        if (quotient * m - 1 < 2 ** 53) check(quotient * m - 1, 1, m);
+        check(m - 1, quotient + 1, m);
+        check(m - 1, Math.max(1, quotient - 1), m);
+      }
+    }
   });
 
   test("says of a quotient past 2^53 only that it is large", () => {
     expect(mulDiv(2 ** 45, 2 ** 49 - 1, 1)).toBeGreaterThan(2 ** 93);
-    expect(remainder).toBe(0);
+    expect(remainder[0]).toBe(0);
   });
 });

@@ -11,7 +11,8 @@ local function standing(seat, cost, raw, now)
 end
 
 local function ready(seats, verdict)
-  for _, seat in ipairs(seats) do
+  for i = 1, #seats do
+    local seat = seats[i]
     if seat.cost > 0 and seat.kernel.ready then
       verdict.readiness = seat.kernel.ready(seat.state, seat.params, verdict.now)
       if verdict.readiness ~= READY then return false end
@@ -28,7 +29,8 @@ end
 
 local function grant(verb, seats, verdict)
   local most = math.huge
-  for _, seat in ipairs(seats) do
+  for i = 1, #seats do
+    local seat = seats[i]
     most = min(most, seat.cost)
     if verb == CONSUME_UP_TO then
       local room = seat.kernel.room(seat.state, seat.params, verdict.now)
@@ -36,14 +38,15 @@ local function grant(verb, seats, verdict)
     end
   end
   if not ready(seats, verdict) then return end
-  for _, seat in ipairs(seats) do
+  for i = 1, #seats do
+    local seat = seats[i]
     take(seat, verb == CONSUME_UP_TO and most or seat.cost, verdict)
   end
   verdict.granted = most
 end
 
 local function block(seats, untilRaw, verdict)
-  for _, seat in ipairs(seats) do seat.state.blocked = untilRaw end
+  for i = 1, #seats do seats[i].state.blocked = untilRaw end
   verdict.changed = true
 end
 
@@ -59,7 +62,8 @@ local function change(verb, seats, raw, extra, verdict)
   elseif verb == UNBLOCK then
     block(seats, 0, verdict)
   elseif verb == REFUND or (verb == PENALIZE and ready(seats, verdict)) then
-    for _, seat in ipairs(seats) do
+    for i = 1, #seats do
+      local seat = seats[i]
       if verb == PENALIZE then
         take(seat, seat.cost, verdict)
       elseif seat.cost > 0 then
@@ -68,7 +72,8 @@ local function change(verb, seats, raw, extra, verdict)
       end
     end
   elseif verb == RESET then
-    for _, seat in ipairs(seats) do
+    for i = 1, #seats do
+      local seat = seats[i]
       clear(seat)
       seat.kernel.advance(seat.state, seat.params, verdict.now)
     end
@@ -103,18 +108,30 @@ local function expire(seat, raw)
   end
 end
 
+local function outlive(seat, raw)
+  if seat.state.expiry == 0 then return end
+  local left = seat.state.expiry * 1000 - raw
+  seat.wait = min(seat.wait, left)
+  seat.reset = min(seat.reset, left)
+end
+
 local function decide(verb, seats, raw, extra)
   local now = raw
-  for _, seat in ipairs(seats) do
+  for i = 1, #seats do
+    local seat = seats[i]
     if seat.state.expiry > 0 and raw >= seat.state.expiry * 1000 then clear(seat) end
     now = max(now, seat.state.last)
   end
   local verdict = { readiness = READY, now = now, granted = 0, changed = false }
-  for _, seat in ipairs(seats) do seat.kernel.advance(seat.state, seat.params, now) end
+  for i = 1, #seats do
+    local seat = seats[i]
+    seat.kernel.advance(seat.state, seat.params, now)
+  end
 
   if verb >= REFUND then change(verb, seats, raw, extra, verdict) end
   local fits, barred = true, false
-  for _, seat in ipairs(seats) do
+  for i = 1, #seats do
+    local seat = seats[i]
     seat.standing = standing(seat, asked(verb, seat), raw, now)
     if seat.standing ~= OK then fits = false end
     if seat.standing > QUOTA then barred = true end
@@ -125,11 +142,14 @@ local function decide(verb, seats, raw, extra)
     block(seats, raw + extra, verdict)
   end
 
-  for _, seat in ipairs(seats) do
+  for i = 1, #seats do
+    local seat = seats[i]
     measure(seat, asked(verb, seat), raw, now)
     if verdict.changed then
       seat.state.last = now
       expire(seat, raw)
+    else
+      outlive(seat, raw)
     end
   end
   return verdict

@@ -41,7 +41,7 @@ local function load(kernel, key)
   else
     local value = pcallRedis('GET', key)
     if type(value) == 'table' then
-      err = WRONG_TYPE
+      err = wrongType(value)
     elseif value then
       state = kernel.unpack(value)
       if not state then err = WRONG_FORMAT end
@@ -54,9 +54,10 @@ local function load(kernel, key)
 end
 
 -- KEEPTTL where the expiry did not move: it costs half of PXAT.
-local function save(kernel, key, s)
-  if s.need == 0 or s.stale then call('DEL', key) end
-  if s.need == 0 then return end
+local function save(seat)
+  local kernel, key, s = seat.kernel, seat.key, seat.state
+  if seat.reset == 0 or s.stale then call('DEL', key) end
+  if seat.reset == 0 then return end
   local keep = not s.moved
   local ttl = injected and max(INJECTED_CLOCK_MIN_TTL_MS, s.expiry - floor(raw / 1000))
   if kernel.save then
@@ -79,7 +80,8 @@ local function answer(verdict, seats)
   reply[n + 1], reply[n + 2], reply[n + 3] = verdict.readiness, verdict.now, verdict.granted
   if verdict.readiness ~= READY then return end
   n = n + 3
-  for _, seat in ipairs(seats) do
+  for i = 1, #seats do
+    local seat = seats[i]
     reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = seat.standing, seat.room, seat.wait, seat.reset
     n = n + 4
   end
@@ -91,11 +93,12 @@ while cursor < #ARGV do
   for i = 1, count do
     keyAt = keyAt + 1
     local policy, key = policies[read()], KEYS[keyAt]
-    local seat = { kernel = policy.kernel, params = policy.params, key = key, cost = read() }
-    local err
-    seat.state, err = load(seat.kernel, key)
+    local state, err = load(policy.kernel, key)
     failure = failure or err
-    seats[i] = seat
+    seats[i] = {
+      kernel = policy.kernel, params = policy.params, key = key, state = state, cost = read(),
+      standing = OK, room = 0, wait = 0, reset = 0,
+    }
   end
   if verb == REFUND then
     keyAt = keyAt + 1
@@ -109,17 +112,15 @@ while cursor < #ARGV do
   else
     local verdict = decide(verb, seats, raw, extra)
     if verdict.changed then
-      for _, seat in ipairs(seats) do
+      for i = 1, #seats do
+        local seat = seats[i]
         states[seat.key] = seat.state
-        seat.state.need = seat.reset
-        if not changed[seat.key] then
-          changed[seat.key] = seat.kernel
-          order[#order + 1] = seat.key
-        end
+        if not changed[seat.key] then order[#order + 1] = seat.key end
+        changed[seat.key] = seat
       end
     end
     answer(verdict, seats)
   end
 end
-for _, key in ipairs(order) do save(changed[key], key, states[key]) end
+for i = 1, #order do save(changed[order[i]]) end
 return reply

@@ -10,4 +10,10 @@ local UNIT, NEVER, MAX_USED = 1000, -1, 35184372088832
 -- A state is kept at most so much longer than it has to be, or as much again.
 local MIN_SLACK = 1000000
 
+-- A value of another type is the fault of one key; any other error, such as a missing permission, is not.
+local function wrongType(failure)
+  if not failure.err:find('WRONGTYPE', 1, true) then error(failure.err, 0) end
+  return WRONG_TYPE
+end
+
 local kernels = {}

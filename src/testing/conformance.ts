@@ -1,6 +1,7 @@
 /**
- * The conformance suite of stores: whatever decides must answer, step by step, exactly what the pure
- * kernels answer. It knows no test runner: each case is a name and a function that throws.
+ * The conformance suite of stores: whatever decides must answer what every algorithm's worked examples
+ * say and, step by step on random traces, exactly what the pure kernels answer. It knows no test runner:
+ * each case is a name and a function that throws.
  */
 import { isDeepStrictEqual } from "node:util";
 import type { Policy } from "../algorithms/registry.js";
@@ -8,6 +9,7 @@ import { type Clock, systemClock } from "../core/clock.js";
 import { consumeAtomic } from "../limiter/consume-atomic.js";
 import { RateLimiter } from "../limiter/rate-limiter.js";
 import type { Store } from "../stores/store.js";
+import { caseTables, playCase } from "./case-tables.js";
 import { ManualClock } from "./manual-clock.js";
 import { PureStore } from "./pure-store.js";
 import { makeTrace, type Trace, type TraceStep } from "./trace.js";
@@ -16,7 +18,7 @@ import { makeTrace, type Trace, type TraceStep } from "./trace.js";
 export interface ConformanceCase {
   readonly name: string;
   /** Throws where the store differs, with the seed and the shortest trace found that shows it. */
-  run(): Promise<void>;
+  readonly run: () => Promise<void>;
 }
 
 export interface StoreConformanceOptions {
@@ -45,7 +47,7 @@ export function storeConformance(options: StoreConformanceOptions): readonly Con
   const { traces = 1000, steps = 50, tracesPerCase = 100 } = options;
   const seed = options.seed ?? Math.floor(Math.random() * 2 ** 31);
   const count = Math.ceil(traces / tracesPerCase);
-  return Array.from({ length: count }, (_, i) => {
+  const random = Array.from({ length: count }, (_, i) => {
     const first = seed + i * tracesPerCase;
     const last = Math.min(seed + traces, first + tracesPerCase) - 1;
     return {
@@ -53,6 +55,24 @@ export function storeConformance(options: StoreConformanceOptions): readonly Con
       run: () => checkTraces(options, first, last, steps),
     };
   });
+  return [...tableCases(options), ...random];
+}
+
+function tableCases(options: StoreConformanceOptions): ConformanceCase[] {
+  return Object.entries(caseTables).flatMap(([table, examples]) =>
+    examples.map((example) => ({
+      name: `${table}: ${example.name}`,
+      run: async (): Promise<void> => {
+        const clock = new ManualClock();
+        const store = await options.createStore(clock);
+        try {
+          await playCase(store, clock, ownNamespace(), example);
+        } finally {
+          await store.close();
+        }
+      },
+    })),
+  );
 }
 
 async function checkTraces(
@@ -83,6 +103,12 @@ export interface Difference {
 
 let runs = 0;
 
+/** Keys of one's own for each play, and a namespace too, since options differ from one to the next. */
+function ownNamespace(): string {
+  runs += 1;
+  return `conformance.${process.pid}.${systemClock.nowUs().toString(36)}.${runs}`;
+}
+
 /** Plays a trace on the store and on the pure kernels side by side. */
 export async function firstDifference(
   store: Store,
@@ -90,9 +116,7 @@ export async function firstDifference(
   trace: Trace,
 ): Promise<Difference | undefined> {
   const pure = new PureStore(clock);
-  // Keys of one's own for each play, and a namespace too, since options differ from trace to trace.
-  runs += 1;
-  const namespace = `conformance.${process.pid}.${systemClock.nowUs().toString(36)}.${runs}`;
+  const namespace = ownNamespace();
   await using subject = play(store, namespace, trace);
   await using model = play(pure, namespace, trace);
   clock.set(trace.startMs * 1e3);
@@ -106,7 +130,7 @@ export async function firstDifference(
 }
 
 /** Not back over an expiry: a store may forget there what the kernels still know, see docs/architecture.md. */
-function reachable(pure: PureStore, fromUs: number, toUs: number): number {
+export function reachable(pure: PureStore, fromUs: number, toUs: number): number {
   let nowUs = toUs;
   for (const { expiresAtUs } of pure.lifetimes().values()) {
     if (expiresAtUs <= fromUs && expiresAtUs > nowUs) nowUs = expiresAtUs;

@@ -1,6 +1,6 @@
 /** Every store gives the pure kernels' answers; SLUICE_SEED repeats a run, SLUICE_TRACES lengthens it. */
 import { afterAll, beforeAll, describe, it } from "vitest";
-import { MemoryStore } from "../../src/index.js";
+import { type Clock, MemoryStore } from "../../src/index.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
 import { storeConformance } from "../../src/testing/index.js";
 import { clients, type TestClient } from "../support/clients.js";
@@ -26,10 +26,11 @@ describe(`stores conform (SLUICE_SEED=${seed})`, () => {
         connection = await clients[name]();
       });
       afterAll(() => connection.close());
-      const createStore = (clock: import("../../src/index.js").Clock): RedisStore =>
+      const createStore = (clock: Clock): RedisStore =>
         new RedisStore({ client: connection.client, clock });
-      for (const { name: title, run } of storeConformance({ createStore, seed, traces }))
+      for (const { name: title, run } of storeConformance({ createStore, seed, traces })) {
         it(title, run);
+      }
     });
   }
 });

@@ -1,13 +1,15 @@
 /** Real clients of every kind on a real server, behind one face. */
+import { Redis } from "ioredis";
 import { inject } from "vitest";
-import type { RedisClientLike } from "../../src/stores/redis/index.js";
+import type { RedisClientLike, RunScript } from "../../src/stores/redis/index.js";
+import { startUpstashBridge } from "./upstash-bridge.js";
 
 /** A client under test and what ends it. */
 export interface TestClient {
   readonly client: RedisClientLike;
   /** Any command, for looking behind the store. */
-  command(...args: string[]): Promise<unknown>;
-  close(): Promise<void>;
+  readonly command: (...args: string[]) => Promise<unknown>;
+  readonly close: () => Promise<void>;
 }
 
 export interface ConnectTo {
@@ -28,15 +30,35 @@ const login = ({ username, password }: ConnectTo): { username?: string; password
   ...(password !== undefined && { password }),
 });
 
-export const clients: Readonly<
-  Record<"ioredis" | "node-redis" | "iovalkey" | "valkey-glide", OpenClient>
-> = {
+const openIoRedis = (to: ConnectTo): Redis => new Redis({ ...address(to), ...login(to) });
+
+async function openUpstash(to: ConnectTo, enableAutoPipelining: boolean): Promise<TestClient> {
+  const { Redis: Upstash } = await import("@upstash/redis");
+  const behind = openIoRedis(to);
+  const { url, token, close } = await startUpstashBridge(behind);
+  const client = new Upstash({
+    url,
+    token,
+    enableAutoPipelining,
+    enableTelemetry: false,
+    retry: false,
+  });
+  return {
+    client,
+    command: (name, ...args) => behind.call(name, ...args),
+    close: async () => {
+      await close();
+      await behind.quit();
+    },
+  };
+}
+
+export const clients = {
   ioredis: async (to = {}) => {
-    const { Redis } = await import("ioredis");
-    const client = new Redis({ ...address(to), ...login(to) });
+    const client = openIoRedis(to);
     return {
       client,
-      command: (name, ...args) => client.call(name as string, ...args),
+      command: (name, ...args) => client.call(name, ...args),
       close: async () => void (await client.quit()),
     };
   },
@@ -48,20 +70,24 @@ export const clients: Readonly<
     return {
       client,
       command: (...args) => client.sendCommand(args),
-      close: async () => void (await client.close()),
+      close: async () => {
+        await client.close();
+      },
     };
   },
   iovalkey: async (to = {}) => {
-    const { Redis } = await import("iovalkey");
-    const client = new Redis({ ...address(to), ...login(to) });
+    const { Redis: Valkey } = await import("iovalkey");
+    const client = new Valkey({ ...address(to), ...login(to) });
     return {
       client,
-      command: (name, ...args) => client.call(name as string, ...args),
+      command: (name, ...args) => client.call(name, ...args),
       close: async () => void (await client.quit()),
     };
   },
   "valkey-glide": async (to = {}) => {
-    const { GlideClient } = await import("@valkey/valkey-glide");
+    const { GlideClient, Logger } = await import("@valkey/valkey-glide");
+    // It would print every error that a test provokes.
+    Logger.setLoggerConfig("off");
     const { username, password } = to;
     const client = await GlideClient.createClient({
       addresses: [address(to)],
@@ -77,4 +103,25 @@ export const clients: Readonly<
       },
     };
   },
-};
+  upstash: (to = {}) => openUpstash(to, true),
+  "upstash without pipelines": (to = {}) => openUpstash(to, false),
+  /** Bun's own client has just this: its runtime is not Node's, so ioredis stands in behind it. */
+  "Bun's send": async (to = {}) => {
+    const client = openIoRedis(to);
+    return {
+      client: { send: (command: string, args: string[]) => client.call(command, ...args) },
+      command: (name, ...args) => client.call(name, ...args),
+      close: async () => void (await client.quit()),
+    };
+  },
+  "a function": async (to = {}) => {
+    const client = openIoRedis(to);
+    const run: RunScript = (_sha, source, keys, args) =>
+      client.eval(source, keys.length, ...keys, ...args);
+    return {
+      client: run,
+      command: (name, ...args) => client.call(name, ...args),
+      close: async () => void (await client.quit()),
+    };
+  },
+} as const satisfies Readonly<Record<string, OpenClient>>;

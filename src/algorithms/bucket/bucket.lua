@@ -19,28 +19,30 @@ end
 
 kernels.b = {
   params = function(read)
-    local p = { limit = read(), period = read(), per = read(), capacity = read(), maximum = read() }
-    p.interval = read() == 1
-    return p
+    return {
+      limit = read(), period = read(), per = read(), capacity = read(), maximum = read(), interval = read() == 1,
+    }
   end,
 
   fresh = function()
-    return { used = 0, remainder = 0, per = 1, since = 0, last = 0, blocked = 0, expiry = 0 }
+    return { used = 0, remainder = 0, per = 1, since = 0, last = 0, blocked = 0, expiry = 0, moved = false }
   end,
 
   unpack = function(value)
     local format = byte(value, 1)
-    local s = { blocked = 0 }
     if format == 1 and #value == 26 then
-      format, s.used, s.remainder, s.per, s.last, s.expiry = structUnpack('<BI6I3I3I7I6', value)
-      s.since = s.last
+      local _, used, remainder, per, last, expiry = structUnpack('<BI6I3I3I7I6', value)
+      return {
+        used = used, remainder = remainder, per = per, since = last, last = last, blocked = 0, expiry = expiry,
+        moved = false,
+      }
     elseif format == 2 and #value == 46 then
-      format, s.used, s.remainder, s.per, s.since, s.last, s.blocked, s.expiry =
-        structUnpack('<BI6I6I6I7I7I7I6', value)
-    else
-      return nil
+      local _, used, remainder, per, since, last, blocked, expiry = structUnpack('<BI6I6I6I7I7I7I6', value)
+      return {
+        used = used, remainder = remainder, per = per, since = since, last = last, blocked = blocked,
+        expiry = expiry, moved = false,
+      }
     end
-    return s
   end,
 
   pack = function(s)

@@ -2,6 +2,7 @@
 import { MAX_UNITS, UNIT } from "../../core/amount.js";
 import { CENTURY_US } from "../../core/duration.js";
 import { InvalidOptionError } from "../../core/errors.js";
+import { mulDiv } from "../../core/mul-div.js";
 import type { Compiled } from "../kernel.js";
 import { bucketKernel, bucketParams } from "./bucket.js";
 
@@ -12,10 +13,13 @@ export function checkFillTime(
   periodMs: number,
   capacity: number,
 ): void {
-  const longest = (CENTURY_US / (periodMs * 1e3)) * limit;
-  if (capacity > longest) {
-    const most = Math.min(MAX_UNITS, Math.floor(longest * UNIT) / UNIT);
-    throw new InvalidOptionError(option, capacity, `at most ${most}: what comes back in 100 years`);
+  const most = mulDiv(CENTURY_US, Math.round(limit * UNIT), Math.round(periodMs * 1e3)) / UNIT;
+  if (capacity > most) {
+    throw new InvalidOptionError(
+      option,
+      capacity,
+      `at most ${Math.min(MAX_UNITS, most)}: what comes back in 100 years`,
+    );
   }
 }
 

@@ -6,20 +6,18 @@ local function windowKernel(params, endOf)
     params = params,
 
     fresh = function()
-      return { count = 0, endAt = 0, last = 0, blocked = 0, expiry = 0 }
+      return { count = 0, endAt = 0, last = 0, blocked = 0, expiry = 0, moved = false }
     end,
 
     unpack = function(value)
       local format = byte(value, 1)
-      local s = { blocked = 0 }
       if format == 1 and #value == 27 then
-        format, s.count, s.endAt, s.last, s.expiry = structUnpack('<BI6I7I7I6', value)
+        local _, count, endAt, last, expiry = structUnpack('<BI6I7I7I6', value)
+        return { count = count, endAt = endAt, last = last, blocked = 0, expiry = expiry, moved = false }
       elseif format == 2 and #value == 34 then
-        format, s.count, s.endAt, s.last, s.blocked, s.expiry = structUnpack('<BI6I7I7I7I6', value)
-      else
-        return nil
+        local _, count, endAt, last, blocked, expiry = structUnpack('<BI6I7I7I7I6', value)
+        return { count = count, endAt = endAt, last = last, blocked = blocked, expiry = expiry, moved = false }
       end
-      return s
     end,
 
     pack = function(s)

@@ -1,8 +1,9 @@
 -- The sliding log: admitted hits with running sums, in a hash. Twin of kernel.ts.
--- Field "m": byte 1 the format (1); first I6, head I6, next I6, live I6, total I7, window I6, until I7,
---   last I7, blocked I7, expiry (ms) I6. Field "<seq>": time I7, running sum I7.
+-- Field "m": byte 1 the format (1); first I6, head - first I4, next - head I4, live I6, total I7,
+--   window I6, until I7, last I7, blocked I7, expiry (ms) I6. Field "<seq>": time I7, running sum I7.
 local MAX_HITS, MAX_PRUNED, MAX_LIVE, SUM_MODULUS = 10000, 100, 1099511627776, 4503599627370496
-local META = '<BI6I6I6I6I7I6I7I7I7I6'
+-- 61 bytes: a value of more than 64 would cost Redis the compact form of small hashes.
+local META, META_BYTES = '<BI6I4I4I6I7I6I7I7I7I6', 61
 
 -- Time and sum of one hit, read once.
 local function hit(s, seq)
@@ -51,30 +52,32 @@ kernels.l = {
   fresh = function(key)
     return {
       key = key, hits = {}, written = {}, first = 0, head = 0, next = 0, live = 0, total = 0,
-      window = 0, windowUntil = 0, last = 0, blocked = 0, expiry = 0,
+      window = 0, windowUntil = 0, last = 0, blocked = 0, expiry = 0, moved = false,
     }
   end,
 
   -- The state of a key, nil where another version wrote it, or an error where it is not a hash.
   load = function(key)
     local value = pcallRedis('HGET', key, 'm')
-    if type(value) == 'table' then return nil, WRONG_TYPE end
+    if type(value) == 'table' then return nil, wrongType(value) end
     local s = kernels.l.fresh(key)
     if not value then
       if call('EXISTS', key) == 1 then return nil, WRONG_TYPE end
       return s
     end
-    if byte(value, 1) ~= 1 then return nil, WRONG_FORMAT end
+    if byte(value, 1) ~= 1 or #value ~= META_BYTES then return nil, WRONG_FORMAT end
     local _
     _, s.first, s.head, s.next, s.live, s.total, s.window, s.windowUntil, s.last, s.blocked, s.expiry =
       structUnpack(META, value)
+    s.head = s.first + s.head
+    s.next = s.head + s.next
     return s
   end,
 
   save = function(s)
     local fields = {
-      'm', structPack(META, 1, s.first, s.head, s.next, s.live, s.total, s.window, s.windowUntil,
-        s.last, s.blocked, s.expiry),
+      'm', structPack(META, 1, s.first, s.head - s.first, s.next - s.head, s.live, s.total, s.window,
+        s.windowUntil, s.last, s.blocked, s.expiry),
     }
     for seq in pairs(s.written) do
       local h = s.hits[seq]
@@ -82,7 +85,11 @@ kernels.l = {
       fields[#fields + 1] = structPack('<I7I7', h.at, h.sum)
     end
     call('HSET', s.key, unpack(fields))
-    if s.dropped then call('HDEL', s.key, unpack(s.dropped)) end
+    -- A batch may drop more than Lua can unpack at once.
+    local dropped = s.dropped or {}
+    for i = 1, #dropped, MAX_PRUNED do
+      call('HDEL', s.key, unpack(dropped, i, min(i + MAX_PRUNED - 1, #dropped)))
+    end
     s.written, s.dropped = {}, nil
   end,
 

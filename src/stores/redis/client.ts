@@ -100,7 +100,8 @@ const ADAPTERS: readonly Adapter[] = [
   },
 ];
 
-const UNKNOWN_SCRIPT = /NOSCRIPT|NoScriptError/;
+/** Not after a bracket: Upstash's errors end with the command, whose key may say anything. */
+const UNKNOWN_SCRIPT = /^[^[]*(?:NOSCRIPT|NoScriptError)/;
 
 /** How to run scripts through `client`. */
 export function scriptRunner(client: unknown): RunScript {

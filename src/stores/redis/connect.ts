@@ -53,7 +53,7 @@ export async function connect(url: string, options: ConnectOptions): Promise<Con
     } catch (error) {
       throw new StoreUnavailableError(
         `cannot connect to ${target.host}:${target.port} with ${name}: ${String(error)}`,
-        { cause: error },
+        { cause: withoutCommand(error) },
       );
     }
   }
@@ -62,6 +62,12 @@ export async function connect(url: string, options: ConnectOptions): Promise<Con
     "none",
     'an installed client: type "npm install redis" or "npm install ioredis"',
   );
+}
+
+/** ioredis attaches the command that failed: of a login, the password. */
+function withoutCommand(error: unknown): unknown {
+  if (!(error instanceof Error) || !("command" in error)) return error;
+  return Object.assign(new Error(error.message), { name: error.name });
 }
 
 async function importIfThere(name: string): Promise<unknown> {
@@ -207,7 +213,7 @@ interface IoRedisClient {
   evalsha(...args: never[]): unknown;
   eval(...args: never[]): unknown;
   defineCommand(...args: never[]): unknown;
-  on(event: "error", listener: (error: unknown) => void): unknown;
+  on(event: "error", listener: (error: Error) => void): unknown;
   connect(): Promise<unknown>;
   disconnect(): void;
 }
@@ -233,7 +239,7 @@ async function openIoRedis(module: unknown, target: Target): Promise<Connection>
         redisOptions: options,
       })
     : new Redis({ ...options, host, port, db });
-  let failure: unknown;
+  let failure: Error | undefined;
   client.on("error", (error) => {
     failure ??= error;
   });

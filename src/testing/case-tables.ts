@@ -1,0 +1,80 @@
+/** Every algorithm's worked examples, and what plays them on a store. */
+import { isDeepStrictEqual } from "node:util";
+import { bucketCases } from "../algorithms/bucket/cases.js";
+import { calendarWindowCases } from "../algorithms/calendar-window/cases.js";
+import type { AlgorithmCase, CaseStep, Expectation } from "../algorithms/case-table.js";
+import { severalPoliciesCases } from "../algorithms/cases.js";
+import { fixedWindowCases } from "../algorithms/fixed-window/cases.js";
+import { slidingLogCases } from "../algorithms/sliding-log/cases.js";
+import { slidingWindowCases } from "../algorithms/sliding-window/cases.js";
+import { RateLimiter } from "../limiter/rate-limiter.js";
+import type { Store } from "../stores/store.js";
+import { ManualClock } from "./manual-clock.js";
+
+/** The tables by what they are about. */
+export const caseTables: Readonly<Record<string, readonly AlgorithmCase[]>> = {
+  bucket: bucketCases,
+  "fixed window": fixedWindowCases,
+  "calendar window": calendarWindowCases,
+  "sliding window": slidingWindowCases,
+  "sliding log": slidingLogCases,
+  "several policies": severalPoliciesCases,
+};
+
+/** Plays a case on a store that decides by `clock`; throws where an answer is not what the case says. */
+export async function playCase(
+  store: Store,
+  clock: ManualClock,
+  namespace: string,
+  { name, policy, blockForMs, startMs = new ManualClock().nowUs() / 1e3, steps }: AlgorithmCase,
+): Promise<void> {
+  await using limiter = new RateLimiter({
+    policy,
+    store,
+    namespace,
+    onStoreFailure: "throw",
+    timeout: "30s",
+    ...(blockForMs !== undefined && { blockFor: blockForMs }),
+  });
+  for (const [i, step] of steps.entries()) {
+    clock.set(Math.round((startMs + step.at) * 1e3));
+    const answer = relative(await perform(limiter, step), startMs);
+    for (const [field, expected] of Object.entries(step.says ?? {})) {
+      const actual = answer[field as keyof Expectation];
+      if (isDeepStrictEqual(actual, expected)) continue;
+      throw new Error(
+        `${name}: step ${i + 1}, at ${step.at} ms: ${field} is ${JSON.stringify(actual)}, ` +
+          `not ${JSON.stringify(expected)}; the answer was ${JSON.stringify(answer)}`,
+      );
+    }
+  }
+}
+
+async function perform(
+  limiter: RateLimiter,
+  { verb = "consume", cost = 1, policy, durationMs = 0 }: CaseStep,
+): Promise<object> {
+  const key = "k";
+  switch (verb) {
+    case "consume":
+    case "consumeUpTo":
+    case "peek":
+      return limiter[verb](key, { cost, ...(policy !== undefined && { policy }) });
+    case "refund":
+    case "penalize":
+      return limiter[verb](key, cost);
+    case "block":
+      await limiter.block(key, durationMs);
+      return {};
+    case "unblock":
+    case "reset":
+      await limiter[verb](key);
+      return {};
+  }
+}
+
+/** The answer with its time as cases tell it. */
+function relative(answer: object, startMs: number): Expectation {
+  if (!("decidedAtUs" in answer)) return answer;
+  return { ...answer, decidedAt: (Number(answer.decidedAtUs) - startMs * 1e3) / 1e3 };
+}
