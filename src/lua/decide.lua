@@ -1,15 +1,5 @@
--- The verbs, written once over all kernels. Twin of algorithms/decide.ts, statement by statement.
-local function asked(verb, seat)
-  if verb == CONSUME or verb == PEEK then return seat.cost end
-  return verb == CONSUME_UP_TO and UNIT or 0
-end
-
-local function standing(seat, cost, raw, now)
-  if cost > seat.params.capacity then return TOO_COSTLY end
-  if raw < seat.state.blocked then return BLOCKED end
-  return cost > seat.kernel.room(seat.state, seat.params, now) and QUOTA or OK
-end
-
+-- The verbs, written once over all kernels. Twin of algorithms/decide.ts: same names, same order. What
+-- every call needs stands inline (measure, expire, outlive), for a call costs Lua as much as a line of it.
 local function ready(seats, verdict)
   for i = 1, #seats do
     local seat = seats[i]
@@ -21,17 +11,11 @@ local function ready(seats, verdict)
   return true
 end
 
-local function take(seat, amount, verdict)
-  if amount == 0 then return end
-  seat.kernel.take(seat.state, seat.params, amount, verdict.now)
-  verdict.changed = true
-end
-
 local function grant(verb, seats, verdict)
   local most = math.huge
   for i = 1, #seats do
     local seat = seats[i]
-    most = min(most, seat.cost)
+    if seat.cost < most then most = seat.cost end
     if verb == CONSUME_UP_TO then
       local room = seat.kernel.room(seat.state, seat.params, verdict.now)
       most = min(most, floor(room / UNIT) * UNIT)
@@ -40,7 +24,11 @@ local function grant(verb, seats, verdict)
   if not ready(seats, verdict) then return end
   for i = 1, #seats do
     local seat = seats[i]
-    take(seat, verb == CONSUME_UP_TO and most or seat.cost, verdict)
+    local amount = verb == CONSUME_UP_TO and most or seat.cost
+    if amount > 0 then
+      seat.kernel.take(seat.state, seat.params, amount, verdict.now)
+      verdict.changed = true
+    end
   end
   verdict.granted = most
 end
@@ -64,10 +52,12 @@ local function change(verb, seats, raw, extra, verdict)
   elseif verb == REFUND or (verb == PENALIZE and ready(seats, verdict)) then
     for i = 1, #seats do
       local seat = seats[i]
-      if verb == PENALIZE then
-        take(seat, seat.cost, verdict)
-      elseif seat.cost > 0 then
-        seat.kernel.give(seat.state, seat.params, seat.cost)
+      if seat.cost > 0 then
+        if verb == PENALIZE then
+          seat.kernel.take(seat.state, seat.params, seat.cost, verdict.now)
+        else
+          seat.kernel.give(seat.state, seat.params, seat.cost)
+        end
         verdict.changed = true
       end
     end
@@ -81,48 +71,15 @@ local function change(verb, seats, raw, extra, verdict)
   end
 end
 
-local function measure(seat, cost, raw, now)
-  local kernel, state, params = seat.kernel, seat.state, seat.params
-  local behind = now - raw
-  local blocked = max(0, state.blocked - raw)
-  seat.room = kernel.room(state, params, now)
-  seat.wait = 0
-  if seat.standing == TOO_COSTLY then
-    seat.wait = NEVER
-  elseif seat.standing ~= OK then
-    local quota = cost > seat.room and kernel.wait(state, params, cost, now) + behind or 0
-    seat.wait = max(quota, blocked)
-  end
-  local full = kernel.full(state, params, now)
-  seat.reset = max(full > 0 and full + behind or 0, blocked)
-end
-
-local function expire(seat, raw)
-  local state = seat.state
-  local soonest = raw + seat.reset
-  local latest = soonest + max(MIN_SLACK, seat.reset)
-  local fits = state.expiry * 1000 >= soonest and state.expiry * 1000 <= latest
-  if not fits then
-    state.expiry = floor(latest / 1000)
-    state.moved = true
-  end
-end
-
-local function outlive(seat, raw)
-  if seat.state.expiry == 0 then return end
-  local left = seat.state.expiry * 1000 - raw
-  seat.wait = min(seat.wait, left)
-  seat.reset = min(seat.reset, left)
-end
-
-local function decide(verb, seats, raw, extra)
+local function decide(verb, seats, raw, extra, verdict)
   local now = raw
   for i = 1, #seats do
     local seat = seats[i]
-    if seat.state.expiry > 0 and raw >= seat.state.expiry * 1000 then clear(seat) end
-    now = max(now, seat.state.last)
+    local state = seat.state
+    if state.expiry > 0 and raw >= state.expiry * 1000 then clear(seat) end
+    if seat.state.last > now then now = seat.state.last end
   end
-  local verdict = { readiness = READY, now = now, granted = 0, changed = false }
+  verdict.readiness, verdict.now, verdict.granted, verdict.changed = READY, now, 0, false
   for i = 1, #seats do
     local seat = seats[i]
     seat.kernel.advance(seat.state, seat.params, now)
@@ -132,7 +89,20 @@ local function decide(verb, seats, raw, extra)
   local fits, barred = true, false
   for i = 1, #seats do
     local seat = seats[i]
-    seat.standing = standing(seat, asked(verb, seat), raw, now)
+    local asked = 0
+    if verb == CONSUME or verb == PEEK then
+      asked = seat.cost
+    elseif verb == CONSUME_UP_TO then
+      asked = UNIT
+    end
+    seat.asked = asked
+    if asked > seat.params.capacity then
+      seat.standing = TOO_COSTLY
+    elseif raw < seat.state.blocked then
+      seat.standing = BLOCKED
+    else
+      seat.standing = asked > seat.kernel.room(seat.state, seat.params, now) and QUOTA or OK
+    end
     if seat.standing ~= OK then fits = false end
     if seat.standing > QUOTA then barred = true end
   end
@@ -142,15 +112,35 @@ local function decide(verb, seats, raw, extra)
     block(seats, raw + extra, verdict)
   end
 
+  local behind = now - raw
   for i = 1, #seats do
     local seat = seats[i]
-    measure(seat, asked(verb, seat), raw, now)
+    local kernel, state, params = seat.kernel, seat.state, seat.params
+    local blocked = state.blocked > raw and state.blocked - raw or 0
+    seat.room = kernel.room(state, params, now)
+    seat.wait = 0
+    if seat.standing == TOO_COSTLY then
+      seat.wait = NEVER
+    elseif seat.standing ~= OK then
+      local quota = seat.asked > seat.room and kernel.wait(state, params, seat.asked, now) + behind or 0
+      seat.wait = max(quota, blocked)
+    end
+    local full = kernel.full(state, params, now)
+    if full > 0 then full = full + behind end
+    seat.reset = full > blocked and full or blocked
+
     if verdict.changed then
-      seat.state.last = now
-      expire(seat, raw)
-    else
-      outlive(seat, raw)
+      state.last = now
+      local soonest = raw + seat.reset
+      local latest = soonest + (seat.reset > MIN_SLACK and seat.reset or MIN_SLACK)
+      if state.expiry * 1000 < soonest or state.expiry * 1000 > latest then
+        state.expiry = floor(latest / 1000)
+        state.moved = true
+      end
+    elseif state.expiry > 0 then
+      local left = state.expiry * 1000 - raw
+      if seat.wait > left then seat.wait = left end
+      if seat.reset > left then seat.reset = left end
     end
   end
-  return verdict
 end

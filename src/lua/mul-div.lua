@@ -2,7 +2,14 @@
 -- Returns the quotient and the remainder.
 local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
 
-local function mulDivWide(a, b, m)
+local function mulDiv(a, b, m)
+  local direct = a * b
+  if direct < 9007199254740992 then
+    local quotient = floor(direct / m)
+    return quotient, direct - quotient * m
+  end
+  local whole = floor(a / m)
+  a = a - whole * m
   local quotient, r, tail, scale = 0, 0, b, 4398046511104
   while scale >= 1 do
     local digit = floor(tail / scale)
@@ -13,16 +20,5 @@ local function mulDivWide(a, b, m)
     quotient = quotient * 128 + step
     scale = scale / 128
   end
-  return quotient, r
-end
-
-local function mulDiv(a, b, m)
-  local direct = a * b
-  if direct < 9007199254740992 then
-    local quotient = floor(direct / m)
-    return quotient, direct - quotient * m
-  end
-  local whole = floor(a / m)
-  local quotient, r = mulDivWide(a - whole * m, b, m)
   return whole * b + quotient, r
 end

@@ -16,4 +16,5 @@ local function wrongType(failure)
   return WRONG_TYPE
 end
 
+-- By tag. Each reads its parameters behind ARGV[at] and returns them with the index of the last.
 local kernels = {}

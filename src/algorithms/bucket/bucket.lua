@@ -18,10 +18,11 @@ local function settle(s)
 end
 
 kernels.b = {
-  params = function(read)
+  params = function(at)
     return {
-      limit = read(), period = read(), per = read(), capacity = read(), maximum = read(), interval = read() == 1,
-    }
+      limit = ARGV[at + 1] + 0, period = ARGV[at + 2] + 0, per = ARGV[at + 3] + 0, capacity = ARGV[at + 4] + 0,
+      maximum = ARGV[at + 5] + 0, interval = ARGV[at + 6] == '1',
+    }, at + 6
   end,
 
   fresh = function()

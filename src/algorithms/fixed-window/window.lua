@@ -63,8 +63,8 @@ end
 
 -- Fixed: the window is a multiple of its length since the epoch, or opens with its first hit.
 kernels.f = windowKernel(
-  function(read)
-    return { capacity = read(), window = read(), first = read() == 1 }
+  function(at)
+    return { capacity = ARGV[at + 1] + 0, window = ARGV[at + 2] + 0, first = ARGV[at + 3] == '1' }, at + 3
   end,
   function(p, now)
     if p.first then return now + p.window end
@@ -74,10 +74,10 @@ kernels.f = windowKernel(
 
 -- Calendar: the window ends at the first boundary after now; 0 where the table does not reach.
 kernels.c = windowKernel(
-  function(read)
-    local p = { capacity = read(), count = read() }
-    for i = 1, p.count do p[i] = read() end
-    return p
+  function(at)
+    local p = { capacity = ARGV[at + 1] + 0, count = ARGV[at + 2] + 0 }
+    for i = 1, p.count do p[i] = ARGV[at + 2 + i] + 0 end
+    return p, at + 2 + p.count
   end,
   function(p, now)
     if now < p[1] then return 0 end

@@ -45,8 +45,8 @@ local function isNewest(s, now)
 end
 
 kernels.l = {
-  params = function(read)
-    return { capacity = read(), window = read() }
+  params = function(at)
+    return { capacity = ARGV[at + 1] + 0, window = ARGV[at + 2] + 0 }, at + 2
   end,
 
   fresh = function(key)

@@ -15,8 +15,8 @@ local function fadeTime(previous, target, width)
 end
 
 kernels.s = {
-  params = function(read)
-    return { capacity = read(), window = read() }
+  params = function(at)
+    return { capacity = ARGV[at + 1] + 0, window = ARGV[at + 2] + 0 }, at + 2
   end,
 
   fresh = function()

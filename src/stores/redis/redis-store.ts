@@ -9,7 +9,7 @@ import { Claims } from "../claims.js";
 import type { Answer, Space, Store, StoreCall } from "../store.js";
 import { type RedisClientLike, type RunScript, scriptRunner } from "./client.js";
 import { type Connection, type ConnectOptions, connect } from "./connect.js";
-import { decodeBatch, encodeBatch } from "./wire.js";
+import { type DecodedBatch, decodeBatch, encodeBatch } from "./wire.js";
 
 export interface RedisStoreOptions {
   /** A connected client of redis, ioredis, iovalkey, valkey-glide, Upstash or Bun; or a function that runs a script. */
@@ -113,10 +113,14 @@ export class RedisStore implements Store {
     await connection?.close();
   }
 
-  async #send(calls: readonly StoreCall[]): Promise<ReturnType<typeof decodeBatch>> {
-    const { kernels, keys, args } = encodeBatch(calls, this.#clock?.nowUs(), nonce);
+  /** One script call, or one after another where keys do not fit in one. */
+  async #send(calls: readonly StoreCall[]): Promise<DecodedBatch> {
+    const { size, kernels, keys, args } = encodeBatch(calls, this.#clock?.nowUs(), nonce);
     const { sha, source } = scriptFor(kernels);
-    return decodeBatch(calls, await this.#run(sha, source, keys, args));
+    const reply = decodeBatch(calls.slice(0, size), await this.#run(sha, source, keys, args));
+    if (size === calls.length) return reply;
+    const rest = await this.#send(calls.slice(size));
+    return { rawUs: rest.rawUs, outcomes: [...reply.outcomes, ...rest.outcomes] };
   }
 }
 

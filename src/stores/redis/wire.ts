@@ -4,7 +4,7 @@ import { type Kernel, LOG_FULL, READY } from "../../algorithms/kernel.js";
 import type { Rule } from "../../algorithms/rule.js";
 import { StoreUnavailableError } from "../../core/errors.js";
 import { logFullError } from "../refusals.js";
-import type { Answer, SeatAnswer, StoreCall } from "../store.js";
+import type { Answer, SeatAnswer, StoreCall, StoreSeat } from "../store.js";
 
 /** Errors that only a store can meet, after the readiness codes of the kernels. */
 const WRONG_TYPE = 3;
@@ -15,40 +15,133 @@ const CALL_WIDTH = 3;
 const SEAT_WIDTH = 4;
 
 export interface Batch {
+  /** How many of the calls went in: the first so many. */
+  readonly size: number;
   readonly kernels: ReadonlySet<Kernel>;
   readonly keys: readonly string[];
   readonly args: readonly string[];
 }
 
-/** `nowUs` is the injected clock's time, undefined for the server's own. */
+/** Calls that differ in their keys alone, as the script reads them. */
+interface Group {
+  readonly call: StoreCall;
+  /** Index of the first call's first key, from 1. */
+  readonly first: number;
+  /** Keys from one call to the next; 0 = all on the same. */
+  stride: number;
+  calls: number;
+}
+
+/**
+ * Puts as many of `calls` as one script call can take into its keys and arguments; at least one.
+ * `nowUs` is the injected clock's time, undefined for the server's own.
+ */
 export function encodeBatch(
   calls: readonly StoreCall[],
   nowUs: number | undefined,
   nonce: () => string,
 ): Batch {
-  const rules = new Map<Rule, number>();
   const keys: string[] = [];
-  const body: (string | number)[] = [];
-  for (const { verb, seats, extraUs } of calls) {
-    body.push(verb, extraUs, seats.length);
-    for (const { rule, space, id, cost } of seats) {
-      let index = rules.get(rule);
-      if (index === undefined) {
-        index = rules.size + 1;
-        rules.set(rule, index);
-      }
-      keys.push(`${space.name}:{${id}}`);
-      body.push(index, cost);
-    }
-    if (verb === VERBS.refund) keys.push(`${keys.at(-1) as string}!${nonce()}`);
+  const indexes = new Map<string, number>();
+  const groups: Group[] = [];
+  let size = 0;
+  for (const call of calls) {
+    const first = placeKeys(call, keys, indexes);
+    if (first === undefined) break;
+    const last = groups.at(-1);
+    if (last === undefined || !joins(last, call, first))
+      groups.push({ call, first, stride: 0, calls: 1 });
+    if (call.verb === VERBS.refund) keys.push(`${keys.at(-1) as string}!${nonce()}`);
+    size += 1;
   }
-  const head: (string | number)[] = [nowUs ?? "", rules.size];
-  for (const { kernel, params } of rules.keys()) head.push(kernel.tag, ...kernel.numbers(params));
+  const rules = new Map<Rule, number>();
+  const body: string[] = [];
+  for (const group of groups) encodeGroup(group, rules, body);
+  const args = [nowUs === undefined ? "" : String(nowUs), String(rules.size)];
+  for (const rule of rules.keys()) args.push(...headOf(rule));
   return {
+    size,
     kernels: new Set([...rules.keys()].map(({ kernel }) => kernel)),
     keys,
-    args: [...head, ...body].map(String),
+    args: args.concat(body),
   };
+}
+
+/**
+ * Index of the first of a call's keys, which follow each other. A call whose keys are partly among
+ * those of earlier calls has no such place: it must wait for the next batch.
+ */
+function placeKeys(
+  { seats }: StoreCall,
+  keys: string[],
+  indexes: Map<string, number>,
+): number | undefined {
+  const names = seats.map(({ space, id }) => `${space.name}:{${id}}`);
+  const known = names.map((name) => indexes.get(name));
+  if (known.every((index) => index === undefined)) {
+    const first = keys.length + 1;
+    names.forEach((name, i) => {
+      keys.push(name);
+      indexes.set(name, first + i);
+    });
+    return first;
+  }
+  const first = known[0];
+  return first !== undefined && known.every((index, i) => index === first + i) ? first : undefined;
+}
+
+/** Takes `call` into the group if it is one more of the same. */
+function joins(group: Group, call: StoreCall, first: number): boolean {
+  const { verb, seats, extraUs } = group.call;
+  if (call.verb !== verb || verb === VERBS.refund || call.extraUs !== extraUs) return false;
+  if (call.seats.length !== seats.length) return false;
+  for (let i = 0; i < seats.length; i++) {
+    const ours = seats[i] as StoreSeat;
+    const theirs = call.seats[i] as StoreSeat;
+    if (ours.rule !== theirs.rule || ours.cost !== theirs.cost) return false;
+  }
+  const stride = group.calls === 1 ? first - group.first : group.stride;
+  if (stride !== 0 && stride !== seats.length) return false;
+  if (first !== group.first + stride * group.calls) return false;
+  group.stride = stride;
+  group.calls += 1;
+  return true;
+}
+
+function encodeGroup(
+  { call, first, stride, calls }: Group,
+  rules: Map<Rule, number>,
+  body: string[],
+): void {
+  const { verb, extraUs, seats } = call;
+  body.push(
+    String(verb),
+    String(extraUs),
+    String(first),
+    String(stride),
+    String(calls),
+    String(seats.length),
+  );
+  for (const { rule, cost } of seats) {
+    let index = rules.get(rule);
+    if (index === undefined) {
+      index = rules.size + 1;
+      rules.set(rule, index);
+    }
+    body.push(String(index), String(cost));
+  }
+}
+
+const heads = new WeakMap<Rule, readonly string[]>();
+
+/** A policy's tag and numbers as text; only calendars change theirs. */
+function headOf(rule: Rule): readonly string[] {
+  let head = heads.get(rule);
+  if (head === undefined) {
+    head = [rule.kernel.tag, ...rule.kernel.numbers(rule.params).map(String)];
+    if (rule.refresh === undefined) heads.set(rule, head);
+  }
+  return head;
 }
 
 /** One call's part of the reply; `needsCalendar` is the time that the table sent did not cover. */
