@@ -1,4 +1,5 @@
 /** Time enters Sluice here and nowhere else: only this file touches Date, performance and timers. */
+import { InvalidOptionError } from "./errors.js";
 
 /** A source of time. Stores decide by `nowUs`; waiting uses `sleep`. */
 export interface Clock {
@@ -6,6 +7,14 @@ export interface Clock {
   nowUs(): number;
   /** Resolves after `ms` milliseconds; rejects with the signal's reason when it aborts. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** Throws unless `clock` is one. */
+export function checkClock(clock: unknown): Clock {
+  const nowUs: unknown =
+    typeof clock === "object" && clock !== null ? Reflect.get(clock, "nowUs") : undefined;
+  if (typeof nowUs === "function") return clock as Clock;
+  throw new InvalidOptionError("clock", clock, "an object with nowUs() and sleep()");
 }
 
 /** Timers take a signed 32-bit count of milliseconds; a longer one would fire at once. */
@@ -87,3 +96,14 @@ export function startTimer(ms: number, fire: () => void): Timer {
     },
   };
 }
+
+/**
+ * Runs `task` when everything that the current tick has begun is done, promise reactions included where
+ * the platform has process.nextTick.
+ */
+export const atEndOfTick: (task: () => void) => void =
+  typeof process === "object" && typeof process.nextTick === "function"
+    ? (task) => {
+        process.nextTick(task);
+      }
+    : queueMicrotask;

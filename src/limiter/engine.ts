@@ -107,6 +107,7 @@ export class Engine {
       const work = this.store.execute(calls);
       outcomes = await (this.store.external ? this.#deadlines.run(work, late, signal) : work);
     } catch (error) {
+      for (const call of calls) call.abandoned = true;
       signal?.throwIfAborted();
       const failure = asStoreError(error);
       outcomes = calls.map(() => failure);

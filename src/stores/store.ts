@@ -30,6 +30,8 @@ export interface StoreCall {
   seats: readonly StoreSeat[];
   /** Length of a block: of the verb "block", or after a denial; 0 = none. */
   extraUs: number;
+  /** Set once nobody waits for the answer any more: a store that has not sent the call yet drops it. */
+  abandoned?: boolean;
 }
 
 /** How one seat came out. */

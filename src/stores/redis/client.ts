@@ -130,3 +130,12 @@ function withReload(adapter: Adapter, client: Client): RunScript {
     }
   };
 }
+
+/** Whether the client talks to a Cluster, where the keys of a script must share a slot. */
+export function isCluster(client: unknown): boolean {
+  if (typeof client !== "object" || client === null) return false;
+  const { isCluster: ioredis, nodeByAddress: nodeRedis } = client as Client;
+  return (
+    ioredis === true || nodeRedis !== undefined || client.constructor.name === "GlideClusterClient"
+  );
+}
