@@ -10,6 +10,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // A poll that fails is a test that hangs: a busy machine must not decide which.
+    expect: { poll: { timeout: 30_000 } },
     coverage: {
       include: ["src/**/*.ts"],
       exclude: ["src/**/*.test.ts", "src/lua/generated.ts"],

@@ -1,0 +1,103 @@
+/** Many processes, one key: `sluice exercise` at it from all sides, `sluice audit` on what they saw. */
+import { concatenate, type Races, startRaces } from "../support/races.js";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import {
+  calendarWindow,
+  fixedWindow,
+  gcra,
+  leakyBucket,
+  type Policy,
+  slidingLog,
+  slidingWindow,
+  tokenBucket,
+} from "../../src/index.js";
+import { runNode } from "../support/processes.js";
+
+const PROCESSES = 4;
+const CALLS = 5000;
+
+/** About a second's work, so each runs out and comes back many times; the calendar's window just runs out. */
+const POLICIES: readonly (readonly [kind: string, policy: Policy | readonly Policy[]])[] = [
+  ["a token bucket", tokenBucket({ limit: 3001, period: "1s", burst: 100 })],
+  [
+    "a token bucket by intervals",
+    tokenBucket({ limit: 150, period: 50, burst: 300, refill: "interval" }),
+  ],
+  ["gcra", gcra({ limit: 2999, period: "1s", burst: 7 })],
+  ["a leaky bucket", leakyBucket({ limit: 3000, period: "997ms", capacity: 50 })],
+  ["a fixed window by the clock", fixedWindow({ limit: 150, window: 50 })],
+  ["a fixed window from the first hit", fixedWindow({ limit: 150, window: 50, align: "first" })],
+  ["a calendar window", calendarWindow({ limit: 7000, unit: "minute", timeZone: "Asia/Kolkata" })],
+  ["a sliding window", slidingWindow({ limit: 300, window: 100 })],
+  ["a sliding log", slidingLog({ limit: 300, window: 100 })],
+  [
+    "three policies at once",
+    [
+      tokenBucket({ name: "burst", limit: 3000, period: "1s", burst: 200 }),
+      slidingLog({ name: "peak", limit: 400, window: 100 }),
+      fixedWindow({ name: "total", limit: 10_000, window: "365d", align: "first" }),
+    ],
+  ],
+];
+
+let races: Races;
+beforeAll(async () => {
+  races = await startRaces();
+});
+afterAll(() => races.end());
+
+/** What the test reads of `exercise --json`. */
+interface Exercised {
+  readonly attempted: number;
+  readonly allowed: number;
+  readonly denied: number;
+  readonly failed: number;
+  readonly decidedAtUs: { readonly first: number; readonly last: number };
+}
+
+/** Policies for which all processes were at work at the same moment. */
+const contended: string[] = [];
+
+async function exercise(policy: Policy | readonly Policy[], log: string): Promise<Exercised> {
+  const limiter = ["--policy", JSON.stringify(policy), "--redis", races.redisUrl];
+  const load = ["--calls", String(CALLS), "--concurrency", "32", "--delay", "0"];
+  const options = [...limiter, ...load, "--timeout", "30s", "--log", log, "--json"];
+  const { code, stdout, stderr } = await runNode(races.cli, "exercise", "hot", ...options);
+  expect(code, stderr).toBe(0);
+  return JSON.parse(stdout) as Exercised;
+}
+
+describe(`${PROCESSES} processes of ${CALLS} calls on one key`, () => {
+  test.each(POLICIES)(
+    "keep the bound of %s, and every decision is the kernel's",
+    async (...each) => {
+      const [kind, policy] = each;
+      await races.forgetKeys();
+      const logs = Array.from({ length: PROCESSES }, () => races.newFile());
+      const results = await Promise.all(logs.map((log) => exercise(policy, log)));
+      const sum = (count: (result: Exercised) => number): number =>
+        results.reduce((total, result) => total + count(result), 0);
+      expect(sum(({ attempted }) => attempted)).toBe(PROCESSES * CALLS);
+      expect(sum(({ failed }) => failed)).toBe(0);
+      expect(sum(({ allowed }) => allowed)).toBeGreaterThan(0);
+      expect(sum(({ denied }) => denied)).toBeGreaterThan(0);
+      const firsts = results.map(({ decidedAtUs }) => decidedAtUs.first);
+      const lasts = results.map(({ decidedAtUs }) => decidedAtUs.last);
+      if (Math.max(...firsts) < Math.min(...lasts)) contended.push(kind);
+
+      const merged = await concatenate(logs, races.newFile());
+      const { code, stdout, stderr } = await runNode(races.cli, "audit", merged, "--json");
+      expect(code, stdout + stderr).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({
+        passed: true,
+        tally: { records: PROCESSES * CALLS, unaudited: {} },
+        failedCalls: 0,
+        keys: [{ replay: { matches: true, replayed: PROCESSES * CALLS } }],
+      });
+    },
+  );
+
+  test("were really at it together", () => {
+    expect(contended.length).toBeGreaterThan(0);
+  });
+});

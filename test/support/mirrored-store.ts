@@ -1,0 +1,130 @@
+/** A RedisStore on the server's own clock, with the pure kernels beside it at the times the server tells. */
+import { isDeepStrictEqual } from "node:util";
+import type { Kernel, State } from "../../src/algorithms/kernel.js";
+import { LOG_FULL } from "../../src/algorithms/kernel.js";
+import { step } from "../../src/algorithms/step.js";
+import { RedisStore } from "../../src/stores/redis/index.js";
+import { type RedisClientLike, scriptRunner } from "../../src/stores/redis/client.js";
+import type {
+  Answer,
+  SeatAnswer,
+  Space,
+  Store,
+  StoreCall,
+  StoreSeat,
+} from "../../src/stores/store.js";
+
+/** What the last change of a key came to. */
+export interface Life {
+  readonly writtenAtUs: number;
+  /** When the state is the same as none; undefined if it was at once, and so nothing is stored. */
+  readonly freshAtUs: number | undefined;
+}
+
+/** One call after another: it has no notion of calls under way together. */
+export class MirroredStore implements Store {
+  readonly external = true;
+  /** Every key ever changed. */
+  readonly lives: ReadonlyMap<string, Life>;
+  /** Where the server's answers are not the kernels'. */
+  readonly differences: string[] = [];
+  readonly #store: RedisStore;
+  readonly #states = new Map<string, State | undefined>();
+  readonly #lives = new Map<string, Life>();
+  /** The server's clock at each trip of the running call. */
+  #tripsUs: number[] = [];
+  #touched: readonly string[] = [];
+
+  constructor(client: RedisClientLike) {
+    this.lives = this.#lives;
+    const run = scriptRunner(client);
+    this.#store = new RedisStore({
+      client: async (...call: Parameters<typeof run>) => {
+        const reply = (await run(...call)) as number[];
+        this.#tripsUs.push(reply[0] as number);
+        return reply;
+      },
+    });
+  }
+
+  /** Keys of the last call. */
+  get touched(): readonly string[] {
+    return this.#touched;
+  }
+
+  open(name: string, kernel: Kernel): Space {
+    return this.#store.open(name, kernel);
+  }
+
+  claim(space: string, fingerprint: string): void {
+    this.#store.claim(space, fingerprint);
+  }
+
+  release(space: string, fingerprint: string): void {
+    this.#store.release(space, fingerprint);
+  }
+
+  async execute(calls: readonly StoreCall[]): Promise<readonly (Answer | Error)[]> {
+    this.#tripsUs = [];
+    const outcomes = await this.#store.execute(calls);
+    // Calls whose calendar had to be sent again were decided after all others.
+    for (const rawUs of this.#tripsUs) {
+      for (const [i, call] of calls.entries()) {
+        const outcome = outcomes[i] as Answer | Error;
+        if (this.#tripOf(outcome) === rawUs) this.#follow(call, rawUs, outcome);
+      }
+    }
+    this.#touched = calls.flatMap(({ seats }) => seats.map(keyOf));
+    return outcomes;
+  }
+
+  close(): Promise<void> {
+    return this.#store.close();
+  }
+
+  #tripOf(outcome: Answer | Error): number {
+    const last = this.#tripsUs.at(-1) as number;
+    if (outcome instanceof Error) return last;
+    return this.#tripsUs.find((rawUs) => rawUs === outcome.nowUs) ?? last;
+  }
+
+  #follow(call: StoreCall, rawUs: number, actual: Answer | Error): void {
+    const { verb, seats, extraUs } = call;
+    const keys = seats.map(keyOf);
+    const before = keys.map((key) => this.#states.get(key));
+    const after = step(
+      seats.map(({ rule }) => rule),
+      before,
+      { verb, cost: seats.map(({ cost }) => cost), nowUs: rawUs, extraUs },
+    );
+    const expected =
+      after.readiness === LOG_FULL
+        ? "log full"
+        : {
+            nowUs: after.nowUs,
+            granted: after.granted,
+            seats: after.seats.map(answerOf),
+          };
+    if (!isDeepStrictEqual(actual instanceof Error ? "log full" : actual, expected)) {
+      const told = actual instanceof Error ? String(actual) : JSON.stringify(actual);
+      this.differences.push(`${JSON.stringify(call)}: ${told}, not ${JSON.stringify(expected)}`);
+    }
+    if (after.states === before) return;
+    for (const [i, key] of keys.entries()) {
+      const state = after.states[i];
+      const resetUs = after.seats[i]?.resetUs ?? 0;
+      this.#states.set(key, state);
+      const freshAtUs = state === undefined ? undefined : rawUs + resetUs;
+      this.#lives.set(key, { writtenAtUs: rawUs, freshAtUs });
+    }
+  }
+}
+
+const answerOf = ({ standing, room, waitUs, resetUs }: SeatAnswer): SeatAnswer => ({
+  standing,
+  room,
+  waitUs,
+  resetUs,
+});
+
+const keyOf = ({ space, id }: StoreSeat): string => `${space.name}:{${id}}`;
