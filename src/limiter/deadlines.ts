@@ -4,106 +4,75 @@
  */
 import { monotonicMs, startTimer, type Timer } from "../core/clock.js";
 
-interface Pending {
+/** Something that is waited for. */
+export interface Pending<T> {
   readonly endsAtMs: number;
-  settled: boolean;
-  expire(): void;
+  /** Undefined once it was called. */
+  done: ((outcome: T) => void) | undefined;
 }
 
-export class Deadlines {
+export class Deadlines<T> {
   readonly timeoutMs: number;
-  #pending: Pending[] = [];
-  /** Entries of `#pending` before this one are done with. */
-  #first = 0;
+  readonly #late: () => T;
+  #pending: Pending<T>[] = [];
   #unsettled = 0;
   #timer: Timer | undefined;
 
-  constructor(timeoutMs: number) {
+  /** What is not settled after `timeoutMs` gets what `late` makes. */
+  constructor(timeoutMs: number, late: () => T) {
     this.timeoutMs = timeoutMs;
+    this.#late = late;
   }
 
-  /**
-   * Settles as `work` does if that is in time, else rejects with what `late` makes. A result that comes
-   * later is dropped, whether good or bad.
-   */
-  run<T>(work: Promise<T>, late: () => Error, signal?: AbortSignal): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const settle = (finish: () => void): void => {
-        if (pending.settled) return;
-        pending.settled = true;
-        signal?.removeEventListener("abort", abort);
-        this.#unsettled -= 1;
-        if (this.#unsettled === 0) this.#rest();
-        finish();
-      };
-      const abort = (): void => {
-        settle(() => {
-          reject(signal?.reason as Error);
-        });
-      };
-      const pending: Pending = {
-        endsAtMs: monotonicMs() + this.timeoutMs,
-        settled: false,
-        expire: () => {
-          settle(() => {
-            reject(late());
-          });
-        },
-      };
-      this.#pending.push(pending);
-      this.#unsettled += 1;
-      this.#arm();
-      signal?.addEventListener("abort", abort, { once: true });
-      work.then(
-        (value) => {
-          settle(() => {
-            resolve(value);
-          });
-        },
-        (error: Error) => {
-          settle(() => {
-            reject(error);
-          });
-        },
-      );
-    });
-  }
-
-  /** While something is pending the timer keeps the process alive, so that every call is answered. */
-  #arm(): void {
+  /** Begins to wait; `done` is called once, by `settle` or when the time is over. */
+  begin(done: (outcome: T) => void): Pending<T> {
+    const pending = { endsAtMs: monotonicMs() + this.timeoutMs, done };
+    this.#pending.push(pending);
+    this.#unsettled += 1;
+    // While something is pending the timer keeps the process alive, so that every call is answered.
     if (this.#timer === undefined) this.#start(this.timeoutMs);
     else if (this.#unsettled === 1) this.#timer.ref();
+    return pending;
+  }
+
+  /** Ends a wait; false if it had ended before, and `outcome` is dropped. */
+  settle(pending: Pending<T>, outcome: T): boolean {
+    const { done } = pending;
+    if (done === undefined) return false;
+    pending.done = undefined;
+    this.#unsettled -= 1;
+    if (this.#unsettled === 0) this.#rest();
+    done(outcome);
+    return true;
   }
 
   #start(ms: number): void {
     this.#timer = startTimer(ms, () => {
       this.#timer = undefined;
-      this.#expireDue();
+      this.#settleDue();
     });
-    if (this.#unsettled === 0) this.#timer.unref();
   }
 
+  /** The timer runs on, for the next call, without keeping the process alive. */
   #rest(): void {
     this.#timer?.unref();
-    this.#pending = [];
-    this.#first = 0;
+    this.#pending.length = 0;
   }
 
-  #expireDue(): void {
+  #settleDue(): void {
     const nowMs = monotonicMs();
-    for (
-      let head = this.#pending[this.#first];
-      head !== undefined;
-      head = this.#pending[this.#first]
+    const all = this.#pending;
+    let first = 0;
+    while (
+      first < all.length &&
+      (all[first]?.done === undefined || (all[first] as Pending<T>).endsAtMs <= nowMs)
     ) {
-      if (!head.settled && head.endsAtMs > nowMs) break;
-      this.#first += 1;
-      head.expire();
+      first += 1;
     }
-    const next = this.#pending[this.#first];
-    this.#pending.splice(0, this.#first);
-    this.#first = 0;
-    if (next === undefined) this.#rest();
-    else this.#start(Math.max(1, next.endsAtMs - nowMs));
+    // Taken out before they are told: `done` may begin new waits.
+    const due = all.splice(0, first);
+    const next = all[0];
+    if (next !== undefined) this.#start(Math.max(1, next.endsAtMs - nowMs));
+    for (const pending of due) if (pending.done !== undefined) this.settle(pending, this.#late());
   }
 }

@@ -47,7 +47,7 @@ export class Engine {
   readonly enforce: boolean;
   readonly #plan: SeatingPlan;
   readonly #identify: Identify;
-  readonly #deadlines: Deadlines;
+  readonly #deadlines: Deadlines<Answer | Error>;
   readonly #onStoreFailure: OnStoreFailure;
   readonly #hooks: HookRunner;
   /** The call that synchronous consumes of an only, fixed policy use again and again. */
@@ -59,7 +59,10 @@ export class Engine {
     this.enforce = options.enforce;
     this.#plan = options.plan;
     this.#identify = options.identify;
-    this.#deadlines = new Deadlines(options.timeoutMs);
+    this.#deadlines = new Deadlines<Answer | Error>(
+      options.timeoutMs,
+      () => new StoreTimeoutError(options.timeoutMs),
+    );
     this.#onStoreFailure = options.onStoreFailure;
     this.#hooks = options.hooks;
     const only = options.plan.only;
@@ -95,26 +98,38 @@ export class Engine {
     return this.report(key, cost, decisionOf(call.seats, store.executeSync(call), "store"));
   }
 
-  /** Asks the store within the deadline. Failures are outcomes; misuse and an aborted signal throw. */
-  async ask(
-    calls: readonly StoreCall[],
-    signal?: AbortSignal,
-  ): Promise<readonly (Answer | Error)[]> {
-    signal?.throwIfAborted();
-    let outcomes: readonly (Answer | Error)[];
-    try {
-      const late = (): Error => new StoreTimeoutError(this.#deadlines.timeoutMs);
-      const work = this.store.execute(calls);
-      outcomes = await (this.store.external ? this.#deadlines.run(work, late, signal) : work);
-    } catch (error) {
-      for (const call of calls) call.abandoned = true;
-      signal?.throwIfAborted();
-      const failure = asStoreError(error);
-      outcomes = calls.map(() => failure);
-    }
-    return outcomes.map((outcome) => {
-      if (outcome instanceof InvalidOptionError) throw outcome;
-      return outcome instanceof Error ? asStoreError(outcome) : outcome;
+  /** Asks the store within the deadline. Failures are outcomes; misuse and an aborted signal reject. */
+  ask(calls: readonly StoreCall[], signal?: AbortSignal): Promise<(Answer | Error)[]> {
+    return Promise.all(calls.map((call) => this.#askOne(call, signal)));
+  }
+
+  #askOne(call: StoreCall, signal: AbortSignal | undefined): Promise<Answer | Error> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason as Error);
+        return;
+      }
+      const finish = (outcome: Answer | Error): void => {
+        if (outcome instanceof InvalidOptionError) reject(outcome);
+        else resolve(outcome instanceof Error ? asStoreError(outcome) : outcome);
+      };
+      if (!this.store.external) {
+        this.store.submit(call, finish);
+        return;
+      }
+      const pending = this.#deadlines.begin((outcome) => {
+        signal?.removeEventListener("abort", abort);
+        if (outcome instanceof StoreTimeoutError) call.abandoned = true;
+        finish(outcome);
+      });
+      const abort = (): void => {
+        call.abandoned = true;
+        reject(signal?.reason as Error);
+        // Settles the promise a second time, which does nothing, and ends the wait.
+        this.#deadlines.settle(pending, signal?.reason as Error);
+      };
+      signal?.addEventListener("abort", abort, { once: true });
+      this.store.submit(call, (outcome) => this.#deadlines.settle(pending, outcome));
     });
   }
 
@@ -124,30 +139,25 @@ export class Engine {
     fallBack: (to: RateLimiter) => Promise<Decision>,
     signal?: AbortSignal,
   ): Promise<Decision> {
-    const [outcome] = await this.ask([prepared.call], signal);
-    return this.conclude(prepared, outcome as Answer | Error, fallBack);
+    return this.conclude(prepared, await this.#askOne(prepared.call, signal), fallBack);
   }
 
   /** From an outcome to the caller's decision; `fallBack` asks another limiter the same. */
-  async conclude(
+  conclude(
     prepared: Prepared,
     outcome: Answer | Error,
     fallBack: (to: RateLimiter) => Promise<Decision>,
-  ): Promise<Decision> {
+  ): Decision | Promise<Decision> {
     if (outcome instanceof Error) return this.#withoutStore(outcome, prepared, fallBack);
     const { key, cost, call } = prepared;
-    return this.#told(
-      call.verb,
-      key,
-      cost,
-      withGrant(call.verb, decisionOf(call.seats, outcome, "store"), outcome.granted),
-    );
+    const decision = decisionOf(call.seats, outcome, "store");
+    return this.#told(call.verb, key, cost, withGrant(call.verb, decision, outcome.granted));
   }
 
   /** A verb that has no decision to label: its failure is always thrown. */
   async administer(verb: Verb, key: string, extraUs: number): Promise<void> {
     const { call } = this.prepare(verb, key, { cost: 0 }, extraUs);
-    const [outcome] = await this.ask([call]);
+    const outcome = await this.#askOne(call, undefined);
     if (!(outcome instanceof Error)) return;
     this.#hooks.failed({ error: outcome, key, cost: 0 });
     throw outcome;

@@ -80,9 +80,9 @@ export interface KeyedRequest {
 }
 
 export function checkStore(store: unknown): Store {
-  const execute: unknown =
-    typeof store === "object" && store !== null ? Reflect.get(store, "execute") : undefined;
-  if (typeof execute === "function") return store as Store;
+  const submit: unknown =
+    typeof store === "object" && store !== null ? Reflect.get(store, "submit") : undefined;
+  if (typeof submit === "function") return store as Store;
   throw new InvalidOptionError(
     "store",
     store,

@@ -53,6 +53,9 @@ export interface Answer {
   readonly seats: readonly SeatAnswer[];
 }
 
+/** Takes what became of a call. */
+export type Done = (outcome: Answer | Error) => void;
+
 /** A store of either kind. */
 export interface Store {
   /** Whether state leaves this process: identities are then hashed by default. */
@@ -65,8 +68,11 @@ export interface Store {
    */
   claim(space: string, fingerprint: string): void;
   release(space: string, fingerprint: string): void;
-  /** Decides independent calls in order; a call that failed has its error in its place. */
-  execute(calls: readonly StoreCall[]): Promise<readonly (Answer | Error)[]>;
+  /**
+   * Decides a call and tells `done`, once, the answer or why there is none. Calls are decided in the order
+   * in which they are submitted. Never throws.
+   */
+  submit(call: StoreCall, done: Done): void;
   close(): Promise<void>;
 }
 
@@ -78,4 +84,20 @@ export interface SyncStore extends Store {
 
 export function isSyncStore(store: Store): store is SyncStore {
   return "executeSync" in store;
+}
+
+/** What a synchronous store does with `submit`: the answer is copied, since the store's own does not last. */
+export function submitSync(store: SyncStore, call: StoreCall, done: Done): void {
+  let outcome: Answer | Error;
+  try {
+    const { nowUs, granted, seats } = store.executeSync(call);
+    outcome = {
+      nowUs,
+      granted,
+      seats: seats.slice(0, call.seats.length).map((seat) => ({ ...seat })),
+    };
+  } catch (error) {
+    outcome = error instanceof Error ? error : new Error(String(error));
+  }
+  done(outcome);
 }

@@ -5,7 +5,15 @@ import { step } from "../algorithms/step.js";
 import type { Clock } from "../core/clock.js";
 import { Claims } from "../stores/claims.js";
 import { logFullError } from "../stores/refusals.js";
-import type { Answer, Space, StoreCall, StoreSeat, SyncStore } from "../stores/store.js";
+import {
+  type Answer,
+  type Done,
+  type Space,
+  type StoreCall,
+  type StoreSeat,
+  submitSync,
+  type SyncStore,
+} from "../stores/store.js";
 
 interface Kept {
   readonly state: State;
@@ -63,14 +71,8 @@ export class PureStore implements SyncStore {
     return after;
   }
 
-  async execute(calls: readonly StoreCall[]): Promise<readonly (Answer | Error)[]> {
-    return calls.map((call) => {
-      try {
-        return this.executeSync(call);
-      } catch (error) {
-        return error as Error;
-      }
-    });
+  submit(call: StoreCall, done: Done): void {
+    submitSync(this, call, done);
   }
 
   /** Of each key: when its state is the same as none, and when it may be forgotten at the latest. */

@@ -7,6 +7,7 @@ import { RedisStore } from "../../src/stores/redis/index.js";
 import { type RedisClientLike, scriptRunner } from "../../src/stores/redis/client.js";
 import type {
   Answer,
+  Done,
   SeatAnswer,
   Space,
   Store,
@@ -21,7 +22,6 @@ export interface Life {
   readonly freshAtUs: number | undefined;
 }
 
-/** One call after another: it has no notion of calls under way together. */
 export class MirroredStore implements Store {
   readonly external = true;
   /** Every key ever changed. */
@@ -31,8 +31,9 @@ export class MirroredStore implements Store {
   readonly #store: RedisStore;
   readonly #states = new Map<string, State | undefined>();
   readonly #lives = new Map<string, Life>();
-  /** The server's clock at each trip of the running call. */
-  #tripsUs: number[] = [];
+  /** The server's clock at the last trip. */
+  #tripUs = 0;
+  #outstanding = 0;
   #touched: readonly string[] = [];
 
   constructor(client: RedisClientLike) {
@@ -41,13 +42,13 @@ export class MirroredStore implements Store {
     this.#store = new RedisStore({
       client: async (...call: Parameters<typeof run>) => {
         const reply = (await run(...call)) as number[];
-        this.#tripsUs.push(reply[0] as number);
+        this.#tripUs = reply[0] as number;
         return reply;
       },
     });
   }
 
-  /** Keys of the last call. */
+  /** Keys of the last call, or of those that were under way together. */
   get touched(): readonly string[] {
     return this.#touched;
   }
@@ -64,28 +65,20 @@ export class MirroredStore implements Store {
     this.#store.release(space, fingerprint);
   }
 
-  async execute(calls: readonly StoreCall[]): Promise<readonly (Answer | Error)[]> {
-    this.#tripsUs = [];
-    const outcomes = await this.#store.execute(calls);
-    // Calls whose calendar had to be sent again were decided after all others.
-    for (const rawUs of this.#tripsUs) {
-      for (const [i, call] of calls.entries()) {
-        const outcome = outcomes[i] as Answer | Error;
-        if (this.#tripOf(outcome) === rawUs) this.#follow(call, rawUs, outcome);
-      }
-    }
-    this.#touched = calls.flatMap(({ seats }) => seats.map(keyOf));
-    return outcomes;
+  submit(call: StoreCall, done: Done): void {
+    if (this.#outstanding === 0) this.#touched = [];
+    this.#outstanding += 1;
+    this.#touched = [...this.#touched, ...call.seats.map(keyOf)];
+    // A trip settles its calls in the order in which it decided them.
+    this.#store.submit(call, (outcome) => {
+      this.#outstanding -= 1;
+      this.#follow(call, this.#tripUs, outcome);
+      done(outcome);
+    });
   }
 
   close(): Promise<void> {
     return this.#store.close();
-  }
-
-  #tripOf(outcome: Answer | Error): number {
-    const last = this.#tripsUs.at(-1) as number;
-    if (outcome instanceof Error) return last;
-    return this.#tripsUs.find((rawUs) => rawUs === outcome.nowUs) ?? last;
   }
 
   #follow(call: StoreCall, rawUs: number, actual: Answer | Error): void {

@@ -82,8 +82,9 @@ export class Arena {
     return Math.abs(this.#row(slot)[this.#offset(slot) + EXPIRES] as number) * 1e3;
   }
 
-  /** Whether the key is blocked or in debt: evicting it would set an offender free. */
+  /** Whether the key lives and is blocked or in debt: evicting it would set an offender free. */
   isProtected(slot: number, nowUs: number): boolean {
+    if (this.expiresAtUs(slot) <= nowUs) return false;
     const indebted = (this.#row(slot)[this.#offset(slot) + EXPIRES] as number) < 0;
     return indebted || this.#blockedUntil(slot) > nowUs;
   }

@@ -1,12 +1,18 @@
 /** The store inside this process: synchronous, bounded, swept as it is used. */
 import { decide, type Seat, type Verdict } from "../../algorithms/decide.js";
 import { type Kernel, LOG_FULL, NEED_CALENDAR, READY } from "../../algorithms/kernel.js";
-import { type Clock, systemClock } from "../../core/clock.js";
-import { InvalidOptionError } from "../../core/errors.js";
+import { checkClock, type Clock, systemClock } from "../../core/clock.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { Claims } from "../claims.js";
 import { logFullError } from "../refusals.js";
-import type { Answer, StoreCall, StoreSeat, SyncStore } from "../store.js";
+import {
+  type Answer,
+  type Done,
+  type StoreCall,
+  type StoreSeat,
+  submitSync,
+  type SyncStore,
+} from "../store.js";
 import { Arena, type Table } from "./arena.js";
 import { ExpiryRing } from "./expiry-ring.js";
 
@@ -24,6 +30,8 @@ const SWEPT_PER_CALL = 4;
 const STEPS_PER_CALL = 64;
 /** Candidates looked at for one eviction. */
 const EVICTION_SAMPLE = 16;
+/** Rows that a hand looks at, going round, where all candidates are protected. */
+const HAND_STEPS = 256;
 const NO_SLOT = -1;
 
 interface WorkingSeat extends Seat {
@@ -56,15 +64,16 @@ export class MemoryStore implements SyncStore {
     changed: false,
     seats: this.#seats,
   };
+  /** Seats of the running call. */
+  #seated = 0;
   #evictions = 0;
+  #hand = 0;
 
   constructor(options: MemoryStoreOptions = {}) {
     checkOptions("options", options, ["clock", "maxKeys"]);
-    this.clock = options.clock ?? systemClock;
-    if (typeof this.clock.nowUs !== "function") {
-      throw new InvalidOptionError("clock", options.clock, "an object with nowUs() and sleep()");
-    }
-    this.maxKeys = checkCount("maxKeys", options.maxKeys ?? DEFAULT_MAX_KEYS, 1, 2 ** 24);
+    const { clock = systemClock, maxKeys = DEFAULT_MAX_KEYS } = options;
+    this.clock = checkClock(clock);
+    this.maxKeys = checkCount("maxKeys", maxKeys, 1, 2 ** 24);
   }
 
   /** Keys held, expired ones that were not yet swept included. */
@@ -114,19 +123,8 @@ export class MemoryStore implements SyncStore {
     return answer;
   }
 
-  async execute(calls: readonly StoreCall[]): Promise<readonly (Answer | Error)[]> {
-    return calls.map((call) => {
-      try {
-        const { nowUs, granted, seats } = this.executeSync(call);
-        return {
-          nowUs,
-          granted,
-          seats: seats.slice(0, call.seats.length).map((seat) => ({ ...seat })),
-        };
-      } catch (error) {
-        return error as Error;
-      }
-    });
+  submit(call: StoreCall, done: Done): void {
+    submitSync(this, call, done);
   }
 
   /** Nothing to end: the store has no timers and no connections. */
@@ -134,6 +132,7 @@ export class MemoryStore implements SyncStore {
 
   #decide(call: StoreCall, rawUs: number): Verdict & Answer {
     const count = call.seats.length;
+    this.#seated = count;
     for (let i = 0; i < count; i++) this.#sit(i, call.seats[i] as StoreSeat, count === 1);
     decide(call.verb, this.#seats, count, rawUs, call.extraUs, this.#answer);
     return this.#answer;
@@ -213,17 +212,37 @@ export class MemoryStore implements SyncStore {
       this.#sweep(nowUs, SWEPT_PER_CALL, Number.POSITIVE_INFINITY)
     );
     if (this.size < this.maxKeys) return true;
-    this.#evictions += 1;
+    const victim = this.#victim(nowUs);
+    // What expired within the running second is no loss.
+    const isLoss = victim === NO_SLOT || this.#arena.expiresAtUs(victim) > nowUs;
+    if (isLoss) this.#evictions += 1;
+    // Nothing was found that may go: the new key is the one that is forgotten.
+    if (victim === NO_SLOT) return false;
+    this.#drop(victim);
+    return true;
+  }
+
+  /** The key nearest its expiry of a few; where none of those may go, any other that may. */
+  #victim(nowUs: number): number {
     let victim = NO_SLOT;
     for (const slot of this.#ring.soonest(EVICTION_SAMPLE)) {
-      if (this.#arena.isProtected(slot, nowUs)) continue;
+      if (!this.#mayGo(slot, nowUs)) continue;
       if (victim === NO_SLOT || this.#arena.expiresAtUs(slot) < this.#arena.expiresAtUs(victim)) {
         victim = slot;
       }
     }
-    // Everything sampled is blocked or in debt: the new key is the one that is forgotten.
-    if (victim === NO_SLOT) return false;
-    this.#drop(victim);
-    return true;
+    for (let step = 0; victim === NO_SLOT && step < HAND_STEPS; step++) {
+      this.#hand = (this.#hand + 1) % this.#arena.size;
+      if (this.#mayGo(this.#hand, nowUs)) victim = this.#hand;
+    }
+    return victim;
+  }
+
+  /** Neither a blocked or indebted key, nor one of the running call: its policies must not drop each other. */
+  #mayGo(slot: number, nowUs: number): boolean {
+    for (let i = 0; i < this.#seated; i++) {
+      if (this.#seats[i]?.slot === slot) return false;
+    }
+    return !this.#arena.isProtected(slot, nowUs);
   }
 }

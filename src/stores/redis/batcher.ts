@@ -4,7 +4,7 @@
  * waits for a timer. Calls keep the order in which they arrived.
  */
 import { atEndOfTick, monotonicMs } from "../../core/clock.js";
-import type { Answer, StoreCall } from "../store.js";
+import type { Answer, Done, StoreCall } from "../store.js";
 
 /** Sends calls and settles each by its place. Resolves when all are settled; never rejects. */
 export type SendBatch = (
@@ -21,7 +21,7 @@ export interface BatcherOptions {
 
 interface Waiting {
   readonly call: StoreCall;
-  readonly resolve: (outcome: Answer | Error) => void;
+  readonly done: Done;
 }
 
 /** A batch without an answer for so long no longer holds others back: its connection may be dead. */
@@ -45,11 +45,9 @@ export class Batcher {
     return this.#queue.length;
   }
 
-  add(call: StoreCall): Promise<Answer | Error> {
-    return new Promise((resolve) => {
-      this.#queue.push({ call, resolve });
-      this.#schedule();
-    });
+  add(call: StoreCall, done: Done): void {
+    this.#queue.push({ call, done });
+    this.#schedule();
   }
 
   #schedule(): void {
@@ -83,7 +81,7 @@ export class Batcher {
     const sent = { ms: monotonicMs() };
     this.#sentAtMs.add(sent);
     const calls = batch.map(({ call }) => call);
-    void this.#send(calls, (i, outcome) => batch[i]?.resolve(outcome)).finally(() => {
+    void this.#send(calls, (i, outcome) => batch[i]?.done(outcome)).finally(() => {
       this.#sentAtMs.delete(sent);
       this.#schedule();
     });

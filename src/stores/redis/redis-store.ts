@@ -6,7 +6,7 @@ import { StoreUnavailableError } from "../../core/errors.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { scriptFor } from "../../lua/compose.js";
 import { Claims } from "../claims.js";
-import type { Answer, Space, Store, StoreCall } from "../store.js";
+import type { Answer, Done, Space, Store, StoreCall } from "../store.js";
 import { Batcher } from "./batcher.js";
 import { isCluster, type RedisClientLike, type RunScript, scriptRunner } from "./client.js";
 import { type Connection, type ConnectOptions, connect } from "./connect.js";
@@ -95,8 +95,8 @@ export class RedisStore implements Store {
     this.#claims.release(space, fingerprint);
   }
 
-  execute(calls: readonly StoreCall[]): Promise<readonly (Answer | Error)[]> {
-    return Promise.all(calls.map((call) => this.#batcher.add(call)));
+  submit(call: StoreCall, done: Done): void {
+    this.#batcher.add(call, done);
   }
 
   /** Ends what the store itself opened; a client that was passed in stays as it is. */

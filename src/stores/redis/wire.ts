@@ -155,31 +155,43 @@ export interface DecodedBatch {
 
 export function decodeBatch(calls: readonly StoreCall[], reply: unknown): DecodedBatch {
   if (!Array.isArray(reply)) throw new StoreUnavailableError("the script's reply is not an array");
-  // Some clients return integers as text, or as bigint.
-  const numbers = reply.map(Number);
+  const numbers = numbersOf(reply);
   let at = 1;
-  const outcomes = calls.map((call): Outcome => {
+  const outcomes = new Array<Outcome>(calls.length);
+  for (let i = 0; i < calls.length; i++) {
+    const call = calls[i] as StoreCall;
     const readiness = numbers[at] as number;
     const nowUs = numbers[at + 1] as number;
     const granted = numbers[at + 2] as number;
     at += CALL_WIDTH;
-    if (readiness !== READY) return refusal(readiness, call, nowUs);
-    const seats = call.seats.map((): SeatAnswer => {
-      const [standing, room, waitUs, resetUs] = numbers.slice(at, at + SEAT_WIDTH) as [
-        number,
-        number,
-        number,
-        number,
-      ];
+    if (readiness !== READY) {
+      outcomes[i] = refusal(readiness, call, nowUs);
+      continue;
+    }
+    const seats: SeatAnswer[] = [];
+    for (let k = 0; k < call.seats.length; k++) {
+      seats.push({
+        standing: numbers[at] as number,
+        room: numbers[at + 1] as number,
+        waitUs: numbers[at + 2] as number,
+        resetUs: numbers[at + 3] as number,
+      });
       at += SEAT_WIDTH;
-      return { standing, room, waitUs, resetUs };
-    });
-    return { nowUs, granted, seats };
-  });
-  if (at !== numbers.length || numbers.some(Number.isNaN)) {
-    throw new StoreUnavailableError("the script's reply does not fit the calls");
+    }
+    outcomes[i] = { nowUs, granted, seats };
   }
+  if (at !== numbers.length)
+    throw new StoreUnavailableError("the script's reply does not fit the calls");
   return { rawUs: numbers[0] as number, outcomes };
+}
+
+/** Some clients return integers as text, or as bigint. */
+function numbersOf(reply: readonly unknown[]): readonly number[] {
+  if (reply.every((item) => typeof item === "number")) return reply;
+  const numbers = reply.map(Number);
+  if (numbers.some(Number.isNaN))
+    throw new StoreUnavailableError("the script's reply is not of numbers");
+  return numbers;
 }
 
 function refusal(readiness: number, call: StoreCall, nowUs: number): Outcome {
