@@ -107,3 +107,13 @@ export const atEndOfTick: (task: () => void) => void =
         process.nextTick(task);
       }
     : queueMicrotask;
+
+/** Runs `task` after the events that are already waiting. */
+export const inNextTurn: (task: () => void) => void =
+  typeof setImmediate === "function"
+    ? (task) => {
+        setImmediate(task);
+      }
+    : (task) => {
+        setTimeout(task);
+      };

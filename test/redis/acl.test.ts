@@ -115,7 +115,7 @@ test("keys of another namespace are out of reach, and the error does not blame t
 
 test("a missing permission is not taken for a value of another type", async () => {
   for (const [command, policy] of [
-    ["get", slowPolicies[0]],
+    ["mget", slowPolicies[0]],
     ["hget", slowPolicies.at(-1)],
   ] as const) {
     const user = await asUser(`-${command}`);

@@ -3,7 +3,7 @@
  * one collects while a few batches are under way, so that the batch grows with the load and nobody
  * waits for a timer. Calls keep the order in which they arrived.
  */
-import { atEndOfTick, monotonicMs } from "../../core/clock.js";
+import { atEndOfTick, inNextTurn, monotonicMs } from "../../core/clock.js";
 import type { Answer, Done, StoreCall } from "../store.js";
 
 /** Sends calls and settles each by its place. Resolves when all are settled; never rejects. */
@@ -24,6 +24,8 @@ interface Waiting {
   readonly done: Done;
 }
 
+/** A batch of fewer calls than this is not worth splitting. */
+const MIN_SHARE = 16;
 /** A batch without an answer for so long no longer holds others back: its connection may be dead. */
 const STALLED_MS = 1000;
 
@@ -33,6 +35,7 @@ export class Batcher {
   #queue: Waiting[] = [];
   /** When each batch under way was sent. */
   readonly #sentAtMs = new Set<{ readonly ms: number }>();
+  #sentCalls = 0;
   #scheduled = false;
 
   constructor(send: SendBatch, options: BatcherOptions) {
@@ -53,10 +56,7 @@ export class Batcher {
   #schedule(): void {
     if (this.#scheduled || this.#queue.length === 0 || this.#isBusy()) return;
     this.#scheduled = true;
-    atEndOfTick(() => {
-      this.#scheduled = false;
-      this.#flush();
-    });
+    atEndOfTick(() => this.#flush());
   }
 
   #isBusy(): boolean {
@@ -69,21 +69,44 @@ export class Batcher {
     return this.#sentAtMs.size >= this.#options.maxInFlight;
   }
 
+  /**
+   * One batch a turn of the event loop: batches that arrive together are answered together, and then the
+   * server would wait for this process while this process works.
+   */
   #flush(): void {
-    while (this.#queue.length > 0 && !this.#isBusy()) this.#sendNext();
+    this.#scheduled = false;
+    while (this.#queue.length > 0 && !this.#isBusy()) {
+      if (!this.#sendNext()) continue;
+      this.#scheduled = this.#queue.length > 0;
+      if (this.#scheduled) inNextTurn(() => this.#flush());
+      return;
+    }
   }
 
-  #sendNext(): void {
-    const batch = this.#queue
-      .splice(0, this.#options.maxBatch)
-      .filter(({ call }) => call.abandoned !== true);
-    if (batch.length === 0) return;
+  /**
+   * How many calls go together: an equal share of all that are outstanding, so that while the server works
+   * on one batch this process works on another, instead of both waiting for each other in turn.
+   */
+  #share(): number {
+    const { maxBatch, maxInFlight } = this.#options;
+    const equal = Math.ceil((this.#queue.length + this.#sentCalls) / maxInFlight);
+    return Math.min(maxBatch, Math.max(MIN_SHARE, equal));
+  }
+
+  /** Sends the next batch; false if nobody waits for any of its calls any more. */
+  #sendNext(): boolean {
+    const taken = this.#queue.splice(0, this.#share());
+    const batch = taken.filter(({ call }) => call.abandoned !== true);
+    if (batch.length === 0) return false;
     const sent = { ms: monotonicMs() };
     this.#sentAtMs.add(sent);
+    this.#sentCalls += batch.length;
     const calls = batch.map(({ call }) => call);
     void this.#send(calls, (i, outcome) => batch[i]?.done(outcome)).finally(() => {
       this.#sentAtMs.delete(sent);
+      this.#sentCalls -= batch.length;
       this.#schedule();
     });
+    return true;
   }
 }

@@ -18,7 +18,7 @@ export interface RedisStoreOptions {
   readonly client: RedisClientLike;
   /** Calls decided by one script call at most, 1 to 1,000; default 256, some 0.8 ms of the server's time. */
   readonly maxBatch?: number;
-  /** Batches under way at once, 1 to 1,000; default 2. Calls that come meanwhile form the next one. */
+  /** Batches under way at once, 1 to 1,000; default 3. Calls that come meanwhile form the next one. */
   readonly maxInFlight?: number;
   /** For tests and simulation: decides instead of the server's clock. */
   readonly clock?: Clock;
@@ -28,7 +28,7 @@ export interface RedisStoreOptions {
 const CALENDAR_TRIPS = 3;
 const NONCE_BYTES = 9;
 const DEFAULT_MAX_BATCH = 256;
-const DEFAULT_MAX_IN_FLIGHT = 2;
+const DEFAULT_MAX_IN_FLIGHT = 3;
 
 type Settle = (i: number, outcome: Answer | Error) => void;
 

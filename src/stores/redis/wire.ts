@@ -14,6 +14,9 @@ const WRONG_FORMAT = 4;
 const CALL_WIDTH = 3;
 const SEAT_WIDTH = 4;
 
+/** No call is added beyond so many keys: Lua can pass on some 8,000 values at once. */
+const MAX_KEYS = 4000;
+
 export interface Batch {
   /** How many of the calls went in: the first so many. */
   readonly size: number;
@@ -46,6 +49,7 @@ export function encodeBatch(
   const groups: Group[] = [];
   let size = 0;
   for (const call of calls) {
+    if (keys.length >= MAX_KEYS) break;
     const first = placeKeys(call, keys, indexes);
     if (first === undefined) break;
     const last = groups.at(-1);
