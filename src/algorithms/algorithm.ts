@@ -31,19 +31,19 @@ export class PolicyReader {
     this.#path = path;
     const option = path === "" ? "options" : path.slice(0, -1);
     this.#options = checkOptions(option, options, ["algorithm", "name", ...known]);
-    const named = this.#options["algorithm"] ?? algorithm;
+    const named = this.#given("algorithm", algorithm);
     if (named !== algorithm) {
       throw new InvalidOptionError(`${path}algorithm`, named, `"${algorithm}"`);
     }
   }
 
   name(otherwise: string): string {
-    return checkName(`${this.#path}name`, this.#options["name"] ?? otherwise);
+    return checkName(`${this.#path}name`, this.#given("name", otherwise));
   }
 
   /** Units, at least a thousandth. */
   units(option: string, otherwise?: number, maximum?: number): number {
-    const value = this.#options[option] ?? otherwise;
+    const value = this.#given(option, otherwise);
     return toThousandths(this.#path + option, value, 0.001, maximum) / 1000;
   }
 
@@ -55,6 +55,12 @@ export class PolicyReader {
 
   /** Anything else, checked by `check`. */
   other<T>(option: string, otherwise: unknown, check: (option: string, value: unknown) => T): T {
-    return check(this.#path + option, this.#options[option] ?? otherwise);
+    return check(this.#path + option, this.#given(option, otherwise));
+  }
+
+  /** Only what is absent has a default: null is a value, and a wrong one. */
+  #given(option: string, otherwise: unknown): unknown {
+    const value = this.#options[option];
+    return value === undefined ? otherwise : value;
   }
 }

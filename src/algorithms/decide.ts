@@ -1,5 +1,6 @@
 /**
- * The verbs, written once over all kernels. Twin: lua/decide.lua, statement by statement.
+ * The verbs, written once over all kernels. Twin: lua/decide.lua, statement by statement. What every call
+ * needs stands inline in both: a function more on this path costs V8 and Lua what a line of it does.
  *
  * A call has seats: one a policy (or one a limiter and key, for calls over several). It is all or
  * nothing: every seat is checked before any is changed.
@@ -35,6 +36,8 @@ export interface Seat {
   state: State;
   /** What the caller named, in thousandths. */
   cost: number;
+  /** What the answer is about: the cost, one unit for consumeUpTo, nothing for verbs that adjust. */
+  asked: number;
   standing: number;
   room: number;
   waitUs: number;
@@ -53,6 +56,9 @@ export interface Verdict {
   changed: boolean;
 }
 
+/** A state is kept until it is the same as none and some slack longer, at most so much or as long again. */
+const MIN_SLACK_US = 1e6;
+
 /** Decides `seats[0..count)` at `rawUs`; `extraUs` is the length of a block. Changes seats and verdict in place. */
 export function decide(
   verb: Verb,
@@ -66,7 +72,7 @@ export function decide(
   for (let i = 0; i < count; i++) {
     const { kernel, state } = seats[i] as Seat;
     if (state.expiryMs > 0 && rawUs >= state.expiryMs * 1e3) kernel.clear(state);
-    nowUs = Math.max(nowUs, state.lastUs);
+    if (state.lastUs > nowUs) nowUs = state.lastUs;
   }
   verdict.readiness = READY;
   verdict.nowUs = nowUs;
@@ -82,7 +88,14 @@ export function decide(
   let barred = false;
   for (let i = 0; i < count; i++) {
     const seat = seats[i] as Seat;
-    seat.standing = standing(seat, asked(verb, seat), rawUs, nowUs);
+    const { kernel, state, params } = seat;
+    let asked = 0;
+    if (verb === VERBS.consume || verb === VERBS.peek) asked = seat.cost;
+    else if (verb === VERBS.consumeUpTo) asked = UNIT;
+    seat.asked = asked;
+    if (asked > params.capacity) seat.standing = STANDING.tooCostly;
+    else if (rawUs < state.blockedUntilUs) seat.standing = STANDING.blocked;
+    else seat.standing = asked > kernel.room(state, params, nowUs) ? STANDING.quota : STANDING.ok;
     if (seat.standing !== STANDING.ok) fits = false;
     if (seat.standing > STANDING.quota) barred = true;
   }
@@ -91,28 +104,41 @@ export function decide(
     block(seats, count, rawUs + extraUs, verdict);
   }
 
+  // Waits count from the raw clock, so that "admitted after this wait" holds even if it went back.
+  const behindUs = nowUs - rawUs;
   for (let i = 0; i < count; i++) {
     const seat = seats[i] as Seat;
-    measure(seat, asked(verb, seat), rawUs, nowUs);
-    if (verdict.changed) {
-      seat.state.lastUs = nowUs;
-      expire(seat, rawUs);
-    } else {
-      outlive(seat, rawUs);
+    const { kernel, state, params } = seat;
+    const blockedUs = state.blockedUntilUs > rawUs ? state.blockedUntilUs - rawUs : 0;
+    seat.room = kernel.room(state, params, nowUs);
+    let waitUs = 0;
+    if (seat.standing === STANDING.tooCostly) {
+      waitUs = NEVER;
+    } else if (seat.standing !== STANDING.ok) {
+      if (seat.asked > seat.room) waitUs = kernel.wait(state, params, seat.asked, nowUs) + behindUs;
+      if (blockedUs > waitUs) waitUs = blockedUs;
     }
+    let resetUs = kernel.full(state, params, nowUs);
+    if (resetUs > 0) resetUs += behindUs;
+    if (blockedUs > resetUs) resetUs = blockedUs;
+
+    const expiresAtUs = state.expiryMs * 1e3;
+    if (verdict.changed) {
+      state.lastUs = nowUs;
+      // An expiry that still fits stays as it is: in Redis that costs half as much as a new one.
+      const soonestUs = rawUs + resetUs;
+      const latestUs = soonestUs + (resetUs > MIN_SLACK_US ? resetUs : MIN_SLACK_US);
+      if (expiresAtUs < soonestUs || expiresAtUs > latestUs)
+        state.expiryMs = Math.floor(latestUs / 1e3);
+    } else if (expiresAtUs > 0) {
+      // What is not written is forgotten when its last change said, even where slower options need longer.
+      const leftUs = expiresAtUs - rawUs;
+      if (waitUs > leftUs) waitUs = leftUs;
+      if (resetUs > leftUs) resetUs = leftUs;
+    }
+    seat.waitUs = waitUs;
+    seat.resetUs = resetUs;
   }
-}
-
-/** The cost that the answer is about: consumeUpTo asks for one unit, give-back verbs for nothing. */
-function asked(verb: Verb, seat: Seat): number {
-  if (verb === VERBS.consume || verb === VERBS.peek) return seat.cost;
-  return verb === VERBS.consumeUpTo ? UNIT : 0;
-}
-
-function standing(seat: Seat, cost: number, rawUs: number, nowUs: number): number {
-  if (cost > seat.params.capacity) return STANDING.tooCostly;
-  if (rawUs < seat.state.blockedUntilUs) return STANDING.blocked;
-  return cost > seat.kernel.room(seat.state, seat.params, nowUs) ? STANDING.quota : STANDING.ok;
 }
 
 /** Takes each seat's cost (consume), or as many whole units as the poorest seat has (consumeUpTo). */
@@ -120,7 +146,7 @@ function grant(verb: Verb, seats: readonly Seat[], count: number, verdict: Verdi
   let most = Number.POSITIVE_INFINITY;
   for (let i = 0; i < count; i++) {
     const seat = seats[i] as Seat;
-    most = Math.min(most, seat.cost);
+    if (seat.cost < most) most = seat.cost;
     if (verb === VERBS.consumeUpTo) {
       const room = seat.kernel.room(seat.state, seat.params, verdict.nowUs);
       most = Math.min(most, Math.floor(room / UNIT) * UNIT);
@@ -129,7 +155,11 @@ function grant(verb: Verb, seats: readonly Seat[], count: number, verdict: Verdi
   if (!ready(seats, count, verdict)) return;
   for (let i = 0; i < count; i++) {
     const seat = seats[i] as Seat;
-    take(seat, verb === VERBS.consumeUpTo ? most : seat.cost, verdict);
+    const amount = verb === VERBS.consumeUpTo ? most : seat.cost;
+    if (amount > 0) {
+      seat.kernel.take(seat.state, seat.params, amount, verdict.nowUs);
+      verdict.changed = true;
+    }
   }
   verdict.granted = most;
 }
@@ -143,12 +173,6 @@ function ready(seats: readonly Seat[], count: number, verdict: Verdict): boolean
     }
   }
   return true;
-}
-
-function take(seat: Seat, amount: number, verdict: Verdict): void {
-  if (amount === 0) return;
-  seat.kernel.take(seat.state, seat.params, amount, verdict.nowUs);
-  verdict.changed = true;
 }
 
 function block(seats: readonly Seat[], count: number, untilUs: number, verdict: Verdict): void {
@@ -165,58 +189,25 @@ function change(
   extraUs: number,
   verdict: Verdict,
 ): void {
-  if (verb === VERBS.block) block(seats, count, rawUs + extraUs, verdict);
-  else if (verb === VERBS.unblock) block(seats, count, 0, verdict);
-  else if (verb === VERBS.refund || (verb === VERBS.penalize && ready(seats, count, verdict))) {
+  if (verb === VERBS.block) {
+    block(seats, count, rawUs + extraUs, verdict);
+  } else if (verb === VERBS.unblock) {
+    block(seats, count, 0, verdict);
+  } else if (verb === VERBS.refund || (verb === VERBS.penalize && ready(seats, count, verdict))) {
     for (let i = 0; i < count; i++) {
-      const seat = seats[i] as Seat;
-      if (verb === VERBS.penalize) take(seat, seat.cost, verdict);
-      else if (seat.cost > 0) {
-        seat.kernel.give(seat.state, seat.params, seat.cost);
+      const { kernel, state, params, cost } = seats[i] as Seat;
+      if (cost > 0) {
+        if (verb === VERBS.penalize) kernel.take(state, params, cost, verdict.nowUs);
+        else kernel.give(state, params, cost);
         verdict.changed = true;
       }
     }
   } else if (verb === VERBS.reset) {
     for (let i = 0; i < count; i++) {
-      const seat = seats[i] as Seat;
-      seat.kernel.clear(seat.state);
-      seat.kernel.advance(seat.state, seat.params, verdict.nowUs);
+      const { kernel, state, params } = seats[i] as Seat;
+      kernel.clear(state);
+      kernel.advance(state, params, verdict.nowUs);
     }
     verdict.changed = true;
   }
-}
-
-/** Waits count from the raw clock, so that "admitted after this wait" holds even if it went back. */
-function measure(seat: Seat, cost: number, rawUs: number, nowUs: number): void {
-  const { kernel, state, params } = seat;
-  const behindUs = nowUs - rawUs;
-  const blockedUs = Math.max(0, state.blockedUntilUs - rawUs);
-  seat.room = kernel.room(state, params, nowUs);
-  seat.waitUs = 0;
-  if (seat.standing === STANDING.tooCostly) seat.waitUs = NEVER;
-  else if (seat.standing !== STANDING.ok) {
-    const quotaUs = cost > seat.room ? kernel.wait(state, params, cost, nowUs) + behindUs : 0;
-    seat.waitUs = Math.max(quotaUs, blockedUs);
-  }
-  const fullUs = kernel.full(state, params, nowUs);
-  seat.resetUs = Math.max(fullUs > 0 ? fullUs + behindUs : 0, blockedUs);
-}
-
-/** A state is kept until it is the same as none and some slack longer, at most so much. */
-const MIN_SLACK_US = 1e6;
-
-/** Leaves an expiry that still fits as it is: in Redis that costs half as much as a new one. */
-function expire({ state, resetUs }: Seat, rawUs: number): void {
-  const soonestUs = rawUs + resetUs;
-  const latestUs = soonestUs + Math.max(MIN_SLACK_US, resetUs);
-  const fits = state.expiryMs * 1e3 >= soonestUs && state.expiryMs * 1e3 <= latestUs;
-  if (!fits) state.expiryMs = Math.floor(latestUs / 1e3);
-}
-
-/** What is not written is forgotten when its last change said, even where slower options would need longer. */
-function outlive(seat: Seat, rawUs: number): void {
-  if (seat.state.expiryMs === 0) return;
-  const leftUs = seat.state.expiryMs * 1e3 - rawUs;
-  seat.waitUs = Math.min(seat.waitUs, leftUs);
-  seat.resetUs = Math.min(seat.resetUs, leftUs);
 }

@@ -8,7 +8,7 @@ import {
   starts,
   steps,
 } from "../../test/properties/arbitraries.js";
-import { type Verb, VERBS, type VerbName } from "./decide.js";
+import { VERBS, type VerbName } from "./decide.js";
 import { ruleOf } from "./rule.js";
 import { type States, step } from "./step.js";
 
@@ -22,26 +22,40 @@ describe("a step", () => {
     (kind) => {
       const traces = steps(verbs, 30);
       fc.assert(
-        fc.property(policies[kind]("p"), policies[kind]("p"), starts, traces, (a, b, start, trace) => {
-          let states: States = [undefined];
-          let nowUs = start;
-          let lastMoveUs = start;
-          for (const { verb, variant, ...rest } of trace) {
-            const policy = variant === 0 ? a : b;
-            nowUs = Math.max(lastMoveUs - 1e9, nowUs + moveUs({ verb, variant, ...rest }, policy));
-            lastMoveUs = Math.max(lastMoveUs, nowUs);
-            const cost = Math.round(costOf({ verb, variant, ...rest }, policy) * 1000);
-            const call = { verb: VERBS[verb] as Verb, cost, nowUs, extraUs: verb === "block" ? BLOCK_US : 0 };
-            const before = picture(states);
-            const after = step([ruleOf(policy)], states, call);
-            expect(picture(states)).toBe(before);
-            expect(picture(step([ruleOf(policy)], states, call))).toBe(picture(after));
-            if (after.states !== states) expectKept(after, nowUs);
-            else expect(["block", "unblock", "reset"]).not.toContain(verb);
-            if (verb === "peek" || cost === 0) expectOnlyVerbsThatNeedNoCost(verb, after, states);
-            states = after.states;
-          }
-        }),
+        fc.property(
+          policies[kind]("p"),
+          policies[kind]("p"),
+          starts,
+          traces,
+          (a, b, start, trace) => {
+            let states: States = [undefined];
+            let nowUs = start;
+            let lastMoveUs = start;
+            for (const { verb, variant, ...rest } of trace) {
+              const policy = variant === 0 ? a : b;
+              nowUs = Math.max(
+                lastMoveUs - 1e9,
+                nowUs + moveUs({ verb, variant, ...rest }, policy),
+              );
+              lastMoveUs = Math.max(lastMoveUs, nowUs);
+              const cost = Math.round(costOf({ verb, variant, ...rest }, policy) * 1000);
+              const call = {
+                verb: VERBS[verb],
+                cost,
+                nowUs,
+                extraUs: verb === "block" ? BLOCK_US : 0,
+              };
+              const before = picture(states);
+              const after = step([ruleOf(policy)], states, call);
+              expect(picture(states)).toBe(before);
+              expect(picture(step([ruleOf(policy)], states, call))).toBe(picture(after));
+              if (after.states !== states) expectKept(after, nowUs);
+              else expect(["block", "unblock", "reset"]).not.toContain(verb);
+              if (verb === "peek" || cost === 0) expectOnlyVerbsThatNeedNoCost(verb, after, states);
+              states = after.states;
+            }
+          },
+        ),
         { numRuns: 150 },
       );
     },

@@ -56,7 +56,17 @@ function decideOn(
     const before = states[i];
     const state = before === undefined ? kernel.fresh() : kernel.copy(before);
     const own = typeof cost === "number" ? cost : (cost[i] as number);
-    return { kernel, params, state, cost: own, standing: 0, room: 0, waitUs: 0, resetUs: 0 };
+    return {
+      kernel,
+      params,
+      state,
+      cost: own,
+      asked: 0,
+      standing: 0,
+      room: 0,
+      waitUs: 0,
+      resetUs: 0,
+    };
   });
   const verdict: Verdict = { readiness: READY, nowUs, granted: 0, changed: false };
   decide(verb, seats, seats.length, nowUs, extraUs, verdict);

@@ -1,5 +1,4 @@
--- The verbs, written once over all kernels. Twin of algorithms/decide.ts: same names, same order. What
--- every call needs stands inline (measure, expire, outlive), for a call costs Lua as much as a line of it.
+-- The verbs, written once over all kernels. Twin of algorithms/decide.ts, statement by statement.
 local function ready(seats, verdict)
   for i = 1, #seats do
     local seat = seats[i]
@@ -118,29 +117,32 @@ local function decide(verb, seats, raw, extra, verdict)
     local kernel, state, params = seat.kernel, seat.state, seat.params
     local blocked = state.blocked > raw and state.blocked - raw or 0
     seat.room = kernel.room(state, params, now)
-    seat.wait = 0
+    local wait = 0
     if seat.standing == TOO_COSTLY then
-      seat.wait = NEVER
+      wait = NEVER
     elseif seat.standing ~= OK then
-      local quota = seat.asked > seat.room and kernel.wait(state, params, seat.asked, now) + behind or 0
-      seat.wait = max(quota, blocked)
+      if seat.asked > seat.room then wait = kernel.wait(state, params, seat.asked, now) + behind end
+      if blocked > wait then wait = blocked end
     end
-    local full = kernel.full(state, params, now)
-    if full > 0 then full = full + behind end
-    seat.reset = full > blocked and full or blocked
+    local reset = kernel.full(state, params, now)
+    if reset > 0 then reset = reset + behind end
+    if blocked > reset then reset = blocked end
 
+    local expiresAt = state.expiry * 1000
     if verdict.changed then
       state.last = now
-      local soonest = raw + seat.reset
-      local latest = soonest + (seat.reset > MIN_SLACK and seat.reset or MIN_SLACK)
-      if state.expiry * 1000 < soonest or state.expiry * 1000 > latest then
+      local soonest = raw + reset
+      local latest = soonest + (reset > MIN_SLACK and reset or MIN_SLACK)
+      if expiresAt < soonest or expiresAt > latest then
         state.expiry = floor(latest / 1000)
         state.moved = true
       end
-    elseif state.expiry > 0 then
-      local left = state.expiry * 1000 - raw
-      if seat.wait > left then seat.wait = left end
-      if seat.reset > left then seat.reset = left end
+    elseif expiresAt > 0 then
+      local left = expiresAt - raw
+      if wait > left then wait = left end
+      if reset > left then reset = left end
     end
+    seat.wait = wait
+    seat.reset = reset
   end
 end

@@ -59,7 +59,7 @@ kernels.b = {
       s.remainder = 0
       s.per = p.per
     end
-    s.used = min(s.used, p.maximum)
+    if s.used > p.maximum then s.used = p.maximum end
     if s.used > 0 or s.remainder > 0 then
       local elapsed = now - s.since
       if p.interval then

@@ -34,7 +34,7 @@ function advance(s: BucketState, p: BucketParams, nowUs: number): void {
     s.remainder = 0;
     s.per = p.per;
   }
-  s.used = Math.min(s.used, p.maximum);
+  if (s.used > p.maximum) s.used = p.maximum;
   if (s.used > 0 || s.remainder > 0) {
     const elapsed = nowUs - s.sinceUs;
     if (p.interval) {

@@ -3,19 +3,24 @@ import { RateLimiter } from "../../limiter/rate-limiter.js";
 import { MemoryStore } from "../../stores/memory/memory-store.js";
 import { ManualClock } from "../../testing/manual-clock.js";
 import { LOG_FULL, READY } from "../kernel.js";
-import { MAX_HITS, type SlidingLogParams, type SlidingLogState, slidingLogKernel } from "./kernel.js";
+import {
+  MAX_HITS,
+  type SlidingLogParams,
+  type SlidingLogState,
+  slidingLogKernel,
+} from "./kernel.js";
 import { slidingLog } from "./sliding-log.js";
 
-const { advance, fresh, give, room, take, wait } = slidingLogKernel;
+const log = slidingLogKernel;
 
 const SECOND = 1e6;
 const params: SlidingLogParams = { capacity: 5000, window: 10 * SECOND };
 
 function filled(hits: number, amount: number, everyUs = 1): SlidingLogState {
-  const state = fresh();
+  const state = log.fresh();
   for (let i = 0; i < hits; i++) {
-    advance(state, params, i * everyUs);
-    take(state, params, amount, i * everyUs);
+    log.advance(state, params, i * everyUs);
+    log.take(state, params, amount, i * everyUs);
   }
   return state;
 }
@@ -45,9 +50,8 @@ describe("a full log", () => {
 
   test("still takes what falls on its newest hit's microsecond", () => {
     const state = filled(MAX_HITS, 0.5);
-    const ready = slidingLogKernel.ready as NonNullable<typeof slidingLogKernel.ready>;
-    expect(ready(state, params, MAX_HITS - 1)).toBe(READY);
-    expect(ready(state, params, MAX_HITS)).toBe(LOG_FULL);
+    expect(log.ready?.(state, params, MAX_HITS - 1)).toBe(READY);
+    expect(log.ready?.(state, params, MAX_HITS)).toBe(LOG_FULL);
   });
 
   test("is told to a penalty too", async () => {
@@ -68,26 +72,26 @@ describe("hits that left the window", () => {
     const state = filled(350, 1);
     const later = 20 * SECOND;
     for (const left of [250, 150, 50, 0, 0]) {
-      advance(state, params, later);
-      expect(room(state, params, later)).toBeGreaterThan(0);
-      take(state, params, 1, later);
+      log.advance(state, params, later);
+      expect(log.room(state, params, later)).toBeGreaterThan(0);
+      log.take(state, params, 1, later);
       expect(state.next - 1 - state.first).toBe(left);
     }
   });
 
   test("count no more, however many of them are still stored", () => {
     const state = filled(5000, 1);
-    expect(room(state, params, 4999)).toBe(0);
-    advance(state, params, 10 * SECOND + 2499);
-    expect(room(state, params, 10 * SECOND + 2499)).toBe(2500);
-    expect(wait(state, params, 2501, 10 * SECOND + 2499)).toBe(1);
-    expect(wait(state, params, 5000, 10 * SECOND + 2499)).toBe(2500);
+    expect(log.room(state, params, 4999)).toBe(0);
+    log.advance(state, params, 10 * SECOND + 2499);
+    expect(log.room(state, params, 10 * SECOND + 2499)).toBe(2500);
+    expect(log.wait(state, params, 2501, 10 * SECOND + 2499)).toBe(1);
+    expect(log.wait(state, params, 5000, 10 * SECOND + 2499)).toBe(2500);
   });
 });
 
 describe("the running sum", () => {
   test("wraps without a trace", () => {
-    const state = fresh();
+    const state = log.fresh();
     // As a key that has lived long: a little below where sums wrap.
     state.total = 2 ** 52 - 1500;
     for (const [at, amount] of [
@@ -95,26 +99,26 @@ describe("the running sum", () => {
       [1, 1000],
       [2, 1000],
     ] as const) {
-      advance(state, params, at);
-      take(state, params, amount, at);
+      log.advance(state, params, at);
+      log.take(state, params, amount, at);
     }
     expect(state.total).toBe(1500);
-    expect(room(state, params, 2)).toBe(2000);
-    expect(wait(state, params, 3000, 2)).toBe(10 * SECOND - 2);
-    expect(wait(state, params, 4000, 2)).toBe(10 * SECOND - 1);
-    advance(state, params, 10 * SECOND);
-    expect(room(state, params, 10 * SECOND)).toBe(3000);
-    advance(state, params, 10 * SECOND + 1);
-    expect(room(state, params, 10 * SECOND + 1)).toBe(4000);
+    expect(log.room(state, params, 2)).toBe(2000);
+    expect(log.wait(state, params, 3000, 2)).toBe(10 * SECOND - 2);
+    expect(log.wait(state, params, 4000, 2)).toBe(10 * SECOND - 1);
+    log.advance(state, params, 10 * SECOND);
+    expect(log.room(state, params, 10 * SECOND)).toBe(3000);
+    log.advance(state, params, 10 * SECOND + 1);
+    expect(log.room(state, params, 10 * SECOND + 1)).toBe(4000);
   });
 });
 
 test("a copy is independent of what it was made from", () => {
   const state = filled(10, 100);
-  const copy = slidingLogKernel.copy(state);
-  take(copy, params, 1000, 20);
-  give(copy, params, 500);
-  expect(room(state, params, 20)).toBe(4000);
+  const copy = log.copy(state);
+  log.take(copy, params, 1000, 20);
+  log.give(copy, params, 500);
+  expect(log.room(state, params, 20)).toBe(4000);
   expect(state.hits.at(9)).toBe(9);
   expect(state.hits.at(10)).toBeUndefined();
 });

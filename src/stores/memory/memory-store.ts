@@ -154,6 +154,7 @@ export class MemoryStore implements SyncStore {
         state,
         cost,
         slot,
+        asked: 0,
         standing: 0,
         room: 0,
         waitUs: 0,
