@@ -104,41 +104,85 @@ export function decide(
     block(seats, count, rawUs + extraUs, verdict);
   }
 
-  // Waits count from the raw clock, so that "admitted after this wait" holds even if it went back.
-  const behindUs = nowUs - rawUs;
   for (let i = 0; i < count; i++) {
     const seat = seats[i] as Seat;
-    const { kernel, state, params } = seat;
-    const blockedUs = state.blockedUntilUs > rawUs ? state.blockedUntilUs - rawUs : 0;
-    seat.room = kernel.room(state, params, nowUs);
-    let waitUs = 0;
-    if (seat.standing === STANDING.tooCostly) {
-      waitUs = NEVER;
-    } else if (seat.standing !== STANDING.ok) {
-      if (seat.asked > seat.room) waitUs = kernel.wait(state, params, seat.asked, nowUs) + behindUs;
-      if (blockedUs > waitUs) waitUs = blockedUs;
-    }
-    let resetUs = kernel.full(state, params, nowUs);
-    if (resetUs > 0) resetUs += behindUs;
-    if (blockedUs > resetUs) resetUs = blockedUs;
-
-    const expiresAtUs = state.expiryMs * 1e3;
-    if (verdict.changed) {
-      state.lastUs = nowUs;
-      // An expiry that still fits stays as it is: in Redis that costs half as much as a new one.
-      const soonestUs = rawUs + resetUs;
-      const latestUs = soonestUs + (resetUs > MIN_SLACK_US ? resetUs : MIN_SLACK_US);
-      if (expiresAtUs < soonestUs || expiresAtUs > latestUs)
-        state.expiryMs = Math.floor(latestUs / 1e3);
-    } else if (expiresAtUs > 0) {
-      // What is not written is forgotten when its last change said, even where slower options need longer.
-      const leftUs = expiresAtUs - rawUs;
-      if (waitUs > leftUs) waitUs = leftUs;
-      if (resetUs > leftUs) resetUs = leftUs;
-    }
-    seat.waitUs = waitUs;
-    seat.resetUs = resetUs;
+    seat.room = seat.kernel.room(seat.state, seat.params, nowUs);
+    measure(seat, seat.asked, rawUs, nowUs, verdict.changed);
   }
+}
+
+/** Waits count from the raw clock, so that "admitted after this wait" holds even if it went back. */
+function measure(seat: Seat, asked: number, rawUs: number, nowUs: number, changed: boolean): void {
+  const { kernel, state, params, standing, room } = seat;
+  const behindUs = nowUs - rawUs;
+  const blockedUs = state.blockedUntilUs > rawUs ? state.blockedUntilUs - rawUs : 0;
+  let waitUs = 0;
+  if (standing === STANDING.tooCostly) {
+    waitUs = NEVER;
+  } else if (standing !== STANDING.ok) {
+    if (asked > room) waitUs = kernel.wait(state, params, asked, nowUs) + behindUs;
+    if (blockedUs > waitUs) waitUs = blockedUs;
+  }
+  let resetUs = kernel.full(state, params, nowUs);
+  if (resetUs > 0) resetUs += behindUs;
+  if (blockedUs > resetUs) resetUs = blockedUs;
+
+  const expiresAtUs = state.expiryMs * 1e3;
+  if (changed) {
+    state.lastUs = nowUs;
+    // An expiry that still fits stays as it is: in Redis that costs half as much as a new one.
+    // Not before the clock is back where it was: a key that lives does not forget that it went back.
+    const soonestUs = resetUs > behindUs ? rawUs + resetUs : nowUs;
+    const latestUs = soonestUs + (resetUs > MIN_SLACK_US ? resetUs : MIN_SLACK_US);
+    if (expiresAtUs < soonestUs || expiresAtUs > latestUs)
+      state.expiryMs = Math.floor(latestUs / 1e3);
+  } else if (expiresAtUs > 0) {
+    // What is not written is forgotten when its last change said, even where slower options need longer.
+    const leftUs = expiresAtUs - rawUs;
+    if (waitUs > leftUs) waitUs = leftUs;
+    if (resetUs > leftUs) resetUs = leftUs;
+  }
+  seat.waitUs = waitUs;
+  seat.resetUs = resetUs;
+}
+
+/**
+ * `decide` for consume on one seat: the call that a store in memory makes millions of times a second, without
+ * loops. The conformance suite holds it to `decide`, which the pure kernels use.
+ */
+export function consumeOne(seat: Seat, rawUs: number, extraUs: number, verdict: Verdict): void {
+  const { kernel, state, params, cost } = seat;
+  if (state.expiryMs > 0 && rawUs >= state.expiryMs * 1e3) kernel.clear(state);
+  const nowUs = state.lastUs > rawUs ? state.lastUs : rawUs;
+  verdict.readiness = READY;
+  verdict.nowUs = nowUs;
+  verdict.granted = 0;
+  kernel.advance(state, params, nowUs);
+
+  let room = kernel.room(state, params, nowUs);
+  let standing: number = STANDING.ok;
+  if (cost > params.capacity) standing = STANDING.tooCostly;
+  else if (rawUs < state.blockedUntilUs) standing = STANDING.blocked;
+  else if (cost > room) standing = STANDING.quota;
+  let changed = false;
+  if (standing === STANDING.ok) {
+    if (cost > 0) {
+      if (kernel.ready !== undefined) verdict.readiness = kernel.ready(state, params, nowUs);
+      changed = verdict.readiness === READY;
+    }
+    if (changed) {
+      kernel.take(state, params, cost, nowUs);
+      room = kernel.room(state, params, nowUs);
+      verdict.granted = cost;
+    }
+  } else if (standing === STANDING.quota && extraUs > 0) {
+    state.blockedUntilUs = rawUs + extraUs;
+    changed = true;
+  }
+  verdict.changed = changed;
+  seat.standing = standing;
+  seat.room = room;
+  measure(seat, cost, rawUs, nowUs, changed);
 }
 
 /** Takes each seat's cost (consume), or as many whole units as the poorest seat has (consumeUpTo). */

@@ -141,7 +141,7 @@ describe("a duration", () => {
       expect.objectContaining({
         option: "blockFor",
         value: "soon",
-        message: expect.stringMatching(/blockFor.*"soon".*from 1 ms to 2000 ms/),
+        message: expect.stringMatching(/blockFor.*"soon".*from 1 ms to 2000 ms/) as unknown,
       }),
     );
   });

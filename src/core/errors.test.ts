@@ -79,7 +79,6 @@ describe("InvalidOptionError", () => {
     [10n, "10n"],
     [Symbol("s"), "Symbol(s)"],
     [() => 1, "a function"],
-    [class {}, "a function"],
     [{ a: [1, "x"] }, '{"a":[1,"x"]}'],
     [new Map(), "{}"],
     [new Date(0), '"1970-01-01T00:00:00.000Z"'],

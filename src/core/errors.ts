@@ -67,7 +67,9 @@ const SHOWN_CHARACTERS = 80;
 function show(value: unknown): string {
   if (typeof value === "function") return "a function";
   if (typeof value === "bigint") return shorten(`${value}n`);
-  if (typeof value !== "object" && typeof value !== "string") return shorten(String(value));
+  if (value === undefined || typeof value === "symbol" || typeof value === "number") {
+    return shorten(String(value));
+  }
   try {
     return shorten(JSON.stringify(value) ?? "an object");
   } catch {

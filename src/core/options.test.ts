@@ -1,6 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { InvalidOptionError } from "./errors.js";
-import { checkChoice, checkCount, checkFunction, checkOptions } from "./options.js";
+import {
+  checkBoolean,
+  checkChoice,
+  checkCount,
+  checkFunction,
+  checkList,
+  checkOptions,
+} from "./options.js";
 
 describe("options", () => {
   test("come back as they are when all their names are known", () => {
@@ -65,5 +72,22 @@ test("a function is a function", () => {
     expect(() => {
       checkFunction("hooks.onDenied", value);
     }).toThrow(expect.objectContaining({ option: "hooks.onDenied", allowed: "a function" }));
+  }
+});
+
+test("a list is an array", () => {
+  for (const value of [undefined, null, {}, "list", new Set()]) {
+    expect(() => {
+      checkList("requests", value);
+    }).toThrow(expect.objectContaining({ option: "requests", allowed: "an array" }));
+  }
+});
+
+test("a boolean is true or false and nothing like it", () => {
+  expect([checkBoolean("enforce", true), checkBoolean("enforce", false)]).toEqual([true, false]);
+  for (const value of [undefined, null, 0, 1, "true", ""]) {
+    expect(() => checkBoolean("enforce", value)).toThrow(
+      expect.objectContaining({ option: "enforce", allowed: "true or false" }),
+    );
   }
 });

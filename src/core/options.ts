@@ -50,6 +50,11 @@ export function checkFunction(option: string, value: unknown): void {
   if (typeof value !== "function") throw new InvalidOptionError(option, value, "a function");
 }
 
+/** An array. */
+export function checkList(option: string, value: unknown): void {
+  if (!Array.isArray(value)) throw new InvalidOptionError(option, value, "an array");
+}
+
 /** true or false. */
 export function checkBoolean(option: string, value: unknown): boolean {
   if (typeof value === "boolean") return value;

@@ -131,7 +131,7 @@ local function decide(verb, seats, raw, extra, verdict)
     local expiresAt = state.expiry * 1000
     if verdict.changed then
       state.last = now
-      local soonest = raw + reset
+      local soonest = reset > behind and raw + reset or now
       local latest = soonest + (reset > MIN_SLACK and reset or MIN_SLACK)
       if expiresAt < soonest or expiresAt > latest then
         state.expiry = floor(latest / 1000)

@@ -35,6 +35,7 @@ export class PureStore implements SyncStore {
   readonly external = false;
   readonly #clock: Clock;
   readonly #claims = new Claims();
+  readonly #spaces = new Map<string, Space>();
   readonly #states = new Map<string, Kept>();
 
   constructor(clock: Clock) {
@@ -42,7 +43,12 @@ export class PureStore implements SyncStore {
   }
 
   open(name: string, _kernel: Kernel): Space {
-    return { name };
+    let space = this.#spaces.get(name);
+    if (space === undefined) {
+      space = { name };
+      this.#spaces.set(name, space);
+    }
+    return space;
   }
 
   claim(space: string, fingerprint: string): void {

@@ -211,6 +211,18 @@ export const bucketCases: readonly AlgorithmCase[] = [
     ],
   },
   {
+    name: "a key that only a block keeps alive does not forget how far the clock had come",
+    policy: gcra({ name, limit: 1, period: "1m" }),
+    steps: [
+      { at: 0, says: allows(0, 60_000) },
+      { at: 60_000, verb: "block", durationMs: 1000 },
+      { at: 10_000, verb: "block", durationMs: 1000 },
+      // Long past the block, and before the minute is over that the first call has to keep.
+      { at: 59_999, says: { ...allows(0, 60_001), decidedAt: 60_000 } },
+      { at: 60_000, says: denies(60_000) },
+    ],
+  },
+  {
     name: "reset forgets use, debt and block",
     policy: ten,
     steps: [

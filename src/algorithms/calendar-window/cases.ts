@@ -9,6 +9,7 @@ const DAY = 24 * HOUR;
 const name = "p";
 const berlinDay = calendarWindow({ name, limit: 5, unit: "day", timeZone: "Europe/Berlin" });
 const utcDay = calendarWindow({ name, limit: 5, unit: "day" });
+const sundayWeek = calendarWindow({ name, limit: 5, unit: "week", weekStartsOn: "sunday" });
 const utcMonth = calendarWindow({ name, limit: 5, unit: "month" });
 
 export const calendarWindowCases: readonly AlgorithmCase[] = [
@@ -127,6 +128,15 @@ export const calendarWindowCases: readonly AlgorithmCase[] = [
       { at: 0, cost: 5, says: allows(0, 23 * HOUR) },
       { at: HOUR, policy: utcDay, says: denies(22 * HOUR) },
       { at: 23 * HOUR, policy: utcDay, says: allows(4, HOUR) },
+    ],
+  },
+  {
+    name: "changed options: the stored end rules when the week begins on another day",
+    policy: calendarWindow({ name, limit: 5, unit: "week" }),
+    steps: [
+      { at: 0, cost: 5, says: allows(0, 6 * DAY) },
+      { at: 5 * DAY, policy: sundayWeek, says: denies(DAY, 0, DAY) },
+      { at: 6 * DAY, policy: sundayWeek, says: allows(4, 6 * DAY) },
     ],
   },
   {

@@ -184,6 +184,18 @@ export const slidingLogCases: readonly AlgorithmCase[] = [
     ],
   },
   {
+    name: "changed options: what has left the shorter window does not come back with a longer one",
+    policy: six,
+    steps: [
+      { at: 0, cost: 3, says: allows(3, 10_000) },
+      { at: 8000, cost: 2, says: allows(1, 10_000) },
+      // A call that writes drops the three that have left.
+      { at: 12_000, says: allows(3, 10_000) },
+      { at: 13_000, policy: sixAMinute, says: allows(2, 60_000) },
+      { at: 13_000, policy: sixAMinute, cost: 3, says: denies(55_000, 2) },
+    ],
+  },
+  {
     name: "changed options: another algorithm is another key",
     policy: five,
     steps: [

@@ -238,7 +238,7 @@ describe("one call over several policies", () => {
         const limiters = [1, 2, 3, 4].map(
           (count) =>
             new RateLimiter({
-              policy: policies.slice(0, count) as Policy[],
+              policy: policies.slice(0, count),
               store,
               namespace: `n${count}`,
             }),

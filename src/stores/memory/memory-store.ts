@@ -1,6 +1,13 @@
 /** The store inside this process: synchronous, bounded, swept as it is used. */
-import { decide, type Seat, type Verdict } from "../../algorithms/decide.js";
-import { type Kernel, LOG_FULL, NEED_CALENDAR, READY } from "../../algorithms/kernel.js";
+import { consumeOne, decide, type Seat, type Verdict, VERBS } from "../../algorithms/decide.js";
+import {
+  type Kernel,
+  LOG_FULL,
+  NEED_CALENDAR,
+  READY,
+  type State,
+} from "../../algorithms/kernel.js";
+import type { Rule } from "../../algorithms/rule.js";
 import { checkClock, type Clock, systemClock } from "../../core/clock.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { Claims } from "../claims.js";
@@ -106,20 +113,12 @@ export class MemoryStore implements SyncStore {
   executeSync(call: StoreCall): Answer {
     const rawUs = this.clock.nowUs();
     if (this.#ring.isBehind(rawUs)) this.#sweep(rawUs);
-    for (const seat of call.seats) seat.rule.refresh?.(rawUs);
-    const answer = this.#decide(call, rawUs);
-    if (answer.readiness === NEED_CALENDAR) {
-      // Only after the clock went far back: the decision's time is that of the last change.
-      for (const seat of call.seats) seat.rule.refresh?.(answer.nowUs);
-      this.#decide(call, rawUs);
-    }
+    const answer = this.#answer;
+    this.#decide(call, rawUs, rawUs);
+    // Only after the clock went far back: the decision's time is that of the last change.
+    if (answer.readiness === NEED_CALENDAR) this.#decide(call, rawUs, answer.nowUs);
     if (answer.readiness === LOG_FULL) throw logFullError();
-    if (answer.changed) {
-      const count = call.seats.length;
-      for (let i = 0; i < count; i++) {
-        this.#save(this.#seats[i] as WorkingSeat, call.seats[i] as StoreSeat, count === 1, rawUs);
-      }
-    }
+    if (answer.changed) this.#saveAll(call.seats, rawUs);
     return answer;
   }
 
@@ -130,43 +129,48 @@ export class MemoryStore implements SyncStore {
   /** Nothing to end: the store has no timers and no connections. */
   async close(): Promise<void> {}
 
-  #decide(call: StoreCall, rawUs: number): Verdict & Answer {
-    const count = call.seats.length;
+  #decide({ verb, seats, extraUs }: StoreCall, rawUs: number, calendarUs: number): void {
+    const count = seats.length;
     this.#seated = count;
-    for (let i = 0; i < count; i++) this.#sit(i, call.seats[i] as StoreSeat, count === 1);
-    decide(call.verb, this.#seats, count, rawUs, call.extraUs, this.#answer);
-    return this.#answer;
+    if (count === 1) {
+      const seat = this.#sit(0, seats[0] as StoreSeat, true, calendarUs);
+      if (verb === VERBS.consume) {
+        consumeOne(seat, rawUs, extraUs, this.#answer);
+        return;
+      }
+    } else {
+      for (let i = 0; i < count; i++) this.#sit(i, seats[i] as StoreSeat, false, calendarUs);
+    }
+    decide(verb, this.#seats, count, rawUs, extraUs, this.#answer);
+  }
+
+  #saveAll(seats: readonly StoreSeat[], rawUs: number): void {
+    const alone = seats.length === 1;
+    for (let i = 0; i < seats.length; i++) {
+      this.#save(this.#seats[i] as WorkingSeat, seats[i] as StoreSeat, alone, rawUs);
+    }
   }
 
   /** Reads a seat's state: into its table's scratch state, or an own one where a call has several. */
-  #sit(i: number, { rule, space, id, cost }: StoreSeat, alone: boolean): void {
+  #sit(
+    i: number,
+    { rule, space, id, cost }: StoreSeat,
+    alone: boolean,
+    calendarUs: number,
+  ): WorkingSeat {
+    if (rule.refresh !== undefined) rule.refresh(calendarUs);
     const table = space as Table;
     const state = alone ? table.scratch : table.kernel.fresh();
     const slot = table.slots.get(id) ?? NO_SLOT;
     if (slot === NO_SLOT) table.kernel.clear(state);
     else this.#arena.load(slot, state, table.kernel);
-    const seat = this.#seats[i];
-    if (seat === undefined) {
-      const { kernel, params } = rule;
-      this.#seats[i] = {
-        kernel,
-        params,
-        state,
-        cost,
-        slot,
-        asked: 0,
-        standing: 0,
-        room: 0,
-        waitUs: 0,
-        resetUs: 0,
-      };
-      return;
-    }
+    const seat = (this.#seats[i] ??= emptySeat(rule, state));
     seat.kernel = rule.kernel;
     seat.params = rule.params;
     seat.state = state;
     seat.cost = cost;
     seat.slot = slot;
+    return seat;
   }
 
   #save(seat: WorkingSeat, { space, id }: StoreSeat, alone: boolean, rawUs: number): void {
@@ -246,4 +250,9 @@ export class MemoryStore implements SyncStore {
     }
     return !this.#arena.isProtected(slot, nowUs);
   }
+}
+
+function emptySeat({ kernel, params }: Rule, state: State): WorkingSeat {
+  const numbers = { cost: 0, slot: NO_SLOT, asked: 0, standing: 0, room: 0, waitUs: 0, resetUs: 0 };
+  return { kernel, params, state, ...numbers };
 }
