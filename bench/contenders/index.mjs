@@ -1,0 +1,61 @@
+/**
+ * Who takes part. A contender is one file that opens a session; a line here enters it. Imports are
+ * lazy, so that a process measures one contender without the code of the others.
+ */
+
+/** @typedef {"token bucket" | "fixed window" | "none"} Algorithm */
+
+/**
+ * One limiter at work. `call` is what is timed; `remaining` reads a reply: what is left, DENIED, or
+ * undefined where the contender does not tell.
+ * @typedef {{ call(key: string): unknown, remaining(reply: unknown): number | undefined, close(): unknown }} Session
+ */
+
+/**
+ * @typedef {object} MemoryContender
+ * @property {Algorithm} algorithm
+ * @property {boolean} [sync] whether `call` answers at once; else its promise is awaited
+ * @property {() => Session} open
+ */
+
+/**
+ * @typedef {object} RedisContender
+ * @property {Algorithm} algorithm
+ * @property {(client: import("../clients.mjs").Client) => Session | Promise<Session>} open
+ */
+
+/** What ratios are to. */
+export const REFERENCE = "rate-limiter-flexible";
+/** What latency at one call in flight is compared with. */
+export const FLOOR = "empty EVALSHA";
+
+/** @type {Readonly<Record<string, () => Promise<MemoryContender>>>} */
+export const memoryContenders = {
+  "sluice consumeSync": () => import("./memory/sluice-sync.mjs"),
+  "sluice consume": () => import("./memory/sluice.mjs"),
+  [REFERENCE]: () => import("./memory/rate-limiter-flexible.mjs"),
+  limiter: () => import("./memory/limiter.mjs"),
+  "express-rate-limit": () => import("./memory/express-rate-limit.mjs"),
+};
+
+/** @type {Readonly<Record<string, () => Promise<RedisContender>>>} */
+export const redisContenders = {
+  sluice: () => import("./redis/sluice.mjs"),
+  [REFERENCE]: () => import("./redis/rate-limiter-flexible.mjs"),
+  "@upstash/ratelimit": () => import("./redis/upstash.mjs"),
+  [FLOOR]: () => import("./redis/empty-script.mjs"),
+  INCR: () => import("./redis/incr.mjs"),
+};
+
+/** What a reader must know beside the numbers. */
+export const NOTES = {
+  memory: [
+    "express-rate-limit: its MemoryStore's `increment`, which counts and leaves the decision to the middleware.",
+    "limiter: one RateLimiter a key in a Map; it answers only yes or no, and never forgets a key.",
+    "@upstash/ratelimit does not take part: it has no store in memory.",
+  ],
+  redis: [
+    "@upstash/ratelimit speaks Upstash's REST protocol and starts its scripts with a flag that only Upstash's server knows. Here an adapter takes both away, so that it runs on a plain connection without the HTTP that its users pay for.",
+    "INCR and the empty EVALSHA (`return 1`) are floors, not limiters: what the client and the server cost by themselves.",
+  ],
+};

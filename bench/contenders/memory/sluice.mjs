@@ -1,0 +1,12 @@
+import { memoryLimiter, remaining } from "../../sluice.mjs";
+
+export const algorithm = "token bucket";
+
+export function open() {
+  const limiter = memoryLimiter();
+  return {
+    call: (/** @type {string} */ key) => limiter.consume(key),
+    remaining,
+    close: () => limiter.close(),
+  };
+}

@@ -1,0 +1,36 @@
+/** Runs one job in a fresh process: no contender inherits another's compiled code or garbage. */
+import { fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+/** @typedef {import("./worker.mjs").Job} Job */
+
+const WORKER = fileURLToPath(new URL("worker.mjs", import.meta.url));
+const LONGEST_MS = 60_000;
+
+/**
+ * @template {Job} J
+ * @param {J} job
+ * @returns {Promise<import("./worker.mjs").Result<J>>}
+ */
+export function perform(job) {
+  return new Promise((resolve, reject) => {
+    const child = fork(WORKER, [JSON.stringify(job)], {
+      execArgv: ["--expose-gc"],
+      timeout: LONGEST_MS,
+    });
+    /** @type {import("./worker.mjs").Result<J> | undefined} */
+    let result;
+    child.once("message", (message) => {
+      result = /** @type {import("./worker.mjs").Result<J>} */ (message);
+    });
+    child.once("error", reject);
+    // Not before it is gone: the next one has the machine to itself.
+    child.once("exit", (code, signal) => {
+      if (result !== undefined && code === 0) {
+        resolve(result);
+        return;
+      }
+      reject(new Error(`${job.contender} (${job.kind}) ended with ${signal ?? `code ${code}`}`));
+    });
+  });
+}

@@ -1,0 +1,32 @@
+/** Medians and ranges over rounds. */
+
+/** @typedef {{ median: number, min: number, max: number }} Spread */
+
+/**
+ * @param {readonly number[]} values
+ * @returns {Spread}
+ */
+export function spread(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return { median: quantile(sorted, 0.5), min: quantile(sorted, 0), max: quantile(sorted, 1) };
+}
+
+/**
+ * Ratios round by round: what slowed a whole round down drops out.
+ * @param {readonly number[]} values
+ * @param {readonly number[]} references
+ */
+export function ratios(values, references) {
+  return spread(values.map((value, i) => value / (references[i] ?? Number.NaN)));
+}
+
+/**
+ * @param {ArrayLike<number>} sorted ascending
+ * @param {number} q 0 to 1
+ */
+export function quantile(sorted, q) {
+  const at = (sorted.length - 1) * q;
+  const below = sorted[Math.floor(at)] ?? Number.NaN;
+  const above = sorted[Math.ceil(at)] ?? Number.NaN;
+  return below + (above - below) * (at - Math.floor(at));
+}
