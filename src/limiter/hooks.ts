@@ -33,17 +33,22 @@ const NEAR_LIMIT = 0.1;
 
 export class HookRunner {
   readonly #hooks: Hooks;
+  /** Nobody listens to decisions: the usual case, which should cost nothing. */
+  readonly #silent: boolean;
 
   constructor(hooks: unknown = {}) {
     const names = ["onAllowed", "onDenied", "onNearLimit", "onError"];
     for (const [name, hook] of Object.entries(checkOptions("hooks", hooks, names))) {
       if (hook !== undefined) checkFunction(`hooks.${name}`, hook);
     }
-    this.#hooks = hooks as Hooks;
+    this.#hooks = { ...(hooks as Hooks) };
+    const { onAllowed, onDenied, onNearLimit } = this.#hooks;
+    this.#silent = onAllowed === undefined && onDenied === undefined && onNearLimit === undefined;
   }
 
   /** Tells whoever listens about a decision. */
   decided(key: string, cost: number, decision: Decision): void {
+    if (this.#silent) return;
     const { onAllowed, onDenied, onNearLimit } = this.#hooks;
     const hook = decision.allowed ? onAllowed : onDenied;
     if (hook !== undefined) this.#call(hook, { key, cost, decision });
@@ -76,8 +81,13 @@ function attempt<E>(
 ): void {
   try {
     const result = hook(event);
-    if (result instanceof Promise) result.catch(onFailure);
+    if (isThenable(result)) result.then(undefined, onFailure);
   } catch (error) {
     onFailure(error);
   }
+}
+
+/** Promises of other libraries and realms too. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && "then" in value;
 }

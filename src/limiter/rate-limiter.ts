@@ -5,7 +5,7 @@ import type { Decision } from "../core/decision.js";
 import { CENTURY_US, type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkName } from "../core/key.js";
-import { checkBoolean, checkOptions } from "../core/options.js";
+import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import { type Answer, isSyncStore, type Store, type SyncStore } from "../stores/store.js";
 import { Engine } from "./engine.js";
@@ -28,6 +28,8 @@ import { SeatingPlan } from "./seating.js";
 const DEFAULT_TIMEOUT = 250;
 const MAX_TIMEOUT_US = 3600e6;
 
+const SYNC_CALL_OPTIONS = ["cost", "policy"];
+
 const engines = new WeakMap<object, Engine>();
 
 /** The engine of a limiter, for calls over several; undefined if `limiter` is none. */
@@ -47,21 +49,22 @@ class Limiter<S extends Store = Store> {
 
   constructor(options: RateLimiterOptions<S>) {
     checkOptions("options", options, LIMITER_OPTIONS);
-    const { store = new MemoryStore(), blockFor, timeout = DEFAULT_TIMEOUT } = options;
+    const { store = new MemoryStore(), namespace = "sluice", enforce = true } = options;
+    const { blockFor, timeout = DEFAULT_TIMEOUT, onStoreFailure = "open" } = options;
     this.store = checkStore(store) as S;
     this.#sync = isSyncStore(this.store) ? this.store : undefined;
     this.#ownsStore = options.store === undefined;
-    const namespace = checkName("namespace", options.namespace ?? "sluice");
+    checkName("namespace", namespace);
     this.#engine = new Engine({
       store: this.store,
       identify: identifyBy(options.identity, this.store.external),
       timeoutMs: toMicroseconds("timeout", timeout, MIN_PERIOD_US, MAX_TIMEOUT_US) / 1e3,
-      onStoreFailure: checkFailurePolicy(options.onStoreFailure ?? "open", isLimiter),
+      onStoreFailure: checkFailurePolicy(onStoreFailure, isLimiter),
       blockForUs:
         blockFor === undefined
           ? 0
           : toMicroseconds("blockFor", blockFor, MIN_PERIOD_US, CENTURY_US),
-      enforce: checkBoolean("enforce", options.enforce ?? true),
+      enforce: checkBoolean("enforce", enforce),
       hooks: new HookRunner(options.hooks),
       // Last, for it claims the names in the store: nothing after it may throw.
       plan: new SeatingPlan(this.store, namespace, options.policy),
@@ -90,16 +93,12 @@ class Limiter<S extends Store = Store> {
     key: string,
     options: CallOptions = NO_OPTIONS,
   ): Decision {
-    checkCall(options, ["cost", "policy"]);
-    const { store } = this;
-    if (!isSyncStore(store)) {
-      throw new InvalidOptionError(
-        "store",
-        "an asynchronous store",
-        "a store inside the process for consumeSync",
-      );
-    }
-    return (this as unknown as Limiter).#engine.consumeSync(store, key, options);
+    if (options !== NO_OPTIONS) checkCall(options, SYNC_CALL_OPTIONS);
+    const limiter = this as unknown as Limiter;
+    const store = limiter.#sync;
+    if (store !== undefined) return limiter.#engine.consumeSync(store, key, options);
+    const allowed = "a store inside the process for consumeSync";
+    throw new InvalidOptionError("store", "an asynchronous store", allowed);
   }
 
   /** Takes as many whole units as every policy has, up to `cost`; denied when that is none. */
@@ -130,6 +129,7 @@ class Limiter<S extends Store = Store> {
     options: { readonly signal?: AbortSignal } = NO_OPTIONS,
   ): Promise<Decision[]> {
     checkCall(options, ["signal"]);
+    checkList("requests", requests);
     const prepared = requests.map((request, i) => {
       checkOptions(`requests[${i}]`, request, ["key", "cost"]);
       return this.#engine.prepare(VERBS.consume, request.key, request, this.#engine.blockForUs);

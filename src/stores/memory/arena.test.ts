@@ -19,7 +19,21 @@ const tableOf = (kernel: Kernel): Table => ({
   name: kernel.tag,
   kernel,
   slots: new Map(),
-  scratch: kernel.fresh(),
+  lone: [
+    {
+      kernel,
+      params: { capacity: 0 },
+      state: kernel.fresh(),
+      slot: -1,
+      storedExpiryMs: 0,
+      cost: 0,
+      asked: 0,
+      standing: 0,
+      room: 0,
+      waitUs: 0,
+      resetUs: 0,
+    },
+  ],
 });
 
 /** A state with a number of its own in every field. */

@@ -3,15 +3,23 @@
  * walk. A row holds what every state has, then what the kernel's row layout says. What few keys have
  * stands beside the rows: blocks, and the states of kernels that need more than a row.
  */
+import type { Seat } from "../../algorithms/decide.js";
 import type { Kernel, State } from "../../algorithms/kernel.js";
 import type { Space } from "../store.js";
+
+/** A seat with the place of its state. */
+export interface WorkingSeat extends Seat {
+  slot: number;
+  /** The state's expiry before the call. */
+  storedExpiryMs: number;
+}
 
 /** The keys of one space. */
 export interface Table extends Space {
   readonly kernel: Kernel;
   readonly slots: Map<string, number>;
-  /** States are read into this one, decided on, and written back. */
-  readonly scratch: State;
+  /** States of calls with one seat are read into this one, decided on, and written back. */
+  readonly lone: readonly [WorkingSeat];
 }
 
 const ROW = 6;

@@ -1,13 +1,12 @@
 /** The store inside this process: synchronous, bounded, swept as it is used. */
-import { consumeOne, decide, type Seat, type Verdict, VERBS } from "../../algorithms/decide.js";
+import { consumeOne, decide, type Verdict, VERBS } from "../../algorithms/decide.js";
 import {
   type Kernel,
   LOG_FULL,
   NEED_CALENDAR,
+  type Params,
   READY,
-  type State,
 } from "../../algorithms/kernel.js";
-import type { Rule } from "../../algorithms/rule.js";
 import { checkClock, type Clock, systemClock } from "../../core/clock.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { Claims } from "../claims.js";
@@ -20,7 +19,7 @@ import {
   submitSync,
   type SyncStore,
 } from "../store.js";
-import { Arena, type Table } from "./arena.js";
+import { Arena, type Table, type WorkingSeat } from "./arena.js";
 import { ExpiryRing } from "./expiry-ring.js";
 
 export interface MemoryStoreOptions {
@@ -40,10 +39,7 @@ const EVICTION_SAMPLE = 16;
 /** Rows that a hand looks at, going round, where all candidates are protected. */
 const HAND_STEPS = 256;
 const NO_SLOT = -1;
-
-interface WorkingSeat extends Seat {
-  slot: number;
-}
+const NO_PARAMS: Params = Object.freeze({ capacity: 0 });
 
 /**
  * Keeps all state in this process. About a hundred bytes a key beside the key itself, no timer.
@@ -63,16 +59,13 @@ export class MemoryStore implements SyncStore {
   readonly #claims = new Claims();
   readonly #arena = new Arena();
   readonly #ring = new ExpiryRing();
-  readonly #seats: WorkingSeat[] = [];
-  readonly #answer: Verdict & Answer = {
+  readonly #answer: Verdict & { seats: readonly WorkingSeat[] } = {
     readiness: READY,
     nowUs: 0,
     granted: 0,
     changed: false,
-    seats: this.#seats,
+    seats: [],
   };
-  /** Seats of the running call. */
-  #seated = 0;
   #evictions = 0;
   #hand = 0;
 
@@ -96,7 +89,7 @@ export class MemoryStore implements SyncStore {
   open(name: string, kernel: Kernel): Table {
     let table = this.#tables.get(name);
     if (table === undefined) {
-      table = { name, kernel, slots: new Map(), scratch: kernel.fresh() };
+      table = { name, kernel, slots: new Map(), lone: [workingSeat(kernel)] };
       this.#tables.set(name, table);
     }
     return table;
@@ -118,7 +111,12 @@ export class MemoryStore implements SyncStore {
     // Only after the clock went far back: the decision's time is that of the last change.
     if (answer.readiness === NEED_CALENDAR) this.#decide(call, rawUs, answer.nowUs);
     if (answer.readiness === LOG_FULL) throw logFullError();
-    if (answer.changed) this.#saveAll(call.seats, rawUs);
+    if (answer.changed) {
+      const { seats } = answer;
+      for (let i = 0; i < seats.length; i++) {
+        this.#save(seats[i] as WorkingSeat, call.seats[i] as StoreSeat, seats.length === 1, rawUs);
+      }
+    }
     return answer;
   }
 
@@ -130,66 +128,53 @@ export class MemoryStore implements SyncStore {
   async close(): Promise<void> {}
 
   #decide({ verb, seats, extraUs }: StoreCall, rawUs: number, calendarUs: number): void {
-    const count = seats.length;
-    this.#seated = count;
-    if (count === 1) {
-      const seat = this.#sit(0, seats[0] as StoreSeat, true, calendarUs);
-      if (verb === VERBS.consume) {
-        consumeOne(seat, rawUs, extraUs, this.#answer);
-        return;
-      }
-    } else {
-      for (let i = 0; i < count; i++) this.#sit(i, seats[i] as StoreSeat, false, calendarUs);
+    const answer = this.#answer;
+    if (seats.length === 1) {
+      const asked = seats[0] as StoreSeat;
+      const { lone } = asked.space as Table;
+      answer.seats = lone;
+      this.#sit(lone[0], asked, calendarUs);
+      if (verb === VERBS.consume) consumeOne(lone[0], rawUs, extraUs, answer);
+      else decide(verb, lone, 1, rawUs, extraUs, answer);
+      return;
     }
-    decide(verb, this.#seats, count, rawUs, extraUs, this.#answer);
+    answer.seats = seats.map((asked) => {
+      const seat = workingSeat(asked.rule.kernel);
+      this.#sit(seat, asked, calendarUs);
+      return seat;
+    });
+    decide(verb, answer.seats, seats.length, rawUs, extraUs, answer);
   }
 
-  #saveAll(seats: readonly StoreSeat[], rawUs: number): void {
-    const alone = seats.length === 1;
-    for (let i = 0; i < seats.length; i++) {
-      this.#save(this.#seats[i] as WorkingSeat, seats[i] as StoreSeat, alone, rawUs);
-    }
-  }
-
-  /** Reads a seat's state: into its table's scratch state, or an own one where a call has several. */
-  #sit(
-    i: number,
-    { rule, space, id, cost }: StoreSeat,
-    alone: boolean,
-    calendarUs: number,
-  ): WorkingSeat {
+  /** Reads what the call asks for, and the state of its key, into a seat of the same kernel. */
+  #sit(seat: WorkingSeat, { rule, space, id, cost }: StoreSeat, calendarUs: number): void {
     if (rule.refresh !== undefined) rule.refresh(calendarUs);
-    const table = space as Table;
-    const state = alone ? table.scratch : table.kernel.fresh();
-    const slot = table.slots.get(id) ?? NO_SLOT;
-    if (slot === NO_SLOT) table.kernel.clear(state);
-    else this.#arena.load(slot, state, table.kernel);
-    const seat = (this.#seats[i] ??= emptySeat(rule, state));
-    seat.kernel = rule.kernel;
+    const slot = (space as Table).slots.get(id);
+    if (slot === undefined) seat.kernel.clear(seat.state);
+    else this.#arena.load(slot, seat.state, seat.kernel);
     seat.params = rule.params;
-    seat.state = state;
     seat.cost = cost;
-    seat.slot = slot;
-    return seat;
+    seat.slot = slot ?? NO_SLOT;
+    seat.storedExpiryMs = seat.state.expiryMs;
   }
 
   #save(seat: WorkingSeat, { space, id }: StoreSeat, alone: boolean, rawUs: number): void {
-    const expiresAtUs = seat.state.expiryMs * 1e3;
+    const { state, kernel, resetUs } = seat;
     // Saving the seat before this one may have evicted this one's key, and given its slot away.
     if (!alone) seat.slot = (space as Table).slots.get(id) ?? NO_SLOT;
-    if (seat.resetUs === 0) {
+    if (resetUs === 0) {
       if (seat.slot !== NO_SLOT) this.#drop(seat.slot);
       return;
     }
     if (seat.slot === NO_SLOT) {
       if (!this.#makeRoom(rawUs)) return;
       seat.slot = this.#arena.allocate(space as Table, id);
-      this.#ring.add(seat.slot, expiresAtUs, rawUs);
-    } else if (expiresAtUs < this.#arena.expiresAtUs(seat.slot)) {
+      this.#ring.add(seat.slot, state.expiryMs * 1e3, rawUs);
+    } else if (state.expiryMs < seat.storedExpiryMs) {
       this.#ring.remove(seat.slot);
-      this.#ring.add(seat.slot, expiresAtUs, rawUs);
+      this.#ring.add(seat.slot, state.expiryMs * 1e3, rawUs);
     }
-    this.#arena.save(seat.slot, seat.state, seat.kernel, seat.room < 0);
+    this.#arena.save(seat.slot, state, kernel, seat.room < 0);
   }
 
   #drop(slot: number): void {
@@ -245,14 +230,19 @@ export class MemoryStore implements SyncStore {
 
   /** Neither a blocked or indebted key, nor one of the running call: its policies must not drop each other. */
   #mayGo(slot: number, nowUs: number): boolean {
-    for (let i = 0; i < this.#seated; i++) {
-      if (this.#seats[i]?.slot === slot) return false;
-    }
+    for (const seat of this.#answer.seats) if (seat.slot === slot) return false;
     return !this.#arena.isProtected(slot, nowUs);
   }
 }
 
-function emptySeat({ kernel, params }: Rule, state: State): WorkingSeat {
-  const numbers = { cost: 0, slot: NO_SLOT, asked: 0, standing: 0, room: 0, waitUs: 0, resetUs: 0 };
-  return { kernel, params, state, ...numbers };
+function workingSeat(kernel: Kernel): WorkingSeat {
+  const numbers = { cost: 0, asked: 0, standing: 0, room: 0, waitUs: 0, resetUs: 0 };
+  return {
+    kernel,
+    params: NO_PARAMS,
+    state: kernel.fresh(),
+    slot: NO_SLOT,
+    storedExpiryMs: 0,
+    ...numbers,
+  };
 }
