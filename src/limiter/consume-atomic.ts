@@ -2,7 +2,7 @@
 import { VERBS } from "../algorithms/decide.js";
 import type { Decision } from "../core/decision.js";
 import { InvalidOptionError } from "../core/errors.js";
-import { checkBoolean, checkOptions } from "../core/options.js";
+import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import type { Answer, SeatAnswer, StoreCall, StoreSeat } from "../stores/store.js";
 import { decisionOf } from "./decision-of.js";
 import type { Engine, Prepared } from "./engine.js";
@@ -56,6 +56,7 @@ export async function consumeAtomic(
     "signal",
   ]) as AtomicOptions;
   checkBoolean("atomic", atomic);
+  checkList("requests", requests);
   const engines = requests.map((request, i) => engineFor(request, i, requests));
   if (requests.length === 0) return { allowed: true, decisions: [] };
   if (!atomic) return consumeInOrder(requests, signal);
@@ -141,7 +142,7 @@ async function tellAndBlock(
 ): Promise<Decision> {
   if (decision.source !== "store") return decision;
   if (decision.reason === "quota" && engine.blockForUs > 0) {
-    await engine.administer(VERBS.block, key, engine.blockForUs);
+    await engine.blockAfterDenial(key);
   }
   const tells = charged || !decision.allowed || !engine.enforce;
   return tells ? engine.report(key, cost, decision) : decision;
@@ -159,10 +160,10 @@ async function consumeInOrder(
     decisions.push(decision);
     if (allowed && !decision.allowed) {
       allowed = false;
-      // What was admitted without the store was not counted there and has nothing to get back.
+      // What was admitted without the store or by a shadow alone was not counted: nothing to get back.
       const before = requests
         .slice(0, decisions.length - 1)
-        .filter((_, i) => decisions[i]?.source === "store");
+        .filter((_, i) => decisions[i]?.source === "store" && decisions[i].reason === "ok");
       await Promise.all(
         before.map((request) => request.limiter.refund(request.key, request.cost ?? 1)),
       );

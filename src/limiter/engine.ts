@@ -79,7 +79,14 @@ export class Engine {
     return {
       key,
       cost,
-      call: storeCall(verb, seatings, this.#identify(key), thousandths, extraUs),
+      // Cost 0 asks and never writes: not a block either.
+      call: storeCall(
+        verb,
+        seatings,
+        this.#identify(key),
+        thousandths,
+        verb === VERBS.consume && thousandths === 0 ? 0 : extraUs,
+      ),
     };
   }
 
@@ -93,6 +100,7 @@ export class Engine {
       checkKey(key);
       const seat = call.seats[0] as StoreSeat;
       seat.cost = cost === 1 ? UNIT : toThousandths("cost", cost);
+      call.extraUs = seat.cost > 0 ? this.blockForUs : 0;
       seat.id = this.#identify(key);
     }
     return this.report(key, cost, decisionOf(call.seats, store.executeSync(call), "store"));
@@ -161,6 +169,15 @@ export class Engine {
     if (!(outcome instanceof Error)) return;
     this.#hooks.failed({ error: outcome, key, cost: 0 });
     throw outcome;
+  }
+
+  /** The block that follows a denial which is already decided: its failure is told, and thrown only if all are. */
+  async blockAfterDenial(key: string): Promise<void> {
+    try {
+      await this.administer(VERBS.block, key, this.blockForUs);
+    } catch (error) {
+      if (this.#onStoreFailure === "throw") throw error;
+    }
   }
 
   /** Tells the hooks, then lets a shadowed denial pass: its reason still says why it would have been one. */

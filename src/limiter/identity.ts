@@ -1,7 +1,6 @@
 /** From a caller's key to what the store sees. */
 import { createHmac, hash } from "node:crypto";
 import { InvalidOptionError } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
 
 /**
  * "sha256" hides keys from casual reading, not from somebody who can enumerate addresses: prefer a secret
@@ -13,6 +12,7 @@ export type Identity = "sha256" | "plain" | { readonly hmacSecret: string | Uint
 export type Identify = (key: string) => string;
 
 const SHORTEST_SECRET = 16;
+const HIDDEN = "(hidden)";
 
 /**
  * The first 16 bytes of a digest in base64url: no two keys of one user will ever meet, and 22 characters
@@ -42,25 +42,27 @@ function plain(key: string): string {
 
 /** How keys become ids under the option `identity`. */
 export function identifyBy(identity: unknown, external: boolean): Identify {
-  const choice = identity ?? (external ? "sha256" : undefined);
+  const choice = identity === undefined && external ? "sha256" : identity;
   if (choice === undefined) return unchanged;
   if (choice === "plain") return plain;
   if (choice === "sha256") return (key) => first16Bytes(hash("sha256", key, "base64url"));
-  if (typeof choice === "string" || typeof choice !== "object") {
-    throw new InvalidOptionError("identity", identity, '"sha256", "plain" or { hmacSecret }');
-  }
-  const { hmacSecret } = checkOptions("identity", choice, ["hmacSecret"]);
-  if (
-    (typeof hmacSecret !== "string" && !(hmacSecret instanceof Uint8Array)) ||
-    hmacSecret.length < SHORTEST_SECRET
-  ) {
-    // The value is a secret: it must not appear in the message.
-    throw new InvalidOptionError(
-      "identity.hmacSecret",
-      "(hidden)",
-      `a string or Uint8Array of at least ${SHORTEST_SECRET} characters or bytes`,
-    );
-  }
-  const secret = hmacSecret;
+  const secret = secretOf(choice);
   return (key) => first16Bytes(createHmac("sha256", secret).update(key).digest("base64url"));
+}
+
+/** What is refused here may be a secret in the wrong place or of the wrong name: no error shows it. */
+function secretOf(choice: unknown): string | Uint8Array {
+  const isWrapped =
+    typeof choice === "object" && choice !== null && Object.keys(choice).join() === "hmacSecret";
+  if (!isWrapped) {
+    throw new InvalidOptionError("identity", HIDDEN, '"sha256", "plain" or { hmacSecret }');
+  }
+  const secret: unknown = Reflect.get(choice, "hmacSecret");
+  const isSecret = typeof secret === "string" || secret instanceof Uint8Array;
+  if (isSecret && secret.length >= SHORTEST_SECRET) return secret;
+  throw new InvalidOptionError(
+    "identity.hmacSecret",
+    HIDDEN,
+    `a string or Uint8Array of at least ${SHORTEST_SECRET} characters or bytes`,
+  );
 }

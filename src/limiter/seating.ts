@@ -48,7 +48,13 @@ export class SeatingPlan {
     this.#option = option as PolicyOption;
     if (typeof option !== "function") {
       this.#fixed = rulesOf(option).map((rule) => this.#seating(rule.policy.name, rule));
-      for (const { space, rule } of this.#fixed) this.#claim(space.name, rule.fingerprint);
+      try {
+        for (const { space, rule } of this.#fixed) this.#claim(space.name, rule.fingerprint);
+      } catch (error) {
+        // A limiter that is never made must not hold the names it got before the one it did not.
+        this.release();
+        throw error;
+      }
     }
   }
 

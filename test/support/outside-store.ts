@@ -1,18 +1,19 @@
 /** A store as if outside the process: asynchronous, and able to fail in every way a server can. */
-import type { Answer, Clock, Space, Store, StoreCall } from "../../src/index.js";
+import type { Clock, Space, Store, StoreCall } from "../../src/index.js";
+import type { Done } from "../../src/stores/store.js";
 import { ManualClock, PureStore } from "../../src/testing/index.js";
 
-/** How it answers: a call's own error, no batch at all, an exception before any promise, or never. */
-export type Behaviour = "answers" | "reports" | "rejects" | "throws" | "hangs";
+/** How it answers: as it should, with an error, or never. */
+export type Behaviour = "answers" | "fails" | "hangs";
 
 export class OutsideStore implements Store {
   readonly external = true;
   readonly pure: PureStore;
   behaviour: Behaviour = "answers";
   /** What a failing call fails with. */
-  error: unknown = new Error("connection lost");
-  /** The batches it was sent. */
-  readonly batches: (readonly StoreCall[])[] = [];
+  error = new Error("connection lost");
+  /** What it was asked. */
+  readonly calls: StoreCall[] = [];
   isClosed = false;
 
   constructor(clock: Clock = new ManualClock()) {
@@ -31,20 +32,14 @@ export class OutsideStore implements Store {
     this.pure.release(space, fingerprint);
   }
 
-  execute(calls: readonly StoreCall[]): Promise<readonly (Answer | Error)[]> {
-    this.batches.push(calls);
-    switch (this.behaviour) {
-      case "answers":
-        return this.pure.execute(calls);
-      case "reports":
-        return Promise.resolve(calls.map(() => this.error as Error));
-      case "rejects":
-        return Promise.reject(this.error as Error);
-      case "throws":
-        throw this.error as Error;
-      case "hangs":
-        return new Promise(() => {});
-    }
+  submit(call: StoreCall, done: Done): void {
+    this.calls.push(call);
+    const { behaviour, error } = this;
+    if (behaviour === "hangs") return;
+    queueMicrotask(() => {
+      if (behaviour === "fails") done(error);
+      else this.pure.submit(call, done);
+    });
   }
 
   async close(): Promise<void> {

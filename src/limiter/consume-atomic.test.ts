@@ -1,0 +1,339 @@
+import { describe, expect, test, vi } from "vitest";
+import { OutsideStore } from "../../test/support/outside-store.js";
+import {
+  consumeAtomic,
+  type Decision,
+  fixedWindow,
+  MemoryStore,
+  type Policy,
+  RateLimiter,
+  type RateLimiterOptions,
+  type Store,
+  tokenBucket,
+} from "../index.js";
+import { ManualClock, PureStore } from "../testing/index.js";
+
+const hourly = (name: string, limit: number): Policy => tokenBucket({ name, limit, period: "1h" });
+
+function make<S extends Store>(
+  store: S,
+  name: string,
+  limit: number,
+  options: Partial<RateLimiterOptions> = {},
+): RateLimiter<S> {
+  return new RateLimiter({ policy: hourly(name, limit), ...options, store });
+}
+
+const left = async (limiter: RateLimiter, key: string): Promise<number> =>
+  (await limiter.peek(key, { cost: 0 })).remaining;
+
+describe.each([
+  ["memory", () => new MemoryStore({ clock: new ManualClock() })],
+  ["the pure kernels", () => new PureStore(new ManualClock())],
+  ["a store outside", () => new OutsideStore()],
+] as const)("consumeAtomic on %s", (_, storeOf) => {
+  test("charges all when all allow", async () => {
+    const store: Store = storeOf();
+    const [user, team] = [make(store, "user", 5), make(store, "team", 20)];
+    const { allowed, decisions } = await consumeAtomic([
+      { limiter: user, key: "ann" },
+      { limiter: team, key: "blue", cost: 3 },
+    ]);
+    expect(allowed).toBe(true);
+    expect(decisions).toMatchObject([
+      { allowed: true, policy: "user", remaining: 4 },
+      { allowed: true, policy: "team", remaining: 17 },
+    ]);
+    expect([await left(user, "ann"), await left(team, "blue")]).toEqual([4, 17]);
+  });
+
+  test("charges nobody when one denies, and says who", async () => {
+    const store: Store = storeOf();
+    const [user, team] = [make(store, "user", 5), make(store, "team", 20)];
+    const { allowed, decisions } = await consumeAtomic([
+      { limiter: user, key: "ann", cost: 2 },
+      { limiter: team, key: "blue", cost: 21 },
+    ]);
+    expect(allowed).toBe(false);
+    expect(decisions).toMatchObject([
+      { allowed: true, reason: "ok", remaining: 5 },
+      { allowed: false, reason: "too-costly", remaining: 20 },
+    ]);
+    expect([await left(user, "ann"), await left(team, "blue")]).toEqual([5, 20]);
+  });
+
+  test("adds up what requests ask of one key of one limiter", async () => {
+    const store: Store = storeOf();
+    const user = make(store, "user", 5);
+    const twice = (cost: number) => [
+      { limiter: user, key: "ann", cost },
+      { limiter: user, key: "ann", cost },
+    ];
+    expect((await consumeAtomic(twice(3))).allowed).toBe(false);
+    expect(await left(user, "ann")).toBe(5);
+    const { allowed, decisions } = await consumeAtomic(twice(2));
+    expect(allowed).toBe(true);
+    expect(decisions.map(({ remaining }) => remaining)).toEqual([1, 1]);
+    expect(await left(user, "ann")).toBe(1);
+  });
+
+  test("adds up what two limiters of one name ask of one key", async () => {
+    const store: Store = storeOf();
+    const [first, second] = [make(store, "user", 5), make(store, "user", 5)];
+    const both = (cost: number) => [
+      { limiter: first, key: "ann", cost },
+      { limiter: second, key: "ann", cost },
+    ];
+    expect((await consumeAtomic(both(3))).allowed).toBe(false);
+    expect((await consumeAtomic(both(2))).allowed).toBe(true);
+    expect(await left(first, "ann")).toBe(1);
+  });
+
+  test("decides limiters of several policies as one", async () => {
+    const store: Store = storeOf();
+    const user = new RateLimiter({
+      policy: [hourly("burst", 5), fixedWindow({ name: "daily", limit: 7, window: "1d" })],
+      store,
+    });
+    const team = make(store, "team", 100);
+    const requests = (cost: number) => [
+      { limiter: user, key: "ann", cost },
+      { limiter: team, key: "blue", cost },
+    ];
+    const { decisions } = await consumeAtomic(requests(4));
+    expect(decisions[0]).toMatchObject({
+      policy: "burst",
+      policies: [
+        { policy: "burst", remaining: 1 },
+        { policy: "daily", remaining: 3 },
+      ],
+    });
+    expect(decisions[1]).toMatchObject({ policy: "team", remaining: 96 });
+    expect(decisions[1]).not.toHaveProperty("policies");
+    expect((await consumeAtomic(requests(2))).allowed).toBe(false);
+    expect(await left(team, "blue")).toBe(96);
+  });
+
+  test("gives a shadow limiter no vote, but its say and its charge", async () => {
+    const store: Store = storeOf();
+    const hooks = { onAllowed: vi.fn(), onDenied: vi.fn() };
+    const shadowHooks = { onAllowed: vi.fn(), onDenied: vi.fn() };
+    const user = make(store, "user", 5, { hooks });
+    const trial = make(store, "trial", 2, { enforce: false, hooks: shadowHooks });
+    const requests = (cost: number) => [
+      { limiter: trial, key: "ann", cost },
+      { limiter: user, key: "ann", cost },
+    ];
+    expect((await consumeAtomic(requests(2))).allowed).toBe(true);
+    expect([await left(user, "ann"), await left(trial, "ann")]).toEqual([3, 0]);
+    const second = await consumeAtomic(requests(1));
+    expect(second).toMatchObject({
+      allowed: true,
+      decisions: [
+        { allowed: true, reason: "quota" },
+        { allowed: true, reason: "ok" },
+      ],
+    });
+    expect(await left(user, "ann")).toBe(2);
+    // The enforcing limiter was charged, so it says so although the shadow would have denied.
+    expect(hooks.onAllowed).toHaveBeenCalledTimes(2);
+    expect(shadowHooks.onAllowed).toHaveBeenCalledTimes(1);
+    expect(shadowHooks.onDenied).toHaveBeenCalledTimes(1);
+    const third = await consumeAtomic(requests(9));
+    expect(third.allowed).toBe(false);
+    expect(third.decisions.map(({ allowed }) => allowed)).toEqual([true, false]);
+  });
+
+  test("of shadow limiters alone is always allowed", async () => {
+    const store: Store = storeOf();
+    const trial = make(store, "trial", 2, { enforce: false });
+    const request = { limiter: trial, key: "ann", cost: 9 };
+    expect(await consumeAtomic([request, request])).toMatchObject({
+      allowed: true,
+      decisions: [
+        { allowed: true, reason: "too-costly" },
+        { allowed: true, reason: "too-costly" },
+      ],
+    });
+  });
+
+  test("tells hooks what was charged and what denied, not what was merely possible", async () => {
+    const store: Store = storeOf();
+    const [told, other] = [vi.fn(), vi.fn()];
+    const user = make(store, "user", 5, { hooks: { onAllowed: told, onDenied: told } });
+    const team = make(store, "team", 1, { hooks: { onAllowed: other, onDenied: other } });
+    const requests = [
+      { limiter: user, key: "ann" },
+      { limiter: team, key: "blue" },
+    ];
+    await consumeAtomic(requests);
+    expect([told.mock.calls.length, other.mock.calls.length]).toEqual([1, 1]);
+    await consumeAtomic(requests);
+    expect([told.mock.calls.length, other.mock.calls.length]).toEqual([1, 2]);
+    expect(other.mock.calls[1]?.[0]).toMatchObject({
+      key: "blue",
+      cost: 1,
+      decision: { allowed: false, reason: "quota" } satisfies Partial<Decision>,
+    });
+  });
+
+  test("blocks for the limiter that says so, when it was the one that denied", async () => {
+    const store: Store = storeOf();
+    const user = make(store, "user", 5, { blockFor: "1m" });
+    const team = make(store, "team", 1, { blockFor: "1m" });
+    const requests = [
+      { limiter: user, key: "ann" },
+      { limiter: team, key: "blue" },
+    ];
+    await consumeAtomic(requests);
+    expect((await consumeAtomic(requests)).allowed).toBe(false);
+    expect(await team.peek("blue")).toMatchObject({ reason: "blocked" });
+    expect(await user.peek("ann")).toMatchObject({ reason: "ok", remaining: 4 });
+  });
+
+  test("of nothing is allowed", async () => {
+    expect(await consumeAtomic([])).toEqual({ allowed: true, decisions: [] });
+  });
+
+  describe("atomic: false", () => {
+    test("asks in order, and gives back what was taken before a denial", async () => {
+      const store: Store = storeOf();
+      const [user, team, site] = [
+        make(store, "user", 5),
+        make(store, "team", 1),
+        make(store, "site", 9),
+      ];
+      const requests = [
+        { limiter: user, key: "ann", cost: 2 },
+        { limiter: team, key: "blue" },
+        { limiter: site, key: "all" },
+      ];
+      const first = await consumeAtomic(requests, { atomic: false });
+      expect(first.allowed).toBe(true);
+      expect(first.decisions.map(({ remaining }) => remaining)).toEqual([3, 0, 8]);
+      const second = await consumeAtomic(requests, { atomic: false });
+      expect(second.allowed).toBe(false);
+      expect(second.decisions).toMatchObject([
+        { allowed: true, remaining: 1 },
+        { allowed: false, reason: "quota" },
+        // Not consumed any more, only asked.
+        { allowed: true, remaining: 8 },
+      ]);
+      expect([await left(user, "ann"), await left(team, "blue"), await left(site, "all")]).toEqual([
+        3, 0, 8,
+      ]);
+    });
+
+    test("gives a shadow limiter no vote", async () => {
+      const store: Store = storeOf();
+      const trial = make(store, "trial", 1, { enforce: false });
+      const user = make(store, "user", 5);
+      const { allowed, decisions } = await consumeAtomic(
+        [
+          { limiter: trial, key: "ann", cost: 2 },
+          { limiter: user, key: "ann" },
+        ],
+        { atomic: false },
+      );
+      expect(allowed).toBe(true);
+      expect(decisions[0]).toMatchObject({ allowed: true, reason: "too-costly" });
+    });
+
+    test("gives nothing back to a shadow that had taken nothing", async () => {
+      const store: Store = storeOf();
+      const trial = make(store, "trial", 5, { enforce: false });
+      const user = make(store, "user", 1);
+      await trial.consume("ann", { cost: 4 });
+      const { allowed } = await consumeAtomic(
+        [
+          { limiter: trial, key: "ann", cost: 3 },
+          { limiter: user, key: "ann", cost: 2 },
+        ],
+        { atomic: false },
+      );
+      expect(allowed).toBe(false);
+      expect(await left(trial, "ann")).toBe(1);
+    });
+  });
+});
+
+describe("consumeAtomic refuses", () => {
+  test("limiters of different stores", async () => {
+    const [one, two] = [make(new MemoryStore(), "a", 1), make(new MemoryStore(), "b", 1)];
+    const requests = [
+      { limiter: one, key: "k" },
+      { limiter: two, key: "k" },
+    ];
+    for (const atomic of [true, false]) {
+      await expect(consumeAtomic(requests, { atomic })).rejects.toMatchObject({
+        code: "INVALID_OPTION",
+        option: "requests[1].limiter.store",
+      });
+    }
+    expect([one.store.size, two.store.size]).toEqual([0, 0]);
+  });
+
+  test("what is no limiter", async () => {
+    const values: readonly unknown[] = [undefined, null, {}, "user", { store: new MemoryStore() }];
+    for (const value of values) {
+      const limiter = value as RateLimiter;
+      await expect(consumeAtomic([{ limiter, key: "k" }])).rejects.toMatchObject({
+        option: "requests[0].limiter",
+      });
+    }
+  });
+
+  test("what is no boolean for atomic", async () => {
+    const limiter = make(new MemoryStore(), "a", 1);
+    for (const atomic of ["false", 0, null] as readonly unknown[]) {
+      await expect(
+        consumeAtomic([{ limiter, key: "k" }], { atomic: atomic as boolean }),
+      ).rejects.toMatchObject({ option: "atomic" });
+    }
+  });
+});
+
+describe("when the store fails", () => {
+  test("each limiter answers by its own failure policy, and all must allow", async () => {
+    const store = new OutsideStore();
+    store.behaviour = "fails";
+    const open = make(store, "open", 1);
+    const closed = make(store, "closed", 1, { onStoreFailure: "closed" });
+    expect(
+      await consumeAtomic([
+        { limiter: open, key: "a" },
+        { limiter: open, key: "b" },
+      ]),
+    ).toMatchObject({
+      allowed: true,
+      decisions: [{ source: "fail-open" }, { source: "fail-open" }],
+    });
+    expect(
+      await consumeAtomic([
+        { limiter: open, key: "a" },
+        { limiter: closed, key: "b" },
+      ]),
+    ).toMatchObject({
+      allowed: false,
+      decisions: [{ source: "fail-open" }, { source: "fail-closed" }],
+    });
+  });
+
+  test("atomic: false refunds nothing that was never counted", async () => {
+    const store = new OutsideStore();
+    const user = make(store, "user", 5);
+    const team = make(store, "team", 1, { onStoreFailure: "closed" });
+    await user.consume("ann", { cost: 2 });
+    store.behaviour = "fails";
+    const { allowed } = await consumeAtomic(
+      [
+        { limiter: user, key: "ann" },
+        { limiter: team, key: "blue" },
+      ],
+      { atomic: false },
+    );
+    store.behaviour = "answers";
+    expect(allowed).toBe(false);
+    expect(await left(user, "ann")).toBe(3);
+  });
+});
