@@ -134,8 +134,9 @@ function measure(seat: Seat, asked: number, rawUs: number, nowUs: number, change
     // Not before the clock is back where it was: a key that lives does not forget that it went back.
     const soonestUs = resetUs > behindUs ? rawUs + resetUs : nowUs;
     const latestUs = soonestUs + (resetUs > MIN_SLACK_US ? resetUs : MIN_SLACK_US);
-    if (expiresAtUs < soonestUs || expiresAtUs > latestUs)
+    if (expiresAtUs < soonestUs || expiresAtUs > latestUs) {
       state.expiryMs = Math.floor(latestUs / 1e3);
+    }
   } else if (expiresAtUs > 0) {
     // What is not written is forgotten when its last change said, even where slower options need longer.
     const leftUs = expiresAtUs - rawUs;

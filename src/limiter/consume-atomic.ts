@@ -100,7 +100,7 @@ async function decideTogether(
   const outcomes = await (entries[0] as Entry).engine.ask(calls, signal);
   const vote = outcomes[0] as Answer | Error;
   return Promise.all(
-    entries.map((entry) => {
+    entries.map(async (entry) => {
       const { engine, key, cost } = entry;
       const outcome = engine.enforce
         ? placed(vote, places[voters.indexOf(entry)] as readonly number[])

@@ -14,7 +14,7 @@ export interface Pending<T> {
 export class Deadlines<T> {
   readonly timeoutMs: number;
   readonly #late: () => T;
-  #pending: Pending<T>[] = [];
+  readonly #pending: Pending<T>[] = [];
   #unsettled = 0;
   #timer: Timer | undefined;
 

@@ -140,7 +140,7 @@ class Limiter<S extends Store = Store> {
       options.signal,
     );
     return Promise.all(
-      prepared.map((each, i) => {
+      prepared.map(async (each, i) => {
         const { key, cost } = each;
         return this.#engine.conclude(each, outcomes[i] as Answer | Error, (to) =>
           to.consume(key, { cost }),

@@ -110,7 +110,7 @@ function ownNamespace(): string {
 }
 
 /** Plays a trace on the store and on the pure kernels side by side. */
-export async function firstDifference(
+async function firstDifference(
   store: Store,
   clock: ManualClock,
   trace: Trace,

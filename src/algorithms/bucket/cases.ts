@@ -372,7 +372,11 @@ export const bucketCases: readonly AlgorithmCase[] = [
     policy: ten,
     steps: [
       { at: 0, cost: 10, says: allows(0) },
-      { at: 200, policy: tokenBucket({ name, limit: 20, period: "1s", burst: 10 }), says: allows(3, 350) },
+      {
+        at: 200,
+        policy: tokenBucket({ name, limit: 20, period: "1s", burst: 10 }),
+        says: allows(3, 350),
+      },
       { at: 200, says: allows(2, 800) },
     ],
   },
@@ -452,7 +456,11 @@ export const bucketCases: readonly AlgorithmCase[] = [
     steps: [
       { at: 0, cost: 4, says: allows(6) },
       { at: 0, policy: gcra({ name, limit: 10, period: "1s", burst: 10 }), says: allows(5) },
-      { at: 0, policy: leakyBucket({ name, limit: 10, period: "1s", capacity: 10 }), says: allows(4) },
+      {
+        at: 0,
+        policy: leakyBucket({ name, limit: 10, period: "1s", capacity: 10 }),
+        says: allows(4),
+      },
     ],
   },
   {

@@ -49,7 +49,11 @@ describe("a bucket that takes more than a hundred years to fill is refused", () 
         const capacity = Math.max(1, most + near);
         let policy;
         try {
-          policy = tokenBucket({ limit: limit / 1000, period: period / 1000, burst: capacity / 1000 });
+          policy = tokenBucket({
+            limit: limit / 1000,
+            period: period / 1000,
+            burst: capacity / 1000,
+          });
         } catch (error) {
           expect(error).toBeInstanceOf(InvalidOptionError);
           expect(capacity).toBeGreaterThan(most);
@@ -79,7 +83,8 @@ describe("a policy of a bucket", () => {
 
   test("reduces its rate to lowest terms, so that equal rates are one", () => {
     const terms = (limit: number, periodMs: number): readonly number[] => {
-      const { limit: thousandths, period } = compileBucket(limit, periodMs, 1).params as BucketParams;
+      const { limit: thousandths, period } = compileBucket(limit, periodMs, 1)
+        .params as BucketParams;
       return [thousandths, period];
     };
     expect(terms(3, 1000)).toEqual([3, 1000]);

@@ -156,8 +156,16 @@ export const fixedWindowCases: readonly AlgorithmCase[] = [
     policy: five,
     steps: [
       { at: 3000, cost: 5, says: allows(0, 7000) },
-      { at: 4000, policy: fixedWindow({ name, limit: 5, window: "1m" }), says: denies(6000, 0, 6000) },
-      { at: 10_000, policy: fixedWindow({ name, limit: 5, window: "1m" }), says: allows(4, 50_000) },
+      {
+        at: 4000,
+        policy: fixedWindow({ name, limit: 5, window: "1m" }),
+        says: denies(6000, 0, 6000),
+      },
+      {
+        at: 10_000,
+        policy: fixedWindow({ name, limit: 5, window: "1m" }),
+        says: allows(4, 50_000),
+      },
     ],
   },
   {

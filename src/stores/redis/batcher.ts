@@ -32,7 +32,7 @@ const STALLED_MS = 1000;
 export class Batcher {
   readonly #send: SendBatch;
   readonly #options: BatcherOptions;
-  #queue: Waiting[] = [];
+  readonly #queue: Waiting[] = [];
   /** When each batch under way was sent. */
   readonly #sentAtMs = new Set<{ readonly ms: number }>();
   #sentCalls = 0;

@@ -150,8 +150,9 @@ export class RedisStore implements Store {
         });
         pending = [...again, ...rest];
         if (again.length > 0) misses += 1;
-        if (misses > CALENDAR_TRIPS)
+        if (misses > CALENDAR_TRIPS) {
           throw new StoreUnavailableError("the server's clock outran the calendar");
+        }
       }
     } catch (error) {
       const failure = error instanceof Error ? error : new StoreUnavailableError(String(error));

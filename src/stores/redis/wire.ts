@@ -53,8 +53,9 @@ export function encodeBatch(
     const first = placeKeys(call, keys, indexes);
     if (first === undefined) break;
     const last = groups.at(-1);
-    if (last === undefined || !joins(last, call, first))
+    if (last === undefined || !joins(last, call, first)) {
       groups.push({ call, first, stride: 0, calls: 1 });
+    }
     if (call.verb === VERBS.refund) keys.push(`${keys.at(-1) as string}!${nonce()}`);
     size += 1;
   }
@@ -184,8 +185,9 @@ export function decodeBatch(calls: readonly StoreCall[], reply: unknown): Decode
     }
     outcomes[i] = { nowUs, granted, seats };
   }
-  if (at !== numbers.length)
+  if (at !== numbers.length) {
     throw new StoreUnavailableError("the script's reply does not fit the calls");
+  }
   return { rawUs: numbers[0] as number, outcomes };
 }
 
@@ -193,8 +195,9 @@ export function decodeBatch(calls: readonly StoreCall[], reply: unknown): Decode
 function numbersOf(reply: readonly unknown[]): readonly number[] {
   if (reply.every((item) => typeof item === "number")) return reply;
   const numbers = reply.map(Number);
-  if (numbers.some(Number.isNaN))
+  if (numbers.some(Number.isNaN)) {
     throw new StoreUnavailableError("the script's reply is not of numbers");
+  }
   return numbers;
 }
 
