@@ -6,13 +6,17 @@
 --       then groups of calls that differ in their keys alone: verb, µs of a block, index of the first
 --       key, keys from one call to the next (0: all on the same), calls, number of seats, and for each
 --       seat its policy and cost
--- Reply the raw clock, then for each call: readiness, time of the decision, granted,
---       and, where it is ready, for each seat: standing, room, wait, reset
+-- Reply the raw clock, then for each call: readiness and flags; the time of the decision if it is not
+--       the raw clock; and where it is ready, what consumeUpTo granted, and for each seat: room, reset,
+--       and, unless all of the call's seats stand well, standing and wait
 --
 -- Arguments become numbers by "+ 0", which costs half of tonumber().
 local REFUND_REMEMBERED_MS = 60000
 -- Under a clock of the tests the real one must not evict a key before its time.
 local INJECTED_CLOCK_MIN_TTL_MS = 3600000
+
+-- Flags beside the readiness of a call: most replies need neither, and each number costs.
+local TIME_FOLLOWS, STANDINGS_FOLLOW = 8, 16
 
 local cursor = 2
 local injected = ARGV[1] ~= ''
@@ -93,19 +97,41 @@ while cursor < #ARGV do
     end
 
     if failure then
-      reply[n + 1], reply[n + 2], reply[n + 3] = failure, raw, 0
-      n = n + 3
+      n = n + 1
+      reply[n] = failure
     else
       decide(verb, seats, raw, extra, verdict)
-      reply[n + 1], reply[n + 2], reply[n + 3] = verdict.readiness, verdict.now, verdict.granted
-      n = n + 3
+      local isReady, denied = verdict.readiness == READY, false
       for i = 1, count do
         local seat = seats[i]
+        denied = denied or seat.standing ~= OK
+        if verdict.changed then
+          changed[seat.at], needs[seat.at] = seat.kernel, seat.reset
+          -- Full is the same as never seen, to the next call of the batch too.
+          if seat.reset == 0 then clear(seat) end
+        end
         states[seat.at] = seat.state
-        if verdict.changed then changed[seat.at], needs[seat.at] = seat.kernel, seat.reset end
-        if verdict.readiness == READY then
-          reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = seat.standing, seat.room, seat.wait, seat.reset
-          n = n + 4
+      end
+      local behind, says = verdict.now > raw, isReady and denied
+      n = n + 1
+      reply[n] = verdict.readiness + (behind and TIME_FOLLOWS or 0) + (says and STANDINGS_FOLLOW or 0)
+      if behind then
+        n = n + 1
+        reply[n] = verdict.now
+      end
+      if isReady and verb == CONSUME_UP_TO then
+        n = n + 1
+        reply[n] = verdict.granted
+      end
+      if isReady then
+        for i = 1, count do
+          local seat = seats[i]
+          reply[n + 1], reply[n + 2] = seat.room, seat.reset
+          n = n + 2
+          if says then
+            reply[n + 1], reply[n + 2] = seat.standing, seat.wait
+            n = n + 2
+          end
         end
       end
     end

@@ -135,7 +135,17 @@ export interface Step<V extends string> {
   readonly probe: boolean;
 }
 
-const MOVES = ["stay", "µs", "unit", "near unit", "span", "far", "back", "back a µs"] as const;
+const MOVES = [
+  "stay",
+  "µs",
+  "unit",
+  "near unit",
+  "some",
+  "span",
+  "far",
+  "back",
+  "back a µs",
+] as const;
 const PRICES = ["one", "thousandth", "part", "whole", "too much", "nothing", "few"] as const;
 
 export function steps<const V extends string>(
@@ -175,6 +185,8 @@ export function moveUs({ move, part }: Step<string>, policy: Policy): number {
       return Math.min(far, unit);
     case "near unit":
       return Math.min(far, Math.floor(part * 2 * unit));
+    case "some":
+      return Math.floor((part * span) / 4);
     case "span":
       return Math.floor(part * span);
     case "far":

@@ -76,6 +76,17 @@ export const slidingLogCases: readonly AlgorithmCase[] = [
     ],
   },
   {
+    name: "what was refunded of a young hit is not counted again when an older one leaves",
+    policy: five,
+    steps: [
+      { at: 0, cost: 1, says: allows(4) },
+      { at: 4000, cost: 4, says: allows(0) },
+      { at: 5000, verb: "refund", cost: 3, says: allows(3, 9000) },
+      { at: 10_000, verb: "peek", cost: 4, says: denies(4000, 3, 4000) },
+      { at: 10_000, cost: 3, says: allows(0) },
+    ],
+  },
+  {
     name: "what was refunded does not leave a second time",
     policy: five,
     steps: [

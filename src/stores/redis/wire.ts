@@ -1,5 +1,5 @@
 /** The script's arguments and reply; see lua/main.lua for both. */
-import { VERBS } from "../../algorithms/decide.js";
+import { STANDING, VERBS } from "../../algorithms/decide.js";
 import { type Kernel, LOG_FULL, READY } from "../../algorithms/kernel.js";
 import type { Rule } from "../../algorithms/rule.js";
 import { StoreUnavailableError } from "../../core/errors.js";
@@ -10,9 +10,9 @@ import type { Answer, SeatAnswer, StoreCall, StoreSeat } from "../store.js";
 const WRONG_TYPE = 3;
 const WRONG_FORMAT = 4;
 
-/** Numbers of the reply for a call and for a seat. */
-const CALL_WIDTH = 3;
-const SEAT_WIDTH = 4;
+/** Flags beside the readiness of a call in the reply. */
+const TIME_FOLLOWS = 8;
+const STANDINGS_FOLLOW = 16;
 
 /** No call is added beyond so many keys: Lua can pass on some 8,000 values at once. */
 const MAX_KEYS = 4000;
@@ -45,12 +45,12 @@ export function encodeBatch(
   nonce: () => string,
 ): Batch {
   const keys: string[] = [];
-  const indexes = new Map<string, number>();
+  const placed = new Map<string, Place>();
   const groups: Group[] = [];
   let size = 0;
   for (const call of calls) {
     if (keys.length >= MAX_KEYS) break;
-    const first = placeKeys(call, keys, indexes);
+    const first = placeKeys(call, keys, placed);
     if (first === undefined) break;
     const last = groups.at(-1);
     if (last === undefined || !joins(last, call, first)) {
@@ -72,27 +72,42 @@ export function encodeBatch(
   };
 }
 
+/** A key of the batch, by its index, and the call that brought it. */
+interface Place {
+  readonly index: number;
+  readonly seats: readonly StoreSeat[];
+}
+
 /**
- * Index of the first of a call's keys, which follow each other. A call whose keys are partly among
- * those of earlier calls has no such place: it must wait for the next batch.
+ * Index of the first of a call's keys, which follow each other. A call on keys of earlier calls shares
+ * their place only if it has the same keys under the same options, for the script reads a state once, and
+ * a call that changes nothing still brings it to its own time and options. Any other waits for the next batch.
  */
 function placeKeys(
-  { seats }: StoreCall,
+  { verb, seats }: StoreCall,
   keys: string[],
-  indexes: Map<string, number>,
+  placed: Map<string, Place>,
 ): number | undefined {
   const names = seats.map(({ space, id }) => `${space.name}:{${id}}`);
-  const known = names.map((name) => indexes.get(name));
-  if (known.every((index) => index === undefined)) {
+  const known = names.map((name) => placed.get(name));
+  if (known.every((place) => place === undefined)) {
     const first = keys.length + 1;
     names.forEach((name, i) => {
       keys.push(name);
-      indexes.set(name, first + i);
+      placed.set(name, { index: first + i, seats });
     });
     return first;
   }
-  const first = known[0];
-  return first !== undefined && known.every((index, i) => index === first + i) ? first : undefined;
+  const place = known[0];
+  // The mark of a refund stands behind its keys, where those of an earlier call have no room for it.
+  if (place === undefined || verb === VERBS.refund) return undefined;
+  const isSame =
+    place.seats.length === seats.length &&
+    seats.every(({ rule }, i) => {
+      const before = (place.seats[i] as StoreSeat).rule;
+      return known[i]?.index === place.index + i && rule.fingerprint === before.fingerprint;
+    });
+  return isSame ? place.index : undefined;
 }
 
 /** Takes `call` into the group if it is one more of the same. */
@@ -161,34 +176,35 @@ export interface DecodedBatch {
 export function decodeBatch(calls: readonly StoreCall[], reply: unknown): DecodedBatch {
   if (!Array.isArray(reply)) throw new StoreUnavailableError("the script's reply is not an array");
   const numbers = numbersOf(reply);
+  const rawUs = numbers[0] as number;
   let at = 1;
-  const outcomes = new Array<Outcome>(calls.length);
-  for (let i = 0; i < calls.length; i++) {
-    const call = calls[i] as StoreCall;
-    const readiness = numbers[at] as number;
-    const nowUs = numbers[at + 1] as number;
-    const granted = numbers[at + 2] as number;
-    at += CALL_WIDTH;
-    if (readiness !== READY) {
-      outcomes[i] = refusal(readiness, call, nowUs);
-      continue;
-    }
-    const seats: SeatAnswer[] = [];
-    for (let k = 0; k < call.seats.length; k++) {
-      seats.push({
-        standing: numbers[at] as number,
-        room: numbers[at + 1] as number,
-        waitUs: numbers[at + 2] as number,
-        resetUs: numbers[at + 3] as number,
-      });
-      at += SEAT_WIDTH;
-    }
-    outcomes[i] = { nowUs, granted, seats };
-  }
+  const outcomes = calls.map((call): Outcome => {
+    const { verb, seats } = call;
+    const head = numbers[at++] as number;
+    const readiness = head % TIME_FOLLOWS;
+    const nowUs = (head & TIME_FOLLOWS) === 0 ? rawUs : (numbers[at++] as number);
+    if (readiness !== READY) return refusal(readiness, call, nowUs);
+    const isDenied = (head & STANDINGS_FOLLOW) !== 0;
+    let granted = 0;
+    if (verb === VERBS.consumeUpTo) granted = numbers[at++] as number;
+    else if (verb === VERBS.consume && !isDenied) granted = leastCost(seats);
+    const answers = seats.map((): SeatAnswer => {
+      const room = numbers[at++] as number;
+      const resetUs = numbers[at++] as number;
+      if (!isDenied) return { standing: STANDING.ok, room, waitUs: 0, resetUs };
+      const standing = numbers[at++] as number;
+      return { standing, room, waitUs: numbers[at++] as number, resetUs };
+    });
+    return { nowUs, granted, seats: answers };
+  });
   if (at !== numbers.length) {
     throw new StoreUnavailableError("the script's reply does not fit the calls");
   }
-  return { rawUs: numbers[0] as number, outcomes };
+  return { rawUs, outcomes };
+}
+
+function leastCost(seats: readonly StoreSeat[]): number {
+  return seats.reduce((least, { cost }) => Math.min(least, cost), Number.POSITIVE_INFINITY);
 }
 
 /** Some clients return integers as text, or as bigint. */

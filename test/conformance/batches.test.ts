@@ -1,0 +1,93 @@
+/** Calls that go to Redis together in one script call get the answers they would get one after another. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { MemoryStore, RateLimiter, tokenBucket } from "../../src/index.js";
+import { RedisStore } from "../../src/stores/redis/index.js";
+import { play, reachable } from "../../src/testing/conformance.js";
+import { ManualClock, PureStore } from "../../src/testing/index.js";
+import { makeTrace, Random, type Trace, type TraceStep } from "../../src/testing/trace.js";
+import { clients, type TestClient } from "../support/clients.js";
+
+const seed = Number(process.env["SLUICE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+const TRACES = 150;
+const STEPS = 60;
+
+let connection: TestClient;
+beforeAll(async () => {
+  connection = await clients.ioredis();
+});
+afterAll(() => connection.close());
+
+/** The trace's steps in bursts of one to six that nobody waits between. */
+function burstsOf({ seed: own, steps, variants }: Trace): TraceStep[][] {
+  const random = new Random(own);
+  // A calendar that has to be sent anew puts a call behind those of its burst, which is allowed.
+  const isCalendar = variants.flat().some(({ algorithm }) => algorithm === "calendar-window");
+  const left = steps.map((step) =>
+    isCalendar ? { ...step, advanceUs: Math.abs(step.advanceUs) } : step,
+  );
+  const bursts: TraceStep[][] = [];
+  while (left.length > 0) bursts.push(left.splice(0, random.int(1, 6)));
+  return bursts;
+}
+
+async function expectSameAnswers(trace: Trace): Promise<void> {
+  const clock = new ManualClock(trace.startMs);
+  const pure = new PureStore(clock);
+  const namespace = `batches.${process.pid}.${trace.seed}`;
+  await using model = play(pure, namespace, trace);
+  await using subject = play(
+    new RedisStore({ client: connection.client, clock }),
+    namespace,
+    trace,
+  );
+  for (const [i, burst] of burstsOf(trace).entries()) {
+    const advanceUs = burst[0]?.advanceUs ?? 0;
+    clock.set(reachable(pure, clock.nowUs(), clock.nowUs() + advanceUs));
+    const expected = await Promise.all(burst.map((step) => model.perform(step)));
+    const actual = await Promise.all(burst.map((step) => subject.perform(step)));
+    expect(actual, `seed ${trace.seed}, burst ${i}: ${JSON.stringify(burst)}`).toEqual(expected);
+  }
+}
+
+describe(`calls in one batch (SLUICE_SEED=${seed})`, () => {
+  it(`answer as one after another on ${TRACES} random traces`, async () => {
+    for (let i = 0; i < TRACES; i++) {
+      // Without blockFor: consumeAtomic blocks in a call of its own, somewhere behind its burst.
+      await expectSameAnswers({ ...makeTrace(seed + i, STEPS), blockForMs: 0 });
+    }
+  });
+
+  it("leave no trace of options that another call brought and that changed nothing", async () => {
+    const clock = new ManualClock();
+    const slow = tokenBucket({ limit: 1, period: "1h" });
+    const fast = tokenBucket({ limit: 1e6, period: "1s", burst: 1 });
+    const namespace = `batches.${process.pid}.${seed}.options`;
+    const answers: unknown[] = [];
+    for (const store of [
+      new MemoryStore({ clock }),
+      new RedisStore({ client: connection.client, clock }),
+    ]) {
+      const limiter = new RateLimiter({ policy: slow, store, namespace, onStoreFailure: "throw" });
+      await limiter.consume("k");
+      clock.advance(1000);
+      answers.push(
+        await Promise.all([
+          limiter.peek("k", { policy: fast }),
+          limiter.consume("k"),
+          limiter.consume("k", { cost: 2, policy: fast }),
+          limiter.consume("k"),
+          limiter.peek("k"),
+        ]),
+      );
+      clock.set(new ManualClock().nowUs());
+    }
+    expect(answers[1]).toEqual(answers[0]);
+    expect(answers[0]).toMatchObject([
+      { allowed: true },
+      { allowed: false },
+      { allowed: false },
+      { allowed: false },
+      { allowed: false },
+    ]);
+  });
+});
