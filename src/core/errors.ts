@@ -61,6 +61,18 @@ export class StoreTimeoutError extends SluiceError {
   }
 }
 
+/** The keys of one atomic call lie in several slots of a Cluster, which no script can span. Nothing was written. */
+export class CrossSlotError extends SluiceError {
+  constructor(options?: { cause?: unknown }) {
+    super(
+      "CROSS_SLOT",
+      "the identities of this call lie in different slots of the Cluster; " +
+        "pass { atomic: false } to consumeAtomic, or use one identity",
+      options,
+    );
+  }
+}
+
 const SHOWN_CHARACTERS = 80;
 
 /** A short picture of any value. */

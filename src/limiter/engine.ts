@@ -6,6 +6,7 @@ import { type Verb, VERBS } from "../algorithms/decide.js";
 import { toThousandths, UNIT } from "../core/amount.js";
 import type { Decision } from "../core/decision.js";
 import {
+  CrossSlotError,
   InvalidOptionError,
   SluiceError,
   StoreTimeoutError,
@@ -118,7 +119,7 @@ export class Engine {
         return;
       }
       const finish = (outcome: Answer | Error): void => {
-        if (outcome instanceof InvalidOptionError) reject(outcome);
+        if (isMisuse(outcome)) reject(outcome);
         else resolve(outcome instanceof Error ? asStoreError(outcome) : outcome);
       };
       if (!this.store.external) {
@@ -180,11 +181,15 @@ export class Engine {
     }
   }
 
-  /** Tells the hooks, then lets a shadowed denial pass: its reason still says why it would have been one. */
+  /**
+   * Tells the hooks, then lets everything pass in shadow mode: the reason still says why it would not have,
+   * and a partial grant becomes a whole one.
+   */
   report(key: string, cost: number, decision: Decision): Decision {
     this.#hooks.decided(key, cost, decision);
-    if (this.enforce || decision.allowed) return decision;
-    return { ...decision, allowed: true, retryAfterMs: 0 };
+    if (this.enforce) return decision;
+    const grant = "granted" in decision ? { granted: cost } : {};
+    return { ...decision, allowed: true, retryAfterMs: 0, ...grant };
   }
 
   release(): void {
@@ -239,6 +244,11 @@ function withGrant(verb: Verb, decision: Decision, granted: number): Decision {
   return verb === VERBS.consumeUpTo
     ? Object.assign(decision, { granted: granted / UNIT })
     : decision;
+}
+
+/** What the caller has to mend, whatever the failure policy. */
+function isMisuse(outcome: Answer | Error): outcome is Error {
+  return outcome instanceof InvalidOptionError || outcome instanceof CrossSlotError;
 }
 
 function asStoreError(error: unknown): Error {

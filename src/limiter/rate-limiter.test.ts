@@ -427,3 +427,17 @@ describe("verbs taken off the limiter", () => {
     await expect(consume("k")).rejects.toThrow(TypeError);
   });
 });
+
+test("grants all that is asked in shadow mode, and tells the hooks what it would have been", async () => {
+  const told: unknown[] = [];
+  const limiter = new RateLimiter({
+    policy: tokenBucket({ limit: 3, period: "1h" }),
+    enforce: false,
+    hooks: { onAllowed: ({ decision }) => told.push(decision) },
+  });
+  const first = await limiter.consumeUpTo("k", { cost: 5 });
+  const second = await limiter.consumeUpTo("k", { cost: 5 });
+  expect(first).toMatchObject({ allowed: true, granted: 5, reason: "ok" });
+  expect(second).toMatchObject({ allowed: true, granted: 5, reason: "quota" });
+  expect(told).toMatchObject([{ allowed: true, granted: 3 }]);
+});

@@ -205,6 +205,7 @@ function unpoliced({ cost, signal }: AsyncCallOptions): AsyncCallOptions {
 interface RateLimiterConstructor {
   new (options: RateLimiterOptions & { readonly store?: undefined }): RateLimiter<MemoryStore>;
   new <S extends Store>(options: RateLimiterOptions<S> & { readonly store: S }): RateLimiter<S>;
+  new (options: RateLimiterOptions): RateLimiter;
   readonly prototype: RateLimiter;
 }
 

@@ -24,6 +24,8 @@ export interface ConformanceCase {
 export interface StoreConformanceOptions {
   /** A store that decides by `clock`. Called once a case; keys of a case are its own. */
   createStore(clock: Clock): Store | Promise<Store>;
+  /** false for a store whose calls cannot span identities, such as a Cluster; default true. */
+  readonly atomicAcrossKeys?: boolean;
   /** Random traces; default 1000. */
   readonly traces?: number;
   /** Steps of each; default 50. */
@@ -85,7 +87,10 @@ async function checkTraces(
   const store = await options.createStore(clock);
   try {
     for (let seed = first; seed <= last; seed++) {
-      const trace = makeTrace(seed, steps);
+      const trace = {
+        ...makeTrace(seed, steps),
+        atomicAcrossKeys: options.atomicAcrossKeys ?? true,
+      };
       const difference = await firstDifference(store, clock, trace);
       if (difference !== undefined) throw new Error(await report(store, clock, trace, difference));
     }
@@ -145,7 +150,11 @@ export interface Player extends AsyncDisposable {
 }
 
 /** Makes the limiter of a trace on `store`. */
-export function play(store: Store, namespace: string, { variants, blockForMs }: Trace): Player {
+export function play(
+  store: Store,
+  namespace: string,
+  { variants, blockForMs, atomicAcrossKeys }: Trace,
+): Player {
   const base = variants[0] as readonly Policy[];
   const options = { store, namespace, ...(blockForMs > 0 && { blockFor: blockForMs }) };
   const limiter = new RateLimiter({
@@ -167,7 +176,7 @@ export function play(store: Store, namespace: string, { variants, blockForMs }: 
       case "consumeAtomic":
         return consumeAtomic([
           { limiter, key, cost },
-          { limiter, key: "b", cost: 1 },
+          { limiter, key: atomicAcrossKeys ? "b" : key, cost: 1 },
         ]);
       case "refund":
       case "penalize":

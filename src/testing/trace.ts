@@ -39,6 +39,8 @@ export interface Trace {
   /** What a limiter is made with; the other variants change options from call to call. */
   readonly variants: readonly (readonly Policy[])[];
   readonly blockForMs: number;
+  /** Whether atomic calls span two keys, or take the same one twice. */
+  readonly atomicAcrossKeys: boolean;
   readonly steps: readonly TraceStep[];
 }
 
@@ -243,6 +245,7 @@ export function makeTrace(seed: number, length: number): Trace {
     startMs: random.int(1_700_000_000_000, 1_900_000_000_000),
     variants,
     blockForMs: random.chance(0.2) ? random.pick([1, 5000]) : 0,
+    atomicAcrossKeys: true,
     steps,
   };
 }

@@ -108,7 +108,8 @@ function quickTrace(traceSeed: number, policy: Policy): Trace {
     }),
   );
   const blockForMs = random.pick([0, 0, 2]);
-  return { seed: traceSeed, startMs: 0, variants: [[policy]], blockForMs, steps };
+  const variants = [[policy]];
+  return { seed: traceSeed, startMs: 0, variants, blockForMs, atomicAcrossKeys: true, steps };
 }
 
 describe(`expiry on the server's clock (SLUICE_SEED=${seed})`, () => {

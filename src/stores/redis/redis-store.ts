@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import type { Kernel } from "../../algorithms/kernel.js";
 import { checkClock, type Clock, systemClock } from "../../core/clock.js";
-import { StoreUnavailableError } from "../../core/errors.js";
+import { CrossSlotError, StoreUnavailableError } from "../../core/errors.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { scriptFor } from "../../lua/compose.js";
 import { Claims } from "../claims.js";
@@ -110,8 +110,12 @@ export class RedisStore implements Store {
   async #send(calls: readonly StoreCall[], settle: Settle): Promise<void> {
     if (!this.#isCluster) return this.#sendAll(calls, settle);
     const bySlot = new Map<number, number[]>();
-    calls.forEach((call, i) => {
-      const slot = slotOf(call.seats[0]?.id ?? "");
+    calls.forEach(({ seats }, i) => {
+      const [slot = 0, ...others] = new Set(seats.map(({ id }) => slotOf(id)));
+      if (others.length > 0) {
+        settle(i, new CrossSlotError());
+        return;
+      }
       const places = bySlot.get(slot);
       if (places === undefined) bySlot.set(slot, [i]);
       else places.push(i);

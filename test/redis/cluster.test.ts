@@ -1,0 +1,94 @@
+/** The store on a real Cluster: keys spread over the slots, each slot's calls in a batch of their own. */
+import { Cluster } from "ioredis";
+import { createCluster } from "redis";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import {
+  type Clock,
+  consumeAtomic,
+  CrossSlotError,
+  RateLimiter,
+  tokenBucket,
+} from "../../src/index.js";
+import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
+import { storeConformance } from "../../src/testing/index.js";
+import { startCluster, type TestCluster } from "../support/cluster.js";
+
+const seed = Number(process.env["SLUICE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+
+let cluster: TestCluster;
+beforeAll(async () => {
+  cluster = await startCluster();
+});
+afterAll(() => cluster.stop());
+
+interface Connected {
+  readonly client: RedisClientLike;
+  close(): Promise<void>;
+}
+
+const connect: Readonly<Record<string, () => Promise<Connected>>> = {
+  ioredis: async () => {
+    const client = new Cluster(cluster.ports.map((port) => ({ host: "127.0.0.1", port })));
+    return { client, close: async () => void (await client.quit()) };
+  },
+  "node-redis": async () => {
+    const rootNodes = cluster.ports.map((port) => ({ url: `redis://127.0.0.1:${port}` }));
+    const client = createCluster({ rootNodes });
+    client.on("error", () => {});
+    await client.connect();
+    return { client, close: () => client.close() };
+  },
+};
+
+describe.each(Object.keys(connect))(`on a Cluster through %s (SLUICE_SEED=${seed})`, (name) => {
+  let connected: Connected;
+  beforeAll(async () => {
+    connected = await (connect[name] as () => Promise<Connected>)();
+  });
+  afterAll(() => connected.close());
+
+  const createStore = (clock: Clock): RedisStore =>
+    new RedisStore({ client: connected.client, clock });
+  const cases = storeConformance({ createStore, atomicAcrossKeys: false, seed, traces: 100 });
+  for (const { name: title, run } of cases) test(title, run);
+
+  test("counts every call of many keys at once, whatever slots they are in", async () => {
+    const store = new RedisStore({ client: connected.client });
+    const policy = tokenBucket({ limit: 3, period: "1h" });
+    const limiter = new RateLimiter({ store, policy, namespace: `many.${name}`, timeout: "30s" });
+    const keys = Array.from({ length: 300 }, (_, i) => `key:${i}`);
+    const all = await Promise.all(
+      Array.from({ length: 5 }, () => limiter.consumeMany(keys.map((key) => ({ key })))),
+    );
+    const allowed = all.map((decisions) => decisions.filter((decision) => decision.allowed).length);
+    expect(allowed).toEqual([300, 300, 300, 0, 0]);
+  });
+
+  test("refuses an atomic call over several slots and says what to do", async () => {
+    const store = new RedisStore({ client: connected.client });
+    const policy = tokenBucket({ limit: 3, period: "1h" });
+    const limiter = new RateLimiter({ store, policy, namespace: `atomic.${name}`, timeout: "30s" });
+    const requests = ["alice", "bob", "carol"].map((key) => ({ limiter, key }));
+
+    const refused = consumeAtomic(requests);
+    await expect(refused).rejects.toThrow(CrossSlotError);
+    await expect(refused).rejects.toMatchObject({ code: "CROSS_SLOT" });
+    expect((await limiter.peek("alice")).remaining).toBe(3);
+    expect(await consumeAtomic(requests, { atomic: false })).toMatchObject({ allowed: true });
+    expect((await limiter.peek("alice")).remaining).toBe(2);
+  });
+});
+
+test("connects to a Cluster by the URL of one node", async () => {
+  const url = `redis://127.0.0.1:${cluster.ports[1] as number}`;
+  const store = await RedisStore.connect(url, { cluster: true });
+  const limiter = new RateLimiter({
+    store,
+    policy: tokenBucket({ limit: 3, period: "1h" }),
+    namespace: "connected",
+    timeout: "30s",
+  });
+  const decisions = await limiter.consumeMany(["a", "b", "c", "d"].map((key) => ({ key })));
+  expect(decisions.map(({ source }) => source)).toEqual(["store", "store", "store", "store"]);
+  await store.close();
+});
