@@ -1,15 +1,23 @@
 import type { Policy } from "../algorithms/registry.js";
-import { RateLimiter } from "../index.js";
-import { keyArgument, type OptionTable, type OptionValues } from "./options.js";
+import { type Identity, RateLimiter } from "../index.js";
+import { keyArgument, type OptionTable, type OptionValues, UsageError } from "./options.js";
 import { policiesFrom, POLICY_OPTIONS } from "./policy-options.js";
 import { redactUrl } from "./redact.js";
 import { connect, requiredRedisUrl, STORE_OPTIONS } from "./store-options.js";
 import type { Io } from "./terminal.js";
 
+/** Where the secret comes from: an argument would show in the list of processes. */
+const SECRET_VARIABLE = "SLUICE_HMAC_SECRET";
+
 /** What every command on one key of a running store takes. */
 export const KEY_OPTIONS = {
   ...POLICY_OPTIONS,
   ...STORE_OPTIONS,
+  identity: {
+    type: "string",
+    value: "HOW",
+    help: `What the limiter makes of keys: sha256 (default), plain, or hmac with the secret in ${SECRET_VARIABLE}.`,
+  },
   json: { type: "boolean", help: "Print the result as one JSON object, and nothing else." },
 } as const satisfies OptionTable;
 
@@ -32,12 +40,14 @@ export async function withKey<R>(
   const key = keyArgument(positionals);
   const policies = policiesFrom(values);
   const url = requiredRedisUrl(values, env);
+  const identity = identityFrom(values.identity, env);
   const store = await connect(url, values);
   try {
     const { namespace } = values;
     const limiter = new RateLimiter({
       policy: policies,
       store,
+      identity,
       onStoreFailure: "throw",
       ...(namespace === undefined ? {} : { namespace }),
     });
@@ -45,4 +55,15 @@ export async function withKey<R>(
   } finally {
     await store.close();
   }
+}
+
+function identityFrom(how: string | undefined, env: Io["env"]): Identity {
+  if (how === undefined || how === "sha256") return "sha256";
+  if (how === "plain") return "plain";
+  if (how !== "hmac") throw new UsageError("--identity is sha256, plain or hmac");
+  const hmacSecret = env[SECRET_VARIABLE];
+  if (hmacSecret === undefined || hmacSecret === "") {
+    throw new UsageError(`--identity hmac needs the secret in ${SECRET_VARIABLE}`);
+  }
+  return { hmacSecret };
 }

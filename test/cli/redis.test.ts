@@ -5,6 +5,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { run } from "../../src/cli/run.js";
+import { RateLimiter, tokenBucket } from "../../src/index.js";
+import { RedisStore } from "../../src/stores/redis/index.js";
 import { fakeProcess } from "./io.js";
 import { type BuiltCli, buildCli } from "./processes.js";
 
@@ -13,7 +15,8 @@ const POLICY = ["--limit", "10", "--period", "1h", "--namespace", "cli"];
 const SHARED = `shared-${randomUUID()}`;
 
 async function sluice(...argv: string[]) {
-  const process = fakeProcess({ env: { SLUICE_REDIS_URL: inject("redisUrl") } });
+  const env = { SLUICE_REDIS_URL: inject("redisUrl"), SLUICE_HMAC_SECRET: "0123456789abcdef" };
+  const process = fakeProcess({ env });
   const code = await run(argv, process.io);
   return { code, stdout: process.stdout(), stderr: process.stderr() };
 }
@@ -41,6 +44,42 @@ describe("on Redis", () => {
     expect(await json("inspect", SHARED, ...POLICY)).toMatchObject({
       decision: { remaining: 10 },
     });
+  });
+
+  test("inspect and reset find the keys of limiters with another identity", async () => {
+    const hmacSecret = "0123456789abcdef";
+    const store = await RedisStore.connect(inject("redisUrl"));
+    const policy = tokenBucket({ limit: 10, period: "1h" });
+    const key = `secret-${randomUUID()}`;
+    const cases = [
+      ["plain", "plain"],
+      ["hmac", { hmacSecret }],
+    ] as const;
+    for (const [how, identity] of cases) {
+      const limiter = new RateLimiter({
+        store,
+        policy,
+        identity,
+        namespace: "cli",
+        timeout: "30s",
+      });
+      await limiter.consume(key, { cost: 4 });
+      const argv = ["--identity", how];
+      const { stdout } = await sluice("inspect", key, ...POLICY, ...argv, "--json");
+      expect(JSON.parse(stdout)).toMatchObject({ decision: { remaining: 6 } });
+      expect((await sluice("reset", key, ...POLICY, ...argv)).code).toBe(0);
+      expect((await limiter.peek(key)).remaining).toBe(10);
+    }
+    await store.close();
+  });
+
+  test.each([
+    ["rot13", /--identity is sha256, plain or hmac/],
+    ["hmac", /needs the secret in SLUICE_HMAC_SECRET/],
+  ])("--identity %s without more is a usage error", async (how, message) => {
+    const process = fakeProcess({ env: { SLUICE_REDIS_URL: inject("redisUrl") } });
+    expect(await run(["inspect", "k", ...POLICY, "--identity", how], process.io)).toBe(2);
+    expect(process.stderr()).toMatch(message);
   });
 
   test("inspect tells people what is left, under each of several policies", async () => {
