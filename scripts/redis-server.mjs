@@ -1,11 +1,12 @@
 // Finds, installs where that is allowed, and starts real Redis servers for the tests and the bench.
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer, Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { ensureProgram, isExecutable, onPath } from "./install.mjs";
 
 /**
  * @typedef {object} RedisProcess
@@ -14,22 +15,6 @@ import { setTimeout as sleep } from "node:timers/promises";
  * @property {number} pid
  * @property {() => Promise<void>} stop ends this server only and removes its directory; idempotent
  */
-
-/** @param {string} file */
-function isExecutable(file) {
-  try {
-    accessSync(file, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** @param {string} name */
-function onPath(name) {
-  const dirs = (process.env.PATH ?? "").split(delimiter);
-  return dirs.map((dir) => join(dir, name)).find(isExecutable);
-}
 
 /** Path of a Redis or Valkey server: `SLUICE_REDIS_SERVER`, else the first one on PATH. */
 export function findRedisServer() {
@@ -44,54 +29,14 @@ export function findRedisServer() {
   return onPath("redis-server") ?? onPath("valkey-server");
 }
 
-/** The shell command that installs a server on this machine, or undefined where none is known. */
-function installCommand() {
-  const sudo = process.getuid?.() === 0 ? "" : "sudo ";
-  if (onPath("apt-get")) {
-    return `${sudo}apt-get update && ${sudo}env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends redis-server`;
-  }
-  if (onPath("apk")) return `${sudo}apk add --no-cache redis`;
-  // Fedora 41 and RHEL 10 replaced redis by valkey.
-  if (onPath("dnf")) return `${sudo}dnf install -y redis || ${sudo}dnf install -y valkey`;
-  if (onPath("brew")) return "brew install redis";
-  return undefined;
-}
-
-/** @param {string} command */
-function mayInstall(command) {
-  if (process.env.SLUICE_NO_INSTALL === "1") return false;
-  if (process.env.CI) return true;
-  if (process.getuid?.() === 0) return true;
-  return command.includes("sudo ") && spawnSync("sudo", ["-n", "true"]).status === 0;
-}
-
-/**
- * Path of a server, installing one with the machine's package manager where that is allowed: as
- * root, with a passwordless sudo, or in CI, and never with `SLUICE_NO_INSTALL=1`.
- */
+/** Path of a server, installed if there is none and that is allowed. */
 export function ensureRedisServer() {
-  const found = findRedisServer();
-  if (found !== undefined) return found;
-
-  const command = installCommand();
-  if (command !== undefined && mayInstall(command)) {
-    process.stderr.write(`No redis-server or valkey-server on PATH; installing one: ${command}\n`);
-    try {
-      // Nobody may be there to type a password. Output goes to stderr: stdout is the caller's.
-      execFileSync("sh", ["-c", command.replaceAll("sudo ", "sudo -n ")], {
-        stdio: ["ignore", process.stderr, process.stderr],
-      });
-    } catch (cause) {
-      throw new Error(`Installing a Redis server failed. Run it yourself: ${command}`, { cause });
-    }
-    const installed = findRedisServer();
-    if (installed !== undefined) return installed;
-  }
-  throw new Error(
-    command === undefined
-      ? "The tests need a real Redis: install Redis or Valkey 6.2 or newer so that redis-server or valkey-server is on PATH, or name it in SLUICE_REDIS_SERVER."
-      : `The tests need a real Redis. Run: ${command}`,
-  );
+  return ensureProgram({
+    what: "a real Redis (redis-server or valkey-server 6.2 or newer, on PATH or in SLUICE_REDIS_SERVER)",
+    find: findRedisServer,
+    // Fedora 41 and RHEL 10 replaced redis by valkey.
+    packages: { apt: "redis-server", apk: "redis", dnf: "redis|valkey", brew: "redis" },
+  });
 }
 
 /** @param {number} port */

@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ensureProgram, onPath } from "../../scripts/install.mjs";
 import { startRedis } from "../../scripts/redis-server.mjs";
 
 export interface TlsRedis {
@@ -15,6 +16,12 @@ export interface TlsRedis {
 
 const ATTEMPTS = 3;
 
+const OPENSSL = {
+  what: "the openssl command",
+  find: () => onPath("openssl"),
+  packages: { apt: "openssl", apk: "openssl", dnf: "openssl", brew: "openssl" },
+};
+
 export async function startTlsRedis(): Promise<TlsRedis> {
   const directory = mkdtempSync(join(tmpdir(), "sluice-tls-"));
   const key = join(directory, "key.pem");
@@ -22,7 +29,7 @@ export async function startTlsRedis(): Promise<TlsRedis> {
   const about = ["-subj", "/CN=sluice test", "-addext", "subjectAltName=IP:127.0.0.1"];
   const files = ["-keyout", key, "-out", certificate];
   execFileSync(
-    "openssl",
+    ensureProgram(OPENSSL),
     ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", ...files, ...about],
     { stdio: "ignore" },
   );
