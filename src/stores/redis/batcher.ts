@@ -43,11 +43,6 @@ export class Batcher {
     this.#options = options;
   }
 
-  /** Calls that wait to be sent. */
-  get waiting(): number {
-    return this.#queue.length;
-  }
-
   add(call: StoreCall, done: Done): void {
     this.#queue.push({ call, done });
     this.#schedule();
