@@ -8,7 +8,8 @@ import { run } from "../../src/cli/run.js";
 import { RateLimiter, tokenBucket } from "../../src/index.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
 import { fakeProcess } from "./io.js";
-import { type BuiltCli, buildCli } from "./processes.js";
+import { type BuiltPackage, buildPackage } from "../support/built.js";
+import { startNode } from "../support/processes.js";
 
 const POLICY = ["--limit", "10", "--period", "1h", "--namespace", "cli"];
 
@@ -134,14 +135,14 @@ describe("a Redis that cannot be reached", () => {
 });
 
 describe("the program", () => {
-  let cli: BuiltCli;
+  let built: BuiltPackage;
   beforeAll(async () => {
-    cli = await buildCli();
+    built = await buildPackage(["redis"]);
   });
-  afterAll(() => cli.remove());
+  afterAll(() => built.remove());
 
   test("ends at Ctrl-C with what it did, and its log whole", async () => {
-    const log = join(cli.directory, "interrupted.jsonl");
+    const log = join(built.directory, "interrupted.jsonl");
     const argv = [
       "exercise",
       "interrupted",
@@ -153,7 +154,7 @@ describe("the program", () => {
       log,
       "--json",
     ];
-    const { child, ended } = cli.start(argv);
+    const { child, ended } = startNode([built.cli, ...argv]);
     while ((await readFile(log, "utf8").catch(() => "")).split("\n").length < 5) {
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -167,14 +168,16 @@ describe("the program", () => {
   });
 
   test("minds no reader that has seen enough", async () => {
-    const { child, ended } = cli.start(["exercise", "--help"]);
+    const { child, ended } = startNode([built.cli, "exercise", "--help"]);
     child.stdout?.destroy();
     await once(child, "exit");
     expect((await ended).stderr).toBe("");
   });
 
   test("exits with the command's code", async () => {
-    expect((await cli.start(["exercise", "--nonsense"]).ended).code).toBe(2);
-    expect((await cli.start(["audit", join(cli.directory, "none.jsonl")]).ended).code).toBe(1);
+    expect((await startNode([built.cli, "exercise", "--nonsense"]).ended).code).toBe(2);
+    expect(
+      (await startNode([built.cli, "audit", join(built.directory, "none.jsonl")]).ended).code,
+    ).toBe(1);
   });
 });
