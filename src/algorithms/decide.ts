@@ -1,6 +1,6 @@
 /**
- * The verbs, written once over all kernels. Twin: lua/decide.lua, statement by statement. What every call
- * needs stands inline in both: a function more on this path costs V8 and Lua what a line of it does.
+ * The verbs, written once over all kernels. Twin: lua/decide.lua, statement by statement; `measure` stands
+ * inline there, where a call costs what a line of it does.
  *
  * A call has seats: one a policy (or one a limiter and key, for calls over several). It is all or
  * nothing: every seat is checked before any is changed.
@@ -97,7 +97,8 @@ export function decide(
     else if (rawUs < state.blockedUntilUs) seat.standing = STANDING.blocked;
     else seat.standing = asked > kernel.room(state, params, nowUs) ? STANDING.quota : STANDING.ok;
     if (seat.standing !== STANDING.ok) fits = false;
-    if (seat.standing > STANDING.quota) barred = true;
+    // Who asks for nothing changes nothing: not even a denial of it, in debt, blocks.
+    if (seat.standing > STANDING.quota || asked === 0) barred = true;
   }
   if (fits && verb <= VERBS.consumeUpTo) grant(verb, seats, count, verdict);
   else if (!fits && !barred && verb === VERBS.consume && extraUs > 0) {
@@ -176,7 +177,7 @@ export function consumeOne(seat: Seat, rawUs: number, extraUs: number, verdict: 
       room = kernel.room(state, params, nowUs);
       verdict.granted = cost;
     }
-  } else if (standing === STANDING.quota && extraUs > 0) {
+  } else if (standing === STANDING.quota && extraUs > 0 && cost > 0) {
     state.blockedUntilUs = rawUs + extraUs;
     changed = true;
   }

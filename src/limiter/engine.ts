@@ -80,14 +80,7 @@ export class Engine {
     return {
       key,
       cost,
-      // Cost 0 asks and never writes: not a block either.
-      call: storeCall(
-        verb,
-        seatings,
-        this.#identify(key),
-        thousandths,
-        verb === VERBS.consume && thousandths === 0 ? 0 : extraUs,
-      ),
+      call: storeCall(verb, seatings, this.#identify(key), thousandths, extraUs),
     };
   }
 
@@ -101,7 +94,6 @@ export class Engine {
       checkKey(key);
       const seat = call.seats[0] as StoreSeat;
       seat.cost = cost === 1 ? UNIT : toThousandths("cost", cost);
-      call.extraUs = seat.cost > 0 ? this.blockForUs : 0;
       seat.id = this.#identify(key);
     }
     return this.report(key, cost, decisionOf(call.seats, store.executeSync(call), "store"));

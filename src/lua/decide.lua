@@ -103,7 +103,8 @@ local function decide(verb, seats, raw, extra, verdict)
       seat.standing = asked > seat.kernel.room(seat.state, seat.params, now) and QUOTA or OK
     end
     if seat.standing ~= OK then fits = false end
-    if seat.standing > QUOTA then barred = true end
+    -- Who asks for nothing changes nothing: not even a denial of it, in debt, blocks.
+    if seat.standing > QUOTA or asked == 0 then barred = true end
   end
   if fits and verb <= CONSUME_UP_TO then
     grant(verb, seats, verdict)
