@@ -10,21 +10,9 @@ export interface Script {
 }
 
 const scripts = new Map<string, Script>();
-/** For the usual batch, of one kernel: no set to sort. */
-const lone = new WeakMap<Kernel, Script>();
 
 /** The script with these kernels, made once for each set of them. */
 export function scriptFor(kernels: ReadonlySet<Kernel>): Script {
-  if (kernels.size > 1) return composed(kernels);
-  const [kernel] = kernels;
-  const known = kernel && lone.get(kernel);
-  if (known !== undefined) return known;
-  const script = composed(kernels);
-  if (kernel !== undefined) lone.set(kernel, script);
-  return script;
-}
-
-function composed(kernels: ReadonlySet<Kernel>): Script {
   const twins = [...new Set([...kernels].map(({ lua }) => lua))].sort();
   const name = twins.join(" ");
   let script = scripts.get(name);
