@@ -1,14 +1,13 @@
 /** A store that is nothing but the pure kernels and a Map: the yardstick of the conformance suite. */
-import type { Kernel, State } from "../algorithms/kernel.js";
+import type { State } from "../algorithms/kernel.js";
 import { LOG_FULL } from "../algorithms/kernel.js";
 import { step } from "../algorithms/step.js";
 import type { Clock } from "../core/clock.js";
-import { Claims } from "../stores/claims.js";
+import { SpaceKeeper } from "../stores/space-keeper.js";
 import { logFullError } from "../stores/refusals.js";
 import {
   type Answer,
   type Done,
-  type Space,
   type StoreCall,
   type StoreSeat,
   submitSync,
@@ -31,32 +30,14 @@ interface Kept {
  * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 3, period: "1s" }), store });
  * console.log(limiter.consumeSync("k").remaining); // 2
  */
-export class PureStore implements SyncStore {
+export class PureStore extends SpaceKeeper implements SyncStore {
   readonly external = false;
   readonly #clock: Clock;
-  readonly #claims = new Claims();
-  readonly #spaces = new Map<string, Space>();
   readonly #states = new Map<string, Kept>();
 
   constructor(clock: Clock) {
+    super((name) => ({ name }));
     this.#clock = clock;
-  }
-
-  open(name: string, _kernel: Kernel): Space {
-    let space = this.#spaces.get(name);
-    if (space === undefined) {
-      space = { name };
-      this.#spaces.set(name, space);
-    }
-    return space;
-  }
-
-  claim(space: string, fingerprint: string): void {
-    this.#claims.take(space, fingerprint);
-  }
-
-  release(space: string, fingerprint: string): void {
-    this.#claims.release(space, fingerprint);
   }
 
   executeSync({ verb, seats, extraUs }: StoreCall): Answer {

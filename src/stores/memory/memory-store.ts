@@ -9,7 +9,7 @@ import {
 } from "../../algorithms/kernel.js";
 import { checkClock, type Clock, systemClock } from "../../core/clock.js";
 import { checkCount, checkOptions } from "../../core/options.js";
-import { Claims } from "../claims.js";
+import { SpaceKeeper } from "../space-keeper.js";
 import { logFullError } from "../refusals.js";
 import {
   type Answer,
@@ -51,12 +51,10 @@ const NO_PARAMS: Params = Object.freeze({ capacity: 0 });
  * console.log(limiter.consumeSync("ip:192.0.2.1").remaining); // 4
  * console.log(store.size); // 1
  */
-export class MemoryStore implements SyncStore {
+export class MemoryStore extends SpaceKeeper<Table> implements SyncStore {
   readonly external = false;
   readonly clock: Clock;
   readonly maxKeys: number;
-  readonly #tables = new Map<string, Table>();
-  readonly #claims = new Claims();
   readonly #arena = new Arena();
   readonly #ring = new ExpiryRing();
   readonly #answer: Verdict & { seats: readonly WorkingSeat[] } = {
@@ -70,6 +68,7 @@ export class MemoryStore implements SyncStore {
   #hand = 0;
 
   constructor(options: MemoryStoreOptions = {}) {
+    super((name, kernel) => ({ name, kernel, slots: new Map(), lone: [workingSeat(kernel)] }));
     checkOptions("options", options, ["clock", "maxKeys"]);
     const { clock = systemClock, maxKeys = DEFAULT_MAX_KEYS } = options;
     this.clock = checkClock(clock);
@@ -84,23 +83,6 @@ export class MemoryStore implements SyncStore {
   /** Keys that were dropped alive because the store was full: their quota was forgotten. */
   get evictions(): number {
     return this.#evictions;
-  }
-
-  open(name: string, kernel: Kernel): Table {
-    let table = this.#tables.get(name);
-    if (table === undefined) {
-      table = { name, kernel, slots: new Map(), lone: [workingSeat(kernel)] };
-      this.#tables.set(name, table);
-    }
-    return table;
-  }
-
-  claim(space: string, fingerprint: string): void {
-    this.#claims.take(space, fingerprint);
-  }
-
-  release(space: string, fingerprint: string): void {
-    this.#claims.release(space, fingerprint);
   }
 
   executeSync(call: StoreCall): Answer {

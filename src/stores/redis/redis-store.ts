@@ -1,12 +1,11 @@
 /** The store that many processes share: every decision is one script call on the server's clock. */
 import { randomBytes } from "node:crypto";
-import type { Kernel } from "../../algorithms/kernel.js";
 import { checkClock, type Clock, systemClock } from "../../core/clock.js";
 import { CrossSlotError, StoreUnavailableError } from "../../core/errors.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { scriptFor } from "../../lua/compose.js";
-import { Claims } from "../claims.js";
-import type { Answer, Done, Space, Store, StoreCall } from "../store.js";
+import { SpaceKeeper } from "../space-keeper.js";
+import type { Answer, Done, Store, StoreCall } from "../store.js";
 import { Batcher } from "./batcher.js";
 import { isCluster, type RedisClientLike, type RunScript, scriptRunner } from "./client.js";
 import { type Connection, type ConnectOptions, connect } from "./connect.js";
@@ -44,25 +43,25 @@ type Settle = (i: number, outcome: Answer | Error) => void;
  * console.log((await limiter.consume("user:42")).allowed); // true
  * await store.close();
  */
-export class RedisStore implements Store {
+export class RedisStore extends SpaceKeeper implements Store {
   readonly external = true;
   readonly #run: RunScript;
   readonly #isCluster: boolean;
   readonly #batcher: Batcher;
   readonly #clock: Clock | undefined;
-  readonly #claims = new Claims();
-  readonly #spaces = new Map<string, Space>();
   #connection: Connection | undefined;
   /** How far the server's clock is ahead of this process's: a guess that only calendars use. */
   #serverAheadUs = 0;
 
   constructor(options: RedisStoreOptions) {
+    super((name) => ({ name }));
     checkOptions("options", options, ["client", "clock", "maxBatch", "maxInFlight"]);
+    const { maxBatch = DEFAULT_MAX_BATCH, maxInFlight = DEFAULT_MAX_IN_FLIGHT } = options;
     this.#run = scriptRunner(options.client);
     this.#isCluster = isCluster(options.client);
     this.#batcher = new Batcher((calls, settle) => this.#send(calls, settle), {
-      maxBatch: checkCount("maxBatch", options.maxBatch ?? DEFAULT_MAX_BATCH, 1, 1000),
-      maxInFlight: checkCount("maxInFlight", options.maxInFlight ?? DEFAULT_MAX_IN_FLIGHT, 1, 1000),
+      maxBatch: checkCount("maxBatch", maxBatch, 1, 1000),
+      maxInFlight: checkCount("maxInFlight", maxInFlight, 1, 1000),
     });
     this.#clock = options.clock === undefined ? undefined : checkClock(options.clock);
   }
@@ -76,23 +75,6 @@ export class RedisStore implements Store {
     const store = new RedisStore({ client: connection.client });
     store.#connection = connection;
     return store;
-  }
-
-  open(name: string, _kernel: Kernel): Space {
-    let space = this.#spaces.get(name);
-    if (space === undefined) {
-      space = { name };
-      this.#spaces.set(name, space);
-    }
-    return space;
-  }
-
-  claim(space: string, fingerprint: string): void {
-    this.#claims.take(space, fingerprint);
-  }
-
-  release(space: string, fingerprint: string): void {
-    this.#claims.release(space, fingerprint);
   }
 
   submit(call: StoreCall, done: Done): void {
