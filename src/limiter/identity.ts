@@ -45,9 +45,35 @@ export function identifyBy(identity: unknown, external: boolean): Identify {
   const choice = identity === undefined && external ? "sha256" : identity;
   if (choice === undefined) return unchanged;
   if (choice === "plain") return plain;
-  if (choice === "sha256") return (key) => first16Bytes(hash("sha256", key, "base64url"));
+  if (choice === "sha256")
+    return remembered((key) => first16Bytes(hash("sha256", key, "base64url")));
   const secret = secretOf(choice);
-  return (key) => first16Bytes(createHmac("sha256", secret).update(key).digest("base64url"));
+  return remembered((key) =>
+    first16Bytes(createHmac("sha256", secret).update(key).digest("base64url")),
+  );
+}
+
+/** Ids of recent keys; a power of two. */
+const REMEMBERED = 256;
+
+/**
+ * Remembers the ids of recent keys, each in the one place that its length and last characters name: a hot
+ * key is hashed once, and a key that is not pays next to nothing for having been looked up.
+ */
+function remembered(identify: Identify): Identify {
+  const keys = new Array<string>(REMEMBERED).fill("");
+  const ids = new Array<string>(REMEMBERED).fill("");
+  return (key) => {
+    const end = key.length - 1;
+    const place =
+      (key.charCodeAt(end) * 31 + (end > 0 ? key.charCodeAt(end - 1) : 0) * 7 + end) &
+      (REMEMBERED - 1);
+    if (keys[place] === key) return ids[place] as string;
+    const id = identify(key);
+    keys[place] = key;
+    ids[place] = id;
+    return id;
+  };
 }
 
 /** What is refused here may be a secret in the wrong place or of the wrong name: no error shows it. */
