@@ -45,8 +45,9 @@ export function identifyBy(identity: unknown, external: boolean): Identify {
   const choice = identity === undefined && external ? "sha256" : identity;
   if (choice === undefined) return unchanged;
   if (choice === "plain") return plain;
-  if (choice === "sha256")
+  if (choice === "sha256") {
     return remembered((key) => first16Bytes(hash("sha256", key, "base64url")));
+  }
   const secret = secretOf(choice);
   return remembered((key) =>
     first16Bytes(createHmac("sha256", secret).update(key).digest("base64url")),

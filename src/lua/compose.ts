@@ -1,4 +1,4 @@
-/** Puts a script together from the kernels that a call needs, and names it by its SHA-1. */
+/** Puts a script together from the parts that a batch needs, and names it by its SHA-1. */
 import { createHash } from "node:crypto";
 import type { Kernel } from "../algorithms/kernel.js";
 import { luaSources } from "./generated.js";
@@ -9,15 +9,24 @@ export interface Script {
   readonly sha: string;
 }
 
+/** What a batch is made of: "consume" = nothing but consumes on one seat, whose state is one value. */
+export type BatchKind = "consume" | "any";
+
+/** The parts after the kernels: a script makes its functions anew each time it runs, so the usual one has few. */
+const MAIN_PARTS: Readonly<Record<BatchKind, readonly string[]>> = {
+  consume: ["lua/open", "lua/consume"],
+  any: ["lua/decide", "lua/open", "lua/main"],
+};
+
 const scripts = new Map<string, Script>();
 
-/** The script with these kernels, made once for each set of them. */
-export function scriptFor(kernels: ReadonlySet<Kernel>): Script {
+/** The script for such a batch with these kernels, made once for each. */
+export function scriptFor(kind: BatchKind, kernels: ReadonlySet<Kernel>): Script {
   const twins = [...new Set([...kernels].map(({ lua }) => lua))].sort();
-  const name = twins.join(" ");
+  const name = [kind, ...twins].join(" ");
   let script = scripts.get(name);
   if (script === undefined) {
-    const parts = ["lua/prelude", "lua/mul-div", ...twins, "lua/decide", "lua/main"];
+    const parts = ["lua/prelude", "lua/mul-div", ...twins, ...MAIN_PARTS[kind]];
     const source = parts.map((part) => sourceOf(part)).join("\n");
     script = { source, sha: createHash("sha1").update(source).digest("hex") };
     scripts.set(name, script);

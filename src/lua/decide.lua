@@ -37,12 +37,6 @@ local function block(seats, untilRaw, verdict)
   verdict.changed = true
 end
 
--- A fresh state; what is stored under the key must go before anything is written.
-local function clear(seat)
-  seat.state = seat.kernel.fresh(seat.key)
-  seat.state.stale = true
-end
-
 local function change(verb, seats, raw, extra, verdict)
   if verb == BLOCK then
     block(seats, raw + extra, verdict)
@@ -63,7 +57,7 @@ local function change(verb, seats, raw, extra, verdict)
   elseif verb == RESET then
     for i = 1, #seats do
       local seat = seats[i]
-      clear(seat)
+      seat.kernel.clear(seat.state)
       seat.kernel.advance(seat.state, seat.params, verdict.now)
     end
     verdict.changed = true
@@ -75,8 +69,8 @@ local function decide(verb, seats, raw, extra, verdict)
   for i = 1, #seats do
     local seat = seats[i]
     local state = seat.state
-    if state.expiry > 0 and raw >= state.expiry * 1000 then clear(seat) end
-    if seat.state.last > now then now = seat.state.last end
+    if state.expiry > 0 and raw >= state.expiry * 1000 then seat.kernel.clear(state) end
+    if state.last > now then now = state.last end
   end
   verdict.readiness, verdict.now, verdict.granted, verdict.changed = READY, now, 0, false
   for i = 1, #seats do

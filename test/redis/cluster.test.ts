@@ -9,6 +9,7 @@ import {
   RateLimiter,
   tokenBucket,
 } from "../../src/index.js";
+import { scriptRunner } from "../../src/stores/redis/client.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
 import { storeConformance } from "../../src/testing/index.js";
 import { startCluster, type TestCluster } from "../support/cluster.js";
@@ -51,6 +52,27 @@ describe.each(Object.keys(connect))(`on a Cluster through %s (SLUICE_SEED=${seed
     new RedisStore({ client: connected.client, clock });
   const cases = storeConformance({ createStore, atomicAcrossKeys: false, seed, traces: 100 });
   for (const { name: title, run } of cases) test(title, run);
+
+  describe("with all identities in one partition", () => {
+    const createOne = (clock: Clock): RedisStore =>
+      new RedisStore({ client: connected.client, clock, partitions: 1 });
+    const together = storeConformance({ createStore: createOne, seed, traces: 30 });
+    for (const { name: title, run } of together) test(title, run);
+  });
+
+  test("keeps the keys of a partition on one slot, and those of several apart", async () => {
+    const tags = new Set<string>();
+    const run = scriptRunner(connected.client);
+    const client: RedisClientLike = (sha, source, keys, args) => {
+      for (const key of keys) tags.add(/[{](.*)[}]/.exec(key)?.[1] ?? "none");
+      return run(sha, source, keys, args);
+    };
+    const store = new RedisStore({ client, partitions: 4 });
+    const policy = tokenBucket({ limit: 3, period: "1h" });
+    const limiter = new RateLimiter({ store, policy, namespace: `parts.${name}`, timeout: "30s" });
+    for (let i = 0; i < 40; i++) await limiter.consume(`key:${i}`);
+    expect([...tags].sort()).toEqual(["p0", "p1", "p2", "p3"]);
+  });
 
   test("counts every call of many keys at once, whatever slots they are in", async () => {
     const store = new RedisStore({ client: connected.client });

@@ -29,20 +29,21 @@ kernels.b = {
     return { used = 0, remainder = 0, per = 1, since = 0, last = 0, blocked = 0, expiry = 0, moved = false }
   end,
 
-  unpack = function(value)
-    local format = byte(value, 1)
+  clear = function(s)
+    s.used, s.remainder, s.per, s.since = 0, 0, 1, 0
+    s.last, s.blocked, s.expiry = 0, 0, 0
+  end,
+
+  unpack = function(s, value)
+    local format, _ = byte(value, 1)
+    s.moved = false
     if format == 1 and #value == 26 then
-      local _, used, remainder, per, last, expiry = structUnpack('<BI6I3I3I7I6', value)
-      return {
-        used = used, remainder = remainder, per = per, since = last, last = last, blocked = 0, expiry = expiry,
-        moved = false,
-      }
+      _, s.used, s.remainder, s.per, s.last, s.expiry = structUnpack('<BI6I3I3I7I6', value)
+      s.since, s.blocked = s.last, 0
+      return true
     elseif format == 2 and #value == 46 then
-      local _, used, remainder, per, since, last, blocked, expiry = structUnpack('<BI6I6I6I7I7I7I6', value)
-      return {
-        used = used, remainder = remainder, per = per, since = since, last = last, blocked = blocked,
-        expiry = expiry, moved = false,
-      }
+      _, s.used, s.remainder, s.per, s.since, s.last, s.blocked, s.expiry = structUnpack('<BI6I6I6I7I7I7I6', value)
+      return true
     end
   end,
 

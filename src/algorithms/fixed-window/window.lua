@@ -9,14 +9,20 @@ local function windowKernel(params, endOf)
       return { count = 0, endAt = 0, last = 0, blocked = 0, expiry = 0, moved = false }
     end,
 
-    unpack = function(value)
-      local format = byte(value, 1)
+    clear = function(s)
+      s.count, s.endAt, s.last, s.blocked, s.expiry = 0, 0, 0, 0, 0
+    end,
+
+    unpack = function(s, value)
+      local format, _ = byte(value, 1)
+      s.moved = false
       if format == 1 and #value == 27 then
-        local _, count, endAt, last, expiry = structUnpack('<BI6I7I7I6', value)
-        return { count = count, endAt = endAt, last = last, blocked = 0, expiry = expiry, moved = false }
+        _, s.count, s.endAt, s.last, s.expiry = structUnpack('<BI6I7I7I6', value)
+        s.blocked = 0
+        return true
       elseif format == 2 and #value == 34 then
-        local _, count, endAt, last, blocked, expiry = structUnpack('<BI6I7I7I7I6', value)
-        return { count = count, endAt = endAt, last = last, blocked = blocked, expiry = expiry, moved = false }
+        _, s.count, s.endAt, s.last, s.blocked, s.expiry = structUnpack('<BI6I7I7I7I6', value)
+        return true
       end
     end,
 

@@ -52,8 +52,15 @@ kernels.l = {
   fresh = function(key)
     return {
       key = key, hits = {}, written = {}, first = 0, head = 0, next = 0, live = 0, total = 0,
-      window = 0, windowUntil = 0, last = 0, blocked = 0, expiry = 0, moved = false,
+      window = 0, windowUntil = 0, last = 0, blocked = 0, expiry = 0, moved = false, stale = false,
     }
+  end,
+
+  -- What is stored must go before anything new is.
+  clear = function(s)
+    s.hits, s.written, s.dropped, s.stale = {}, {}, nil, true
+    s.first, s.head, s.next, s.live, s.total, s.window, s.windowUntil = 0, 0, 0, 0, 0, 0, 0
+    s.last, s.blocked, s.expiry = 0, 0, 0
   end,
 
   -- The state of a key, nil where another version wrote it, or an error where it is not a hash.
@@ -75,6 +82,7 @@ kernels.l = {
   end,
 
   save = function(s)
+    if s.stale then call('DEL', s.key) end
     local fields = {
       'm', structPack(META, 1, s.first, s.head - s.first, s.next - s.head, s.live, s.total, s.window,
         s.windowUntil, s.last, s.blocked, s.expiry),
@@ -90,7 +98,7 @@ kernels.l = {
     for i = 1, #dropped, MAX_PRUNED do
       call('HDEL', s.key, unpack(dropped, i, min(i + MAX_PRUNED - 1, #dropped)))
     end
-    s.written, s.dropped = {}, nil
+    s.written, s.dropped, s.stale = {}, nil, false
   end,
 
   advance = function(s, p, now)

@@ -23,13 +23,16 @@ kernels.s = {
     return { previous = 0, current = 0, endAt = 0, width = 0, last = 0, blocked = 0, expiry = 0, moved = false }
   end,
 
-  unpack = function(value)
-    if byte(value, 1) ~= 1 or #value ~= 46 then return nil end
-    local _, previous, current, endAt, width, last, blocked, expiry = structUnpack('<BI6I6I7I6I7I7I6', value)
-    return {
-      previous = previous, current = current, endAt = endAt, width = width, last = last, blocked = blocked,
-      expiry = expiry, moved = false,
-    }
+  clear = function(s)
+    s.previous, s.current, s.endAt, s.width, s.last, s.blocked, s.expiry = 0, 0, 0, 0, 0, 0, 0
+  end,
+
+  unpack = function(s, value)
+    local format, _ = byte(value, 1)
+    s.moved = false
+    if format ~= 1 or #value ~= 46 then return false end
+    _, s.previous, s.current, s.endAt, s.width, s.last, s.blocked, s.expiry = structUnpack('<BI6I6I7I6I7I7I6', value)
+    return true
   end,
 
   pack = function(s)

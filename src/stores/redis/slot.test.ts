@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { slotOf } from "./slot.js";
+import { placementBy, slotOf } from "./slot.js";
 
 it("agrees with the specification's check value", () => {
   expect(slotOf("123456789")).toBe(0x31c3 % 16_384);
@@ -9,4 +9,26 @@ it("agrees with CLUSTER KEYSLOT", () => {
   // redis-cli CLUSTER KEYSLOT foo → 12182, bar → 5061
   expect(slotOf("foo")).toBe(12_182);
   expect(slotOf("bar")).toBe(5061);
+});
+
+it("takes a tag outside ASCII by its bytes in UTF-8", () => {
+  // redis-cli CLUSTER KEYSLOT 'naïve' → 2847
+  expect(slotOf("naïve")).toBe(2847);
+});
+
+it("gives each identity a tag of its own", () => {
+  const { tagOf, endOf } = placementBy(undefined);
+  expect([tagOf("abc"), endOf("abc")]).toEqual(["abc", "{abc}"]);
+});
+
+it("spreads identities over so many tags, evenly", () => {
+  const { tagOf, endOf } = placementBy(4);
+  expect(endOf("abc")).toBe(`{${tagOf("abc")}}abc`);
+  const counts = new Map<string, number>();
+  for (let i = 0; i < 4000; i++) {
+    const tag = tagOf(`user-${i}`);
+    counts.set(tag, (counts.get(tag) ?? 0) + 1);
+  }
+  expect([...counts.keys()].sort()).toEqual(["p0", "p1", "p2", "p3"]);
+  for (const count of counts.values()) expect(Math.abs(count - 1000)).toBeLessThan(150);
 });

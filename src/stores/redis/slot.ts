@@ -1,7 +1,8 @@
-/** Which of a Cluster's 16,384 slots a key is in: CRC16 (XMODEM) of what stands between its braces. */
+/** Which of a Cluster's 16,384 slots a key is in, and how the keys of an identity end so that they share one. */
 
-const SLOTS = 16_384;
+export const SLOTS = 16_384;
 const POLYNOMIAL = 0x1021;
+const ASCII_END = 128;
 const encoder = new TextEncoder();
 
 const TABLE = Uint16Array.from({ length: 256 }, (_, byte) => {
@@ -10,11 +11,36 @@ const TABLE = Uint16Array.from({ length: 256 }, (_, byte) => {
   return crc;
 });
 
-/** The slot of a hash tag. Source: the Redis Cluster specification, appendix A. */
+/** The slot of a hash tag: its CRC16 (XMODEM). Source: the Redis Cluster specification, appendix A. */
 export function slotOf(tag: string): number {
   let crc = 0;
-  for (const byte of encoder.encode(tag)) {
-    crc = ((crc << 8) ^ (TABLE[((crc >> 8) ^ byte) & 0xff] as number)) & 0xffff;
+  for (let i = 0; i < tag.length; i++) {
+    const code = tag.charCodeAt(i);
+    if (code >= ASCII_END) return slotOfBytes(encoder.encode(tag));
+    crc = step(crc, code);
   }
   return crc % SLOTS;
+}
+
+function slotOfBytes(bytes: Uint8Array): number {
+  return bytes.reduce(step, 0) % SLOTS;
+}
+
+function step(crc: number, byte: number): number {
+  return ((crc << 8) ^ (TABLE[((crc >> 8) ^ byte) & 0xff] as number)) & 0xffff;
+}
+
+/** Where the keys of an identity lie. */
+export interface Placement {
+  /** The hash tag that decides the slot. */
+  readonly tagOf: (id: string) => string;
+  /** The last part of a key, with the tag in braces. */
+  readonly endOf: (id: string) => string;
+}
+
+/** Each identity has a tag of its own, or shares one of `partitions` tags. */
+export function placementBy(partitions: number | undefined): Placement {
+  if (partitions === undefined) return { tagOf: (id) => id, endOf: (id) => `{${id}}` };
+  const tagOf = (id: string): string => `p${slotOf(id) % partitions}`;
+  return { tagOf, endOf: (id) => `{${tagOf(id)}}${id}` };
 }

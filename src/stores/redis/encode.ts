@@ -1,0 +1,185 @@
+/** From calls to the script's keys and arguments, as lua/open.lua describes them. */
+import { VERBS } from "../../algorithms/decide.js";
+import type { Kernel } from "../../algorithms/kernel.js";
+import type { Rule } from "../../algorithms/rule.js";
+import type { BatchKind } from "../../lua/compose.js";
+import type { StoreCall, StoreSeat } from "../store.js";
+import type { Placement } from "./slot.js";
+
+/** No call is added beyond so many keys: Lua can pass on some 8,000 values at once. */
+const MAX_KEYS = 4000;
+
+export interface Batch {
+  /** How many of the calls went in: the first so many. */
+  readonly size: number;
+  readonly kind: BatchKind;
+  readonly kernels: ReadonlySet<Kernel>;
+  readonly keys: readonly string[];
+  readonly args: readonly string[];
+}
+
+/** Calls that differ in their keys alone, as the script reads them. */
+interface Group {
+  readonly call: StoreCall;
+  /** Index of the first call's first key, from 1. */
+  readonly first: number;
+  /** Keys from one call to the next; 0 = all on the same. */
+  stride: number;
+  calls: number;
+}
+
+/**
+ * Puts as many of `calls` as one script call can take into its keys and arguments; at least one.
+ * `nowUs` is the injected clock's time, undefined for the server's own.
+ */
+export function encodeBatch(
+  calls: readonly StoreCall[],
+  nowUs: number | undefined,
+  placement: Placement,
+  nonce: () => string,
+): Batch {
+  const keys: string[] = [];
+  const places = new Map<string, Place>();
+  const groups: Group[] = [];
+  let last: Group | undefined;
+  let size = 0;
+  let kind: BatchKind = "consume";
+  for (const call of calls) {
+    if (last !== undefined && isRepeat(last, call)) {
+      last.calls += 1;
+      size += 1;
+      continue;
+    }
+    if (keys.length >= MAX_KEYS) break;
+    const first = placeOf(call, keys, places, placement);
+    if (first === 0) break;
+    if (last === undefined || !joins(last, call, first)) {
+      last = { call, first, stride: 0, calls: 1 };
+      groups.push(last);
+    }
+    if (call.verb === VERBS.refund) keys.push(`${keys.at(-1) as string}!${nonce()}`);
+    if (!isPlainConsume(call)) kind = "any";
+    size += 1;
+  }
+  const rules = new Map<Rule, number>();
+  const body: string[] = [];
+  for (const group of groups) encodeGroup(group, rules, body);
+  const args = [nowUs === undefined ? "" : String(nowUs), String(rules.size)];
+  const kernels = new Set<Kernel>();
+  for (const rule of rules.keys()) {
+    args.push(...headOf(rule));
+    kernels.add(rule.kernel);
+  }
+  return { size, kind, kernels, keys, args: args.concat(body) };
+}
+
+function isPlainConsume({ verb, seats }: StoreCall): boolean {
+  return verb === VERBS.consume && seats.length === 1 && seats[0]?.rule.kernel.row !== undefined;
+}
+
+/** A key of the batch, by its index from 1, and the call that brought it. */
+interface Place {
+  readonly index: number;
+  readonly seats: readonly StoreSeat[];
+}
+
+/**
+ * Index of the first of a call's keys, which follow each other. A call on keys of earlier calls shares
+ * their place only if it has the same keys under the same options, for the script reads a state once, and
+ * a call that changes nothing still brings it to its own time and options. Any other waits for the next
+ * batch: 0.
+ */
+function placeOf(
+  { verb, seats }: StoreCall,
+  keys: string[],
+  places: Map<string, Place>,
+  placement: Placement,
+): number {
+  const names = seats.map(({ space, id }) => `${space.name}:${placement.endOf(id)}`);
+  const place = places.get(names[0] as string);
+  if (place === undefined) {
+    if (names.some((name) => places.has(name))) return 0;
+    const first = keys.length + 1;
+    names.forEach((name, i) => places.set(name, { index: first + i, seats }));
+    keys.push(...names);
+    return first;
+  }
+  // The mark of a refund stands behind its keys, where those of an earlier call have no room for it.
+  if (verb === VERBS.refund || place.seats.length !== seats.length) return 0;
+  const isSame = seats.every(({ rule }, i) => {
+    const before = place.seats[i] as StoreSeat;
+    return (
+      places.get(names[i] as string)?.index === place.index + i &&
+      rule.fingerprint === before.rule.fingerprint
+    );
+  });
+  return isSame ? place.index : 0;
+}
+
+/** Whether `call` is the group's first once more, on the same keys: told without making its keys. */
+function isRepeat(group: Group, call: StoreCall): boolean {
+  if (group.stride !== 0 || !isAlike(group.call, call)) return false;
+  return call.seats.every((seat, i) => {
+    const before = group.call.seats[i] as StoreSeat;
+    return seat.id === before.id && seat.space === before.space;
+  });
+}
+
+/** Whether calls differ in their keys alone. */
+function isAlike(a: StoreCall, b: StoreCall): boolean {
+  if (a.verb !== b.verb || a.verb === VERBS.refund || a.extraUs !== b.extraUs) return false;
+  if (a.seats.length !== b.seats.length) return false;
+  for (let i = 0; i < a.seats.length; i++) {
+    const ours = a.seats[i] as StoreSeat;
+    const theirs = b.seats[i] as StoreSeat;
+    if (ours.rule !== theirs.rule || ours.cost !== theirs.cost) return false;
+  }
+  return true;
+}
+
+/** Takes `call` into the group if it is one more of the same. */
+function joins(group: Group, call: StoreCall, first: number): boolean {
+  if (!isAlike(group.call, call)) return false;
+  const stride = group.calls === 1 ? first - group.first : group.stride;
+  if (stride !== 0 && stride !== call.seats.length) return false;
+  if (first !== group.first + stride * group.calls) return false;
+  group.stride = stride;
+  group.calls += 1;
+  return true;
+}
+
+function encodeGroup(
+  { call, first, stride, calls }: Group,
+  rules: Map<Rule, number>,
+  body: string[],
+): void {
+  const { verb, extraUs, seats } = call;
+  body.push(
+    String(verb),
+    String(extraUs),
+    String(first),
+    String(stride),
+    String(calls),
+    String(seats.length),
+  );
+  for (const { rule, cost } of seats) {
+    let index = rules.get(rule);
+    if (index === undefined) {
+      index = rules.size + 1;
+      rules.set(rule, index);
+    }
+    body.push(String(index), String(cost));
+  }
+}
+
+const heads = new WeakMap<Rule, readonly string[]>();
+
+/** A policy's tag and numbers as text; only calendars change theirs. */
+function headOf(rule: Rule): readonly string[] {
+  let head = heads.get(rule);
+  if (head === undefined) {
+    head = [rule.kernel.tag, ...rule.kernel.numbers(rule.params).map(String)];
+    if (rule.refresh === undefined) heads.set(rule, head);
+  }
+  return head;
+}
