@@ -20,6 +20,9 @@ interface Kept {
   readonly freshAtUs: number;
 }
 
+/** What a `PureStore` holds at one moment, by key. */
+export type PureSnapshot = ReadonlyMap<string, Kept>;
+
 /**
  * Unbounded and slow: nothing is ever swept, so that what another store forgets too early shows.
  *
@@ -33,7 +36,7 @@ interface Kept {
 export class PureStore extends SpaceKeeper implements SyncStore {
   readonly external = false;
   readonly #clock: Clock;
-  readonly #states = new Map<string, Kept>();
+  #states = new Map<string, Kept>();
 
   constructor(clock: Clock) {
     super((name) => ({ name }));
@@ -70,6 +73,15 @@ export class PureStore extends SpaceKeeper implements SyncStore {
         { freshAtUs, expiresAtUs: state.expiryMs * 1e3 },
       ]),
     );
+  }
+
+  /** For `restore`: going back to a moment tries out what else could have happened after it. */
+  snapshot(): PureSnapshot {
+    return new Map(this.#states);
+  }
+
+  restore(snapshot: PureSnapshot): void {
+    this.#states = new Map(snapshot);
   }
 
   async close(): Promise<void> {}
