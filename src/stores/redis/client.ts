@@ -1,7 +1,7 @@
 /**
  * One port for every Redis client, by the shape of the object that the user made: nothing is imported.
- * Each adapter turns (script, keys, arguments) into its client's EVALSHA, with EVAL where the server
- * does not know the script (first use, SCRIPT FLUSH, failover to a server that never saw it).
+ * Each adapter turns (script, keys, arguments) into its client's EVALSHA, with EVAL on first use and
+ * where the server does not know the script (SCRIPT FLUSH, failover to a server that never saw it).
  */
 import { InvalidOptionError } from "../../core/errors.js";
 
@@ -120,8 +120,17 @@ export function scriptRunner(client: unknown): RunScript {
   );
 }
 
+/**
+ * The first time a script goes in full: asking whether the server knows it would cost a round trip, in which
+ * calls that come later, with a script that it does know, would go first.
+ */
 function withReload(adapter: Adapter, client: Client): RunScript {
+  const sent = new Set<string>();
   return async (sha, source, keys, args) => {
+    if (!sent.has(sha)) {
+      sent.add(sha);
+      return adapter.call(client, "EVAL", source, keys, args);
+    }
     try {
       return await adapter.call(client, "EVALSHA", sha, keys, args);
     } catch (error) {
