@@ -6,11 +6,19 @@
 import { atEndOfTick, inNextTurn, monotonicMs } from "../../core/clock.js";
 import type { Answer, Done, StoreCall } from "../store.js";
 
-/** Sends calls and settles each by its place. Resolves when all are settled; never rejects. */
+/** What became of calls that were to be sent together. */
+export interface Sending {
+  /** Places of calls that did not fit in with the others, in their order: they were not sent. */
+  readonly left: readonly number[];
+  /** Resolves when all that were sent are settled; never rejects. */
+  readonly settled: Promise<unknown>;
+}
+
+/** Sends calls, at least the first one, and settles each by its place. */
 export type SendBatch = (
   calls: readonly StoreCall[],
   settle: (i: number, outcome: Answer | Error) => void,
-) => Promise<void>;
+) => Sending;
 
 export interface BatcherOptions {
   /** Calls sent together at most. */
@@ -95,11 +103,15 @@ export class Batcher {
     if (batch.length === 0) return false;
     const sent = { ms: monotonicMs() };
     this.#sentAtMs.add(sent);
-    this.#sentCalls += batch.length;
     const calls = batch.map(({ call }) => call);
-    void this.#send(calls, (i, outcome) => batch[i]?.done(outcome)).finally(() => {
+    const { left, settled } = this.#send(calls, (i, outcome) => batch[i]?.done(outcome));
+    // Ahead of all that came after them, and of every batch that is sent from now on.
+    this.#queue.unshift(...left.map((i) => batch[i] as Waiting));
+    const sentCalls = batch.length - left.length;
+    this.#sentCalls += sentCalls;
+    void settled.finally(() => {
       this.#sentAtMs.delete(sent);
-      this.#sentCalls -= batch.length;
+      this.#sentCalls -= sentCalls;
       this.#schedule();
     });
     return true;

@@ -6,7 +6,7 @@ import { checkCount, checkOptions } from "../../core/options.js";
 import { scriptFor } from "../../lua/compose.js";
 import { SpaceKeeper } from "../space-keeper.js";
 import type { Answer, Done, Store, StoreCall } from "../store.js";
-import { Batcher } from "./batcher.js";
+import { Batcher, type Sending } from "./batcher.js";
 import { isCluster, type RedisClientLike, type RunScript, scriptRunner } from "./client.js";
 import { type Connection, type ConnectOptions, connect } from "./connect.js";
 import { decodeBatch, type Outcome } from "./decode.js";
@@ -100,8 +100,8 @@ export class RedisStore extends SpaceKeeper implements Store {
   }
 
   /** On a Cluster the keys of a script share a slot, so there each slot has its own batch. */
-  async #send(calls: readonly StoreCall[], settle: Settle): Promise<void> {
-    if (!this.#isCluster) return this.#sendAll(calls, settle);
+  #send(calls: readonly StoreCall[], settle: Settle): Sending {
+    if (!this.#isCluster) return this.#sendTogether(calls, settle);
     const bySlot = new Map<number, number[]>();
     calls.forEach(({ seats }, i) => {
       const [slot = 0, ...others] = new Set(
@@ -115,43 +115,62 @@ export class RedisStore extends SpaceKeeper implements Store {
       if (places === undefined) bySlot.set(slot, [i]);
       else places.push(i);
     });
-    await Promise.all(
-      [...bySlot.values()].map((places) =>
-        this.#sendAll(
-          places.map((i) => calls[i] as StoreCall),
-          (k, outcome) => {
-            settle(places[k] as number, outcome);
-          },
-        ),
-      ),
-    );
+    const left: number[] = [];
+    const settled = [...bySlot.values()].map((places) => {
+      const sending = this.#sendTogether(
+        places.map((i) => calls[i] as StoreCall),
+        (k, outcome) => {
+          settle(places[k] as number, outcome);
+        },
+      );
+      left.push(...sending.left.map((k) => places[k] as number));
+      return sending.settled;
+    });
+    return { left: left.sort((a, b) => a - b), settled: Promise.all(settled) };
   }
 
-  /** Sends until every call is settled: those that did not fit, or whose calendar was off, go again. */
-  async #sendAll(calls: readonly StoreCall[], settle: Settle): Promise<void> {
+  /** Sends the first of the calls, as many as fit into one script call. */
+  #sendTogether(calls: readonly StoreCall[], settle: Settle): Sending {
+    const guessUs = this.#clock?.nowUs() ?? systemClock.nowUs() + this.#serverAheadUs;
+    const { size, outcomes } = this.#sendOnce(calls, guessUs);
+    const left = calls.map((_, i) => i).slice(size);
+    return { left, settled: this.#settle(calls.slice(0, size), outcomes, settle) };
+  }
+
+  /** Settles every call that was sent. Those whose calendar was off go again. */
+  async #settle(
+    calls: readonly StoreCall[],
+    first: Promise<readonly Outcome[]>,
+    settle: Settle,
+  ): Promise<void> {
     let pending = calls.map((_, i) => i);
     try {
-      let guessUs = this.#clock?.nowUs() ?? systemClock.nowUs() + this.#serverAheadUs;
-      for (let misses = 0; pending.length > 0; ) {
-        const batch = pending.map((i) => calls[i] as StoreCall);
-        for (const { seats } of batch) for (const { rule } of seats) rule.refresh?.(guessUs);
-        const outcomes = await this.#sendOnce(batch);
-        const rest = pending.slice(outcomes.length);
+      let sent = pending;
+      let outcomes = await first;
+      for (let misses = 0; ; ) {
+        let guessUs: number | undefined;
         const again: number[] = [];
         outcomes.forEach((outcome, k) => {
-          const i = pending[k] as number;
-          if (!("needsCalendarAtUs" in outcome)) {
+          const i = sent[k] as number;
+          if ("needsCalendarAtUs" in outcome) {
+            guessUs = outcome.needsCalendarAtUs;
+            again.push(i);
+          } else {
             settle(i, outcome);
-            return;
           }
-          guessUs = outcome.needsCalendarAtUs;
-          again.push(i);
         });
-        pending = [...again, ...rest];
-        if (again.length > 0) misses += 1;
+        pending = [...again, ...pending.slice(sent.length)];
+        if (pending.length === 0) return;
+        if (guessUs !== undefined) misses += 1;
         if (misses > CALENDAR_TRIPS) {
           throw new StoreUnavailableError("the server's clock outran the calendar");
         }
+        const next = this.#sendOnce(
+          pending.map((i) => calls[i] as StoreCall),
+          guessUs,
+        );
+        sent = pending.slice(0, next.size);
+        outcomes = await next.outcomes;
       }
     } catch (error) {
       const failure = error instanceof Error ? error : new StoreUnavailableError(String(error));
@@ -159,8 +178,14 @@ export class RedisStore extends SpaceKeeper implements Store {
     }
   }
 
-  /** One script call with as many of the calls as fit. */
-  async #sendOnce(calls: readonly StoreCall[]): Promise<readonly Outcome[]> {
+  /** One script call with as many of the calls as fit, the first ones, and calendars around `guessUs`. */
+  #sendOnce(
+    calls: readonly StoreCall[],
+    guessUs: number | undefined,
+  ): { readonly size: number; readonly outcomes: Promise<readonly Outcome[]> } {
+    if (guessUs !== undefined) {
+      for (const { seats } of calls) for (const { rule } of seats) rule.refresh?.(guessUs);
+    }
     const { size, kind, kernels, keys, args } = encodeBatch(
       calls,
       this.#clock?.nowUs(),
@@ -168,10 +193,13 @@ export class RedisStore extends SpaceKeeper implements Store {
       nonce,
     );
     const { sha, source } = scriptFor(kind, kernels);
-    const reply = await this.#run(sha, source, keys, args);
-    const { rawUs, outcomes } = decodeBatch(calls.slice(0, size), reply);
-    if (this.#clock === undefined) this.#serverAheadUs = rawUs - systemClock.nowUs();
-    return outcomes;
+    const run = async (): Promise<readonly Outcome[]> => {
+      const reply = await this.#run(sha, source, keys, args);
+      const { rawUs, outcomes } = decodeBatch(calls.slice(0, size), reply);
+      if (this.#clock === undefined) this.#serverAheadUs = rawUs - systemClock.nowUs();
+      return outcomes;
+    };
+    return { size, outcomes: run() };
   }
 }
 
