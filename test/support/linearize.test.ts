@@ -79,9 +79,24 @@ describe("a history", () => {
 
   test("keeps the order of the clock that decided", async () => {
     const [first, second] = [call(0, 2, 1, 2), call(1, 3, 1, 1)];
-    expect(await explains([{ ...first, atUs: 5 }, { ...second, atUs: 5 }])).toBe(true);
-    expect(await explains([{ ...first, atUs: 6 }, { ...second, atUs: 5 }])).toBe(true);
-    expect(await explains([{ ...first, atUs: 5 }, { ...second, atUs: 6 }])).toBe(false);
+    expect(
+      await explains([
+        { ...first, atUs: 5 },
+        { ...second, atUs: 5 },
+      ]),
+    ).toBe(true);
+    expect(
+      await explains([
+        { ...first, atUs: 6 },
+        { ...second, atUs: 5 },
+      ]),
+    ).toBe(true);
+    expect(
+      await explains([
+        { ...first, atUs: 5 },
+        { ...second, atUs: 6 },
+      ]),
+    ).toBe(false);
   });
 });
 
