@@ -57,6 +57,28 @@ describe(`calls in one batch (SLUICE_SEED=${seed})`, () => {
     }
   });
 
+  it("keep their places where one of them does not fit in with the others", async () => {
+    const clock = new ManualClock();
+    const store = new RedisStore({
+      client: connection.client,
+      clock,
+      maxBatch: 3,
+      maxInFlight: 2,
+    });
+    const policy = tokenBucket({ limit: 3, period: "1h" });
+    const namespace = `batches.${process.pid}.${seed}.places`;
+    const limiter = new RateLimiter({ policy, store, namespace, onStoreFailure: "throw" });
+    // A refund never shares its key's place in a batch, and the next batch is ready to go.
+    const decisions = await Promise.all([
+      limiter.consume("k"),
+      limiter.consume("k"),
+      limiter.refund("k", 1),
+      limiter.consume("k"),
+      limiter.consume("k"),
+    ]);
+    expect(decisions.map(({ remaining }) => remaining)).toEqual([2, 1, 2, 1, 0]);
+  });
+
   it("leave no trace of options that another call brought and that changed nothing", async () => {
     const clock = new ManualClock();
     const slow = tokenBucket({ limit: 1, period: "1h" });

@@ -64,6 +64,29 @@ async function keyOf(limiter: RateLimiter, key: string): Promise<string> {
   return name;
 }
 
+test("a batch whose script the server has never seen is not overtaken by the next one", async () => {
+  await redis.script("FLUSH");
+  const connection = await clients.ioredis({ url: server.url });
+  onTestFinished(connection.close);
+  const store = new RedisStore({ client: connection.client, maxBatch: 2 });
+  const namespace = "overtaken";
+  const options = { store, namespace, onStoreFailure: "throw", timeout: "30s" } as const;
+  const bucket = new RateLimiter({
+    ...options,
+    policy: tokenBucket({ limit: 10, period: "365d" }),
+  });
+  const log = new RateLimiter({ ...options, policy: slidingLog({ limit: 10, window: "365d" }) });
+  // The server knows the bucket's script, and not that of a batch for both.
+  await bucket.consume("k");
+  const decisions = await Promise.all([
+    bucket.consume("k"),
+    log.consume("k"),
+    bucket.consume("k"),
+    bucket.consume("k"),
+  ]);
+  expect(decisions.map(({ remaining }) => remaining)).toEqual([8, 9, 7, 6]);
+});
+
 describe("a script cache that was flushed", () => {
   test.each(Object.keys(clients) as (keyof typeof clients)[])(
     "is filled again by the next call through %s",
