@@ -141,9 +141,9 @@ describe.each(KINDS)(`through %s (SLUICE_SEED=${seed})`, (kind) => {
       timeout: "30s",
       onStoreFailure: "throw",
     });
-    let isDone = false;
+    const done = new AbortController();
     const crowd = Array.from({ length: 500 }, async (_, i) => {
-      for (let left = limit - 1; !isDone && left >= 0; left--) {
+      for (let left = limit - 1; !done.signal.aborted && left >= 0; left--) {
         expect((await limiter.consume(`crowd ${i}`)).remaining).toBe(left);
       }
     });
@@ -154,7 +154,7 @@ describe.each(KINDS)(`through %s (SLUICE_SEED=${seed})`, (kind) => {
       remaining.push((await limiter.peek("k")).remaining);
       remaining.push((await limiter.refund("k", 2)).remaining);
     }
-    isDone = true;
+    done.abort();
     await Promise.all(crowd);
     const rounds = Array.from({ length: 20 }, (_, i) => limit - 2 * i);
     expect(remaining).toEqual(rounds.flatMap((left) => [left - 1, left - 4, left - 4, left - 2]));

@@ -126,7 +126,7 @@ class TimedStore implements Store {
 /** One limiter call, and the single decisions that it is made of. */
 interface Deed {
   /** One promise a decision. */
-  start(limiters: readonly RateLimiter[]): Promise<unknown>[];
+  readonly start: (limiters: readonly RateLimiter[]) => Promise<unknown>[];
   readonly again: readonly Happened["again"][];
 }
 
