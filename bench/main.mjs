@@ -3,35 +3,53 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { FLOOR, REFERENCE } from "./contenders/index.mjs";
+import { measureFlood, showFlood } from "./flood.mjs";
+import { showGoals } from "./goals.mjs";
+import { measureHot, showHot } from "./hot.mjs";
 import { measureMemory, showMemory } from "./memory.mjs";
 import { measureRedis, showRedis } from "./redis.mjs";
 import { whole } from "./table.mjs";
+import { measureWork, showWork } from "./work.mjs";
 import { KEYS, LIMIT, PERIOD_MS } from "./workload.mjs";
 
-const USAGE = `npm run bench -- [--quick] [--only memory|redis] [--rounds N] [--json FILE]`;
+/** @typedef {Awaited<ReturnType<typeof measureMemory>>} MemoryRows */
+/** @typedef {import("./entrants.mjs").Section} Section */
+/** @typedef {import("./work.mjs").WorkSection} WorkSection */
+/** @typedef {{ memory?: MemoryRows, redis?: Section, hot?: Section, flood?: Section, work?: WorkSection }} Sections */
+/** @typedef {{ cores: number, cpu: string, node: string, packages: string[] }} Machine */
+
+/** How to measure each section, and for how long new rounds may begin. */
+const SECTIONS = {
+  memory: { measure: measureMemory, budgetMs: 50_000 },
+  redis: { measure: measureRedis, budgetMs: 200_000 },
+  hot: { measure: measureHot, budgetMs: 40_000 },
+  flood: { measure: measureFlood, budgetMs: 50_000 },
+  work: { measure: measureWork, budgetMs: 60_000 },
+};
+const NAMES = Object.keys(SECTIONS);
+
+const USAGE = `npm run bench -- [--quick] [--only ${NAMES.join("|")}]... [--rounds N] [--json FILE]
+npm run bench -- --from FILE     the tables of an earlier run again`;
 
 const FULL = { rounds: 5, ms: 400 };
-const QUICK = { rounds: 2, ms: 200 };
-/** No new round after this; the one under way ends. */
-const BUDGET_MS = 210_000;
+const QUICK = { rounds: 1, ms: 150 };
 
 function readOptions() {
   const { values } = parseArgs({
     options: {
       quick: { type: "boolean", default: false },
-      only: { type: "string" },
+      only: { type: "string", multiple: true, default: NAMES },
       rounds: { type: "string" },
       json: { type: "string" },
+      from: { type: "string" },
     },
   });
-  const { quick, only, json } = values;
+  const { quick, only, json, from } = values;
   const defaults = quick ? QUICK : FULL;
   const rounds = Number(values.rounds ?? defaults.rounds);
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds: a whole number from 1");
-  if (only !== undefined && only !== "memory" && only !== "redis") {
-    throw new Error("--only: memory or redis");
-  }
-  return { only, json, rounds, ms: defaults.ms };
+  if (!only.every((name) => NAMES.includes(name))) throw new Error(`--only: ${NAMES.join(", ")}`);
+  return { only, json, from, rounds, ms: defaults.ms, isQuick: quick };
 }
 
 function readOptionsOrExit() {
@@ -52,53 +70,59 @@ function versions() {
   return Object.entries(dependencies).map(([name, version]) => `${name} ${version}`);
 }
 
-/** Rounds that everybody finished. */
-function fewest(/** @type {readonly { rounds: number }[]} */ rows) {
-  return Math.min(...rows.map((row) => row.rounds));
-}
-
-const { only, json, rounds, ms } = readOptionsOrExit();
-const beganMs = performance.now();
-const schedule = {
-  rounds,
-  ms,
-  endsAtMs: beganMs + BUDGET_MS,
-  say: (/** @type {string} */ line) => void process.stderr.write(`${line}\n`),
-};
-
-const memory = only === "redis" ? undefined : await measureMemory(schedule);
-const redis = only === "memory" ? undefined : await measureRedis(schedule);
-
-const machine = {
-  cores: availableParallelism(),
-  cpu: cpus()[0]?.model ?? "unknown",
-  node: process.version,
-  server: redis?.server,
-  packages: versions(),
-};
-const rows = [...(memory ?? []), ...(redis?.rows ?? [])];
-const allowed = Math.min(...rows.map((row) => row.allowed));
-const done = [
-  ...(memory === undefined ? [] : [`${fewest(memory)} in memory`]),
-  ...(redis === undefined ? [] : [`${fewest(redis.rows)} in Redis`]),
-];
-const { cores, cpu, node, server, packages } = machine;
-console.log(
-  [
+/** @param {{ machine: Machine, sections: Sections }} result */
+function show({ machine, sections }) {
+  const { memory, redis, hot, flood, work } = sections;
+  const through = [redis, hot, flood, work];
+  const server = through.find((section) => section !== undefined)?.server;
+  const rows = [...(memory ?? []), ...through.flatMap((section) => section?.rows ?? [])];
+  const expected = Math.min(...rows.map(({ allowed }) => allowed));
+  const rounds = Math.min(...rows.map((row) => row.rounds));
+  const { cores, cpu, node, packages } = machine;
+  const goals = showGoals({ redis: redis?.rows, hot: hot?.rows, flood: flood?.rows });
+  return [
     `${[`${cores} cores`, cpu, `Node ${node}`, ...(server === undefined ? [] : [server])].join(", ")}; ${packages.join(", ")}.`,
-    `${whole(KEYS)} keys, uniformly random, ${whole(LIMIT)} calls per ${PERIOD_MS / 1e3} s a key. Every reply checked; at least ${(Math.floor(allowed * 1e4) / 1e2).toFixed(2)}% of anybody's calls allowed.`,
-    `Medians [and ranges] of interleaved rounds, ${done.join(" and ")}; ratios are taken round by round. Reference: ${REFERENCE}. Floor: ${FLOOR}.`,
+    `${whole(KEYS)} keys, uniformly random, ${whole(LIMIT)} calls per ${PERIOD_MS / 1e3} s a key, where nothing else is said. Every reply checked; at least ${(Math.floor(expected * 1e4) / 1e2).toFixed(2)}% of anybody's calls came out as they should: allowed, in a flood denied.`,
+    `Medians [and ranges] of interleaved rounds, ${rounds} or more; ratios are taken round by round. Reference: ${REFERENCE}. Floor: ${FLOOR}.`,
+    ...(goals === undefined ? [] : ["", goals]),
     ...(memory === undefined ? [] : ["", showMemory(memory)]),
     ...(redis === undefined ? [] : ["", showRedis(redis.rows)]),
-  ].join("\n"),
-);
-if (json !== undefined) {
-  const result = {
-    machine,
-    workload: { keys: KEYS, limit: LIMIT, periodMs: PERIOD_MS, ms },
-    memory,
-    redis: redis?.rows,
-  };
-  writeFileSync(json, `${JSON.stringify(result, null, 2)}\n`);
+    ...(hot === undefined ? [] : ["", showHot(hot.rows)]),
+    ...(flood === undefined ? [] : ["", showFlood(flood.rows)]),
+    ...(work === undefined ? [] : ["", showWork(work)]),
+  ].join("\n");
 }
-schedule.say(`${Math.round((performance.now() - beganMs) / 1e3)} s`);
+
+const { only, json, from, rounds, ms, isQuick } = readOptionsOrExit();
+const beganMs = performance.now();
+const say = (/** @type {string} */ line) => void process.stderr.write(`${line}\n`);
+
+async function measureAll() {
+  const machine = {
+    cores: availableParallelism(),
+    cpu: cpus()[0]?.model ?? "unknown",
+    node: process.version,
+    packages: versions(),
+  };
+  const sections = /** @type {Sections & Record<string, unknown>} */ ({});
+  for (const [name, { measure, budgetMs }] of Object.entries(SECTIONS)) {
+    if (!only.includes(name)) continue;
+    sections[name] = await measure({
+      rounds,
+      ms,
+      isQuick,
+      endsAtMs: performance.now() + budgetMs,
+      say: (line) => say(`${name}: ${line}`),
+    });
+  }
+  return { machine, workload: { keys: KEYS, limit: LIMIT, periodMs: PERIOD_MS, ms }, sections };
+}
+
+/** @typedef {Awaited<ReturnType<typeof measureAll>>} Result */
+const result =
+  from === undefined
+    ? await measureAll()
+    : /** @type {Result} */ (JSON.parse(readFileSync(from, "utf8")));
+console.log(show(result));
+if (json !== undefined) writeFileSync(json, `${JSON.stringify(result, null, 2)}\n`);
+say(`${Math.round((performance.now() - beganMs) / 1e3)} s`);

@@ -24,10 +24,8 @@ const HEAP_ROUNDS = 3;
 export async function measureMemory(schedule) {
   const { ms, rounds, say } = schedule;
   const contenders = Object.keys(memoryContenders);
-  const speeds = await interleave(
-    { ...schedule, say: (line) => say(`memory: ${line}`) },
-    contenders,
-    (contender, seed) => perform({ kind: "memory", contender, seed, ms }),
+  const speeds = await interleave(schedule, contenders, (contender, seed) =>
+    perform({ kind: "memory", contender, seed, ms }),
   );
   const heaps = await interleave(
     { ...schedule, rounds: Math.min(rounds, HEAP_ROUNDS), say: (line) => say(`heap: ${line}`) },

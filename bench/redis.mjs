@@ -1,91 +1,45 @@
-/** Limiters that share state through Redis: throughput, latency, and bytes a key on the server. */
-import { Redis } from "ioredis";
-import { startRedis } from "../scripts/redis-server.mjs";
+/** Limiters that share state through Redis: throughput, latency, what a call costs, and bytes a key. */
 import { CLIENTS } from "./clients.mjs";
-import { FLOOR, NOTES, redisContenders, REFERENCE } from "./contenders/index.mjs";
+import { COUNTER, FLOOR, NOTES, redisContenders, REFERENCE } from "./contenders/index.mjs";
+import {
+  COST_HEAD,
+  costCells,
+  measureEntrants,
+  p50,
+  p99,
+  rowOf,
+  series,
+  speed,
+} from "./entrants.mjs";
 import { perform } from "./fork.mjs";
-import { interleave } from "./rounds.mjs";
 import { ratios, spread } from "./statistics.mjs";
 import { factorSpread, table, wholeSpread } from "./table.mjs";
+import { KEYS, USUAL } from "./workload.mjs";
 
-/** @typedef {import("./measure.mjs").Load} Load */
-/**
- * @typedef {object} Row one contender through one client
- * @property {string} contender
- * @property {import("./clients.mjs").ClientKind} client
- * @property {Load[][]} loads for each round, one for each of IN_FLIGHT
- * @property {number[]} bytesPerKey one a round
- * @property {number} rounds
- * @property {number} allowed part of the calls, in the worst round
- */
+/** @typedef {import("./entrants.mjs").Row} Row */
 
-const IN_FLIGHT = [1, 64, 256];
-const SAMPLED_KEYS = 500;
+/** Calls in flight, one stage after another. */
+export const IN_FLIGHT = [1, 64, 256, 1024];
+/** Where costs are told. */
+const BUSY = IN_FLIGHT.indexOf(256);
 
-/**
- * @param {import("./rounds.mjs").Schedule} schedule
- * @returns {Promise<{ server: string, rows: Row[] }>}
- */
-export async function measureRedis(schedule) {
-  const { ms, say } = schedule;
-  const redis = await startRedis();
-  const admin = new Redis(redis.url);
-  try {
-    const entrants = CLIENTS.flatMap((client) =>
-      Object.keys(redisContenders).map((contender) => ({ contender, client })),
-    );
-    const results = await interleave(
-      { ...schedule, say: (line) => say(`Redis: ${line}`) },
-      entrants,
-      async (entrant, seed) => {
-        await admin.flushall();
-        const job = { ...entrant, url: redis.url, seed, ms, inFlight: IN_FLIGHT };
-        const { loads, allowed } = await perform({ kind: "redis", ...job });
-        return { loads, allowed, bytesPerKey: await bytesPerKey(admin) };
-      },
-    );
-    const rows = entrants.map((entrant, i) => ({
-      ...entrant,
-      loads: (results[i] ?? []).map(({ loads }) => loads),
-      bytesPerKey: (results[i] ?? []).map(({ bytesPerKey: bytes }) => bytes),
-      rounds: results[i]?.length ?? 0,
-      allowed: Math.min(...(results[i] ?? []).map(({ allowed }) => allowed)),
-    }));
-    return { server: await describe(admin), rows };
-  } finally {
-    admin.disconnect();
-    await redis.stop();
-  }
-}
-
-/**
- * Mean of a sample of the keys that the last contender left; 0 where it wrote none.
- * @param {Redis} admin
- */
-async function bytesPerKey(admin) {
-  const sizes = [];
-  for (let i = 0; i < SAMPLED_KEYS; i++) {
-    const key = await admin.randomkey();
-    // Expired between the two commands: not a size.
-    const bytes = key === null ? null : await admin.memory("USAGE", key, "SAMPLES", 0);
-    if (bytes !== null) sizes.push(bytes);
-  }
-  return sizes.reduce((sum, bytes) => sum + bytes, 0) / Math.max(1, sizes.length);
-}
-
-/** @param {Redis} admin */
-async function describe(admin) {
-  const info = await admin.info("server");
-  const field = (/** @type {string} */ name) => new RegExp(`^${name}:(\\S+)`, "m").exec(info)?.[1];
-  const valkey = field("valkey_version");
-  return valkey === undefined ? `Redis ${field("redis_version")}` : `Valkey ${valkey}`;
+/** @param {import("./rounds.mjs").Schedule} schedule */
+export function measureRedis(schedule) {
+  const { ms } = schedule;
+  const entrants = CLIENTS.flatMap((client) =>
+    Object.keys(redisContenders).map((contender) => ({ contender, client, policies: 1 })),
+  );
+  const stages = IN_FLIGHT.map((inFlight) => ({ keys: KEYS, inFlight, ms }));
+  return measureEntrants(schedule, entrants, ({ contender, client }, url, seed) =>
+    perform({ kind: "redis", contender, client, url, seed, quota: USUAL, stages }),
+  );
 }
 
 /** @param {readonly Row[]} rows */
 export function showRedis(rows) {
   const parts = CLIENTS.flatMap((client) => {
     const own = rows.filter((row) => row.client === client);
-    return [loadsTable(client, own), "", bytesTable(client, own), ""];
+    return [loadsTable(client, own), "", costsTable(client, own), ""];
   });
   return [...parts, ...NOTES.redis.map((note) => `- ${note}`)].join("\n");
 }
@@ -99,66 +53,61 @@ function loadsTable(client, rows) {
     "in flight",
     "calls/s",
     "× reference",
+    `× ${COUNTER}`,
     "p50 µs",
     "× floor",
     "p99 µs",
     "× reference",
   ];
-  const cells = IN_FLIGHT.flatMap((inFlight, i) => {
-    const reference = seriesOf(
-      rows.find(({ contender }) => contender === REFERENCE),
-      i,
-    );
-    const floor = seriesOf(
-      rows.find(({ contender }) => contender === FLOOR),
-      i,
-    );
-    return rows.map((row) => {
-      const own = seriesOf(row, i);
-      // The floor in turns with this one where there is that, else its own run in the same round.
-      const floors = own.p50.map((_, k) => own.floorP50[k] ?? floor.p50[k] ?? Number.NaN);
+  const [reference, floor, counter] = [REFERENCE, FLOOR, COUNTER].map((contender) =>
+    rowOf(rows, client, contender),
+  );
+  const cells = IN_FLIGHT.flatMap((inFlight, stage) =>
+    rows.map((row) => {
+      const ownSpeed = series(row, stage, speed);
+      const ownP50 = series(row, stage, p50);
+      const ownP99 = series(row, stage, p99);
       return [
         row.contender,
         String(inFlight),
-        wholeSpread(spread(own.speed)),
-        factorSpread(ratios(own.speed, reference.speed)),
-        wholeSpread(spread(own.p50)),
-        factorSpread(ratios(own.p50, floors)),
-        wholeSpread(spread(own.p99)),
-        factorSpread(ratios(own.p99, reference.p99)),
+        wholeSpread(spread(ownSpeed)),
+        factorSpread(ratios(ownSpeed, series(reference, stage, speed))),
+        factorSpread(ratios(ownSpeed, series(counter, stage, speed))),
+        wholeSpread(spread(ownP50)),
+        factorSpread(ratios(ownP50, floorOf(row, stage) ?? series(floor, stage, p50))),
+        wholeSpread(spread(ownP99)),
+        factorSpread(ratios(ownP99, series(reference, stage, p99))),
       ];
-    });
-  });
+    }),
+  );
   return table([`through ${client}`, ...head], cells);
 }
 
 /**
- * One value a round, at the i-th number of calls in flight.
- * @param {Row | undefined} row
- * @param {number} i
+ * The latency of the floor in turns with this contender, where they took turns.
+ * @param {Row} row
+ * @param {number} stage
  */
-function seriesOf(row, i) {
-  const loads = (row?.loads ?? []).flatMap((round) => round.slice(i, i + 1));
-  return {
-    speed: loads.map(({ callsPerSecond }) => callsPerSecond),
-    p50: loads.map(({ p50Us }) => p50Us),
-    p99: loads.map(({ p99Us }) => p99Us),
-    floorP50: loads.map(({ floorP50Us }) => floorP50Us),
-  };
+export function floorOf(row, stage) {
+  const floors = series(row, stage, ({ floorP50Us = Number.NaN }) => floorP50Us);
+  return floors.some(Number.isNaN) ? undefined : floors;
 }
 
 /**
  * @param {string} client
  * @param {readonly Row[]} rows
  */
-function bytesTable(client, rows) {
-  const reference = rows.find(({ contender }) => contender === REFERENCE)?.bytesPerKey ?? [];
-  const cells = rows
-    .filter(({ bytesPerKey: bytes }) => spread(bytes).max > 0)
-    .map(({ contender, bytesPerKey: bytes }) => [
-      contender,
-      wholeSpread(spread(bytes)),
-      factorSpread(ratios(bytes, reference)),
-    ]);
-  return table([`through ${client}`, "bytes/key in Redis", "× reference"], cells);
+function costsTable(client, rows) {
+  const reference = rowOf(rows, client, REFERENCE)?.bytesPerKey ?? [];
+  const cells = rows.map((row) => {
+    const writes = Math.max(...row.bytesPerKey) > 0;
+    return [
+      row.contender,
+      ...costCells(row, BUSY),
+      writes ? wholeSpread(spread(row.bytesPerKey)) : "",
+      writes ? factorSpread(ratios(row.bytesPerKey, reference)) : "",
+    ];
+  });
+  const head = `through ${client}, ${IN_FLIGHT[BUSY]} in flight`;
+  return table([head, ...COST_HEAD, "bytes/key in Redis", "× reference"], cells);
 }

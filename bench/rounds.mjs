@@ -4,6 +4,7 @@
  * @typedef {object} Schedule
  * @property {number} rounds
  * @property {number} ms length of one measurement
+ * @property {boolean} isQuick whether to leave out what takes long
  * @property {number} endsAtMs no round but the first starts after this, on performance.now()
  * @property {(line: string) => void} say progress
  */

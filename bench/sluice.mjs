@@ -8,15 +8,22 @@ import { DENIED, LIMIT, PERIOD_MS } from "./workload.mjs";
 
 /** @typedef {Awaited<ReturnType<RateLimiter["consume"]>>} Decision */
 
-const policy = tokenBucket({ limit: LIMIT, period: PERIOD_MS });
-
 /** In memory. */
 export function memoryLimiter() {
-  return new RateLimiter({ policy });
+  return new RateLimiter({ policy: tokenBucket({ limit: LIMIT, period: PERIOD_MS }) });
 }
 
-/** In Redis. */
-export function redisLimiter(/** @type {import("./clients.mjs").Client} */ { raw }) {
+/**
+ * In Redis.
+ * @param {import("./clients.mjs").Client} client
+ * @param {import("./workload.mjs").Quota} quota
+ */
+export function redisLimiter({ raw }, { limit, periodMs, policies }) {
+  const bucket = { limit, period: periodMs };
+  const policy =
+    policies === 1
+      ? tokenBucket(bucket)
+      : Array.from({ length: policies }, (_, i) => tokenBucket({ ...bucket, name: `p${i}` }));
   return new RateLimiter({ policy, store: new RedisStore({ client: raw }) });
 }
 

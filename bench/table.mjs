@@ -34,11 +34,20 @@ function factor(value) {
 }
 
 /** @param {Spread} spread */
-export function wholeSpread({ median, min, max }) {
-  return `${whole(median)} [${whole(min)}–${whole(max)}]`;
+export function wholeSpread(spread) {
+  return show(spread, whole);
 }
 
 /** @param {Spread} spread */
-export function factorSpread({ median, min, max }) {
-  return `${factor(median)} [${factor(min)}–${factor(max)}]`;
+export function factorSpread(spread) {
+  return show(spread, factor);
+}
+
+/**
+ * @param {Spread} spread
+ * @param {(value: number) => string} digits
+ */
+function show({ median, min, max }, digits) {
+  const [low, middle, high] = [min, median, max].map(digits);
+  return low === high ? `${middle}` : `${middle} [${low}–${high}]`;
 }

@@ -1,28 +1,18 @@
 /** A process for one measurement: the job comes as an argument, the result goes back as a message. */
-import { heapPerKey, memoryThroughput, redisLoads } from "./measure.mjs";
+import { heapPerKey, memoryThroughput } from "./measure-memory.mjs";
+import { floodLoad, redisLoads } from "./measure-redis.mjs";
 
-/** @typedef {{ kind: "memory" } & Parameters<typeof memoryThroughput>[0]} MemoryJob */
-/** @typedef {{ kind: "heap" } & Parameters<typeof heapPerKey>[0]} HeapJob */
-/** @typedef {{ kind: "redis" } & Parameters<typeof redisLoads>[0]} RedisJob */
-/** @typedef {MemoryJob | HeapJob | RedisJob} Job */
+const KINDS = { memory: memoryThroughput, heap: heapPerKey, redis: redisLoads, flood: floodLoad };
+
+/** @typedef {typeof KINDS} Kinds */
+/** @typedef {{ [K in keyof Kinds]: { kind: K } & Parameters<Kinds[K]>[0] }[keyof Kinds]} Job */
 /**
  * @template {Job} J
- * @typedef {Awaited<ReturnType<{ memory: typeof memoryThroughput, heap: typeof heapPerKey, redis: typeof redisLoads }[J["kind"]]>>} Result
+ * @typedef {Awaited<ReturnType<Kinds[J["kind"]]>>} Result
  */
 
-/** @param {Job} job */
-function perform(job) {
-  switch (job.kind) {
-    case "memory":
-      return memoryThroughput(job);
-    case "heap":
-      return heapPerKey(job);
-    case "redis":
-      return redisLoads(job);
-  }
-}
-
 const job = /** @type {Job} */ (JSON.parse(process.argv[2] ?? ""));
-const result = await perform(job);
+const run = /** @type {(job: Job) => Promise<unknown>} */ (KINDS[job.kind]);
+const result = await run(job);
 // Timers of the contender must not keep a finished process.
 process.send?.(result, () => process.exit());

@@ -7,6 +7,15 @@ export const LIMIT = 1000;
 /** Longer than a measurement, so that nobody's keys expire under it: some keep them for seconds, some for all of it. */
 export const PERIOD_MS = 3_600_000;
 
+/** @typedef {{ limit: number, periodMs: number, policies: number }} Quota several policies are alike but for their names */
+
+/** @type {Quota} */
+export const USUAL = { limit: LIMIT, periodMs: PERIOD_MS, policies: 1 };
+/** For few keys: more than all calls of a run together, and hardly any of it comes back. @type {Quota} */
+export const AMPLE = { limit: 10_000_000, periodMs: 30 * 86_400_000, policies: 1 };
+/** For keys that are to be denied: used up at once. @type {Quota} */
+export const SCARCE = { limit: 5, periodMs: PERIOD_MS, policies: 1 };
+
 /** What `remaining` says of a denied or degraded reply. */
 export const DENIED = -1;
 
@@ -22,8 +31,9 @@ export function makeKeys(count = KEYS) {
 /**
  * Uniformly random numbers of keys, as an endless ring; the same for the same seed.
  * @param {number} seed
+ * @param {number} [keys] numbers below this
  */
-export function makeSequence(seed) {
+export function makeSequence(seed, keys = KEYS) {
   const ring = new Uint32Array(SEQUENCE);
   let state = seed;
   for (let i = 0; i < SEQUENCE; i++) {
@@ -31,13 +41,13 @@ export function makeSequence(seed) {
     state = (state + 0x6d2b79f5) | 0;
     let mixed = Math.imul(state ^ (state >>> 15), state | 1);
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    ring[i] = Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * KEYS);
+    ring[i] = Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * keys);
   }
   let at = 0;
   return () => /** @type {number} */ (ring[at++ & MASK]);
 }
 
-/** Part of the calls that may be refused, as they are when the machine stalls past a deadline. */
+/** Part of the calls that may come out otherwise, as they do when the machine stalls past a deadline. */
 const TOLERATED = 0.01;
 
 /**
@@ -45,7 +55,8 @@ const TOLERATED = 0.01;
  * a bucket at least that, and more by what came back meanwhile.
  */
 export class Ledger {
-  #calls = new Uint32Array(KEYS);
+  /** @readonly */
+  #calls;
   /** @readonly */
   #startMs = performance.now();
   /** @readonly */
@@ -55,9 +66,18 @@ export class Ledger {
   #checked = 0;
   #refused = 0;
 
-  /** @param {import("./contenders/index.mjs").Algorithm} algorithm */
-  constructor(algorithm) {
+  /** @readonly */
+  #quota;
+
+  /**
+   * @param {import("./contenders/index.mjs").Algorithm} algorithm
+   * @param {number} [keys]
+   * @param {Quota} [quota]
+   */
+  constructor(algorithm, keys = KEYS, quota = USUAL) {
     this.#refills = algorithm === "token bucket";
+    this.#calls = new Uint32Array(keys);
+    this.#quota = quota;
   }
 
   /**
@@ -78,11 +98,13 @@ export class Ledger {
    */
   check(key, calls, remaining, reply) {
     this.#checked += 1;
-    const least = LIMIT - calls;
+    const least = this.#quota.limit - calls;
     if (remaining === least || remaining === undefined) return;
     if (remaining === DENIED) this.#refused += 1;
     else if (!this.#mayRemain(least, remaining)) {
-      throw new Error(`call ${calls} on key ${key} of limit ${LIMIT} got ${inspect(reply)}`);
+      throw new Error(
+        `call ${calls} on key ${key} of limit ${this.#quota.limit} got ${inspect(reply)}`,
+      );
     }
   }
 
@@ -92,19 +114,52 @@ export class Ledger {
    * @param {number} remaining
    */
   #mayRemain(least, remaining) {
-    if (!(remaining > least && remaining < LIMIT)) return false;
+    const { limit, periodMs } = this.#quota;
+    if (!(remaining > least && remaining < limit)) return false;
     if (remaining <= least + this.#refilled + this.#refused) return true;
     if (this.#refills) {
-      this.#refilled = Math.ceil(((performance.now() - this.#startMs) / PERIOD_MS) * LIMIT) + 1;
+      this.#refilled = Math.ceil(((performance.now() - this.#startMs) / periodMs) * limit) + 1;
     }
     return remaining <= least + this.#refilled + this.#refused;
   }
 
-  /** Part of the calls that were allowed; throws if that is too little to compare anything. */
-  allowed() {
-    if (this.#refused > this.#checked * TOLERATED) {
-      throw new Error(`${this.#refused} of ${this.#checked} calls were denied or degraded`);
-    }
-    return 1 - this.#refused / this.#checked;
+  /** Part of the calls that came out as they should; throws if that is too little to compare anything. */
+  asExpected() {
+    return partOf(this.#checked, this.#refused, "denied or degraded");
   }
+}
+
+/** Checks replies on keys that have nothing left: each is a denial. */
+export class Denials {
+  #checked = 0;
+  #admitted = 0;
+
+  sent() {
+    return 0;
+  }
+
+  /**
+   * @param {number} _key
+   * @param {number} _calls
+   * @param {number | undefined} remaining
+   */
+  check(_key, _calls, remaining) {
+    this.#checked += 1;
+    if (remaining !== DENIED) this.#admitted += 1;
+  }
+
+  /** Part of the calls that came out as they should; throws if that is too little to compare anything. */
+  asExpected() {
+    return partOf(this.#checked, this.#admitted, "admitted");
+  }
+}
+
+/**
+ * @param {number} all
+ * @param {number} others
+ * @param {string} what became of the others
+ */
+function partOf(all, others, what) {
+  if (others > all * TOLERATED) throw new Error(`${others} of ${all} calls were ${what}`);
+  return 1 - others / all;
 }

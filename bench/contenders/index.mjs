@@ -21,13 +21,17 @@
 /**
  * @typedef {object} RedisContender
  * @property {Algorithm} algorithm
- * @property {(client: import("../clients.mjs").Client) => Session | Promise<Session>} open
+ * @property {(client: import("../clients.mjs").Client, quota: import("../workload.mjs").Quota) => Session | Promise<Session>} open
  */
 
 /** What ratios are to. */
 export const REFERENCE = "rate-limiter-flexible";
 /** What latency at one call in flight is compared with. */
 export const FLOOR = "empty EVALSHA";
+/** What throughput is compared with besides: the least that a shared counter costs. */
+export const COUNTER = "INCR";
+/** The reference where it keeps denied keys in memory. */
+export const BLOCKING = `${REFERENCE}, inMemoryBlockOnConsumed`;
 
 /** @type {Readonly<Record<string, () => Promise<MemoryContender>>>} */
 export const memoryContenders = {
@@ -44,7 +48,15 @@ export const redisContenders = {
   [REFERENCE]: () => import("./redis/rate-limiter-flexible.mjs"),
   "@upstash/ratelimit": () => import("./redis/upstash.mjs"),
   [FLOOR]: () => import("./redis/empty-script.mjs"),
-  INCR: () => import("./redis/incr.mjs"),
+  [COUNTER]: () => import("./redis/incr.mjs"),
+};
+
+/** Asked for what is used up: `remaining` says DENIED of a denial. */
+/** @type {Readonly<Record<string, () => Promise<RedisContender>>>} */
+export const floodContenders = {
+  sluice: () => import("./flood/sluice.mjs"),
+  [REFERENCE]: () => import("./flood/rate-limiter-flexible.mjs"),
+  [BLOCKING]: () => import("./flood/rate-limiter-flexible-blocking.mjs"),
 };
 
 /** What a reader must know beside the numbers. */

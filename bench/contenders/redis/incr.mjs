@@ -1,11 +1,13 @@
-import { LIMIT } from "../../workload.mjs";
-
 export const algorithm = "none";
 
-export function open(/** @type {import("../../clients.mjs").Client} */ { raw }) {
+/**
+ * @param {import("../../clients.mjs").Client} client
+ * @param {import("../../workload.mjs").Quota} quota
+ */
+export function open({ raw }, { limit }) {
   return {
     call: (/** @type {string} */ key) => raw.incr(key),
-    remaining: (/** @type {number} */ count) => LIMIT - count,
+    remaining: (/** @type {number} */ count) => limit - count,
     close: () => {},
   };
 }

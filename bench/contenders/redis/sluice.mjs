@@ -2,8 +2,12 @@ import { redisLimiter, remaining } from "../../sluice.mjs";
 
 export const algorithm = "token bucket";
 
-export function open(/** @type {import("../../clients.mjs").Client} */ client) {
-  const limiter = redisLimiter(client);
+/**
+ * @param {import("../../clients.mjs").Client} client
+ * @param {import("../../workload.mjs").Quota} quota
+ */
+export function open(client, quota) {
+  const limiter = redisLimiter(client, quota);
   return {
     call: (/** @type {string} */ key) => limiter.consume(key),
     remaining,

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { Ratelimit } from "@upstash/ratelimit";
-import { DENIED, LIMIT, PERIOD_MS } from "../../workload.mjs";
+import { DENIED } from "../../workload.mjs";
 
 export const algorithm = "token bucket";
 
@@ -41,10 +41,14 @@ function adapterOn({ kind, raw }) {
   };
 }
 
-export function open(/** @type {import("../../clients.mjs").Client} */ client) {
+/**
+ * @param {import("../../clients.mjs").Client} client
+ * @param {import("../../workload.mjs").Quota} quota
+ */
+export function open(client, { limit, periodMs }) {
   const limiter = new Ratelimit({
     redis: /** @type {RedisOption} */ (/** @type {unknown} */ (adapterOn(client))),
-    limiter: Ratelimit.tokenBucket(LIMIT, `${PERIOD_MS} ms`, LIMIT),
+    limiter: Ratelimit.tokenBucket(limit, `${periodMs} ms`, limit),
   });
   return {
     call: (/** @type {string} */ key) => limiter.limit(key),

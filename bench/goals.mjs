@@ -1,0 +1,137 @@
+/** What Sluice set out to reach in Redis, and what this run says of it. */
+import { CLIENTS } from "./clients.mjs";
+import { BLOCKING, COUNTER, REFERENCE } from "./contenders/index.mjs";
+import { commandTime, p50, p99, rowOf, series, speed } from "./entrants.mjs";
+import { floorOf, IN_FLIGHT } from "./redis.mjs";
+import { ratios, spread } from "./statistics.mjs";
+import { factorSpread, table, wholeSpread } from "./table.mjs";
+
+/** @typedef {import("./entrants.mjs").Row} Row */
+/** @typedef {import("./statistics.mjs").Spread} Spread */
+/** @typedef {{ redis?: readonly Row[] | undefined, hot?: readonly Row[] | undefined, flood?: readonly Row[] | undefined }} Sections */
+/** @typedef {(client: string) => Spread} Figure undefined rows make it NaN */
+/** @typedef {{ what: string, least?: number, most?: number, show?: (spread: Spread) => string, figure: Figure }} Goal */
+
+/** @param {Sections} sections */
+export function showGoals({ redis, hot, flood }) {
+  const goals = [
+    ...(redis === undefined ? [] : redisGoals(redis)),
+    ...(hot === undefined ? [] : hotGoals(hot)),
+    ...(flood === undefined ? [] : floodGoals(flood)),
+  ];
+  const cells = goals.map(({ what, least, most, show = factorSpread, figure }) => [
+    what,
+    least === undefined ? `≤ ${most}` : `≥ ${least}`,
+    ...CLIENTS.map((client) => {
+      const value = figure(client);
+      const holds = least === undefined ? value.median <= (most ?? 0) : value.median >= least;
+      return `${show(value)}${holds ? "" : " ✗"}`;
+    }),
+  ]);
+  return goals.length === 0 ? undefined : table(["sluice, through", "aim", ...CLIENTS], cells);
+}
+
+/**
+ * @param {readonly Row[]} rows
+ * @returns {Goal[]}
+ */
+function redisGoals(rows) {
+  const stage = (/** @type {number} */ inFlight) => IN_FLIGHT.indexOf(inFlight);
+  const speeds = (
+    /** @type {string} */ client,
+    /** @type {string} */ who,
+    /** @type {number} */ at,
+  ) => series(rowOf(rows, client, who), stage(at), speed);
+  /** Of the client that is faster in that round. */
+  const counters = (/** @type {number} */ at) => {
+    const all = CLIENTS.map((client) => speeds(client, COUNTER, at));
+    return (all[0] ?? []).map((_, round) => Math.max(...all.map((own) => own[round] ?? 0)));
+  };
+  const own = (/** @type {string} */ client) => rowOf(rows, client, "sluice");
+  return [
+    {
+      what: `256 in flight, calls/s × ${REFERENCE}`,
+      least: 2,
+      figure: (client) => ratios(speeds(client, "sluice", 256), speeds(client, REFERENCE, 256)),
+    },
+    {
+      what: `256 in flight, calls/s × the faster client's ${COUNTER}`,
+      least: 1.2,
+      figure: (client) => ratios(speeds(client, "sluice", 256), counters(256)),
+    },
+    {
+      what: `1,024 in flight, calls/s × ${REFERENCE}`,
+      least: 3,
+      figure: (client) => ratios(speeds(client, "sluice", 1024), speeds(client, REFERENCE, 1024)),
+    },
+    {
+      what: "1 in flight, p50 latency × an empty EVALSHA",
+      most: 1.15,
+      figure: (client) => {
+        const row = own(client);
+        const floor = row === undefined ? undefined : floorOf(row, stage(1));
+        return ratios(series(row, stage(1), p50), floor ?? []);
+      },
+    },
+    {
+      what: `64 in flight, p99 latency × ${REFERENCE}`,
+      most: 1,
+      figure: (client) =>
+        ratios(
+          series(own(client), stage(64), p99),
+          series(rowOf(rows, client, REFERENCE), stage(64), p99),
+        ),
+    },
+    {
+      what: "256 in flight, server µs an allowed decision, by commandstats",
+      most: 2.3,
+      figure: (client) => spread(series(own(client), stage(256), commandTime)),
+    },
+    {
+      what: "bytes a key in Redis",
+      most: 128,
+      show: wholeSpread,
+      figure: (client) => spread(own(client)?.bytesPerKey ?? []),
+    },
+  ];
+}
+
+/**
+ * @param {readonly Row[]} rows
+ * @returns {Goal[]}
+ */
+function hotGoals(rows) {
+  return [
+    {
+      what: `one key, 256 in flight, calls/s × ${REFERENCE}`,
+      least: 10,
+      figure: (client) => versus(rows, client, REFERENCE),
+    },
+  ];
+}
+
+/**
+ * @param {readonly Row[]} rows
+ * @returns {Goal[]}
+ */
+function floodGoals(rows) {
+  const what = "denied keys, 256 in flight, denials/s";
+  return [
+    {
+      what: `${what} × ${REFERENCE}`,
+      least: 20,
+      figure: (client) => versus(rows, client, REFERENCE),
+    },
+    { what: `${what} × ${BLOCKING}`, least: 2, figure: (client) => versus(rows, client, BLOCKING) },
+  ];
+}
+
+/**
+ * @param {readonly Row[]} rows
+ * @param {string} client
+ * @param {string} contender
+ */
+function versus(rows, client, contender) {
+  const [own, other] = ["sluice", contender].map((name) => rowOf(rows, client, name));
+  return ratios(series(own, 0, speed), series(other, 0, speed));
+}
