@@ -70,7 +70,7 @@ function panel({ left, top, width, height }, title, lines) {
       const at = (/** @type {number} */ i, /** @type {number} */ value) =>
         `${x(i).toFixed(1)} ${y(value / THOUSAND).toFixed(1)}`;
       const upper = points.map(({ max }, i) => at(i, max));
-      const lower = points.map(({ min }, i) => at(i, min)).reverse();
+      const lower = points.map(({ min }, i) => at(i, min)).toReversed();
       const middle = points.map(({ median }, i) => at(i, median));
       return [
         `<path d="M${[...upper, ...lower].join("L")}Z" fill="${colour}" fill-opacity="0.16"/>`,
