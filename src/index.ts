@@ -43,7 +43,8 @@ export {
   StoreTimeoutError,
   StoreUnavailableError,
 } from "./core/errors.js";
-export type { DecisionEvent, ErrorEvent, Hooks } from "./limiter/hooks.js";
+export type { BreakerOptions } from "./limiter/breaker.js";
+export type { DecisionEvent, ErrorEvent, Hooks, RecoveryEvent } from "./limiter/hooks.js";
 export type { Identity } from "./limiter/identity.js";
 export {
   type AtomicDecision,
@@ -59,6 +60,7 @@ export type {
   OnStoreFailure,
   RateLimiterOptions,
 } from "./limiter/options.js";
+export type { Instead, Unanswered } from "./limiter/outage.js";
 export { RateLimiter } from "./limiter/rate-limiter.js";
 export { MemoryStore, type MemoryStoreOptions } from "./stores/memory/memory-store.js";
 export type {

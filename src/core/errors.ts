@@ -46,8 +46,13 @@ export class InvalidOptionError extends SluiceError {
 
 /** The store could not be reached, or answered with an error. The call may or may not have been counted. */
 export class StoreUnavailableError extends SluiceError {
-  constructor(message: string, options?: { cause?: unknown }) {
-    super("STORE_UNAVAILABLE", message, options);
+  /** The store is well, but something else than Sluice's own state is stored under a key of this call. */
+  readonly ofKey: boolean;
+
+  constructor(message: string, options: { cause?: unknown; ofKey?: boolean } = {}) {
+    const { ofKey = false, ...rest } = options;
+    super("STORE_UNAVAILABLE", message, rest);
+    this.ofKey = ofKey;
   }
 }
 

@@ -96,15 +96,17 @@ async function decideTogether(
   const voters = entries.filter(({ engine }) => engine.enforce);
   const shadows = entries.filter(({ engine }) => !engine.enforce);
   const { call, places } = joined(voters.map((voter) => voter.call));
-  const calls = [...(voters.length > 0 ? [call] : []), ...shadows.map((shadow) => shadow.call)];
-  const outcomes = await (entries[0] as Entry).engine.ask(calls, signal);
-  const vote = outcomes[0] as Answer | Error;
+  const engines = voters.map(({ engine }) => engine);
+  const [vote, ...apart] = await Promise.all([
+    engines[0]?.askTogether(call, engines, signal),
+    ...shadows.map((shadow) => shadow.engine.ask([shadow.call], signal)),
+  ]);
   return Promise.all(
     entries.map(async (entry) => {
       const { engine, key, cost } = entry;
       const outcome = engine.enforce
-        ? placed(vote, places[voters.indexOf(entry)] as readonly number[])
-        : (outcomes[calls.indexOf(entry.call)] as Answer | Error);
+        ? placed(vote as Answer | Error, places[voters.indexOf(entry)] as readonly number[])
+        : (apart[shadows.indexOf(entry)]?.[0] as Answer | Error);
       if (!(outcome instanceof Error)) return decisionOf(entry.call.seats, outcome, "store");
       return engine.conclude(entry, outcome, (to) => to.consume(key, { cost }));
     }),

@@ -5,23 +5,18 @@
 import { type Verb, VERBS } from "../algorithms/decide.js";
 import { toThousandths, UNIT } from "../core/amount.js";
 import type { Decision } from "../core/decision.js";
-import {
-  CrossSlotError,
-  InvalidOptionError,
-  SluiceError,
-  StoreTimeoutError,
-  StoreUnavailableError,
-} from "../core/errors.js";
 import { checkKey } from "../core/key.js";
 import type { Answer, Store, StoreCall, StoreSeat, SyncStore } from "../stores/store.js";
-import { Deadlines } from "./deadlines.js";
+import type { BreakerSettings } from "./breaker.js";
 import { decisionOf } from "./decision-of.js";
 import { degradedDecision } from "./degraded.js";
 import type { HookRunner } from "./hooks.js";
 import type { Identify } from "./identity.js";
 import type { CallOptions, OnStoreFailure } from "./options.js";
+import type { Instead } from "./outage.js";
 import type { RateLimiter } from "./rate-limiter.js";
 import type { Seating, SeatingPlan } from "./seating.js";
+import { StoreAccess } from "./store-access.js";
 
 /** One call of one verb, checked and ready for the store. */
 export interface Prepared {
@@ -37,6 +32,7 @@ export interface EngineOptions {
   readonly identify: Identify;
   readonly timeoutMs: number;
   readonly onStoreFailure: OnStoreFailure;
+  readonly breaker: BreakerSettings | undefined;
   readonly blockForUs: number;
   readonly enforce: boolean;
   readonly hooks: HookRunner;
@@ -48,7 +44,7 @@ export class Engine {
   readonly enforce: boolean;
   readonly #plan: SeatingPlan;
   readonly #identify: Identify;
-  readonly #deadlines: Deadlines<Answer | Error>;
+  readonly #access: StoreAccess;
   readonly #onStoreFailure: OnStoreFailure;
   readonly #hooks: HookRunner;
   /** The call that synchronous consumes of an only, fixed policy use again and again. */
@@ -60,10 +56,7 @@ export class Engine {
     this.enforce = options.enforce;
     this.#plan = options.plan;
     this.#identify = options.identify;
-    this.#deadlines = new Deadlines<Answer | Error>(
-      options.timeoutMs,
-      () => new StoreTimeoutError(options.timeoutMs),
-    );
+    this.#access = new StoreAccess({ ...options, instead: insteadOf(options.onStoreFailure) });
     this.#onStoreFailure = options.onStoreFailure;
     this.#hooks = options.hooks;
     const only = options.plan.only;
@@ -101,37 +94,17 @@ export class Engine {
 
   /** Asks the store within the deadline. Failures are outcomes; misuse and an aborted signal reject. */
   ask(calls: readonly StoreCall[], signal?: AbortSignal): Promise<(Answer | Error)[]> {
-    return Promise.all(calls.map((call) => this.#askOne(call, signal)));
+    return Promise.all(calls.map((call) => this.#access.ask(call, signal)));
   }
 
-  #askOne(call: StoreCall, signal: AbortSignal | undefined): Promise<Answer | Error> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) {
-        reject(signal.reason as Error);
-        return;
-      }
-      const finish = (outcome: Answer | Error): void => {
-        if (isMisuse(outcome)) reject(outcome);
-        else resolve(outcome instanceof Error ? asStoreError(outcome) : outcome);
-      };
-      if (!this.store.external) {
-        this.store.submit(call, finish);
-        return;
-      }
-      const pending = this.#deadlines.begin((outcome) => {
-        signal?.removeEventListener("abort", abort);
-        if (outcome instanceof StoreTimeoutError) call.abandoned = true;
-        finish(outcome);
-      });
-      const abort = (): void => {
-        call.abandoned = true;
-        reject(signal?.reason as Error);
-        // Settles the promise a second time, which does nothing, and ends the wait.
-        this.#deadlines.settle(pending, signal?.reason as Error);
-      };
-      signal?.addEventListener("abort", abort, { once: true });
-      this.store.submit(call, (outcome) => this.#deadlines.settle(pending, outcome));
-    });
+  /** Asks in one call for requests of several limiters; `engines` has one for each request. */
+  askTogether(
+    call: StoreCall,
+    engines: readonly Engine[],
+    signal?: AbortSignal,
+  ): Promise<Answer | Error> {
+    const requests = engines.map((engine) => engine.#access);
+    return this.#access.askTogether(call, signal, requests);
   }
 
   /** One call, from the store's answer or, where that failed, from the failure policy. */
@@ -140,7 +113,7 @@ export class Engine {
     fallBack: (to: RateLimiter) => Promise<Decision>,
     signal?: AbortSignal,
   ): Promise<Decision> {
-    return this.conclude(prepared, await this.#askOne(prepared.call, signal), fallBack);
+    return this.conclude(prepared, await this.#access.ask(prepared.call, signal), fallBack);
   }
 
   /** From an outcome to the caller's decision; `fallBack` asks another limiter the same. */
@@ -158,9 +131,9 @@ export class Engine {
   /** A verb that has no decision to label: its failure is always thrown. */
   async administer(verb: Verb, key: string, extraUs: number): Promise<void> {
     const { call } = this.prepare(verb, key, { cost: 0 }, extraUs);
-    const outcome = await this.#askOne(call, undefined);
+    const outcome = await this.#access.ask(call, undefined, "thrown");
     if (!(outcome instanceof Error)) return;
-    this.#hooks.failed({ error: outcome, key, cost: 0 });
+    this.#access.health.teller(outcome)({ error: outcome, key, cost: 0 });
     throw outcome;
   }
 
@@ -201,21 +174,33 @@ export class Engine {
     fallBack: (to: RateLimiter) => Promise<Decision>,
   ): Promise<Decision> {
     const failure = this.#onStoreFailure;
+    const tell = this.#access.health.teller(error);
     if (failure === "throw") {
-      this.#hooks.failed({ error, key, cost });
+      tell({ error, key, cost });
       throw error;
     }
     let decision: Decision;
     if (typeof failure === "object") {
-      decision = { ...(await fallBack(failure.fallback)), source: "fallback" };
+      try {
+        decision = { ...(await fallBack(failure.fallback)), source: "fallback" };
+      } catch (fallbackError) {
+        tell({ error, key, cost });
+        throw fallbackError;
+      }
     } else {
       const allowed = failure === "open";
       const granted = allowed ? Math.round(cost * UNIT) : 0;
       decision = withGrant(call.verb, degradedDecision(call.seats, allowed), granted);
     }
-    this.#hooks.failed({ error, key, cost, decision });
+    tell({ error, key, cost, decision });
     return this.#told(call.verb, key, cost, decision);
   }
+}
+
+const INSTEAD = { open: "failOpen", closed: "failClosed", throw: "thrown" } as const;
+
+function insteadOf(onStoreFailure: OnStoreFailure): Instead {
+  return typeof onStoreFailure === "object" ? "fallback" : INSTEAD[onStoreFailure];
 }
 
 function storeCall(
@@ -236,15 +221,4 @@ function withGrant(verb: Verb, decision: Decision, granted: number): Decision {
   return verb === VERBS.consumeUpTo
     ? Object.assign(decision, { granted: granted / UNIT })
     : decision;
-}
-
-/** What the caller has to mend, whatever the failure policy. */
-function isMisuse(outcome: Answer | Error): outcome is Error {
-  return outcome instanceof InvalidOptionError || outcome instanceof CrossSlotError;
-}
-
-function asStoreError(error: unknown): Error {
-  if (error instanceof SluiceError) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  return new StoreUnavailableError(`the store failed: ${message}`, { cause: error });
 }

@@ -117,7 +117,7 @@ describe("every verb", () => {
       await expect(limiter.block("k", "1s")).rejects.toBeInstanceOf(StoreUnavailableError);
       await expect(limiter.unblock("k")).rejects.toBeInstanceOf(StoreUnavailableError);
       await expect(limiter.reset("k")).rejects.toBeInstanceOf(StoreUnavailableError);
-      expect(onError).toHaveBeenCalledTimes(3);
+      expect(onError).toHaveBeenCalledOnce();
     }
   });
 

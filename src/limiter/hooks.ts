@@ -1,6 +1,7 @@
 /** Listeners of a limiter's decisions. A hook can never break or delay a decision. */
 import type { Decision } from "../core/decision.js";
 import { checkFunction, checkOptions } from "../core/options.js";
+import type { Unanswered } from "./outage.js";
 
 /** What a hook is told. */
 export interface DecisionEvent {
@@ -17,6 +18,20 @@ export interface ErrorEvent {
   readonly cost: number;
   /** The decision made in spite of the error, where there is one. */
   readonly decision?: Decision;
+  /** The part of the store that failed, where parts fail by themselves: a Cluster node's "host:port". */
+  readonly part?: string;
+}
+
+/** An outage that is over. */
+export interface RecoveryEvent {
+  /** What it began with, as `onError` was told. */
+  readonly error: unknown;
+  /** Milliseconds from the first failure to the first answer. */
+  readonly outageMs: number;
+  /** Calls that the store did not answer meanwhile: all, and by what they got in place of its answer. */
+  readonly unanswered: Unanswered;
+  /** The part of the store that had failed, as in `onError`. */
+  readonly part?: string;
 }
 
 export interface Hooks {
@@ -24,8 +39,13 @@ export interface Hooks {
   readonly onDenied?: (event: DecisionEvent) => unknown;
   /** After an allowed call that left a tenth of the limit or less. */
   readonly onNearLimit?: (event: DecisionEvent) => unknown;
-  /** A store failure, or what another hook threw or rejected with. */
+  /**
+   * The first failure of an outage of the store; every failure of a key whose value Sluice cannot read;
+   * what another hook threw or rejected with.
+   */
   readonly onError?: (event: ErrorEvent) => unknown;
+  /** The end of an outage: once for each that `onError` was told of. */
+  readonly onRecovery?: (event: RecoveryEvent) => unknown;
 }
 
 /** Part of the limit at or below which an allowed call is "near" it. */
@@ -37,7 +57,7 @@ export class HookRunner {
   readonly #silent: boolean;
 
   constructor(hooks: unknown = {}) {
-    const names = ["onAllowed", "onDenied", "onNearLimit", "onError"];
+    const names = ["onAllowed", "onDenied", "onNearLimit", "onError", "onRecovery"];
     for (const [name, hook] of Object.entries(checkOptions("hooks", hooks, names))) {
       if (hook !== undefined) checkFunction(`hooks.${name}`, hook);
     }
@@ -51,12 +71,13 @@ export class HookRunner {
     if (this.#silent) return;
     const { onAllowed, onDenied, onNearLimit } = this.#hooks;
     const hook = decision.allowed ? onAllowed : onDenied;
-    if (hook !== undefined) this.#call(hook, { key, cost, decision });
+    const event = { key, cost, decision };
+    if (hook !== undefined) this.#call(hook, event, event);
     const near =
       decision.allowed &&
       decision.reason === "ok" &&
       decision.remaining <= decision.limit * NEAR_LIMIT;
-    if (onNearLimit !== undefined && near) this.#call(onNearLimit, { key, cost, decision });
+    if (onNearLimit !== undefined && near) this.#call(onNearLimit, event, event);
   }
 
   failed(event: ErrorEvent): void {
@@ -66,9 +87,16 @@ export class HookRunner {
     attempt(onError, event, () => {});
   }
 
-  #call(hook: (event: DecisionEvent) => unknown, event: DecisionEvent): void {
+  /** `first` is what `onError` was told when the outage began. */
+  recovered(event: RecoveryEvent, first: ErrorEvent): void {
+    const { onRecovery } = this.#hooks;
+    if (onRecovery !== undefined) this.#call(onRecovery, event, first);
+  }
+
+  /** What the hook throws goes to onError, as the fault of the call that `about` describes. */
+  #call<E>(hook: (event: E) => unknown, event: E, about: Omit<ErrorEvent, "error">): void {
     attempt(hook, event, (error) => {
-      this.failed({ ...event, error });
+      this.failed({ ...about, error });
     });
   }
 }

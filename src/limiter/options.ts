@@ -5,6 +5,7 @@ import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import type { Store } from "../stores/store.js";
+import type { BreakerOptions } from "./breaker.js";
 import type { Hooks } from "./hooks.js";
 import type { Identity } from "./identity.js";
 import type { RateLimiter } from "./rate-limiter.js";
@@ -22,6 +23,11 @@ export interface RateLimiterOptions<S extends Store = Store> {
   readonly timeout?: Duration;
   /** What to answer when the store fails; default "open". */
   readonly onStoreFailure?: OnStoreFailure;
+  /**
+   * When to stop asking a store outside the process that fails; default: after 5 failures in a row, with
+   * one call a second to find out. false = every call asks, and waits for its own deadline.
+   */
+  readonly breaker?: false | BreakerOptions;
   /** A denial for lack of quota also blocks the key that long. */
   readonly blockFor?: Duration;
   /** false = shadow mode: decide, count and report, but always allow. */
@@ -37,6 +43,7 @@ export const LIMITER_OPTIONS: readonly (keyof RateLimiterOptions)[] = [
   "identity",
   "timeout",
   "onStoreFailure",
+  "breaker",
   "blockFor",
   "enforce",
   "hooks",

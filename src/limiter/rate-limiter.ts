@@ -8,6 +8,7 @@ import { checkName } from "../core/key.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import { type Answer, isSyncStore, type Store, type SyncStore } from "../stores/store.js";
+import { checkBreaker } from "./breaker.js";
 import { Engine } from "./engine.js";
 import { HookRunner } from "./hooks.js";
 import { identifyBy } from "./identity.js";
@@ -60,6 +61,7 @@ class Limiter<S extends Store = Store> {
       identify: identifyBy(options.identity, this.store.external),
       timeoutMs: toMicroseconds("timeout", timeout, MIN_PERIOD_US, MAX_TIMEOUT_US) / 1e3,
       onStoreFailure: checkFailurePolicy(onStoreFailure, isLimiter),
+      breaker: checkBreaker(options.breaker),
       blockForUs:
         blockFor === undefined
           ? 0

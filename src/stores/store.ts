@@ -73,6 +73,11 @@ export interface Store {
    * in which they are submitted. Never throws.
    */
   submit(call: StoreCall, done: Done): void;
+  /**
+   * For a store of several parts that fail by themselves: the part that decides this call, such as a
+   * Cluster node's "host:port"; "" if it does not know. Called before every `submit`; never throws.
+   */
+  partOf?(call: StoreCall): string;
   close(): Promise<void>;
 }
 

@@ -101,11 +101,13 @@ function refusal(readiness: number, call: StoreCall, nowUs: number): Outcome {
   if (readiness === WRONG_TYPE) {
     return new StoreUnavailableError(
       `a key of ${spaces} holds a value of another type, not written by Sluice`,
+      { ofKey: true },
     );
   }
   if (readiness === WRONG_FORMAT) {
     return new StoreUnavailableError(
       `a key of ${spaces} holds a state of a format that this version does not know`,
+      { ofKey: true },
     );
   }
   return { needsCalendarAtUs: nowUs };

@@ -11,6 +11,7 @@ import { isCluster, type RedisClientLike, type RunScript, scriptRunner } from ".
 import { type Connection, type ConnectOptions, connect } from "./connect.js";
 import { decodeBatch, type Outcome } from "./decode.js";
 import { encodeBatch } from "./encode.js";
+import { nodesOf } from "./nodes.js";
 import { type Placement, placementBy, SLOTS, slotOf } from "./slot.js";
 
 export interface RedisStoreOptions {
@@ -52,6 +53,8 @@ type Settle = (i: number, outcome: Answer | Error) => void;
  */
 export class RedisStore extends SpaceKeeper implements Store {
   readonly external = true;
+  /** The node that decides a call; only where the client is of a Cluster and tells. */
+  readonly partOf?: (call: StoreCall) => string;
   readonly #run: RunScript;
   readonly #isCluster: boolean;
   readonly #batcher: Batcher;
@@ -70,6 +73,10 @@ export class RedisStore extends SpaceKeeper implements Store {
     this.#placement = placementBy(partitions);
     this.#run = scriptRunner(options.client);
     this.#isCluster = isCluster(options.client);
+    const nodeOf = nodesOf(options.client);
+    if (nodeOf !== undefined) {
+      this.partOf = ({ seats }) => nodeOf(slotOf(this.#placement.tagOf(seats[0]?.id ?? "")));
+    }
     this.#batcher = new Batcher((calls, settle) => this.#send(calls, settle), {
       maxBatch: checkCount("maxBatch", maxBatch, 1, 1000),
       maxInFlight: checkCount("maxInFlight", maxInFlight, 1, 1000),

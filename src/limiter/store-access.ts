@@ -1,0 +1,147 @@
+/**
+ * How a limiter asks its store: within the deadline, past an open breaker not at all, and with a record
+ * of every failure. Failures are outcomes; misuse and an aborted signal reject.
+ */
+import {
+  CrossSlotError,
+  InvalidOptionError,
+  SluiceError,
+  StoreTimeoutError,
+  StoreUnavailableError,
+} from "../core/errors.js";
+import type { Answer, Store, StoreCall } from "../stores/store.js";
+import type { BreakerSettings } from "./breaker.js";
+import { Deadlines } from "./deadlines.js";
+import type { HookRunner } from "./hooks.js";
+import type { Instead } from "./outage.js";
+import { StoreHealth } from "./store-health.js";
+
+export interface StoreAccessOptions {
+  readonly store: Store;
+  readonly timeoutMs: number;
+  /** Undefined = the store is always asked. */
+  readonly breaker: BreakerSettings | undefined;
+  readonly hooks: HookRunner;
+  /** What a call gets that the store does not answer. */
+  readonly instead: Instead;
+}
+
+export class StoreAccess {
+  readonly health: StoreHealth;
+  readonly #store: Store;
+  readonly #instead: Instead;
+  readonly #deadlines: Deadlines<Answer | Error>;
+
+  constructor({ store, timeoutMs, breaker, hooks, instead }: StoreAccessOptions) {
+    this.health = new StoreHealth(store, breaker, hooks);
+    this.#store = store;
+    this.#instead = instead;
+    this.#deadlines = new Deadlines<Answer | Error>(
+      timeoutMs,
+      () => new StoreTimeoutError(timeoutMs),
+    );
+  }
+
+  /** `instead` is what the caller gets without an answer, if not what the limiter's option says. */
+  ask(
+    call: StoreCall,
+    signal: AbortSignal | undefined,
+    instead: Instead = this.#instead,
+  ): Promise<Answer | Error> {
+    return this.#ask(call, signal, NONE, (error) => {
+      this.health.count(error, instead);
+    });
+  }
+
+  /**
+   * Asks for the requests of several limiters in one call. The deadline and the breaker are this one's;
+   * all take note of what becomes of the call.
+   */
+  askTogether(
+    call: StoreCall,
+    signal: AbortSignal | undefined,
+    requests: readonly StoreAccess[],
+  ): Promise<Answer | Error> {
+    const others = new Set(requests.map(({ health }) => health));
+    others.delete(this.health);
+    return this.#ask(call, signal, [...others], (error) => {
+      for (const access of requests) access.health.count(error, access.#instead);
+    });
+  }
+
+  /** `count` is called for a failure that all have noted, and before anybody is answered. */
+  #ask(
+    call: StoreCall,
+    signal: AbortSignal | undefined,
+    others: readonly StoreHealth[],
+    count: (error: Error) => void,
+  ): Promise<Answer | Error> {
+    if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
+    if (!this.#store.external) return this.#askInside(call);
+    const attempt = this.health.begin(call);
+    if (attempt instanceof Error) {
+      for (const health of others) health.refused(call, attempt);
+      count(attempt);
+      return Promise.resolve(attempt);
+    }
+    const followed = others.map((health) => ({ health, attempt: health.follow(call) }));
+    return this.#askOutside(call, signal, (outcome) => {
+      this.health.ended(attempt, call, outcome);
+      for (const other of followed) other.health.ended(other.attempt, call, outcome);
+      if (outcome instanceof Error) count(outcome);
+    });
+  }
+
+  #askInside(call: StoreCall): Promise<Answer | Error> {
+    return new Promise((resolve, reject) => {
+      this.#store.submit(call, (settled) => {
+        const outcome = asOutcome(settled);
+        if (isMisuse(outcome)) reject(outcome);
+        else resolve(outcome);
+      });
+    });
+  }
+
+  /** `ended` is told before the caller is; of undefined if the caller gave the call up. */
+  #askOutside(
+    call: StoreCall,
+    signal: AbortSignal | undefined,
+    ended: (outcome: Answer | Error | undefined) => void,
+  ): Promise<Answer | Error> {
+    return new Promise((resolve, reject) => {
+      const pending = this.#deadlines.begin((settled) => {
+        signal?.removeEventListener("abort", abort);
+        if (signal?.aborted === true) {
+          call.abandoned = true;
+          ended(undefined);
+          reject(signal.reason as Error);
+          return;
+        }
+        if (settled instanceof StoreTimeoutError) call.abandoned = true;
+        const outcome = asOutcome(settled);
+        ended(outcome);
+        if (isMisuse(outcome)) reject(outcome);
+        else resolve(outcome);
+      });
+      const abort = (): void => {
+        this.#deadlines.settle(pending, ABORTED);
+      };
+      signal?.addEventListener("abort", abort, { once: true });
+      this.#store.submit(call, (settled) => this.#deadlines.settle(pending, settled));
+    });
+  }
+}
+
+const NONE: readonly StoreHealth[] = [];
+/** Ends the wait of a call whose signal says why. */
+const ABORTED = new Error("aborted");
+
+/** What the caller has to mend, whatever the failure policy. */
+function isMisuse(outcome: Answer | Error): outcome is Error {
+  return outcome instanceof InvalidOptionError || outcome instanceof CrossSlotError;
+}
+
+function asOutcome(outcome: Answer | Error): Answer | Error {
+  if (!(outcome instanceof Error) || outcome instanceof SluiceError) return outcome;
+  return new StoreUnavailableError(`the store failed: ${outcome.message}`, { cause: outcome });
+}

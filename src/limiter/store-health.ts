@@ -1,0 +1,168 @@
+/**
+ * What a limiter knows of the health of its store: for each part that fails, a breaker and the outage
+ * under way. A part that does not fail has no entry: a healthy store costs next to nothing, and the map stays bounded.
+ */
+import { monotonicMs } from "../core/clock.js";
+import { CrossSlotError, InvalidOptionError, StoreUnavailableError } from "../core/errors.js";
+import type { Answer, Store, StoreCall } from "../stores/store.js";
+import { Breaker, type BreakerSettings } from "./breaker.js";
+import type { ErrorEvent, HookRunner } from "./hooks.js";
+import { type Instead, Outage } from "./outage.js";
+
+/** A call on its way to the store: what was known when it began. */
+export interface Attempt {
+  /** The part of the store that decides it; "" = all of it, or unknown. */
+  readonly part: string;
+  /** Failures of the store before it. */
+  readonly failuresBefore: number;
+  /** The trouble that it probes for its end. */
+  readonly probed: Trouble | undefined;
+}
+
+/** A part of the store that failed, and has not answered a call that began later. */
+interface Trouble {
+  readonly breaker: Breaker | undefined;
+  readonly outage: Outage;
+  /** The number of the last failure, and what failed. */
+  lastFailure: number;
+  lastCall: StoreCall;
+  /** What calls get while the breaker is open: one for all until the next failure. */
+  refusal: StoreUnavailableError | undefined;
+  lastError: Error;
+}
+
+/** Of a call that began while all was well. */
+const UNTROUBLED: Attempt = Object.freeze({ part: "", failuresBefore: 0, probed: undefined });
+
+export class StoreHealth {
+  readonly #store: Store;
+  readonly #breaker: BreakerSettings | undefined;
+  readonly #hooks: HookRunner;
+  readonly #hasParts: boolean;
+  readonly #troubles = new Map<string, Trouble>();
+  /** Which outage an error belongs to, for those who answer its call. */
+  readonly #outages = new WeakMap<Error, Outage>();
+  #failures = 0;
+
+  constructor(store: Store, breaker: BreakerSettings | undefined, hooks: HookRunner) {
+    this.#store = store;
+    this.#breaker = breaker;
+    this.#hooks = hooks;
+    this.#hasParts = store.partOf !== undefined;
+  }
+
+  /** What `ended` is to be told with; or, past an open breaker, the error to answer with. */
+  begin(call: StoreCall): Attempt | StoreUnavailableError {
+    if (this.#troubles.size === 0 && !this.#hasParts) return UNTROUBLED;
+    const part = this.#partOf(call);
+    const trouble = this.#troubles.get(part);
+    const admission = trouble?.breaker?.admit(monotonicMs()) ?? "pass";
+    if (trouble !== undefined && admission === "refuse") return this.#refusal(trouble, part);
+    const probed = admission === "probe" ? trouble : undefined;
+    return { part, failuresBefore: this.#failures, probed };
+  }
+
+  /** As `begin`, for a call that another limiter asks for this one too: its breaker decides. */
+  follow(call: StoreCall): Attempt {
+    return { part: this.#partOf(call), failuresBefore: this.#failures, probed: undefined };
+  }
+
+  /** The breaker of the limiter that was to ask for this one too refused the call. */
+  refused(call: StoreCall, refusal: Error): void {
+    const part = this.#partOf(call);
+    const { outage } = this.#troubles.get(part) ?? this.#note(part, call, refusal);
+    this.#outages.set(refusal, outage);
+  }
+
+  /** `outcome` is undefined for a call that its caller gave up. */
+  ended(attempt: Attempt, call: StoreCall, outcome: Answer | Error | undefined): void {
+    const verdict = verdictOf(outcome);
+    if (verdict === "works") this.#worked(attempt);
+    else if (verdict === "fails") this.#failed(attempt, call, outcome as Error);
+    else attempt.probed?.breaker?.dropped(true);
+  }
+
+  /** One more request that got something else in place of an answer; of no outage if it was no failure. */
+  count(error: Error, instead: Instead): void {
+    this.#outages.get(error)?.count(instead);
+  }
+
+  /**
+   * How to tell of a failure, from when its call begins to be answered: the first call of an outage tells
+   * for all of them, and a failure that is not the store's is always told.
+   */
+  teller(error: Error): (event: ErrorEvent) => void {
+    const outage = this.#outages.get(error);
+    if (outage === undefined) {
+      return (event) => {
+        this.#hooks.failed(event);
+      };
+    }
+    if (!outage.claim()) return () => {};
+    return (event) => {
+      outage.tell(event);
+    };
+  }
+
+  #worked({ part, failuresBefore, probed }: Attempt): void {
+    if (this.#troubles.size === 0) return;
+    const own = this.#troubles.get(part);
+    own?.breaker?.succeeded(probed === own);
+    for (const [troubled, { lastFailure, lastCall, outage }] of this.#troubles) {
+      if (failuresBefore < lastFailure) continue;
+      // A dead node may never be asked again: what now answers in its place ends its outage.
+      if (troubled !== part && this.#partOf(lastCall) !== part) continue;
+      this.#troubles.delete(troubled);
+      outage.end();
+    }
+  }
+
+  #failed({ part, probed }: Attempt, call: StoreCall, error: Error): void {
+    const trouble = this.#note(part, call, error);
+    trouble.breaker?.failed(probed === trouble, monotonicMs());
+    this.#outages.set(error, trouble.outage);
+  }
+
+  #partOf(call: StoreCall): string {
+    return this.#store.partOf?.(call) ?? "";
+  }
+
+  #note(part: string, call: StoreCall, error: Error): Trouble {
+    this.#failures += 1;
+    const news = { lastFailure: this.#failures, lastCall: call, lastError: error };
+    let trouble = this.#troubles.get(part);
+    if (trouble === undefined) {
+      const breaker = this.#breaker && new Breaker(this.#breaker);
+      const outage = new Outage(this.#hooks, part);
+      trouble = { breaker, outage, refusal: undefined, ...news };
+      this.#troubles.set(part, trouble);
+    }
+    return Object.assign(trouble, news, { refusal: undefined });
+  }
+
+  #refusal(trouble: Trouble, part: string): StoreUnavailableError {
+    if (trouble.refusal === undefined) {
+      trouble.refusal = refusalBy(trouble, part);
+      this.#outages.set(trouble.refusal, trouble.outage);
+    }
+    return trouble.refusal;
+  }
+}
+
+/** What an outcome tells of the store. */
+function verdictOf(outcome: Answer | Error | undefined): "works" | "fails" | "nothing" {
+  if (outcome === undefined || outcome instanceof CrossSlotError) return "nothing";
+  if (!(outcome instanceof Error)) return "works";
+  // It looked, and refused this one call.
+  if (outcome instanceof InvalidOptionError) return "works";
+  return outcome instanceof StoreUnavailableError && outcome.ofKey ? "works" : "fails";
+}
+
+function refusalBy({ breaker, lastError }: Trouble, part: string): StoreUnavailableError {
+  const { failures, probeEveryMs } = (breaker as Breaker).settings;
+  return new StoreUnavailableError(
+    `the breaker${part === "" ? "" : ` of ${part}`} is open: after ${failures} failures in a row ` +
+      `one call every ${probeEveryMs} ms asks the store`,
+    { cause: lastError },
+  );
+}
