@@ -1,0 +1,480 @@
+/** An outage from its first failure to the store's next answer: who is asked meanwhile, and who is told. */
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { HeldStore } from "../../test/support/held-store.js";
+import {
+  consumeAtomic,
+  CrossSlotError,
+  type ErrorEvent,
+  InvalidOptionError,
+  RateLimiter,
+  type RateLimiterOptions,
+  type RecoveryEvent,
+  StoreTimeoutError,
+  StoreUnavailableError,
+  tokenBucket,
+} from "../index.js";
+
+const policy = tokenBucket({ limit: 1000, period: "1h" });
+const lost = new Error("connection lost");
+const NOBODY = { failOpen: 0, failClosed: 0, fallback: 0, thrown: 0 };
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+});
+
+afterEach(async () => {
+  // The one timer of a limiter runs to its end, unheld, and no other is left.
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(vi.getTimerCount()).toBe(0);
+  vi.useRealTimers();
+});
+
+/** Lets promises settle; no time passes. */
+const settled = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
+
+function start(options: Partial<RateLimiterOptions<HeldStore>> = {}, store = new HeldStore()) {
+  const onError = vi.fn<(event: ErrorEvent) => void>();
+  const onRecovery = vi.fn<(event: RecoveryEvent) => void>();
+  const hooks = { onError, onRecovery };
+  const limiter = new RateLimiter({ policy, identity: "plain", hooks, ...options, store });
+  /** A call that the store settles so at once; answers how the limiter did. */
+  const ask = async (outcome?: Error, key = "k"): Promise<string> => {
+    const answer = limiter.consume(key);
+    store.settleAll(outcome);
+    return (await answer).source;
+  };
+  /** Enough failures to open the breaker. */
+  const breakIt = async (key = "k"): Promise<void> => {
+    for (let i = 0; i < 5; i++) await ask(lost, key);
+  };
+  return { store, limiter, onError, onRecovery, ask, breakIt };
+}
+
+describe("an open breaker", () => {
+  test("answers without asking the store, and says so", async () => {
+    const { store, limiter, breakIt } = start({ onStoreFailure: "throw" });
+    await Promise.allSettled([0, 1, 2, 3, 4].map(() => breakIt()));
+    expect(store.held).toEqual([]);
+    const error = await limiter.consume("k").catch((thrown: unknown) => thrown);
+    expect(store.held).toEqual([]);
+    expect(error).toBeInstanceOf(StoreUnavailableError);
+    expect(error).toMatchObject({
+      message:
+        "the breaker is open: after 5 failures in a row one call every 1000 ms asks the store",
+      cause: { message: "the store failed: connection lost", cause: lost },
+    });
+  });
+
+  test("names the last failure, not the first", async () => {
+    const { limiter, ask } = start({
+      onStoreFailure: "throw",
+      breaker: { failures: 1, probeEvery: 10 },
+    });
+    const refusal = async (): Promise<unknown> => {
+      const error: unknown = await limiter.consume("k").catch((thrown: unknown) => thrown);
+      return (error as { cause: { cause: unknown } }).cause.cause;
+    };
+    await ask(lost).catch(() => {});
+    expect(await refusal()).toBe(lost);
+    await vi.advanceTimersByTimeAsync(10);
+    const other = new Error("LOADING");
+    await ask(other).catch(() => {});
+    expect(await refusal()).toBe(other);
+  });
+
+  test("lets one call a second ask, and closes when that is answered", async () => {
+    const { store, limiter, ask, breakIt } = start({ onStoreFailure: "closed" });
+    await breakIt();
+    await vi.advanceTimersByTimeAsync(999);
+    expect(await ask()).toBe("fail-closed");
+    await vi.advanceTimersByTimeAsync(1);
+    const probe = limiter.consume("k");
+    const refused = limiter.consume("k");
+    expect(store.held).toHaveLength(1);
+    expect((await refused).source).toBe("fail-closed");
+    store.settleAll();
+    expect((await probe).source).toBe("store");
+    expect(await ask()).toBe("store");
+  });
+
+  test("goes on when the probe is not answered in time", async () => {
+    const { limiter, ask, breakIt } = start();
+    await breakIt();
+    await vi.advanceTimersByTimeAsync(1000);
+    const probe = limiter.consume("k");
+    await vi.advanceTimersByTimeAsync(250);
+    expect((await probe).source).toBe("fail-open");
+    await vi.advanceTimersByTimeAsync(749);
+    expect(await ask()).toBe("fail-open");
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await ask()).toBe("store");
+  });
+
+  test("probes again after a probe that its caller gave up", async () => {
+    const { store, limiter, ask, breakIt } = start();
+    await breakIt();
+    await vi.advanceTimersByTimeAsync(1000);
+    const controller = new AbortController();
+    const probe = limiter.consume("k", { signal: controller.signal }).catch(() => "given up");
+    controller.abort();
+    expect(await probe).toBe("given up");
+    expect(store.held.splice(0)).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(await ask()).toBe("store");
+  });
+
+  test("refuses at once the verbs that throw, and every other", async () => {
+    const { store, limiter, breakIt } = start({ onStoreFailure: "closed" });
+    await breakIt();
+    for (const refused of [limiter.block("k", "1s"), limiter.unblock("k"), limiter.reset("k")]) {
+      await expect(refused).rejects.toThrow("the breaker is open");
+    }
+    const decisions = [
+      await limiter.consumeUpTo("k", { cost: 2 }),
+      ...(await limiter.consumeMany([{ key: "k" }, { key: "l" }])),
+      await limiter.peek("k"),
+      await limiter.refund("k", 1),
+      await limiter.penalize("k", 1),
+      ...(await consumeAtomic([{ limiter, key: "k" }])).decisions,
+    ];
+    expect(decisions.map(({ source }) => source)).toEqual(Array(7).fill("fail-closed"));
+    expect(store.held).toEqual([]);
+  });
+
+  test("is not there when turned off", async () => {
+    const { store, limiter, ask } = start({ breaker: false });
+    for (let i = 0; i < 100; i++) await ask(lost);
+    const answer = limiter.consume("k");
+    expect(store.held).toHaveLength(1);
+    store.settleAll();
+    expect((await answer).source).toBe("store");
+  });
+});
+
+describe("what is no failure of the store", () => {
+  test("is the fault of one key: its calls fail and are told, and no others", async () => {
+    const { ask, onError, onRecovery } = start({ onStoreFailure: "closed" });
+    const poisoned = new StoreUnavailableError("of another type", { ofKey: true });
+    for (let i = 0; i < 20; i++) expect(await ask(poisoned, "poisoned")).toBe("fail-closed");
+    expect(await ask()).toBe("store");
+    expect(onError).toHaveBeenCalledTimes(20);
+    expect(onError.mock.calls[0]?.[0]).toMatchObject({ key: "poisoned", error: poisoned });
+    expect(onRecovery).not.toHaveBeenCalled();
+  });
+
+  test("is misuse", async () => {
+    const { ask, onError } = start();
+    const misuse = new InvalidOptionError("cost", 1, "less");
+    for (let i = 0; i < 20; i++) {
+      await expect(ask(misuse)).rejects.toBe(misuse);
+      await expect(ask(new CrossSlotError())).rejects.toThrow(CrossSlotError);
+    }
+    expect(await ask()).toBe("store");
+    expect(onError).not.toHaveBeenCalled();
+  });
+
+  test("is that a caller gives up", async () => {
+    const { store, limiter, ask, onError } = start();
+    for (let i = 0; i < 20; i++) {
+      const controller = new AbortController();
+      const call = limiter.consume("k", { signal: controller.signal });
+      controller.abort();
+      await expect(call).rejects.toThrow();
+    }
+    store.held.length = 0;
+    expect(await ask()).toBe("store");
+    expect(onError).not.toHaveBeenCalled();
+  });
+});
+
+describe.each([undefined, false] as const)("an outage, with breaker: %s,", (breaker) => {
+  const options = breaker === undefined ? {} : { breaker };
+
+  test("is told when it begins, by its first failure, and when it is over", async () => {
+    const { ask, onError, onRecovery } = start(options);
+    await vi.advanceTimersByTimeAsync(5000);
+    for (let i = 0; i < 20; i++) {
+      await ask(lost, `k${i}`);
+      await vi.advanceTimersByTimeAsync(200);
+    }
+    expect(onError).toHaveBeenCalledOnce();
+    const { error, key, decision } = onError.mock.calls[0]?.[0] as ErrorEvent;
+    expect({ key, error }).toMatchObject({ key: "k0", error: { cause: lost } });
+    expect(decision).toMatchObject({ source: "fail-open" });
+    expect(onRecovery).not.toHaveBeenCalled();
+    let calls = 20;
+    while ((await ask()) === "fail-open") {
+      calls += 1;
+      await vi.advanceTimersByTimeAsync(100);
+    }
+    expect(onRecovery).toHaveBeenCalledExactlyOnceWith({
+      error,
+      outageMs: 4000 + (calls - 20) * 100,
+      unanswered: { ...NOBODY, total: calls, failOpen: calls },
+    });
+    expect(await ask(lost)).toBe("fail-open");
+    expect(onError).toHaveBeenCalledTimes(2);
+  });
+
+  test("is not over by the answer to a call that began before it", async () => {
+    const { store, limiter, ask, onError, onRecovery } = start({ ...options, timeout: "1m" });
+    const early = limiter.consume("k");
+    const failing = limiter.consume("k");
+    const [first, second] = store.held.splice(0);
+    second?.settle(lost);
+    first?.settle();
+    expect([(await early).source, (await failing).source]).toEqual(["store", "fail-open"]);
+    expect(onRecovery).not.toHaveBeenCalled();
+    expect(await ask(lost)).toBe("fail-open");
+    expect(onError).toHaveBeenCalledOnce();
+    expect(await ask()).toBe("store");
+    expect(onRecovery.mock.calls[0]?.[0].unanswered.total).toBe(2);
+  });
+
+  test("counts what each call got, the verbs that throw as thrown", async () => {
+    const { store, limiter, ask, onError, onRecovery } = start({
+      ...options,
+      onStoreFailure: "closed",
+    });
+    const failed = Promise.allSettled([
+      limiter.consumeMany([{ key: "a" }, { key: "b" }]),
+      limiter.block("k", "1s"),
+    ]);
+    store.settleAll(lost);
+    await failed;
+    await vi.advanceTimersByTimeAsync(1000);
+    await ask();
+    expect(onError).toHaveBeenCalledOnce();
+    const unanswered = { ...NOBODY, total: 3, failClosed: 2, thrown: 1 };
+    expect(onRecovery.mock.calls[0]?.[0].unanswered).toEqual(unanswered);
+  });
+});
+
+describe("the notices", () => {
+  test("come in order even if a fallback takes longer than the outage", async () => {
+    const slow = new HeldStore();
+    const fallback = new RateLimiter({ policy, store: slow, namespace: "fallback" });
+    const { store, limiter, ask, onError, onRecovery } = start({ onStoreFailure: { fallback } });
+    const failing = limiter.consume("first");
+    store.settleAll(lost);
+    await settled();
+    expect(await ask()).toBe("store");
+    expect([onError.mock.calls.length, onRecovery.mock.calls.length]).toEqual([0, 0]);
+    slow.settleAll();
+    const decision = await failing;
+    expect(decision.source).toBe("fallback");
+    expect(onError.mock.calls[0]?.[0]).toMatchObject({ key: "first", decision });
+    expect(onRecovery.mock.calls[0]?.[0]).toMatchObject({
+      unanswered: { ...NOBODY, total: 1, fallback: 1 },
+    });
+    expect(onError.mock.invocationCallOrder[0]).toBeLessThan(
+      onRecovery.mock.invocationCallOrder[0] as number,
+    );
+  });
+
+  test("come even if the fallback rejects", async () => {
+    const slow = new HeldStore();
+    const fallback = new RateLimiter({ policy, store: slow, onStoreFailure: "throw" });
+    const { store, limiter, ask, onError, onRecovery } = start({ onStoreFailure: { fallback } });
+    const failing = limiter.consume("k");
+    store.settleAll(lost);
+    await settled();
+    slow.settleAll(new Error("the other one, too"));
+    await expect(failing).rejects.toThrow("the other one, too");
+    expect(onError).toHaveBeenCalledExactlyOnceWith({
+      error: expect.objectContaining({ cause: lost }) as unknown,
+      key: "k",
+      cost: 1,
+    });
+    await ask();
+    expect(onRecovery).toHaveBeenCalledOnce();
+  });
+
+  test("come once when the call that failed first is lost among others of its list", async () => {
+    const { store, limiter, ask, onError, onRecovery } = start();
+    const controller = new AbortController();
+    const { signal } = controller;
+    const list = limiter.consumeMany([{ key: "a" }, { key: "b" }], { signal });
+    store.held.shift()?.settle(lost);
+    controller.abort(new Error("enough"));
+    await expect(list).rejects.toThrow("enough");
+    store.held.length = 0;
+    expect(onError).not.toHaveBeenCalled();
+    await ask(lost, "next");
+    expect(onError.mock.calls[0]?.[0]).toMatchObject({ key: "next" });
+    await ask();
+    expect(onError).toHaveBeenCalledOnce();
+    expect(onRecovery).toHaveBeenCalledOnce();
+  });
+
+  test("reach onError when onRecovery throws or rejects, as of the call that began the outage", async () => {
+    const boom = new Error("boom");
+    for (const onRecovery of [
+      (): never => {
+        throw boom;
+      },
+      (): Promise<never> => Promise.reject(boom),
+    ]) {
+      const onError = vi.fn<(event: ErrorEvent) => void>();
+      const { ask } = start({ hooks: { onError, onRecovery } });
+      await ask(lost, "first");
+      expect(await ask()).toBe("store");
+      await settled();
+      expect(onError).toHaveBeenCalledTimes(2);
+      const [begun, thrown] = onError.mock.calls.map(([event]) => event);
+      expect(thrown).toEqual({ ...begun, error: boom });
+    }
+  });
+
+  test("may themselves call the limiter", async () => {
+    const sources: string[] = [];
+    const { store, ask } = start({
+      hooks: {
+        onRecovery: () => {
+          void limiter.consume("k").then(({ source }) => sources.push(source));
+        },
+      },
+    });
+    const limiter = new RateLimiter({ policy, store, identity: "plain" });
+    await ask(lost);
+    await ask();
+    store.settleAll();
+    await settled();
+    expect(sources).toEqual(["store"]);
+  });
+});
+
+describe("several limiters in one call", () => {
+  test("each have their own outage, with their own counts", async () => {
+    const store = new HeldStore();
+    const open = start({ namespace: "open" }, store);
+    const closed = start({ namespace: "closed", onStoreFailure: "closed" }, store);
+    const shadow = start({ namespace: "shadow", enforce: false }, store);
+    const spend = async (outcome?: Error): Promise<string[]> => {
+      const answer = consumeAtomic([
+        { limiter: open.limiter, key: "k" },
+        { limiter: closed.limiter, key: "k" },
+        { limiter: closed.limiter, key: "l" },
+        { limiter: shadow.limiter, key: "k" },
+      ]);
+      store.settleAll(outcome);
+      return (await answer).decisions.map(({ source }) => source);
+    };
+    const unstored = ["fail-open", "fail-closed", "fail-closed", "fail-open"];
+    for (let i = 0; i < 9; i++) expect(await spend(lost)).toEqual(unstored);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(await spend()).toEqual(Array(4).fill("store"));
+    const counts = [open, closed, shadow].map(({ onError, onRecovery }) => {
+      expect(onError).toHaveBeenCalledOnce();
+      expect(onRecovery).toHaveBeenCalledOnce();
+      return onRecovery.mock.calls[0]?.[0].unanswered;
+    });
+    expect(counts).toEqual([
+      { ...NOBODY, total: 9, failOpen: 9 },
+      { ...NOBODY, total: 18, failClosed: 18 },
+      { ...NOBODY, total: 9, failOpen: 9 },
+    ]);
+  });
+
+  test("are told of the first one's breaker, and recover with it", async () => {
+    const store = new HeldStore();
+    const first = start({ namespace: "first" }, store);
+    const second = start({ namespace: "second" }, store);
+    await first.breakIt();
+    const requests = [first, second].map(({ limiter }) => ({ limiter, key: "k" }));
+    await consumeAtomic(requests);
+    expect(store.held).toEqual([]);
+    expect(second.onError.mock.calls[0]?.[0].error).toMatchObject({
+      message: expect.stringContaining("the breaker is open") as unknown,
+    });
+    await vi.advanceTimersByTimeAsync(1000);
+    const spent = consumeAtomic(requests);
+    store.settleAll();
+    await spent;
+    expect(first.onRecovery).toHaveBeenCalledOnce();
+    expect(second.onRecovery.mock.calls[0]?.[0].unanswered.total).toBe(1);
+  });
+});
+
+describe("a store of several parts", () => {
+  /** Parts by the first letter of the key, unless moved. */
+  function startParts(options: Partial<RateLimiterOptions<HeldStore>> = {}) {
+    const moved = new Map<string, string>();
+    const partOf = (id: string): string => moved.get(id[0] ?? "") ?? (id[0] as string);
+    return { moved, ...start(options, new HeldStore(partOf)) };
+  }
+
+  test("has a breaker and an outage for each, and names them", async () => {
+    const { ask, breakIt, onError, onRecovery } = startParts();
+    await breakIt("a1");
+    expect(await ask(undefined, "a2")).toBe("fail-open");
+    expect(await ask(undefined, "b1")).toBe("store");
+    expect(await ask(lost, "b1")).toBe("fail-open");
+    expect(onError.mock.calls.map(([{ part }]) => part)).toEqual(["a", "b"]);
+    expect(await ask(undefined, "b2")).toBe("store");
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(await ask(undefined, "a3")).toBe("store");
+    expect(onRecovery.mock.calls.map(([{ part, unanswered }]) => [part, unanswered.total])).toEqual(
+      [
+        ["b", 1],
+        ["a", 6],
+      ],
+    );
+  });
+
+  test("says which part's breaker is open", async () => {
+    const { limiter, breakIt } = startParts({ onStoreFailure: "throw" });
+    await Promise.allSettled([0, 1, 2, 3, 4].map(() => breakIt("a")));
+    await expect(limiter.consume("a")).rejects.toThrow("the breaker of a is open");
+  });
+
+  test("ends the outage of a part that never comes back when another answers in its place", async () => {
+    const { moved, ask, breakIt, onError, onRecovery } = startParts();
+    await breakIt("a1");
+    expect(await ask(undefined, "b1")).toBe("store");
+    expect(onRecovery).not.toHaveBeenCalled();
+    moved.set("a", "c");
+    // Another part's answer says nothing of the one that took over.
+    expect(await ask(undefined, "b1")).toBe("store");
+    expect(onRecovery).not.toHaveBeenCalled();
+    expect(await ask(undefined, "a1")).toBe("store");
+    expect(onRecovery.mock.calls.map(([{ part }]) => part)).toEqual(["a"]);
+    expect(onError).toHaveBeenCalledOnce();
+    // Nothing is left of it: when the part is back, it is asked.
+    moved.delete("a");
+    expect(await ask(undefined, "a1")).toBe("store");
+  });
+});
+
+test("10,000 calls over an outage are each answered once, and the counts add up", async () => {
+  const { store, limiter, onError, onRecovery } = start();
+  const sources = new Map<string, number>();
+  let answers = 0;
+  let isDown = false;
+  for (let i = 0; i < 10_000; i++) {
+    if (i === 2000) isDown = true;
+    if (i === 7000) isDown = false;
+    void limiter.consume(`k${i % 100}`, { cost: 0 }).then(({ source }) => {
+      answers += 1;
+      sources.set(source, (sources.get(source) ?? 0) + 1);
+    });
+    // A server that hangs swallows its calls; one that is well answers within the ms.
+    if (isDown) store.held.length = 0;
+    await vi.advanceTimersByTimeAsync(1);
+    store.settleAll();
+  }
+  await vi.advanceTimersByTimeAsync(250);
+  const failOpen = sources.get("fail-open") ?? 0;
+  expect(answers).toBe(10_000);
+  expect((sources.get("store") ?? 0) + failOpen).toBe(10_000);
+  expect(failOpen).toBeGreaterThan(5000);
+  expect(failOpen).toBeLessThanOrEqual(6000);
+  expect(onError).toHaveBeenCalledOnce();
+  expect(onError.mock.calls[0]?.[0].error).toBeInstanceOf(StoreTimeoutError);
+  expect(onRecovery).toHaveBeenCalledOnce();
+  expect(onRecovery.mock.calls[0]?.[0].unanswered).toEqual({
+    ...NOBODY,
+    total: failOpen,
+    failOpen,
+  });
+});

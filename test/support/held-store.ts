@@ -1,0 +1,49 @@
+/** A store as if outside the process whose calls wait until the test settles them. */
+import type { Space, Store, StoreCall } from "../../src/index.js";
+import type { Done } from "../../src/stores/store.js";
+import { ManualClock, PureStore } from "../../src/testing/index.js";
+
+export interface HeldCall {
+  readonly call: StoreCall;
+  /** Of the kernels, or the error given. */
+  settle(outcome?: Error): void;
+}
+
+export class HeldStore implements Store {
+  readonly external = true;
+  readonly held: HeldCall[] = [];
+  /** Where each id is decided; set it for a store of several parts. */
+  readonly partOf?: (call: StoreCall) => string;
+  readonly #pure = new PureStore(new ManualClock());
+
+  constructor(partOf?: (id: string) => string) {
+    if (partOf !== undefined) this.partOf = ({ seats }) => partOf(seats[0]?.id ?? "");
+  }
+
+  open(...args: Parameters<PureStore["open"]>): Space {
+    return this.#pure.open(...args);
+  }
+
+  claim(space: string, fingerprint: string): void {
+    this.#pure.claim(space, fingerprint);
+  }
+
+  release(space: string, fingerprint: string): void {
+    this.#pure.release(space, fingerprint);
+  }
+
+  submit(call: StoreCall, done: Done): void {
+    const settle = (outcome?: Error): void => {
+      if (outcome !== undefined) done(outcome);
+      else this.#pure.submit(call, done);
+    };
+    this.held.push({ call, settle });
+  }
+
+  /** Settles all calls held, oldest first. */
+  settleAll(outcome?: Error): void {
+    for (const { settle } of this.held.splice(0)) settle(outcome);
+  }
+
+  async close(): Promise<void> {}
+}
