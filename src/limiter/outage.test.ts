@@ -396,6 +396,48 @@ describe("several limiters in one call", () => {
   });
 });
 
+describe("a probe of an outage that a joint call ended first", () => {
+  /** The second limiter is down again, and the probe of its first outage still under way. */
+  async function startLate() {
+    const store = new HeldStore();
+    const options = { timeout: "1m", breaker: { failures: 1 } } as const;
+    const first = start({ ...options, namespace: "first" }, store);
+    const second = start({ ...options, namespace: "second" }, store);
+    await second.ask(lost);
+    await vi.advanceTimersByTimeAsync(1000);
+    const answer = second.limiter.consume("k");
+    const probe = store.held.shift();
+    const spent = consumeAtomic([first, second].map(({ limiter }) => ({ limiter, key: "k" })));
+    store.settleAll();
+    await spent;
+    expect(second.onRecovery).toHaveBeenCalledOnce();
+    await second.ask(lost);
+    const settle = async (outcome?: Error): Promise<void> => {
+      probe?.settle(outcome);
+      await answer;
+    };
+    return { ...second, settle };
+  }
+
+  test("does not close the breaker of the next", async () => {
+    const { ask, settle } = await startLate();
+    await settle();
+    expect(await ask()).toBe("fail-open");
+  });
+
+  test("is not taken for the probe of the next", async () => {
+    const { store, limiter, ask, settle } = await startLate();
+    await vi.advanceTimersByTimeAsync(1000);
+    const probe = limiter.consume("k");
+    const held = store.held.shift();
+    await settle(lost);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(await ask()).toBe("fail-open");
+    held?.settle();
+    expect((await probe).source).toBe("store");
+  });
+});
+
 describe("a store of several parts", () => {
   /** Parts by the first letter of the key, unless moved. */
   function startParts(options: Partial<RateLimiterOptions<HeldStore>> = {}) {

@@ -1,0 +1,234 @@
+/**
+ * Calls that begin, succeed, fail, run out of time or are given up, in any order, against a plain model:
+ * who is let through to the store, what each call gets, and who is told of what.
+ */
+import fc from "fast-check";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { type ErrorEvent, RateLimiter, type RecoveryEvent, tokenBucket } from "../../src/index.js";
+import { type HeldCall, HeldStore } from "../support/held-store.js";
+
+const policy = tokenBucket({ limit: 1e6, period: "1h" });
+
+interface Settings {
+  readonly failures: number;
+  readonly probeEvery: number;
+  readonly timeout: number;
+}
+
+type Step =
+  | { readonly does: "begins" }
+  | { readonly does: "succeeds" | "fails" | "is given up"; readonly which: number }
+  | { readonly does: "waits"; readonly ms: number };
+
+const settings: fc.Arbitrary<Settings> = fc.record({
+  failures: fc.integer({ min: 1, max: 4 }),
+  probeEvery: fc.integer({ min: 1, max: 40 }),
+  timeout: fc.integer({ min: 1, max: 40 }),
+});
+
+const which = fc.nat({ max: 5 });
+const steps: fc.Arbitrary<Step[]> = fc.array(
+  fc.oneof(
+    { weight: 5, arbitrary: fc.record({ does: fc.constant("begins" as const) }) },
+    { weight: 2, arbitrary: fc.record({ does: fc.constant("succeeds" as const), which }) },
+    { weight: 4, arbitrary: fc.record({ does: fc.constant("fails" as const), which }) },
+    { weight: 1, arbitrary: fc.record({ does: fc.constant("is given up" as const), which }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        does: fc.constant("waits" as const),
+        ms: fc.integer({ min: 1, max: 25 }),
+      }),
+    },
+  ),
+  { maxLength: 80, size: "max" },
+);
+
+/** A call that the model has let through. */
+interface Sent {
+  readonly sentAt: number;
+  readonly failuresBefore: number;
+  readonly isProbe: boolean;
+}
+
+/** All that happened, from which every answer is worked out anew. */
+type Entry =
+  | {
+      readonly is: "failure" | "success" | "opening" | "closing" | "probe's end";
+      readonly at: number;
+    }
+  | { readonly is: "probe's start"; readonly at: number };
+
+class Model {
+  now = 0;
+  readonly inFlight: Sent[] = [];
+  /** Outages: how many calls each left without an answer, and whether it is over. */
+  readonly outages: { unanswered: number; isOver: boolean }[] = [];
+  readonly #settings: Settings;
+  readonly #history: Entry[] = [];
+  #failures = 0;
+  #lastFailure = 0;
+
+  constructor(settings: Settings) {
+    this.#settings = settings;
+  }
+
+  get isOpen(): boolean {
+    const last = this.#last("opening", "closing");
+    return last?.is === "opening";
+  }
+
+  get isProbing(): boolean {
+    return this.#last("probe's start", "probe's end")?.is === "probe's start";
+  }
+
+  /** True if the store is asked. */
+  begin(): boolean {
+    const since = this.#last("opening", "probe's start")?.at ?? 0;
+    const isDue = !this.isProbing && this.now - since >= this.#settings.probeEvery;
+    if (this.isOpen && !isDue) {
+      this.#unanswered();
+      return false;
+    }
+    const isProbe = this.isOpen;
+    if (isProbe) this.#note("probe's start");
+    this.inFlight.push({ sentAt: this.now, failuresBefore: this.#failures, isProbe });
+    return true;
+  }
+
+  end(sent: Sent, how: "succeeds" | "fails" | "is given up"): void {
+    this.inFlight.splice(this.inFlight.indexOf(sent), 1);
+    const wasOpen = this.isOpen;
+    if (sent.isProbe) this.#note("probe's end");
+    if (how === "succeeds") {
+      if (sent.isProbe) this.#note("closing");
+      else if (!wasOpen) this.#note("success");
+      const outage = this.outages.at(-1);
+      if (outage?.isOver === false && sent.failuresBefore >= this.#lastFailure)
+        outage.isOver = true;
+    } else if (how === "fails") {
+      this.#failures += 1;
+      this.#lastFailure = this.#failures;
+      this.#unanswered();
+      if (wasOpen) return;
+      this.#note("failure");
+      if (this.#failuresInARow() >= this.#settings.failures) this.#note("opening");
+    }
+  }
+
+  /** Time passes, deadlines with it, each at its moment. */
+  wait(ms: number): void {
+    const until = this.now + ms;
+    const due = this.inFlight.filter(({ sentAt }) => sentAt + this.#settings.timeout <= until);
+    for (const sent of due) {
+      this.now = sent.sentAt + this.#settings.timeout;
+      this.end(sent, "fails");
+    }
+    this.now = until;
+  }
+
+  #unanswered(): void {
+    if (this.outages.at(-1)?.isOver !== false) this.outages.push({ unanswered: 0, isOver: false });
+    (this.outages.at(-1) as { unanswered: number }).unanswered += 1;
+  }
+
+  #note(is: Entry["is"]): void {
+    this.#history.push({ is, at: this.now });
+  }
+
+  #last(...kinds: readonly Entry["is"][]): Entry | undefined {
+    return this.#history.findLast(({ is }) => kinds.includes(is));
+  }
+
+  #failuresInARow(): number {
+    const others = this.#history.findLastIndex(({ is }) => is === "success" || is === "closing");
+    return this.#history.slice(others + 1).filter(({ is }) => is === "failure").length;
+  }
+}
+
+interface Begun {
+  readonly held: HeldCall | undefined;
+  readonly sent: Sent | undefined;
+  readonly controller: AbortController;
+  source: string | undefined;
+}
+
+async function play(chosen: Settings, trace: readonly Step[]): Promise<void> {
+  const store = new HeldStore();
+  const onError = vi.fn<(event: ErrorEvent) => void>();
+  const onRecovery = vi.fn<(event: RecoveryEvent) => void>();
+  const { failures, probeEvery, timeout } = chosen;
+  const limiter = new RateLimiter({
+    policy,
+    store,
+    timeout,
+    breaker: { failures, probeEvery },
+    hooks: { onError, onRecovery },
+  });
+  const model = new Model(chosen);
+  const calls: Begun[] = [];
+  let probesLetThrough = 0;
+  for (const step of trace) {
+    if (step.does === "waits") {
+      await vi.advanceTimersByTimeAsync(step.ms);
+      model.wait(step.ms);
+    } else if (step.does === "begins") {
+      const wasOpen = model.isOpen;
+      const controller = new AbortController();
+      const answer = limiter.consume("k", { signal: controller.signal });
+      const [held] = store.held.splice(0);
+      const isSent = model.begin();
+      expect(held !== undefined).toBe(isSent);
+      if (wasOpen && isSent) probesLetThrough += 1;
+      const begun: Begun = {
+        held,
+        sent: isSent ? model.inFlight.at(-1) : undefined,
+        controller,
+        source: undefined,
+      };
+      calls.push(begun);
+      void answer.then(
+        ({ source }) => {
+          begun.source = source;
+        },
+        () => {
+          begun.source = "given up";
+        },
+      );
+    } else {
+      const sent = model.inFlight[step.which];
+      const begun = calls.find((call) => call.sent !== undefined && call.sent === sent);
+      if (sent === undefined || begun === undefined) continue;
+      if (step.does === "is given up") begun.controller.abort();
+      else begun.held?.settle(step.does === "fails" ? new Error("lost") : undefined);
+      model.end(sent, step.does);
+    }
+    await vi.advanceTimersByTimeAsync(0);
+    expect(model.inFlight.filter(({ isProbe }) => isProbe).length).toBeLessThanOrEqual(1);
+    expect(calls.filter(({ source }) => source === undefined).map(({ sent }) => sent)).toEqual(
+      model.inFlight,
+    );
+    const over = model.outages.filter(({ isOver }) => isOver);
+    expect(onError).toHaveBeenCalledTimes(model.outages.length);
+    expect(onRecovery.mock.calls.map(([{ unanswered }]) => unanswered.total)).toEqual(
+      over.map(({ unanswered }) => unanswered),
+    );
+  }
+  // While it was open, no more went to the store than one call an interval.
+  expect(probesLetThrough).toBeLessThanOrEqual(model.now / probeEvery);
+  const unanswered = calls.filter(({ source }) => source === "fail-open").length;
+  expect(unanswered).toBe(model.outages.reduce((sum, outage) => sum + outage.unanswered, 0));
+  await vi.advanceTimersByTimeAsync(timeout);
+}
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+test("a breaker and its outages do as the model says", async () => {
+  await fc.assert(fc.asyncProperty(settings, steps, play), { numRuns: 500 });
+});
