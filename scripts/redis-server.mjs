@@ -1,7 +1,7 @@
 // Finds, installs where that is allowed, and starts real Redis servers for the tests and the bench.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,6 +14,14 @@ import { ensureProgram, isExecutable, onPath } from "./install.mjs";
  * @property {string} url
  * @property {number} pid
  * @property {() => Promise<void>} stop ends this server only and removes its directory; idempotent
+ */
+
+/**
+ * @typedef {object} RedisOptions
+ * @property {readonly string[]} [args] come last on the server's command line
+ * @property {number} [port] this one, where another server was before; default: any that is free
+ * @property {string} [config] a configuration file, which the server may rewrite: Sentinel asks for one
+ * @property {boolean} [whileLoading] do not wait until the server has loaded its data
  */
 
 /** Path of a Redis or Valkey server: `SLUICE_REDIS_SERVER`, else the first one on PATH. */
@@ -64,15 +72,18 @@ async function freePort() {
   }
 }
 
-/** @param {number} port */
-async function answersPing(port) {
+/**
+ * @param {number} port
+ * @param {RegExp} ready
+ */
+async function answersPing(port, ready) {
   const socket = connect(port, "127.0.0.1");
   socket.setTimeout(1000, () => socket.destroy(new Error("no answer")));
   try {
     await once(socket, "connect");
     socket.write("PING\r\n");
     const reply = String(await once(socket, "data"));
-    return reply.startsWith("+PONG") || reply.startsWith("-NOAUTH");
+    return ready.test(reply);
   } catch {
     return false;
   } finally {
@@ -97,16 +108,20 @@ function spawnWatchdog(pid, dir) {
 
 /**
  * @param {string} server
- * @param {readonly string[]} args
+ * @param {RedisOptions} options
  * @returns {Promise<RedisProcess | { failure: string }>}
  */
-async function startOnce(server, args) {
-  const port = await freePort();
+async function startOnce(server, { args = [], port: fixedPort, config, whileLoading = false }) {
+  const port = fixedPort ?? (await freePort());
   const dir = mkdtempSync(join(tmpdir(), "sluice-redis-"));
   const base = ["--port", String(port), "--bind", "127.0.0.1", "--dir", dir];
-  const child = spawn(server, [...base, "--save", "", "--appendonly", "no", ...args], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const file = join(dir, "server.conf");
+  if (config !== undefined) writeFileSync(file, config);
+  const child = spawn(
+    server,
+    [...(config === undefined ? [] : [file]), ...base, "--save", "", "--appendonly", "no", ...args],
+    { stdio: ["ignore", "pipe", "pipe"] },
+  );
   const { pid } = child;
   let log = "";
   const keepTail = (/** @type {Buffer} */ chunk) => {
@@ -130,9 +145,10 @@ async function startOnce(server, args) {
     rmSync(dir, { recursive: true, force: true });
   };
 
+  const ready = whileLoading ? /^(?:\+PONG|-NOAUTH|-LOADING)/ : /^(?:\+PONG|-NOAUTH)/;
   const deadline = performance.now() + 10_000;
   while (running() && performance.now() < deadline) {
-    if (await answersPing(port)) return { port, url: `redis://127.0.0.1:${port}`, pid, stop };
+    if (await answersPing(port, ready)) return { port, url: `redis://127.0.0.1:${port}`, pid, stop };
     await sleep(10);
   }
   await stop();
@@ -140,16 +156,16 @@ async function startOnce(server, args) {
 }
 
 /**
- * Starts a server on a free loopback port, with nothing saved to disk, and waits until it answers.
- * @param {{ args?: readonly string[] }} [options] `args` come last on the server's command line
+ * Starts a server on a loopback port, with nothing saved to disk, and waits until it answers.
+ * @param {RedisOptions} [options]
  * @returns {Promise<RedisProcess>}
  */
-export async function startRedis({ args = [] } = {}) {
+export async function startRedis(options = {}) {
   const server = ensureRedisServer();
   let failure = "";
   // Another process may take the port between the look and the start.
   for (let attempt = 0; attempt < 3; attempt += 1) {
-    const result = await startOnce(server, args);
+    const result = await startOnce(server, options);
     if (!("failure" in result)) return result;
     failure = result.failure;
   }

@@ -1,0 +1,112 @@
+/** Stores on ioredis and on node-redis, with the options that docs/redis.md says to set, and why. */
+import { Cluster, Redis } from "ioredis";
+import { createClient, createCluster, createSentinel } from "redis";
+import { onTestFinished } from "vitest";
+import { RedisStore } from "../../../src/stores/redis/index.js";
+
+export interface SentinelAddress {
+  readonly name: string;
+  readonly ports: readonly number[];
+}
+
+/** Opens a client, of which the test's end is the end. */
+export interface Driver {
+  server(port: number): Promise<RedisStore>;
+  sentinel(address: SentinelAddress): Promise<RedisStore>;
+  cluster(ports: readonly number[]): Promise<RedisStore>;
+}
+
+const host = "127.0.0.1";
+
+/** Errors reach the limiter call by call; an "error" event without a listener would end the process. */
+const ignore = (): void => {};
+
+const ioOptions = {
+  autoResendUnfulfilledCommands: false,
+  enableOfflineQueue: false,
+  maxRetriesPerRequest: 0,
+} as const;
+
+const ioredis: Driver = {
+  server: async (port) => {
+    const client = new Redis({ host, port, lazyConnect: true, ...ioOptions });
+    client.on("error", ignore);
+    onTestFinished(() => {
+      client.disconnect();
+    });
+    await client.connect();
+    return new RedisStore({ client });
+  },
+  sentinel: async ({ name, ports }) => {
+    const client = new Redis({
+      name,
+      sentinels: ports.map((port) => ({ host, port })),
+      failoverDetector: true,
+      lazyConnect: true,
+      ...ioOptions,
+    });
+    client.on("error", ignore);
+    onTestFinished(() => {
+      client.disconnect();
+    });
+    await client.connect();
+    return new RedisStore({ client });
+  },
+  cluster: async (ports) => {
+    const client = new Cluster(
+      ports.map((port) => ({ host, port })),
+      {
+        enableOfflineQueue: false,
+        lazyConnect: true,
+        retryDelayOnFailover: 0,
+        retryDelayOnTryAgain: 1,
+        slotsRefreshInterval: 1000,
+      },
+    );
+    client.on("error", ignore);
+    onTestFinished(() => {
+      client.disconnect();
+    });
+    await client.connect();
+    return new RedisStore({ client });
+  },
+};
+
+const nodeRedis: Driver = {
+  server: async (port) => {
+    const client = createClient({ socket: { host, port }, disableOfflineQueue: true });
+    client.on("error", ignore);
+    onTestFinished(() => {
+      client.destroy();
+    });
+    await client.connect();
+    return new RedisStore({ client });
+  },
+  sentinel: async ({ name, ports }) => {
+    const client = createSentinel({
+      name,
+      sentinelRootNodes: ports.map((port) => ({ host, port })),
+      nodeClientOptions: { disableOfflineQueue: true },
+    });
+    client.on("error", ignore);
+    onTestFinished(() => client.destroy());
+    await client.connect();
+    return new RedisStore({ client });
+  },
+  cluster: async (ports) => {
+    const client = createCluster({
+      rootNodes: ports.map((port) => ({ socket: { host, port } })),
+      defaults: { disableOfflineQueue: true },
+      topologyRefreshOnReconnectionAttemptStrategy: 500,
+    });
+    client.on("error", ignore);
+    onTestFinished(() => {
+      client.destroy();
+    });
+    await client.connect();
+    return new RedisStore({ client });
+  },
+};
+
+export const drivers = { ioredis, "node-redis": nodeRedis } as const;
+export const driverNames = ["ioredis", "node-redis"] as const;

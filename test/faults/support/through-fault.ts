@@ -1,0 +1,106 @@
+/** Runs a load through a fault and holds every answer against what is promised. */
+import { expect } from "vitest";
+import { toNumber } from "../../../src/audit/fraction.js";
+import { type AuditReport, auditFiles } from "../../../src/testing/index.js";
+import {
+  countBySource,
+  format,
+  lateAnswers,
+  type Load,
+  type LoadOptions,
+  logOf,
+  readLedger,
+  type Sources,
+  startLoad,
+  withFiles,
+} from "./load.js";
+
+/** What a fault may cost. */
+export interface Costs {
+  /** How often each key may have started fresh: a burst each time. */
+  readonly freshStarts?: number;
+  /** How long two masters may have served, in ms: the rate for so long. */
+  readonly twoMastersMs?: number;
+  /** Calls that got no answer were not counted either, so that the log explains every answer. */
+  readonly nothingUnseen?: boolean;
+  /** The client sends again what was under way, so that a call may count twice. */
+  readonly resends?: boolean;
+}
+
+export interface Outcome {
+  readonly sources: Sources;
+  /** By how many units the worst interval of any key passed its policy's bound. */
+  readonly over: number;
+}
+
+/**
+ * `fault` does it, undoes it, and returns after how many ms the store answered again for every key. Then:
+ * every call was answered in time, none threw, no policy admitted more than its bound and the stated
+ * costs, and no unit was counted for nobody.
+ */
+export async function throughFault(
+  title: string,
+  options: LoadOptions & Costs,
+  fault: (load: Load) => Promise<number>,
+): Promise<Outcome> {
+  const load = startLoad(options);
+  let recoveredMs: number;
+  try {
+    // Every key runs out first.
+    await load.answered("store", 300);
+    recoveredMs = await fault(load);
+    // Not a lucky answer in between: it stays.
+    await load.answered("store", 50);
+  } finally {
+    await load.stop();
+  }
+  const { answers, errors, begun, lag } = load;
+  expect(errors).toEqual([]);
+  expect(answers.length).toBe(begun);
+  expect(lateAnswers(load)).toEqual([]);
+  const over = await overAdmission(load, options);
+  await checkLedger(load, options);
+  await load.limiter.close();
+  const sources = countBySource(answers);
+  say(
+    `${title}: ${format(sources)}; recovered after ${recoveredMs.toFixed()} ms; ` +
+      `${over.toFixed(1)} units over the bound; event loop late by ${lag.worstMs.toFixed()} ms at most`,
+  );
+  return { sources, over };
+}
+
+async function overAdmission(
+  { policies, answers }: Load,
+  { freshStarts = 0, twoMastersMs = 0, nothingUnseen = false }: Costs,
+): Promise<number> {
+  const report = await withFiles([logOf(policies, answers)], (files) => auditFiles(files));
+  if (nothingUnseen) expect(report.passed, "the replay through the kernel").toBe(true);
+  return unitsOver(report, freshStarts, twoMastersMs);
+}
+
+/** By how many units the worst interval of any key passed its policy's bound; at most what was lost. */
+export function unitsOver(report: AuditReport, freshStarts: number, twoMastersMs = 0): number {
+  let most = 0;
+  for (const { bounds } of report.keys) {
+    for (const [i, { worst }] of bounds.entries()) {
+      const policy = report.policies[i];
+      if (worst === undefined || policy?.algorithm !== "token-bucket") continue;
+      const over = -toNumber(worst.slack);
+      const ratePerMs = policy.limit / policy.period;
+      expect(over).toBeLessThanOrEqual(freshStarts * policy.burst + ratePerMs * twoMastersMs);
+      most = Math.max(most, over);
+    }
+  }
+  return most;
+}
+
+async function checkLedger(load: Load, { freshStarts = 0, resends }: Costs): Promise<void> {
+  const { granted, unanswered, counted } = await readLedger(load);
+  if (freshStarts === 0) expect(counted).toBeGreaterThanOrEqual(granted);
+  if (resends !== true) expect(counted).toBeLessThanOrEqual(granted + unanswered);
+}
+
+/** One line of a report. */
+export function say(line: string): void {
+  process.stdout.write(`  ${line}\n`);
+}
