@@ -1,43 +1,95 @@
-/** A real Cluster of three masters on free ports of the loopback. */
+/** A real Cluster of three masters, with a replica each if asked for, on free ports of the loopback. */
 import { Redis } from "ioredis";
 import { vi } from "vitest";
-import { startRedis } from "../../scripts/redis-server.mjs";
+import { startVictim, type Victim } from "./servers.js";
+
+export interface ClusterNode extends Victim {
+  /** What the other nodes call it. */
+  readonly id: string;
+}
 
 export interface TestCluster {
+  /** Of the masters. */
   readonly ports: readonly number[];
+  readonly masters: readonly ClusterNode[];
+  /** By the index of their master; none unless asked for. */
+  readonly replicas: readonly ClusterNode[];
+  /** The master that was given the slot in the beginning. */
+  masterOf(slot: number): ClusterNode;
   stop(): Promise<void>;
 }
 
-const SLOTS = 16_384;
-const NODES = 3;
+export interface ClusterOptions {
+  /** A replica for each master. */
+  readonly replicas?: boolean;
+  /** A node that is silent for so long is taken for dead. */
+  readonly nodeTimeoutMs?: number;
+}
 
-export async function startCluster(): Promise<TestCluster> {
-  const servers = await Promise.all(
-    Array.from({ length: NODES }, () => startRedis({ args: ["--cluster-enabled", "yes"] })),
+const SLOTS = 16_384;
+const MASTERS = 3;
+const SHARE = Math.ceil(SLOTS / MASTERS);
+
+export async function startCluster({
+  replicas = false,
+  nodeTimeoutMs = 15_000,
+}: ClusterOptions = {}): Promise<TestCluster> {
+  const args = ["--cluster-enabled", "yes", "--cluster-node-timeout", String(nodeTimeoutMs)];
+  // The slots of the living are served while those of a dead master wait for its replica.
+  const partial = ["--cluster-require-full-coverage", "no"];
+  const victims = await Promise.all(
+    Array.from({ length: replicas ? 2 * MASTERS : MASTERS }, () =>
+      startVictim({ args: [...args, ...partial] }),
+    ),
   );
-  const ports = servers.map(({ port }) => port);
-  const nodes = servers.map(({ url }) => new Redis(url));
-  const share = Math.ceil(SLOTS / NODES);
+  const clients = victims.map(({ url }) => new Redis(url));
+  const nodes = await Promise.all(
+    victims.map(
+      async (victim, i): Promise<ClusterNode> => ({
+        ...victim,
+        id: String(await clients[i]?.cluster("MYID")),
+      }),
+    ),
+  );
+  const masters = nodes.slice(0, MASTERS);
   await Promise.all(
-    nodes.map((node, i) => {
-      const first = i * share;
-      const length = Math.min(SLOTS, first + share) - first;
-      return node.cluster("ADDSLOTS", ...Array.from({ length }, (_, k) => first + k));
+    masters.map((_, i) => {
+      const first = i * SHARE;
+      const length = Math.min(SLOTS, first + SHARE) - first;
+      return clients[i]?.cluster("ADDSLOTS", ...Array.from({ length }, (__, k) => first + k));
     }),
   );
-  for (const port of ports) await nodes[0]?.cluster("MEET", "127.0.0.1", port);
+  for (const { port } of nodes) await clients[0]?.cluster("MEET", "127.0.0.1", port);
+  const known = new RegExp(`cluster_state:ok[^]*cluster_known_nodes:${nodes.length}`);
+  await allSay(clients, (client) => client.cluster("INFO"), known);
+  const followers = clients.slice(MASTERS);
+  for (const [i, client] of followers.entries()) {
+    await client.cluster("REPLICATE", (masters[i] as ClusterNode).id);
+  }
+  await allSay(followers, (client) => client.info("replication"), /master_link_status:up/);
+  for (const client of clients) client.disconnect();
+  return {
+    ports: masters.map(({ port }) => port),
+    masters,
+    replicas: nodes.slice(MASTERS),
+    masterOf: (slot) => masters[Math.floor(slot / SHARE)] as ClusterNode,
+    stop: async () => void (await Promise.all(nodes.map((node) => node.stop()))),
+  };
+}
+
+/** Waits until every node answers so. */
+async function allSay(
+  clients: readonly Redis[],
+  ask: (client: Redis) => Promise<unknown>,
+  answer: RegExp,
+): Promise<void> {
   await vi.waitFor(
     async () => {
-      for (const node of nodes) {
-        const info = await node.cluster("INFO");
-        if (!/cluster_state:ok[^]*cluster_known_nodes:3/.test(info)) throw new Error(info);
+      for (const client of clients) {
+        const said = String(await ask(client));
+        if (!answer.test(said)) throw new Error(said);
       }
     },
     { timeout: 30_000 },
   );
-  for (const node of nodes) node.disconnect();
-  return {
-    ports,
-    stop: async () => void (await Promise.all(servers.map((server) => server.stop()))),
-  };
 }

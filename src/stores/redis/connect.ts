@@ -42,6 +42,8 @@ const CONNECT_TIMEOUT_MS = 5000;
 /** Between attempts to connect again; each waits twice as long. */
 const FIRST_RETRY_MS = 50;
 const LONGEST_RETRY_MS = 2000;
+/** After a node of a Cluster went away, the others are asked who serves its slots now. */
+const REDISCOVER_MS = 500;
 
 export async function connect(url: string, options: ConnectOptions): Promise<Connection> {
   const target = parseTarget(url, options);
@@ -174,16 +176,18 @@ async function openNodeRedis(module: unknown, target: Target): Promise<Connectio
   // Left to itself the client would try a wrong address or password for ever.
   const reconnectStrategy = (retries: number): number | false =>
     connected && Math.min(FIRST_RETRY_MS * 2 ** retries, LONGEST_RETRY_MS);
+  // Without a queue a call fails at once while the server is away, instead of being counted late.
+  const disableOfflineQueue = true;
   const client = cluster
     ? redis.createCluster({
         rootNodes: [{ socket: { host, port } }],
-        defaults: { ...login, socket },
+        defaults: { ...login, disableOfflineQueue, socket },
+        topologyRefreshOnReconnectionAttemptStrategy: REDISCOVER_MS,
       })
-    : // Without a queue a call fails at once while the server is away, instead of being counted late.
-      redis.createClient({
+    : redis.createClient({
         ...login,
         database: db,
-        disableOfflineQueue: true,
+        disableOfflineQueue,
         socket: { host, port, ...socket, reconnectStrategy },
       });
   // Failures reach the limiter call by call; an "error" event without listener would end the process.
@@ -235,7 +239,12 @@ async function openIoRedis(module: unknown, target: Target): Promise<Connection>
   const client = cluster
     ? new Redis.Cluster([{ host, port }], {
         lazyConnect: true,
-        enableOfflineQueue: false,
+        // Connections to the nodes begin with their first call: others must not fail meanwhile.
+        enableOfflineQueue: true,
+        // What was under way when a node died may have been counted.
+        retryDelayOnFailover: 0,
+        // The store does it better: it sends apart what cannot go together.
+        retryDelayOnTryAgain: 1,
         redisOptions: options,
       })
     : new Redis({ ...options, host, port, db });

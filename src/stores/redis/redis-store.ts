@@ -11,6 +11,7 @@ import { isCluster, type RedisClientLike, type RunScript, scriptRunner } from ".
 import { type Connection, type ConnectOptions, connect } from "./connect.js";
 import { decodeBatch, type Outcome } from "./decode.js";
 import { encodeBatch } from "./encode.js";
+import { MovingSlots } from "./moving-slots.js";
 import { nodesOf } from "./nodes.js";
 import { type Placement, placementBy, SLOTS, slotOf } from "./slot.js";
 
@@ -58,6 +59,7 @@ export class RedisStore extends SpaceKeeper implements Store {
   readonly #run: RunScript;
   readonly #isCluster: boolean;
   readonly #batcher: Batcher;
+  readonly #slots = new MovingSlots((calls, settle) => this.#sendTogether(calls, settle));
   readonly #clock: Clock | undefined;
   readonly #placement: Placement;
   #connection: Connection | undefined;
@@ -123,8 +125,9 @@ export class RedisStore extends SpaceKeeper implements Store {
       else places.push(i);
     });
     const left: number[] = [];
-    const settled = [...bySlot.values()].map((places) => {
-      const sending = this.#sendTogether(
+    const settled = [...bySlot].map(([slot, places]) => {
+      const sending = this.#slots.send(
+        slot,
         places.map((i) => calls[i] as StoreCall),
         (k, outcome) => {
           settle(places[k] as number, outcome);

@@ -56,11 +56,11 @@ const ioredis: Driver = {
     const client = new Cluster(
       ports.map((port) => ({ host, port })),
       {
-        enableOfflineQueue: false,
         lazyConnect: true,
         retryDelayOnFailover: 0,
         retryDelayOnTryAgain: 1,
-        slotsRefreshInterval: 1000,
+        // Its timer runs on after the connection is closed: shorter than what the check for leaks waits.
+        redisOptions: { disconnectTimeout: 500 },
       },
     );
     client.on("error", ignore);

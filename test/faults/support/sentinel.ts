@@ -1,0 +1,67 @@
+/** A master, a replica, and three Sentinels that agree on which is which. */
+import { expect } from "vitest";
+import { startRedis } from "../../../scripts/redis-server.mjs";
+import { commandTo, startVictim, type Victim } from "../../support/servers.js";
+import type { SentinelAddress } from "./drivers.js";
+
+export interface Watched extends SentinelAddress {
+  readonly master: Victim;
+  readonly replica: Victim;
+  /** The port of the master that the Sentinels name. */
+  masterPort(): Promise<number>;
+  stop(): Promise<void>;
+}
+
+const NAME = "limits";
+const SENTINELS = 3;
+const QUORUM = 2;
+/** A master that is silent for so long is down. */
+const DOWN_AFTER_MS = 1000;
+
+export async function startSentinels(): Promise<Watched> {
+  const master = await startVictim({ args: ["--repl-diskless-sync-delay", "0"] });
+  const replicaOf = ["--replicaof", "127.0.0.1", String(master.port)];
+  const replica = await startVictim({ args: replicaOf });
+  const config = [
+    `sentinel monitor ${NAME} 127.0.0.1 ${master.port} ${QUORUM}`,
+    `sentinel down-after-milliseconds ${NAME} ${DOWN_AFTER_MS}`,
+    `sentinel failover-timeout ${NAME} 5000`,
+  ].join("\n");
+  const sentinels = await Promise.all(
+    Array.from({ length: SENTINELS }, () => startRedis({ config, args: ["--sentinel"] })),
+  );
+  const ports = sentinels.map(({ port }) => port);
+
+  /** Everything that a Sentinel knows of the master, by name. */
+  const known = async (port: number): Promise<Map<string, string>> => {
+    const flat = (await commandTo(port, ["SENTINEL", "MASTER", NAME])) as string[];
+    return new Map(
+      Array.from({ length: flat.length / 2 }, (_, i) => [
+        flat[2 * i] as string,
+        flat[2 * i + 1] as string,
+      ]),
+    );
+  };
+  const isInSync = /master_link_status:up/;
+  await expect
+    .poll(async () => String(await replica.command("INFO", "replication")))
+    .toMatch(isInSync);
+  for (const port of ports) {
+    await expect
+      .poll(async () => {
+        const facts = await known(port);
+        return [facts.get("num-slaves"), facts.get("num-other-sentinels"), facts.get("flags")];
+      })
+      .toEqual(["1", String(SENTINELS - 1), "master"]);
+  }
+  return {
+    name: NAME,
+    ports,
+    master,
+    replica,
+    masterPort: async () => Number((await known(ports[0] as number)).get("port")),
+    stop: async () => {
+      await Promise.all([...sentinels, master, replica].map((server) => server.stop()));
+    },
+  };
+}
