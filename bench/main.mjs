@@ -8,23 +8,19 @@ import { showGoals } from "./goals.mjs";
 import { measureHot, showHot } from "./hot.mjs";
 import { measureMemory, showMemory } from "./memory.mjs";
 import { measureRedis, showRedis } from "./redis.mjs";
-import { whole } from "./table.mjs";
+import { describe } from "./result.mjs";
 import { measureWork, showWork } from "./work.mjs";
 import { KEYS, LIMIT, PERIOD_MS } from "./workload.mjs";
 
-/** @typedef {Awaited<ReturnType<typeof measureMemory>>} MemoryRows */
-/** @typedef {import("./entrants.mjs").Section} Section */
-/** @typedef {import("./work.mjs").WorkSection} WorkSection */
-/** @typedef {{ memory?: MemoryRows, redis?: Section, hot?: Section, flood?: Section, work?: WorkSection }} Sections */
-/** @typedef {{ cores: number, cpu: string, node: string, packages: string[] }} Machine */
+/** @typedef {import("./result.mjs").Result} Result */
 
 /** How to measure each section, and for how long new rounds may begin. */
 const SECTIONS = {
-  memory: { measure: measureMemory, budgetMs: 50_000 },
-  redis: { measure: measureRedis, budgetMs: 200_000 },
+  memory: { measure: measureMemory, budgetMs: 45_000 },
+  redis: { measure: measureRedis, budgetMs: 190_000 },
   hot: { measure: measureHot, budgetMs: 40_000 },
-  flood: { measure: measureFlood, budgetMs: 50_000 },
-  work: { measure: measureWork, budgetMs: 60_000 },
+  flood: { measure: measureFlood, budgetMs: 45_000 },
+  work: { measure: measureWork, budgetMs: 120_000 },
 };
 const NAMES = Object.keys(SECTIONS);
 
@@ -70,27 +66,20 @@ function versions() {
   return Object.entries(dependencies).map(([name, version]) => `${name} ${version}`);
 }
 
-/** @param {{ machine: Machine, sections: Sections }} result */
-function show({ machine, sections }) {
-  const { memory, redis, hot, flood, work } = sections;
-  const through = [redis, hot, flood, work];
-  const server = through.find((section) => section !== undefined)?.server;
-  const rows = [...(memory ?? []), ...through.flatMap((section) => section?.rows ?? [])];
-  const expected = Math.min(...rows.map(({ allowed }) => allowed));
-  const rounds = Math.min(...rows.map((row) => row.rounds));
-  const { cores, cpu, node, packages } = machine;
-  const goals = showGoals({ redis: redis?.rows, hot: hot?.rows, flood: flood?.rows });
+/** @param {Result} result */
+function show(result) {
+  const { memory, redis, hot, flood, work } = result.sections;
   return [
-    `${[`${cores} cores`, cpu, `Node ${node}`, ...(server === undefined ? [] : [server])].join(", ")}; ${packages.join(", ")}.`,
-    `${whole(KEYS)} keys, uniformly random, ${whole(LIMIT)} calls per ${PERIOD_MS / 1e3} s a key, where nothing else is said. Every reply checked; at least ${(Math.floor(expected * 1e4) / 1e2).toFixed(2)}% of anybody's calls came out as they should: allowed, in a flood denied.`,
-    `Medians [and ranges] of interleaved rounds, ${rounds} or more; ratios are taken round by round. Reference: ${REFERENCE}. Floor: ${FLOOR}.`,
-    ...(goals === undefined ? [] : ["", goals]),
-    ...(memory === undefined ? [] : ["", showMemory(memory)]),
-    ...(redis === undefined ? [] : ["", showRedis(redis.rows)]),
-    ...(hot === undefined ? [] : ["", showHot(hot.rows)]),
-    ...(flood === undefined ? [] : ["", showFlood(flood.rows)]),
-    ...(work === undefined ? [] : ["", showWork(work)]),
-  ].join("\n");
+    `${describe(result)} Reference: ${REFERENCE}. Floor: ${FLOOR}.`,
+    showGoals({ redis: redis?.rows, hot: hot?.rows, flood: flood?.rows }),
+    memory && showMemory(memory),
+    redis && showRedis(redis.rows),
+    hot && showHot(hot.rows),
+    flood && showFlood(flood.rows),
+    work && showWork(work),
+  ]
+    .filter((part) => part !== undefined)
+    .join("\n\n");
 }
 
 const { only, json, from, rounds, ms, isQuick } = readOptionsOrExit();
@@ -104,7 +93,7 @@ async function measureAll() {
     node: process.version,
     packages: versions(),
   };
-  const sections = /** @type {Sections & Record<string, unknown>} */ ({});
+  const sections = /** @type {Result["sections"] & Record<string, unknown>} */ ({});
   for (const [name, { measure, budgetMs }] of Object.entries(SECTIONS)) {
     if (!only.includes(name)) continue;
     sections[name] = await measure({
@@ -118,7 +107,6 @@ async function measureAll() {
   return { machine, workload: { keys: KEYS, limit: LIMIT, periodMs: PERIOD_MS, ms }, sections };
 }
 
-/** @typedef {Awaited<ReturnType<typeof measureAll>>} Result */
 const result =
   from === undefined
     ? await measureAll()

@@ -54,3 +54,16 @@ export function showMemory(rows) {
   const head = ["in memory", "calls/s", "× reference", "heap bytes/key", "× reference"];
   return [table(head, cells), "", ...NOTES.memory.map((note) => `- ${note}`)].join("\n");
 }
+
+/** Ratios alone: absolute figures say more about a machine. @param {readonly Row[]} rows */
+export function showMemoryRatios(rows) {
+  const reference = rows.find(({ contender }) => contender === REFERENCE);
+  const cells = rows
+    .filter((row) => row !== reference)
+    .map(({ contender, callsPerSecond, heapBytesPerKey }) => [
+      contender,
+      factorSpread(ratios(callsPerSecond, reference?.callsPerSecond ?? [])),
+      factorSpread(ratios(heapBytesPerKey, reference?.heapBytesPerKey ?? [])),
+    ]);
+  return table([`in memory, × ${REFERENCE}`, "calls/s", "heap a key"], cells);
+}

@@ -1,9 +1,4 @@
-/**
- * Draws cost against work from a result of the bench: node bench/plot.mjs result.json
- * [docs/images/cost-against-work.svg]. Lines are medians, bands the ranges of the rounds.
- */
-import { readFileSync, writeFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+/** The picture of cost against work. Lines are medians, bands the ranges of the rounds. */
 import { REFERENCE } from "./contenders/index.mjs";
 import { series, speed } from "./entrants.mjs";
 import { spread } from "./statistics.mjs";
@@ -13,7 +8,6 @@ import { spread } from "./statistics.mjs";
 /** @typedef {{ name: string, colour: string, points: readonly Point[] }} Line */
 /** @typedef {{ left: number, top: number, width: number, height: number }} Frame */
 
-const IMAGE = fileURLToPath(new URL("../docs/images/cost-against-work.svg", import.meta.url));
 const INK = "#24292f";
 const FAINT = "#8c959f";
 /** @type {Readonly<Record<string, string>>} */
@@ -112,7 +106,7 @@ function lineOf(name, points) {
 }
 
 /** @param {import("./work.mjs").WorkSection} section */
-function draw({ rows, policyRows }) {
+export function draw({ rows, policyRows }) {
   const counts = (rows[0]?.loads[0] ?? []).map(({ keys }) => keys);
   const byKeys = rows.map((row) =>
     lineOf(
@@ -142,16 +136,3 @@ ${label(44, HEIGHT - 12, `through ${rows[0]?.client}, ${policyLoad?.inFlight} ca
 </svg>
 `;
 }
-
-const [file, image = IMAGE] = process.argv.slice(2);
-if (file === undefined) {
-  console.error("node bench/plot.mjs result.json [image.svg]");
-  process.exit(2);
-}
-const result = /** @type {{ sections: { work?: import("./work.mjs").WorkSection } }} */ (
-  JSON.parse(readFileSync(file, "utf8"))
-);
-if (result.sections.work === undefined) {
-  throw new Error(`${file} has no cost against work: run the bench with --only work --json`);
-}
-writeFileSync(image, draw(result.sections.work));

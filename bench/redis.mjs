@@ -13,7 +13,7 @@ import {
 } from "./entrants.mjs";
 import { perform } from "./fork.mjs";
 import { ratios, spread } from "./statistics.mjs";
-import { factorSpread, table, wholeSpread } from "./table.mjs";
+import { factorSpread, table, whole, wholeSpread } from "./table.mjs";
 import { KEYS, USUAL } from "./workload.mjs";
 
 /** @typedef {import("./entrants.mjs").Row} Row */
@@ -110,4 +110,37 @@ function costsTable(client, rows) {
   });
   const head = `through ${client}, ${IN_FLIGHT[BUSY]} in flight`;
   return table([head, ...COST_HEAD, "bytes/key in Redis", "× reference"], cells);
+}
+
+/** Ratios of Sluice alone: absolute figures say more about a machine. @param {readonly Row[]} rows */
+export function showRedisRatios(rows) {
+  const head = ["in flight", `calls/s × ${REFERENCE}`, `calls/s × ${COUNTER}`];
+  const cells = CLIENTS.flatMap((client) =>
+    IN_FLIGHT.map((inFlight, stage) => {
+      const own = rowOf(rows, client, "sluice");
+      const [reference, floor, counter] = [REFERENCE, FLOOR, COUNTER].map((contender) =>
+        rowOf(rows, client, contender),
+      );
+      const floors = own && floorOf(own, stage);
+      return [
+        client,
+        whole(inFlight),
+        factorSpread(ratios(series(own, stage, speed), series(reference, stage, speed))),
+        factorSpread(ratios(series(own, stage, speed), series(counter, stage, speed))),
+        factorSpread(ratios(series(own, stage, p50), floors ?? series(floor, stage, p50))),
+        factorSpread(ratios(series(own, stage, p99), series(reference, stage, p99))),
+      ];
+    }),
+  );
+  return table(["through", ...head, `p50 × ${FLOOR}`, `p99 × ${REFERENCE}`], cells);
+}
+
+/** @param {readonly Row[]} rows */
+export function showRedisCosts(rows) {
+  return CLIENTS.map((client) =>
+    costsTable(
+      client,
+      rows.filter((row) => row.client === client),
+    ),
+  ).join("\n\n");
 }

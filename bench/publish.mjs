@@ -1,0 +1,45 @@
+/**
+ * Puts a result into docs/performance.md, between its marks, and draws its picture:
+ * node bench/publish.mjs result.json
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { showGoals } from "./goals.mjs";
+import { showMemoryRatios } from "./memory.mjs";
+import { draw } from "./plot.mjs";
+import { showRedisCosts, showRedisRatios } from "./redis.mjs";
+import { describe } from "./result.mjs";
+import { showWork } from "./work.mjs";
+
+const DOCS = new URL("../docs/", import.meta.url);
+const PAGE = new URL("performance.md", DOCS);
+const PICTURE = new URL("images/cost-against-work.svg", DOCS);
+
+const [file] = process.argv.slice(2);
+if (file === undefined) {
+  console.error("node bench/publish.mjs result.json");
+  process.exit(2);
+}
+const result = /** @type {import("./result.mjs").Result} */ (
+  JSON.parse(readFileSync(file, "utf8"))
+);
+const { memory, redis, hot, flood, work } = result.sections;
+
+/** By mark. A section that was not measured leaves what is there. */
+const parts = {
+  machine: describe(result),
+  goals: showGoals({ redis: redis?.rows, hot: hot?.rows, flood: flood?.rows }),
+  memory: memory && showMemoryRatios(memory),
+  redis: redis && showRedisRatios(redis.rows),
+  costs: redis && showRedisCosts(redis.rows),
+  work: work && showWork(work),
+};
+
+let page = readFileSync(PAGE, "utf8");
+for (const [mark, text] of Object.entries(parts)) {
+  if (text === undefined) continue;
+  const between = new RegExp(`(<!-- bench: ${mark} -->\\n).*?(\\n<!-- end -->)`, "s");
+  if (!between.test(page)) throw new Error(`${PAGE.pathname} has no mark for ${mark}`);
+  page = page.replace(between, (_, begin, end) => `${begin}\n${text}\n${end}`);
+}
+writeFileSync(PAGE, page);
+if (work !== undefined) writeFileSync(PICTURE, draw(work));
