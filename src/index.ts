@@ -45,6 +45,8 @@ export {
 } from "./core/errors.js";
 export type { BreakerOptions } from "./limiter/breaker.js";
 export type { DecisionEvent, ErrorEvent, Hooks, RecoveryEvent } from "./limiter/hooks.js";
+export type { DenyCacheOptions } from "./limiter/deny-cache.js";
+export type { LeaseOptions } from "./limiter/leases.js";
 export type { Identity } from "./limiter/identity.js";
 export {
   type AtomicDecision,

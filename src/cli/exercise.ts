@@ -150,6 +150,7 @@ async function perform(
       store,
       // Every answer must be the store's own and a failure must show, or the exercise proves nothing.
       onStoreFailure: "throw",
+      denyCache: false,
       ...(values.namespace === undefined ? {} : { namespace: values.namespace }),
       ...(values.timeout === undefined
         ? {}

@@ -9,13 +9,16 @@ import { checkKey } from "../core/key.js";
 import type { Answer, Store, StoreCall, StoreSeat, SyncStore } from "../stores/store.js";
 import type { BreakerSettings } from "./breaker.js";
 import { decisionOf } from "./decision-of.js";
+import type { Asked } from "./deny-cache.js";
 import { degradedDecision } from "./degraded.js";
 import type { HookRunner } from "./hooks.js";
 import type { Identify } from "./identity.js";
-import type { CallOptions, OnStoreFailure } from "./options.js";
+import { LeaseAnswer } from "./leases.js";
+import type { AsyncCallOptions, CallOptions, OnStoreFailure } from "./options.js";
 import type { Instead } from "./outage.js";
 import type { RateLimiter } from "./rate-limiter.js";
 import type { Seating, SeatingPlan } from "./seating.js";
+import { type ShortcutOptions, Shortcuts } from "./shortcuts.js";
 import { StoreAccess } from "./store-access.js";
 
 /** One call of one verb, checked and ready for the store. */
@@ -24,9 +27,11 @@ export interface Prepared {
   /** Units, as the caller named them. */
   readonly cost: number;
   readonly call: StoreCall;
+  /** What a denial of this call is remembered by, where denials are. */
+  readonly asked: Asked | undefined;
 }
 
-export interface EngineOptions {
+export interface EngineOptions extends Pick<ShortcutOptions, "denials" | "lease"> {
   readonly store: Store;
   readonly plan: SeatingPlan;
   readonly identify: Identify;
@@ -47,6 +52,7 @@ export class Engine {
   readonly #access: StoreAccess;
   readonly #onStoreFailure: OnStoreFailure;
   readonly #hooks: HookRunner;
+  readonly #shortcuts: Shortcuts;
   /** The call that synchronous consumes of an only, fixed policy use again and again. */
   readonly #reused: StoreCall | undefined;
 
@@ -59,6 +65,10 @@ export class Engine {
     this.#access = new StoreAccess({ ...options, instead: insteadOf(options.onStoreFailure) });
     this.#onStoreFailure = options.onStoreFailure;
     this.#hooks = options.hooks;
+    this.#shortcuts = new Shortcuts({
+      ...options,
+      refund: (key, call) => this.#returnUnits(key, call),
+    });
     const only = options.plan.only;
     if (only !== undefined) {
       this.#reused = storeCall(VERBS.consume, [only], "", 0, options.blockForUs);
@@ -69,12 +79,55 @@ export class Engine {
     checkKey(key);
     const { cost = 1, policy } = options;
     const thousandths = toThousandths("cost", cost);
+    return this.#prepared(verb, key, options, thousandths, this.#plan.of(key, policy), extraUs);
+  }
+
+  /** A consume: from a shortcut, or else from the store. */
+  consume(
+    key: string,
+    options: AsyncCallOptions,
+    fallBack: (to: RateLimiter) => Promise<Decision>,
+  ): Decision | Promise<Decision> {
+    checkKey(key);
+    const { cost = 1, policy, signal } = options;
+    const thousandths = cost === 1 ? UNIT : toThousandths("cost", cost);
     const seatings = this.#plan.of(key, policy);
-    return {
-      key,
-      cost,
-      call: storeCall(verb, seatings, this.#identify(key), thousandths, extraUs),
-    };
+    signal?.throwIfAborted();
+    const known = this.#shortcuts.answer(key, thousandths, seatings);
+    if (known !== undefined) return this.report(key, cost, known);
+    const { blockForUs } = this;
+    return this.decide(
+      this.#prepared(VERBS.consume, key, options, thousandths, seatings, blockForUs),
+      fallBack,
+      signal,
+      policy === undefined,
+    );
+  }
+
+  /** The same, of a consume that was prepared with others. */
+  async consumePrepared(
+    prepared: Prepared,
+    fallBack: (to: RateLimiter) => Promise<Decision>,
+    signal?: AbortSignal,
+  ): Promise<Decision> {
+    const { key, cost, call } = prepared;
+    signal?.throwIfAborted();
+    const known = this.#shortcuts.answer(key, (call.seats[0] as StoreSeat).cost, call.seats);
+    if (known !== undefined) return this.report(key, cost, known);
+    return this.decide(prepared, fallBack, signal, true);
+  }
+
+  #prepared(
+    verb: Verb,
+    key: string,
+    { cost = 1, policy }: CallOptions,
+    thousandths: number,
+    seatings: readonly Seating[],
+    extraUs: number,
+  ): Prepared {
+    const call = storeCall(verb, seatings, this.#identify(key), thousandths, extraUs);
+    const asked = this.#shortcuts.before(key, call, seatings, policy !== undefined);
+    return { key, cost, call, asked };
   }
 
   /** A consume on a store inside the process. */
@@ -112,8 +165,19 @@ export class Engine {
     prepared: Prepared,
     fallBack: (to: RateLimiter) => Promise<Decision>,
     signal?: AbortSignal,
+    leasable = false,
   ): Promise<Decision> {
-    return this.conclude(prepared, await this.#access.ask(prepared.call, signal), fallBack);
+    const { key, call } = prepared;
+    const { leases } = this.#shortcuts;
+    const outcome = await this.#access.ask(
+      call,
+      signal,
+      leasable && leases !== undefined
+        ? { submit: (each, done) => leases.submit(key, each, done) }
+        : undefined,
+    );
+    this.#shortcuts.after(key, call);
+    return this.conclude(prepared, outcome, fallBack);
   }
 
   /** From an outcome to the caller's decision; `fallBack` asks another limiter the same. */
@@ -123,15 +187,18 @@ export class Engine {
     fallBack: (to: RateLimiter) => Promise<Decision>,
   ): Decision | Promise<Decision> {
     if (outcome instanceof Error) return this.#withoutStore(outcome, prepared, fallBack);
-    const { key, cost, call } = prepared;
-    const decision = decisionOf(call.seats, outcome, "store");
+    const { key, cost, call, asked } = prepared;
+    const source = outcome instanceof LeaseAnswer ? "lease" : "store";
+    const decision = decisionOf(call.seats, outcome, source);
+    this.#shortcuts.remember(asked, outcome, decision);
     return this.#told(call.verb, key, cost, withGrant(call.verb, decision, outcome.granted));
   }
 
   /** A verb that has no decision to label: its failure is always thrown. */
   async administer(verb: Verb, key: string, extraUs: number): Promise<void> {
     const { call } = this.prepare(verb, key, { cost: 0 }, extraUs);
-    const outcome = await this.#access.ask(call, undefined, "thrown");
+    const outcome = await this.#access.ask(call, undefined, { instead: "thrown" });
+    this.#shortcuts.after(key, call);
     if (!(outcome instanceof Error)) return;
     this.#access.health.teller(outcome)({ error: outcome, key, cost: 0 });
     throw outcome;
@@ -157,8 +224,23 @@ export class Engine {
     return { ...decision, allowed: true, retryAfterMs: 0, ...grant };
   }
 
-  release(): void {
+  /** Resolves when unused units were given back. */
+  async close(): Promise<void> {
     this.#plan.release();
+    await this.#shortcuts.close();
+  }
+
+  /** Unused units of a lease: nobody waits for them, so a failure is only told. */
+  async #returnUnits(key: string, call: StoreCall): Promise<void> {
+    this.#shortcuts.after(key, call);
+    const outcome = await this.#access
+      .ask(call, undefined, { instead: "thrown" })
+      .catch((error: Error) => error);
+    this.#shortcuts.after(key, call);
+    const cost = (call.seats[0] as StoreSeat).cost / UNIT;
+    if (outcome instanceof Error) {
+      this.#access.health.teller(outcome)({ error: outcome, key, cost });
+    }
   }
 
   /** Only verbs that ask for quota are decisions to report; the others just answer. */

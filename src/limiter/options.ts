@@ -6,8 +6,10 @@ import { InvalidOptionError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import type { Store } from "../stores/store.js";
 import type { BreakerOptions } from "./breaker.js";
+import type { DenyCacheOptions } from "./deny-cache.js";
 import type { Hooks } from "./hooks.js";
 import type { Identity } from "./identity.js";
+import type { LeaseOptions } from "./leases.js";
 import type { RateLimiter } from "./rate-limiter.js";
 import type { PolicyOption } from "./seating.js";
 
@@ -28,6 +30,43 @@ export interface RateLimiterOptions<S extends Store = Store> {
    * one call a second to find out. false = every call asks, and waits for its own deadline.
    */
   readonly breaker?: false | BreakerOptions;
+  /**
+   * After a denial, this process refuses as much by itself until the wait is over, for at most `maxAge`.
+   * On by default where the store is outside the process; unused where it is inside. Such decisions have
+   * the source "deny-cache". false: every call asks the store, as it must where the store has a clock of
+   * its own, since the time of a denial is measured on this process's monotonic clock.
+   *
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * import { RedisStore } from "sluice/redis";
+   * const store = await RedisStore.connect("redis://localhost:6379");
+   * const limiter = new RateLimiter({
+   *   policy: tokenBucket({ limit: 1, period: "1h" }),
+   *   store,
+   *   denyCache: { maxAge: "500ms", maxKeys: 50_000 },
+   * });
+   * await limiter.consume("user:43");
+   * console.log((await limiter.consume("user:43")).source); // store
+   * console.log((await limiter.consume("user:43")).source); // deny-cache
+   * await store.close();
+   */
+  readonly denyCache?: false | DenyCacheOptions;
+  /**
+   * For few, hot keys: takes `size` units of a key in one call and spends them in this process, with the
+   * source "lease". Any window admits at most its bound plus `size` for each such limiter. Unused units go
+   * back after `ttl` and on `close`. Only `consume` of whole units without a policy of its own; not with `blockFor`.
+   *
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({
+   *   policy: tokenBucket({ limit: 1000, period: "1h" }),
+   *   lease: { size: 50, ttl: "1s" },
+   * });
+   * const decision = await limiter.consume("tenant:7");
+   * console.log(decision.source, decision.remaining); // lease 999
+   * await limiter.close();
+   */
+  readonly lease?: LeaseOptions;
   /** A denial for lack of quota also blocks the key that long. */
   readonly blockFor?: Duration;
   /** false = shadow mode: decide, count and report, but always allow. */
@@ -44,6 +83,8 @@ export const LIMITER_OPTIONS: readonly (keyof RateLimiterOptions)[] = [
   "timeout",
   "onStoreFailure",
   "breaker",
+  "denyCache",
+  "lease",
   "blockFor",
   "enforce",
   "hooks",

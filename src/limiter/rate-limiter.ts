@@ -7,11 +7,13 @@ import { InvalidOptionError } from "../core/errors.js";
 import { checkName } from "../core/key.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
-import { type Answer, isSyncStore, type Store, type SyncStore } from "../stores/store.js";
+import { isSyncStore, type Store, type SyncStore } from "../stores/store.js";
 import { checkBreaker } from "./breaker.js";
+import { DenyCache } from "./deny-cache.js";
 import { Engine } from "./engine.js";
 import { HookRunner } from "./hooks.js";
 import { identifyBy } from "./identity.js";
+import { checkLease } from "./leases.js";
 import {
   type AsyncCallOptions,
   type CallOptions,
@@ -45,6 +47,8 @@ function isLimiter(value: unknown): value is RateLimiter {
 class Limiter<S extends Store = Store> {
   readonly store: S;
   readonly #sync: SyncStore | undefined;
+  /** The store of consumes that nothing comes before. */
+  readonly #direct: SyncStore | undefined;
   readonly #ownsStore: boolean;
   readonly #engine: Engine;
 
@@ -52,8 +56,15 @@ class Limiter<S extends Store = Store> {
     checkOptions("options", options, LIMITER_OPTIONS);
     const { store = new MemoryStore(), namespace = "sluice", enforce = true } = options;
     const { blockFor, timeout = DEFAULT_TIMEOUT, onStoreFailure = "open" } = options;
+    const { denyCache, lease } = options;
+    const denials = denyCache === false ? undefined : new DenyCache(denyCache);
+    if (lease !== undefined && blockFor !== undefined) {
+      const allowed = "no blockFor beside lease: leased units would be spent during the block";
+      throw new InvalidOptionError("lease", lease, allowed);
+    }
     this.store = checkStore(store) as S;
     this.#sync = isSyncStore(this.store) ? this.store : undefined;
+    this.#direct = lease === undefined ? this.#sync : undefined;
     this.#ownsStore = options.store === undefined;
     checkName("namespace", namespace);
     this.#engine = new Engine({
@@ -68,6 +79,9 @@ class Limiter<S extends Store = Store> {
           : toMicroseconds("blockFor", blockFor, MIN_PERIOD_US, CENTURY_US),
       enforce: checkBoolean("enforce", enforce),
       hooks: new HookRunner(options.hooks),
+      // Checked, but of no use where the store is asked as fast as a cache.
+      denials: this.store.external ? denials : undefined,
+      lease: lease === undefined ? undefined : checkLease(lease),
       // Last, for it claims the names in the store: nothing after it may throw.
       plan: new SeatingPlan(this.store, namespace, options.policy),
     });
@@ -77,16 +91,11 @@ class Limiter<S extends Store = Store> {
   /** Takes `cost` units if every policy has them, else takes nothing and says when to come back. */
   async consume(key: string, options: AsyncCallOptions = NO_OPTIONS): Promise<Decision> {
     checkCall(options);
-    if (this.#sync !== undefined) {
+    if (this.#direct !== undefined) {
       options.signal?.throwIfAborted();
-      return this.#engine.consumeSync(this.#sync, key, options);
+      return this.#engine.consumeSync(this.#direct, key, options);
     }
-    const prepared = this.#engine.prepare(VERBS.consume, key, options, this.#engine.blockForUs);
-    return this.#engine.decide(
-      prepared,
-      (to) => to.consume(key, unpoliced(options)),
-      options.signal,
-    );
+    return this.#engine.consume(key, options, (to) => to.consume(key, unpoliced(options)));
   }
 
   /** `consume` without a promise: for stores inside the process. */
@@ -136,16 +145,13 @@ class Limiter<S extends Store = Store> {
       checkOptions(`requests[${i}]`, request, ["key", "cost"]);
       return this.#engine.prepare(VERBS.consume, request.key, request, this.#engine.blockForUs);
     });
-    if (prepared.length === 0) return [];
-    const outcomes = await this.#engine.ask(
-      prepared.map(({ call }) => call),
-      options.signal,
-    );
     return Promise.all(
-      prepared.map(async (each, i) => {
+      prepared.map(async (each) => {
         const { key, cost } = each;
-        return this.#engine.conclude(each, outcomes[i] as Answer | Error, (to) =>
-          to.consume(key, { cost }),
+        return this.#engine.consumePrepared(
+          each,
+          (to) => to.consume(key, { cost }),
+          options.signal,
         );
       }),
     );
@@ -188,9 +194,9 @@ class Limiter<S extends Store = Store> {
     await this.#engine.administer(VERBS.reset, key, 0);
   }
 
-  /** Ends what the limiter itself opened; a store that was passed in stays open. */
+  /** Gives unused units of leases back and ends what the limiter itself opened; a store that was passed in stays open. */
   async close(): Promise<void> {
-    this.#engine.release();
+    await this.#engine.close();
     if (this.#ownsStore) await this.store.close();
   }
 

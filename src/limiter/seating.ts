@@ -11,6 +11,24 @@ export interface Seating {
   readonly space: Space;
 }
 
+/**
+ * Whether calls with these seatings are decided alike and on the same state. By what the rules say: a
+ * policy function may make its policies anew for each call.
+ */
+export function alike(
+  a: readonly Pick<Seating, "rule" | "space">[],
+  b: readonly Pick<Seating, "rule" | "space">[],
+): boolean {
+  if (a === b) return true;
+  return (
+    a.length === b.length &&
+    a.every(({ rule, space }, i) => {
+      const other = b[i];
+      return space === other?.space && rule.fingerprint === other.rule.fingerprint;
+    })
+  );
+}
+
 export type PolicyOption =
   | Policy
   | readonly Policy[]

@@ -9,7 +9,7 @@ import {
   StoreTimeoutError,
   StoreUnavailableError,
 } from "../core/errors.js";
-import type { Answer, Store, StoreCall } from "../stores/store.js";
+import type { Answer, Done, Store, StoreCall } from "../stores/store.js";
 import type { BreakerSettings } from "./breaker.js";
 import { Deadlines } from "./deadlines.js";
 import type { HookRunner } from "./hooks.js";
@@ -26,29 +26,41 @@ export interface StoreAccessOptions {
   readonly instead: Instead;
 }
 
+type Submit = (call: StoreCall, done: Done) => void;
+
+interface AskOptions {
+  /** What the caller gets without an answer, if not what the limiter's option says. */
+  readonly instead?: Instead;
+  /** Hands the call to the store, in time; default: at once. */
+  readonly submit?: Submit;
+}
+
 export class StoreAccess {
   readonly health: StoreHealth;
   readonly #store: Store;
   readonly #instead: Instead;
+  readonly #submit: Submit;
   readonly #deadlines: Deadlines<Answer | Error>;
 
   constructor({ store, timeoutMs, breaker, hooks, instead }: StoreAccessOptions) {
     this.health = new StoreHealth(store, breaker, hooks);
     this.#store = store;
     this.#instead = instead;
+    this.#submit = (call, done) => {
+      store.submit(call, done);
+    };
     this.#deadlines = new Deadlines<Answer | Error>(
       timeoutMs,
       () => new StoreTimeoutError(timeoutMs),
     );
   }
 
-  /** `instead` is what the caller gets without an answer, if not what the limiter's option says. */
   ask(
     call: StoreCall,
     signal: AbortSignal | undefined,
-    instead: Instead = this.#instead,
+    { instead = this.#instead, submit = this.#submit }: AskOptions = {},
   ): Promise<Answer | Error> {
-    return this.#ask(call, signal, NONE, (error) => {
+    return this.#ask(call, signal, submit, NONE, (error) => {
       this.health.count(error, instead);
     });
   }
@@ -64,7 +76,7 @@ export class StoreAccess {
   ): Promise<Answer | Error> {
     const others = new Set(requests.map(({ health }) => health));
     others.delete(this.health);
-    return this.#ask(call, signal, [...others], (error) => {
+    return this.#ask(call, signal, this.#submit, [...others], (error) => {
       for (const access of requests) access.health.count(error, access.#instead);
     });
   }
@@ -73,11 +85,12 @@ export class StoreAccess {
   #ask(
     call: StoreCall,
     signal: AbortSignal | undefined,
+    submit: Submit,
     others: readonly StoreHealth[],
     count: (error: Error) => void,
   ): Promise<Answer | Error> {
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
-    if (!this.#store.external) return this.#askInside(call);
+    if (!this.#store.external) return this.#askInside(call, submit);
     const attempt = this.health.begin(call);
     if (attempt instanceof Error) {
       for (const health of others) health.refused(call, attempt);
@@ -85,16 +98,16 @@ export class StoreAccess {
       return Promise.resolve(attempt);
     }
     const followed = others.map((health) => ({ health, attempt: health.follow(call) }));
-    return this.#askOutside(call, signal, (outcome) => {
+    return this.#askOutside(call, signal, submit, (outcome) => {
       this.health.ended(attempt, call, outcome);
       for (const other of followed) other.health.ended(other.attempt, call, outcome);
       if (outcome instanceof Error) count(outcome);
     });
   }
 
-  #askInside(call: StoreCall): Promise<Answer | Error> {
+  #askInside(call: StoreCall, submit: Submit): Promise<Answer | Error> {
     return new Promise((resolve, reject) => {
-      this.#store.submit(call, (settled) => {
+      submit(call, (settled) => {
         const outcome = asOutcome(settled);
         if (isMisuse(outcome)) reject(outcome);
         else resolve(outcome);
@@ -106,6 +119,7 @@ export class StoreAccess {
   #askOutside(
     call: StoreCall,
     signal: AbortSignal | undefined,
+    submit: Submit,
     ended: (outcome: Answer | Error | undefined) => void,
   ): Promise<Answer | Error> {
     return new Promise((resolve, reject) => {
@@ -127,7 +141,7 @@ export class StoreAccess {
         this.#deadlines.settle(pending, ABORTED);
       };
       signal?.addEventListener("abort", abort, { once: true });
-      this.#store.submit(call, (settled) => this.#deadlines.settle(pending, settled));
+      submit(call, (settled) => this.#deadlines.settle(pending, settled));
     });
   }
 }

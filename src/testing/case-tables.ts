@@ -33,6 +33,8 @@ export async function playCase(
     store,
     namespace,
     onStoreFailure: "throw",
+    // Every answer must be the store's own, at the time of a clock that only the store knows.
+    denyCache: false,
     timeout: "30s",
     ...(blockForMs !== undefined && { blockFor: blockForMs }),
   });

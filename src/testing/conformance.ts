@@ -161,6 +161,8 @@ export function play(
     ...options,
     policy: base,
     onStoreFailure: "throw",
+    // Every answer must be the store's own, at the time of a clock that only the store knows.
+    denyCache: false,
     timeout: "30s",
   });
   const perform = async ({ verb, key, cost, durationMs, variant }: TraceStep): Promise<unknown> => {

@@ -1,0 +1,196 @@
+/**
+ * Denials remembered for a moment: after one, the process refuses what the store would refuse anyway. A
+ * denial with wait r that was asked for at t stays true until t + r, as long as nobody gives quota back.
+ */
+import { NEVER, STANDING } from "../algorithms/decide.js";
+import { monotonicMs } from "../core/clock.js";
+import type { Decision, PolicyVerdict } from "../core/decision.js";
+import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
+import { checkCount, checkOptions } from "../core/options.js";
+import type { Answer } from "../stores/store.js";
+import { alike, type Seating } from "./seating.js";
+
+export interface DenyCacheOptions {
+  /** How long a denial is repeated at most, 1 ms to 1 s; default 1 s. */
+  readonly maxAge?: Duration;
+  /** Keys remembered at most, 1 to 1,000,000; default 10,000. When full the oldest goes. */
+  readonly maxKeys?: number;
+}
+
+const LONGEST_MS = 1000;
+const DEFAULT_MAX_KEYS = 10_000;
+const MOST_KEYS = 1e6;
+/** A key of more UTF-16 units is not remembered: who floods with long keys must not fill the memory. */
+const LONGEST_KEY = 512;
+/** Clears remembered for the sake of calls under way. */
+const MOST_CLEARS = 1000;
+/** Entries looked at for each new one: two are enough to keep up with what expires. */
+const SWEPT = 2;
+/** What the rounding of doubles may add to a moment; the store counts whole µs. */
+const ROUNDING_MS = 1e-3;
+
+/** A call that goes to the store: what its denial, if it is one, was decided under. */
+export interface Asked {
+  readonly key: string;
+  /** Thousandths. */
+  readonly cost: number;
+  readonly seatings: readonly Seating[];
+  readonly sentAtMs: number;
+  /** How many clears there had been. */
+  readonly clears: number;
+}
+
+interface Denial {
+  readonly seatings: readonly Seating[];
+  readonly cost: number;
+  readonly untilMs: number;
+  readonly answeredAtMs: number;
+  readonly decision: Decision;
+}
+
+export class DenyCache {
+  readonly #maxAgeMs: number;
+  readonly #maxKeys: number;
+  readonly #denials = new Map<string, Denial>();
+  /** Goes round over all entries. An iterator that stays has not to pass what was deleted again and again. */
+  #sweep = this.#denials.entries();
+  /** Stays at the oldest entry. */
+  #oldest = this.#denials.keys();
+  #clears = 0;
+  /** The number of the last clear of a key. */
+  readonly #cleared = new Map<string, number>();
+  /** Clears up to this number are no longer known by key: they count for every key. */
+  #forgotten = 0;
+
+  constructor(options: DenyCacheOptions = {}) {
+    checkOptions("denyCache", options, ["maxAge", "maxKeys"]);
+    const { maxAge = LONGEST_MS, maxKeys = DEFAULT_MAX_KEYS } = options;
+    const maxAgeUs = toMicroseconds("denyCache.maxAge", maxAge, MIN_PERIOD_US, LONGEST_MS * 1e3);
+    this.#maxAgeMs = maxAgeUs / 1e3;
+    this.#maxKeys = checkCount("denyCache.maxKeys", maxKeys, 1, MOST_KEYS);
+  }
+
+  /** Keys remembered, those whose time is over included. */
+  get size(): number {
+    return this.#denials.size;
+  }
+
+  /** The refusal of a call that would be denied; undefined if only the store can tell. */
+  find(key: string, cost: number, seatings: readonly Seating[]): Decision | undefined {
+    const denial = this.#denials.get(key);
+    if (denial === undefined || cost < denial.cost) return undefined;
+    const nowMs = monotonicMs();
+    if (nowMs >= denial.untilMs || !alike(denial.seatings, seatings)) return undefined;
+    return later(denial.decision, nowMs - denial.answeredAtMs);
+  }
+
+  /** A consume is about to be sent. Quota drains by the options of the call: what was denied under others ends. */
+  ask(key: string, cost: number, seatings: readonly Seating[]): Asked {
+    this.differs(key, seatings);
+    return { key, cost, seatings, sentAtMs: monotonicMs(), clears: this.#clears };
+  }
+
+  /** Clears the key if its denial was decided under other options than `seatings`. */
+  differs(key: string, seatings: readonly Seating[]): void {
+    const denial = this.#denials.get(key);
+    if (denial !== undefined && !alike(denial.seatings, seatings)) this.clear(key);
+  }
+
+  /** Remembers what the store answered, if that was a denial that still holds. */
+  remember(
+    { key, cost, seatings, sentAtMs, clears }: Asked,
+    answer: Answer,
+    decision: Decision,
+  ): void {
+    if (decision.allowed || key.length > LONGEST_KEY) return;
+    if (clears < this.#forgotten || clears < (this.#cleared.get(key) ?? 0)) return;
+    const nowMs = monotonicMs();
+    const holdsMs = Math.min(waitMs(answer, seatings.length), this.#maxAgeMs);
+    const untilMs = sentAtMs + holdsMs - ROUNDING_MS;
+    if (untilMs <= nowMs) return;
+    const known = this.#denials.get(key);
+    // Of two that hold, the one that refuses more calls.
+    if (known !== undefined && known.untilMs > nowMs && known.cost < cost) return;
+    this.#denials.delete(key);
+    this.#makeRoom(nowMs);
+    this.#denials.set(key, { seatings, cost, untilMs, answeredAtMs: nowMs, decision });
+  }
+
+  /** Forgets the key, and so does every call about it that is under way. */
+  clear(key: string): void {
+    this.#denials.delete(key);
+    if (key.length > LONGEST_KEY) return;
+    this.#clears += 1;
+    this.#cleared.delete(key);
+    this.#cleared.set(key, this.#clears);
+    if (this.#cleared.size <= MOST_CLEARS) return;
+    const all = this.#cleared;
+    this.#forgotten = this.#clears;
+    all.clear();
+  }
+
+  #makeRoom(nowMs: number): void {
+    for (let i = 0; i < SWEPT; i++) {
+      const next = this.#sweep.next();
+      if (next.done === true) {
+        this.#sweep = this.#denials.entries();
+        break;
+      }
+      const [key, { untilMs }] = next.value;
+      if (untilMs <= nowMs) this.#denials.delete(key);
+    }
+    while (this.#denials.size >= this.#maxKeys) {
+      const oldest = this.#oldest.next();
+      if (oldest.done === true) this.#oldest = this.#denials.keys();
+      else this.#denials.delete(oldest.value);
+    }
+  }
+}
+
+/** Until the call would be admitted; Infinity if never. */
+function waitMs({ seats }: Answer, count: number): number {
+  let longestUs = 0;
+  for (let i = 0; i < count; i++) {
+    const seat = seats[i];
+    if (seat === undefined || seat.standing === STANDING.ok) continue;
+    if (seat.waitUs === NEVER) return Number.POSITIVE_INFINITY;
+    if (seat.waitUs > longestUs) longestUs = seat.waitUs;
+  }
+  return longestUs / 1e3;
+}
+
+/** A denial as it reads some time after it arrived: the same, with the waits counted down. */
+function later(decision: Decision, passedMs: number): Decision {
+  const { policies } = decision;
+  const refusal: Decision = {
+    allowed: false,
+    reason: decision.reason,
+    limit: decision.limit,
+    remaining: decision.remaining,
+    retryAfterMs: retryLater(decision.retryAfterMs, passedMs),
+    resetAfterMs: resetLater(decision.resetAfterMs, passedMs),
+    decidedAtUs: decision.decidedAtUs + Math.round(passedMs * 1e3),
+    policy: decision.policy,
+    source: "deny-cache",
+  };
+  if (policies === undefined) return refusal;
+  return {
+    ...refusal,
+    policies: policies.map(
+      (verdict): PolicyVerdict => ({
+        ...verdict,
+        retryAfterMs: retryLater(verdict.retryAfterMs, passedMs),
+        resetAfterMs: resetLater(verdict.resetAfterMs, passedMs),
+      }),
+    ),
+  };
+}
+
+/** Of several policies the first to have enough still says that it refused. */
+function retryLater(ms: number, passedMs: number): number {
+  return ms === 0 ? 0 : Math.max(1, Math.ceil(ms - passedMs));
+}
+
+function resetLater(ms: number, passedMs: number): number {
+  return ms > passedMs ? Math.ceil(ms - passedMs) : 0;
+}

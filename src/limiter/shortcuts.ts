@@ -1,0 +1,110 @@
+/**
+ * Answers that a limiter gives without asking the store, and what ends them: verbs that adjust a key,
+ * called through any limiter of the store in this process.
+ */
+import { VERBS } from "../algorithms/decide.js";
+import type { Decision } from "../core/decision.js";
+import type { Answer, Store, StoreCall } from "../stores/store.js";
+import { decisionOf } from "./decision-of.js";
+import type { Asked, DenyCache } from "./deny-cache.js";
+import { type LeaseTerms, Leases } from "./leases.js";
+import type { Seating } from "./seating.js";
+
+export interface ShortcutOptions {
+  readonly store: Store;
+  /** Undefined where every denial must be the store's own. */
+  readonly denials: DenyCache | undefined;
+  readonly lease: LeaseTerms | undefined;
+  readonly timeoutMs: number;
+  /** Sends a refund within the limiter's deadline; never rejects. */
+  readonly refund: (key: string, call: StoreCall) => Promise<void>;
+}
+
+type Peers = Set<WeakRef<Shortcuts>>;
+
+/** The limiters of a store. One that was dropped without `close` must not be kept by its store. */
+const peersOf = new WeakMap<Store, Peers>();
+const dropped = new FinalizationRegistry<{ peers: Peers; ref: WeakRef<Shortcuts> }>(
+  ({ peers, ref }) => peers.delete(ref),
+);
+
+export class Shortcuts {
+  /** Lets consumes spend units taken in advance; undefined where that was not asked for. */
+  readonly leases: Leases | undefined;
+  #denials: DenyCache | undefined;
+  readonly #store: Store;
+  readonly #ref: WeakRef<Shortcuts>;
+
+  constructor({ store, denials, lease, timeoutMs, refund }: ShortcutOptions) {
+    this.#store = store;
+    this.#ref = new WeakRef(this);
+    this.#denials = denials;
+    this.leases = lease === undefined ? undefined : new Leases(lease, { store, timeoutMs, refund });
+    if (denials === undefined && lease === undefined) return;
+    const peers: Peers = peersOf.get(store) ?? new Set();
+    peersOf.set(store, peers);
+    peers.add(this.#ref);
+    dropped.register(this, { peers, ref: this.#ref });
+  }
+
+  /** What can be said to a consume at once. */
+  answer(key: string, cost: number, seatings: readonly Seating[]): Decision | undefined {
+    if (this.leases !== undefined) {
+      const leased = this.leases.spend(key, cost, seatings);
+      if (leased !== undefined) return decisionOf(seatings, leased, "lease");
+    }
+    return this.#denials?.find(key, cost, seatings);
+  }
+
+  /**
+   * A call is about to be sent; `overridden` if it has options of its own. Quota drains by the options of
+   * the call that reads it, so a call under others may bring it forward as a refund does.
+   */
+  before(
+    key: string,
+    call: StoreCall,
+    seatings: readonly Seating[],
+    overridden: boolean,
+  ): Asked | undefined {
+    const { verb } = call;
+    if (verb === VERBS.peek) return undefined;
+    if (adjusts(call)) this.#tell((peer) => peer.leases?.drop(key, call));
+    if (adjusts(call) || overridden) this.forget(key);
+    if (verb === VERBS.consume) return this.#denials?.ask(key, call.seats[0]?.cost ?? 0, seatings);
+    this.#denials?.differs(key, seatings);
+    return undefined;
+  }
+
+  /** A call was answered. */
+  after(key: string, call: StoreCall): void {
+    if (adjusts(call)) this.forget(key);
+  }
+
+  /** Forgets denials of the key, here and in all limiters of the store. */
+  forget(key: string): void {
+    this.#tell((peer) => peer.#denials?.clear(key));
+  }
+
+  remember(asked: Asked | undefined, answer: Answer, decision: Decision): void {
+    if (asked !== undefined && !decision.allowed) this.#denials?.remember(asked, answer, decision);
+  }
+
+  /** Ends all shortcuts; resolves when unused units were given back. */
+  async close(): Promise<void> {
+    peersOf.get(this.#store)?.delete(this.#ref);
+    this.#denials = undefined;
+    await this.leases?.close();
+  }
+
+  #tell(what: (peer: Shortcuts) => void): void {
+    for (const ref of peersOf.get(this.#store) ?? []) {
+      const peer = ref.deref();
+      if (peer !== undefined) what(peer);
+    }
+  }
+}
+
+/** Whether a call changes the key whatever it holds, and so may end a denial early. */
+function adjusts({ verb }: StoreCall): boolean {
+  return verb >= VERBS.refund;
+}
