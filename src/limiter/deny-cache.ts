@@ -44,6 +44,8 @@ interface Denial {
   readonly seatings: readonly Seating[];
   readonly cost: number;
   readonly untilMs: number;
+  /** From now on one call asks ahead, while the others are still refused. */
+  askAheadAtMs: number;
   readonly answeredAtMs: number;
   readonly decision: Decision;
 }
@@ -81,6 +83,10 @@ export class DenyCache {
     if (denial === undefined || cost < denial.cost) return undefined;
     const nowMs = monotonicMs();
     if (nowMs >= denial.untilMs || !alike(denial.seatings, seatings)) return undefined;
+    if (nowMs >= denial.askAheadAtMs) {
+      denial.askAheadAtMs = denial.untilMs;
+      return undefined;
+    }
     return later(denial.decision, nowMs - denial.answeredAtMs);
   }
 
@@ -102,18 +108,26 @@ export class DenyCache {
     answer: Answer,
     decision: Decision,
   ): void {
-    if (decision.allowed || key.length > LONGEST_KEY) return;
+    const known = this.#denials.get(key);
+    if (decision.allowed) {
+      // Somebody gave back: another process, for a clear of this one would have been known.
+      if (known !== undefined && known.cost <= cost) this.#denials.delete(key);
+      return;
+    }
+    if (key.length > LONGEST_KEY) return;
     if (clears < this.#forgotten || clears < (this.#cleared.get(key) ?? 0)) return;
     const nowMs = monotonicMs();
-    const holdsMs = Math.min(waitMs(answer, seatings.length), this.#maxAgeMs);
-    const untilMs = sentAtMs + holdsMs - ROUNDING_MS;
+    const truthMs = waitMs(answer, seatings.length);
+    const untilMs = sentAtMs + Math.min(truthMs, this.#maxAgeMs) - ROUNDING_MS;
     if (untilMs <= nowMs) return;
-    const known = this.#denials.get(key);
     // Of two that hold, the one that refuses more calls.
     if (known !== undefined && known.untilMs > nowMs && known.cost < cost) return;
     this.#denials.delete(key);
     this.#makeRoom(nowMs);
-    this.#denials.set(key, { seatings, cost, untilMs, answeredAtMs: nowMs, decision });
+    // Ends by age alone would let all calls of a flood go to the store at once.
+    const askAheadAtMs = truthMs > this.#maxAgeMs ? sentAtMs + this.#maxAgeMs / 2 : untilMs;
+    const answeredAtMs = nowMs;
+    this.#denials.set(key, { seatings, cost, untilMs, askAheadAtMs, answeredAtMs, decision });
   }
 
   /** Forgets the key, and so does every call about it that is under way. */

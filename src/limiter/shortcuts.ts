@@ -86,7 +86,7 @@ export class Shortcuts {
   }
 
   remember(asked: Asked | undefined, answer: Answer, decision: Decision): void {
-    if (asked !== undefined && !decision.allowed) this.#denials?.remember(asked, answer, decision);
+    if (asked !== undefined) this.#denials?.remember(asked, answer, decision);
   }
 
   /** Ends all shortcuts; resolves when unused units were given back. */
