@@ -1,0 +1,401 @@
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { type ModelTime, stopTime } from "../../test/support/model-time.js";
+import { OutsideStore } from "../../test/support/outside-store.js";
+import { VERBS } from "../algorithms/decide.js";
+import {
+  type Decision,
+  type ErrorEvent,
+  fixedWindow,
+  MemoryStore,
+  RateLimiter,
+  type RateLimiterOptions,
+  type StoreCall,
+  tokenBucket,
+} from "../index.js";
+import type { Done } from "../stores/store.js";
+
+const policy = tokenBucket({ limit: 100, period: "100h" });
+const lease = { size: 10, ttl: "10s" };
+
+interface Setup extends ModelTime {
+  readonly store: OutsideStore;
+  readonly limiter: RateLimiter;
+  /** What the store was asked since the last look: verb and thousandths, such as "consumeUpTo 10000". */
+  readonly asked: () => string[];
+  /** What the store has left, whoever holds the rest. */
+  readonly room: () => Promise<number>;
+}
+
+function setUp(options: Partial<Omit<RateLimiterOptions, "store">> = {}): Setup {
+  const time = stopTime();
+  const store = new OutsideStore(time.clock);
+  const limiter = new RateLimiter({ policy, store, onStoreFailure: "throw", lease, ...options });
+  onTestFinished(() => limiter.close());
+  let seen = 0;
+  return {
+    ...time,
+    store,
+    limiter,
+    asked: () => {
+      const calls = store.calls.slice(seen);
+      seen = store.calls.length;
+      return calls.map(described);
+    },
+    room: async () => {
+      const beside = new RateLimiter({ policy: options.policy ?? policy, store, denyCache: false });
+      const { remaining } = await beside.peek("k");
+      seen = store.calls.length;
+      return remaining;
+    },
+  };
+}
+
+function described({ verb, seats }: StoreCall): string {
+  const name = Object.entries(VERBS).find(([, number]) => number === verb)?.[0];
+  return `${name} ${seats[0]?.cost}`;
+}
+
+const times = <T>(count: number, make: (i: number) => T): T[] =>
+  Array.from({ length: count }, (_, i) => make(i));
+
+const sourcesOf = (decisions: readonly Decision[]): string[] =>
+  decisions.map(({ source }) => source);
+
+describe("leased units", () => {
+  test("are spent without asking the store, and asked for when they are gone", async () => {
+    const { limiter, asked } = setUp();
+    for (let i = 0; i < 25; i++) {
+      expect(await limiter.consume("k")).toMatchObject({
+        allowed: true,
+        source: "lease",
+        remaining: 99 - i,
+      });
+    }
+    expect(asked()).toEqual(times(3, () => "consumeUpTo 10000"));
+  });
+
+  test("show in decisions beside what the store had left, counted down", async () => {
+    const policies = [
+      fixedWindow({ name: "a", limit: 50, window: "1m", align: "first" }),
+      fixedWindow({ name: "b", limit: 40, window: "1h", align: "first" }),
+    ];
+    const { limiter, pass, clock } = setUp({ policy: policies });
+    await limiter.consume("k");
+    pass(500.5);
+    const decision = await limiter.consume("k", { cost: 3 });
+    expect(decision).toMatchObject({
+      reason: "ok",
+      limit: 40,
+      remaining: 36,
+      retryAfterMs: 0,
+      resetAfterMs: 3_600_000 - 500,
+      decidedAtUs: clock.nowUs(),
+      policy: "b",
+      source: "lease",
+    });
+    expect(decision.policies?.map(({ remaining }) => remaining)).toEqual([46, 36]);
+  });
+
+  test("are topped up to the size, never beyond", async () => {
+    const { limiter, asked, room } = setUp();
+    await limiter.consume("k", { cost: 3 });
+    await limiter.consume("k", { cost: 8 });
+    expect(asked()).toEqual(["consumeUpTo 10000", "consumeUpTo 3000"]);
+    expect(await room()).toBe(87);
+  });
+
+  test("serve whoever waits for the debit, in order", async () => {
+    const { limiter, asked } = setUp();
+    const decisions = await Promise.all(times(8, () => limiter.consume("k")));
+    expect(asked()).toEqual(["consumeUpTo 10000"]);
+    expect(decisions.map(({ remaining }) => remaining)).toEqual(times(8, (i) => 99 - i));
+    expect(new Set(sourcesOf(decisions))).toEqual(new Set(["lease"]));
+  });
+
+  test("that do not cover all who wait leave the rest to the store, once each", async () => {
+    const { limiter, asked } = setUp({ policy: tokenBucket({ limit: 12, period: "12h" }) });
+    const decisions = await Promise.all(times(14, () => limiter.consume("k")));
+    expect(decisions.map(({ allowed }) => allowed)).toEqual(times(14, (i) => i < 12));
+    expect(sourcesOf(decisions)).toEqual(times(14, (i) => (i < 10 ? "lease" : "store")));
+    expect(decisions[13]).toMatchObject({ reason: "quota", remaining: 0, retryAfterMs: 3_600_000 });
+    expect(asked()).toEqual(["consumeUpTo 10000", ...times(4, () => "consume 1000")]);
+  });
+
+  test("that are none are the store's own denial, asked for once and then remembered", async () => {
+    for (const denyCache of [{}, false] as const) {
+      const { limiter, asked } = setUp({ denyCache });
+      await limiter.penalize("k", 100);
+      asked();
+      const first = await limiter.consume("k");
+      expect(first).toMatchObject({ allowed: false, reason: "quota", retryAfterMs: 3_600_000 });
+      expect(first.source).toBe("store");
+      expect(asked()).toEqual(["consumeUpTo 10000"]);
+      const second = await limiter.consume("k");
+      expect(second).toEqual({ ...first, source: denyCache === false ? "store" : "deny-cache" });
+      expect(asked()).toEqual(denyCache === false ? ["consumeUpTo 10000"] : []);
+    }
+  });
+
+  test("are for whole units up to the size without a policy of the call: anything else asks", async () => {
+    const { limiter, asked } = setUp();
+    await limiter.consume("k", { cost: 0 });
+    await limiter.consume("k", { cost: 0.5 });
+    await limiter.consume("k", { cost: 11 });
+    await limiter.consume("k", { policy: tokenBucket({ limit: 99, period: "100h" }) });
+    await limiter.peek("k");
+    await limiter.consumeUpTo("k", { cost: 5 });
+    expect(asked()).toEqual([
+      "consume 0",
+      "consume 500",
+      "consume 11000",
+      "consume 1000",
+      "peek 1000",
+      "consumeUpTo 5000",
+    ]);
+  });
+
+  test("serve consumeMany", async () => {
+    const { limiter, asked } = setUp();
+    await limiter.consumeMany(times(4, () => ({ key: "k" })));
+    expect(sourcesOf(await limiter.consumeMany([{ key: "k" }]))).toEqual(["lease"]);
+    expect(asked()).toEqual(["consumeUpTo 10000"]);
+  });
+
+  test("work on a store inside the process", async () => {
+    const limiter = new RateLimiter({ policy, lease, store: new MemoryStore() });
+    expect(sourcesOf([await limiter.consume("k"), await limiter.consume("k")])).toEqual([
+      "lease",
+      "lease",
+    ]);
+    expect(limiter.consumeSync("k").remaining).toBe(89);
+    await limiter.close();
+    expect((await limiter.peek("k")).remaining).toBe(97);
+  });
+
+  test("are told to hooks, and in shadow mode let everything pass", async () => {
+    const onAllowed = vi.fn();
+    const onDenied = vi.fn();
+    const hooks = { onAllowed, onDenied };
+    const { limiter } = setUp({
+      policy: tokenBucket({ limit: 2, period: "2h" }),
+      hooks,
+      enforce: false,
+    });
+    const decisions = [];
+    for (let i = 0; i < 3; i++) decisions.push(await limiter.consume("k"));
+    expect(decisions.map(({ allowed, reason }) => [allowed, reason])).toEqual([
+      [true, "ok"],
+      [true, "ok"],
+      [true, "quota"],
+    ]);
+    expect([onAllowed.mock.calls.length, onDenied.mock.calls.length]).toEqual([2, 1]);
+  });
+});
+
+describe("unused units", () => {
+  test("go back on close, exactly, and nothing is leased after", async () => {
+    const { limiter, asked, room } = setUp();
+    await limiter.consume("k", { cost: 3 });
+    expect(await room()).toBe(90);
+    await limiter.close();
+    expect(asked()).toEqual(["refund 7000"]);
+    expect(await room()).toBe(97);
+    expect((await limiter.consume("k")).source).toBe("store");
+    await limiter.close();
+    expect(await room()).toBe(96);
+  });
+
+  test("of a debit under way go back on close, which waits for it", async () => {
+    const { limiter, room } = setUp();
+    const consuming = limiter.consume("k");
+    await limiter.close();
+    expect((await consuming).source).toBe("lease");
+    expect(await room()).toBe(99);
+  });
+
+  test("go back when the ttl is over, by a timer or by the next call", async () => {
+    const { limiter, asked, pass, room } = setUp({ lease: { size: 10, ttl: 5 } });
+    await limiter.consume("k", { cost: 4 });
+    expect(asked()).toEqual(["consumeUpTo 10000"]);
+    pass(6);
+    await expect.poll(asked).toEqual(["refund 6000"]);
+    expect(await room()).toBe(96);
+
+    await limiter.consume("k", { cost: 4 });
+    pass(6);
+    await limiter.consume("k");
+    expect(asked()).toEqual(["consumeUpTo 10000", "refund 6000", "consumeUpTo 10000"]);
+  });
+
+  test("go back when a key must make room for another", async () => {
+    const { limiter, store } = setUp();
+    for (let i = 0; i < 10_003; i++) await limiter.consume(`k${i}`);
+    const refunds = store.calls.filter(({ verb }) => verb === VERBS.refund);
+    expect(refunds.map(described)).toEqual(times(3, () => "refund 9000"));
+    const ids = store.calls.slice(0, 3).map(({ seats }) => seats[0]?.id);
+    expect(refunds.map(({ seats }) => seats[0]?.id)).toEqual(ids);
+  });
+
+  test("that cannot go back are told to onError; close does not hang", async () => {
+    const onError = vi.fn<(event: ErrorEvent) => void>();
+    const { limiter, store, asked } = setUp({ hooks: { onError }, timeout: 20 });
+    await limiter.consume("k", { cost: 3 });
+    asked();
+    store.behaviour = "fails";
+    await limiter.close();
+    expect(onError.mock.calls.map(([{ key, cost }]) => [key, cost])).toEqual([["k", 7]]);
+  });
+
+  test("under way to a store that hangs do not make close hang", async () => {
+    const store = new OutsideStore();
+    const limiter = new RateLimiter({ policy, store, lease, timeout: 20 });
+    store.behaviour = "hangs";
+    const consuming = limiter.consume("k");
+    await limiter.close();
+    expect((await consuming).source).toBe("fail-open");
+  });
+});
+
+describe("a verb of this process", () => {
+  test.each([
+    ["block", (limiter: RateLimiter) => limiter.block("k", "1h"), "refund 7000, block 0"],
+    ["penalize", (limiter: RateLimiter) => limiter.penalize("k", 5), "refund 7000, penalize 5000"],
+    ["refund", (limiter: RateLimiter) => limiter.refund("k", 5), "refund 7000, refund 5000"],
+    ["reset", (limiter: RateLimiter) => limiter.reset("k"), "reset 0"],
+  ])("%s ends the lease, whose units go back before unless they are forgotten", async (...row) => {
+    const [, act, calls] = row;
+    const { limiter, asked, store } = setUp();
+    await limiter.consume("k", { cost: 3 });
+    asked();
+    await act(limiter);
+    expect(asked().join(", ")).toBe(calls);
+    await limiter.consume("k", { cost: 2 });
+    expect(asked()[0]).toBe("consumeUpTo 10000");
+
+    const other = new RateLimiter({ policy, store });
+    await act(other);
+    expect(asked().at(-1)).toBe(calls.split(", ").at(-1));
+    await limiter.consume("k", { cost: 10 });
+    expect(asked()[0]).toBe("consumeUpTo 10000");
+  });
+
+  test("leaves leases of other policies on the same key alone", async () => {
+    const { limiter, asked, store } = setUp();
+    await limiter.consume("k");
+    asked();
+    const named = tokenBucket({ name: "other", limit: 5, period: "1h" });
+    await new RateLimiter({ policy: named, store }).reset("k");
+    expect(asked()).toEqual(["reset 0"]);
+    expect((await limiter.consume("k")).source).toBe("lease");
+    expect(asked()).toEqual([]);
+  });
+
+  test("during a debit: who waited is served, the rest goes back or is forgotten", async () => {
+    for (const [act, expected] of [
+      [(limiter: RateLimiter) => limiter.penalize("k", 5), 93],
+      [(limiter: RateLimiter) => limiter.reset("k"), 100],
+    ] as const) {
+      const { limiter, room } = setUp();
+      const consuming = limiter.consume("k", { cost: 2 });
+      const acting = act(limiter);
+      expect((await consuming).allowed).toBe(true);
+      await acting;
+      await expect.poll(room).toBe(expected);
+    }
+  });
+});
+
+describe("a debit that fails", () => {
+  test("is the failure policy's case for each who waits", async () => {
+    const { limiter, store, asked } = setUp({ onStoreFailure: "closed" });
+    store.behaviour = "fails";
+    const decisions = await Promise.all(times(3, () => limiter.consume("k")));
+    expect(sourcesOf(decisions)).toEqual(times(3, () => "fail-closed"));
+    expect(asked()).toHaveLength(1);
+    store.behaviour = "answers";
+    expect((await limiter.consume("k")).source).toBe("lease");
+  });
+
+  test("leaves what is here to be spent", async () => {
+    const { limiter, store } = setUp();
+    await limiter.consume("k", { cost: 3 });
+    store.behaviour = "fails";
+    await expect(limiter.consume("k", { cost: 8 })).rejects.toThrow("connection lost");
+    expect((await limiter.consume("k", { cost: 7 })).source).toBe("lease");
+  });
+
+  test("by its time is over for all who wait, each within its own; the next ask by themselves", async () => {
+    const store = new OutsideStore();
+    const held: { call: StoreCall; done: Done }[] = [];
+    const submit = store.submit.bind(store);
+    store.submit = (call, done) => void held.push({ call, done });
+    const limiter = new RateLimiter({ policy, store, lease, timeout: 20 });
+    const decisions = await Promise.all([limiter.consume("k"), limiter.consume("k", { cost: 2 })]);
+    expect(sourcesOf(decisions)).toEqual(["fail-open", "fail-open"]);
+    expect(held.map(({ call }) => described(call))).toEqual(["consumeUpTo 10000"]);
+
+    const next = limiter.consume("k");
+    expect(held.map(({ call }) => described(call))).toEqual(["consumeUpTo 10000", "consume 1000"]);
+    // The debit comes after all: the units are held, and nobody who gave up was served.
+    store.submit = submit;
+    for (const { call, done } of held) submit(call, done);
+    expect((await next).source).toBe("store");
+    const spent = await limiter.consume("k", { cost: 10 });
+    expect(spent).toMatchObject({ source: "lease", remaining: 90 });
+    await limiter.close();
+  });
+
+  test("after the wait leaves the caller no second deadline", async () => {
+    const store = new OutsideStore();
+    const submit = store.submit.bind(store);
+    const limiter = new RateLimiter({
+      policy: tokenBucket({ limit: 1, period: "1h" }),
+      store,
+      lease,
+      timeout: 60,
+    });
+    const order: string[] = [];
+    // The debit takes half of the deadline, and the plain call that follows it never ends.
+    store.submit = (call, done) => {
+      if (call.verb !== VERBS.consumeUpTo) return;
+      setTimeout(() => {
+        // One who begins only now has a whole deadline.
+        void limiter.peek("k").then(() => order.push("begun after the debit"));
+        submit(call, done);
+      }, 30);
+    };
+    const both = [limiter.consume("k"), limiter.consume("k")];
+    void both[1]?.then(() => order.push("waited for the debit"));
+    expect(sourcesOf(await Promise.all(both))).toEqual(["lease", "fail-open"]);
+    await expect.poll(() => order).toEqual(["waited for the debit", "begun after the debit"]);
+    await limiter.close();
+  });
+
+  test("does not concern who has aborted", async () => {
+    const { limiter, store } = setUp();
+    const aborter = new AbortController();
+    const first = limiter.consume("k");
+    const second = limiter.consume("k", { cost: 9, signal: aborter.signal });
+    aborter.abort(new Error("changed my mind"));
+    await expect(second).rejects.toThrow("changed my mind");
+    expect((await first).source).toBe("lease");
+    // Nothing was spent on it.
+    expect(await limiter.consume("k", { cost: 9 })).toMatchObject({ source: "lease" });
+    expect(store.calls).toHaveLength(1);
+  });
+});
+
+test.each([
+  ["lease.size", { lease: { size: 0, ttl: 1 } }],
+  ["lease.size", { lease: { size: 1.5, ttl: 1 } }],
+  ["lease.ttl", { lease: { size: 1, ttl: 0 } }],
+  ["lease.ttl", { lease: { size: 1, ttl: "2h" } }],
+  ["lease.units", { lease: { size: 1, ttl: 1, units: 3 } }],
+  ["lease", { lease: true }],
+  ["lease", { lease: { size: 1, ttl: 1 }, blockFor: "1s" }],
+])("refuses a bad %s, and then claims no name", (option, bad) => {
+  const store = new OutsideStore();
+  const make = (more: object) => new RateLimiter({ policy, store, ...more });
+  expect(() => make(bad)).toThrow(expect.objectContaining({ code: "INVALID_OPTION", option }));
+  expect(() => make({ policy: tokenBucket({ limit: 1, period: 1 }) })).not.toThrow();
+});
