@@ -60,7 +60,14 @@ function limiterOn(
   client: RedisClientLike,
   options: Partial<Omit<RateLimiterOptions, "store">>,
 ): RateLimiter {
-  return new RateLimiter({ policy, store: new RedisStore({ client }), timeout: 30, ...options });
+  return new RateLimiter({
+    policy,
+    store: new RedisStore({ client }),
+    timeout: 30,
+    breaker: false,
+    denyCache: false,
+    ...options,
+  });
 }
 
 /** Every verb that answers with decisions. */

@@ -83,6 +83,7 @@ export function limitersOn(store: Store, namespace: string, plan: Plan): RateLim
         identity: "plain",
         timeout: "60s",
         onStoreFailure: "throw",
+        denyCache: false,
         ...(blockForMs > 0 && { blockFor: blockForMs }),
       }),
   );

@@ -83,6 +83,8 @@ function optionsOf(
     identity: "plain",
     timeout: timeoutMs,
     onStoreFailure: "closed",
+    // A refusal remembered says nothing of the store.
+    denyCache: false,
   };
 }
 
