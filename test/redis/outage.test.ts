@@ -1,0 +1,308 @@
+/**
+ * Real servers killed, started again, suspended and continued under load: every call is answered, the
+ * store is asked at least once an interval and not much more, and one outage is told of once.
+ */
+import { Cluster, Redis } from "ioredis";
+import { createClient, createCluster } from "redis";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { startRedis } from "../../scripts/redis-server.mjs";
+import {
+  type ErrorEvent,
+  RateLimiter,
+  type RateLimiterOptions,
+  type RecoveryEvent,
+  tokenBucket,
+} from "../../src/index.js";
+import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
+import { startCluster } from "../support/cluster.js";
+
+const policy = tokenBucket({ limit: 1e6, period: "1h" });
+const PROBE_EVERY_MS = 100;
+const NOBODY = { failOpen: 0, failClosed: 0, fallback: 0, thrown: 0 };
+
+interface Connected {
+  readonly client: RedisClientLike;
+  isReady(): boolean;
+  destroy(): void;
+}
+
+/** With the options that docs/redis.md recommends. */
+const DRIVERS: Readonly<Record<string, (url: string) => Promise<Connected>>> = {
+  ioredis: async (url) => {
+    const client = new Redis(url, {
+      autoResendUnfulfilledCommands: false,
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      lazyConnect: true,
+    });
+    client.on("error", () => {});
+    await client.connect();
+    const isReady = (): boolean => client.status === "ready";
+    return { client, isReady, destroy: () => void client.disconnect() };
+  },
+  "node-redis": async (url) => {
+    const client = createClient({ url, disableOfflineQueue: true });
+    client.on("error", () => {});
+    await client.connect();
+    return { client, isReady: () => client.isReady, destroy: () => void client.destroy() };
+  },
+};
+
+interface Asked {
+  readonly beganMs: number;
+  /** Whether the client was connected then. */
+  readonly wasReady: boolean;
+  wasSent: boolean;
+  source: string;
+  endedMs: number;
+}
+
+/** Calls without end, a few at a time, and what became of each. */
+class Traffic {
+  readonly calls: Asked[] = [];
+  readonly onError = vi.fn<(event: ErrorEvent) => void>();
+  readonly onRecovery = vi.fn<(event: RecoveryEvent) => void>();
+  readonly limiter: RateLimiter;
+  readonly #isReady: () => boolean;
+  #current: Asked | undefined;
+  #isOver = false;
+
+  constructor({ client, isReady }: Connected, options: Partial<RateLimiterOptions>) {
+    const store = new RedisStore({ client });
+    const submit = store.submit.bind(store);
+    store.submit = (call, done) => {
+      if (this.#current !== undefined) this.#current.wasSent = true;
+      submit(call, done);
+    };
+    const { onError, onRecovery } = this;
+    this.#isReady = isReady;
+    this.limiter = new RateLimiter({
+      policy,
+      breaker: { probeEvery: PROBE_EVERY_MS },
+      hooks: { onError, onRecovery },
+      ...options,
+      store,
+    });
+  }
+
+  run(callers: number): Promise<unknown> {
+    return Promise.all(Array.from({ length: callers }, () => this.#call()));
+  }
+
+  stop(): void {
+    this.#isOver = true;
+  }
+
+  count(source: string): number {
+    return this.calls.filter((call) => call.source === source).length;
+  }
+
+  /**
+   * Calls refused for longer than the interval since the breaker opened or the last probe began, with no
+   * probe under way.
+   */
+  refusedTooLong(): number {
+    const opened = this.calls.find(({ source, wasSent }) => source !== "store" && !wasSent);
+    let sent: Asked | undefined;
+    return this.calls.filter((call) => {
+      if (call.wasSent) sent = call;
+      if (call.wasSent || sent === undefined || opened === undefined) return false;
+      const dueMs = Math.max(opened.beganMs, sent.beganMs) + PROBE_EVERY_MS + 1;
+      return call.beganMs >= dueMs && sent.endedMs <= call.beganMs;
+    }).length;
+  }
+
+  async #call(): Promise<void> {
+    while (!this.#isOver) {
+      const call: Asked = {
+        beganMs: performance.now(),
+        wasReady: this.#isReady(),
+        wasSent: false,
+        source: "",
+        endedMs: Number.POSITIVE_INFINITY,
+      };
+      this.calls.push(call);
+      this.#current = call;
+      const answer = this.limiter.consume(`k${this.calls.length % 50}`);
+      this.#current = undefined;
+      call.source = (await answer).source;
+      call.endedMs = performance.now();
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+  }
+}
+
+describe.each(Object.keys(DRIVERS))("through %s", (driver) => {
+  const open = DRIVERS[driver] as (typeof DRIVERS)[string];
+
+  test("a server that is killed and comes back is asked again by the next probe", async () => {
+    const server = await startRedis();
+    onTestFinished(server.stop);
+    const connected = await open(server.url);
+    onTestFinished(connected.destroy);
+    const fallback = new RateLimiter({ policy });
+    const traffic = new Traffic(connected, { timeout: "20s", onStoreFailure: { fallback } });
+    const { calls } = traffic;
+    const running = traffic.run(40);
+    await expect.poll(() => traffic.count("store")).toBeGreaterThan(1000);
+
+    process.kill(server.pid, "SIGKILL");
+    await server.stop();
+    const sentBefore = calls.filter(({ wasSent }) => wasSent).length;
+    await expect.poll(() => traffic.count("fallback")).toBeGreaterThan(5000);
+    const sentMeanwhile = calls.filter(({ wasSent }) => wasSent).length - sentBefore;
+    const againMs = performance.now();
+    const again = await startRedis({ port: server.port });
+    onTestFinished(again.stop);
+    const storedBefore = traffic.count("store");
+    await expect.poll(() => traffic.count("store")).toBeGreaterThan(storedBefore + 1000);
+    traffic.stop();
+    await running;
+
+    // Each call is answered, once, by one of the two.
+    const unstored = traffic.count("fallback");
+    expect(traffic.count("store") + unstored).toBe(calls.length);
+    expect(traffic.onError).toHaveBeenCalledOnce();
+    expect(traffic.onRecovery).toHaveBeenCalledExactlyOnceWith({
+      error: traffic.onError.mock.calls[0]?.[0].error,
+      outageMs: expect.any(Number) as unknown,
+      unanswered: { ...NOBODY, total: unstored, fallback: unstored },
+    });
+    // The dead server was asked by probes alone, the live one by the first probe of its client.
+    expect(sentMeanwhile).toBeLessThan(unstored / 10);
+    expect(traffic.refusedTooLong()).toBe(0);
+    const probes = calls.filter((call) => call.wasSent && call.wasReady && call.beganMs > againMs);
+    expect(probes.filter(({ source }) => source !== "store")).toEqual([]);
+  });
+
+  test("a server that hangs is given up after few deadlines, and asked again", async () => {
+    const server = await startRedis();
+    onTestFinished(async () => {
+      process.kill(server.pid, "SIGCONT");
+      await server.stop();
+    });
+    const connected = await open(server.url);
+    onTestFinished(connected.destroy);
+    const traffic = new Traffic(connected, { timeout: "1s", onStoreFailure: "closed" });
+    const running = traffic.run(10);
+    await expect.poll(() => traffic.count("store")).toBeGreaterThan(100);
+    process.kill(server.pid, "SIGSTOP");
+    await expect.poll(() => traffic.count("fail-closed")).toBeGreaterThan(1000);
+    process.kill(server.pid, "SIGCONT");
+    const storedBefore = traffic.count("store");
+    await expect.poll(() => traffic.count("store")).toBeGreaterThan(storedBefore + 100);
+    traffic.stop();
+    await running;
+    const unstored = traffic.count("fail-closed");
+    expect(traffic.onError).toHaveBeenCalledOnce();
+    expect(traffic.onRecovery.mock.calls.map(([{ unanswered }]) => unanswered)).toEqual([
+      { ...NOBODY, total: unstored, failClosed: unstored },
+    ]);
+    // Of a thousand calls only those under way when it hung, and the probes, waited for their deadline.
+    const waited = traffic.calls.filter(({ source, wasSent }) => source !== "store" && wasSent);
+    expect(waited.length).toBeLessThan(100);
+    expect(traffic.refusedTooLong()).toBe(0);
+  });
+
+  test("a value of another type under one key does not keep others from the store", async () => {
+    const server = await startRedis();
+    onTestFinished(server.stop);
+    const connected = await open(server.url);
+    onTestFinished(connected.destroy);
+    const onError = vi.fn<(event: ErrorEvent) => void>();
+    const limiter = new RateLimiter({
+      policy,
+      store: new RedisStore({ client: connected.client }),
+      identity: "plain",
+      timeout: "20s",
+      hooks: { onError },
+    });
+    const operator = new Redis(server.url);
+    await operator.lpush("sluice:token-bucket:{poisoned}", "not ours");
+    operator.disconnect();
+    for (let i = 0; i < 20; i++) {
+      expect((await limiter.consume("poisoned")).source).toBe("fail-open");
+    }
+    expect((await limiter.consume("other")).source).toBe("store");
+    expect(onError).toHaveBeenCalledTimes(20);
+    expect(onError.mock.calls[0]?.[0].error).toMatchObject({ ofKey: true });
+  });
+});
+
+const CLUSTER_DRIVERS: Readonly<Record<string, (ports: readonly number[]) => Promise<Connected>>> =
+  {
+    ioredis: async (ports) => {
+      const client = new Cluster(
+        ports.map((port) => ({ host: "127.0.0.1", port })),
+        {
+          enableOfflineQueue: false,
+          lazyConnect: true,
+          redisOptions: { autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 },
+        },
+      );
+      client.on("error", () => {});
+      await client.connect();
+      return { client, isReady: () => true, destroy: () => void client.disconnect() };
+    },
+    "node-redis": async (ports) => {
+      const rootNodes = ports.map((port) => ({ url: `redis://127.0.0.1:${port}` }));
+      const client = createCluster({ rootNodes, defaults: { disableOfflineQueue: true } });
+      client.on("error", () => {});
+      await client.connect();
+      return { client, isReady: () => true, destroy: () => void client.destroy() };
+    },
+  };
+
+describe("on a Cluster of which one node hangs", () => {
+  test.each(Object.keys(CLUSTER_DRIVERS))(
+    "through %s, the others are asked as ever",
+    async (name) => {
+      const cluster = await startCluster();
+      const [victim] = cluster.servers;
+      const pid = victim?.pid as number;
+      onTestFinished(async () => {
+        process.kill(pid, "SIGCONT");
+        await cluster.stop();
+      });
+      const connected = await (CLUSTER_DRIVERS[name] as (typeof CLUSTER_DRIVERS)[string])(
+        cluster.ports,
+      );
+      onTestFinished(connected.destroy);
+      const onError = vi.fn<(event: ErrorEvent) => void>();
+      const onRecovery = vi.fn<(event: RecoveryEvent) => void>();
+      const limiter = new RateLimiter({
+        policy,
+        store: new RedisStore({ client: connected.client }),
+        timeout: "1s",
+        breaker: { probeEvery: PROBE_EVERY_MS },
+        hooks: { onError, onRecovery },
+      });
+      const keys = Array.from({ length: 60 }, (_, i) => ({ key: `key:${i}` }));
+      const sources = async (): Promise<readonly string[]> =>
+        (await limiter.consumeMany(keys)).map(({ source }) => source);
+      await expect.poll(async () => new Set(await sources())).toEqual(new Set(["store"]));
+      onError.mockClear();
+      onRecovery.mockClear();
+
+      process.kill(pid, "SIGSTOP");
+      const hung = await sources();
+      const there = keys.filter((_, i) => hung[i] === "store");
+      const away = keys.filter((_, i) => hung[i] === "fail-open");
+      expect([there.length > 10, away.length > 5, there.length + away.length]).toEqual([
+        true,
+        true,
+        keys.length,
+      ]);
+      // The open breaker holds up nobody: not the hung node's keys, nor the others'.
+      const again = await sources();
+      expect(again.filter((source) => source === "store")).toHaveLength(there.length);
+      expect((await limiter.consume(there[0]?.key ?? "")).source).toBe("store");
+      process.kill(pid, "SIGCONT");
+      await expect.poll(async () => new Set(await sources())).toEqual(new Set(["store"]));
+
+      const part = `127.0.0.1:${victim?.port}`;
+      expect(onError.mock.calls.map(([event]) => event.part)).toEqual([part]);
+      expect(onRecovery.mock.calls.map(([event]) => event.part)).toEqual([part]);
+    },
+  );
+});
