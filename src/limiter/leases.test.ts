@@ -205,6 +205,25 @@ describe("unused units", () => {
     expect(await room()).toBe(96);
   });
 
+  test("are back when close resolves", async () => {
+    const { limiter, store } = setUp();
+    await limiter.consume("k");
+    const submit = store.submit.bind(store);
+    let arrive = (): void => {};
+    store.submit = (call, done) => {
+      arrive = () => {
+        submit(call, done);
+      };
+    };
+    const order: string[] = [];
+    const closing = limiter.close().then(() => order.push("closed"));
+    await new Promise((resolve) => setImmediate(resolve));
+    order.push("refund arrives");
+    arrive();
+    await closing;
+    expect(order).toEqual(["refund arrives", "closed"]);
+  });
+
   test("of a debit under way go back on close, which waits for it", async () => {
     const { limiter, room } = setUp();
     const consuming = limiter.consume("k");

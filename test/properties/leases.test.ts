@@ -1,0 +1,156 @@
+/**
+ * What several processes with leases admit together: over any span the policy's bound and one size for each,
+ * whatever they spend, give back, drop or return, in any order. And nothing is lost: when all have closed,
+ * the store has what an equal number of plain calls would have left.
+ */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { fixedWindow, type Policy, RateLimiter, slidingLog, tokenBucket } from "../../src/index.js";
+import { modelTime } from "../support/model-time.js";
+import { OutsideStore } from "../support/outside-store.js";
+
+const PROCESSES = 3;
+const KEY = "k";
+
+type Event =
+  | { readonly type: "pass"; readonly ms: number }
+  | { readonly type: "consume"; readonly by: number; readonly cost: number; readonly times: number }
+  | { readonly type: "penalize" | "block" | "unblock"; readonly by: number }
+  | { readonly type: "settle" };
+
+const by = fc.nat({ max: PROCESSES - 1 });
+const events = fc.array(
+  fc.oneof(
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        type: fc.constant("consume" as const),
+        by,
+        cost: fc.constantFrom(1, 1, 1, 2, 5, 0.5),
+        times: fc.constantFrom(1, 1, 2, 7, 20),
+      }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        type: fc.constant("pass" as const),
+        ms: fc.constantFrom(1, 10, 100, 400, 999, 1000, 2500),
+      }),
+    },
+    { weight: 3, arbitrary: fc.record({ type: fc.constant("settle" as const) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ type: fc.constantFrom("penalize", "block", "unblock"), by }),
+    },
+  ),
+  { minLength: 1, maxLength: 50, size: "max" },
+) as fc.Arbitrary<Event[]>;
+
+/** Policies with what they admit in a span of `ms` at most. */
+const BOUNDS: Readonly<Record<string, readonly [Policy, (ms: number) => number]>> = {
+  bucket: [tokenBucket({ limit: 10, period: "1s", burst: 20 }), (ms) => 20 + ms / 100],
+  "fixed window": [
+    fixedWindow({ limit: 15, window: "1s" }),
+    (ms) => 15 * (Math.floor(ms / 1000) + 2),
+  ],
+  "sliding log": [slidingLog({ limit: 15, window: "1s" }), (ms) => 15 * Math.ceil((ms + 1) / 1000)],
+};
+
+test.each(Object.entries(BOUNDS))(
+  "%s: any span admits its bound and the leases",
+  async (_, row) => {
+    const [policy, bound] = row;
+    let leased = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        events,
+        fc.constantFrom(1, 3, 10),
+        fc.constantFrom(50, 1000, 5000),
+        async (trace, size, ttl) => {
+          const { clock, pass, restore } = modelTime();
+          const store = new OutsideStore(clock);
+          const limiters = Array.from(
+            { length: PROCESSES },
+            () => new RateLimiter({ policy, store, lease: { size, ttl }, onStoreFailure: "throw" }),
+          );
+          const admitted: { readonly atMs: number; readonly cost: number }[] = [];
+          const pending: Promise<unknown>[] = [];
+          try {
+            for (const event of trace) {
+              if (event.type === "pass") {
+                await Promise.all(pending.splice(0));
+                pass(event.ms);
+              } else if (event.type === "settle") await Promise.all(pending.splice(0));
+              else {
+                const limiter = limiters[event.by] as RateLimiter;
+                if (event.type === "penalize") pending.push(limiter.penalize(KEY, 1));
+                else if (event.type === "block") pending.push(limiter.block(KEY, 300));
+                else if (event.type === "unblock") pending.push(limiter.unblock(KEY));
+                else {
+                  const { cost } = event;
+                  const atMs = clock.nowUs() / 1e3;
+                  for (let i = 0; i < event.times; i++) {
+                    const consuming = limiter.consume(KEY, { cost }).then(({ allowed, source }) => {
+                      if (allowed) admitted.push({ atMs, cost });
+                      if (source === "lease") leased += 1;
+                    });
+                    pending.push(consuming);
+                  }
+                }
+              }
+            }
+            await Promise.all(pending);
+            for (const [i, first] of admitted.entries()) {
+              let total = 0;
+              for (const { atMs, cost } of admitted.slice(i)) {
+                total += cost;
+                expect(total).toBeLessThanOrEqual(bound(atMs - first.atMs) + PROCESSES * size);
+              }
+            }
+          } finally {
+            restore();
+            await Promise.all(limiters.map((limiter) => limiter.close()));
+          }
+        },
+      ),
+      { numRuns: 150 },
+    );
+    expect(leased).toBeGreaterThan(500);
+  },
+);
+
+test("nothing is lost or made: after close the store has what was not used", async () => {
+  const policy = fixedWindow({ limit: 1000, window: "365d", align: "first" });
+  const timeless = events.map((trace) => trace.filter(({ type }) => type !== "pass"));
+  await fc.assert(
+    fc.asyncProperty(timeless, fc.constantFrom(1, 3, 10), async (trace, size) => {
+      const store = new OutsideStore();
+      const limiters = Array.from(
+        { length: PROCESSES },
+        () => new RateLimiter({ policy, store, lease: { size, ttl: "1h" }, timeout: "30s" }),
+      );
+      let used = 0;
+      const pending: Promise<unknown>[] = [];
+      for (const event of trace) {
+        if (event.type === "settle") await Promise.all(pending.splice(0));
+        else if (event.type === "consume") {
+          const { cost } = event;
+          const limiter = limiters[event.by] as RateLimiter;
+          for (let i = 0; i < event.times; i++) {
+            const consuming = limiter.consume(KEY, { cost }).then(({ allowed }) => {
+              if (allowed) used += cost;
+            });
+            pending.push(consuming);
+          }
+        } else if (event.type === "penalize") {
+          pending.push((limiters[event.by] as RateLimiter).penalize(KEY, 1));
+          used += 1;
+        }
+      }
+      await Promise.all([...pending, ...limiters.map((limiter) => limiter.close())]);
+      const { remaining } = await new RateLimiter({ policy, store }).peek(KEY);
+      expect(remaining).toBe(Math.max(0, Math.floor(1000 - used)));
+    }),
+    { numRuns: 200 },
+  );
+});
