@@ -107,7 +107,9 @@ const GIVING_BACK = ["refund", "unblock", "reset"] as const;
 
 type Event =
   | { readonly type: "pass"; readonly ms: number }
-  | { readonly type: "arrive" | "return" | "settle" }
+  | { readonly type: "arrive" }
+  | { readonly type: "return" }
+  | { readonly type: "settle" }
   | { readonly type: "consume"; readonly cost: number; readonly variant: 0 | 1 }
   | { readonly type: "own"; readonly verb: (typeof OWN)[number]; readonly amount: number }
   | {

@@ -15,7 +15,9 @@ const KEY = "k";
 type Event =
   | { readonly type: "pass"; readonly ms: number }
   | { readonly type: "consume"; readonly by: number; readonly cost: number; readonly times: number }
-  | { readonly type: "penalize" | "block" | "unblock"; readonly by: number }
+  | { readonly type: "penalize"; readonly by: number }
+  | { readonly type: "block"; readonly by: number }
+  | { readonly type: "unblock"; readonly by: number }
   | { readonly type: "settle" };
 
 const by = fc.nat({ max: PROCESSES - 1 });
