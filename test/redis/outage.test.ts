@@ -14,7 +14,7 @@ import {
   tokenBucket,
 } from "../../src/index.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
-import { startCluster } from "../support/cluster.js";
+import { type ClusterNode, startCluster } from "../support/cluster.js";
 
 const policy = tokenBucket({ limit: 1e6, period: "1h" });
 const PROBE_EVERY_MS = 100;
@@ -258,10 +258,9 @@ describe("on a Cluster of which one node hangs", () => {
     "through %s, the others are asked as ever",
     async (name) => {
       const cluster = await startCluster();
-      const [victim] = cluster.servers;
-      const pid = victim?.pid as number;
+      const victim = cluster.masters[0] as ClusterNode;
       onTestFinished(async () => {
-        process.kill(pid, "SIGCONT");
+        victim.resume();
         await cluster.stop();
       });
       const connected = await (CLUSTER_DRIVERS[name] as (typeof CLUSTER_DRIVERS)[string])(
@@ -284,7 +283,7 @@ describe("on a Cluster of which one node hangs", () => {
       onError.mockClear();
       onRecovery.mockClear();
 
-      process.kill(pid, "SIGSTOP");
+      victim.suspend();
       const hung = await sources();
       const there = keys.filter((_, i) => hung[i] === "store");
       const away = keys.filter((_, i) => hung[i] === "fail-open");
@@ -297,7 +296,7 @@ describe("on a Cluster of which one node hangs", () => {
       const again = await sources();
       expect(again.filter((source) => source === "store")).toHaveLength(there.length);
       expect((await limiter.consume(there[0]?.key ?? "")).source).toBe("store");
-      process.kill(pid, "SIGCONT");
+      victim.resume();
       await expect.poll(async () => new Set(await sources())).toEqual(new Set(["store"]));
 
       const part = `127.0.0.1:${victim?.port}`;
