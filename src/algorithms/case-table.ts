@@ -8,7 +8,9 @@ export interface CaseStep {
   /** Milliseconds since the case began; less than the step before = the clock went back. */
   readonly at: number;
   /** Default "consume". */
-  readonly verb?: VerbName;
+  readonly verb?: Exclude<VerbName, "cancel">;
+  /** The longest wait of a reserve; default any. */
+  readonly maxWaitMs?: number;
   /** Units, of refund and penalize too; default 1. */
   readonly cost?: number;
   /** Options of this call in place of the case's. */
@@ -20,6 +22,8 @@ export interface CaseStep {
 }
 
 export interface Expectation extends Partial<Omit<Decision, "decidedAtUs">> {
+  /** Of reserve: milliseconds since the case began. */
+  readonly readyAt?: number;
   /** Of consumeUpTo. */
   readonly granted?: number;
   /** Milliseconds since the case began. */

@@ -6,8 +6,11 @@
  * nothing: every seat is checked before any is changed.
  */
 import { UNIT } from "../core/amount.js";
-import type { Kernel, Params, Readiness, State } from "./kernel.js";
-import { READY } from "./kernel.js";
+import { type Booking, READY } from "./kernel.js";
+import { cancel, isInLine, passLine, reserve, sell } from "./line.js";
+import { NEVER, ready, type Seat, STANDING, type Verdict } from "./seat.js";
+
+export { NEVER, type Seat, STANDING, type Verdict } from "./seat.js";
 
 /** What a call does. The numbers are the wire's. */
 export const VERBS = Object.freeze({
@@ -19,47 +22,19 @@ export const VERBS = Object.freeze({
   block: 6,
   unblock: 7,
   reset: 8,
+  reserve: 9,
+  cancel: 10,
 });
 export type VerbName = keyof typeof VERBS;
 export type Verb = (typeof VERBS)[VerbName];
 
-/** How a seat stands. */
-export const STANDING = Object.freeze({ ok: 0, quota: 1, tooCostly: 2, blocked: 3 });
-
-/** `waitUs` of a cost that can never fit. */
-export const NEVER = -1;
-
-/** One policy at work on one key, with room for the answer. */
-export interface Seat {
-  kernel: Kernel;
-  params: Params;
-  state: State;
-  /** What the caller named, in thousandths. */
-  cost: number;
-  /** What the answer is about: the cost, one unit for consumeUpTo, nothing for verbs that adjust. */
-  asked: number;
-  standing: number;
-  room: number;
-  waitUs: number;
-  resetUs: number;
-}
-
-/** The answer that all seats of a call share. */
-export interface Verdict {
-  /** READY, or why nothing was done. */
-  readiness: Readiness;
-  /** The time of the decision: the raw clock, raised to the last change of any seat. */
-  nowUs: number;
-  /** Thousandths taken by consume and consumeUpTo. */
-  granted: number;
-  /** Whether the seats' states must be stored. */
-  changed: boolean;
-}
-
 /** A state is kept until it is the same as none and some slack longer, at most so much or as long again. */
 const MIN_SLACK_US = 1e6;
 
-/** Decides `seats[0..count)` at `rawUs`; `extraUs` is the length of a block. Changes seats and verdict in place. */
+/**
+ * Decides `seats[0..count)` at `rawUs`. `extraUs` is the length of a block, or the longest wait that reserve
+ * takes; `booking` what cancel gives back. Changes seats and verdict in place.
+ */
 export function decide(
   verb: Verb,
   seats: readonly Seat[],
@@ -67,6 +42,7 @@ export function decide(
   rawUs: number,
   extraUs: number,
   verdict: Verdict,
+  booking?: Booking,
 ): void {
   let nowUs = rawUs;
   for (let i = 0; i < count; i++) {
@@ -78,19 +54,22 @@ export function decide(
   verdict.nowUs = nowUs;
   verdict.granted = 0;
   verdict.changed = false;
+  verdict.booking = undefined;
   for (let i = 0; i < count; i++) {
     const seat = seats[i] as Seat;
     seat.kernel.advance(seat.state, seat.params, nowUs);
+    passLine(seat.state, nowUs);
   }
 
-  if (verb >= VERBS.refund) change(verb, seats, count, rawUs, extraUs, verdict);
+  if (verb === VERBS.cancel) cancel(seats, count, booking, verdict);
+  else if (verb >= VERBS.refund) change(verb, seats, count, rawUs, extraUs, verdict);
   let fits = true;
   let barred = false;
   for (let i = 0; i < count; i++) {
     const seat = seats[i] as Seat;
     const { kernel, state, params } = seat;
     let asked = 0;
-    if (verb === VERBS.consume || verb === VERBS.peek) asked = seat.cost;
+    if (verb === VERBS.consume || verb === VERBS.peek || verb === VERBS.reserve) asked = seat.cost;
     else if (verb === VERBS.consumeUpTo) asked = UNIT;
     seat.asked = asked;
     if (asked > params.capacity) seat.standing = STANDING.tooCostly;
@@ -100,7 +79,9 @@ export function decide(
     // Who asks for nothing changes nothing: not even a denial of it, in debt, blocks.
     if (seat.standing > STANDING.quota || asked === 0) barred = true;
   }
-  if (fits && verb <= VERBS.consumeUpTo) grant(verb, seats, count, verdict);
+  let refusedUs = 0;
+  if (verb === VERBS.reserve) refusedUs = reserve(seats, count, rawUs, extraUs, verdict);
+  else if (fits && verb <= VERBS.consumeUpTo) grant(verb, seats, count, verdict);
   else if (!fits && !barred && verb === VERBS.consume && extraUs > 0) {
     block(seats, count, rawUs + extraUs, verdict);
   }
@@ -109,6 +90,8 @@ export function decide(
     const seat = seats[i] as Seat;
     seat.room = seat.kernel.room(seat.state, seat.params, nowUs);
     measure(seat, seat.asked, rawUs, nowUs, verdict.changed);
+    // A queue refuses what would fit, if it had to wait too long for its turn.
+    if (refusedUs > seat.waitUs && seat.standing === STANDING.quota) seat.waitUs = refusedUs;
   }
 }
 
@@ -125,6 +108,8 @@ function measure(seat: Seat, asked: number, rawUs: number, nowUs: number, change
     if (blockedUs > waitUs) waitUs = blockedUs;
   }
   let resetUs = kernel.full(state, params, nowUs);
+  const { line } = state;
+  if (line !== undefined && line.endsUs - nowUs >= resetUs) resetUs = line.endsUs + 1 - nowUs;
   if (resetUs > 0) resetUs += behindUs;
   if (blockedUs > resetUs) resetUs = blockedUs;
 
@@ -159,7 +144,9 @@ export function consumeOne(seat: Seat, rawUs: number, extraUs: number, verdict: 
   verdict.readiness = READY;
   verdict.nowUs = nowUs;
   verdict.granted = 0;
+  verdict.booking = undefined;
   kernel.advance(state, params, nowUs);
+  if (state.line !== undefined) passLine(state, nowUs);
 
   let room = kernel.room(state, params, nowUs);
   let standing: number = STANDING.ok;
@@ -174,6 +161,7 @@ export function consumeOne(seat: Seat, rawUs: number, extraUs: number, verdict: 
     }
     if (changed) {
       kernel.take(state, params, cost, nowUs);
+      if (state.line !== undefined) sell(state, cost);
       room = kernel.room(state, params, nowUs);
       verdict.granted = cost;
     }
@@ -204,21 +192,11 @@ function grant(verb: Verb, seats: readonly Seat[], count: number, verdict: Verdi
     const amount = verb === VERBS.consumeUpTo ? most : seat.cost;
     if (amount > 0) {
       seat.kernel.take(seat.state, seat.params, amount, verdict.nowUs);
+      sell(seat.state, amount);
       verdict.changed = true;
     }
   }
   verdict.granted = most;
-}
-
-function ready(seats: readonly Seat[], count: number, verdict: Verdict): boolean {
-  for (let i = 0; i < count; i++) {
-    const seat = seats[i] as Seat;
-    if (seat.cost > 0 && seat.kernel.ready !== undefined) {
-      verdict.readiness = seat.kernel.ready(seat.state, seat.params, verdict.nowUs);
-      if (verdict.readiness !== READY) return false;
-    }
-  }
-  return true;
 }
 
 function block(seats: readonly Seat[], count: number, untilUs: number, verdict: Verdict): void {
@@ -239,6 +217,8 @@ function change(
     block(seats, count, rawUs + extraUs, verdict);
   } else if (verb === VERBS.unblock) {
     block(seats, count, 0, verdict);
+  } else if (verb === VERBS.refund && isInLine(seats, count)) {
+    // What is in use is what waiting reservations were promised to follow: nothing comes back before its time.
   } else if (verb === VERBS.refund || (verb === VERBS.penalize && ready(seats, count, verdict))) {
     for (let i = 0; i < count; i++) {
       const { kernel, state, params, cost } = seats[i] as Seat;

@@ -19,15 +19,53 @@ export interface State {
    * not it was swept, so that garbage collection never shows. 0 = nothing is stored.
    */
   expiryMs: number;
+  /** Calls that wait for their start; undefined where nobody does. Replaced, never changed: copies share it. */
+  line: Line | undefined;
+}
+
+/** What a key remembers of those who were promised a start that is yet to come. */
+export interface Line {
+  /** When the first of them came: tells this line from others of the same key, before and after. */
+  readonly openedUs: number;
+  /** Thousandths admitted since, less those given back from its end. */
+  readonly sold: number;
+  /** The latest start that was promised. Once it has passed, there is no line. */
+  readonly endsUs: number;
+}
+
+/** A place in line, as its holder keeps it: what it takes to give it back. */
+export interface Booking {
+  /** When the reserved work may start, on the clock that decided. */
+  readonly readyAtUs: number;
+  /** From the decision until then, by the raw clock. */
+  readonly delayUs: number;
+  readonly openedUs: number;
+  /** What the line had sold with this booking: 0 where nobody waited, this one included. */
+  readonly sold: number;
 }
 
 /** The state's part that is the same in every algorithm, for a key never seen. */
-export const FRESH: Readonly<State> = Object.freeze({ lastUs: 0, blockedUntilUs: 0, expiryMs: 0 });
+export const FRESH: Readonly<State> = Object.freeze({
+  lastUs: 0,
+  blockedUntilUs: 0,
+  expiryMs: 0,
+  line: undefined,
+});
 
 /** What every algorithm's compiled parameters have. */
 export interface Params {
   /** What a fresh key can take at once. */
   readonly capacity: number;
+  /** How calls wait for quota; undefined where a start cannot be promised ahead. */
+  readonly line?: LineRules | undefined;
+}
+
+/** How calls wait in line. */
+export interface LineRules {
+  /** One after another, each when those before it have drained: a strict queue no longer than the capacity. */
+  readonly strict: boolean;
+  /** What can be in use, promises included. */
+  readonly maximum: number;
 }
 
 /** Why a change that the quota allows cannot be made. */
@@ -57,6 +95,11 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
   ready?(s: S, p: P, nowUs: number): Readiness;
   /** Adds `amount` > 0 to what is used, past the capacity if so told. */
   take(s: S, p: P, amount: number, nowUs: number): void;
+  /**
+   * Takes for a start `delayUs` > 0 from now, after which `level` is in use, and until which as much drains as
+   * drains by then. Kernels whose policies have a line have this.
+   */
+  book?(s: S, p: P, level: number, delayUs: number): void;
   /** Gives `amount` > 0 back, never above full. */
   give(s: S, p: P, amount: number): void;
   /** Time until the state is the same as a fresh one, 0 if it is. */

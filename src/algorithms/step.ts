@@ -3,7 +3,7 @@
  * and checking a store against the mathematics need. Slow and allocating, on purpose simple.
  */
 import { decide, type Seat, type Verb, type Verdict } from "./decide.js";
-import { NEED_CALENDAR, READY, type Readiness, type State } from "./kernel.js";
+import { type Booking, NEED_CALENDAR, READY, type Readiness, type State } from "./kernel.js";
 import type { Rule } from "./rule.js";
 
 /** One state a rule; undefined = never seen. */
@@ -15,8 +15,10 @@ export interface StepCall {
   readonly cost: number | readonly number[];
   /** The raw clock. */
   readonly nowUs: number;
-  /** Length of a block: of the verb "block", or after a denial; 0 = none. */
+  /** Length of a block: of the verb "block", or after a denial; 0 = none. Of reserve, the longest wait. */
   readonly extraUs: number;
+  /** What cancel gives back. */
+  readonly booking?: Booking | undefined;
 }
 
 export interface Step {
@@ -25,6 +27,8 @@ export interface Step {
   readonly nowUs: number;
   readonly granted: number;
   readonly seats: readonly Seat[];
+  /** The place in line that reserve got. */
+  readonly booking: Booking | undefined;
 }
 
 /** Decides one call; the given states are not touched. */
@@ -36,20 +40,21 @@ export function step(rules: readonly Rule[], states: States, call: StepCall): St
     attempt = decideOn(rules, states, call);
   }
   const { seats, verdict } = attempt;
-  const { readiness, nowUs, granted, changed } = verdict;
+  const { readiness, nowUs, granted, changed, booking } = verdict;
   return {
     states: changed ? seats.map((seat) => (seat.resetUs === 0 ? undefined : seat.state)) : states,
     readiness,
     nowUs,
     granted,
     seats,
+    booking,
   };
 }
 
 function decideOn(
   rules: readonly Rule[],
   states: States,
-  { verb, cost, nowUs, extraUs }: StepCall,
+  { verb, cost, nowUs, extraUs, booking }: StepCall,
 ): { seats: readonly Seat[]; verdict: Verdict } {
   const seats = rules.map((rule, i): Seat => {
     const { kernel, params } = rule;
@@ -68,7 +73,13 @@ function decideOn(
       resetUs: 0,
     };
   });
-  const verdict: Verdict = { readiness: READY, nowUs, granted: 0, changed: false };
-  decide(verb, seats, seats.length, nowUs, extraUs, verdict);
+  const verdict: Verdict = {
+    readiness: READY,
+    nowUs,
+    granted: 0,
+    changed: false,
+    booking: undefined,
+  };
+  decide(verb, seats, seats.length, nowUs, extraUs, verdict, booking);
   return { seats, verdict };
 }

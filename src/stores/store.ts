@@ -3,7 +3,7 @@
  * atomically, one after another, on its own clock; it knows nothing of limiters, hashing or failure policy.
  */
 import type { Verb } from "../algorithms/decide.js";
-import type { Kernel } from "../algorithms/kernel.js";
+import type { Booking, Kernel } from "../algorithms/kernel.js";
 import type { Rule } from "../algorithms/rule.js";
 
 /** Where the keys of one policy name live in a store. */
@@ -28,8 +28,10 @@ export interface StoreSeat {
 export interface StoreCall {
   verb: Verb;
   seats: readonly StoreSeat[];
-  /** Length of a block: of the verb "block", or after a denial; 0 = none. */
+  /** Length of a block: of the verb "block", or after a denial; 0 = none. Of reserve, the longest wait. */
   extraUs: number;
+  /** What cancel gives back. */
+  booking?: Booking;
   /** Set once nobody waits for the answer any more: a store that has not sent the call yet drops it. */
   abandoned?: boolean;
 }
@@ -47,8 +49,10 @@ export interface SeatAnswer {
 
 export interface Answer {
   readonly nowUs: number;
-  /** Thousandths taken. */
+  /** Thousandths taken, or given back by cancel. */
   readonly granted: number;
+  /** The place in line that reserve got. */
+  readonly booking?: Booking | undefined;
   /** At least as many as the call had, in its order. */
   readonly seats: readonly SeatAnswer[];
 }
@@ -95,11 +99,12 @@ export function isSyncStore(store: Store): store is SyncStore {
 export function submitSync(store: SyncStore, call: StoreCall, done: Done): void {
   let outcome: Answer | Error;
   try {
-    const { nowUs, granted, seats } = store.executeSync(call);
+    const { nowUs, granted, seats, booking } = store.executeSync(call);
     outcome = {
       nowUs,
       granted,
       seats: seats.slice(0, call.seats.length).map((seat) => ({ ...seat })),
+      ...(booking !== undefined && { booking }),
     };
   } catch (error) {
     outcome = error instanceof Error ? error : new Error(String(error));

@@ -43,12 +43,12 @@ export class PureStore extends SpaceKeeper implements SyncStore {
     this.#clock = clock;
   }
 
-  executeSync({ verb, seats, extraUs }: StoreCall): Answer {
+  executeSync({ verb, seats, extraUs, booking }: StoreCall): Answer {
     const nowUs = this.#clock.nowUs();
     const before = seats.map((seat) => this.#states.get(keyOf(seat))?.state);
     const costs = seats.map(({ cost }) => cost);
     const rules = seats.map(({ rule }) => rule);
-    const after = step(rules, before, { verb, cost: costs, nowUs, extraUs });
+    const after = step(rules, before, { verb, cost: costs, nowUs, extraUs, booking });
     if (after.readiness === LOG_FULL) throw logFullError();
     if (after.states !== before) {
       seats.forEach((seat, i) => {

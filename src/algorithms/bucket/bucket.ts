@@ -7,7 +7,14 @@
  */
 import { CENTURY_US } from "../../core/duration.js";
 import { mulDiv, remainder } from "../../core/mul-div.js";
-import { FRESH, type Kernel, MAX_USED, type Params, type State } from "../kernel.js";
+import {
+  FRESH,
+  type Kernel,
+  type LineRules,
+  MAX_USED,
+  type Params,
+  type State,
+} from "../kernel.js";
 
 export interface BucketParams extends Params {
   /** `limit` thousandths come back each `period` µs; reduced to lowest terms unless `interval`. */
@@ -18,6 +25,7 @@ export interface BucketParams extends Params {
   /** Where debt saturates: what takes a hundred years to drain. */
   readonly maximum: number;
   readonly interval: boolean;
+  readonly line: LineRules | undefined;
 }
 
 export interface BucketState extends State {
@@ -82,6 +90,12 @@ function take(s: BucketState, p: BucketParams, amount: number): void {
   s.used = Math.min(s.used + amount, p.maximum);
 }
 
+/** Starts are whole µs: the schedule goes on from there, and not from the fraction before it. */
+function book(s: BucketState, p: BucketParams, level: number, delayUs: number): void {
+  s.used = level + mulDiv(delayUs, p.limit, p.period);
+  s.remainder = remainder[0] as number;
+}
+
 function give(s: BucketState, _p: BucketParams, amount: number): void {
   s.used -= amount;
   settle(s);
@@ -100,6 +114,7 @@ function clear(s: BucketState): void {
   s.lastUs = 0;
   s.blockedUntilUs = 0;
   s.expiryMs = 0;
+  s.line = undefined;
 }
 
 export const bucketKernel: Kernel<BucketParams, BucketState> = {
@@ -111,10 +126,11 @@ export const bucketKernel: Kernel<BucketParams, BucketState> = {
   room,
   wait,
   take,
+  book,
   give,
   full,
   copy: (s) => ({ ...s }),
-  numbers: (p) => [p.limit, p.period, p.per, p.capacity, p.maximum, p.interval ? 1 : 0],
+  numbers: (p) => [p.limit, p.period, p.per, p.capacity, p.maximum, modeOf(p)],
   row: {
     width: 4,
     load(s, row, at) {
@@ -132,18 +148,32 @@ export const bucketKernel: Kernel<BucketParams, BucketState> = {
   },
 };
 
+/** How quota comes back and is waited for, as the script reads it. */
+function modeOf({ line }: BucketParams): number {
+  if (line === undefined) return 1;
+  return line.strict ? 2 : 0;
+}
+
+/** How quota comes back: evenly, in whole intervals, or evenly to calls that queue for it one by one. */
+export type BucketMode = "continuous" | "interval" | "queue";
+
 /** Compiles a bucket of `capacity` that gets `limit` (thousandths) back each `periodUs`. */
 export function bucketParams(
   limit: number,
   periodUs: number,
   capacity: number,
-  interval: boolean,
+  mode: BucketMode,
 ): BucketParams {
   const maximum = Math.min(MAX_USED, mulDiv(CENTURY_US, limit, periodUs));
-  if (interval) return { limit, period: periodUs, per: 1, capacity, maximum, interval };
+  if (mode === "interval") {
+    const line = undefined;
+    return { limit, period: periodUs, per: 1, capacity, maximum, interval: true, line };
+  }
+  const line = { strict: mode === "queue", maximum };
   const divisor = greatestCommonDivisor(limit, periodUs);
   const period = periodUs / divisor;
-  return { limit: limit / divisor, period, per: period, capacity, maximum, interval };
+  const lowest = { limit: limit / divisor, period, per: period };
+  return { ...lowest, capacity, maximum, interval: false, line };
 }
 
 function greatestCommonDivisor(a: number, b: number): number {

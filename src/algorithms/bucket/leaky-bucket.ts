@@ -35,7 +35,7 @@ export const leakyBucketAlgorithm: Algorithm<LeakyBucketPolicy> = {
     checkFillTime(`${path}capacity`, policy.limit, policy.period, policy.capacity);
     return Object.freeze(policy);
   },
-  compile: ({ limit, period, capacity }) => compileBucket(limit, period, capacity),
+  compile: ({ limit, period, capacity }) => compileBucket(limit, period, capacity, "queue"),
 };
 
 /**

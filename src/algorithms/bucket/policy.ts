@@ -4,7 +4,7 @@ import { CENTURY_US } from "../../core/duration.js";
 import { InvalidOptionError } from "../../core/errors.js";
 import { mulDiv } from "../../core/mul-div.js";
 import type { Compiled } from "../kernel.js";
-import { bucketKernel, bucketParams } from "./bucket.js";
+import { bucketKernel, type BucketMode, bucketParams } from "./bucket.js";
 
 /** Refuses a bucket that would take more than a hundred years to fill. */
 export function checkFillTime(
@@ -27,13 +27,13 @@ export function compileBucket(
   limit: number,
   periodMs: number,
   capacity: number,
-  interval = false,
+  mode: BucketMode = "continuous",
 ): Compiled {
   const params = bucketParams(
     Math.round(limit * UNIT),
     Math.round(periodMs * 1e3),
     Math.round(capacity * UNIT),
-    interval,
+    mode,
   );
   return { kernel: bucketKernel, params };
 }

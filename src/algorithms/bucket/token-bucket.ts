@@ -48,8 +48,7 @@ export const tokenBucketAlgorithm: Algorithm<TokenBucketPolicy> = {
     checkFillTime(`${path}burst`, policy.limit, policy.period, policy.burst);
     return Object.freeze(policy);
   },
-  compile: ({ limit, period, burst, refill }) =>
-    compileBucket(limit, period, burst, refill === "interval"),
+  compile: ({ limit, period, burst, refill }) => compileBucket(limit, period, burst, refill),
 };
 
 /**

@@ -1,10 +1,10 @@
 /**
  * States as rows of doubles, in chunks: 48 bytes a key, no object a key for the garbage collector to
  * walk. A row holds what every state has, then what the kernel's row layout says. What few keys have
- * stands beside the rows: blocks, and the states of kernels that need more than a row.
+ * stands beside the rows: blocks, lines, and the states of kernels that need more than a row.
  */
 import type { Seat } from "../../algorithms/decide.js";
-import type { Kernel, State } from "../../algorithms/kernel.js";
+import type { Kernel, Line, State } from "../../algorithms/kernel.js";
 import type { Space } from "../store.js";
 
 /** A seat with the place of its state. */
@@ -37,6 +37,7 @@ export class Arena {
   readonly #tables: (Table | undefined)[] = [];
   readonly #objects = new Map<number, State>();
   readonly #blockedUntilUs = new Map<number, number>();
+  readonly #lines = new Map<number, Line>();
   readonly #free: number[] = [];
 
   /** Rows in use. */
@@ -62,6 +63,7 @@ export class Arena {
     this.#tables[slot] = undefined;
     this.#objects.delete(slot);
     this.#blockedUntilUs.delete(slot);
+    this.#lines.delete(slot);
     this.#free.push(slot);
   }
 
@@ -73,6 +75,7 @@ export class Arena {
     state.expiryMs = Math.abs(row[at + EXPIRES] as number);
     state.lastUs = row[at + LAST] as number;
     state.blockedUntilUs = this.#blockedUntil(slot);
+    state.line = this.#lines.size === 0 ? undefined : this.#lines.get(slot);
   }
 
   save(slot: number, state: State, kernel: Kernel, indebted: boolean): void {
@@ -84,6 +87,8 @@ export class Arena {
     row[at + LAST] = state.lastUs;
     if (state.blockedUntilUs > 0) this.#blockedUntilUs.set(slot, state.blockedUntilUs);
     else if (this.#blockedUntilUs.size > 0) this.#blockedUntilUs.delete(slot);
+    if (state.line !== undefined) this.#lines.set(slot, state.line);
+    else if (this.#lines.size > 0) this.#lines.delete(slot);
   }
 
   expiresAtUs(slot: number): number {

@@ -62,6 +62,7 @@ export class MemoryStore extends SpaceKeeper<Table> implements SyncStore {
     nowUs: 0,
     granted: 0,
     changed: false,
+    booking: undefined,
     seats: [],
   };
   #evictions = 0;
@@ -109,7 +110,7 @@ export class MemoryStore extends SpaceKeeper<Table> implements SyncStore {
   /** Nothing to end: the store has no timers and no connections. */
   async close(): Promise<void> {}
 
-  #decide({ verb, seats, extraUs }: StoreCall, rawUs: number, calendarUs: number): void {
+  #decide({ verb, seats, extraUs, booking }: StoreCall, rawUs: number, calendarUs: number): void {
     const answer = this.#answer;
     if (seats.length === 1) {
       const asked = seats[0] as StoreSeat;
@@ -117,7 +118,7 @@ export class MemoryStore extends SpaceKeeper<Table> implements SyncStore {
       answer.seats = lone;
       this.#sit(lone[0], asked, calendarUs);
       if (verb === VERBS.consume) consumeOne(lone[0], rawUs, extraUs, answer);
-      else decide(verb, lone, 1, rawUs, extraUs, answer);
+      else decide(verb, lone, 1, rawUs, extraUs, answer, booking);
       return;
     }
     answer.seats = seats.map((asked) => {
@@ -125,7 +126,7 @@ export class MemoryStore extends SpaceKeeper<Table> implements SyncStore {
       this.#sit(seat, asked, calendarUs);
       return seat;
     });
-    decide(verb, answer.seats, seats.length, rawUs, extraUs, answer);
+    decide(verb, answer.seats, seats.length, rawUs, extraUs, answer, booking);
   }
 
   /** Reads what the call asks for, and the state of its key, into a seat of the same kernel. */

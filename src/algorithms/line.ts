@@ -1,0 +1,137 @@
+/**
+ * Waiting in line: `reserve` promises a start, `cancel` gives one back. Twin: lua/line.lua, statement by
+ * statement. Maths and proofs: bucket/README.md.
+ *
+ * A call's own buckets are charged at once, each as if the work started as soon as that bucket lets it; the
+ * slowest of them says when it does start. The line is the call's, and kept with its first seat.
+ */
+import type { Booking, State } from "./kernel.js";
+import { ready, type Seat, STANDING, type Verdict } from "./seat.js";
+
+/** Forgets a line whose last start has passed: nobody can give anything back any more. */
+export function passLine(state: State, nowUs: number): void {
+  if (state.line !== undefined && state.line.endsUs < nowUs) state.line = undefined;
+}
+
+/** Notes what was admitted behind those who wait. */
+export function sell(state: State, amount: number): void {
+  const { line } = state;
+  if (line !== undefined) state.line = { ...line, sold: line.sold + amount };
+}
+
+/** Whether anybody waits for a start on one of the seats. */
+export function isInLine(seats: readonly Seat[], count: number): boolean {
+  for (let i = 0; i < count; i++) if ((seats[i] as Seat).state.line !== undefined) return true;
+  return false;
+}
+
+/**
+ * Admits the call now, or for the time at which all of it fits, unless that is more than `maxWaitUs` away.
+ * Returns the wait for which it refused, else 0.
+ */
+export function reserve(
+  seats: readonly Seat[],
+  count: number,
+  rawUs: number,
+  maxWaitUs: number,
+  verdict: Verdict,
+): number {
+  const { nowUs } = verdict;
+  const first = seats[0] as Seat;
+  // Only alone: in a set the others may hold a start back, and then its turn would pass unused.
+  const isQueue = count === 1 && first.params.line?.strict === true;
+  let waitUs = 0;
+  let isFull = false;
+  let canWait = true;
+  for (let i = 0; i < count; i++) {
+    const seat = seats[i] as Seat;
+    const { kernel, params, state, cost } = seat;
+    if (seat.standing > STANDING.quota) return 0;
+    seat.waitUs = 0;
+    if (isQueue) seat.waitUs = kernel.full(state, params, nowUs);
+    else if (seat.standing === STANDING.quota) {
+      seat.waitUs = kernel.wait(state, params, cost, nowUs);
+    }
+    const room = kernel.room(state, params, nowUs);
+    if (isQueue && cost > room) isFull = true;
+    const inUse = params.capacity - room + cost;
+    if (params.line === undefined || inUse > params.line.maximum) canWait = false;
+    if (seat.waitUs > waitUs) waitUs = seat.waitUs;
+  }
+  const delayUs = waitUs > 0 ? waitUs + nowUs - rawUs : 0;
+  if (isFull || delayUs > maxWaitUs || (delayUs > 0 && !canWait)) {
+    if (!isQueue || isFull) return 0;
+    first.standing = STANDING.quota;
+    return delayUs;
+  }
+  if (!ready(seats, count, verdict)) return 0;
+
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < count; i++) {
+    const seat = seats[i] as Seat;
+    const { kernel, params, state, cost } = seat;
+    seat.standing = STANDING.ok;
+    if (cost < least) least = cost;
+    if (cost === 0) continue;
+    if (seat.waitUs > 0 && kernel.book !== undefined) {
+      kernel.book(state, params, isQueue ? cost : params.capacity, seat.waitUs);
+    } else kernel.take(state, params, cost, nowUs);
+    sell(state, cost);
+    verdict.changed = true;
+  }
+  const readyAtUs = nowUs + waitUs;
+  if (waitUs > 0 && first.cost > 0) stand(first, readyAtUs, nowUs);
+  const { openedUs, sold } = first.state.line ?? { openedUs: nowUs, sold: 0 };
+  verdict.granted = least;
+  verdict.booking = { readyAtUs, delayUs, openedUs, sold };
+  return 0;
+}
+
+/** Puts the newest of the line, who starts at `readyAtUs`, at its end. */
+function stand({ state, cost }: Seat, readyAtUs: number, nowUs: number): void {
+  const { line } = state;
+  if (line === undefined) {
+    state.line = { openedUs: nowUs, sold: cost, endsUs: readyAtUs };
+  } else if (readyAtUs > line.endsUs) {
+    state.line = { ...line, endsUs: readyAtUs };
+  }
+}
+
+/**
+ * Gives a booking's cost back, less what was admitted after it: those behind were promised starts that count
+ * on its being in use. Nothing comes back once its start has passed.
+ */
+export function cancel(
+  seats: readonly Seat[],
+  count: number,
+  booking: Booking | undefined,
+  verdict: Verdict,
+): void {
+  if (booking === undefined || booking.readyAtUs < verdict.nowUs) return;
+  const { state, params, cost } = seats[0] as Seat;
+  const { line } = state;
+  // After a reset, what is in use is not this booking's.
+  const isGone = line === undefined ? booking.sold > 0 : line.openedUs !== booking.openedUs;
+  const later = line === undefined ? 0 : line.sold - booking.sold;
+  if (isGone || later < 0) return;
+
+  // A part would leave a gap before those behind. One bucket fills a gap within its bound; a queue would start
+  // calls too near to each other, and of a set the faster buckets have drained what the slowest holds back.
+  const canSplit = count === 1 && params.line?.strict !== true;
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < count; i++) {
+    const seat = seats[i] as Seat;
+    let amount = seat.cost;
+    if (later > 0) amount = canSplit && amount > later ? amount - later : 0;
+    if (amount < least) least = amount;
+    if (amount > 0) {
+      seat.kernel.give(seat.state, seat.params, amount);
+      verdict.changed = true;
+    }
+  }
+  verdict.granted = least;
+  if (line !== undefined && later === 0 && booking.sold >= cost && cost > 0) {
+    const sold = line.sold - cost;
+    state.line = sold === 0 ? undefined : { ...line, sold };
+  }
+}
