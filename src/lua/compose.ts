@@ -15,7 +15,7 @@ export type BatchKind = "consume" | "any";
 /** The parts after the kernels: a script makes its functions anew each time it runs, so the usual one has few. */
 const MAIN_PARTS: Readonly<Record<BatchKind, readonly string[]>> = {
   consume: ["lua/open", "lua/consume"],
-  any: ["lua/decide", "lua/open", "lua/main"],
+  any: ["lua/seat", "lua/line", "lua/decide", "lua/open", "lua/main"],
 };
 
 const scripts = new Map<string, Script>();

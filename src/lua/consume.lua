@@ -23,6 +23,8 @@ local function consume(kernel, p, s, cost, extra, at, calls)
   local now = s.last > raw and s.last or raw
   kernel.advance(s, p, now)
   local behind, written = now - raw, false
+  local line = s.line
+  if line and line.ends < now then line, s.line = nil, nil end
 
   local room = getRoom(s, p, now)
   while calls > 0 do
@@ -42,6 +44,7 @@ local function consume(kernel, p, s, cost, extra, at, calls)
       end
       if changed then
         kernel.take(s, p, cost, now)
+        if line then line.sold = line.sold + cost end
         room = getRoom(s, p, now)
       end
     elseif standing == QUOTA and extra > 0 and cost > 0 then
@@ -58,6 +61,7 @@ local function consume(kernel, p, s, cost, extra, at, calls)
       if blocked > wait then wait = blocked end
     end
     local reset = full(s, p, now)
+    if line and line.ends - now >= reset then reset = line.ends + 1 - now end
     if reset > 0 then reset = reset + behind end
     if blocked > reset then reset = blocked end
 

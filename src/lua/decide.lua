@@ -1,15 +1,4 @@
 -- The verbs, written once over all kernels. Twin of algorithms/decide.ts, statement by statement.
-local function ready(seats, verdict)
-  for i = 1, #seats do
-    local seat = seats[i]
-    if seat.cost > 0 and seat.kernel.ready then
-      verdict.readiness = seat.kernel.ready(seat.state, seat.params, verdict.now)
-      if verdict.readiness ~= READY then return false end
-    end
-  end
-  return true
-end
-
 local function grant(verb, seats, verdict)
   local most = math.huge
   for i = 1, #seats do
@@ -26,6 +15,7 @@ local function grant(verb, seats, verdict)
     local amount = verb == CONSUME_UP_TO and most or seat.cost
     if amount > 0 then
       seat.kernel.take(seat.state, seat.params, amount, verdict.now)
+      sell(seat.state, amount)
       verdict.changed = true
     end
   end
@@ -42,6 +32,8 @@ local function change(verb, seats, raw, extra, verdict)
     block(seats, raw + extra, verdict)
   elseif verb == UNBLOCK then
     block(seats, 0, verdict)
+  elseif verb == REFUND and isInLine(seats) then
+    -- Nothing comes back before its time.
   elseif verb == REFUND or (verb == PENALIZE and ready(seats, verdict)) then
     for i = 1, #seats do
       local seat = seats[i]
@@ -64,7 +56,7 @@ local function change(verb, seats, raw, extra, verdict)
   end
 end
 
-local function decide(verb, seats, raw, extra, verdict)
+local function decide(verb, seats, raw, extra, verdict, booking)
   local now = raw
   for i = 1, #seats do
     local seat = seats[i]
@@ -76,14 +68,19 @@ local function decide(verb, seats, raw, extra, verdict)
   for i = 1, #seats do
     local seat = seats[i]
     seat.kernel.advance(seat.state, seat.params, now)
+    passLine(seat.state, now)
   end
 
-  if verb >= REFUND then change(verb, seats, raw, extra, verdict) end
+  if verb == CANCEL then
+    cancel(seats, booking, verdict)
+  elseif verb >= REFUND then
+    change(verb, seats, raw, extra, verdict)
+  end
   local fits, barred = true, false
   for i = 1, #seats do
     local seat = seats[i]
     local asked = 0
-    if verb == CONSUME or verb == PEEK then
+    if verb == CONSUME or verb == PEEK or verb == RESERVE then
       asked = seat.cost
     elseif verb == CONSUME_UP_TO then
       asked = UNIT
@@ -100,7 +97,10 @@ local function decide(verb, seats, raw, extra, verdict)
     -- Who asks for nothing changes nothing: not even a denial of it, in debt, blocks.
     if seat.standing > QUOTA or asked == 0 then barred = true end
   end
-  if fits and verb <= CONSUME_UP_TO then
+  local refused = 0
+  if verb == RESERVE then
+    refused = reserve(seats, raw, extra, verdict)
+  elseif fits and verb <= CONSUME_UP_TO then
     grant(verb, seats, verdict)
   elseif not fits and not barred and verb == CONSUME and extra > 0 then
     block(seats, raw + extra, verdict)
@@ -120,6 +120,8 @@ local function decide(verb, seats, raw, extra, verdict)
       if blocked > wait then wait = blocked end
     end
     local reset = kernel.full(state, params, now)
+    local line = state.line
+    if line and line.ends - now >= reset then reset = line.ends + 1 - now end
     if reset > 0 then reset = reset + behind end
     if blocked > reset then reset = blocked end
 
@@ -138,6 +140,7 @@ local function decide(verb, seats, raw, extra, verdict)
       if reset > left then reset = left end
     end
     seat.wait = wait
+    if refused > wait and seat.standing == QUOTA then seat.wait = refused end
     seat.reset = reset
   end
 end

@@ -1,5 +1,5 @@
 -- Batches of calls of any verb on any number of seats.
-local REFUND_REMEMBERED_MS = 60000
+local GIVEN_BACK_REMEMBERED_MS = 60000
 
 -- By index of the key: its state, read once; and for those that changed, its kernel and its time to live.
 local states, changed, needs = {}, {}, {}
@@ -39,6 +39,11 @@ while cursor < #ARGV do
     }
     cursor = cursor + 2
   end
+  local booking
+  if verb == CANCEL then
+    booking = { readyAt = ARGV[cursor + 1] + 0, opened = ARGV[cursor + 2] + 0, sold = ARGV[cursor + 3] + 0 }
+    cursor = cursor + 3
+  end
 
   for _ = 1, calls do
     local failure
@@ -49,9 +54,9 @@ while cursor < #ARGV do
       seat.state = states[seat.at]
       if not seat.state then failure = load(seat) or failure end
     end
-    -- A client that lost the connection may send the same refund again: it gives back once.
-    if verb == REFUND and not failure
-      and not call('SET', KEYS[first + count], '', 'NX', 'PX', REFUND_REMEMBERED_MS) then
+    -- A client that lost the connection may send the same again: it gives back once.
+    if (verb == REFUND or verb == CANCEL) and not failure
+      and not call('SET', KEYS[first + count], '', 'NX', 'PX', GIVEN_BACK_REMEMBERED_MS) then
       for i = 1, count do seats[i].cost = 0 end
     end
 
@@ -59,7 +64,7 @@ while cursor < #ARGV do
       n = n + 1
       reply[n] = failure
     else
-      decide(verb, seats, raw, extra, verdict)
+      decide(verb, seats, raw, extra, verdict, booking)
       local isReady, denied = verdict.readiness == READY, false
       for i = 1, count do
         local seat = seats[i]
@@ -78,9 +83,12 @@ while cursor < #ARGV do
         n = n + 1
         reply[n] = verdict.now
       end
-      if isReady and verb == CONSUME_UP_TO then
+      if isReady and (verb == CONSUME_UP_TO or verb == CANCEL) then
         n = n + 1
         reply[n] = verdict.granted
+      elseif isReady and not denied and verb == RESERVE then
+        reply[n + 1], reply[n + 2], reply[n + 3] = verdict.wait, verdict.opened, verdict.sold
+        n = n + 3
       end
       if isReady then
         for i = 1, count do

@@ -1,13 +1,16 @@
 -- Begins a batch: reads the clock, the policies and the states.
 --
--- KEYS  distinct keys of seats; after those of a refund one that marks that it was done
+-- KEYS  distinct keys of seats; after those of a refund or a cancel one that marks that it was done
 -- ARGV  now in µs, or '' for the server's own clock
 --       the number of policies, then each one's tag and numbers
---       then groups of calls that differ in their keys alone: verb, µs of a block, index of the first
---       key, keys from one call to the next (0: all on the same), calls, number of seats, and for each
---       seat its policy and cost
+--       then groups of calls that differ in their keys alone: verb, µs of a block or of the
+--       longest wait, index of the first key, keys from one call to the next (0: all on the same),
+--       calls, number of seats, and for each seat its policy and cost; and of a cancel when its booking
+--       may start, when its line opened, and what that had sold
 -- Reply the raw clock, then for each call: readiness and flags; the time of the decision if it is not
---       the raw clock; and where it is ready, what consumeUpTo granted, and for each seat: room, reset,
+--       the raw clock; and where it is ready, what consumeUpTo granted or cancel gave back, or of a
+--       reserve that stands well µs until the start, when its line opened, and what that has sold; and
+--       for each seat: room, reset,
 --       and, unless all of the call's seats stand well, standing and wait; and if the calls that follow
 --       in the group got the very same, how many they are
 --

@@ -5,6 +5,7 @@ local byte, structPack, structUnpack = string.byte, struct.pack, struct.unpack
 -- Readiness, then the errors that only a store can meet.
 local READY, NEED_CALENDAR, LOG_FULL, WRONG_TYPE, WRONG_FORMAT = 0, 1, 2, 3, 4
 local CONSUME, CONSUME_UP_TO, PEEK, REFUND, PENALIZE, BLOCK, UNBLOCK, RESET = 1, 2, 3, 4, 5, 6, 7, 8
+local RESERVE, CANCEL = 9, 10
 local OK, QUOTA, TOO_COSTLY, BLOCKED = 0, 1, 2, 3
 local UNIT, NEVER, MAX_USED = 1000, -1, 35184372088832
 -- A state is kept at most so much longer than it has to be, or as much again.

@@ -1,7 +1,8 @@
 -- The bucket: token bucket, GCRA and leaky bucket. Twin of bucket.ts, statement by statement.
--- Value: byte 1 the format; 1 = the lean one, 2 = with an anchor, a block or a long period.
+-- Value: byte 1 the format; 1 = the lean one, 2 = with an anchor, a block or a long period, 3 = with a line.
 --   lean: used I6, remainder I3, per I3, last I7, expiry (ms) I6
 --   full: used I6, remainder I6, per I6, since I7, last I7, blocked I7, expiry (ms) I6
+--   with a line: the same, then opened I7, sold I7, ends I7
 local function drainTime(s, p, excess, now)
   if p.interval then
     return s.since + ceil(excess / p.limit) * p.period - now
@@ -21,7 +22,8 @@ kernels.b = {
   params = function(at)
     return {
       limit = ARGV[at + 1] + 0, period = ARGV[at + 2] + 0, per = ARGV[at + 3] + 0, capacity = ARGV[at + 4] + 0,
-      maximum = ARGV[at + 5] + 0, interval = ARGV[at + 6] == '1',
+      maximum = ARGV[at + 5] + 0, interval = ARGV[at + 6] == '1', canWait = ARGV[at + 6] ~= '1',
+      strict = ARGV[at + 6] == '2',
     }, at + 6
   end,
 
@@ -31,12 +33,12 @@ kernels.b = {
 
   clear = function(s)
     s.used, s.remainder, s.per, s.since = 0, 0, 1, 0
-    s.last, s.blocked, s.expiry = 0, 0, 0
+    s.last, s.blocked, s.expiry, s.line = 0, 0, 0, nil
   end,
 
   unpack = function(s, value)
     local format, _ = byte(value, 1)
-    s.moved = false
+    s.moved, s.line = false, nil
     if format == 1 and #value == 26 then
       _, s.used, s.remainder, s.per, s.last, s.expiry = structUnpack('<BI6I3I3I7I6', value)
       s.since, s.blocked = s.last, 0
@@ -44,10 +46,21 @@ kernels.b = {
     elseif format == 2 and #value == 46 then
       _, s.used, s.remainder, s.per, s.since, s.last, s.blocked, s.expiry = structUnpack('<BI6I6I6I7I7I7I6', value)
       return true
+    elseif format == 3 and #value == 67 then
+      local line = {}
+      _, s.used, s.remainder, s.per, s.since, s.last, s.blocked, s.expiry, line.opened, line.sold, line.ends =
+        structUnpack('<BI6I6I6I7I7I7I6I7I7I7', value)
+      s.line = line
+      return true
     end
   end,
 
   pack = function(s)
+    local line = s.line
+    if line then
+      return structPack('<BI6I6I6I7I7I7I6I7I7I7', 3, s.used, s.remainder, s.per, s.since, s.last, s.blocked, s.expiry,
+        line.opened, line.sold, line.ends)
+    end
     if s.since == s.last and s.blocked == 0 and s.per < 16777216 then
       return structPack('<BI6I3I3I7I6', 1, s.used, s.remainder, s.per, s.last, s.expiry)
     end
@@ -92,6 +105,11 @@ kernels.b = {
 
   take = function(s, p, amount)
     s.used = min(s.used + amount, p.maximum)
+  end,
+
+  book = function(s, p, level, delay)
+    local drained, remainder = mulDiv(delay, p.limit, p.period)
+    s.used, s.remainder = level + drained, remainder
   end,
 
   give = function(s, p, amount)

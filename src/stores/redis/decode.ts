@@ -1,6 +1,6 @@
 /** From the script's reply, as lua/open.lua describes it, to what became of each call. */
 import { STANDING, VERBS } from "../../algorithms/decide.js";
-import { LOG_FULL, READY } from "../../algorithms/kernel.js";
+import { type Booking, LOG_FULL, READY } from "../../algorithms/kernel.js";
 import { StoreUnavailableError } from "../../core/errors.js";
 import { logFullError } from "../refusals.js";
 import type { Answer, SeatAnswer, StoreCall, StoreSeat } from "../store.js";
@@ -57,7 +57,7 @@ function readOutcome(reader: Reader, call: StoreCall, rawUs: number): Outcome {
   const nowUs = (head & TIME_FOLLOWS) === 0 ? rawUs : next(reader);
   const outcome =
     readiness === READY
-      ? readAnswer(reader, call, (head & STANDINGS_FOLLOW) !== 0, nowUs)
+      ? readAnswer(reader, call, (head & STANDINGS_FOLLOW) !== 0, nowUs, rawUs)
       : refusal(readiness, call, nowUs);
   if ((head & REPEATS_FOLLOW) !== 0) reader.repeats = next(reader);
   return outcome;
@@ -68,17 +68,29 @@ function readAnswer(
   { verb, seats }: StoreCall,
   isDenied: boolean,
   nowUs: number,
+  rawUs: number,
 ): Answer {
   let granted = 0;
-  if (verb === VERBS.consumeUpTo) granted = next(reader);
-  else if (verb === VERBS.consume && !isDenied) granted = leastCost(seats);
+  let booking: Booking | undefined;
+  if (verb === VERBS.consumeUpTo || verb === VERBS.cancel) granted = next(reader);
+  else if (verb === VERBS.reserve && !isDenied) {
+    granted = leastCost(seats);
+    booking = readBooking(reader, nowUs, rawUs);
+  }
+  if (verb === VERBS.consume && !isDenied) granted = leastCost(seats);
   const answers = seats.map((): SeatAnswer => {
     const room = next(reader);
     const resetUs = next(reader);
     if (!isDenied) return { standing: STANDING.ok, room, waitUs: 0, resetUs };
     return { standing: next(reader), room, waitUs: next(reader), resetUs };
   });
-  return { nowUs, granted, seats: answers };
+  return { nowUs, granted, seats: answers, ...(booking !== undefined && { booking }) };
+}
+
+function readBooking(reader: Reader, nowUs: number, rawUs: number): Booking {
+  const waitUs = next(reader);
+  const delayUs = waitUs > 0 ? waitUs + nowUs - rawUs : 0;
+  return { readyAtUs: nowUs + waitUs, delayUs, openedUs: next(reader), sold: next(reader) };
 }
 
 function leastCost(seats: readonly StoreSeat[]): number {

@@ -57,7 +57,7 @@ export function encodeBatch(
       last = { call, first, stride: 0, calls: 1 };
       groups.push(last);
     }
-    if (call.verb === VERBS.refund) keys.push(`${keys.at(-1) as string}!${nonce()}`);
+    if (givesBack(call)) keys.push(`${keys.at(-1) as string}!${nonce()}`);
     if (!isPlainConsume(call)) kind = "any";
     size += 1;
   }
@@ -71,6 +71,11 @@ export function encodeBatch(
     kernels.add(rule.kernel);
   }
   return { size, kind, kernels, keys, args: args.concat(body) };
+}
+
+/** Calls that must not be done twice where a client sends them again. */
+function givesBack({ verb }: StoreCall): boolean {
+  return verb === VERBS.refund || verb === VERBS.cancel;
 }
 
 function isPlainConsume({ verb, seats }: StoreCall): boolean {
@@ -90,11 +95,12 @@ interface Place {
  * batch: 0.
  */
 function placeOf(
-  { verb, seats }: StoreCall,
+  call: StoreCall,
   keys: string[],
   places: Map<string, Place>,
   placement: Placement,
 ): number {
+  const { seats } = call;
   const names = seats.map(({ space, id }) => `${space.name}:${placement.endOf(id)}`);
   const place = places.get(names[0] as string);
   if (place === undefined) {
@@ -104,8 +110,8 @@ function placeOf(
     keys.push(...names);
     return first;
   }
-  // The mark of a refund stands behind its keys, where those of an earlier call have no room for it.
-  if (verb === VERBS.refund || place.seats.length !== seats.length) return 0;
+  // The mark of what gives back stands behind its keys, where those of an earlier call have no room for it.
+  if (givesBack(call) || place.seats.length !== seats.length) return 0;
   const isSame = seats.every(({ rule }, i) => {
     const before = place.seats[i] as StoreSeat;
     return (
@@ -127,7 +133,7 @@ function isRepeat(group: Group, call: StoreCall): boolean {
 
 /** Whether calls differ in their keys alone. */
 function isAlike(a: StoreCall, b: StoreCall): boolean {
-  if (a.verb !== b.verb || a.verb === VERBS.refund || a.extraUs !== b.extraUs) return false;
+  if (a.verb !== b.verb || givesBack(a) || a.extraUs !== b.extraUs) return false;
   if (a.seats.length !== b.seats.length) return false;
   for (let i = 0; i < a.seats.length; i++) {
     const ours = a.seats[i] as StoreSeat;
@@ -153,7 +159,7 @@ function encodeGroup(
   rules: Map<Rule, number>,
   body: string[],
 ): void {
-  const { verb, extraUs, seats } = call;
+  const { verb, extraUs, seats, booking } = call;
   body.push(
     String(verb),
     String(extraUs),
@@ -169,6 +175,9 @@ function encodeGroup(
       rules.set(rule, index);
     }
     body.push(String(index), String(cost));
+  }
+  if (booking !== undefined) {
+    body.push(String(booking.readyAtUs), String(booking.openedUs), String(booking.sold));
   }
 }
 
