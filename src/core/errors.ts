@@ -66,6 +66,36 @@ export class StoreTimeoutError extends SluiceError {
   }
 }
 
+/** Quota does not come within the `maxWait` of `acquire`. Nothing was taken. */
+export class MaxWaitExceededError extends SluiceError {
+  /** Whole ms until the cost would fit if nobody else took any; Infinity if it never can. */
+  readonly retryAfterMs: number;
+
+  constructor(retryAfterMs: number, options?: { cause?: unknown }) {
+    const when =
+      retryAfterMs === Number.POSITIVE_INFINITY
+        ? "the cost can never fit"
+        : `it takes ${retryAfterMs} ms`;
+    super("MAX_WAIT_EXCEEDED", `no quota within maxWait: ${when}`, options);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** As many units as a leaky bucket holds are in line already. Nothing was taken. */
+export class QueueFullError extends SluiceError {
+  /** Whole ms until there is room in line if nobody else joins; Infinity if the cost is more than the capacity. */
+  readonly retryAfterMs: number;
+
+  constructor(retryAfterMs: number, options?: { cause?: unknown }) {
+    const when =
+      retryAfterMs === Number.POSITIVE_INFINITY
+        ? "the cost is more than its capacity"
+        : `there is room in ${retryAfterMs} ms`;
+    super("QUEUE_FULL", `the queue is full: ${when}`, options);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
 /** The keys of one atomic call lie in several slots of a Cluster, which no script can span. Nothing was written. */
 export class CrossSlotError extends SluiceError {
   constructor(options?: { cause?: unknown }) {

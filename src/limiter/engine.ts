@@ -150,6 +150,17 @@ export class Engine {
     return Promise.all(calls.map((call) => this.#access.ask(call, signal)));
   }
 
+  /** One call, for its caller to conclude; `late` is told what comes after the deadline or an abort. */
+  async askOne(
+    { key, call }: Prepared,
+    signal?: AbortSignal,
+    late?: (outcome: Answer | Error) => void,
+  ): Promise<Answer | Error> {
+    const outcome = await this.#access.ask(call, signal, late === undefined ? {} : { late });
+    this.#shortcuts.after(key, call);
+    return outcome;
+  }
+
   /** Asks in one call for requests of several limiters; `engines` has one for each request. */
   askTogether(
     call: StoreCall,
@@ -224,6 +235,16 @@ export class Engine {
     return { ...decision, allowed: true, retryAfterMs: 0, ...grant };
   }
 
+  /** Tells of a failure that has no decision. */
+  failed(error: Error, key: string, cost: number): void {
+    this.#access.health.teller(error)({ error, key, cost });
+  }
+
+  /** Whether a line over these seats is the only one to charge them. */
+  isOwn(seats: readonly StoreSeat[]): boolean {
+    return this.#plan.isOwn(seats);
+  }
+
   /** Resolves when unused units were given back. */
   async close(): Promise<void> {
     this.#plan.release();
@@ -245,7 +266,7 @@ export class Engine {
 
   /** Only verbs that ask for quota are decisions to report; the others just answer. */
   #told(verb: Verb, key: string, cost: number, decision: Decision): Decision {
-    return verb === VERBS.consume || verb === VERBS.consumeUpTo
+    return verb === VERBS.consume || verb === VERBS.consumeUpTo || verb === VERBS.reserve
       ? this.report(key, cost, decision)
       : decision;
   }

@@ -8,6 +8,7 @@ import { checkName } from "../core/key.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import { isSyncStore, type Store, type SyncStore } from "../stores/store.js";
+import { acquire } from "./acquire.js";
 import { checkBreaker } from "./breaker.js";
 import { DenyCache } from "./deny-cache.js";
 import { Engine } from "./engine.js";
@@ -26,7 +27,9 @@ import {
   NO_OPTIONS,
   type RateLimiterOptions,
 } from "./options.js";
+import { attempt, type Reservation, waitOf, type WaitOptions } from "./reservation.js";
 import { SeatingPlan } from "./seating.js";
+import { type WrapOptions, wrapWith } from "./wrap.js";
 
 const DEFAULT_TIMEOUT = 250;
 const MAX_TIMEOUT_US = 3600e6;
@@ -176,6 +179,31 @@ class Limiter<S extends Store = Store> {
     toThousandths("amount", amount);
     const prepared = this.#engine.prepare(VERBS.penalize, key, { cost: amount }, 0);
     return this.#engine.decide(prepared, (to) => to.penalize(key, amount));
+  }
+
+  /**
+   * Takes `cost` units for the first moment at which they fit, in one call to the store: first come, first
+   * served over all processes. Wait `delayMs` before you start, or `cancel()`. Policies that cannot promise a
+   * start ahead (windows, refill "interval", buckets shared with other sets) answer for now. See docs/waiting.md.
+   */
+  async reserve(key: string, options: WaitOptions = NO_OPTIONS): Promise<Reservation> {
+    return (await attempt(this.#engine, waitOf(key, options))).reservation;
+  }
+
+  /**
+   * `reserve`, then wait: resolves when the work may start. Where no start can be promised ahead, it asks again.
+   * @throws MaxWaitExceededError, QueueFullError at once; the signal's reason, after giving back
+   */
+  async acquire(key: string, options: WaitOptions = NO_OPTIONS): Promise<Decision> {
+    return acquire(this.#engine, waitOf(key, options));
+  }
+
+  /** `fn` behind `acquire`: every call waits its turn. */
+  wrap<A extends unknown[], R>(
+    fn: (...args: A) => R,
+    options: WrapOptions<A>,
+  ): (...args: A) => Promise<Awaited<R>> {
+    return wrapWith((key, wait) => this.acquire(key, wait), fn, options);
   }
 
   /** Denies the key for `duration` from now on the store's clock, in place of any block it has. Throws if the store fails. */

@@ -2,6 +2,7 @@
 import type { Policy } from "../algorithms/registry.js";
 import { type Rule, ruleOf, rulesOf } from "../algorithms/rule.js";
 import { InvalidOptionError } from "../core/errors.js";
+import { isShared, joinSet, leaveSet } from "./sharing.js";
 import type { Space, Store } from "../stores/store.js";
 
 /** A policy in its place: the name that decisions show, the rule, and where its keys live. */
@@ -59,13 +60,17 @@ export class SeatingPlan {
   readonly #known = new WeakMap<Rule, Map<string, Seating>>();
   /** Spaces claimed in the store, with the fingerprint of the claim. */
   readonly #claimed = new Map<string, string>();
+  /** The names of a fixed set; a function's sets count as one, since a key has one of them. */
+  readonly #set: string;
 
   constructor(store: Store, namespace: string, option: unknown) {
     this.#store = store;
     this.#namespace = namespace;
     this.#option = option as PolicyOption;
+    this.#set = typeof option === "function" ? `policy function ${numberOf(option)}` : "";
     if (typeof option !== "function") {
       this.#fixed = rulesOf(option).map((rule) => this.#seating(rule.policy.name, rule));
+      this.#set = this.#fixed.map(({ space }) => space.name).join(" ");
       try {
         for (const { space, rule } of this.#fixed) this.#claim(space.name, rule.fingerprint);
       } catch (error) {
@@ -87,8 +92,16 @@ export class SeatingPlan {
     return override === undefined ? seatings : this.#overridden(seatings, override);
   }
 
+  /** Whether nobody but limiters with the same policies charges these buckets. One alone needs no such thing. */
+  isOwn(seats: readonly { readonly space: Space }[]): boolean {
+    return seats.length === 1 || seats.every(({ space }) => !isShared(this.#store, space.name));
+  }
+
   release(): void {
-    for (const [space, fingerprint] of this.#claimed) this.#store.release(space, fingerprint);
+    for (const [space, fingerprint] of this.#claimed) {
+      this.#store.release(space, fingerprint);
+      leaveSet(this.#store, space, this.#set);
+    }
     this.#claimed.clear();
   }
 
@@ -156,6 +169,7 @@ export class SeatingPlan {
 
   #claim(space: string, fingerprint: string): void {
     this.#store.claim(space, fingerprint);
+    joinSet(this.#store, space, this.#set);
     this.#claimed.set(space, fingerprint);
   }
 }

@@ -106,5 +106,5 @@ export class Shortcuts {
 
 /** Whether a call changes the key whatever it holds, and so may end a denial early. */
 function adjusts({ verb }: StoreCall): boolean {
-  return verb >= VERBS.refund;
+  return verb >= VERBS.refund && verb !== VERBS.reserve;
 }

@@ -33,6 +33,8 @@ interface AskOptions {
   readonly instead?: Instead;
   /** Hands the call to the store, in time; default: at once. */
   readonly submit?: Submit;
+  /** Is told what comes after the deadline or an abort. */
+  readonly late?: Done;
 }
 
 export class StoreAccess {
@@ -58,10 +60,10 @@ export class StoreAccess {
   ask(
     call: StoreCall,
     signal: AbortSignal | undefined,
-    { instead = this.#instead, submit = this.#submit }: AskOptions = {},
+    options: AskOptions = {},
   ): Promise<Answer | Error> {
-    return this.#ask(call, signal, submit, NONE, (error) => {
-      this.health.count(error, instead);
+    return this.#ask(call, signal, options, NONE, (error) => {
+      this.health.count(error, options.instead ?? this.#instead);
     });
   }
 
@@ -76,7 +78,7 @@ export class StoreAccess {
   ): Promise<Answer | Error> {
     const others = new Set(requests.map(({ health }) => health));
     others.delete(this.health);
-    return this.#ask(call, signal, this.#submit, [...others], (error) => {
+    return this.#ask(call, signal, {}, [...others], (error) => {
       for (const access of requests) access.health.count(error, access.#instead);
     });
   }
@@ -85,12 +87,12 @@ export class StoreAccess {
   #ask(
     call: StoreCall,
     signal: AbortSignal | undefined,
-    submit: Submit,
+    options: AskOptions,
     others: readonly StoreHealth[],
     count: (error: Error) => void,
   ): Promise<Answer | Error> {
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
-    if (!this.#store.external) return this.#askInside(call, submit);
+    if (!this.#store.external) return this.#askInside(call, options);
     const attempt = this.health.begin(call);
     if (attempt instanceof Error) {
       for (const health of others) health.refused(call, attempt);
@@ -98,14 +100,14 @@ export class StoreAccess {
       return Promise.resolve(attempt);
     }
     const followed = others.map((health) => ({ health, attempt: health.follow(call) }));
-    return this.#askOutside(call, signal, submit, (outcome) => {
+    return this.#askOutside(call, signal, options, (outcome) => {
       this.health.ended(attempt, call, outcome);
       for (const other of followed) other.health.ended(other.attempt, call, outcome);
       if (outcome instanceof Error) count(outcome);
     });
   }
 
-  #askInside(call: StoreCall, submit: Submit): Promise<Answer | Error> {
+  #askInside(call: StoreCall, { submit = this.#submit }: AskOptions): Promise<Answer | Error> {
     return new Promise((resolve, reject) => {
       submit(call, (settled) => {
         const outcome = asOutcome(settled);
@@ -119,7 +121,7 @@ export class StoreAccess {
   #askOutside(
     call: StoreCall,
     signal: AbortSignal | undefined,
-    submit: Submit,
+    { submit = this.#submit, late }: AskOptions,
     ended: (outcome: Answer | Error | undefined) => void,
   ): Promise<Answer | Error> {
     return new Promise((resolve, reject) => {
@@ -141,7 +143,9 @@ export class StoreAccess {
         this.#deadlines.settle(pending, ABORTED);
       };
       signal?.addEventListener("abort", abort, { once: true });
-      submit(call, (settled) => this.#deadlines.settle(pending, settled));
+      submit(call, (settled) => {
+        if (!this.#deadlines.settle(pending, settled)) late?.(settled);
+      });
     });
   }
 }

@@ -4,6 +4,7 @@
  */
 import type { Verb } from "../algorithms/decide.js";
 import type { Booking, Kernel } from "../algorithms/kernel.js";
+import type { Clock } from "../core/clock.js";
 import type { Rule } from "../algorithms/rule.js";
 
 /** Where the keys of one policy name live in a store. */
@@ -64,6 +65,8 @@ export type Done = (outcome: Answer | Error) => void;
 export interface Store {
   /** Whether state leaves this process: identities are then hashed by default. */
   readonly external: boolean;
+  /** What waits go by where it is not the machine's own: a clock of tests. */
+  readonly clock?: Clock | undefined;
   /** The space of a policy name; the same one each time. */
   open(name: string, kernel: Kernel): Space;
   /**

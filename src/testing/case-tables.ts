@@ -54,7 +54,7 @@ export async function playCase(
 
 async function perform(
   limiter: RateLimiter,
-  { verb = "consume", cost = 1, policy, durationMs = 0 }: CaseStep,
+  { verb = "consume", cost = 1, policy, durationMs = 0, maxWaitMs }: CaseStep,
 ): Promise<object> {
   const key = "k";
   switch (verb) {
@@ -62,6 +62,11 @@ async function perform(
     case "consumeUpTo":
     case "peek":
       return limiter[verb](key, { cost, ...(policy !== undefined && { policy }) });
+    case "reserve": {
+      const maxWait = maxWaitMs ?? Number.POSITIVE_INFINITY;
+      const { decision, ...reservation } = await limiter.reserve(key, { cost, maxWait });
+      return { ...decision, ...reservation };
+    }
     case "refund":
     case "penalize":
       return limiter[verb](key, cost);
@@ -78,5 +83,10 @@ async function perform(
 /** The answer with its time as cases tell it. */
 function relative(answer: object, startMs: number): Expectation {
   if (!("decidedAtUs" in answer)) return answer;
-  return { ...answer, decidedAt: (Number(answer.decidedAtUs) - startMs * 1e3) / 1e3 };
+  const since = (us: unknown): number => (Number(us) - startMs * 1e3) / 1e3;
+  return {
+    ...answer,
+    decidedAt: since(answer.decidedAtUs),
+    ...("readyAtUs" in answer && { readyAt: since(answer.readyAtUs) }),
+  };
 }

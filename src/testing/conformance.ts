@@ -8,6 +8,7 @@ import type { Policy } from "../algorithms/registry.js";
 import { type Clock, systemClock } from "../core/clock.js";
 import { consumeAtomic } from "../limiter/consume-atomic.js";
 import { RateLimiter } from "../limiter/rate-limiter.js";
+import type { Granted } from "../limiter/reservation.js";
 import type { Store } from "../stores/store.js";
 import { caseTables, playCase } from "./case-tables.js";
 import { ManualClock } from "./manual-clock.js";
@@ -165,7 +166,9 @@ export function play(
     denyCache: false,
     timeout: "30s",
   });
-  const perform = async ({ verb, key, cost, durationMs, variant }: TraceStep): Promise<unknown> => {
+  const held: Granted[] = [];
+  const perform = async (step: TraceStep): Promise<unknown> => {
+    const { verb, key, cost, durationMs, variant } = step;
     const chosen = variants[variant] as readonly Policy[];
     const policy = chosen.length === 1 ? (chosen[0] as Policy) : chosen;
     switch (verb) {
@@ -173,6 +176,15 @@ export function play(
       case "consumeUpTo":
       case "peek":
         return limiter[verb](key, { cost, policy });
+      case "reserve": {
+        const reservation = await limiter.reserve(key, { cost, maxWait: step.maxWaitMs });
+        if (!reservation.allowed) return reservation;
+        held.push(reservation);
+        const { delayMs, readyAtUs, decision } = reservation;
+        return { delayMs, readyAtUs, decision };
+      }
+      case "cancel":
+        return held.splice(-1 - step.back, 1)[0]?.cancel();
       case "consumeMany":
         return limiter.consumeMany([{ key, cost }, { key: "b" }, { key }]);
       case "consumeAtomic":

@@ -35,16 +35,16 @@ export type PureSnapshot = ReadonlyMap<string, Kept>;
  */
 export class PureStore extends SpaceKeeper implements SyncStore {
   readonly external = false;
-  readonly #clock: Clock;
+  readonly clock: Clock;
   #states = new Map<string, Kept>();
 
   constructor(clock: Clock) {
     super((name) => ({ name }));
-    this.#clock = clock;
+    this.clock = clock;
   }
 
   executeSync({ verb, seats, extraUs, booking }: StoreCall): Answer {
-    const nowUs = this.#clock.nowUs();
+    const nowUs = this.clock.nowUs();
     const before = seats.map((seat) => this.#states.get(keyOf(seat))?.state);
     const costs = seats.map(({ cost }) => cost);
     const rules = seats.map(({ rule }) => rule);

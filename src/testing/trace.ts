@@ -14,6 +14,8 @@ export type TraceVerb =
   | "consumeMany"
   | "consumeAtomic"
   | "peek"
+  | "reserve"
+  | "cancel"
   | "refund"
   | "penalize"
   | "block"
@@ -29,6 +31,10 @@ export interface TraceStep {
   readonly cost: number;
   /** Length of a block. */
   readonly durationMs: number;
+  /** The longest wait of a reserve; Infinity = any. */
+  readonly maxWaitMs: number;
+  /** Which reservation a cancel is about: so many before the newest. */
+  readonly back: number;
   /** The variant of the policies that this call uses. */
   readonly variant: number;
 }
@@ -152,6 +158,8 @@ const VERBS: readonly (readonly [TraceVerb, number])[] = [
   ["consumeMany", 2],
   ["consumeAtomic", 2],
   ["peek", 3],
+  ["reserve", 6],
+  ["cancel", 3],
   ["refund", 2],
   ["penalize", 2],
   ["block", 0.7],
@@ -237,6 +245,15 @@ export function makeTrace(seed: number, length: number): Trace {
       key: random.pick(["a", "a", "a", "b", "\u{1f6b0}"]),
       cost: pickCost(random, policy, verb),
       durationMs: random.pick([1, 250.001, 60_000]),
+      maxWaitMs: random.pick([
+        Number.POSITIVE_INFINITY,
+        Number.POSITIVE_INFINITY,
+        0,
+        0.001,
+        1000,
+        86_400_000,
+      ]),
+      back: random.pick([0, 0, 1, 2]),
       variant,
     };
   });

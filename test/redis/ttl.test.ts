@@ -95,7 +95,19 @@ const quick: readonly (readonly [name: string, policy: Policy])[] = [
 function quickTrace(traceSeed: number, policy: Policy): Trace {
   const random = new Random(traceSeed);
   const verbs = ["consume", "consume", "consume", "consumeUpTo", "consumeMany", "consumeAtomic"];
-  const others = ["peek", "refund", "refund", "penalize", "penalize", "block", "unblock", "reset"];
+  const others = [
+    "reserve",
+    "reserve",
+    "cancel",
+    "peek",
+    "refund",
+    "refund",
+    "penalize",
+    "penalize",
+    "block",
+    "unblock",
+    "reset",
+  ];
   const steps = Array.from(
     { length: 80 },
     (): TraceStep => ({
@@ -105,6 +117,8 @@ function quickTrace(traceSeed: number, policy: Policy): Trace {
       cost: random.pick([1, 1, 2, 5, 10, 11]),
       durationMs: random.pick([1, 3, 2500]),
       variant: 0,
+      maxWaitMs: random.pick([Number.POSITIVE_INFINITY, 5]),
+      back: random.pick([0, 0, 1]),
     }),
   );
   const blockForMs = random.pick([0, 0, 2]);
@@ -131,7 +145,7 @@ test("a mark of a refund stays a minute and no more, whatever the policy needs",
   const store = new MirroredStore(redis);
   const day = { ...makeTrace(0, 0), variants: [[tokenBucket({ limit: 10, period: "1d" })]] };
   await using player = play(store, "marks", day);
-  const step = { advanceUs: 0, key: "k", durationMs: 1, variant: 0 };
+  const step = { advanceUs: 0, key: "k", durationMs: 1, variant: 0, maxWaitMs: 0, back: 0 };
   await player.perform({ ...step, verb: "consume", cost: 5 });
   await player.perform({ ...step, verb: "refund", cost: 1 });
   const marks = await redis.keys("*!*");

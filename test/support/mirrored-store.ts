@@ -82,13 +82,13 @@ export class MirroredStore implements Store {
   }
 
   #follow(call: StoreCall, rawUs: number, actual: Answer | Error): void {
-    const { verb, seats, extraUs } = call;
+    const { verb, seats, extraUs, booking } = call;
     const keys = seats.map(keyOf);
     const before = keys.map((key) => this.#states.get(key));
     const after = step(
       seats.map(({ rule }) => rule),
       before,
-      { verb, cost: seats.map(({ cost }) => cost), nowUs: rawUs, extraUs },
+      { verb, cost: seats.map(({ cost }) => cost), nowUs: rawUs, extraUs, booking },
     );
     const expected =
       after.readiness === LOG_FULL
@@ -97,6 +97,7 @@ export class MirroredStore implements Store {
             nowUs: after.nowUs,
             granted: after.granted,
             seats: after.seats.map(answerOf),
+            ...(after.booking !== undefined && { booking: after.booking }),
           };
     if (!isDeepStrictEqual(actual instanceof Error ? "log full" : actual, expected)) {
       const told = actual instanceof Error ? String(actual) : JSON.stringify(actual);

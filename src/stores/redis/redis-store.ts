@@ -60,7 +60,8 @@ export class RedisStore extends SpaceKeeper implements Store {
   readonly #isCluster: boolean;
   readonly #batcher: Batcher;
   readonly #slots = new MovingSlots((calls, settle) => this.#sendTogether(calls, settle));
-  readonly #clock: Clock | undefined;
+  /** The clock of tests that decides and is waited by; undefined for the server's own. */
+  readonly clock: Clock | undefined;
   readonly #placement: Placement;
   #connection: Connection | undefined;
   /** How far the server's clock is ahead of this process's: a guess that only calendars use. */
@@ -83,7 +84,7 @@ export class RedisStore extends SpaceKeeper implements Store {
       maxBatch: checkCount("maxBatch", maxBatch, 1, 1000),
       maxInFlight: checkCount("maxInFlight", maxInFlight, 1, 1000),
     });
-    this.#clock = options.clock === undefined ? undefined : checkClock(options.clock);
+    this.clock = options.clock === undefined ? undefined : checkClock(options.clock);
   }
 
   /**
@@ -141,7 +142,7 @@ export class RedisStore extends SpaceKeeper implements Store {
 
   /** Sends the first of the calls, as many as fit into one script call. */
   #sendTogether(calls: readonly StoreCall[], settle: Settle): Sending {
-    const guessUs = this.#clock?.nowUs() ?? systemClock.nowUs() + this.#serverAheadUs;
+    const guessUs = this.clock?.nowUs() ?? systemClock.nowUs() + this.#serverAheadUs;
     const { size, outcomes } = this.#sendOnce(calls, guessUs);
     const left = calls.map((_, i) => i).slice(size);
     return { left, settled: this.#settle(calls.slice(0, size), outcomes, settle) };
@@ -198,7 +199,7 @@ export class RedisStore extends SpaceKeeper implements Store {
     }
     const { size, kind, kernels, keys, args } = encodeBatch(
       calls,
-      this.#clock?.nowUs(),
+      this.clock?.nowUs(),
       this.#placement,
       nonce,
     );
@@ -206,7 +207,7 @@ export class RedisStore extends SpaceKeeper implements Store {
     const run = async (): Promise<readonly Outcome[]> => {
       const reply = await this.#run(sha, source, keys, args);
       const { rawUs, outcomes } = decodeBatch(calls.slice(0, size), reply);
-      if (this.#clock === undefined) this.#serverAheadUs = rawUs - systemClock.nowUs();
+      if (this.clock === undefined) this.#serverAheadUs = rawUs - systemClock.nowUs();
       return outcomes;
     };
     return { size, outcomes: run() };

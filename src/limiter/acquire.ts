@@ -1,0 +1,68 @@
+/** `acquire`: wait until the work may start. */
+import { type Clock, monotonicMs, systemClock } from "../core/clock.js";
+import type { Decision } from "../core/decision.js";
+import { MaxWaitExceededError, QueueFullError, StoreUnavailableError } from "../core/errors.js";
+import type { Engine } from "./engine.js";
+import { type Attempt, attempt, type Granted, type Wait } from "./reservation.js";
+
+/** Those who were refused together do not come back together: they spread over a tenth of their wait, at most this. */
+const MAX_JITTER_MS = 100;
+
+/**
+ * A promised start where there is one: then this is one call to the store and a sleep. Else the call is made
+ * again when the refusal said, until `maxWaitUs` is over.
+ */
+export async function acquire(engine: Engine, wait: Wait): Promise<Decision> {
+  const { store } = engine;
+  const clock = store.clock ?? systemClock;
+  const startedAtMs = nowMs(clock);
+  for (;;) {
+    const leftMs = Math.max(0, wait.maxWaitUs / 1e3 - (nowMs(clock) - startedAtMs));
+    const attempted = await attempt(engine, { ...wait, maxWaitUs: Math.floor(leftMs * 1e3) });
+    const { reservation } = attempted;
+    if (reservation.allowed) {
+      await untilStart(reservation, clock, wait.signal);
+      return reservation.decision;
+    }
+    const { retryAfterMs } = reservation;
+    if (isHopeless(attempted, leftMs)) throw refusalOf(attempted);
+    const jitterMs = store.external
+      ? Math.random() * Math.min(MAX_JITTER_MS, retryAfterMs / 10)
+      : 0;
+    await clock.sleep(Math.min(retryAfterMs + jitterMs, leftMs), wait.signal);
+  }
+}
+
+/** Whether there is nothing to wait for: the answer is no, at once. */
+function isHopeless({ reservation, isFinal }: Attempt, leftMs: number): boolean {
+  if (reservation.allowed) return false;
+  return isFinal || reservation.reason === "store" || reservation.retryAfterMs > leftMs;
+}
+
+/** A clock of tests tells what has passed; the machine's may be set meanwhile. */
+function nowMs(clock: Clock): number {
+  return clock === systemClock ? monotonicMs() : clock.nowUs() / 1e3;
+}
+
+async function untilStart(
+  reservation: Granted,
+  clock: Clock,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  try {
+    signal?.throwIfAborted();
+    if (reservation.delayMs > 0) await clock.sleep(reservation.delayMs, signal);
+  } catch (error) {
+    await reservation.cancel();
+    throw error;
+  }
+}
+
+function refusalOf({ reservation: { decision }, isQueueFull }: Attempt): Error {
+  if (decision.reason === "store") {
+    return new StoreUnavailableError("the store failed, and onStoreFailure is closed");
+  }
+  return isQueueFull && decision.reason !== "blocked"
+    ? new QueueFullError(decision.retryAfterMs)
+    : new MaxWaitExceededError(decision.retryAfterMs);
+}
