@@ -143,6 +143,9 @@ const MAKERS: readonly MakePolicy[] = [
   },
 ];
 
+/** The first so many are buckets, which calls can wait for. */
+const BUCKETS = 3;
+
 const CENTURY_MS = 36_525 * 86_400_000;
 
 function burstFor(random: Random, limit: number, periodMs: number): number {
@@ -167,9 +170,21 @@ const VERBS: readonly (readonly [TraceVerb, number])[] = [
   ["reset", 0.5],
 ];
 
-function pickVerb(random: Random): TraceVerb {
-  let at = random.next() * VERBS.reduce((sum, [, weight]) => sum + weight, 0);
-  for (const [verb, weight] of VERBS) {
+/** For traces about those who wait: the line of a key seldom empties. */
+const LINE_VERBS: typeof VERBS = [
+  ["reserve", 12],
+  ["cancel", 6],
+  ["refund", 2],
+  ["consume", 2],
+  ["penalize", 1],
+  ["consumeUpTo", 1],
+  ["peek", 1],
+  ["reset", 0.3],
+];
+
+function pickVerb(random: Random, verbs: typeof VERBS): TraceVerb {
+  let at = random.next() * verbs.reduce((sum, [, weight]) => sum + weight, 0);
+  for (const [verb, weight] of verbs) {
     at -= weight;
     if (at < 0) return verb;
   }
@@ -232,15 +247,18 @@ function pickCost(random: Random, policy: Policy, verb: TraceVerb): number {
 /** The trace of a seed: one to three policies with up to three variants of their options. */
 export function makeTrace(seed: number, length: number): Trace {
   const random = new Random(seed);
-  const makers = Array.from({ length: random.pick([1, 1, 1, 2, 3]) }, () => random.pick(MAKERS));
+  const inLine = random.chance(0.25);
+  const makers = Array.from({ length: random.pick([1, 1, 1, 2, 3]) }, () =>
+    random.pick(inLine ? MAKERS.slice(0, BUCKETS) : MAKERS),
+  );
   const make = (): Policy[] => makers.map((maker, i) => maker(random, `p${i}`));
   const variants = Array.from({ length: random.pick([1, 1, 2, 3]) }, make);
   const steps = Array.from({ length }, (): TraceStep => {
     const variant = random.int(0, variants.length - 1);
     const policy = random.pick(variants[variant] as readonly Policy[]);
-    const verb = pickVerb(random);
+    const verb = pickVerb(random, inLine ? LINE_VERBS : VERBS);
     return {
-      advanceUs: Math.round(pickAdvanceUs(random, policy)),
+      advanceUs: Math.round(pickAdvanceUs(random, policy) / (inLine ? random.int(1, 10) : 1)),
       verb,
       key: random.pick(["a", "a", "a", "b", "\u{1f6b0}"]),
       cost: pickCost(random, policy, verb),
