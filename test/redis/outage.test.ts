@@ -2,10 +2,9 @@
  * Real servers killed, started again, suspended and continued under load: every call is answered, the
  * store is asked at least once an interval and not much more, and one outage is told of once.
  */
-import { Cluster, Redis } from "ioredis";
-import { createClient, createCluster } from "redis";
+import { Redis } from "ioredis";
+import { createClient } from "redis";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { startRedis } from "../../scripts/redis-server.mjs";
 import {
   type ErrorEvent,
   RateLimiter,
@@ -14,7 +13,9 @@ import {
   tokenBucket,
 } from "../../src/index.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
-import { type ClusterNode, startCluster } from "../support/cluster.js";
+import { driverNames, drivers } from "../faults/support/drivers.js";
+import { startCluster } from "../support/cluster.js";
+import { startVictim, type Victim } from "../support/servers.js";
 
 const policy = tokenBucket({ limit: 1e6, period: "1h" });
 const PROBE_EVERY_MS = 100;
@@ -52,7 +53,8 @@ interface Asked {
   readonly beganMs: number;
   /** Whether the client was connected then. */
   readonly wasReady: boolean;
-  wasSent: boolean;
+  /** When it was handed to the store; undefined if it never was. */
+  sentMs: number | undefined;
   source: string;
   endedMs: number;
 }
@@ -71,7 +73,7 @@ class Traffic {
     const store = new RedisStore({ client });
     const submit = store.submit.bind(store);
     store.submit = (call, done) => {
-      if (this.#current !== undefined) this.#current.wasSent = true;
+      if (this.#current !== undefined) this.#current.sentMs = performance.now();
       submit(call, done);
     };
     const { onError, onRecovery } = this;
@@ -97,18 +99,22 @@ class Traffic {
     return this.calls.filter((call) => call.source === source).length;
   }
 
+  sent(): number {
+    return this.calls.filter(({ sentMs }) => sentMs !== undefined).length;
+  }
+
   /**
    * Calls refused for longer than the interval since the breaker opened or the last probe began, with no
    * probe under way.
    */
   refusedTooLong(): number {
-    const opened = this.calls.find(({ source, wasSent }) => source !== "store" && !wasSent);
-    let sent: Asked | undefined;
+    const opened = this.calls.find((call) => call.source !== "store" && call.sentMs === undefined);
+    let last: Asked | undefined;
     return this.calls.filter((call) => {
-      if (call.wasSent) sent = call;
-      if (call.wasSent || sent === undefined || opened === undefined) return false;
-      const dueMs = Math.max(opened.beganMs, sent.beganMs) + PROBE_EVERY_MS + 1;
-      return call.beganMs >= dueMs && sent.endedMs <= call.beganMs;
+      if (call.sentMs !== undefined) last = call;
+      if (last?.sentMs === undefined || last === call || opened === undefined) return false;
+      const dueMs = Math.max(opened.beganMs, last.sentMs) + PROBE_EVERY_MS;
+      return call.beganMs >= dueMs && last.endedMs <= call.beganMs;
     }).length;
   }
 
@@ -117,7 +123,7 @@ class Traffic {
       const call: Asked = {
         beganMs: performance.now(),
         wasReady: this.#isReady(),
-        wasSent: false,
+        sentMs: undefined,
         source: "",
         endedMs: Number.POSITIVE_INFINITY,
       };
@@ -133,27 +139,31 @@ class Traffic {
 }
 
 describe.each(Object.keys(DRIVERS))("through %s", (driver) => {
-  const open = DRIVERS[driver] as (typeof DRIVERS)[string];
+  const start = async (): Promise<{ server: Victim; connected: Connected }> => {
+    const server = await startVictim();
+    onTestFinished(async () => {
+      server.resume();
+      await server.stop();
+    });
+    const connected = await (DRIVERS[driver] as (typeof DRIVERS)[string])(server.url);
+    onTestFinished(connected.destroy);
+    return { server, connected };
+  };
 
   test("a server that is killed and comes back is asked again by the next probe", async () => {
-    const server = await startRedis();
-    onTestFinished(server.stop);
-    const connected = await open(server.url);
-    onTestFinished(connected.destroy);
+    const { server, connected } = await start();
     const fallback = new RateLimiter({ policy });
     const traffic = new Traffic(connected, { timeout: "20s", onStoreFailure: { fallback } });
     const { calls } = traffic;
     const running = traffic.run(40);
     await expect.poll(() => traffic.count("store")).toBeGreaterThan(1000);
 
-    process.kill(server.pid, "SIGKILL");
-    await server.stop();
-    const sentBefore = calls.filter(({ wasSent }) => wasSent).length;
+    await server.kill();
+    const sentBefore = traffic.sent();
     await expect.poll(() => traffic.count("fallback")).toBeGreaterThan(5000);
-    const sentMeanwhile = calls.filter(({ wasSent }) => wasSent).length - sentBefore;
+    const sentMeanwhile = traffic.sent() - sentBefore;
     const againMs = performance.now();
-    const again = await startRedis({ port: server.port });
-    onTestFinished(again.stop);
+    await server.restart();
     const storedBefore = traffic.count("store");
     await expect.poll(() => traffic.count("store")).toBeGreaterThan(storedBefore + 1000);
     traffic.stop();
@@ -171,24 +181,20 @@ describe.each(Object.keys(DRIVERS))("through %s", (driver) => {
     // The dead server was asked by probes alone, the live one by the first probe of its client.
     expect(sentMeanwhile).toBeLessThan(unstored / 10);
     expect(traffic.refusedTooLong()).toBe(0);
-    const probes = calls.filter((call) => call.wasSent && call.wasReady && call.beganMs > againMs);
+    const probes = calls.filter(
+      (call) => call.sentMs !== undefined && call.wasReady && call.beganMs > againMs,
+    );
     expect(probes.filter(({ source }) => source !== "store")).toEqual([]);
   });
 
   test("a server that hangs is given up after few deadlines, and asked again", async () => {
-    const server = await startRedis();
-    onTestFinished(async () => {
-      process.kill(server.pid, "SIGCONT");
-      await server.stop();
-    });
-    const connected = await open(server.url);
-    onTestFinished(connected.destroy);
+    const { server, connected } = await start();
     const traffic = new Traffic(connected, { timeout: "1s", onStoreFailure: "closed" });
     const running = traffic.run(10);
     await expect.poll(() => traffic.count("store")).toBeGreaterThan(100);
-    process.kill(server.pid, "SIGSTOP");
+    server.suspend();
     await expect.poll(() => traffic.count("fail-closed")).toBeGreaterThan(1000);
-    process.kill(server.pid, "SIGCONT");
+    server.resume();
     const storedBefore = traffic.count("store");
     await expect.poll(() => traffic.count("store")).toBeGreaterThan(storedBefore + 100);
     traffic.stop();
@@ -199,16 +205,15 @@ describe.each(Object.keys(DRIVERS))("through %s", (driver) => {
       { ...NOBODY, total: unstored, failClosed: unstored },
     ]);
     // Of a thousand calls only those under way when it hung, and the probes, waited for their deadline.
-    const waited = traffic.calls.filter(({ source, wasSent }) => source !== "store" && wasSent);
+    const waited = traffic.calls.filter(
+      (call) => call.source !== "store" && call.sentMs !== undefined,
+    );
     expect(waited.length).toBeLessThan(100);
     expect(traffic.refusedTooLong()).toBe(0);
   });
 
   test("a value of another type under one key does not keep others from the store", async () => {
-    const server = await startRedis();
-    onTestFinished(server.stop);
-    const connected = await open(server.url);
-    onTestFinished(connected.destroy);
+    const { server, connected } = await start();
     const onError = vi.fn<(event: ErrorEvent) => void>();
     const limiter = new RateLimiter({
       policy,
@@ -217,9 +222,7 @@ describe.each(Object.keys(DRIVERS))("through %s", (driver) => {
       timeout: "20s",
       hooks: { onError },
     });
-    const operator = new Redis(server.url);
-    await operator.lpush("sluice:token-bucket:{poisoned}", "not ours");
-    operator.disconnect();
+    await server.command("LPUSH", "sluice:token-bucket:{poisoned}", "not ours");
     for (let i = 0; i < 20; i++) {
       expect((await limiter.consume("poisoned")).source).toBe("fail-open");
     }
@@ -229,79 +232,48 @@ describe.each(Object.keys(DRIVERS))("through %s", (driver) => {
   });
 });
 
-const CLUSTER_DRIVERS: Readonly<Record<string, (ports: readonly number[]) => Promise<Connected>>> =
-  {
-    ioredis: async (ports) => {
-      const client = new Cluster(
-        ports.map((port) => ({ host: "127.0.0.1", port })),
-        {
-          enableOfflineQueue: false,
-          lazyConnect: true,
-          redisOptions: { autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 },
-        },
-      );
-      client.on("error", () => {});
-      await client.connect();
-      return { client, isReady: () => true, destroy: () => void client.disconnect() };
-    },
-    "node-redis": async (ports) => {
-      const rootNodes = ports.map((port) => ({ url: `redis://127.0.0.1:${port}` }));
-      const client = createCluster({ rootNodes, defaults: { disableOfflineQueue: true } });
-      client.on("error", () => {});
-      await client.connect();
-      return { client, isReady: () => true, destroy: () => void client.destroy() };
-    },
-  };
-
 describe("on a Cluster of which one node hangs", () => {
-  test.each(Object.keys(CLUSTER_DRIVERS))(
-    "through %s, the others are asked as ever",
-    async (name) => {
-      const cluster = await startCluster();
-      const victim = cluster.masters[0] as ClusterNode;
-      onTestFinished(async () => {
-        victim.resume();
-        await cluster.stop();
-      });
-      const connected = await (CLUSTER_DRIVERS[name] as (typeof CLUSTER_DRIVERS)[string])(
-        cluster.ports,
-      );
-      onTestFinished(connected.destroy);
-      const onError = vi.fn<(event: ErrorEvent) => void>();
-      const onRecovery = vi.fn<(event: RecoveryEvent) => void>();
-      const limiter = new RateLimiter({
-        policy,
-        store: new RedisStore({ client: connected.client }),
-        timeout: "1s",
-        breaker: { probeEvery: PROBE_EVERY_MS },
-        hooks: { onError, onRecovery },
-      });
-      const keys = Array.from({ length: 60 }, (_, i) => ({ key: `key:${i}` }));
-      const sources = async (): Promise<readonly string[]> =>
-        (await limiter.consumeMany(keys)).map(({ source }) => source);
-      await expect.poll(async () => new Set(await sources())).toEqual(new Set(["store"]));
-      onError.mockClear();
-      onRecovery.mockClear();
-
-      victim.suspend();
-      const hung = await sources();
-      const there = keys.filter((_, i) => hung[i] === "store");
-      const away = keys.filter((_, i) => hung[i] === "fail-open");
-      expect([there.length > 10, away.length > 5, there.length + away.length]).toEqual([
-        true,
-        true,
-        keys.length,
-      ]);
-      // The open breaker holds up nobody: not the hung node's keys, nor the others'.
-      const again = await sources();
-      expect(again.filter((source) => source === "store")).toHaveLength(there.length);
-      expect((await limiter.consume(there[0]?.key ?? "")).source).toBe("store");
+  test.each(driverNames)("through %s, the others are asked as ever", async (name) => {
+    const cluster = await startCluster();
+    const victim = cluster.masterOf(0);
+    onTestFinished(async () => {
       victim.resume();
-      await expect.poll(async () => new Set(await sources())).toEqual(new Set(["store"]));
+      await cluster.stop();
+    });
+    const onError = vi.fn<(event: ErrorEvent) => void>();
+    const onRecovery = vi.fn<(event: RecoveryEvent) => void>();
+    const limiter = new RateLimiter({
+      policy,
+      store: await drivers[name].cluster(cluster.ports),
+      timeout: "1s",
+      breaker: { probeEvery: PROBE_EVERY_MS },
+      hooks: { onError, onRecovery },
+    });
+    const keys = Array.from({ length: 60 }, (_, i) => ({ key: `key:${i}` }));
+    const sources = async (): Promise<readonly string[]> =>
+      (await limiter.consumeMany(keys)).map(({ source }) => source);
+    await expect.poll(async () => new Set(await sources())).toEqual(new Set(["store"]));
+    onError.mockClear();
+    onRecovery.mockClear();
 
-      const part = `127.0.0.1:${victim?.port}`;
-      expect(onError.mock.calls.map(([event]) => event.part)).toEqual([part]);
-      expect(onRecovery.mock.calls.map(([event]) => event.part)).toEqual([part]);
-    },
-  );
+    victim.suspend();
+    const hung = await sources();
+    const there = keys.filter((_, i) => hung[i] === "store");
+    const away = keys.filter((_, i) => hung[i] === "fail-open");
+    expect([there.length > 10, away.length > 5, there.length + away.length]).toEqual([
+      true,
+      true,
+      keys.length,
+    ]);
+    // The open breaker holds up nobody: not the hung node's keys, nor the others'.
+    const again = await sources();
+    expect(again.filter((source) => source === "store")).toHaveLength(there.length);
+    expect((await limiter.consume(there[0]?.key ?? "")).source).toBe("store");
+    victim.resume();
+    await expect.poll(async () => new Set(await sources())).toEqual(new Set(["store"]));
+
+    const part = `127.0.0.1:${victim.port}`;
+    expect(onError.mock.calls.map(([event]) => event.part)).toEqual([part]);
+    expect(onRecovery.mock.calls.map(([event]) => event.part)).toEqual([part]);
+  });
 });
