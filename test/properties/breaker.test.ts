@@ -20,7 +20,7 @@ type Step =
   | { readonly does: "succeeds" | "fails" | "is given up"; readonly which: number }
   | { readonly does: "waits"; readonly ms: number };
 
-const settings: fc.Arbitrary<Settings> = fc.record({
+const someSettings: fc.Arbitrary<Settings> = fc.record({
   failures: fc.integer({ min: 1, max: 4 }),
   probeEvery: fc.integer({ min: 1, max: 40 }),
   timeout: fc.integer({ min: 1, max: 40 }),
@@ -104,8 +104,9 @@ class Model {
       if (sent.isProbe) this.#note("closing");
       else if (!wasOpen) this.#note("success");
       const outage = this.outages.at(-1);
-      if (outage?.isOver === false && sent.failuresBefore >= this.#lastFailure)
+      if (outage?.isOver === false && sent.failuresBefore >= this.#lastFailure) {
         outage.isOver = true;
+      }
     } else if (how === "fails") {
       this.#failures += 1;
       this.#lastFailure = this.#failures;
@@ -230,5 +231,5 @@ afterEach(() => {
 });
 
 test("a breaker and its outages do as the model says", async () => {
-  await fc.assert(fc.asyncProperty(settings, steps, play), { numRuns: 500 });
+  await fc.assert(fc.asyncProperty(someSettings, steps, play), { numRuns: 500 });
 });

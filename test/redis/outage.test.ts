@@ -23,8 +23,8 @@ const NOBODY = { failOpen: 0, failClosed: 0, fallback: 0, thrown: 0 };
 
 interface Connected {
   readonly client: RedisClientLike;
-  isReady(): boolean;
-  destroy(): void;
+  readonly isReady: () => boolean;
+  readonly destroy: () => void;
 }
 
 /** With the options that docs/redis.md recommends. */
@@ -39,13 +39,19 @@ const DRIVERS: Readonly<Record<string, (url: string) => Promise<Connected>>> = {
     client.on("error", () => {});
     await client.connect();
     const isReady = (): boolean => client.status === "ready";
-    return { client, isReady, destroy: () => void client.disconnect() };
+    const destroy = (): void => {
+      client.disconnect();
+    };
+    return { client, isReady, destroy };
   },
   "node-redis": async (url) => {
     const client = createClient({ url, disableOfflineQueue: true });
     client.on("error", () => {});
     await client.connect();
-    return { client, isReady: () => client.isReady, destroy: () => void client.destroy() };
+    const destroy = (): void => {
+      client.destroy();
+    };
+    return { client, isReady: () => client.isReady, destroy };
   },
 };
 

@@ -6,7 +6,7 @@ import { ManualClock, PureStore } from "../../src/testing/index.js";
 export interface HeldCall {
   readonly call: StoreCall;
   /** Of the kernels, or the error given. */
-  settle(outcome?: Error): void;
+  readonly settle: (outcome?: Error) => void;
 }
 
 export class HeldStore implements Store {
