@@ -10,11 +10,11 @@ import type { LogRecord } from "./record.js";
 /** What a decision told its caller, as far as a log keeps it. */
 export type Outcome = Pick<
   LogRecord,
-  "allowed" | "granted" | "remaining" | "retryAfterMs" | "resetAfterMs" | "reason"
+  "allowed" | "granted" | "remaining" | "retryAfterMs" | "resetAfterMs" | "reason" | "readyAtUs"
 >;
 
 /** What a caller asked for. */
-export type Request = Pick<LogRecord, "verb" | "cost">;
+export type Request = Pick<LogRecord, "verb" | "cost" | "maxWaitUs">;
 
 /** The kernel's answer, and the states it leaves. */
 export interface Reply {
@@ -35,15 +35,22 @@ export class Kernel {
   }
 
   /** Decides a request when the server's clock, which may have gone back, shows `nowUs`. */
-  ask(states: States, { verb, cost }: Request, nowUs: number): Reply {
-    const call = { verb: VERBS[verb], cost: toThousandths("cost", cost), nowUs, extraUs: 0 };
+  ask(states: States, { verb, cost, maxWaitUs = 0 }: Request, nowUs: number): Reply {
+    const call = {
+      verb: VERBS[verb],
+      cost: toThousandths("cost", cost),
+      nowUs,
+      extraUs: maxWaitUs,
+    };
     const reply = step(this.#rules, states, call);
     const decision: Decision = decisionOf(this.#labels, reply, "store");
-    return { outcome: { ...pick(decision), granted: reply.granted / 1000 }, states: reply.states };
+    const granted = reply.granted / 1000;
+    const readyAtUs = reply.booking?.readyAtUs;
+    return { outcome: { ...pick(decision), granted, readyAtUs }, states: reply.states };
   }
 }
 
-function pick(decision: Decision): Omit<Outcome, "granted"> {
+function pick(decision: Decision): Omit<Outcome, "granted" | "readyAtUs"> {
   const { allowed, remaining, retryAfterMs, resetAfterMs, reason } = decision;
   return { allowed, remaining, retryAfterMs, resetAfterMs, reason };
 }
@@ -60,6 +67,7 @@ export function sameButForWaits(a: Outcome, b: Outcome): boolean {
     a.allowed === b.allowed &&
     a.granted === b.granted &&
     a.remaining === b.remaining &&
-    a.reason === b.reason
+    a.reason === b.reason &&
+    a.readyAtUs === b.readyAtUs
   );
 }

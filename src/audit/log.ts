@@ -167,6 +167,10 @@ class LogReader {
           : this.#whole(fields, "readyAtUs", "whole microseconds since 1970"),
       key: this.#key(fields),
       verb: fields["verb"] === undefined ? "consume" : this.#choice(fields, "verb", LOGGED_VERBS),
+      maxWaitUs:
+        fields["maxWaitUs"] === undefined
+          ? undefined
+          : this.#whole(fields, "maxWaitUs", "whole microseconds"),
       cost: this.#units(fields, "cost"),
       allowed: this.#allowed(fields),
       granted: this.#units(fields, "granted"),

@@ -22,7 +22,7 @@ export const SOURCES = [
 ] as const satisfies readonly Decision["source"][];
 
 /** Calls that take units; the others are not logged. */
-export const LOGGED_VERBS = ["consume", "consumeUpTo"] as const;
+export const LOGGED_VERBS = ["consume", "consumeUpTo", "reserve"] as const;
 export type LoggedVerb = (typeof LOGGED_VERBS)[number];
 
 /** One decision, as it was given to the caller. Amounts are units, times integer µs since the epoch. */
@@ -34,6 +34,8 @@ export interface LogRecord {
   /** The key's hash: a log can be passed on without its identities. */
   readonly key: string;
   readonly verb: LoggedVerb;
+  /** The longest wait that a reserve would take; undefined for other verbs. */
+  readonly maxWaitUs: number | undefined;
   readonly cost: number;
   readonly allowed: boolean;
   readonly granted: number;
@@ -69,12 +71,13 @@ export interface LoggedCall {
   readonly key: string;
   readonly cost: number;
   readonly verb?: LoggedVerb;
+  readonly maxWaitUs?: number | undefined;
 }
 
 /** The line of one decision. `granted` is there for partial grants; else it is all of the cost or nothing. */
 export function recordLine(
-  { key, cost, verb }: LoggedCall,
-  decision: Decision & { readonly granted?: number; readonly readyAtUs?: number },
+  { key, cost, verb, maxWaitUs }: LoggedCall,
+  decision: Decision & { readonly granted?: number; readonly readyAtUs?: number | undefined },
 ): string {
   const { decidedAtUs, readyAtUs, allowed, granted, remaining } = decision;
   const { retryAfterMs, resetAfterMs, reason, source } = decision;
@@ -83,6 +86,7 @@ export function recordLine(
     ...(readyAtUs === undefined ? {} : { readyAtUs }),
     key,
     ...(verb === undefined || verb === "consume" ? {} : { verb }),
+    ...(maxWaitUs === undefined ? {} : { maxWaitUs }),
     cost,
     allowed,
     granted: granted ?? (allowed ? cost : 0),

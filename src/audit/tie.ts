@@ -243,7 +243,7 @@ class Queue {
 function kindsOf(records: readonly LogRecord[], isPlaced: readonly boolean[]): readonly Kind[] {
   const kinds = new Map<string, Kind & { readonly answers: Map<string, Queue> }>();
   return records.map((record, index) => {
-    const request = `${record.verb} ${record.cost}`;
+    const request = `${record.verb} ${record.cost} ${record.maxWaitUs}`;
     const kind = kinds.get(request) ?? {
       request: record,
       answers: new Map<string, Queue>(),
@@ -284,6 +284,7 @@ function answerKey({
   retryAfterMs,
   resetAfterMs,
   reason,
+  readyAtUs,
 }: Outcome): string {
-  return `${allowed} ${granted} ${remaining} ${retryAfterMs} ${resetAfterMs} ${reason}`;
+  return `${allowed} ${granted} ${remaining} ${retryAfterMs} ${resetAfterMs} ${reason} ${readyAtUs}`;
 }

@@ -1,12 +1,22 @@
 import { failedCallLine, headerLine, keyId, recordLine } from "../audit/record.js";
 import { toThousandths } from "../core/amount.js";
-import type { Decision } from "../core/decision.js";
 import type { Policy } from "../algorithms/registry.js";
 import { MemoryStore, RateLimiter } from "../index.js";
+import { waitFor } from "../limiter/acquire.js";
+import type { Engine } from "../limiter/engine.js";
+import { engineOf } from "../limiter/rate-limiter.js";
+import { waitOf } from "../limiter/reservation.js";
 import { defineCommand, EXIT } from "./command.js";
 import { describePolicy } from "./describe-policy.js";
 import { formatNumber, formatSignificant, formatSpan, formatTimes, printable } from "./format.js";
-import { type LoadObserver, type LoadPlan, type LoadResult, runLoad } from "./load.js";
+import {
+  type LoadAnswer,
+  type Latency,
+  type LoadObserver,
+  type LoadPlan,
+  type LoadResult,
+  runLoad,
+} from "./load.js";
 import { LogWriter } from "./log-writer.js";
 import {
   durationOption,
@@ -60,6 +70,11 @@ const OPTIONS = {
     value: "N",
     help: `Workers side by side, each with its own delay (default ${DEFAULTS.concurrency}).`,
   },
+  wait: {
+    type: "string",
+    value: "TIME",
+    help: "Wait up to TIME for a start, in line over all processes, instead of being denied.",
+  },
   ...STORE_OPTIONS,
   timeout: {
     type: "string",
@@ -75,6 +90,8 @@ type Values = OptionValues<typeof OPTIONS>;
 interface Exercise extends LoadPlan {
   readonly key: string;
   readonly cost: number;
+  /** Undefined: calls do not wait. */
+  readonly maxWaitMs: number | undefined;
   readonly policies: readonly Policy[];
   /** Undefined for the memory of this process. */
   readonly url: string | undefined;
@@ -95,6 +112,7 @@ and makes the exit code 1; calls are not retried. Ctrl-C ends the exercise and r
     "sluice exercise demo --limit 10 --period 1s --calls 500 --delay 10ms",
     "sluice exercise demo --algorithm sliding-log --limit 100 --period 1m --concurrency 8",
     "sluice exercise demo --algorithm calendar-window --limit 1000 --unit day --time-zone Europe/Paris",
+    "sluice exercise demo --limit 100 --period 1s --wait 5s --concurrency 50 --delay 0",
     "sluice exercise demo --redis redis://127.0.0.1:6379 --delay 0 --calls 5000 --log a.jsonl",
   ],
   async run(values, positionals, io) {
@@ -116,6 +134,7 @@ function exerciseFrom(
   return {
     key: keyArgument(positionals),
     cost,
+    maxWaitMs: values.wait === undefined ? undefined : durationOption("wait", values.wait),
     policies: policiesFrom(values, DEFAULTS),
     calls: numberOption("calls", values.calls ?? DEFAULTS.calls, {
       min: 1,
@@ -139,7 +158,7 @@ async function perform(
   signal: AbortSignal,
   progress: Progress,
 ): Promise<LoadResult> {
-  const { policies, key, cost, url } = exercise;
+  const { policies, url } = exercise;
   // The log comes first: a run whose log cannot be written should not have taken any quota.
   const log = exercise.logFile === undefined ? undefined : await LogWriter.open(exercise.logFile);
   try {
@@ -157,8 +176,8 @@ async function perform(
         : { timeout: durationOption("timeout", values.timeout) }),
     });
     try {
-      const observer = observe(keyId(key), cost, exercise.calls, log, progress);
-      return await runLoad(exercise, () => limiter.consume(key, { cost }), observer, signal);
+      const observer = observe(exercise, log, progress);
+      return await runLoad(exercise, callOf(exercise, limiter), observer, signal);
     } finally {
       progress.finish();
       await limiter.close();
@@ -169,16 +188,32 @@ async function perform(
   }
 }
 
-function observe(
-  key: string,
-  cost: number,
-  calls: number,
-  log: LogWriter | undefined,
-  progress: Progress,
-): LoadObserver {
+/** What a worker does: consume, or wait its turn. */
+function callOf(
+  { key, cost, maxWaitMs }: Exercise,
+  limiter: RateLimiter,
+): () => Promise<LoadAnswer> {
+  if (maxWaitMs === undefined)
+    return async () => ({ decision: await limiter.consume(key, { cost }) });
+  const engine = engineOf(limiter) as Engine;
+  const wait = waitOf(key, { cost, maxWait: maxWaitMs });
+  return async () => {
+    const { reservation, lateMs } = await waitFor(engine, wait);
+    const { decision } = reservation;
+    return reservation.allowed
+      ? { decision, readyAtUs: reservation.readyAtUs, lateMs }
+      : { decision };
+  };
+}
+
+function observe(exercise: Exercise, log: LogWriter | undefined, progress: Progress): LoadObserver {
+  const { cost, calls, maxWaitMs } = exercise;
+  const key = keyId(exercise.key);
+  const maxWaitUs = maxWaitMs === undefined ? undefined : Math.round(maxWaitMs * 1e3);
+  const verb = maxWaitUs === undefined ? "consume" : "reserve";
   return {
-    async decided(decision: Decision) {
-      await log?.write(recordLine({ key, cost }, decision));
+    async decided({ decision, readyAtUs }) {
+      await log?.write(recordLine({ key, cost, verb, maxWaitUs }, { ...decision, readyAtUs }));
     },
     async failed(code) {
       await log?.write(failedCallLine({ failed: code, key, cost }));
@@ -244,12 +279,13 @@ function troubles(
   return rows;
 }
 
-function measures({ latency, points }: LoadResult): [string, string][] {
+function measures({ latency, lateness, points }: LoadResult): [string, string][] {
   const rows: [string, string][] = [];
-  if (latency !== undefined) {
-    const { p50Us, p99Us, maxUs } = latency;
+  for (const [label, spread] of Object.entries({ latency, lateness })) {
+    if (spread === undefined) continue;
+    const { p50Us, p99Us, maxUs } = spread;
     rows.push([
-      "latency",
+      label,
       `p50 ${formatSpan(p50Us, 3)}, p99 ${formatSpan(p99Us, 3)}, longest ${formatSpan(maxUs, 3)}`,
     ]);
   }
@@ -259,14 +295,17 @@ function measures({ latency, points }: LoadResult): [string, string][] {
 }
 
 function toJson(exercise: Exercise, result: LoadResult): object {
-  const { key, policies, cost, url, logFile } = exercise;
-  const { attempted, allowed, denied, degraded, failed, durationMs, latency, interrupted } = result;
+  const { key, policies, cost, maxWaitMs, url, logFile } = exercise;
+  const { attempted, allowed, denied, degraded, failed, durationMs, interrupted } = result;
+  const spreadOf = (spread: Latency | undefined): object | null =>
+    spread === undefined ? null : { p50: spread.p50Us, p99: spread.p99Us, max: spread.maxUs };
   const range = timeRange(result.points);
   return {
     key,
     keyId: keyId(key),
     policies,
     cost,
+    ...(maxWaitMs !== undefined && { maxWaitMs }),
     store: url === undefined ? "memory" : redactUrl(url),
     attempted,
     allowed,
@@ -282,8 +321,8 @@ function toJson(exercise: Exercise, result: LoadResult): object {
     durationMs,
     attemptedPerSecond: perSecond(attempted, durationMs),
     allowedPerSecond: perSecond(allowed, durationMs),
-    latencyUs:
-      latency === undefined ? null : { p50: latency.p50Us, p99: latency.p99Us, max: latency.maxUs },
+    latencyUs: spreadOf(result.latency),
+    ...(maxWaitMs !== undefined && { latenessUs: spreadOf(result.lateness) }),
     decidedAtUs: range === undefined ? null : { first: range.fromUs, last: range.toUs },
     log: logFile ?? null,
   };

@@ -14,6 +14,13 @@ export interface LoadPlan {
   readonly delayMs: number;
 }
 
+/** An answer, and if it was waited for, when its start was promised and how late it came. */
+export interface LoadAnswer {
+  readonly decision: Decision;
+  readonly readyAtUs?: number | undefined;
+  readonly lateMs?: number | undefined;
+}
+
 /** What came back. */
 export interface LoadResult {
   readonly attempted: number;
@@ -26,6 +33,8 @@ export interface LoadResult {
   readonly failures: ReadonlyMap<string, Failure>;
   readonly durationMs: number;
   readonly latency: Latency | undefined;
+  /** How long after their promised time calls that waited could start. */
+  readonly lateness: Latency | undefined;
   /** Every decision, for the plot. */
   readonly points: readonly PlotPoint[];
   /** Whether the run was ended before its last call. */
@@ -46,7 +55,7 @@ export interface Latency {
 
 /** Is told of each answer; the worker goes on when the observer is done. */
 export interface LoadObserver {
-  decided(decision: Decision): Promise<void>;
+  decided(answer: LoadAnswer): Promise<void>;
   failed(code: string): Promise<void>;
   progressed(result: LoadResult): void;
 }
@@ -57,7 +66,7 @@ const CALLS_A_TURN = 64;
 /** Calls `consume` as planned, until all calls are made or the signal aborts; a call under way is waited for. */
 export async function runLoad(
   plan: LoadPlan,
-  consume: () => Promise<Decision>,
+  consume: () => Promise<LoadAnswer>,
   observer: LoadObserver,
   signal: AbortSignal,
 ): Promise<LoadResult> {
@@ -66,15 +75,15 @@ export async function runLoad(
 
   const call = async (): Promise<void> => {
     const sentAtMs = monotonicMs();
-    let decision: Decision;
+    let answer: LoadAnswer;
     try {
-      decision = await consume();
+      answer = await consume();
     } catch (error) {
       await observer.failed(tally.fail(error));
       return;
     }
-    tally.add(decision, monotonicMs() - sentAtMs);
-    await observer.decided(decision);
+    tally.add(answer, monotonicMs() - sentAtMs);
+    await observer.decided(answer);
   };
 
   const work = async (): Promise<void> => {
@@ -109,6 +118,7 @@ class Tally implements LoadResult {
   readonly points: PlotPoint[] = [];
   readonly failures = new Map<string, Failure>();
   readonly #latencies: RecordableHistogram = createHistogram();
+  readonly #latenesses: RecordableHistogram = createHistogram();
   readonly #startedAtMs = monotonicMs();
   #durationMs: number | undefined;
 
@@ -121,21 +131,21 @@ class Tally implements LoadResult {
   }
 
   get latency(): Latency | undefined {
-    if (this.#latencies.count === 0) return undefined;
-    return {
-      p50Us: this.#latencies.percentile(50) / 1e3,
-      p99Us: this.#latencies.percentile(99) / 1e3,
-      maxUs: this.#latencies.max / 1e3,
-    };
+    return spread(this.#latencies);
   }
 
-  add({ allowed, source, decidedAtUs }: Decision, latencyMs: number): void {
+  get lateness(): Latency | undefined {
+    return spread(this.#latenesses);
+  }
+
+  add({ decision, lateMs }: LoadAnswer, latencyMs: number): void {
+    const { allowed, source, decidedAtUs } = decision;
     if (allowed) this.allowed += 1;
     else this.denied += 1;
     if (source !== "store") this.degraded += 1;
     this.points.push({ atUs: decidedAtUs, allowed });
-    // The histogram counts whole nanoseconds from 1.
-    this.#latencies.record(Math.max(1, Math.round(latencyMs * 1e6)));
+    note(this.#latencies, latencyMs);
+    if (lateMs !== undefined) note(this.#latenesses, lateMs);
   }
 
   fail(error: unknown): string {
@@ -152,4 +162,18 @@ class Tally implements LoadResult {
     this.#durationMs = monotonicMs() - this.#startedAtMs;
     this.interrupted = this.attempted < planned;
   }
+}
+
+/** The histogram counts whole nanoseconds from 1. */
+function note(histogram: RecordableHistogram, ms: number): void {
+  histogram.record(Math.max(1, Math.round(ms * 1e6)));
+}
+
+function spread(histogram: RecordableHistogram): Latency | undefined {
+  if (histogram.count === 0) return undefined;
+  return {
+    p50Us: histogram.percentile(50) / 1e3,
+    p99Us: histogram.percentile(99) / 1e3,
+    maxUs: histogram.max / 1e3,
+  };
 }

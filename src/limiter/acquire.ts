@@ -8,24 +8,38 @@ import { type Attempt, attempt, type Granted, type Wait } from "./reservation.js
 /** Those who were refused together do not come back together: they spread over a tenth of their wait, at most this. */
 const MAX_JITTER_MS = 100;
 
+/** What a wait came to: a start whose time has come, or the refusal. */
+export interface Outcome extends Attempt {
+  /** How long after its time the work may start, in this process's own time; 0 when it was refused. */
+  readonly lateMs: number;
+}
+
+/** Waits until the work may start; throws where it may not. */
+export async function acquire(engine: Engine, wait: Wait): Promise<Decision> {
+  const outcome = await waitFor(engine, wait);
+  if (!outcome.reservation.allowed) throw refusalOf(outcome);
+  return outcome.reservation.decision;
+}
+
 /**
  * A promised start where there is one: then this is one call to the store and a sleep. Else the call is made
  * again when the refusal said, until `maxWaitUs` is over.
  */
-export async function acquire(engine: Engine, wait: Wait): Promise<Decision> {
+export async function waitFor(engine: Engine, wait: Wait): Promise<Outcome> {
   const { store } = engine;
   const clock = store.clock ?? systemClock;
-  const startedAtMs = nowMs(clock);
+  const beganAtMs = nowMs(clock);
   for (;;) {
-    const leftMs = Math.max(0, wait.maxWaitUs / 1e3 - (nowMs(clock) - startedAtMs));
+    const leftMs = Math.max(0, wait.maxWaitUs / 1e3 - (nowMs(clock) - beganAtMs));
     const attempted = await attempt(engine, { ...wait, maxWaitUs: Math.floor(leftMs * 1e3) });
     const { reservation } = attempted;
     if (reservation.allowed) {
+      const answeredAtMs = nowMs(clock);
       await untilStart(reservation, clock, wait.signal);
-      return reservation.decision;
+      return { ...attempted, lateMs: nowMs(clock) - answeredAtMs - reservation.delayMs };
     }
     const { retryAfterMs } = reservation;
-    if (isHopeless(attempted, leftMs)) throw refusalOf(attempted);
+    if (isHopeless(attempted, leftMs)) return { ...attempted, lateMs: 0 };
     const jitterMs = store.external
       ? Math.random() * Math.min(MAX_JITTER_MS, retryAfterMs / 10)
       : 0;

@@ -8,6 +8,7 @@ export function record(fields: Partial<LogRecord> & { readonly atUs: number }): 
   const granted = fields.granted ?? 1;
   return {
     readyAtUs: undefined,
+    maxWaitUs: undefined,
     key: "k",
     verb: "consume",
     cost: granted,

@@ -73,6 +73,7 @@ export async function recordsOf(
     records.push({
       atUs: decision.decidedAtUs,
       readyAtUs: undefined,
+      maxWaitUs: undefined,
       key: "k",
       verb,
       cost,
