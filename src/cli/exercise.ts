@@ -193,8 +193,9 @@ function callOf(
   { key, cost, maxWaitMs }: Exercise,
   limiter: RateLimiter,
 ): () => Promise<LoadAnswer> {
-  if (maxWaitMs === undefined)
+  if (maxWaitMs === undefined) {
     return async () => ({ decision: await limiter.consume(key, { cost }) });
+  }
   const engine = engineOf(limiter) as Engine;
   const wait = waitOf(key, { cost, maxWait: maxWaitMs });
   return async () => {

@@ -14,11 +14,20 @@ export interface Outcome extends Attempt {
   readonly lateMs: number;
 }
 
+/** The decision on work whose time has come. */
+export interface Start extends Decision {
+  /** When it was allowed to start, on the store's clock: integer µs since the Unix epoch. */
+  readonly readyAtUs: number;
+  /** How much later it does, in this process's own time: milliseconds, never negative. */
+  readonly lateMs: number;
+}
+
 /** Waits until the work may start; throws where it may not. */
-export async function acquire(engine: Engine, wait: Wait): Promise<Decision> {
+export async function acquire(engine: Engine, wait: Wait): Promise<Start> {
   const outcome = await waitFor(engine, wait);
   if (!outcome.reservation.allowed) throw refusalOf(outcome);
-  return outcome.reservation.decision;
+  const { decision, readyAtUs } = outcome.reservation;
+  return { ...decision, readyAtUs, lateMs: outcome.lateMs };
 }
 
 /**

@@ -8,7 +8,7 @@ import { checkName } from "../core/key.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import { isSyncStore, type Store, type SyncStore } from "../stores/store.js";
-import { acquire } from "./acquire.js";
+import { acquire, type Start } from "./acquire.js";
 import { checkBreaker } from "./breaker.js";
 import { DenyCache } from "./deny-cache.js";
 import { Engine } from "./engine.js";
@@ -194,7 +194,7 @@ class Limiter<S extends Store = Store> {
    * `reserve`, then wait: resolves when the work may start. Where no start can be promised ahead, it asks again.
    * @throws MaxWaitExceededError, QueueFullError at once; the signal's reason, after giving back
    */
-  async acquire(key: string, options: WaitOptions = NO_OPTIONS): Promise<Decision> {
+  async acquire(key: string, options: WaitOptions = NO_OPTIONS): Promise<Start> {
     return acquire(this.#engine, waitOf(key, options));
   }
 

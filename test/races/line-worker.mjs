@@ -1,0 +1,36 @@
+// One process in line: says that it is there, waits for the others, acquires, and prints what it got.
+import { pathToFileURL } from "node:url";
+import { createClient } from "redis";
+
+const [dist, url, processes, calls, policy] =
+  /** @type {[string, string, string, string, string]} */ (
+    /** @type {unknown} */ (process.argv.slice(2))
+  );
+/** @type {typeof import("../../src/index.js")} */
+const { RateLimiter } = await import(pathToFileURL(`${dist}/index.js`).href);
+/** @type {typeof import("../../src/stores/redis/index.js")} */
+const { RedisStore } = await import(pathToFileURL(`${dist}/stores/redis/index.js`).href);
+
+const client = createClient({ url });
+await client.connect();
+const store = new RedisStore({ client });
+const limiter = new RateLimiter({
+  policy: /** @type {import("../../src/index.js").Policy} */ (JSON.parse(policy)),
+  store,
+  timeout: "30s",
+  onStoreFailure: "throw",
+});
+await client.incr("ready");
+while (Number(await client.get("ready")) < Number(processes)) {
+  await new Promise((resolve) => setTimeout(resolve, 5));
+}
+const starts = await Promise.all(
+  Array.from({ length: Number(calls) }, async () => {
+    const start = await limiter.acquire("hot");
+    // The end of the running millisecond: the server's clock, which is this one, shows no more.
+    return { ...start, startedAtUs: (Date.now() + 1) * 1e3 };
+  }),
+);
+console.log(JSON.stringify(starts));
+await limiter.close();
+await client.close();
