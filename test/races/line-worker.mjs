@@ -6,10 +6,12 @@ const [dist, url, processes, calls, policy] =
   /** @type {[string, string, string, string, string]} */ (
     /** @type {unknown} */ (process.argv.slice(2))
   );
-/** @type {typeof import("../../src/index.js")} */
-const { RateLimiter } = await import(pathToFileURL(`${dist}/index.js`).href);
-/** @type {typeof import("../../src/stores/redis/index.js")} */
-const { RedisStore } = await import(pathToFileURL(`${dist}/stores/redis/index.js`).href);
+const { RateLimiter } = /** @type {typeof import("../../src/index.js")} */ (
+  await import(pathToFileURL(`${dist}/index.js`).href)
+);
+const { RedisStore } = /** @type {typeof import("../../src/stores/redis/index.js")} */ (
+  await import(pathToFileURL(`${dist}/stores/redis/index.js`).href)
+);
 
 const client = createClient({ url });
 await client.connect();
