@@ -38,8 +38,8 @@ export async function waitFor(engine: Engine, wait: Wait): Promise<Outcome> {
   const { store } = engine;
   const clock = store.clock ?? systemClock;
   const beganAtMs = nowMs(clock);
+  let leftMs = wait.maxWaitUs / 1e3;
   for (;;) {
-    const leftMs = Math.max(0, wait.maxWaitUs / 1e3 - (nowMs(clock) - beganAtMs));
     const attempted = await attempt(engine, { ...wait, maxWaitUs: Math.floor(leftMs * 1e3) });
     const { reservation } = attempted;
     if (reservation.allowed) {
@@ -53,6 +53,7 @@ export async function waitFor(engine: Engine, wait: Wait): Promise<Outcome> {
       ? Math.random() * Math.min(MAX_JITTER_MS, retryAfterMs / 10)
       : 0;
     await clock.sleep(Math.min(retryAfterMs + jitterMs, leftMs), wait.signal);
+    leftMs = Math.max(0, wait.maxWaitUs / 1e3 - (nowMs(clock) - beganAtMs));
   }
 }
 

@@ -136,7 +136,9 @@ async function giveBack(
   if (booking === undefined) return false;
   const { seats } = prepared.call;
   const call = { verb: VERBS.cancel, seats, extraUs: 0, booking };
-  const outcome = await engine.askOne({ ...prepared, call }).catch((error: Error) => error);
+  const outcome = await engine
+    .askOne({ ...prepared, call })
+    .catch((error: unknown) => error as Error);
   if (!(outcome instanceof Error)) return outcome.granted > 0;
   engine.failed(outcome, prepared.key, prepared.cost);
   return false;

@@ -33,6 +33,6 @@ const starts = await Promise.all(
     return { ...start, startedAtUs: (Date.now() + 1) * 1e3 };
   }),
 );
-console.log(JSON.stringify(starts));
+process.stdout.write(`${JSON.stringify(starts)}\n`);
 await limiter.close();
 await client.close();

@@ -75,9 +75,9 @@ describe(`${PROCESSES} processes of ${CALLS} acquires on one key`, () => {
     const late = starts.map(({ lateMs }) => lateMs).sort((a, b) => a - b);
     expect(late[0]).toBeGreaterThanOrEqual(0);
     const [p50, p99] = [percentile(late, 0.5), percentile(late, 0.99)];
-    console.log(
+    process.stdout.write(
       `${kind}: ${calls} script calls for ${starts.length} acquires; ` +
-        `lateness p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms`,
+        `lateness p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms\n`,
     );
   });
 });
