@@ -158,6 +158,7 @@ function outcomeText(outcome: Outcome, other: Outcome, terminal: Terminal): stri
     `remaining ${formatNumber(shown.remaining)}`,
     `retry ${milliseconds(shown.retryAfterMs)}`,
     `reset ${milliseconds(shown.resetAfterMs)}`,
+    ...(shown.readyAtUs === undefined ? [] : [`ready at ${shown.readyAtUs} µs`]),
   ];
   const others = words(other);
   return words(outcome)

@@ -1,0 +1,64 @@
+/** Worked examples of waiting in line. */
+import { type AlgorithmCase, allows, denies, neverFits } from "../case-table.js";
+import { gcra } from "./gcra.js";
+import { leakyBucket } from "./leaky-bucket.js";
+import { tokenBucket } from "./token-bucket.js";
+
+const ten = tokenBucket({ limit: 10, period: "1s" });
+const interval = tokenBucket({ limit: 5, period: "1s", burst: 10, refill: "interval" });
+
+export const lineCases: readonly AlgorithmCase[] = [
+  {
+    name: "reserve promises the first moment at which the cost fits",
+    policy: ten,
+    steps: [
+      { at: 0, verb: "reserve", cost: 10, says: { ...allows(0, 1000), readyAt: 0 } },
+      { at: 0, verb: "reserve", says: { ...allows(0, 1100), readyAt: 100 } },
+      { at: 50, verb: "reserve", cost: 2.5, says: { allowed: true, readyAt: 350 } },
+      { at: 50, verb: "reserve", maxWaitMs: 399.999, says: denies(400, 0, 1300) },
+      { at: 50, verb: "reserve", maxWaitMs: 400, says: { allowed: true, readyAt: 450 } },
+      { at: 50, verb: "reserve", cost: 10.001, says: neverFits(0) },
+      { at: 450, says: denies(100) },
+      { at: 550, says: allows(0) },
+    ],
+  },
+  {
+    name: "starts are whole µs, and the schedule goes on from them",
+    policy: gcra({ limit: 3, period: "1s" }),
+    steps: [
+      { at: 0, verb: "reserve", says: { readyAt: 0 } },
+      { at: 0, verb: "reserve", says: { readyAt: 333.334 } },
+      { at: 0, verb: "reserve", says: { readyAt: 666.668 } },
+    ],
+  },
+  {
+    name: "a refund gives nothing back while somebody waits for a start",
+    policy: ten,
+    steps: [
+      { at: 0, cost: 10 },
+      { at: 0, verb: "reserve", says: { readyAt: 100 } },
+      { at: 99, verb: "refund", cost: 5, says: { remaining: 0, resetAfterMs: 1001 } },
+      { at: 100.001, verb: "refund", cost: 5, says: { remaining: 5, resetAfterMs: 500 } },
+    ],
+  },
+  {
+    name: "a leaky bucket is a queue to those who reserve",
+    policy: leakyBucket({ limit: 2, period: "1s", capacity: 3 }),
+    steps: [
+      { at: 0, verb: "reserve", says: { readyAt: 0 } },
+      { at: 0, verb: "reserve", cost: 0.5, says: { readyAt: 500 } },
+      { at: 0, verb: "reserve", cost: 1.5, maxWaitMs: 749, says: denies(750, 1) },
+      { at: 0, verb: "reserve", cost: 1.5, says: { readyAt: 750 } },
+      { at: 0, verb: "reserve", says: denies(500) },
+      { at: 500, verb: "reserve", says: { readyAt: 1500 } },
+    ],
+  },
+  {
+    name: "refills by interval promise no start",
+    policy: interval,
+    steps: [
+      { at: 0, verb: "reserve", cost: 10, says: { ...allows(0), readyAt: 0 } },
+      { at: 0, verb: "reserve", says: denies(1000) },
+    ],
+  },
+];
