@@ -1,0 +1,18 @@
+/** sluice/headers: what HTTP answers say about rate limits, read and written. Needs no Node. */
+export {
+  formatRateLimit,
+  formatRateLimitPolicy,
+  formatRetryAfter,
+  type QuotaPolicyInput,
+  rateLimitFields,
+  type RateLimitFieldsInput,
+} from "./format.js";
+export type { HeaderSource } from "./header-source.js";
+export { parseRateLimit, waitMsOf } from "./parse.js";
+export type {
+  QuotaPolicy,
+  RateLimitForm,
+  RateLimitInfo,
+  ServiceLimit,
+  TightestLimit,
+} from "./rate-limit.js";

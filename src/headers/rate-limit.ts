@@ -1,0 +1,55 @@
+/** What a server says of its limits, whichever form it says it in. */
+
+/** A quota that the server grants: an item of RateLimit-Policy. */
+export interface QuotaPolicy {
+  readonly name: string;
+  /** Quota units a window: 0 to 999,999,999,999,999. */
+  readonly quota: number;
+  /** Whole seconds, 1 or more; absent where the server does not say. */
+  readonly windowSeconds?: number;
+  /** "requests" (what is meant where nothing is said), "content-bytes" or "concurrent-requests". */
+  readonly quotaUnit: string;
+  /** The bytes by which the server tells callers apart. */
+  readonly partitionKey?: Uint8Array;
+}
+
+/** What is left of a quota: an item of RateLimit. */
+export interface ServiceLimit {
+  readonly name: string;
+  /** Quota units: 0 to 999,999,999,999,999. */
+  readonly remaining: number;
+  /** Milliseconds within which no more than `remaining` may be used; absent where the server does not say. */
+  readonly resetAfterMs?: number;
+  readonly partitionKey?: Uint8Array;
+}
+
+/**
+ * How limits are written. "draft-11" is the IETF draft's RateLimit and RateLimit-Policy as lists;
+ * "draft-07" has one `RateLimit: limit=100, remaining=50, reset=5`; "draft-06" has RateLimit-Limit,
+ * RateLimit-Remaining and RateLimit-Reset; "x-ratelimit" is the custom of before.
+ */
+export type RateLimitForm = "draft-11" | "draft-07" | "draft-06" | "x-ratelimit";
+
+/** The limit that a caller meets first. */
+export interface TightestLimit extends ServiceLimit {
+  /** Quota units a window, where the server says. */
+  readonly quota?: number;
+  readonly windowSeconds?: number;
+}
+
+/** Everything that an answer says about limits. */
+export interface RateLimitInfo {
+  /** The form that was found; absent where the answer has none. */
+  readonly form?: RateLimitForm;
+  readonly policies: readonly QuotaPolicy[];
+  readonly limits: readonly ServiceLimit[];
+  /** From Retry-After: milliseconds, 0 or more. */
+  readonly retryAfterMs?: number;
+  /** Of used-up limits the one that takes longest, else the one with least remaining. */
+  readonly tightest?: TightestLimit;
+}
+
+/** The name in forms that have none. */
+export const UNNAMED = "default";
+
+export const DEFAULT_QUOTA_UNIT = "requests";
