@@ -51,7 +51,8 @@ export type { DenyCacheOptions } from "./limiter/deny-cache.js";
 export type { LeaseOptions } from "./limiter/leases.js";
 export type { Start } from "./limiter/acquire.js";
 export type { Reservation, WaitOptions } from "./limiter/reservation.js";
-export type { WrapOptions } from "./limiter/wrap.js";
+export { limited, type LimitedDecorator, type LimitedOptions } from "./limiter/decorator.js";
+export type { AcquireOptions, Acquirer, WrapOptions } from "./limiter/wrap.js";
 export type { Identity } from "./limiter/identity.js";
 export {
   type AtomicDecision,

@@ -22,10 +22,22 @@ export function pickFields(
   source: unknown,
   wanted: ReadonlySet<string>,
 ): ReadonlyMap<string, string> {
+  return collect(source, (name) => wanted.has(name));
+}
+
+/** All fields, as above. */
+export function pickAll(source: unknown): ReadonlyMap<string, string> {
+  return collect(source, () => true);
+}
+
+function collect(
+  source: unknown,
+  isWanted: (name: string) => boolean,
+): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
   for (const [rawName, value] of pairs(source)) {
     const name = text(rawName)?.toLowerCase();
-    if (name === undefined || !wanted.has(name)) continue;
+    if (name === undefined || !isWanted(name)) continue;
     for (const line of Array.isArray(value) ? (value as readonly unknown[]) : [value]) {
       const characters = text(line);
       if (characters === undefined) continue;

@@ -90,9 +90,10 @@ function matching(what: string, text: unknown, pattern: RegExp, allowed: string)
 }
 
 function serializeInteger(value: number): string {
-  if (Number.isInteger(value) && Math.abs(value) <= MAX_INTEGER)
-    return `${value === 0 ? 0 : value}`;
-  throw new InvalidOptionError("integer", value, "a whole number of at most 15 digits");
+  if (!Number.isInteger(value) || Math.abs(value) > MAX_INTEGER) {
+    throw new InvalidOptionError("integer", value, "a whole number of at most 15 digits");
+  }
+  return String(value);
 }
 
 const DECIMAL_SCALE = 1000;

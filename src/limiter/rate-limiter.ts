@@ -203,7 +203,7 @@ class Limiter<S extends Store = Store> {
     fn: (...args: A) => R,
     options: WrapOptions<A>,
   ): (...args: A) => Promise<Awaited<R>> {
-    return wrapWith((key, wait) => this.acquire(key, wait), fn, options);
+    return wrapWith(this, fn, options);
   }
 
   /** Denies the key for `duration` from now on the store's clock, in place of any block it has. Throws if the store fails. */

@@ -1,30 +1,57 @@
-/** A function that waits its turn. */
+/** Functions whose calls wait for quota. */
+import { toThousandths } from "../core/amount.js";
 import type { Duration } from "../core/duration.js";
 import { checkFunction, checkOptions } from "../core/options.js";
-import type { WaitOptions } from "./reservation.js";
+import { checkKey } from "../core/key.js";
+import { maxWaitMs } from "./max-wait.js";
 
-export interface WrapOptions<A extends unknown[] = unknown[]> {
-  /** The key, or what makes it of a call's arguments. */
-  readonly key: string | ((...args: A) => string);
-  /** Units a call; default 1. */
+export interface AcquireOptions {
+  /** Units; default 1. */
   readonly cost?: number;
-  /** The longest wait of a call; default Infinity. */
+  /** Default: as long as it takes. */
+  readonly maxWait?: Duration;
+  readonly signal?: AbortSignal;
+}
+
+/** What waits for quota: a `RateLimiter`, or anything with its `acquire`. */
+export interface Acquirer {
+  /** Resolves when `cost` units of `key` are the caller's; rejects where the wait would pass `maxWait`. */
+  acquire(key: string, options?: AcquireOptions): Promise<unknown>;
+}
+
+export interface WrapOptions<A extends unknown[]> {
+  /** The key of every call, or how to tell it from a call's arguments. */
+  readonly key: string | ((...args: A) => string);
+  /** Units a call takes, or how to tell them from its arguments; default 1. */
+  readonly cost?: number | ((...args: A) => number);
+  /** How long a call may wait; default: as long as it takes. */
   readonly maxWait?: Duration;
 }
 
-type Acquire = (key: string, options: WaitOptions) => Promise<unknown>;
+export const WRAP_OPTIONS: readonly string[] = ["key", "cost", "maxWait"];
 
-/** `fn` behind `acquire`: each call waits, then runs with its own `this` and arguments. */
-export function wrapWith<A extends unknown[], R>(
-  acquire: Acquire,
-  fn: (...args: A) => R,
+/**
+ * `fn` with each call waiting for quota of `limiter` before it starts. `this` is passed on. What
+ * `acquire` throws is the call's own rejection, and `fn` is then not called.
+ */
+export function wrapWith<This, A extends unknown[], R>(
+  limiter: Acquirer,
+  fn: (this: This, ...args: A) => R,
   options: WrapOptions<A>,
-): (...args: A) => Promise<Awaited<R>> {
+): (this: This, ...args: A) => Promise<Awaited<R>> {
   checkFunction("fn", fn);
-  checkOptions("options", options, ["key", "cost", "maxWait"]);
-  const { key, ...wait } = options;
-  return async function (this: unknown, ...args: A): Promise<Awaited<R>> {
-    await acquire(typeof key === "function" ? key(...args) : key, wait);
+  checkOptions("options", options, WRAP_OPTIONS);
+  const { key, cost, maxWait } = options;
+  if (typeof key !== "function") checkKey(key);
+  if (typeof cost === "number") toThousandths("cost", cost);
+  else if (cost !== undefined) checkFunction("cost", cost);
+  maxWaitMs(maxWait);
+  return async function limited(this: This, ...args: A): Promise<Awaited<R>> {
+    const units = typeof cost === "function" ? cost(...args) : cost;
+    await limiter.acquire(typeof key === "function" ? key(...args) : key, {
+      ...(units !== undefined && { cost: units }),
+      ...(maxWait !== undefined && { maxWait }),
+    });
     return await fn.apply(this, args);
   };
 }

@@ -40,6 +40,15 @@ test("every public maker, class and function has an example", () => {
     "ManualClock",
     "PureStore",
     "storeConformance",
+    "parseRateLimit",
+    "waitMsOf",
+    "formatRateLimit",
+    "formatRateLimitPolicy",
+    "formatRetryAfter",
+    "rateLimitFields",
+    "limitFetch",
+    "limitInterceptor",
+    "limited",
   ];
   const code = examples.map((example) => example.code).join("\n");
   for (const name of documented) expect(code).toMatch(new RegExp(`\\b${name}\\(|${name}\\.`));

@@ -1,0 +1,61 @@
+/** An answer whose place is given back when its body is done with, however that comes about. */
+import type { Release } from "./gate.js";
+
+/** The last resort for callers who drop an answer without reading or cancelling its body. */
+const dropped =
+  typeof FinalizationRegistry === "function"
+    ? new FinalizationRegistry<() => void>((giveUp) => giveUp())
+    : undefined;
+
+/**
+ * The same answer; `release` is called when its body has been read to the end, has failed, has been
+ * cancelled or is gone with the garbage, or at once where it has none.
+ */
+export function releaseWithBody(response: Response, release: Release): Response {
+  const { body } = response;
+  if (body === null) {
+    release();
+    return response;
+  }
+  const reader = body.getReader();
+  reader.closed.then(release, release);
+  const watched = watch(reader);
+  // The registry must not hold on to the stream it waits for: this closure knows the source alone.
+  dropped?.register(watched, giveUpOn(reader, release));
+  return sameAs(response, watched);
+}
+
+type Reader = ReadableStreamDefaultReader<Uint8Array>;
+
+/** Reads nothing ahead. */
+function watch(reader: Reader): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await reader.read();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+function giveUpOn(reader: Reader, release: Release): () => void {
+  return () => {
+    reader.cancel().catch(() => {});
+    release();
+  };
+}
+
+/** A new Response has no address: that of the answer is kept. */
+function sameAs(response: Response, body: ReadableStream<Uint8Array>): Response {
+  const { status, statusText, headers, url, redirected, type } = response;
+  const copy = new Response(body, { status, statusText, headers });
+  return Object.defineProperties(copy, {
+    url: { value: url },
+    redirected: { value: redirected },
+    type: { value: type },
+  });
+}

@@ -1,0 +1,158 @@
+/** What callers of other people's services can be told, and the checks on it. */
+import { toThousandths } from "../core/amount.js";
+import { type Clock, checkClock, monotonicMs, systemClock } from "../core/clock.js";
+import { type Duration, toMicroseconds } from "../core/duration.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { checkKey } from "../core/key.js";
+import { checkBoolean, checkCount, checkFunction, checkOptions } from "../core/options.js";
+import { maxWaitMs } from "../limiter/max-wait.js";
+import type { Acquirer } from "../limiter/wrap.js";
+
+/** What a request is to be judged by. */
+export interface OutgoingRequest {
+  readonly url: URL;
+  /** In upper case. */
+  readonly method: string;
+  readonly headers: Headers;
+}
+
+/** A `RateLimiter`, or anything with its `acquire`. */
+export interface OutgoingLimiter extends Acquirer {
+  /** Denies the key for a while, in every process: how others are told what an answer said. */
+  block?(key: string, duration: Duration): Promise<void>;
+}
+
+/** A `Semaphore`, or anything with its `acquire`. */
+export interface OutgoingSemaphore {
+  acquire(
+    key: string,
+    options?: { readonly maxWait?: Duration; readonly signal?: AbortSignal },
+  ): Promise<OutgoingPermit>;
+}
+
+export interface OutgoingPermit {
+  release(): Promise<void>;
+}
+
+export interface RetryOptions {
+  /** Tries after the first, 0 to 100; default 2. */
+  readonly attempts?: number;
+  /** The longest the first retry waits by chance; it doubles with each. Default 250 ms. */
+  readonly baseDelay?: Duration;
+  /**
+   * The longest that chance makes a retry wait; where the server asks for longer than this, its answer
+   * is handed back instead. Default 30 s.
+   */
+  readonly maxDelay?: Duration;
+}
+
+export interface OutgoingOptions {
+  /** Each try waits for its quota, retries too. */
+  readonly limiter?: OutgoingLimiter;
+  /** Each try holds a permit until its answer's body is done. */
+  readonly semaphore?: OutgoingSemaphore;
+  /** The key for limiter and semaphore; default: the origin, as in `https://example.org`. */
+  readonly key?: string | ((request: OutgoingRequest) => string);
+  /** Units of quota a try takes; default 1. */
+  readonly cost?: number | ((request: OutgoingRequest) => number);
+  /** The longest that a call waits in all, for quota, permits, pauses and before retries; default: no bound. */
+  readonly maxWait?: Duration;
+  /** Whether `Retry-After` and `RateLimit` of answers make later calls of the key wait; default true. */
+  readonly obey?: boolean;
+  /** Whether other processes are told to wait as well, by the limiter's `block`; default true. */
+  readonly share?: boolean;
+  /** The longest that one answer makes later calls wait; default 1 h. */
+  readonly maxPause?: Duration;
+  /** false: none. */
+  readonly retries?: false | RetryOptions;
+  /** For tests; default: the machine's own. */
+  readonly clock?: Clock;
+  /** From 0 up to 1, for the jitter of retries; for tests. Default `Math.random`. */
+  readonly random?: () => number;
+}
+
+export const OUTGOING_OPTIONS: readonly string[] = [
+  "limiter",
+  "semaphore",
+  "key",
+  "cost",
+  "maxWait",
+  "obey",
+  "share",
+  "maxPause",
+  "retries",
+  "clock",
+  "random",
+];
+
+export interface RetrySettings {
+  readonly attempts: number;
+  readonly baseDelayMs: number;
+  readonly maxDelayMs: number;
+}
+
+/** The options, checked, with their defaults. */
+export interface OutgoingSettings {
+  readonly limiter: OutgoingLimiter | undefined;
+  readonly semaphore: OutgoingSemaphore | undefined;
+  /** undefined: the origin. */
+  readonly keyOf: ((request: OutgoingRequest) => string) | undefined;
+  readonly costOf: ((request: OutgoingRequest) => number) | undefined;
+  readonly maxWaitMs: number;
+  readonly obey: boolean;
+  readonly share: boolean;
+  readonly maxPauseMs: number;
+  readonly retries: RetrySettings;
+  /** Milliseconds that never go back, from any moment on. */
+  readonly nowMs: () => number;
+  readonly sleep: Clock["sleep"];
+  readonly random: () => number;
+}
+
+const DEFAULT_MAX_PAUSE = "1h";
+const MAX_ATTEMPTS = 100;
+
+export function checkOutgoing(
+  options: OutgoingOptions,
+  known: readonly string[] = OUTGOING_OPTIONS,
+): OutgoingSettings {
+  checkOptions("options", options, known);
+  const { limiter, semaphore, key, cost, clock, random = Math.random } = options;
+  checkAcquirer("limiter", limiter);
+  checkAcquirer("semaphore", semaphore);
+  if (key !== undefined && typeof key !== "function") checkKey(key);
+  if (typeof cost === "number") toThousandths("cost", cost);
+  else if (cost !== undefined) checkFunction("cost", cost);
+  checkFunction("random", random);
+  const time = clock === undefined ? undefined : checkClock(clock);
+  return {
+    limiter,
+    semaphore,
+    keyOf: typeof key === "string" ? () => key : key,
+    costOf: typeof cost === "number" ? () => cost : cost,
+    maxWaitMs: maxWaitMs(options.maxWait),
+    obey: checkBoolean("obey", options.obey ?? true),
+    share: checkBoolean("share", options.share ?? true),
+    maxPauseMs: toMicroseconds("maxPause", options.maxPause ?? DEFAULT_MAX_PAUSE) / 1e3,
+    retries: checkRetries(options.retries),
+    nowMs: time === undefined ? monotonicMs : () => time.nowUs() / 1e3,
+    sleep: (ms, signal) => (time ?? systemClock).sleep(ms, signal),
+    random,
+  };
+}
+
+function checkAcquirer(option: string, value: Partial<Acquirer> | undefined): void {
+  if (value === undefined || typeof value?.acquire === "function") return;
+  throw new InvalidOptionError(option, value, "an object with acquire()");
+}
+
+function checkRetries(retries: OutgoingOptions["retries"] = {}): RetrySettings {
+  if (retries === false) return { attempts: 0, baseDelayMs: 0, maxDelayMs: 0 };
+  checkOptions("retries", retries, ["attempts", "baseDelay", "maxDelay"]);
+  const { attempts = 2, baseDelay = "250ms", maxDelay = "30s" } = retries;
+  return {
+    attempts: checkCount("retries.attempts", attempts, 0, MAX_ATTEMPTS),
+    baseDelayMs: toMicroseconds("retries.baseDelay", baseDelay) / 1e3,
+    maxDelayMs: toMicroseconds("retries.maxDelay", maxDelay) / 1e3,
+  };
+}
