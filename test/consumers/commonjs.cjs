@@ -1,5 +1,8 @@
 const assert = require("node:assert/strict");
 const { MemoryStore, RateLimiter, tokenBucket } = require("sluice");
+const { limitFetch } = require("sluice/fetch");
+const { parseRateLimit } = require("sluice/headers");
+const { limitInterceptor } = require("sluice/undici");
 const { RedisStore } = require("sluice/redis");
 const { ManualClock } = require("sluice/testing");
 
@@ -13,6 +16,9 @@ async function main() {
   assert.equal((await limiter.consume("k")).retryAfterMs, 30_000);
   assert.equal(limiter.consumeSync("other").allowed, true);
   assert.equal(typeof RedisStore.connect, "function");
+  assert.equal(parseRateLimit({ "retry-after": "2" }).retryAfterMs, 2000);
+  assert.equal(typeof limitFetch(), "function");
+  assert.equal(typeof limitInterceptor(), "function");
   await limiter.close();
 }
 

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { MemoryStore, RateLimiter, tokenBucket } from "sluice";
+import { limitFetch } from "sluice/fetch";
+import { parseRateLimit } from "sluice/headers";
 import { RedisStore } from "sluice/redis";
 import { ManualClock } from "sluice/testing";
+import { limitInterceptor } from "sluice/undici";
 
 const limiter = new RateLimiter({ policy: tokenBucket({ limit: 2, period: "1m" }) });
 const decisions = [];
@@ -26,3 +29,16 @@ assert.equal(timed.consumeSync("k").allowed, true);
 await timed.close();
 
 assert.equal(typeof RedisStore.connect, "function");
+
+assert.equal(parseRateLimit(new Headers({ ratelimit: '"a";r=0;t=3' })).tightest.resetAfterMs, 3000);
+let tries = 0;
+const polite = limitFetch({
+  retries: { baseDelay: "1ms" },
+  fetch: async () => {
+    tries += 1;
+    return tries === 1 ? new Response("", { status: 429 }) : new Response("hello");
+  },
+});
+assert.equal(await (await polite("https://example.org/")).text(), "hello");
+assert.equal(tries, 2);
+assert.equal(limitInterceptor()(() => true).length, 2);

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
-import { type Decision, MemoryStore, type Policy, RateLimiter, tokenBucket } from "sluice";
+import { type Decision, limited, MemoryStore, type Policy, RateLimiter, tokenBucket } from "sluice";
+import { limitFetch } from "sluice/fetch";
+import { parseRateLimit } from "sluice/headers";
 import { RedisStore } from "sluice/redis";
 import { ManualClock } from "sluice/testing";
+import { limitInterceptor } from "sluice/undici";
 
 const policy: Policy = tokenBucket({ limit: 2, period: "1m" });
 const clock = new ManualClock();
@@ -14,6 +17,21 @@ assert.deepEqual(
   [true, true, false],
 );
 assert.equal(limiter.consumeSync("other").allowed, true);
+
+const waits: string[] = [];
+class Mailer {
+  @limited({ limiter: { acquire: async (key) => waits.push(key) }, key: (user: string) => user })
+  async send(user: string, text: string): Promise<string> {
+    return `${user}: ${text}`;
+  }
+}
+assert.equal(await new Mailer().send("ann", "hello"), "ann: hello");
+assert.deepEqual(waits, ["ann"]);
+
+export const polite: typeof fetch = limitFetch({ maxWait: "1s" });
+assert.equal(parseRateLimit(new Headers({ "retry-after": "2" })).retryAfterMs, 2000);
+const dispatch = (_options: { path: string }, _handler: object): boolean => true;
+assert.equal(limitInterceptor()(dispatch)({ path: "/" }, { onRequestStart() {} }), true);
 
 export async function overRedis(url: string): Promise<RateLimiter<RedisStore>> {
   const store = await RedisStore.connect(url);
