@@ -5,6 +5,7 @@
 import type { Verb } from "../algorithms/decide.js";
 import type { Kernel } from "../algorithms/kernel.js";
 import type { Rule } from "../algorithms/rule.js";
+import type { SemaphoreStore } from "../semaphore/port.js";
 
 /** Where the keys of one policy name live in a store. */
 export interface Space {
@@ -73,6 +74,8 @@ export interface Store {
    * in which they are submitted. Never throws.
    */
   submit(call: StoreCall, done: Done): void;
+  /** Where semaphores live in this store; a store without it holds none. */
+  readonly semaphores?: SemaphoreStore;
   close(): Promise<void>;
 }
 
