@@ -39,6 +39,8 @@ export {
   CrossSlotError,
   type ErrorCode,
   InvalidOptionError,
+  LeaseLostError,
+  MaxWaitExceededError,
   SluiceError,
   StoreTimeoutError,
   StoreUnavailableError,
@@ -60,7 +62,25 @@ export type {
   RateLimiterOptions,
 } from "./limiter/options.js";
 export { RateLimiter } from "./limiter/rate-limiter.js";
+export type { Permit } from "./semaphore/permit.js";
+export {
+  type AcquireOptions,
+  Semaphore,
+  type SemaphoreOptions,
+  type SemaphoreUsage,
+  type TryAcquireOptions,
+} from "./semaphore/semaphore.js";
 export { MemoryStore, type MemoryStoreOptions } from "./stores/memory/memory-store.js";
+export type {
+  SemaphoreAnswer,
+  SemaphoreCommand,
+} from "./semaphore/kernel.js";
+export type {
+  Listening,
+  SemaphorePlace,
+  SemaphoreStore,
+  WakeListener,
+} from "./semaphore/port.js";
 export type {
   Answer,
   SeatAnswer,

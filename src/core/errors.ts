@@ -73,6 +73,31 @@ export class CrossSlotError extends SluiceError {
   }
 }
 
+/** What was waited for did not come within `maxWait`. Nothing is held, and the place in line is given up. */
+export class MaxWaitExceededError extends SluiceError {
+  /** Whole ms, rounded up, until another attempt may succeed, as far as is known. */
+  readonly retryAfterMs: number;
+
+  constructor(message: string, retryAfterMs: number) {
+    super("MAX_WAIT_EXCEEDED", message);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** A permit can no longer be trusted: its lease ended, or may end before the holder learns of it. */
+export class LeaseLostError extends SluiceError {
+  constructor(message: string) {
+    super("LEASE_LOST", message);
+  }
+}
+
+/** A store's failure as one of ours; the client's own error is its cause. */
+export function asStoreError(error: unknown): Error {
+  if (error instanceof SluiceError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new StoreUnavailableError(`the store failed: ${message}`, { cause: error });
+}
+
 const SHOWN_CHARACTERS = 80;
 
 /** A short picture of any value. */

@@ -6,11 +6,10 @@ import { type Verb, VERBS } from "../algorithms/decide.js";
 import { toThousandths, UNIT } from "../core/amount.js";
 import type { Decision } from "../core/decision.js";
 import {
+  asStoreError,
   CrossSlotError,
   InvalidOptionError,
-  SluiceError,
   StoreTimeoutError,
-  StoreUnavailableError,
 } from "../core/errors.js";
 import { checkKey } from "../core/key.js";
 import type { Answer, Store, StoreCall, StoreSeat, SyncStore } from "../stores/store.js";
@@ -241,10 +240,4 @@ function withGrant(verb: Verb, decision: Decision, granted: number): Decision {
 /** What the caller has to mend, whatever the failure policy. */
 function isMisuse(outcome: Answer | Error): outcome is Error {
   return outcome instanceof InvalidOptionError || outcome instanceof CrossSlotError;
-}
-
-function asStoreError(error: unknown): Error {
-  if (error instanceof SluiceError) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  return new StoreUnavailableError(`the store failed: ${message}`, { cause: error });
 }

@@ -21,8 +21,6 @@ export interface WakeListener {
 }
 
 export interface Listening {
-  /** What to give those who get in line; "" = they cannot be woken. */
-  readonly channel: string;
   /** Whether wake-ups arrive, as far as is known; else waiters have to ask. */
   isLive(): boolean;
   end(): void;
@@ -33,6 +31,8 @@ export interface SemaphoreStore {
   readonly clock: Clock;
   /** Executes commands on a place one after another, in the order of the calls. */
   execute(place: SemaphorePlace, command: SemaphoreCommand): Promise<SemaphoreAnswer>;
+  /** Where this process can be woken for a place: "" = it cannot. */
+  channelOf(place: SemaphorePlace): string;
   /** Begins to listen for wake-ups on a place. */
   listen(place: SemaphorePlace, listener: WakeListener): Listening;
 }

@@ -86,8 +86,8 @@ export class Player {
     answer.entries.forEach(({ outcome, number }, i) => {
       const id = entries[i]?.id ?? "";
       const fences = this.#fences.get(id) ?? [];
-      if (outcome === OUTCOME.held && fences[0] !== number)
-        this.#fences.set(id, [number, ...fences]);
+      if (outcome !== OUTCOME.held || fences[0] === number) return;
+      this.#fences.set(id, [number, ...fences]);
     });
   }
 }

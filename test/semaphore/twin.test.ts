@@ -18,11 +18,10 @@ afterAll(async () => void (await redis.quit()));
 
 /** All that is stored of a semaphore, as text. */
 async function dump(base: string): Promise<unknown> {
-  const [members, holders, queue, waits] = await Promise.all([
-    redis.hgetall(base),
-    ...["h", "q", "w"].map((set) => redis.zrange(`${base}!${set}`, 0, -1, "WITHSCORES")),
-  ]);
-  return { members, holders, queue, waits };
+  const set = (name: string): Promise<string[]> =>
+    redis.zrange(`${base}!${name}`, 0, "-1", "WITHSCORES");
+  const members = await redis.hgetall(base);
+  return { members, holders: await set("h"), queue: await set("q"), waits: await set("w") };
 }
 
 function picture(state: SemaphoreState): unknown {

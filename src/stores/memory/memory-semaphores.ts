@@ -62,10 +62,13 @@ export class MemorySemaphores implements SemaphoreStore {
     return answer;
   }
 
+  channelOf(): string {
+    return CHANNEL;
+  }
+
   listen(_place: SemaphorePlace, listener: WakeListener): Listening {
     this.#listeners.set(listener.owner, listener);
     return {
-      channel: CHANNEL,
       isLive: () => true,
       end: () => {
         this.#listeners.delete(listener.owner);

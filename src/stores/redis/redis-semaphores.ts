@@ -49,17 +49,21 @@ export class RedisSemaphores implements SemaphoreStore {
     return decodeSemaphore(place, command, await run(sha, source, semaphoreKeys(place), args));
   }
 
-  listen(place: SemaphorePlace, listener: WakeListener): Listening {
-    if (!this.#subscriber.canHear) return NEVER_HEARD;
+  channelOf(place: SemaphorePlace): string {
+    if (!this.#subscriber.canHear) return "";
     const { isCluster, nonce } = this.#options;
-    // On a Cluster a message travels within the slot of its key, so the channel carries the key's tag.
-    const channel = isCluster ? `${place.space}:{${place.id}}!${nonce}` : `sluice:wake:${nonce}`;
+    // On a Cluster a message stays within the slot of its key, so there the channel carries the key's tag.
+    return isCluster ? `${place.space}:{${place.id}}!${nonce}` : `sluice:wake:${nonce}`;
+  }
+
+  listen(place: SemaphorePlace, listener: WakeListener): Listening {
+    const channel = this.channelOf(place);
+    if (channel === "") return NEVER_HEARD;
     this.#listeners.set(listener.owner, listener);
     const subscription = this.#subscriber.subscribe(channel, () => {
       listener.live();
     });
     return {
-      channel,
       isLive: () => subscription.isLive(),
       end: () => {
         this.#listeners.delete(listener.owner);
@@ -74,7 +78,6 @@ export class RedisSemaphores implements SemaphoreStore {
 }
 
 const NEVER_HEARD: Listening = Object.freeze({
-  channel: "",
   isLive: () => false,
   end: () => {},
 });

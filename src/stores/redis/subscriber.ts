@@ -120,8 +120,8 @@ const ADAPTERS: readonly Adapter[] = [
 ];
 
 function adapterOf(client: unknown): Adapter | undefined {
-  if ((typeof client !== "object" && typeof client !== "function") || client === null)
-    return undefined;
+  const isObject = typeof client === "object" || typeof client === "function";
+  if (!isObject || client === null) return undefined;
   return ADAPTERS.find(({ mark }) => typeof (client as Client)[mark] === "function");
 }
 
