@@ -37,7 +37,7 @@ interface Waiter {
 }
 
 /** A grant; undefined where there is no place now; or why there is none at all. */
-type Outcome = Grant | undefined | { readonly reason: unknown };
+type Outcome = Grant | undefined | { readonly reason: Error };
 
 /** Waiters renewed by one command: more would hold the server for too long. */
 const RENEWED_TOGETHER = 200;
@@ -101,7 +101,7 @@ export class Line implements WakeListener {
         },
       };
       const abort = (): void => {
-        void this.#giveUp(waiter, signal?.reason);
+        void this.#giveUp(waiter, signal?.reason as Error);
       };
       const { clock } = this.#caller.store;
       const cancelMaxWait = setAlarm(
@@ -128,7 +128,7 @@ export class Line implements WakeListener {
   }
 
   /** Rejects all who wait, and takes them out of the line. */
-  async abandon(reason: unknown): Promise<void> {
+  async abandon(reason: Error): Promise<void> {
     await Promise.all([...this.#waiters.values()].map((waiter) => this.#giveUp(waiter, reason)));
   }
 
@@ -165,7 +165,7 @@ export class Line implements WakeListener {
       this.#learn([waiter], answer, sent);
     } catch (error) {
       // It may hold or be in line all the same.
-      if (isFirst) void this.#giveUp(waiter, error);
+      if (isFirst) void this.#giveUp(waiter, error as Error);
       else this.#fail();
     }
     this.#asked(waiter);
@@ -249,7 +249,7 @@ export class Line implements WakeListener {
   }
 
   /** Decides for an error, and takes the waiter out of the line. */
-  async #giveUp(waiter: Waiter, reason: unknown): Promise<void> {
+  async #giveUp(waiter: Waiter, reason: Error): Promise<void> {
     const { decide } = waiter;
     if (decide === undefined) return;
     decide({ reason });

@@ -47,8 +47,8 @@ local size = {}
 for i = 2, 4 do size[KEYS[i]] = call('ZCARD', KEYS[i]) end
 
 -- Where Redis evicted one of the keys, the others are of no use: nobody holds and nobody waits.
-local whole = size[holders] + size[queue] + 1
-if not stored then whole = 0 end
+local whole = size[holders] + size[queue]
+if stored then whole = whole + 1 end
 if call('HLEN', members) ~= whole or size[queue] ~= size[waits] then
   call('DEL', unpack(KEYS))
   for i = 2, 4 do size[KEYS[i]] = 0 end
