@@ -5,6 +5,7 @@ import type { Policy } from "../algorithms/registry.js";
 import { MemoryStore, RateLimiter } from "../index.js";
 import { defineCommand, EXIT } from "./command.js";
 import { describePolicy } from "./describe-policy.js";
+import { exerciseSemaphore, SEMAPHORE_OPTIONS } from "./exercise-semaphore.js";
 import { formatNumber, formatSignificant, formatSpan, formatTimes, printable } from "./format.js";
 import { type LoadObserver, type LoadPlan, type LoadResult, runLoad } from "./load.js";
 import { LogWriter } from "./log-writer.js";
@@ -14,6 +15,7 @@ import {
   numberOption,
   type OptionTable,
   type OptionValues,
+  UsageError,
 } from "./options.js";
 import { plot, timeRange } from "./plot.js";
 import { policiesFrom, POLICY_OPTIONS } from "./policy-options.js";
@@ -60,6 +62,7 @@ const OPTIONS = {
     value: "N",
     help: `Workers side by side, each with its own delay (default ${DEFAULTS.concurrency}).`,
   },
+  ...SEMAPHORE_OPTIONS,
   ...STORE_OPTIONS,
   timeout: {
     type: "string",
@@ -95,9 +98,15 @@ and makes the exit code 1; calls are not retried. Ctrl-C ends the exercise and r
     "sluice exercise demo --limit 10 --period 1s --calls 500 --delay 10ms",
     "sluice exercise demo --algorithm sliding-log --limit 100 --period 1m --concurrency 8",
     "sluice exercise demo --algorithm calendar-window --limit 1000 --unit day --time-zone Europe/Paris",
+    "sluice exercise demo --semaphore --limit 5 --hold 50ms --concurrency 20 --calls 100 --log a.jsonl",
     "sluice exercise demo --redis redis://127.0.0.1:6379 --delay 0 --calls 5000 --log a.jsonl",
   ],
   async run(values, positionals, io) {
+    if (values.semaphore) {
+      return exerciseSemaphore(keyArgument(positionals), values, DEFAULTS, io);
+    }
+    const stray = (["hold", "lease"] as const).find((name) => values[name] !== undefined);
+    if (stray !== undefined) throw new UsageError(`--${stray} goes with --semaphore`);
     const exercise = exerciseFrom(values, positionals, io.env);
     const result = await perform(exercise, values, io.interruption(), startProgress(io));
     if (values.json) io.stdout.write(`${JSON.stringify(toJson(exercise, result))}\n`);

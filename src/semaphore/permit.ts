@@ -43,7 +43,8 @@ export interface Moment {
 /** Is told of everything that the store said of a permit. */
 export interface PermitObserver {
   granted?(grant: Grant): void;
-  renewed?(grant: Grant, untilUs: number): void;
+  renewed?(grant: Grant, atUs: number, untilUs: number): void;
+  releasing?(grant: Grant): void;
   released?(grant: Grant, atUs: number): void;
   lost?(grant: Grant): void;
 }
@@ -119,6 +120,7 @@ export class HeldPermit implements Permit {
   async #sendRelease(): Promise<void> {
     this.#end();
     const { place, id, fence } = this.#grant;
+    this.#observer.releasing?.(this.#grant);
     try {
       const entry = { id, number: fence };
       const answer = await this.#caller.call(place, SEMAPHORE_VERBS.release, [entry]);
@@ -183,7 +185,7 @@ export class HeldPermit implements Permit {
       const answer = await this.#caller.call(place, SEMAPHORE_VERBS.renew, [entry]);
       const renewed = answer.entries[0];
       if (renewed?.outcome === OUTCOME.held) {
-        this.#observer.renewed?.(this.#grant, renewed.untilUs);
+        this.#observer.renewed?.(this.#grant, answer.nowUs, renewed.untilUs);
         if (!this.#isHeld()) return;
         this.#sent = sent;
         this.#untilUs = renewed.untilUs;
