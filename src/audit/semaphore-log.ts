@@ -27,23 +27,30 @@ export interface SemaphoreLog {
   readonly failed: number;
 }
 
+/** No header of a semaphore is longer. */
+const LONGEST_HEADER = 64 * 1024;
+
 type Fields = Readonly<Record<string, unknown>>;
 
 /** Whether the first line of a log is the header of a semaphore's; and the source, to be read from its beginning. */
 export async function peekSemaphore(
   source: LogSource,
 ): Promise<{ readonly isSemaphore: boolean; readonly source: LogSource }> {
-  const chunks = source.open()[Symbol.asyncIterator]();
+  const chunks: AsyncIterator<string | Uint8Array> = source.open()[Symbol.asyncIterator]();
   let text = "";
   const decoder = new TextDecoder();
   const read: (string | Uint8Array)[] = [];
-  while (!text.includes("\n")) {
-    const { value, done } = await chunks.next().catch((cause: unknown) => {
+  while (!text.includes("\n") && text.length < LONGEST_HEADER) {
+    let next: IteratorResult<string | Uint8Array, unknown>;
+    try {
+      next = await chunks.next();
+    } catch (cause) {
       throw new LogError(`${source.name}: cannot be read: ${String(cause)}`, { cause });
-    });
-    if (done === true) break;
-    read.push(value);
-    text += typeof value === "string" ? value : decoder.decode(value, { stream: true });
+    }
+    if (next.done === true) break;
+    read.push(next.value);
+    text +=
+      typeof next.value === "string" ? next.value : decoder.decode(next.value, { stream: true });
   }
   async function* again(): AsyncGenerator<string | Uint8Array> {
     yield* read;
@@ -148,9 +155,8 @@ class Reader {
 
   #holdOf(fields: Fields, name: string): Hold {
     const hold = this.#holds.get(`${String(fields["key"])} ${this.#whole(fields, name)}`);
-    if (hold === undefined)
-      throw this.#error(`no grant with the fence ${String(fields[name])} before`);
-    return hold;
+    if (hold !== undefined) return hold;
+    throw this.#error(`no grant with the fence ${String(fields[name])} before`);
   }
 
   #whole(fields: Fields, name: string): number {

@@ -259,10 +259,12 @@ function report(plan: Plan, values: SemaphoreValues, result: Result, io: Io): vo
   }
   if (lost > 0) rows.push(["lost", `${formatNumber(lost)} leases ended while they were held`]);
   if (failed > 0) rows.push(["failed", formatNumber(failed)]);
-  for (const [code, message] of Object.entries(failures))
+  for (const [code, message] of Object.entries(failures)) {
     rows.push(["", `${code}: ${printable(message)}`]);
-  if (values.log !== undefined)
+  }
+  if (values.log !== undefined) {
     rows.push(["log", `${values.log}; check it with: sluice audit ${values.log}`]);
+  }
   const labels = Math.max(...rows.map(([label = ""]) => label.length));
   for (const [label = "", text = ""] of rows) terminal.say(`  ${label.padEnd(labels)}  ${text}\n`);
 }
