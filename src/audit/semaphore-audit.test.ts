@@ -6,7 +6,7 @@ const HEADER = '{"sluice":1,"semaphore":{"limit":2}}';
 
 const sourceOf = (...lines: string[]): { name: string; open: () => AsyncIterable<string> } => ({
   name: "log",
-  open: async function* () {
+  async *open() {
     // In pieces that do not end where lines do.
     const text = `${lines.join("\n")}\n`;
     for (let at = 0; at < text.length; at += 7) yield text.slice(at, at + 7);
@@ -97,7 +97,5 @@ test("a log is known by its header, and read from its beginning all the same", a
   expect(peeked.isSemaphore).toBe(true);
   expect((await readSemaphoreLogs([peeked.source])).holds).toHaveLength(1);
   expect((await peekSemaphore(sourceOf('{"sluice":1,"policy":{}}'))).isSemaphore).toBe(false);
-  expect((await peekSemaphore({ name: "empty", open: async function* () {} })).isSemaphore).toBe(
-    false,
-  );
+  expect((await peekSemaphore({ name: "empty", async *open() {} })).isSemaphore).toBe(false);
 });
