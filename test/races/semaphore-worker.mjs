@@ -6,14 +6,25 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 
 const [built = "", task = "", url = "", lease = "", logFile = ""] = process.argv.slice(2);
-const load = (/** @type {string} */ file) => import(pathToFileURL(join(built, "dist", file)).href);
-const { MemoryStore, Semaphore } = await load("index.js");
-const { RedisStore } = await load("stores/redis/index.js");
-const { observePermits } = await load("semaphore/semaphore.js");
-const { permitLog, semaphoreHeaderLine } = await load("audit/semaphore-record.js");
+const from = (/** @type {string} */ file) => pathToFileURL(join(built, "dist", file)).href;
+const { MemoryStore, Semaphore } = /** @type {typeof import("../../src/index.js")} */ (
+  await import(from("index.js"))
+);
+const { RedisStore } = /** @type {typeof import("../../src/stores/redis/index.js")} */ (
+  await import(from("stores/redis/index.js"))
+);
+const { observePermits } = /** @type {typeof import("../../src/semaphore/semaphore.js")} */ (
+  await import(from("semaphore/semaphore.js"))
+);
+const { permitLog, semaphoreHeaderLine } =
+  /** @type {typeof import("../../src/audit/semaphore-record.js")} */ (
+    await import(from("audit/semaphore-record.js"))
+  );
 
 const LIMIT = 2;
-const say = (/** @type {string} */ text) => process.stdout.write(`${text}\n`);
+const say = (/** @type {string} */ text) => {
+  process.stdout.write(`${text}\n`);
+};
 const open = async () =>
   new Semaphore({
     limit: task === "contend" ? LIMIT : 1,
@@ -30,7 +41,9 @@ const tasks = {
     appendFileSync(logFile, semaphoreHeaderLine(LIMIT));
     observePermits(
       semaphore,
-      permitLog("hot", (line) => appendFileSync(logFile, line)),
+      permitLog("hot", (line) => {
+        appendFileSync(logFile, line);
+      }),
     );
     const work = async () => {
       for (;;) {
@@ -46,15 +59,16 @@ const tasks = {
   async stopped() {
     const semaphore = await open();
     const permit = await semaphore.acquire("hot");
-    say(`held ${permit.fencingToken}`);
     let lookedAtMs = performance.now();
+    say(`held ${permit.fencingToken}`);
     for (;;) {
       await sleep(10);
       const gapMs = performance.now() - lookedAtMs;
       lookedAtMs += gapMs;
       if (gapMs > 500) break;
     }
-    say(`lost ${permit.lost.aborted} ${permit.lost.reason?.code}`);
+    const { lost } = permit;
+    say(`lost ${lost.aborted} ${/** @type {{ code?: string }} */ (lost.reason).code}`);
     await permit.release();
     say("released");
     await semaphore.close();
@@ -73,8 +87,8 @@ const tasks = {
   async wait() {
     const semaphore = await open();
     await semaphore.acquire("hot");
-    await semaphore.acquire("hot", { maxWait: 300 }).catch((/** @type {Error} */ error) => {
-      say(error.name);
+    await semaphore.acquire("hot", { maxWait: 300 }).catch((/** @type {unknown} */ error) => {
+      say(error instanceof Error ? error.name : "something else");
     });
   },
 };
