@@ -43,8 +43,11 @@ test(`kills of holders and waiters for ${SECONDS} s: no place is given twice, or
   };
   const running = Array.from({ length: WORKERS }, begin);
   const ends = performance.now() + SECONDS * 1000;
+  const killedAtUs: number[] = [];
   while (performance.now() < ends) {
-    await sleep(200 + Math.random() * 300);
+    await sleep(300 + Math.random() * 500);
+
+    killedAtUs.push(systemClock.nowUs());
     const [victim] = running.splice(Math.floor(Math.random() * running.length), 1);
     victim?.child.kill("SIGKILL");
     running.push(begin());
