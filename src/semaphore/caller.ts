@@ -76,8 +76,9 @@ export class Caller {
     });
   }
 
-  /** Ends whatever `id` holds or waits for. A failure is not told: then the lease ends it. */
-  async leave(place: SemaphorePlace, id: string): Promise<void> {
-    await this.call(place, SEMAPHORE_VERBS.release, [{ id, number: 0 }]).catch(() => {});
+  /** Ends whatever these hold or wait for. A failure is not told: then their leases end it. */
+  async leave(place: SemaphorePlace, ids: readonly string[]): Promise<void> {
+    const entries = ids.map((id): CommandEntry => ({ id, number: 0 }));
+    await this.call(place, SEMAPHORE_VERBS.release, entries).catch(() => {});
   }
 }

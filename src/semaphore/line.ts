@@ -39,8 +39,8 @@ interface Waiter {
 /** A grant; undefined where there is no place now; or why there is none at all. */
 type Outcome = Grant | undefined | { readonly reason: Error };
 
-/** Waiters renewed by one command: more would hold the server for too long. */
-const RENEWED_TOGETHER = 200;
+/** Waiters in one command: more would hold the server for too long. */
+const TOLD_TOGETHER = 200;
 /** Between two questions where nobody is woken: each half as long again as the one before. */
 const FIRST_POLL_MS = 10;
 const LONGEST_POLL_MS = 1000;
@@ -129,7 +129,14 @@ export class Line implements WakeListener {
 
   /** Rejects all who wait, and takes them out of the line. */
   async abandon(reason: Error): Promise<void> {
-    await Promise.all([...this.#waiters.values()].map((waiter) => this.#giveUp(waiter, reason)));
+    const waiters = [...this.#waiters.values()];
+    for (const { decide } of waiters) decide?.({ reason });
+    for (const some of chunksOf(waiters)) {
+      await this.#caller.leave(
+        this.#place,
+        some.map(({ id }) => id),
+      );
+    }
   }
 
   woken(id: string): void {
@@ -220,7 +227,7 @@ export class Line implements WakeListener {
     if (decide === undefined) {
       // Given up while the command was under way.
       const isThere = outcome === OUTCOME.held || outcome === OUTCOME.waiting;
-      if (isThere && !this.#granted.has(waiter)) void this.#caller.leave(this.#place, id);
+      if (isThere && !this.#granted.has(waiter)) void this.#caller.leave(this.#place, [id]);
     } else if (outcome === OUTCOME.held) {
       const ticket = waiter.ticket === 0 ? number : waiter.ticket;
       this.#granted.add(waiter);
@@ -253,7 +260,7 @@ export class Line implements WakeListener {
     const { decide } = waiter;
     if (decide === undefined) return;
     decide({ reason });
-    await this.#caller.leave(this.#place, waiter.id);
+    await this.#caller.leave(this.#place, [waiter.id]);
   }
 
   #remove(waiter: Waiter): void {
@@ -313,8 +320,7 @@ export class Line implements WakeListener {
   async #renewAll(): Promise<void> {
     this.#renewAtMs = this.#monotonicMs() + this.#renewEveryMs;
     const waiters = [...this.#waiters.values()].filter(({ ticket }) => ticket > 0);
-    for (let first = 0; first < waiters.length; first += RENEWED_TOGETHER) {
-      const some = waiters.slice(first, first + RENEWED_TOGETHER);
+    for (const some of chunksOf(waiters)) {
       const undecided = some.filter(({ decide }) => decide !== undefined);
       if (undecided.length > 0 && !(await this.#renew(undecided))) return;
     }
@@ -322,5 +328,11 @@ export class Line implements WakeListener {
 
   #now(): Moment {
     return { monotonicMs: this.#monotonicMs(), wallUs: this.#caller.store.clock.nowUs() };
+  }
+}
+
+function* chunksOf(waiters: readonly Waiter[]): Generator<readonly Waiter[]> {
+  for (let first = 0; first < waiters.length; first += TOLD_TOGETHER) {
+    yield waiters.slice(first, first + TOLD_TOGETHER);
   }
 }
