@@ -204,8 +204,9 @@ export function executeSemaphore(
     }
   }
 
-  // What is free goes to the head of the line, and to nobody behind it as long as it does not fit.
-  while (changes < MOST_CHANGES) {
+  // What is free goes to the head of the line, and to nobody behind it as long as it does not fit. Only a new
+  // limit makes it worth looking where nothing is free.
+  while (changes < MOST_CHANGES && (state.held < limit || verb === SEMAPHORE_VERBS.setLimit)) {
     const first = queue.first();
     if (first === undefined) break;
     const { id } = first;
@@ -232,7 +233,7 @@ export function executeSemaphore(
       } else if (member !== undefined) {
         waits.set(id, nowUs + terms.waitUs);
         answer(OUTCOME.waiting, queue.score(id), 0);
-      } else if (queue.first() === undefined && state.held + weight <= limit) {
+      } else if (queue.size === 0 && state.held + weight <= limit) {
         const fence = hold(id, weight, nowUs + terms.leaseUs);
         answer(OUTCOME.held, fence, nowUs + terms.leaseUs);
       } else if (verb === SEMAPHORE_VERBS.tryAcquire) {

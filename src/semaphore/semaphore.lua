@@ -154,8 +154,9 @@ if verb == RELEASE then
   end
 end
 
--- What is free goes to the head of the line, and to nobody behind it as long as it does not fit.
-while changes < MOST_CHANGES do
+-- What is free goes to the head of the line, and to nobody behind it as long as it does not fit. Only a new
+-- limit makes it worth looking where nothing is free.
+while changes < MOST_CHANGES and (state.held < limit or verb == SET_LIMIT) do
   local id = first(queue)
   if not id then break end
   local member = get(id)
@@ -182,7 +183,7 @@ if verb == ACQUIRE or verb == TRY_ACQUIRE then
     elseif member then
       set(waits, id, now + wait)
       answer(WAITING, call('ZSCORE', queue, id) + 0, 0)
-    elseif not first(queue) and state.held + weight <= limit then
+    elseif size[queue] == 0 and state.held + weight <= limit then
       local fence = hold(id, weight, now + lease)
       answer(HELD, fence, now + lease)
     elseif verb == TRY_ACQUIRE then

@@ -51,6 +51,7 @@ export class SemaphoreModel {
     }
 
     for (let head = this.waiters[0]; head !== undefined; head = this.waiters[0]) {
+      if (this.held >= limit && verb !== SET_LIMIT) break;
       if (head.weight <= limit && this.held + head.weight > limit) break;
       this.#remove(head.id);
       if (head.weight <= limit) this.#hold(head.id, head.weight, nowUs, nowUs + terms.claimUs);
