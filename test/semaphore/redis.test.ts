@@ -1,4 +1,5 @@
 /** Semaphores on real servers, through every client that can be woken and some that cannot. */
+import { readFileSync } from "node:fs";
 import { Cluster, Redis } from "ioredis";
 import { createCluster } from "redis";
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi } from "vitest";
@@ -378,6 +379,39 @@ test("a permit is one round trip where there is no line", async () => {
   await Promise.all(permits.map((permit) => permit.release()));
   expect((await scriptCalls(command)) - before).toBe(100);
   for (const key of await client.keys("*")) expect(await client.ttl(key)).toBeGreaterThan(86_400);
+});
+
+describe("a user with the permissions that docs/semaphore.md asks for", () => {
+  const [documented = ""] =
+    /^ACL SETUSER waiter .*$/m.exec(readFileSync("docs/semaphore.md", "utf8")) ?? [];
+  const words = documented.split(" ");
+  const password = words.find((word) => word.startsWith(">"))?.slice(1) ?? "";
+
+  async function serveAs(...changes: string[]): Promise<string> {
+    const server = await startRedis();
+    const admin = new Redis(server.url);
+    const [name = "", ...args] = [...words, ...changes];
+    await admin.call(name, ...args);
+    const client = new Redis(server.url, { username: "waiter", password, enableReadyCheck: false });
+    onTestFinished(async () => {
+      client.disconnect();
+      admin.disconnect();
+      await server.stop();
+    });
+    const made = newName();
+    await serveInOrder(() => semaphoreOn(client, made));
+    const limited = semaphoreOn(client, newName());
+    await limited.setLimit("k", 2);
+    return JSON.stringify(await admin.call("ACL", "LOG"));
+  }
+
+  test("needs no more", async () => {
+    expect(await serveAs()).toBe("[]");
+  });
+
+  test("is served without channels too", async () => {
+    expect(await serveAs("resetchannels", "-publish", "-subscribe")).toMatch(/publish/);
+  });
 });
 
 /** EVALSHA and EVAL that the server has done. */
