@@ -37,26 +37,16 @@ if type(stored) == 'table' then
   return { WRONG_TYPE }
 end
 local state = { limit = 0, counter = 0, held = 0, expiry = 0 }
+-- How many are in each sorted set, which saves asking; and the first of each, once it was asked for.
+local size = { [holders] = 0, [queue] = 0, [waits] = 0 }
+local firstId, firstScore = {}, {}
 if stored then
-  local format, storedLimit, counter, held, expiry = stored:match('^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+  local format, storedLimit, counter, held, expiry, holding, waiting =
+    stored:match('^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
   if format ~= FORMAT then return { WRONG_FORMAT } end
   state.limit, state.counter, state.held, state.expiry = storedLimit + 0, counter + 0, held + 0, expiry + 0
+  size[holders], size[queue], size[waits] = holding + 0, waiting + 0, waiting + 0
 end
-
-local size = {}
-for i = 2, 4 do size[KEYS[i]] = call('ZCARD', KEYS[i]) end
-
--- Where Redis evicted one of the keys, the others are of no use: nobody holds and nobody waits.
-local whole = size[holders] + size[queue]
-if stored then whole = whole + 1 end
-if call('HLEN', members) ~= whole or size[queue] ~= size[waits] then
-  call('DEL', unpack(KEYS))
-  for i = 2, 4 do size[KEYS[i]] = 0 end
-  stored, state.held, state.expiry = false, 0, 0
-end
-
--- From then on Redis may have forgotten it.
-if state.expiry > 0 and state.expiry * 1000 <= now then state.limit = 0 end
 
 -- Sorted sets that this call made: they have no expiry yet.
 local made = {}
@@ -65,18 +55,39 @@ local function set(key, id, score)
   if call('ZADD', key, score, id) == 1 then
     if size[key] == 0 then made[#made + 1] = key end
     size[key] = size[key] + 1
+    if firstId[key] and score <= firstScore[key] then firstId[key] = nil end
+  else
+    firstId[key] = nil
   end
 end
 
 local function delete(key, id)
   size[key] = size[key] - call('ZREM', key, id)
+  if firstId[key] == id then firstId[key] = nil end
 end
 
 local function first(key)
-  if size[key] == 0 then return end
-  local entry = call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  return entry[1], entry[2] + 0
+  if size[key] > 0 and not firstId[key] then
+    local entry = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+    firstId[key], firstScore[key] = entry[1], entry[2]
+    if entry[1] then firstScore[key] = entry[2] + 0 end
+  end
+  return firstId[key], firstScore[key]
 end
+
+-- Where Redis evicted one of the keys, the others are of no use: nobody holds and nobody waits.
+local whole = stored
+for key, count in pairs(size) do
+  if count > 0 and not first(key) then whole = false end
+end
+if not whole then
+  call('DEL', unpack(KEYS))
+  for key in pairs(size) do size[key], firstId[key] = 0, nil end
+  stored, state.held, state.expiry = false, 0, 0
+end
+
+-- From then on Redis may have forgotten it.
+if state.expiry > 0 and state.expiry * 1000 <= now then state.limit = 0 end
 
 local function get(id)
   local text = call('HGET', members, id)
@@ -224,7 +235,8 @@ if state.counter > 0 or state.limit > 0 then
   local moved = state.expiry * 1000 < needed
   if moved then state.expiry = ceil((needed + SLACK_US) / 1000) end
 
-  local text = string.format('%s %.0f %.0f %.0f %.0f', FORMAT, state.limit, state.counter, state.held, state.expiry)
+  local text = string.format('%s %.0f %.0f %.0f %.0f %.0f %.0f',
+    FORMAT, state.limit, state.counter, state.held, state.expiry, size[holders], size[queue])
   if text ~= stored then call('HSET', members, '#', text) end
   for _, key in ipairs(moved and KEYS or made) do
     if injected then

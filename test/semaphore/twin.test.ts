@@ -28,8 +28,10 @@ function picture(state: SemaphoreState): unknown {
   const flat = (set: SemaphoreState["queue"]): string[] =>
     [...set].flatMap(({ id, score }) => [id, String(score)]);
   const { limit, counter, held, expiryMs } = state;
+  const sizes = [state.holders.size, state.queue.size];
+  const numbers = ["1", limit, counter, held, expiryMs, ...sizes];
   const members: Record<string, string> = {};
-  if (expiryMs > 0) members["#"] = ["1", limit, counter, held, expiryMs].join(" ");
+  if (expiryMs > 0) members["#"] = numbers.join(" ");
   for (const [id, { weight, fence, channel }] of state.members) {
     members[id] = `${weight} ${fence} ${channel}`;
   }
