@@ -215,7 +215,7 @@ describe("the limit", () => {
     bench.limit = 1;
     const { held, limit, waiting } = bench.do(SEMAPHORE_VERBS.setLimit);
     expect({ held, limit, waiting }).toEqual({ held: 2, limit: 1, waiting: 1 });
-    expect(bench.wakes).toEqual([{ channel: "here", id: "b.1" }]);
+    expect(bench.wakes).toMatchObject([{ channel: "here", id: "b.1", fence: 0 }]);
     expect(bench.renew("b.1")).toMatchObject({ outcome: OUTCOME.gone });
     expect(bench.acquire("b.1", 2)).toEqual({ outcome: OUTCOME.tooHeavy, number: 1, untilUs: 0 });
     bench.release("a.1");

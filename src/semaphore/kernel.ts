@@ -128,6 +128,10 @@ export interface SemaphoreAnswer {
 export interface Wake {
   readonly channel: string;
   readonly id: string;
+  /** 0 = no place. */
+  readonly fence: number;
+  /** When the claim ends. */
+  readonly untilUs: number;
 }
 
 /** Members let go or handed over by one call at most: so that none holds the server for long. */
@@ -211,13 +215,15 @@ export function executeSemaphore(
     if (first === undefined) break;
     const { id } = first;
     const member = members.get(id) as Member;
+    const untilUs = nowUs + terms.claimUs;
+    let fence = 0;
     if (member.weight > limit) drop(id, member);
     else if (state.held + member.weight <= limit) {
       queue.delete(id);
       waits.delete(id);
-      hold(id, member.weight, nowUs + terms.claimUs);
+      fence = hold(id, member.weight, untilUs);
     } else break;
-    if (member.channel !== "") wakes.push({ channel: member.channel, id });
+    if (member.channel !== "") wakes.push({ channel: member.channel, id, fence, untilUs });
     changes += 1;
   }
 

@@ -11,8 +11,9 @@ import {
   OUTCOME,
   SEMAPHORE_VERBS,
   type SemaphoreAnswer,
+  type Wake,
 } from "./kernel.js";
-import type { Grant, Moment } from "./permit.js";
+import { type Grant, type Moment, msSince, TRUSTED_FOR } from "./permit.js";
 import type { Listening, SemaphorePlace, WakeListener } from "./port.js";
 
 export interface LineRequest {
@@ -61,6 +62,8 @@ export class Line implements WakeListener {
   readonly #granted = new WeakSet<Waiter>();
   #acquisitions = 0;
   #listening: Listening | undefined;
+  /** The store's clock in its last answer, and when the command was sent. */
+  #heard: { readonly atUs: number; readonly sent: Moment } | undefined;
   #pollMs = FIRST_POLL_MS;
   #isPolling = false;
   #isFailing = false;
@@ -139,9 +142,19 @@ export class Line implements WakeListener {
     }
   }
 
-  woken(id: string): void {
+  woken({ id, fence, untilUs }: Omit<Wake, "channel">): void {
     const waiter = this.#waiters.get(id);
     if (waiter === undefined) return;
+    const heard = this.#heard;
+    if (fence > 0 && waiter.ticket > 0 && heard !== undefined) {
+      // The store read its clock after the command was sent, so by now it shows no more than this. The place is
+      // claimed until later: the caller may begin, while the permit confirms.
+      const atMostUs = heard.atUs + msSince(heard.sent, this.#caller.store.clock) * 1e3;
+      if (atMostUs < untilUs - this.#caller.terms.claimUs * (1 - TRUSTED_FOR)) {
+        this.#grant(waiter, { fence, untilUs, ...heard, isClaim: true });
+        return;
+      }
+    }
     if (waiter.isAsking) waiter.isWoken = true;
     else void this.#ask(waiter);
   }
@@ -211,6 +224,7 @@ export class Line implements WakeListener {
   }
 
   #learn(waiters: readonly Waiter[], answer: SemaphoreAnswer, sent: Moment): void {
+    this.#heard = { atUs: answer.nowUs, sent };
     this.#nextAtMs =
       answer.nextUs < 0
         ? Number.POSITIVE_INFINITY
@@ -229,10 +243,7 @@ export class Line implements WakeListener {
       const isThere = outcome === OUTCOME.held || outcome === OUTCOME.waiting;
       if (isThere && !this.#granted.has(waiter)) void this.#caller.leave(this.#place, [id]);
     } else if (outcome === OUTCOME.held) {
-      const ticket = waiter.ticket === 0 ? number : waiter.ticket;
-      this.#granted.add(waiter);
-      this.#pollMs = FIRST_POLL_MS;
-      decide({ place: this.#place, id, weight, ticket, fence: number, untilUs, atUs: nowUs, sent });
+      this.#grant(waiter, { fence: number, untilUs, atUs: nowUs, sent, isClaim: false });
     } else if (outcome === OUTCOME.waiting) {
       if (waiter.ticket !== number) this.#line(waiter, number);
     } else if (outcome === OUTCOME.busy) {
@@ -244,6 +255,14 @@ export class Line implements WakeListener {
       // Its lease ended, a claim was not confirmed in time, or the store lost its memory: to the end of the line.
       void this.#enter(waiter, true);
     }
+  }
+
+  #grant(waiter: Waiter, got: Omit<Grant, "place" | "id" | "weight" | "ticket">): void {
+    const { id, weight } = waiter;
+    const ticket = waiter.ticket === 0 ? got.fence : waiter.ticket;
+    this.#granted.add(waiter);
+    this.#pollMs = FIRST_POLL_MS;
+    waiter.decide?.({ place: this.#place, id, weight, ticket, ...got });
   }
 
   #line(waiter: Waiter, ticket: number): void {

@@ -1,4 +1,5 @@
 /** A place that is held: renewed as long as nobody releases it, and given up for lost before its lease ends. */
+import type { Clock } from "../core/clock.js";
 import { LeaseLostError } from "../core/errors.js";
 import { monotonicOf, setAlarm } from "./alarm.js";
 import type { Caller } from "./caller.js";
@@ -32,12 +33,22 @@ export interface Grant {
   /** The store's clock when it answered. */
   readonly atUs: number;
   readonly sent: Moment;
+  /** Whether the place is only a claim so far, which ends at `untilUs`. */
+  readonly isClaim: boolean;
 }
 
 /** When a command was sent, by both clocks of this process. */
 export interface Moment {
   readonly monotonicMs: number;
   readonly wallUs: number;
+}
+
+/**
+ * What has passed since, by the clock that went further: the monotonic one stands while the machine sleeps, and the
+ * wall clock can be set back.
+ */
+export function msSince({ monotonicMs, wallUs }: Moment, clock: Clock): number {
+  return Math.max(monotonicOf(clock)() - monotonicMs, (clock.nowUs() - wallUs) / 1e3);
 }
 
 /** Is told of everything that the store said of a permit. */
@@ -51,7 +62,7 @@ export interface PermitObserver {
 
 /** Parts of the lease: when it is renewed, when it is no longer trusted, how often the clocks are looked at. */
 const RENEWED_AFTER = 1 / 3;
-const TRUSTED_FOR = 0.9;
+export const TRUSTED_FOR = 0.9;
 const LOOKS = 30;
 
 export class HeldPermit implements Permit {
@@ -63,8 +74,9 @@ export class HeldPermit implements Permit {
   readonly #lost = new AbortController();
   readonly #monotonicMs: () => number;
   readonly #leaseMs: number;
-  /** When the command was sent that began, or last renewed, the lease. */
+  /** When a command was sent that the store has answered, and how long from then on its answer can be trusted. */
   #sent: Moment;
+  #trustedMs: number;
   #untilUs: number;
   #renewAtMs: number;
   #isRenewing = false;
@@ -86,7 +98,11 @@ export class HeldPermit implements Permit {
     this.#leaseMs = caller.terms.leaseUs / 1e3;
     this.#sent = grant.sent;
     this.#untilUs = grant.untilUs;
-    this.#renewAtMs = grant.sent.monotonicMs + this.#leaseMs * RENEWED_AFTER;
+    this.#trustedMs = grant.isClaim
+      ? (grant.untilUs - grant.atUs - caller.terms.claimUs * (1 - TRUSTED_FOR)) / 1e3
+      : this.#leaseMs * TRUSTED_FOR;
+    // A claim becomes a lease by its first renewal.
+    this.#renewAtMs = grant.isClaim ? 0 : grant.sent.monotonicMs + this.#leaseMs * RENEWED_AFTER;
     observer.granted?.(grant);
     this.#tick();
   }
@@ -146,14 +162,8 @@ export class HeldPermit implements Permit {
 
   #look(): void {
     if (!this.#isHeld()) return;
-    const { monotonicMs, wallUs } = this.#sent;
-    const trustedMs = this.#leaseMs * TRUSTED_FOR;
-    // The monotonic clock stands while the machine sleeps, and the wall clock can be set back.
-    const passedMs = Math.max(
-      this.#monotonicMs() - monotonicMs,
-      (this.#caller.store.clock.nowUs() - wallUs) / 1e3,
-    );
-    if (passedMs >= trustedMs) {
+    const passedMs = msSince(this.#sent, this.#caller.store.clock);
+    if (passedMs >= this.#trustedMs) {
       this.#lose(`the lease was not renewed for ${Math.floor(passedMs)} ms`);
     }
   }
@@ -188,6 +198,7 @@ export class HeldPermit implements Permit {
         this.#observer.renewed?.(this.#grant, answer.nowUs, renewed.untilUs);
         if (!this.#isHeld()) return;
         this.#sent = sent;
+        this.#trustedMs = this.#leaseMs * TRUSTED_FOR;
         this.#untilUs = renewed.untilUs;
         this.#renewAtMs = sent.monotonicMs + this.#leaseMs * RENEWED_AFTER;
       } else if (this.#isHeld()) this.#lose("the store no longer knows the permit");

@@ -1,6 +1,6 @@
 /** What a store offers, beside decisions, for semaphores to live in it. */
 import type { Clock } from "../core/clock.js";
-import type { SemaphoreAnswer, SemaphoreCommand } from "./kernel.js";
+import type { SemaphoreAnswer, SemaphoreCommand, Wake } from "./kernel.js";
 
 /** One semaphore's key. */
 export interface SemaphorePlace {
@@ -14,8 +14,8 @@ export interface SemaphorePlace {
 export interface WakeListener {
   /** The first part of the ids of its waiters, up to the dot; nobody else has it. */
   readonly owner: string;
-  /** The waiter `id` was handed a place, or should ask why not. */
-  woken(id: string): void;
+  /** A waiter was handed a place, or should ask why not. */
+  woken(wake: Omit<Wake, "channel">): void;
   /** From now on wake-ups arrive: what came before may have been missed. */
   live(): void;
 }

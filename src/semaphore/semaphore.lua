@@ -102,8 +102,9 @@ local function put(id, weight, fence, to)
 end
 
 -- Only a hint: where nobody may publish, waiters ask. A Cluster's channels carry their key's tag.
-local function wake(to, id)
-  redis.pcall(to:find('{', 1, true) and 'SPUBLISH' or 'PUBLISH', to, id)
+local function wake(to, id, fence, untilUs)
+  local command = to:find('{', 1, true) and 'SPUBLISH' or 'PUBLISH'
+  redis.pcall(command, to, string.format('%s %.0f %.0f', id, fence, untilUs))
 end
 
 local changes = 0
@@ -171,13 +172,14 @@ while changes < MOST_CHANGES and (state.held < limit or verb == SET_LIMIT) do
   local id = first(queue)
   if not id then break end
   local member = get(id)
+  local fence, untilUs = 0, now + claim
   if member.weight > limit then drop(id, member)
   elseif state.held + member.weight <= limit then
     delete(queue, id)
     delete(waits, id)
-    hold(id, member.weight, now + claim)
+    fence = hold(id, member.weight, untilUs)
   else break end
-  if member.channel ~= '' then wake(member.channel, id) end
+  if member.channel ~= '' then wake(member.channel, id, fence, untilUs) end
   changes = changes + 1
 end
 

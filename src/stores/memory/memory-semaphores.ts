@@ -77,7 +77,7 @@ export class MemorySemaphores implements SemaphoreStore {
   }
 
   #wake(wakes: readonly Wake[]): void {
-    for (const { id } of wakes) this.#listeners.get(ownerOf(id))?.woken(id);
+    for (const wake of wakes) this.#listeners.get(ownerOf(wake.id))?.woken(wake);
   }
 
   /** Forgets one key of a few, going round, that nobody uses: its leases all ended, or it only has a limit. */

@@ -38,7 +38,11 @@ export class RedisSemaphores implements SemaphoreStore {
       client,
       subscriber,
       sharded: isCluster,
-      heard: (id) => this.#listeners.get(ownerOf(id))?.woken(id),
+      heard: (message) => {
+        const [id = "", fence, untilUs] = message.split(" ");
+        const wake = { id, fence: Number(fence), untilUs: Number(untilUs) };
+        this.#listeners.get(ownerOf(id))?.woken(wake);
+      },
     });
   }
 
