@@ -1,5 +1,5 @@
 /** A place that is held: renewed as long as nobody releases it, and given up for lost before its lease ends. */
-import type { Clock } from "../core/clock.js";
+import { type Clock, inNextTurn } from "../core/clock.js";
 import { LeaseLostError } from "../core/errors.js";
 import { monotonicOf, setAlarm } from "./alarm.js";
 import type { Caller } from "./caller.js";
@@ -104,7 +104,9 @@ export class HeldPermit implements Permit {
     // A claim becomes a lease by its first renewal.
     this.#renewAtMs = grant.isClaim ? 0 : grant.sent.monotonicMs + this.#leaseMs * RENEWED_AFTER;
     observer.granted?.(grant);
-    this.#tick();
+    // The holder begins first: sending a command takes as long as the rest of the hand-over in this process.
+    if (grant.isClaim) inNextTurn(() => this.#tick());
+    else this.#tick();
   }
 
   get expiresAtUs(): number {
