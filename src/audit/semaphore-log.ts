@@ -45,7 +45,7 @@ export async function peekSemaphore(
     try {
       next = await chunks.next();
     } catch (cause) {
-      throw new LogError(`${source.name}: cannot be read: ${String(cause)}`, { cause });
+      throw unreadable(source.name, cause);
     }
     if (next.done === true) break;
     read.push(next.value);
@@ -77,12 +77,16 @@ class Reader {
   async read(name: string, source: ByteSource): Promise<void> {
     this.#files.push(name);
     let number = 0;
-    for await (const lines of linesOf(source)) {
-      for (const text of lines) {
-        number += 1;
-        this.#place = `${name}:${number}`;
-        if (text !== "") this.#accept(this.#parse(text));
+    try {
+      for await (const lines of linesOf(source)) {
+        for (const text of lines) {
+          number += 1;
+          this.#place = `${name}:${number}`;
+          if (text !== "") this.#accept(this.#parse(text));
+        }
       }
+    } catch (error) {
+      throw error instanceof LogError ? error : unreadable(name, error);
     }
   }
 
@@ -168,4 +172,9 @@ class Reader {
   #error(message: string): LogError {
     return new LogError(`${this.#place}: ${message}`);
   }
+}
+
+function unreadable(name: string, cause: unknown): LogError {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return new LogError(`${name}: cannot be read: ${message}`, { cause });
 }

@@ -9,6 +9,7 @@ import {
   type Permit,
   Semaphore,
   type SemaphoreOptions,
+  type SemaphoreStore,
   StoreUnavailableError,
 } from "../index.js";
 import { ManualClock } from "../testing/index.js";
@@ -193,6 +194,7 @@ describe("acquire", () => {
     expect(await semaphore.inspect("k")).toMatchObject({ held: 1, waiting: 1 });
     await advance(clock, 2);
     const permit = await waiting;
+    await settled();
     expect(permit.expiresAtUs).toBe(clock.nowUs() + 10e6);
     await permit.release();
   });
@@ -273,6 +275,101 @@ describe("a permit", () => {
       await permit.release();
       expect(store.semaphores.size).toBe(0);
     }
+  });
+});
+
+describe("a waiter that is woken", () => {
+  /** A store of which the test delivers the wake-ups. */
+  function heldBack(): {
+    clock: ManualClock;
+    semaphore: Semaphore;
+    deliver: () => void;
+    calls: () => number;
+  } {
+    const clock = new ManualClock();
+    const store = new MemoryStore({ clock });
+    const inner = store.semaphores;
+    const wakes: (() => void)[] = [];
+    let calls = 0;
+    const semaphores: SemaphoreStore = {
+      clock,
+      execute: (place, command) => {
+        calls += 1;
+        return inner.execute(place, command);
+      },
+      channelOf: () => inner.channelOf(),
+      listen: (place, listener) =>
+        inner.listen(place, {
+          owner: listener.owner,
+          woken: (wake) => {
+            wakes.push(() => {
+              listener.woken(wake);
+            });
+          },
+          live: () => {
+            listener.live();
+          },
+        }),
+    };
+    Object.defineProperty(store, "semaphores", { value: semaphores });
+    const semaphore = new Semaphore({ limit: 1, leaseDuration: "30s", store });
+    onTestFinished(() => semaphore.close());
+    const deliver = (): void => {
+      for (const wake of wakes.splice(0)) wake();
+    };
+    return { clock, semaphore, deliver, calls: () => calls };
+  }
+
+  it("begins at once while its claim surely holds, and confirms it meanwhile", async () => {
+    const { clock, semaphore, deliver, calls } = heldBack();
+    const first = await semaphore.acquire("k");
+    const waiting = semaphore.acquire("k");
+    await settled();
+    await first.release();
+    clock.advance(1700);
+    const before = calls();
+    deliver();
+    const permit = await waiting;
+    expect(calls()).toBe(before);
+    expect(permit.expiresAtUs).toBe(clock.nowUs() + 300_000);
+    expect(permit.fencingToken).toBeGreaterThan(first.fencingToken);
+    await settled();
+    expect(permit.expiresAtUs).toBe(clock.nowUs() + 30e6);
+    await permit.release();
+  });
+
+  it("asks first where its claim may have ended, and gets in line again if it has", async () => {
+    const { clock, semaphore, deliver } = heldBack();
+    const first = await semaphore.acquire("k");
+    const waiting = semaphore.acquire("k");
+    await settled();
+    await first.release();
+    clock.set(clock.nowUs() + 2.5e6);
+    const other = await semaphore.tryAcquire("k");
+    expect(other).toBeDefined();
+    deliver();
+    await settled();
+    expect(await semaphore.inspect("k")).toMatchObject({ held: 1, waiting: 1 });
+    await other?.release();
+    deliver();
+    const permit = await waiting;
+    expect(permit.fencingToken).toBeGreaterThan(other?.fencingToken ?? 0n);
+    await permit.release();
+  });
+
+  it("trusts its claim no longer than that lasts, if it is not confirmed", async () => {
+    const { clock, semaphore, deliver } = heldBack();
+    const first = await semaphore.acquire("k");
+    const waiting = semaphore.acquire("k");
+    await settled();
+    await first.release();
+    deliver();
+    const permit = await waiting;
+    expect(permit.lost.aborted).toBe(false);
+    // As a process that is stopped before it could confirm.
+    clock.set(clock.nowUs() + 1.8e6);
+    expect(permit.lost.aborted).toBe(true);
+    await permit.release();
   });
 });
 
