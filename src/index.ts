@@ -39,6 +39,7 @@ export {
   CrossSlotError,
   type ErrorCode,
   InvalidOptionError,
+  LeaseLostError,
   MaxWaitExceededError,
   QueueFullError,
   SluiceError,
@@ -52,7 +53,7 @@ export type { LeaseOptions } from "./limiter/leases.js";
 export type { Start } from "./limiter/acquire.js";
 export type { Reservation, WaitOptions } from "./limiter/reservation.js";
 export { limited, type LimitedDecorator, type LimitedOptions } from "./limiter/decorator.js";
-export type { AcquireOptions, Acquirer, WrapOptions } from "./limiter/wrap.js";
+export type { Acquirer, WrapOptions } from "./limiter/wrap.js";
 export type { Identity } from "./limiter/identity.js";
 export {
   type AtomicDecision,
@@ -70,7 +71,25 @@ export type {
 } from "./limiter/options.js";
 export type { Instead, Unanswered } from "./limiter/outage.js";
 export { RateLimiter } from "./limiter/rate-limiter.js";
+export type { Permit } from "./semaphore/permit.js";
+export {
+  type AcquireOptions,
+  Semaphore,
+  type SemaphoreOptions,
+  type SemaphoreUsage,
+  type TryAcquireOptions,
+} from "./semaphore/semaphore.js";
 export { MemoryStore, type MemoryStoreOptions } from "./stores/memory/memory-store.js";
+export type {
+  SemaphoreAnswer,
+  SemaphoreCommand,
+} from "./semaphore/kernel.js";
+export type {
+  Listening,
+  SemaphorePlace,
+  SemaphoreStore,
+  WakeListener,
+} from "./semaphore/port.js";
 export type {
   Answer,
   SeatAnswer,

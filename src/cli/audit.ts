@@ -1,10 +1,12 @@
 import { createReadStream } from "node:fs";
 import { audit } from "../audit/audit.js";
 import { type LogSource, readLogs } from "../audit/log.js";
+import { peekSemaphore } from "../audit/semaphore-log.js";
 import { auditJson, auditText } from "./audit-report.js";
 import { defineCommand, EXIT } from "./command.js";
 import { UsageError } from "./options.js";
 import { policiesFromText } from "./policy-options.js";
+import { reportSemaphore } from "./semaphore-report.js";
 import { type Io, terminalOf } from "./terminal.js";
 
 /** `sluice audit`: proves from logs that the limit was kept, or shows where it was not. */
@@ -15,7 +17,10 @@ export const auditCommand = defineCommand({
 (b) replays every decision through the pure kernel: all of them must match.
 
 Logs may be given one by one or concatenated; - is standard input. They must hold everything
-that was done to their keys, from fresh keys on.`,
+that was done to their keys, from fresh keys on.
+
+Of the logs of a semaphore it proves or refutes that never more than the limit was held, and that
+places were given in the order of the line.`,
   options: {
     policy: {
       type: "string",
@@ -35,10 +40,10 @@ that was done to their keys, from fresh keys on.`,
       throw new UsageError("a FILE is given twice: its records would count twice");
     }
     const policies = policy === undefined ? undefined : policiesFromText(policy);
-    const log = await readLogs(
-      files.map((file) => sourceOf(file, io)),
-      policies,
-    );
+    const [first, ...others] = files.map((file) => sourceOf(file, io));
+    const peeked = await peekSemaphore(first as LogSource);
+    if (peeked.isSemaphore) return reportSemaphore([peeked.source, ...others], json, io);
+    const log = await readLogs([peeked.source, ...others], policies);
     const report = audit(log);
     if (json) io.stdout.write(`${JSON.stringify(auditJson(report))}\n`);
     else {

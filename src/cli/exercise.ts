@@ -8,6 +8,7 @@ import { engineOf } from "../limiter/rate-limiter.js";
 import { waitOf } from "../limiter/reservation.js";
 import { defineCommand, EXIT } from "./command.js";
 import { describePolicy } from "./describe-policy.js";
+import { exerciseSemaphore, SEMAPHORE_OPTIONS } from "./exercise-semaphore.js";
 import { formatNumber, formatSignificant, formatSpan, formatTimes, printable } from "./format.js";
 import {
   type LoadAnswer,
@@ -24,6 +25,7 @@ import {
   numberOption,
   type OptionTable,
   type OptionValues,
+  UsageError,
 } from "./options.js";
 import { plot, timeRange } from "./plot.js";
 import { policiesFrom, POLICY_OPTIONS } from "./policy-options.js";
@@ -75,6 +77,7 @@ const OPTIONS = {
     value: "TIME",
     help: "Wait up to TIME for a start, in line over all processes, instead of being denied.",
   },
+  ...SEMAPHORE_OPTIONS,
   ...STORE_OPTIONS,
   timeout: {
     type: "string",
@@ -113,9 +116,15 @@ and makes the exit code 1; calls are not retried. Ctrl-C ends the exercise and r
     "sluice exercise demo --algorithm sliding-log --limit 100 --period 1m --concurrency 8",
     "sluice exercise demo --algorithm calendar-window --limit 1000 --unit day --time-zone Europe/Paris",
     "sluice exercise demo --limit 100 --period 1s --wait 5s --concurrency 50 --delay 0",
+    "sluice exercise demo --semaphore --limit 5 --hold 50ms --concurrency 20 --calls 100 --log a.jsonl",
     "sluice exercise demo --redis redis://127.0.0.1:6379 --delay 0 --calls 5000 --log a.jsonl",
   ],
   async run(values, positionals, io) {
+    if (values.semaphore) {
+      return exerciseSemaphore(keyArgument(positionals), values, DEFAULTS, io);
+    }
+    const stray = (["hold", "lease"] as const).find((name) => values[name] !== undefined);
+    if (stray !== undefined) throw new UsageError(`--${stray} goes with --semaphore`);
     const exercise = exerciseFrom(values, positionals, io.env);
     const result = await perform(exercise, values, io.interruption(), startProgress(io));
     if (values.json) io.stdout.write(`${JSON.stringify(toJson(exercise, result))}\n`);

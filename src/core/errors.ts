@@ -66,19 +66,23 @@ export class StoreTimeoutError extends SluiceError {
   }
 }
 
-/** Quota does not come within the `maxWait` of `acquire`. Nothing was taken. */
+/** What was waited for, quota or a place, does not come within `maxWait`. Nothing was taken. */
 export class MaxWaitExceededError extends SluiceError {
-  /** Whole ms until the cost would fit if nobody else took any; Infinity if it never can. */
+  /** Whole ms until another attempt may succeed, as far as is known; Infinity if it never can. */
   readonly retryAfterMs: number;
 
-  constructor(retryAfterMs: number, options?: { cause?: unknown }) {
-    const when =
-      retryAfterMs === Number.POSITIVE_INFINITY
-        ? "the cost can never fit"
-        : `it takes ${retryAfterMs} ms`;
-    super("MAX_WAIT_EXCEEDED", `no quota within maxWait: ${when}`, options);
+  constructor(retryAfterMs: number, message = noQuotaWithin(retryAfterMs)) {
+    super("MAX_WAIT_EXCEEDED", message);
     this.retryAfterMs = retryAfterMs;
   }
+}
+
+function noQuotaWithin(retryAfterMs: number): string {
+  const when =
+    retryAfterMs === Number.POSITIVE_INFINITY
+      ? "the cost can never fit"
+      : `it takes ${retryAfterMs} ms`;
+  return `no quota within maxWait: ${when}`;
 }
 
 /** As many units as a leaky bucket holds are in line already. Nothing was taken. */
@@ -106,6 +110,20 @@ export class CrossSlotError extends SluiceError {
       options,
     );
   }
+}
+
+/** A permit can no longer be trusted: its lease ended, or may end before the holder learns of it. */
+export class LeaseLostError extends SluiceError {
+  constructor(message: string) {
+    super("LEASE_LOST", message);
+  }
+}
+
+/** A store's failure as one of ours; the client's own error is its cause. */
+export function asStoreError(error: unknown): Error {
+  if (error instanceof SluiceError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new StoreUnavailableError(`the store failed: ${message}`, { cause: error });
 }
 
 const SHOWN_CHARACTERS = 80;

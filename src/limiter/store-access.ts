@@ -3,11 +3,10 @@
  * of every failure. Failures are outcomes; misuse and an aborted signal reject.
  */
 import {
+  asStoreError,
   CrossSlotError,
   InvalidOptionError,
-  SluiceError,
   StoreTimeoutError,
-  StoreUnavailableError,
 } from "../core/errors.js";
 import type { Answer, Done, Store, StoreCall } from "../stores/store.js";
 import type { BreakerSettings } from "./breaker.js";
@@ -160,6 +159,5 @@ function isMisuse(outcome: Answer | Error): outcome is Error {
 }
 
 function asOutcome(outcome: Answer | Error): Answer | Error {
-  if (!(outcome instanceof Error) || outcome instanceof SluiceError) return outcome;
-  return new StoreUnavailableError(`the store failed: ${outcome.message}`, { cause: outcome });
+  return outcome instanceof Error ? asStoreError(outcome) : outcome;
 }

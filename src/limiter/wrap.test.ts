@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { InvalidOptionError, MaxWaitExceededError } from "../core/errors.js";
 import { limited } from "./decorator.js";
-import { type AcquireOptions, type Acquirer, type WrapOptions, wrapWith } from "./wrap.js";
+import type { WaitOptions } from "./reservation.js";
+import { type Acquirer, type WrapOptions, wrapWith } from "./wrap.js";
 
 class Recorder implements Acquirer {
   readonly calls: unknown[] = [];
@@ -10,7 +11,7 @@ class Recorder implements Acquirer {
   readonly #open: (() => void)[] = [];
   holds = false;
 
-  acquire(key: string, options?: AcquireOptions): Promise<unknown> {
+  acquire(key: string, options?: WaitOptions): Promise<unknown> {
     this.calls.push([key, options]);
     if (this.refuses) return Promise.reject(new MaxWaitExceededError(7));
     if (!this.holds) return Promise.resolve();

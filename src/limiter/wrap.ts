@@ -3,20 +3,13 @@ import { toThousandths } from "../core/amount.js";
 import type { Duration } from "../core/duration.js";
 import { checkFunction, checkOptions } from "../core/options.js";
 import { checkKey } from "../core/key.js";
+import type { WaitOptions } from "./reservation.js";
 import { maxWaitMs } from "./max-wait.js";
-
-export interface AcquireOptions {
-  /** Units; default 1. */
-  readonly cost?: number;
-  /** Default: as long as it takes. */
-  readonly maxWait?: Duration;
-  readonly signal?: AbortSignal;
-}
 
 /** What waits for quota: a `RateLimiter`, or anything with its `acquire`. */
 export interface Acquirer {
   /** Resolves when `cost` units of `key` are the caller's; rejects where the wait would pass `maxWait`. */
-  acquire(key: string, options?: AcquireOptions): Promise<unknown>;
+  acquire(key: string, options?: WaitOptions): Promise<unknown>;
 }
 
 export interface WrapOptions<A extends unknown[]> {

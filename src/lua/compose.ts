@@ -23,10 +23,18 @@ const scripts = new Map<string, Script>();
 /** The script for such a batch with these kernels, made once for each. */
 export function scriptFor(kind: BatchKind, kernels: ReadonlySet<Kernel>): Script {
   const twins = [...new Set([...kernels].map(({ lua }) => lua))].sort();
-  const name = [kind, ...twins].join(" ");
+  return compose(["lua/prelude", "lua/mul-div", ...twins, ...MAIN_PARTS[kind]]);
+}
+
+/** The script of the semaphore. */
+export function semaphoreScript(): Script {
+  return compose(["semaphore/semaphore"]);
+}
+
+function compose(parts: readonly string[]): Script {
+  const name = parts.join(" ");
   let script = scripts.get(name);
   if (script === undefined) {
-    const parts = ["lua/prelude", "lua/mul-div", ...twins, ...MAIN_PARTS[kind]];
     const source = parts.map((part) => sourceOf(part)).join("\n");
     script = { source, sha: createHash("sha1").update(source).digest("hex") };
     scripts.set(name, script);

@@ -6,6 +6,7 @@ import type { Verb } from "../algorithms/decide.js";
 import type { Booking, Kernel } from "../algorithms/kernel.js";
 import type { Clock } from "../core/clock.js";
 import type { Rule } from "../algorithms/rule.js";
+import type { SemaphoreStore } from "../semaphore/port.js";
 
 /** Where the keys of one policy name live in a store. */
 export interface Space {
@@ -85,6 +86,8 @@ export interface Store {
    * Cluster node's "host:port"; "" if it does not know. Called before every `submit`; never throws.
    */
   partOf?(call: StoreCall): string;
+  /** Where semaphores live in this store; a store without it holds none. */
+  readonly semaphores?: SemaphoreStore;
   close(): Promise<void>;
 }
 

@@ -35,6 +35,7 @@ test("every public maker, class and function has an example", () => {
     "parsePolicy",
     "RateLimiter",
     "consumeAtomic",
+    "Semaphore",
     "MemoryStore",
     "RedisStore",
     "ManualClock",

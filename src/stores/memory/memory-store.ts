@@ -21,6 +21,7 @@ import {
 } from "../store.js";
 import { Arena, type Table, type WorkingSeat } from "./arena.js";
 import { ExpiryRing } from "./expiry-ring.js";
+import { MemorySemaphores } from "./memory-semaphores.js";
 
 export interface MemoryStoreOptions {
   /** Default: the machine's clock. */
@@ -55,6 +56,7 @@ export class MemoryStore extends SpaceKeeper<Table> implements SyncStore {
   readonly external = false;
   readonly clock: Clock;
   readonly maxKeys: number;
+  readonly semaphores: MemorySemaphores;
   readonly #arena = new Arena();
   readonly #ring = new ExpiryRing();
   readonly #answer: Verdict & { seats: readonly WorkingSeat[] } = {
@@ -74,9 +76,10 @@ export class MemoryStore extends SpaceKeeper<Table> implements SyncStore {
     const { clock = systemClock, maxKeys = DEFAULT_MAX_KEYS } = options;
     this.clock = checkClock(clock);
     this.maxKeys = checkCount("maxKeys", maxKeys, 1, 2 ** 24);
+    this.semaphores = new MemorySemaphores(this.clock, this.maxKeys);
   }
 
-  /** Keys held, expired ones that were not yet swept included. */
+  /** Keys of limiters held, expired ones that were not yet swept included. */
   get size(): number {
     return this.#arena.size;
   }

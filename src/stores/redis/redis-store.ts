@@ -13,11 +13,18 @@ import { decodeBatch, type Outcome } from "./decode.js";
 import { encodeBatch } from "./encode.js";
 import { MovingSlots } from "./moving-slots.js";
 import { nodesOf } from "./nodes.js";
+import { RedisSemaphores } from "./redis-semaphores.js";
 import { type Placement, placementBy, SLOTS, slotOf } from "./slot.js";
 
 export interface RedisStoreOptions {
   /** A connected client of redis, ioredis, iovalkey, valkey-glide, Upstash or Bun; or a function that runs a script. */
   readonly client: RedisClientLike;
+  /**
+   * A connection for subscriptions alone, by which waiting semaphores are woken: a client of redis, ioredis or
+   * iovalkey. Default: a duplicate of `client`, opened by the first that waits, where it is one of these.
+   * false, or where there is none: who waits has to ask again and again.
+   */
+  readonly subscriber?: object | false;
   /** Calls decided by one script call at most, 1 to 1,000; default 256, some 0.8 ms of the server's time. */
   readonly maxBatch?: number;
   /** Batches under way at once, 1 to 1,000; default 3. Calls that come meanwhile form the next one. */
@@ -56,6 +63,7 @@ export class RedisStore extends SpaceKeeper implements Store {
   readonly external = true;
   /** The node that decides a call; only where the client is of a Cluster and tells. */
   readonly partOf?: (call: StoreCall) => string;
+  readonly semaphores: RedisSemaphores;
   readonly #run: RunScript;
   readonly #isCluster: boolean;
   readonly #batcher: Batcher;
@@ -69,7 +77,14 @@ export class RedisStore extends SpaceKeeper implements Store {
 
   constructor(options: RedisStoreOptions) {
     super((name) => ({ name }));
-    checkOptions("options", options, ["client", "clock", "maxBatch", "maxInFlight", "partitions"]);
+    checkOptions("options", options, [
+      "client",
+      "subscriber",
+      "clock",
+      "maxBatch",
+      "maxInFlight",
+      "partitions",
+    ]);
     const { maxBatch = DEFAULT_MAX_BATCH, maxInFlight = DEFAULT_MAX_IN_FLIGHT } = options;
     const { partitions } = options;
     if (partitions !== undefined) checkCount("partitions", partitions, 1, SLOTS);
@@ -85,6 +100,14 @@ export class RedisStore extends SpaceKeeper implements Store {
       maxInFlight: checkCount("maxInFlight", maxInFlight, 1, 1000),
     });
     this.clock = options.clock === undefined ? undefined : checkClock(options.clock);
+    this.semaphores = new RedisSemaphores({
+      run: this.#run,
+      client: options.client,
+      subscriber: options.subscriber,
+      isCluster: this.#isCluster,
+      clock: this.clock,
+      nonce: nonce(),
+    });
   }
 
   /**
@@ -104,6 +127,7 @@ export class RedisStore extends SpaceKeeper implements Store {
 
   /** Ends what the store itself opened; a client that was passed in stays as it is. */
   async close(): Promise<void> {
+    this.semaphores.close();
     const connection = this.#connection;
     this.#connection = undefined;
     await connection?.close();

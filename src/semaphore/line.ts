@@ -1,0 +1,357 @@
+/**
+ * All that one process waits for on one key. Waiters are woken by the store, or ask where it cannot wake them;
+ * all of them renew their places in line together; and when somebody's lease may have ended, the first asks.
+ */
+import { InvalidOptionError, MaxWaitExceededError } from "../core/errors.js";
+import { monotonicOf, setAlarm } from "./alarm.js";
+import type { Caller } from "./caller.js";
+import {
+  type CommandEntry,
+  type EntryAnswer,
+  OUTCOME,
+  SEMAPHORE_VERBS,
+  type SemaphoreAnswer,
+  type Wake,
+} from "./kernel.js";
+import { type Grant, type Moment, msSince, TRUSTED_FOR } from "./permit.js";
+import type { Listening, SemaphorePlace, WakeListener } from "./port.js";
+
+export interface LineRequest {
+  readonly weight: number;
+  /** 0 = now or never. */
+  readonly maxWaitMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** One acquisition that is not decided yet. */
+interface Waiter {
+  readonly id: string;
+  readonly weight: number;
+  /** 0 until it is in line. */
+  ticket: number;
+  /** Whether a command about it is under way. */
+  isAsking: boolean;
+  /** Woken while it was. */
+  isWoken: boolean;
+  /** Undefined once it is decided. */
+  decide: ((outcome: Outcome) => void) | undefined;
+}
+
+/** A grant; undefined where there is no place now; or why there is none at all. */
+type Outcome = Grant | undefined | { readonly reason: Error };
+
+/** Waiters in one command: more would hold the server for too long. */
+const TOLD_TOGETHER = 200;
+/** Between two questions where nobody is woken: each half as long again as the one before. */
+const FIRST_POLL_MS = 10;
+const LONGEST_POLL_MS = 1000;
+const POLL_GROWTH = 1.5;
+/** A lease is over only after its last microsecond. */
+const PAST_MS = 1;
+
+export class Line implements WakeListener {
+  readonly owner: string;
+  readonly #place: SemaphorePlace;
+  readonly #caller: Caller;
+  readonly #ended: () => void;
+  readonly #monotonicMs: () => number;
+  readonly #longestPollMs: number;
+  /** In the order in which they got in line, as far as this process knows. */
+  readonly #waiters = new Map<string, Waiter>();
+  /** Whose place a permit now holds: a second answer about it changes nothing. */
+  readonly #granted = new WeakSet<Waiter>();
+  #acquisitions = 0;
+  #listening: Listening | undefined;
+  /** The store's clock in its last answer, and when the command was sent. */
+  #heard: { readonly atUs: number; readonly sent: Moment } | undefined;
+  #pollMs = FIRST_POLL_MS;
+  #isPolling = false;
+  #isFailing = false;
+  #renewAtMs = 0;
+  /** When the first lease of a holder may end. */
+  #nextAtMs = Number.POSITIVE_INFINITY;
+  #cancelAlarm: () => void = () => {};
+
+  constructor(owner: string, place: SemaphorePlace, caller: Caller, ended: () => void) {
+    this.owner = owner;
+    this.#place = place;
+    this.#caller = caller;
+    this.#ended = ended;
+    this.#monotonicMs = monotonicOf(caller.store.clock);
+    // Often enough to confirm every claim.
+    this.#longestPollMs = Math.min(LONGEST_POLL_MS, caller.terms.claimUs / 2e3);
+  }
+
+  /** Waits for a place; undefined where there is none now and `maxWaitMs` is 0. */
+  acquire({ weight, maxWaitMs, signal }: LineRequest): Promise<Grant | undefined> {
+    this.#acquisitions += 1;
+    const id = `${this.owner}.${this.#acquisitions.toString(36)}`;
+    const waits = maxWaitMs > 0;
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        id,
+        weight,
+        ticket: 0,
+        isAsking: false,
+        isWoken: false,
+        decide: (outcome) => {
+          waiter.decide = undefined;
+          signal?.removeEventListener("abort", abort);
+          cancelMaxWait();
+          this.#remove(waiter);
+          if (outcome !== undefined && "reason" in outcome) reject(outcome.reason);
+          else resolve(outcome);
+        },
+      };
+      const abort = (): void => {
+        void this.#giveUp(waiter, signal?.reason as Error);
+      };
+      const { clock } = this.#caller.store;
+      const cancelMaxWait = setAlarm(
+        clock,
+        waits ? maxWaitMs : Number.POSITIVE_INFINITY,
+        true,
+        () => {
+          void this.#giveUp(waiter, this.maxWaitExceeded(maxWaitMs));
+        },
+      );
+      signal?.addEventListener("abort", abort, { once: true });
+      this.#waiters.set(id, waiter);
+      void this.#enter(waiter, waits);
+    });
+  }
+
+  /** The error of whoever has waited for `maxWaitMs`: a hint at when the first of the leases may end. */
+  maxWaitExceeded(maxWaitMs: number): MaxWaitExceededError {
+    const retryAfterMs = Math.ceil(Math.max(0, this.#nextAtMs - this.#monotonicMs()));
+    return new MaxWaitExceededError(
+      Number.isFinite(retryAfterMs) ? retryAfterMs : 0,
+      `no place in the semaphore became free within ${maxWaitMs} ms`,
+    );
+  }
+
+  /** Rejects all who wait, and takes them out of the line. */
+  async abandon(reason: Error): Promise<void> {
+    const waiters = [...this.#waiters.values()];
+    for (const { decide } of waiters) decide?.({ reason });
+    for (const some of chunksOf(waiters)) {
+      await this.#caller.leave(
+        this.#place,
+        some.map(({ id }) => id),
+      );
+    }
+  }
+
+  woken({ id, fence, untilUs }: Omit<Wake, "channel">): void {
+    const waiter = this.#waiters.get(id);
+    if (waiter === undefined) return;
+    const heard = this.#heard;
+    if (fence > 0 && waiter.ticket > 0 && heard !== undefined) {
+      // The store read its clock after the command was sent, so by now it shows no more than this. The place is
+      // claimed until later: the caller may begin, while the permit confirms.
+      const atMostUs = heard.atUs + msSince(heard.sent, this.#caller.store.clock) * 1e3;
+      if (atMostUs < untilUs - this.#caller.terms.claimUs * (1 - TRUSTED_FOR)) {
+        this.#grant(waiter, { fence, untilUs, ...heard, isClaim: true });
+        return;
+      }
+    }
+    if (waiter.isAsking) waiter.isWoken = true;
+    else void this.#ask(waiter);
+  }
+
+  live(): void {
+    this.#pollMs = FIRST_POLL_MS;
+    void this.#poll();
+  }
+
+  /** The first command of an acquisition; again for one that the store has forgotten. */
+  async #enter(waiter: Waiter, waits: boolean): Promise<void> {
+    const verb = waits ? SEMAPHORE_VERBS.acquire : SEMAPHORE_VERBS.tryAcquire;
+    const isFirst = waiter.ticket === 0;
+    waiter.isAsking = true;
+    const sent = this.#now();
+    try {
+      const answer = await this.#caller.call(
+        this.#place,
+        verb,
+        [{ id: waiter.id, number: waiter.weight }],
+        {
+          channel: this.#caller.store.channelOf(this.#place),
+          late: (late) => {
+            this.#learn([waiter], late, sent);
+          },
+        },
+      );
+      this.#learn([waiter], answer, sent);
+    } catch (error) {
+      // It may hold or be in line all the same.
+      if (isFirst) void this.#giveUp(waiter, error as Error);
+      else this.#fail();
+    }
+    this.#asked(waiter);
+  }
+
+  /** Confirms a place that was handed over, or finds out what else became of the waiter. */
+  async #ask(waiter: Waiter): Promise<boolean> {
+    waiter.isAsking = true;
+    const isTold = await this.#renew([waiter]);
+    this.#asked(waiter);
+    return isTold;
+  }
+
+  #asked(waiter: Waiter): void {
+    waiter.isAsking = false;
+    if (!waiter.isWoken) return;
+    waiter.isWoken = false;
+    if (waiter.decide !== undefined) void this.#ask(waiter);
+  }
+
+  async #renew(waiters: readonly Waiter[]): Promise<boolean> {
+    const sent = this.#now();
+    const entries = waiters.map(({ id }): CommandEntry => ({ id, number: 0 }));
+    try {
+      const late = (answer: SemaphoreAnswer): void => {
+        this.#learn(waiters, answer, sent);
+      };
+      const answer = await this.#caller.call(this.#place, SEMAPHORE_VERBS.renew, entries, { late });
+      this.#isFailing = false;
+      this.#learn(waiters, answer, sent);
+      return true;
+    } catch {
+      this.#fail();
+      return false;
+    }
+  }
+
+  #learn(waiters: readonly Waiter[], answer: SemaphoreAnswer, sent: Moment): void {
+    this.#heard = { atUs: answer.nowUs, sent };
+    this.#nextAtMs =
+      answer.nextUs < 0
+        ? Number.POSITIVE_INFINITY
+        : this.#monotonicMs() + answer.nextUs / 1e3 + PAST_MS;
+    waiters.forEach((waiter, i) => {
+      this.#learnOne(waiter, answer.entries[i] as EntryAnswer, answer, sent);
+    });
+    this.#schedule();
+  }
+
+  #learnOne(waiter: Waiter, entry: EntryAnswer, { nowUs }: SemaphoreAnswer, sent: Moment): void {
+    const { outcome, number, untilUs } = entry;
+    const { id, weight, decide } = waiter;
+    if (decide === undefined) {
+      // Given up while the command was under way.
+      const isThere = outcome === OUTCOME.held || outcome === OUTCOME.waiting;
+      if (isThere && !this.#granted.has(waiter)) void this.#caller.leave(this.#place, [id]);
+    } else if (outcome === OUTCOME.held) {
+      this.#grant(waiter, { fence: number, untilUs, atUs: nowUs, sent, isClaim: false });
+    } else if (outcome === OUTCOME.waiting) {
+      if (waiter.ticket !== number) this.#line(waiter, number);
+    } else if (outcome === OUTCOME.busy) {
+      decide(undefined);
+    } else if (outcome === OUTCOME.tooHeavy) {
+      const allowed = `at most the semaphore's limit, ${number}`;
+      decide({ reason: new InvalidOptionError("weight", weight, allowed) });
+    } else if (waiter.ticket > 0) {
+      // Its lease ended, a claim was not confirmed in time, or the store lost its memory: to the end of the line.
+      void this.#enter(waiter, true);
+    }
+  }
+
+  #grant(waiter: Waiter, got: Omit<Grant, "place" | "id" | "weight" | "ticket">): void {
+    const { id, weight } = waiter;
+    const ticket = waiter.ticket === 0 ? got.fence : waiter.ticket;
+    this.#granted.add(waiter);
+    this.#pollMs = FIRST_POLL_MS;
+    waiter.decide?.({ place: this.#place, id, weight, ticket, ...got });
+  }
+
+  #line(waiter: Waiter, ticket: number): void {
+    waiter.ticket = ticket;
+    this.#waiters.delete(waiter.id);
+    this.#waiters.set(waiter.id, waiter);
+    if (this.#listening !== undefined) return;
+    this.#renewAtMs = this.#monotonicMs() + this.#renewEveryMs;
+    this.#listening = this.#caller.store.listen(this.#place, this);
+  }
+
+  /** Decides for an error, and takes the waiter out of the line. */
+  async #giveUp(waiter: Waiter, reason: Error): Promise<void> {
+    const { decide } = waiter;
+    if (decide === undefined) return;
+    decide({ reason });
+    await this.#caller.leave(this.#place, [waiter.id]);
+  }
+
+  #remove(waiter: Waiter): void {
+    this.#waiters.delete(waiter.id);
+    if (this.#waiters.size > 0) return;
+    this.#cancelAlarm();
+    this.#listening?.end();
+    this.#listening = undefined;
+    this.#ended();
+  }
+
+  #fail(): void {
+    this.#isFailing = true;
+    this.#schedule();
+  }
+
+  get #renewEveryMs(): number {
+    return this.#caller.terms.waitUs / 3e3;
+  }
+
+  /** Sets the alarm to whatever is due first. */
+  #schedule(): void {
+    this.#cancelAlarm();
+    if (this.#listening === undefined || this.#isPolling) return;
+    const nowMs = this.#monotonicMs();
+    const isWoken = this.#listening.isLive() && !this.#isFailing;
+    const pollInMs = isWoken ? this.#nextAtMs - nowMs : this.#pollMs * (0.5 + Math.random());
+    const inMs = Math.max(0, Math.min(pollInMs, this.#renewAtMs - nowMs));
+    // A caller waits for this: the process must go on.
+    this.#cancelAlarm = setAlarm(this.#caller.store.clock, inMs, true, () => void this.#poll());
+  }
+
+  async #poll(): Promise<void> {
+    if (this.#isPolling || this.#listening === undefined) return;
+    this.#isPolling = true;
+    this.#cancelAlarm();
+    this.#pollMs = Math.min(this.#pollMs * POLL_GROWTH, this.#longestPollMs);
+    // Unless an answer says otherwise.
+    this.#nextAtMs = this.#monotonicMs() + this.#pollMs;
+    try {
+      if (this.#monotonicMs() >= this.#renewAtMs) await this.#renewAll();
+      else await this.#pollFirst();
+    } finally {
+      this.#isPolling = false;
+      this.#schedule();
+    }
+  }
+
+  /** Places are handed over in the order of the line, so the first knows whether there is any for this process. */
+  async #pollFirst(): Promise<void> {
+    for (const waiter of this.#waiters.values()) {
+      if (waiter.ticket === 0 || waiter.isAsking) continue;
+      if (!(await this.#ask(waiter)) || waiter.decide !== undefined) return;
+    }
+  }
+
+  async #renewAll(): Promise<void> {
+    this.#renewAtMs = this.#monotonicMs() + this.#renewEveryMs;
+    const waiters = [...this.#waiters.values()].filter(({ ticket }) => ticket > 0);
+    for (const some of chunksOf(waiters)) {
+      const undecided = some.filter(({ decide }) => decide !== undefined);
+      if (undecided.length > 0 && !(await this.#renew(undecided))) return;
+    }
+  }
+
+  #now(): Moment {
+    return { monotonicMs: this.#monotonicMs(), wallUs: this.#caller.store.clock.nowUs() };
+  }
+}
+
+function* chunksOf(waiters: readonly Waiter[]): Generator<readonly Waiter[]> {
+  for (let first = 0; first < waiters.length; first += TOLD_TOGETHER) {
+    yield waiters.slice(first, first + TOLD_TOGETHER);
+  }
+}

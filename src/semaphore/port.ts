@@ -1,0 +1,43 @@
+/** What a store offers, beside decisions, for semaphores to live in it. */
+import type { Clock } from "../core/clock.js";
+import type { SemaphoreAnswer, SemaphoreCommand, Wake } from "./kernel.js";
+
+/** One semaphore's key. */
+export interface SemaphorePlace {
+  /** `<namespace>:<name>`. */
+  readonly space: string;
+  /** The identity, hashed where the semaphore says so. */
+  readonly id: string;
+}
+
+/** Somebody who waits for places to be handed over. */
+export interface WakeListener {
+  /** The first part of the ids of its waiters, up to the dot; nobody else has it. */
+  readonly owner: string;
+  /** A waiter was handed a place, or should ask why not. */
+  woken(wake: Omit<Wake, "channel">): void;
+  /** From now on wake-ups arrive: what came before may have been missed. */
+  live(): void;
+}
+
+export interface Listening {
+  /** Whether wake-ups arrive, as far as is known; else waiters have to ask. */
+  isLive(): boolean;
+  end(): void;
+}
+
+export interface SemaphoreStore {
+  /** What waiting goes by. */
+  readonly clock: Clock;
+  /** Executes commands on a place one after another, in the order of the calls. */
+  execute(place: SemaphorePlace, command: SemaphoreCommand): Promise<SemaphoreAnswer>;
+  /** Where this process can be woken for a place: "" = it cannot. */
+  channelOf(place: SemaphorePlace): string;
+  /** Begins to listen for wake-ups on a place. */
+  listen(place: SemaphorePlace, listener: WakeListener): Listening;
+}
+
+/** Whose waiter an id is. */
+export function ownerOf(id: string): string {
+  return id.slice(0, id.indexOf("."));
+}

@@ -1,0 +1,57 @@
+/** Ids in the order of a number, with the same ties as Redis's sorted sets: by the id. */
+
+interface Entry {
+  readonly id: string;
+  readonly score: number;
+}
+
+export class ScoreSet {
+  /** Sorted. Moving ten thousand entries by one place costs a few µs, which no tree would better. */
+  readonly #entries: Entry[] = [];
+  readonly #scores = new Map<string, number>();
+
+  get size(): number {
+    return this.#entries.length;
+  }
+
+  /** Puts `id` at `score`, from wherever it was. */
+  set(id: string, score: number): void {
+    this.delete(id);
+    this.#scores.set(id, score);
+    this.#entries.splice(this.#placeOf(id, score), 0, { id, score });
+  }
+
+  delete(id: string): void {
+    const score = this.#scores.get(id);
+    if (score === undefined) return;
+    this.#scores.delete(id);
+    this.#entries.splice(this.#placeOf(id, score), 1);
+  }
+
+  /** The score of an id that is here, else 0. */
+  score(id: string): number {
+    return this.#scores.get(id) ?? 0;
+  }
+
+  /** The entry with the lowest score. */
+  first(): Entry | undefined {
+    return this.#entries[0];
+  }
+
+  [Symbol.iterator](): Iterator<Entry> {
+    return this.#entries.values();
+  }
+
+  /** Where the entry is, or would be. */
+  #placeOf(id: string, score: number): number {
+    let low = 0;
+    let high = this.#entries.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const entry = this.#entries[middle] as Entry;
+      if (entry.score < score || (entry.score === score && entry.id < id)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

@@ -1,0 +1,87 @@
+/** Semaphores in Redis: each command is one call of one script, and who waits is woken by a published hint. */
+import { type Clock, systemClock } from "../../core/clock.js";
+import { semaphoreScript } from "../../lua/compose.js";
+import type { SemaphoreAnswer, SemaphoreCommand } from "../../semaphore/kernel.js";
+import {
+  type Listening,
+  ownerOf,
+  type SemaphorePlace,
+  type SemaphoreStore,
+  type WakeListener,
+} from "../../semaphore/port.js";
+import type { RunScript } from "./client.js";
+import { decodeSemaphore, encodeSemaphore, semaphoreKeys } from "./semaphore-wire.js";
+import { Subscriber } from "./subscriber.js";
+
+export interface RedisSemaphoresOptions {
+  readonly run: RunScript;
+  readonly client: unknown;
+  readonly subscriber: unknown;
+  readonly isCluster: boolean;
+  /** Decides instead of the server's clock. */
+  readonly clock: Clock | undefined;
+  /** Names this process among all that listen. */
+  readonly nonce: string;
+}
+
+export class RedisSemaphores implements SemaphoreStore {
+  readonly clock: Clock;
+  readonly #options: RedisSemaphoresOptions;
+  readonly #subscriber: Subscriber;
+  readonly #listeners = new Map<string, WakeListener>();
+
+  constructor(options: RedisSemaphoresOptions) {
+    const { client, subscriber, isCluster } = options;
+    this.#options = options;
+    this.clock = options.clock ?? systemClock;
+    this.#subscriber = new Subscriber({
+      client,
+      subscriber,
+      sharded: isCluster,
+      heard: (message) => {
+        const [id = "", fence, untilUs] = message.split(" ");
+        const wake = { id, fence: Number(fence), untilUs: Number(untilUs) };
+        this.#listeners.get(ownerOf(id))?.woken(wake);
+      },
+    });
+  }
+
+  async execute(place: SemaphorePlace, command: SemaphoreCommand): Promise<SemaphoreAnswer> {
+    const { run, clock } = this.#options;
+    const { sha, source } = semaphoreScript();
+    const args = encodeSemaphore(command, clock?.nowUs());
+    return decodeSemaphore(place, command, await run(sha, source, semaphoreKeys(place), args));
+  }
+
+  channelOf(place: SemaphorePlace): string {
+    if (!this.#subscriber.canHear) return "";
+    const { isCluster, nonce } = this.#options;
+    // On a Cluster a message stays within the slot of its key, so there the channel carries the key's tag.
+    return isCluster ? `${place.space}:{${place.id}}!${nonce}` : `sluice:wake:${nonce}`;
+  }
+
+  listen(place: SemaphorePlace, listener: WakeListener): Listening {
+    const channel = this.channelOf(place);
+    if (channel === "") return NEVER_HEARD;
+    this.#listeners.set(listener.owner, listener);
+    const subscription = this.#subscriber.subscribe(channel, () => {
+      listener.live();
+    });
+    return {
+      isLive: () => subscription.isLive(),
+      end: () => {
+        this.#listeners.delete(listener.owner);
+        subscription.end();
+      },
+    };
+  }
+
+  close(): void {
+    this.#subscriber.close();
+  }
+}
+
+const NEVER_HEARD: Listening = Object.freeze({
+  isLive: () => false,
+  end: () => {},
+});

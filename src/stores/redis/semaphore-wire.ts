@@ -1,0 +1,56 @@
+/** The semaphore script's arguments and reply; see semaphore/semaphore.lua for both. */
+import { StoreUnavailableError } from "../../core/errors.js";
+import type { EntryAnswer, SemaphoreAnswer, SemaphoreCommand } from "../../semaphore/kernel.js";
+import type { SemaphorePlace } from "../../semaphore/port.js";
+
+const WRONG_TYPE = 3;
+const WRONG_FORMAT = 4;
+/** Numbers of the reply before the entries, and of each entry. */
+const HEAD = 6;
+const PER_ENTRY = 3;
+
+/** The members of a place, its holders, its queue and its waits: all in one slot. */
+export function semaphoreKeys({ space, id }: SemaphorePlace): readonly string[] {
+  const base = `${space}:{${id}}`;
+  return [base, `${base}!h`, `${base}!q`, `${base}!w`];
+}
+
+/** `nowUs` is the injected clock's time, undefined for the server's own. */
+export function encodeSemaphore(command: SemaphoreCommand, nowUs: number | undefined): string[] {
+  const { verb, limit, terms, channel, entries } = command;
+  const args = [nowUs === undefined ? "" : String(nowUs), String(verb), String(limit)];
+  args.push(String(terms.leaseUs), String(terms.claimUs), String(terms.waitUs), channel);
+  for (const { id, number } of entries) args.push(id, String(number));
+  return args;
+}
+
+export function decodeSemaphore(
+  place: SemaphorePlace,
+  command: SemaphoreCommand,
+  reply: unknown,
+): SemaphoreAnswer {
+  // Some clients return integers as text, or as bigint.
+  const numbers = Array.isArray(reply) ? reply.map(Number) : [Number.NaN];
+  const [failure, nowUs = 0, nextUs = 0, limit = 0, held = 0, waiting = 0] = numbers;
+  if (failure === WRONG_TYPE) {
+    throw new StoreUnavailableError(
+      `a key of ${place.space} holds a value of another type, not written by Sluice`,
+    );
+  }
+  if (failure === WRONG_FORMAT) {
+    throw new StoreUnavailableError(
+      `a key of ${place.space} holds a state of a format that this version does not know`,
+    );
+  }
+  const answered = (numbers.length - HEAD) / PER_ENTRY;
+  const asked = command.entries.length;
+  if (failure !== 0 || answered !== asked || numbers.some(Number.isNaN)) {
+    throw new StoreUnavailableError("the semaphore script's reply does not fit the command");
+  }
+  const entries = Array.from({ length: answered }, (_, i): EntryAnswer => {
+    const at = HEAD + i * PER_ENTRY;
+    const [outcome = 0, number = 0, untilUs = 0] = numbers.slice(at, at + PER_ENTRY);
+    return { outcome, number, untilUs };
+  });
+  return { nowUs, nextUs, limit, held, waiting, entries };
+}

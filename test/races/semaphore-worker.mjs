@@ -1,0 +1,96 @@
+// A process of the semaphore's races. Arguments: the built package, what to do, the URL of Redis, the lease,
+// and a file for the log.
+import { appendFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
+
+const [built = "", task = "", url = "", lease = "", logFile = ""] = process.argv.slice(2);
+const from = (/** @type {string} */ file) => pathToFileURL(join(built, "dist", file)).href;
+const { MemoryStore, Semaphore } = /** @type {typeof import("../../src/index.js")} */ (
+  await import(from("index.js"))
+);
+const { RedisStore } = /** @type {typeof import("../../src/stores/redis/index.js")} */ (
+  await import(from("stores/redis/index.js"))
+);
+const { observePermits } = /** @type {typeof import("../../src/semaphore/semaphore.js")} */ (
+  await import(from("semaphore/semaphore.js"))
+);
+const { permitLog, semaphoreHeaderLine } =
+  /** @type {typeof import("../../src/audit/semaphore-record.js")} */ (
+    await import(from("audit/semaphore-record.js"))
+  );
+
+const LIMIT = 2;
+const say = (/** @type {string} */ text) => {
+  process.stdout.write(`${text}\n`);
+};
+const open = async () =>
+  new Semaphore({
+    limit: task === "contend" ? LIMIT : 1,
+    leaseDuration: lease,
+    timeout: "5s",
+    store: url === "" ? new MemoryStore() : await RedisStore.connect(url),
+  });
+
+const tasks = {
+  /** Holds again and again, until it is killed. */
+  async contend() {
+    const semaphore = await open();
+    // A line is in the file before the next command is sent: a killed process takes none with it.
+    appendFileSync(logFile, semaphoreHeaderLine(LIMIT));
+    observePermits(
+      semaphore,
+      permitLog("hot", (line) => {
+        appendFileSync(logFile, line);
+      }),
+    );
+    const work = async () => {
+      for (;;) {
+        const permit = await semaphore.acquire("hot");
+        await sleep(Math.random() * 30);
+        await permit.release();
+      }
+    };
+    await Promise.all([work(), work()]);
+  },
+
+  /** Holds, and says what it finds when it was stopped. */
+  async stopped() {
+    const semaphore = await open();
+    const permit = await semaphore.acquire("hot");
+    let lookedAtMs = performance.now();
+    say(`held ${permit.fencingToken}`);
+    for (;;) {
+      await sleep(10);
+      const gapMs = performance.now() - lookedAtMs;
+      lookedAtMs += gapMs;
+      if (gapMs > 500) break;
+    }
+    const { lost } = permit;
+    say(`lost ${lost.aborted} ${/** @type {{ code?: string }} */ (lost.reason).code}`);
+    await permit.release();
+    say("released");
+    await semaphore.close();
+    await semaphore.store.close();
+  },
+
+  /** Ends at once, while it waits. */
+  async exit() {
+    const semaphore = await open();
+    void semaphore.acquire("hot");
+    while ((await semaphore.inspect("hot")).waiting === 0) await sleep(5);
+    process.exit(0);
+  },
+
+  /** Has nothing to do but to wait; then nothing but a permit that it never releases. */
+  async wait() {
+    const semaphore = await open();
+    await semaphore.acquire("hot");
+    await semaphore.acquire("hot", { maxWait: 300 }).catch((/** @type {unknown} */ error) => {
+      say(error instanceof Error ? error.name : "something else");
+    });
+  },
+};
+
+await tasks[/** @type {keyof typeof tasks} */ (task)]();

@@ -1,0 +1,179 @@
+/** What a semaphore costs: of a hand-off in round trips, of long lines in time and memory. Figures are printed. */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { Redis } from "ioredis";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { startRedis } from "../../scripts/redis-server.mjs";
+import { Semaphore } from "../../src/index.js";
+import { SEMAPHORE_VERBS, type SemaphoreVerb } from "../../src/semaphore/kernel.js";
+import { RedisStore } from "../../src/stores/redis/index.js";
+
+const LONG = 10_000;
+const SHORT = 10;
+
+let server: Awaited<ReturnType<typeof startRedis>>;
+let client: Redis;
+beforeAll(async () => {
+  server = await startRedis();
+  client = new Redis(server.url);
+});
+afterAll(async () => {
+  await client.quit();
+  await server.stop();
+});
+
+const say = (text: string): void => void process.stdout.write(`semaphore: ${text}\n`);
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
+
+test("a hand-off takes few round trips", async () => {
+  const ends: (() => Promise<unknown>)[] = [];
+  const open = (): Semaphore => {
+    const own = new Redis(server.url);
+    const store = new RedisStore({ client: own });
+    const semaphore = new Semaphore({ limit: 1, timeout: "10s", store });
+    ends.push(async () => {
+      await semaphore.close();
+      await store.close();
+      await own.quit();
+    });
+    return semaphore;
+  };
+  const semaphores = [open(), open()];
+  const pings: number[] = [];
+  const handOffs: number[] = [];
+  let permit = await (semaphores[0] as Semaphore).acquire("k");
+  for (let i = 1; i <= 400; i++) {
+    const next = (semaphores[i % 2] as Semaphore).acquire("k");
+    await vi.waitFor(async () => {
+      expect((await (semaphores[0] as Semaphore).inspect("k")).waiting).toBe(1);
+    });
+    let beganMs = performance.now();
+    await client.ping();
+    pings.push(performance.now() - beganMs);
+    beganMs = performance.now();
+    void permit.release();
+    permit = await next;
+    handOffs.push(performance.now() - beganMs);
+  }
+  await permit.release();
+  await Promise.all(ends.map((end) => end()));
+  // The first ones opened the subscribers.
+  const [ping, handOff] = [median(pings.slice(50)), median(handOffs.slice(50))];
+  say(
+    `a hand-off takes ${(handOff * 1e3).toFixed(0)} µs at the median, ${(handOff / ping).toFixed(2)} times a PING of ${(ping * 1e3).toFixed(0)} µs`,
+  );
+  // One that asks again and again would take a hundred.
+  expect(handOff / ping).toBeLessThan(8);
+});
+
+test(`with ${LONG} waiting a hand-off takes the server no more than twice as long as with ${SHORT}`, async () => {
+  const { semaphores } = new RedisStore({ client });
+  const terms = { leaseUs: 3600e6, claimUs: 3600e6, waitUs: 3600e6 };
+  const place = (id: string): { space: string; id: string } => ({ space: "cost:semaphore", id });
+  const tell = (
+    id: string,
+    verb: SemaphoreVerb,
+    ids: readonly string[],
+    number: number,
+  ): Promise<unknown> =>
+    semaphores.execute(place(id), {
+      verb,
+      limit: 1,
+      terms,
+      channel: "sluice:wake:nobody",
+      entries: ids.map((each) => ({ id: each, number })),
+    });
+  const usec = async (): Promise<number> => {
+    const stats = /cmdstat_evalsha:calls=\d+,usec=(\d+)/.exec(await client.info("commandstats"));
+    return Number(stats?.[1] ?? 0);
+  };
+  /** A line in which the first waiter is the holder's successor, and so on. */
+  const lines = (
+    [
+      ["long", LONG],
+      ["short", SHORT],
+    ] as const
+  ).map(([id, waiting]) => {
+    let first = 0;
+    let last = -1;
+    const name = (n: number): string => `nonce-of-a-process.${n.toString(36)}`;
+    return {
+      id,
+      costs: [] as number[],
+      async fill(): Promise<void> {
+        while (last - first < waiting) {
+          const more = Math.min(200, waiting - (last - first));
+          const ids = Array.from({ length: more }, (_, i) => name(last + 1 + i));
+          await tell(id, SEMAPHORE_VERBS.acquire, ids, 1);
+          last += more;
+        }
+      },
+      async handOff(): Promise<void> {
+        await tell(id, SEMAPHORE_VERBS.release, [name(first)], 0);
+        first += 1;
+      },
+    };
+  });
+  for (let round = 0; round < 60; round++) {
+    for (const line of lines) {
+      await line.fill();
+      const before = await usec();
+      for (let i = 0; i < SHORT / 2; i++) await line.handOff();
+      line.costs.push(((await usec()) - before) / (SHORT / 2));
+    }
+  }
+  const [long = 0, short = 0] = lines.map(({ costs }) => median(costs));
+  expect(await client.zcard("cost:semaphore:{long}!q")).toBeGreaterThan(LONG - SHORT);
+  const keys = ["", "!q", "!w"].map((suffix) => `cost:semaphore:{long}${suffix}`);
+  const sizes = await Promise.all(keys.map((key) => client.memory("USAGE", key, "SAMPLES", 0)));
+  const bytes = sizes.reduce<number>((sum, size) => sum + Number(size), 0) / LONG;
+  say(
+    `the server hands over in ${long.toFixed(1)} µs with ${LONG} waiting, in ${short.toFixed(1)} µs with ${SHORT}; a waiter takes ${bytes.toFixed(0)} bytes in Redis`,
+  );
+  expect(long).toBeLessThanOrEqual(2 * short);
+  await client.del(...keys, "cost:semaphore:{long}!h", "cost:semaphore:{short}");
+});
+
+test(`${LONG} callers of one process wait for one key`, async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const store = new RedisStore({ client });
+  const semaphore = new Semaphore({ limit: 1, timeout: "30s", name: "crowd", store });
+  const permit = await semaphore.acquire("k");
+  collect();
+  const before = process.memoryUsage().heapUsed;
+  const outcomes = Promise.allSettled(Array.from({ length: LONG }, () => semaphore.acquire("k")));
+  await vi.waitFor(async () => expect((await semaphore.inspect("k")).waiting).toBe(LONG), {
+    timeout: 30_000,
+  });
+  collect();
+  const bytes = (process.memoryUsage().heapUsed - before) / LONG;
+  const stats = async (): Promise<{ calls: number; usec: number }> => {
+    const found = /cmdstat_evalsha:calls=(\d+),usec=(\d+)/.exec(await client.info("commandstats"));
+    return { calls: Number(found?.[1]), usec: Number(found?.[2]) };
+  };
+  // A renewal of all, by some fifty commands.
+  const { calls, usec } = await stats();
+  await vi.waitFor(
+    async () => expect((await stats()).calls - calls).toBeGreaterThanOrEqual(LONG / 200),
+    {
+      timeout: 30_000,
+    },
+  );
+  const after = await stats();
+  const renewal = (after.usec - usec) / (after.calls - calls) / 200;
+  say(
+    `a caller who waits takes ${bytes.toFixed(0)} bytes of heap, and ${renewal.toFixed(1)} µs of the server's time every 1.7 s`,
+  );
+  await semaphore.close();
+  const rejected = (await outcomes).filter(({ status }) => status === "rejected");
+  expect(rejected).toHaveLength(LONG);
+  expect(permit.lost.aborted).toBe(true);
+  const again = new Semaphore({ limit: 1, timeout: "30s", name: "crowd", store });
+  expect(await again.inspect("k")).toEqual({ limit: 1, held: 0, waiting: 0 });
+  await again.close();
+  await store.close();
+});

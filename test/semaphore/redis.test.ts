@@ -1,0 +1,437 @@
+/** Semaphores on real servers, through every client that can be woken and some that cannot. */
+import { readFileSync } from "node:fs";
+import { Cluster, Redis } from "ioredis";
+import { createCluster } from "redis";
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi } from "vitest";
+import { startRedis } from "../../scripts/redis-server.mjs";
+import {
+  MaxWaitExceededError,
+  type Permit,
+  Semaphore,
+  StoreTimeoutError,
+  StoreUnavailableError,
+} from "../../src/index.js";
+import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
+import { clients } from "../support/clients.js";
+import { startCluster, type TestCluster } from "../support/cluster.js";
+
+interface Connected {
+  readonly client: RedisClientLike;
+  readonly close: () => Promise<void>;
+}
+
+let names = 0;
+
+/** A semaphore of its own, in a store as another process would have. */
+function semaphoreOn(
+  client: RedisClientLike,
+  name: string,
+  options: { subscriber?: object | false; limit?: number; leaseDuration?: string } = {},
+): Semaphore<RedisStore> {
+  const { subscriber, ...rest } = options;
+  const store = new RedisStore({ client, ...(subscriber === undefined ? {} : { subscriber }) });
+  const semaphore = new Semaphore({ limit: 1, timeout: "10s", ...rest, name, store });
+  onTestFinished(async () => {
+    await semaphore.close();
+    await store.close();
+  });
+  return semaphore;
+}
+
+const newName = (): string => {
+  names += 1;
+  return `test-${process.pid}-${names}`;
+};
+
+const inLine = (semaphore: Semaphore, waiting: number): Promise<void> =>
+  vi.waitFor(async () => expect(await semaphore.inspect("k")).toMatchObject({ waiting }), {
+    timeout: 20_000,
+  });
+
+/** Ten waiters of three semaphores that know nothing of each other, served one after another. */
+async function serveInOrder(make: () => Semaphore): Promise<void> {
+  const semaphores = [make(), make(), make()];
+  const first = await (semaphores[0] as Semaphore).acquire("k");
+  const order: number[] = [];
+  const fences: bigint[] = [];
+  const served: Promise<void>[] = [];
+  for (let i = 0; i < 10; i++) {
+    const semaphore = semaphores[i % 3] as Semaphore;
+    served.push(
+      semaphore.withPermit("k", (permit) => {
+        order.push(i);
+        fences.push(permit.fencingToken);
+      }),
+    );
+    await inLine(semaphore, i + 1);
+  }
+  await first.release();
+  await Promise.all(served);
+  expect(order).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  expect(fences).toEqual([...fences].sort((a, b) => (a < b ? -1 : 1)));
+  expect(await (semaphores[0] as Semaphore).inspect("k")).toEqual({
+    limit: 1,
+    held: 0,
+    waiting: 0,
+  });
+}
+
+describe.each(Object.keys(clients) as (keyof typeof clients)[])("through %s", (kind) => {
+  let connected: Connected;
+  beforeAll(async () => {
+    connected = await clients[kind]();
+  });
+  afterAll(() => connected.close());
+
+  test("serves who waits in the order of the line", async () => {
+    const name = newName();
+    await serveInOrder(() => semaphoreOn(connected.client, name));
+  });
+});
+
+describe("a waiter", () => {
+  test.each(["ioredis", "node-redis", "iovalkey"] as const)(
+    "is woken by the release and asks just once through %s",
+    async (kind) => {
+      const server = await startRedis();
+      const opened = await clients[kind]({ url: server.url });
+      onTestFinished(async () => {
+        await opened.close();
+        await server.stop();
+      });
+      const semaphore = semaphoreOn(opened.client, newName());
+      /** In PINGs. */
+      const handOffs: number[] = [];
+      const round = async (): Promise<number> => {
+        const permit = await semaphore.acquire("k");
+        const waiting = semaphore.acquire("k");
+        await inLine(semaphore, 1);
+        const before = await scriptCalls(opened.command);
+        const beganMs = performance.now();
+        await opened.command("PING");
+        const pingedMs = performance.now();
+        void permit.release();
+        const next = await waiting;
+        handOffs.push((performance.now() - pingedMs) / (pingedMs - beganMs));
+        await next.release();
+        return (await scriptCalls(opened.command)) - before;
+      };
+      // The first waiter opens the subscriber, and asks meanwhile.
+      await round();
+      // The release, the confirmation unless it comes to nothing before, the other release.
+      await vi.waitFor(async () => expect(await round()).toBeLessThanOrEqual(3), {
+        timeout: 20_000,
+      });
+      for (let i = 0; i < 9; i++) await round();
+      // Who is not woken learns by renewing his place in line, within 1.7 s: thousands of PINGs later.
+      const [, , , , median = Number.NaN] = handOffs.slice(-9).sort((a, b) => a - b);
+      expect(median).toBeLessThan(500);
+    },
+  );
+
+  test("asks where it cannot be woken, and less and less often", async () => {
+    const server = await startRedis();
+    const client = new Redis(server.url);
+    onTestFinished(async () => {
+      client.disconnect();
+      await server.stop();
+    });
+    const command = (...args: string[]): Promise<unknown> =>
+      client.call(...(args as [string, ...string[]]));
+    const semaphore = semaphoreOn(client, newName(), { subscriber: false });
+    const permit = await semaphore.acquire("k");
+    const waiting = semaphore.acquire("k");
+    await vi.waitFor(async () => expect(await scriptCalls(command)).toBeGreaterThan(8), {
+      timeout: 20_000,
+    });
+    // From 10 ms to 1 s at half as long again: some 13 in the first 4 s.
+    expect(await scriptCalls(command)).toBeLessThan(30);
+    await permit.release();
+    await (await waiting).release();
+    expect(await client.pubsub("CHANNELS", "*")).toEqual([]);
+  });
+
+  test.each(["ioredis", "node-redis"] as const)(
+    "asks while the subscriber of %s is cut off, and is woken again when it is back",
+    async (kind) => {
+      const server = await startRedis();
+      const opened = await clients[kind]({ url: server.url });
+      onTestFinished(async () => {
+        await opened.close();
+        await server.stop();
+      });
+      const semaphore = semaphoreOn(opened.client, newName());
+      const subscribers = async (): Promise<number> =>
+        ((await opened.command("PUBSUB", "CHANNELS", "*")) as unknown[]).length;
+      const permit = await semaphore.acquire("k");
+      const waiting = semaphore.acquire("k");
+      await vi.waitFor(async () => expect(await subscribers()).toBe(1), { timeout: 20_000 });
+
+      // Nobody can subscribe: the duplicate's own connection and those that it opens are cut.
+      await opened.command("ACL", "SETUSER", "default", "resetchannels");
+      await opened.command("CLIENT", "KILL", "TYPE", "pubsub");
+      await vi.waitFor(async () => expect(await subscribers()).toBe(0), { timeout: 20_000 });
+      await permit.release();
+      const next = await waiting;
+
+      await opened.command("ACL", "SETUSER", "default", "allchannels");
+      const last = semaphore.acquire("k");
+      await vi.waitFor(async () => expect(await subscribers()).toBe(1), { timeout: 40_000 });
+      await next.release();
+      await (await last).release();
+    },
+  );
+
+  test("of a subscriber of one's own leaves it open", async () => {
+    const [client, subscriber] = [new Redis(inject("redisUrl")), new Redis(inject("redisUrl"))];
+    onTestFinished(() => {
+      client.disconnect();
+      subscriber.disconnect();
+    });
+    const name = newName();
+    const semaphore = semaphoreOn(client, name, { subscriber });
+    const permit = await semaphore.acquire("k");
+    const waiting = semaphore.acquire("k");
+    await inLine(semaphore, 1);
+    await permit.release();
+    await (await waiting).release();
+    await semaphore.store.close();
+    expect(subscriber.status).toBe("ready");
+    expect(subscriber.listenerCount("message")).toBe(0);
+  });
+});
+
+describe("when Redis fails", () => {
+  async function ownServer(): Promise<{ client: Redis; pid: number; stop: () => Promise<void> }> {
+    const server = await startRedis();
+    const client = new Redis(server.url, { retryStrategy: () => 50 });
+    client.on("error", () => {});
+    onTestFinished(async () => {
+      client.disconnect();
+      await server.stop();
+    });
+    return { client, pid: server.pid, stop: server.stop };
+  }
+
+  test("who is not in line yet is told, and who holds is told before anybody else can", async () => {
+    const { client, stop } = await ownServer();
+    const store = new RedisStore({ client });
+    const semaphore = new Semaphore({ limit: 1, leaseDuration: "500ms", timeout: "100ms", store });
+    const permit = await semaphore.acquire("k");
+    await stop();
+    await expect(semaphore.acquire("k")).rejects.toThrow(StoreTimeoutError);
+    await expect.poll(() => permit.lost.aborted).toBe(true);
+    await expect(permit.release()).rejects.toThrow(StoreTimeoutError);
+    await permit[Symbol.asyncDispose]();
+    await semaphore.close();
+    await store.close();
+  });
+
+  test("who waits goes on waiting until maxWait, or an abort", async () => {
+    const { client, stop } = await ownServer();
+    const store = new RedisStore({ client });
+    const semaphore = new Semaphore({ limit: 1, timeout: "100ms", store });
+    await semaphore.acquire("k");
+    const controller = new AbortController();
+    const outcomes = Promise.allSettled([
+      semaphore.acquire("k", { maxWait: "2s" }),
+      semaphore.acquire("k", { signal: controller.signal }),
+    ]);
+    await inLine(semaphore, 2);
+    await stop();
+    await expect
+      .poll(() => semaphore.inspect("k").catch((error: unknown) => error))
+      .toBeInstanceOf(StoreTimeoutError);
+    controller.abort("enough");
+    const [first, second] = await outcomes;
+    expect(first.status === "rejected" && first.reason).toBeInstanceOf(MaxWaitExceededError);
+    expect(second).toMatchObject({ reason: "enough" });
+    await semaphore.close();
+    await store.close();
+  });
+
+  test("who waits gets a place when it is back, though it has forgotten everything", async () => {
+    const { client, pid } = await ownServer();
+    const store = new RedisStore({ client });
+    const semaphore = new Semaphore({ limit: 1, leaseDuration: "1s", timeout: "200ms", store });
+    const permit = await semaphore.acquire("k");
+    const waiting = semaphore.acquire("k");
+    await inLine(semaphore, 1);
+    process.kill(pid, "SIGSTOP");
+    await expect(semaphore.inspect("k")).rejects.toThrow(StoreTimeoutError);
+    process.kill(pid, "SIGCONT");
+    await client.flushall();
+    const next = await waiting;
+    expect(next.fencingToken).toBeGreaterThan(permit.fencingToken);
+    await expect.poll(() => permit.lost.aborted).toBe(true);
+    await next.release();
+    await semaphore.close();
+    await store.close();
+  });
+
+  test("a key that is somebody else's is an error, and is left alone", async () => {
+    const client = new Redis(inject("redisUrl"));
+    onTestFinished(() => {
+      client.disconnect();
+    });
+    const name = newName();
+    const semaphore = semaphoreOn(client, name);
+    const plain = new Semaphore({
+      limit: 1,
+      name: `${name}-plain`,
+      identity: "plain",
+      store: new RedisStore({ client }),
+    });
+    await client.set(`sluice:${name}-plain~semaphore:{k}`, "mine");
+    await expect(plain.acquire("k")).rejects.toThrow(StoreUnavailableError);
+    await expect(plain.acquire("k")).rejects.toThrow("holds a value of another type");
+    expect(await client.get(`sluice:${name}-plain~semaphore:{k}`)).toBe("mine");
+    await client.hset(`sluice:${name}-plain~semaphore:{l}`, "#", "2 whatever");
+    await expect(plain.acquire("l")).rejects.toThrow("of a format that this version does not know");
+    await plain.close();
+    expect(await semaphore.inspect("k")).toMatchObject({ held: 0 });
+  });
+
+  test("what Redis evicted in part is forgotten whole, and holders learn of it", async () => {
+    const client = new Redis(inject("redisUrl"));
+    onTestFinished(() => {
+      client.disconnect();
+    });
+    const name = newName();
+    const store = new RedisStore({ client });
+    const semaphore = new Semaphore({
+      limit: 1,
+      name,
+      identity: "plain",
+      leaseDuration: "1s",
+      store,
+    });
+    for (const suffix of ["", "!h", "!q", "!w"]) {
+      const key = `k${suffix.length}${suffix.slice(1)}`;
+      const permit = await semaphore.acquire(key);
+      const waiting = semaphore.acquire(key);
+      await vi.waitFor(async () => expect((await semaphore.inspect(key)).waiting).toBe(1));
+      expect(await client.unlink(`sluice:${name}~semaphore:{${key}}${suffix}`)).toBe(1);
+      const next = await waiting;
+      expect(next.fencingToken).toBeGreaterThan(permit.fencingToken);
+      await expect.poll(() => permit.lost.aborted).toBe(true);
+      await next.release();
+    }
+    await semaphore.close();
+    await store.close();
+  });
+});
+
+describe("on a Cluster", () => {
+  let cluster: TestCluster;
+  beforeAll(async () => {
+    cluster = await startCluster();
+  });
+  afterAll(() => cluster.stop());
+
+  const connect: Readonly<Record<string, () => Promise<Connected>>> = {
+    ioredis: async () => {
+      const client = new Cluster(cluster.ports.map((port) => ({ host: "127.0.0.1", port })));
+      return { client, close: async () => void (await client.quit()) };
+    },
+    "node-redis": async () => {
+      const rootNodes = cluster.ports.map((port) => ({ url: `redis://127.0.0.1:${port}` }));
+      const client = createCluster({ rootNodes });
+      client.on("error", () => {});
+      await client.connect();
+      return { client, close: () => client.close() };
+    },
+  };
+
+  test.each(Object.keys(connect))("serves in order, and wakes, through %s", async (kind) => {
+    const connected = await (connect[kind] as () => Promise<Connected>)();
+    onTestFinished(connected.close);
+    const name = newName();
+    await serveInOrder(() => semaphoreOn(connected.client, name));
+
+    const semaphore = semaphoreOn(connected.client, newName());
+    const nodes = cluster.ports.map((port) => new Redis(port));
+    onTestFinished(() => {
+      for (const node of nodes) node.disconnect();
+    });
+    const count = async (ask: (node: Redis) => Promise<unknown>): Promise<number> =>
+      (await Promise.all(nodes.map(ask))).reduce<number>((sum, each) => sum + Number(each), 0);
+    const channels = (): Promise<number> =>
+      count(
+        async (node) => ((await node.call("PUBSUB", "SHARDCHANNELS", "*")) as unknown[]).length,
+      );
+    const calls = (): Promise<number> =>
+      count((node) => scriptCalls((...args) => node.call(...(args as [string, ...string[]]))));
+    const permit = await semaphore.acquire("k");
+    const waiting = semaphore.acquire("k");
+    await vi.waitFor(async () => expect(await channels()).toBe(1), { timeout: 20_000 });
+    await inLine(semaphore, 1);
+    const before = await calls();
+    await permit.release();
+    await (await waiting).release();
+    expect((await calls()) - before).toBeLessThanOrEqual(4);
+    await vi.waitFor(async () => expect(await channels()).toBe(0), { timeout: 20_000 });
+  });
+});
+
+test("a permit is one round trip where there is no line", async () => {
+  const server = await startRedis();
+  const client = new Redis(server.url);
+  onTestFinished(async () => {
+    client.disconnect();
+    await server.stop();
+  });
+  const semaphore = semaphoreOn(client, newName(), { limit: 100 });
+  const permits: Permit[] = [];
+  await semaphore.inspect("k");
+  const command = (...args: string[]): Promise<unknown> =>
+    client.call(...(args as [string, ...string[]]));
+  const before = await scriptCalls(command);
+  for (let i = 0; i < 50; i++) permits.push(await semaphore.acquire("k"));
+  expect((await scriptCalls(command)) - before).toBe(50);
+  await Promise.all(permits.map((permit) => permit.release()));
+  expect((await scriptCalls(command)) - before).toBe(100);
+  for (const key of await client.keys("*")) expect(await client.ttl(key)).toBeGreaterThan(86_400);
+});
+
+describe("a user with the permissions that docs/semaphore.md asks for", () => {
+  const [documented = ""] =
+    /^ACL SETUSER waiter .*$/m.exec(readFileSync("docs/semaphore.md", "utf8")) ?? [];
+  const words = documented.split(" ");
+  const password = words.find((word) => word.startsWith(">"))?.slice(1) ?? "";
+
+  async function serveAs(...changes: string[]): Promise<string> {
+    const server = await startRedis();
+    const admin = new Redis(server.url);
+    const [name = "", ...args] = [...words, ...changes];
+    await admin.call(name, ...args);
+    const client = new Redis(server.url, { username: "waiter", password, enableReadyCheck: false });
+    onTestFinished(async () => {
+      client.disconnect();
+      admin.disconnect();
+      await server.stop();
+    });
+    const made = newName();
+    await serveInOrder(() => semaphoreOn(client, made));
+    const limited = semaphoreOn(client, newName());
+    await limited.setLimit("k", 2);
+    return JSON.stringify(await admin.call("ACL", "LOG"));
+  }
+
+  test("needs no more", async () => {
+    expect(await serveAs()).toBe("[]");
+  });
+
+  test("is served without channels too", async () => {
+    expect(await serveAs("resetchannels", "-publish", "-subscribe")).toMatch(/publish/);
+  });
+});
+
+/** EVALSHA and EVAL that the server has done. */
+async function scriptCalls(command: (...args: string[]) => Promise<unknown>): Promise<number> {
+  const info = String(await command("INFO", "commandstats"));
+  return [...info.matchAll(/cmdstat_eval(?:sha)?:calls=(\d+)/g)].reduce(
+    (sum, [, calls]) => sum + Number(calls),
+    0,
+  );
+}
