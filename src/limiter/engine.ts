@@ -5,6 +5,7 @@
 import { type Verb, VERBS } from "../algorithms/decide.js";
 import { toThousandths, UNIT } from "../core/amount.js";
 import type { Decision } from "../core/decision.js";
+import { asStoreError } from "../core/errors.js";
 import { checkKey } from "../core/key.js";
 import type { Answer, Store, StoreCall, StoreSeat, SyncStore } from "../stores/store.js";
 import type { BreakerSettings } from "./breaker.js";
@@ -256,7 +257,7 @@ export class Engine {
     this.#shortcuts.after(key, call);
     const outcome = await this.#access
       .ask(call, undefined, { instead: "thrown" })
-      .catch((error: Error) => error);
+      .catch((error: unknown) => asStoreError(error));
     this.#shortcuts.after(key, call);
     const cost = (call.seats[0] as StoreSeat).cost / UNIT;
     if (outcome instanceof Error) {

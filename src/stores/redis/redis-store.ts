@@ -6,7 +6,7 @@ import { checkCount, checkOptions } from "../../core/options.js";
 import { scriptFor } from "../../lua/compose.js";
 import { SpaceKeeper } from "../space-keeper.js";
 import type { Answer, Done, Store, StoreCall } from "../store.js";
-import { Batcher, type Sending } from "./batcher.js";
+import { Batcher, type BatcherOptions, type SendBatch, type Sending } from "./batcher.js";
 import { isCluster, type RedisClientLike, type RunScript, scriptRunner } from "./client.js";
 import { type Connection, type ConnectOptions, connect } from "./connect.js";
 import { decodeBatch, type Outcome } from "./decode.js";
@@ -66,7 +66,10 @@ export class RedisStore extends SpaceKeeper implements Store {
   readonly semaphores: RedisSemaphores;
   readonly #run: RunScript;
   readonly #isCluster: boolean;
+  readonly #batching: BatcherOptions;
   readonly #batcher: Batcher;
+  /** As many as there are slots at most. */
+  readonly #slotBatchers = new Map<number, Batcher>();
   readonly #slots = new MovingSlots((calls, settle) => this.#sendTogether(calls, settle));
   /** The clock of tests that decides and is waited by; undefined for the server's own. */
   readonly clock: Clock | undefined;
@@ -95,10 +98,14 @@ export class RedisStore extends SpaceKeeper implements Store {
     if (nodeOf !== undefined) {
       this.partOf = ({ seats }) => nodeOf(slotOf(this.#placement.tagOf(seats[0]?.id ?? "")));
     }
-    this.#batcher = new Batcher((calls, settle) => this.#send(calls, settle), {
+    this.#batching = {
       maxBatch: checkCount("maxBatch", maxBatch, 1, 1000),
       maxInFlight: checkCount("maxInFlight", maxInFlight, 1, 1000),
-    });
+    };
+    this.#batcher = new Batcher(
+      (calls, settle) => this.#sendTogether(calls, settle),
+      this.#batching,
+    );
     this.clock = options.clock === undefined ? undefined : checkClock(options.clock);
     this.semaphores = new RedisSemaphores({
       run: this.#run,
@@ -122,7 +129,15 @@ export class RedisStore extends SpaceKeeper implements Store {
   }
 
   submit(call: StoreCall, done: Done): void {
-    this.#batcher.add(call, done);
+    if (!this.#isCluster) {
+      this.#batcher.add(call, done);
+      return;
+    }
+    const [slot = 0, ...others] = new Set(
+      call.seats.map(({ id }) => slotOf(this.#placement.tagOf(id))),
+    );
+    if (others.length > 0) done(new CrossSlotError());
+    else this.#batcherOf(slot).add(call, done);
   }
 
   /** Ends what the store itself opened; a client that was passed in stays as it is. */
@@ -133,35 +148,18 @@ export class RedisStore extends SpaceKeeper implements Store {
     await connection?.close();
   }
 
-  /** On a Cluster the keys of a script share a slot, so there each slot has its own batch. */
-  #send(calls: readonly StoreCall[], settle: Settle): Sending {
-    if (!this.#isCluster) return this.#sendTogether(calls, settle);
-    const bySlot = new Map<number, number[]>();
-    calls.forEach(({ seats }, i) => {
-      const [slot = 0, ...others] = new Set(
-        seats.map(({ id }) => slotOf(this.#placement.tagOf(id))),
-      );
-      if (others.length > 0) {
-        settle(i, new CrossSlotError());
-        return;
-      }
-      const places = bySlot.get(slot);
-      if (places === undefined) bySlot.set(slot, [i]);
-      else places.push(i);
-    });
-    const left: number[] = [];
-    const settled = [...bySlot].map(([slot, places]) => {
-      const sending = this.#slots.send(
-        slot,
-        places.map((i) => calls[i] as StoreCall),
-        (k, outcome) => {
-          settle(places[k] as number, outcome);
-        },
-      );
-      left.push(...sending.left.map((k) => places[k] as number));
-      return sending.settled;
-    });
-    return { left: left.sort((a, b) => a - b), settled: Promise.all(settled) };
+  /**
+   * The keys of a script share a slot, so on a Cluster each slot has batches of its own, and they are waited
+   * for apart: a node that hangs must not hold back the calls to the others.
+   */
+  #batcherOf(slot: number): Batcher {
+    let batcher = this.#slotBatchers.get(slot);
+    if (batcher === undefined) {
+      const send: SendBatch = (calls, settle) => this.#slots.send(slot, calls, settle);
+      batcher = new Batcher(send, this.#batching);
+      this.#slotBatchers.set(slot, batcher);
+    }
+    return batcher;
   }
 
   /** Sends the first of the calls, as many as fit into one script call. */

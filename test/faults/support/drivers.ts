@@ -25,7 +25,13 @@ const ioOptions = {
   autoResendUnfulfilledCommands: false,
   enableOfflineQueue: false,
   maxRetriesPerRequest: 0,
+  // A connection on which nothing comes back is given up, and the next one may lead to who is alive.
+  socketTimeout: 1000,
 } as const;
+
+/** The same for node-redis: pings keep a connection that is only idle. */
+const patience = { socketTimeout: 1000 } as const;
+const pingInterval = 300;
 
 const ioredis: Driver = {
   server: async (port) => {
@@ -60,7 +66,7 @@ const ioredis: Driver = {
         retryDelayOnFailover: 0,
         retryDelayOnTryAgain: 1,
         // Its timer runs on after the connection is closed: shorter than what the check for leaks waits.
-        redisOptions: { disconnectTimeout: 500 },
+        redisOptions: { socketTimeout: 1000, disconnectTimeout: 500 },
       },
     );
     client.on("error", ignore);
@@ -74,7 +80,11 @@ const ioredis: Driver = {
 
 const nodeRedis: Driver = {
   server: async (port) => {
-    const client = createClient({ socket: { host, port }, disableOfflineQueue: true });
+    const client = createClient({
+      socket: { host, port, ...patience },
+      pingInterval,
+      disableOfflineQueue: true,
+    });
     client.on("error", ignore);
     onTestFinished(() => {
       client.destroy();
@@ -86,7 +96,7 @@ const nodeRedis: Driver = {
     const client = createSentinel({
       name,
       sentinelRootNodes: ports.map((port) => ({ host, port })),
-      nodeClientOptions: { disableOfflineQueue: true },
+      nodeClientOptions: { disableOfflineQueue: true, pingInterval, socket: patience },
     });
     client.on("error", ignore);
     onTestFinished(() => client.destroy());
@@ -96,7 +106,7 @@ const nodeRedis: Driver = {
   cluster: async (ports) => {
     const client = createCluster({
       rootNodes: ports.map((port) => ({ socket: { host, port } })),
-      defaults: { disableOfflineQueue: true },
+      defaults: { disableOfflineQueue: true, pingInterval, socket: patience },
       topologyRefreshOnReconnectionAttemptStrategy: 500,
     });
     client.on("error", ignore);
