@@ -148,8 +148,9 @@ async function startOnce(server, { args = [], port: fixedPort, config, whileLoad
   const ready = whileLoading ? /^(?:\+PONG|-NOAUTH|-LOADING)/ : /^(?:\+PONG|-NOAUTH)/;
   const deadline = performance.now() + 10_000;
   while (running() && performance.now() < deadline) {
-    if (await answersPing(port, ready))
+    if (await answersPing(port, ready)) {
       return { port, url: `redis://127.0.0.1:${port}`, pid, stop };
+    }
     await sleep(10);
   }
   await stop();

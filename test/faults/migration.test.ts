@@ -98,8 +98,8 @@ describe.each(driverNames)("through %s", (name) => {
 
     const move = await beginMove(slot);
     for (const identity of [split, late]) {
-      const [first = ""] = (await move.keys()).filter((key) => key.endsWith(`{${identity}}`));
-      await move.carry(first);
+      const first = (await move.keys()).find((key) => key.endsWith(`{${identity}}`));
+      await move.carry(first ?? "");
     }
     const onSplit = patient.consume(split);
     const onUnseen = patient.consume(unseen);

@@ -1,5 +1,6 @@
 /** A network that delays, cuts, swallows or throttles, under load, and a server that knows nothing of it. */
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { RateLimiter, tokenBucket } from "../../src/index.js";
 import { startVictim } from "../support/servers.js";
 import { driverNames, drivers } from "./support/drivers.js";
 import { type Direction, type Proxy, startProxy } from "./support/proxy.js";
@@ -29,6 +30,28 @@ describe.each(driverNames)("through %s", (name) => {
       }
       return load.recovered();
     });
+  });
+
+  test.each<[Direction, number, number]>([
+    ["requests", 100, 0],
+    ["replies", 3, 1],
+  ])("a call cut off in its %s is not sent again", async (direction, bytes, counted) => {
+    await using limiter = new RateLimiter({
+      store: await open(),
+      policy: tokenBucket({ limit: 100, period: "365d" }),
+      timeout: "30s",
+      onStoreFailure: "closed",
+    });
+    const left = async (): Promise<number | undefined> => {
+      const { source, remaining } = await limiter.peek("k");
+      return source === "store" ? remaining : undefined;
+    };
+    expect(await left()).toBe(100);
+    for (let i = 1; i <= 5; i++) {
+      proxy.cutAfter(direction, bytes);
+      expect((await limiter.consume("k")).source).toBe("fail-closed");
+      await expect.poll(left).toBe(100 - i * counted);
+    }
   });
 
   test("500 ms more latency, where calls have 50 ms", async () => {

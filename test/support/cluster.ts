@@ -53,10 +53,10 @@ export async function startCluster({
   );
   const masters = nodes.slice(0, MASTERS);
   await Promise.all(
-    masters.map((_, i) => {
+    masters.map(async (_, i) => {
       const first = i * SHARE;
       const length = Math.min(SLOTS, first + SHARE) - first;
-      return clients[i]?.cluster("ADDSLOTS", ...Array.from({ length }, (__, k) => first + k));
+      await clients[i]?.cluster("ADDSLOTS", ...Array.from({ length }, (__, k) => first + k));
     }),
   );
   for (const { port } of nodes) await clients[0]?.cluster("MEET", "127.0.0.1", port);

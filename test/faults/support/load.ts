@@ -96,10 +96,10 @@ export function startLoad(options: LoadOptions): Load {
   const answers: Answer[] = [];
   const errors: unknown[] = [];
   let begun = 0;
-  let isOver = false;
+  const over = new AbortController();
 
   const call = async (first: number): Promise<void> => {
-    for (let i = first; !isOver; i++) {
+    for (let i = first; !over.signal.aborted; i++) {
       const key = keys[i % keys.length] as string;
       const startMs = performance.now();
       begun += 1;
@@ -158,7 +158,7 @@ export function startLoad(options: LoadOptions): Load {
       return atMs - fromMs;
     },
     stop: async () => {
-      isOver = true;
+      over.abort();
       await all;
       await lag.stop();
     },

@@ -67,16 +67,16 @@ const lag = startLagProbe();
 const spans: { readonly startMs: number; readonly endMs: number }[] = [];
 const lines: string[] = [headerLine([policy])];
 const counts = { store: 0, failed: 0 };
-let isOver = false;
+const over = new AbortController();
 let answeredSince = 0;
 process.stdin.on("data", () => {
   answeredSince = 0;
 });
 process.stdin.on("end", () => {
-  isOver = true;
+  over.abort();
 });
 
-for (let i = 0; !isOver; i++) {
+for (let i = 0; !over.signal.aborted; i++) {
   const key = `key:${i % 3}`;
   const startMs = performance.now();
   const decision = await limiter.consume(key);
