@@ -39,6 +39,8 @@ const DRIVERS: readonly { readonly name: string; readonly open: Open }[] = [
 
 const DEFAULT_PORT = 6379;
 const CONNECT_TIMEOUT_MS = 5000;
+/** A connection on which commands wait so long without an answer is given up. */
+const SILENCE_MS = 5000;
 /** Between attempts to connect again; each waits twice as long. */
 const FIRST_RETRY_MS = 50;
 const LONGEST_RETRY_MS = 2000;
@@ -235,6 +237,7 @@ async function openIoRedis(module: unknown, target: Target): Promise<Connection>
     autoResendUnfulfilledCommands: false,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
+    socketTimeout: SILENCE_MS,
   };
   const client = cluster
     ? new Redis.Cluster([{ host, port }], {

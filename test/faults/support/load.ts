@@ -61,7 +61,7 @@ export interface Load {
 const BRISK = tokenBucket({ name: "brisk", limit: 50, period: "1s", burst: 25 });
 const LEDGER_UNITS = 1_000_000;
 const LEDGER = tokenBucket({ name: "ledger", limit: LEDGER_UNITS, period: "365d" });
-export const LEDGER_KEY = "ledger";
+const LEDGER_KEY = "ledger";
 
 const KEYS = ["key:0", "key:1", "key:2", "key:3", "key:4"];
 const CALLERS = 16;
