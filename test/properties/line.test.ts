@@ -41,6 +41,12 @@ const rates: fc.Arbitrary<Rate> = fc.constantFrom(
 const VERBS_IN_USE = ["reserve", "cancel", "consume", "penalize", "refund", "reset"] as const;
 type UsedVerb = (typeof VERBS_IN_USE)[number];
 
+/**
+ * At most one unit a µs. Of several starts in one µs the state does not tell who waits behind whom; there it
+ * is held to the other model, and to the bound.
+ */
+const slowRates = rates.filter((rate) => unitUs(rate) >= 1);
+
 /** In terms that fit any rate, so that traces shrink well. */
 interface TraceStep {
   readonly verb: UsedVerb;
@@ -226,7 +232,7 @@ describe("the schedule is the model's", () => {
 
   test("where nothing is refunded or taken as a penalty, it is that of tat and sold", () => {
     fc.assert(
-      fc.property(rates, traces(["reserve", "reserve", "cancel"]), (rate, trace) => {
+      fc.property(slowRates, traces(["reserve", "reserve", "cancel"]), (rate, trace) => {
         const subject = new Subject([bucketOf(rate)]);
         const model = new ScheduleModel(
           BigInt(Math.round(rate.limit * 1000)),
@@ -293,7 +299,7 @@ describe("no interval sees more starts than the bound", () => {
 
   test("gcra is the same", () => {
     fc.assert(
-      fc.property(rates, traces(["reserve", "reserve", "cancel"]), (rate, trace) => {
+      fc.property(slowRates, traces(["reserve", "reserve", "cancel"]), (rate, trace) => {
         const { limit, period, size: burst } = rate;
         expect(excess(rate, play([gcra({ limit, period, burst })], rate, trace).admissions)).toBe(
           undefined,
