@@ -2,7 +2,7 @@
  * One deadline for many calls. All waits of a limiter are equally long, so they end in the order they
  * began: a queue and one timer do, where a timer a call would cost more than the call.
  */
-import { monotonicMs, startTimer, type Timer } from "../core/clock.js";
+import { inNextTurn, monotonicMs, startTimer, type Timer } from "../core/clock.js";
 
 /** Something that is waited for. */
 export interface Pending<T> {
@@ -54,8 +54,11 @@ export class Deadlines<T> {
 
   #start(ms: number): void {
     this.#timer = startTimer(ms, () => {
-      this.#timer = undefined;
-      this.#settleDue();
+      // Answers that came while this process was busy are read before anybody is told that there is none.
+      inNextTurn(() => {
+        this.#timer = undefined;
+        this.#settleDue();
+      });
     });
   }
 

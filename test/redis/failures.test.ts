@@ -246,6 +246,18 @@ describe.each(Object.keys(DRIVERS))("through %s", (driver) => {
       expect(error).toMatchObject({ code: "STORE_TIMEOUT", timeoutMs: 250 });
     });
 
+    test("is not taken for dead because this process was busy when its answer came", async () => {
+      const { client } = await connect();
+      const limiter = limiterOn(client, { timeout: 50 });
+      await limiter.consume("k");
+      const pending = limiter.consume("k");
+      // The client hands the command to the socket in a later turn.
+      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise((resolve) => setImmediate(resolve));
+      for (const endMs = performance.now() + 300; performance.now() < endMs; );
+      expect((await pending).source).toBe("store");
+    });
+
     test("has its late replies dropped, though what it counted is counted", async () => {
       const { server, client } = await connect();
       const told: unknown[] = [];
