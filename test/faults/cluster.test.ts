@@ -10,7 +10,7 @@ import { together } from "./support/together.js";
 let cluster: TestCluster;
 let victim: ClusterNode;
 beforeEach(async () => {
-  cluster = await startCluster({ replicas: true, nodeTimeoutMs: 1500 });
+  cluster = await startCluster({ replicas: true, nodeTimeoutMs: 2500 });
   onTestFinished(() => cluster.stop());
   victim = cluster.masterOf(0);
 });

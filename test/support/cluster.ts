@@ -37,9 +37,11 @@ export async function startCluster({
   const args = ["--cluster-enabled", "yes", "--cluster-node-timeout", String(nodeTimeoutMs)];
   // The slots of the living are served while those of a dead master wait for its replica.
   const partial = ["--cluster-require-full-coverage", "no"];
+  // A replica takes over however long this machine kept it from hearing of its master.
+  const willing = ["--cluster-replica-validity-factor", "0"];
   const victims = await Promise.all(
     Array.from({ length: replicas ? 2 * MASTERS : MASTERS }, () =>
-      startVictim({ args: [...args, ...partial] }),
+      startVictim({ args: [...args, ...partial, ...willing] }),
     ),
   );
   const clients = victims.map(({ url }) => new Redis(url));

@@ -20,7 +20,7 @@ export interface Stormed {
 }
 
 const TIMEOUT_MS = 250;
-const PAUSE_MS = 20;
+const PAUSE_MS = 50;
 const policy = tokenBucket({ limit: 100, period: "1s", burst: 25 });
 const [client = "", url = "", log = ""] = process.argv.slice(2);
 
