@@ -3,7 +3,8 @@ import { VERBS } from "../algorithms/decide.js";
 import type { Booking } from "../algorithms/kernel.js";
 import { UNIT } from "../core/amount.js";
 import type { Decision, DecisionReason } from "../core/decision.js";
-import { CENTURY_US, type Duration, toMicroseconds } from "../core/duration.js";
+import { CENTURY_US, type Duration } from "../core/duration.js";
+import { maxWaitMs } from "../core/max-wait.js";
 import type { Engine, Prepared } from "./engine.js";
 import { checkCall } from "./options.js";
 
@@ -52,10 +53,9 @@ export interface Wait {
 
 export function waitOf(key: string, options: WaitOptions): Wait {
   checkCall(options, ["cost", "maxWait", "signal"]);
-  const { cost = 1, maxWait = Number.POSITIVE_INFINITY, signal } = options;
-  const isEndless = maxWait === Number.POSITIVE_INFINITY;
+  const { cost = 1, maxWait, signal } = options;
   // No delay is longer than a century, where debts saturate.
-  const maxWaitUs = isEndless ? CENTURY_US : toMicroseconds("maxWait", maxWait);
+  const maxWaitUs = Math.min(CENTURY_US, Math.round(maxWaitMs(maxWait) * 1e3));
   return { key, cost, maxWaitUs, signal };
 }
 

@@ -4,7 +4,7 @@ import type { Duration } from "../core/duration.js";
 import { checkFunction, checkOptions } from "../core/options.js";
 import { checkKey } from "../core/key.js";
 import type { WaitOptions } from "./reservation.js";
-import { maxWaitMs } from "./max-wait.js";
+import { maxWaitMs } from "../core/max-wait.js";
 
 /** What waits for quota: a `RateLimiter`, or anything with its `acquire`. */
 export interface Acquirer {

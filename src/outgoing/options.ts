@@ -5,7 +5,7 @@ import { type Duration, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkKey } from "../core/key.js";
 import { checkBoolean, checkCount, checkFunction, checkOptions } from "../core/options.js";
-import { maxWaitMs } from "../limiter/max-wait.js";
+import { maxWaitMs } from "../core/max-wait.js";
 import type { Acquirer } from "../limiter/wrap.js";
 
 /** What a request is to be judged by. */

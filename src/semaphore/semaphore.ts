@@ -7,6 +7,7 @@ import {
   StoreUnavailableError,
 } from "../core/errors.js";
 import { checkKey, checkName } from "../core/key.js";
+import { maxWaitMs } from "../core/max-wait.js";
 import { checkCount, checkFunction, checkOptions } from "../core/options.js";
 import { type Identify, type Identity, identifyBy } from "../limiter/identity.js";
 import { checkStore } from "../limiter/options.js";
@@ -138,11 +139,7 @@ class SharedSemaphore<S extends Store = Store> implements AsyncDisposable {
   async acquire(key: string, options: AcquireOptions = NO_OPTIONS): Promise<Permit> {
     checkOptions("options", options, ["weight", "maxWait", "signal"]);
     const { weight = 1, maxWait, signal } = options;
-    const maxWaitMs =
-      maxWait === undefined || maxWait === Number.POSITIVE_INFINITY
-        ? Number.POSITIVE_INFINITY
-        : toMicroseconds("maxWait", maxWait) / 1e3;
-    const permit = await this.#acquire(key, { weight, maxWaitMs, signal });
+    const permit = await this.#acquire(key, { weight, maxWaitMs: maxWaitMs(maxWait), signal });
     if (permit instanceof HeldPermit) return permit;
     throw permit;
   }

@@ -1,5 +1,5 @@
 /** The option `maxWait`: how long a caller is ready to wait. */
-import { type Duration, toMicroseconds } from "../core/duration.js";
+import { type Duration, toMicroseconds } from "./duration.js";
 
 /** Milliseconds; Infinity where nothing, or Infinity, is given. */
 export function maxWaitMs(maxWait: Duration | undefined, option = "maxWait"): number {
