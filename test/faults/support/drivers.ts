@@ -47,7 +47,6 @@ const ioredis: Driver = {
     const client = new Redis({
       name,
       sentinels: ports.map((port) => ({ host, port })),
-      failoverDetector: true,
       lazyConnect: true,
       ...ioOptions,
     });

@@ -16,7 +16,7 @@ const NAME = "limits";
 const SENTINELS = 3;
 const QUORUM = 2;
 /** A master that is silent for so long is down. */
-const DOWN_AFTER_MS = 1000;
+const DOWN_AFTER_MS = 1500;
 
 export async function startSentinels(): Promise<Watched> {
   const master = await startVictim({ args: ["--repl-diskless-sync-delay", "0"] });
@@ -25,7 +25,7 @@ export async function startSentinels(): Promise<Watched> {
   const config = [
     `sentinel monitor ${NAME} 127.0.0.1 ${master.port} ${QUORUM}`,
     `sentinel down-after-milliseconds ${NAME} ${DOWN_AFTER_MS}`,
-    `sentinel failover-timeout ${NAME} 5000`,
+    `sentinel failover-timeout ${NAME} 3000`,
   ].join("\n");
   const sentinels = await Promise.all(
     Array.from({ length: SENTINELS }, () => startRedis({ config, args: ["--sentinel"] })),
