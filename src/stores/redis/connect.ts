@@ -46,6 +46,8 @@ const FIRST_RETRY_MS = 50;
 const LONGEST_RETRY_MS = 2000;
 /** After a node of a Cluster went away, the others are asked who serves its slots now. */
 const REDISCOVER_MS = 500;
+/** A node that hangs tells nobody that another one serves its slots now. */
+const SLOTS_REFRESH_MS = 1000;
 
 export async function connect(url: string, options: ConnectOptions): Promise<Connection> {
   const target = parseTarget(url, options);
@@ -246,6 +248,7 @@ async function openIoRedis(module: unknown, target: Target): Promise<Connection>
         enableOfflineQueue: true,
         // What was under way when a node died may have been counted.
         retryDelayOnFailover: 0,
+        slotsRefreshInterval: SLOTS_REFRESH_MS,
         // The store does it better: it sends apart what cannot go together.
         retryDelayOnTryAgain: 1,
         redisOptions: options,

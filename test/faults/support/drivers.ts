@@ -63,6 +63,7 @@ const ioredis: Driver = {
       {
         lazyConnect: true,
         retryDelayOnFailover: 0,
+        slotsRefreshInterval: 1000,
         retryDelayOnTryAgain: 1,
         // Its timer runs on after the connection is closed: shorter than what the check for leaks waits.
         redisOptions: { socketTimeout: 1000, disconnectTimeout: 500 },
@@ -105,7 +106,8 @@ const nodeRedis: Driver = {
   cluster: async (ports) => {
     const client = createCluster({
       rootNodes: ports.map((port) => ({ socket: { host, port } })),
-      defaults: { disableOfflineQueue: true, pingInterval, socket: patience },
+      // No socketTimeout: it can leave slots with a client that is closed for good.
+      defaults: { disableOfflineQueue: true },
       topologyRefreshOnReconnectionAttemptStrategy: 500,
     });
     client.on("error", ignore);
