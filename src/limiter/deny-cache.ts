@@ -50,14 +50,15 @@ interface Denial {
   readonly decision: Decision;
 }
 
+/** Of a full cache, the oldest such part makes room. */
+const DROPPED_SHARE = 256;
+
 export class DenyCache {
   readonly #maxAgeMs: number;
   readonly #maxKeys: number;
   readonly #denials = new Map<string, Denial>();
-  /** Goes round over all entries. An iterator that stays has not to pass what was deleted again and again. */
+  /** Goes round over all entries, on with every denial: one that rested would keep every table the map grew out of. */
   #sweep = this.#denials.entries();
-  /** Stays at the oldest entry. */
-  #oldest = this.#denials.keys();
   #clears = 0;
   /** The number of the last clear of a key. */
   readonly #cleared = new Map<string, number>();
@@ -153,10 +154,19 @@ export class DenyCache {
       const [key, { untilMs }] = next.value;
       if (untilMs <= nowMs) this.#denials.delete(key);
     }
-    while (this.#denials.size >= this.#maxKeys) {
-      const oldest = this.#oldest.next();
-      if (oldest.done === true) this.#oldest = this.#denials.keys();
-      else this.#denials.delete(oldest.value);
+    if (this.#denials.size >= this.#maxKeys) this.#dropOldest();
+  }
+
+  /**
+   * Some at once, so that holes are passed seldom. Not by an iterator that stays: one that is not moved on
+   * keeps every table that the map has grown out of.
+   */
+  #dropOldest(): void {
+    let left = Math.ceil(this.#maxKeys / DROPPED_SHARE);
+    for (const key of this.#denials.keys()) {
+      this.#denials.delete(key);
+      left -= 1;
+      if (left === 0) return;
     }
   }
 }
