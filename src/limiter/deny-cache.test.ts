@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, test, vi } from "vitest";
 import { stopTime } from "../../test/support/model-time.js";
 import { drain, policy, setUp } from "../../test/support/outside-limiter.js";
@@ -300,6 +302,20 @@ describe("its size", () => {
       (i) => cache.find(`k${i}`, 1000, seatings) !== undefined,
     );
     expect(kept).toEqual(Array.from({ length: 100 }, (_, i) => 4900 + i));
+  });
+
+  test("is bounded in bytes too, however long keys come and go", () => {
+    setFlagsFromString("--expose-gc");
+    const collectGarbage = runInNewContext("gc") as () => void;
+    const cache = new DenyCache({ maxKeys: 10_000 });
+    // In real time: a clock that is spied on remembers each of its calls.
+    const bytesAfter = (calls: number): number => {
+      for (let i = 0; i < calls; i++) deny(cache, `k${i}`, 1000);
+      collectGarbage();
+      return process.memoryUsage().heapUsed;
+    };
+    const before = bytesAfter(50_000);
+    expect(bytesAfter(300_000) - before).toBeLessThan(10e6);
   });
 
   test("counts what is over first: who still holds stays", () => {
