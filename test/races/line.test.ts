@@ -100,10 +100,15 @@ test("exercises that wait keep the bound, and every promise is the kernel's", as
         const options = [...limiter, ...load, "--timeout", "30s", "--log", log, "--json"];
         const { code, stdout, stderr } = await runNode(races.cli, "exercise", "hot", ...options);
         expect(code, stderr).toBe(0);
-        return JSON.parse(stdout) as { denied: number; latenessUs: { p99: number } };
+        return JSON.parse(stdout) as { allowed: number; latenessUs: { p99: number } | null };
       }),
     );
-    expect(results.every(({ latenessUs }) => latenessUs.p99 >= 0)).toBe(true);
+    // A process that comes when the line is full may get no start at all.
+    for (const { allowed, latenessUs } of results) {
+      if (allowed === 0) expect(latenessUs).toBeNull();
+      else expect(latenessUs?.p99).toBeGreaterThanOrEqual(0);
+    }
+    expect(results.some(({ allowed }) => allowed > 0)).toBe(true);
     const merged = await concatenate(logs, races.newFile());
     const { code, stdout, stderr } = await runNode(races.cli, "audit", merged, "--json");
     expect(code, stdout + stderr).toBe(0);
