@@ -81,6 +81,8 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
   readonly tag: string;
   /** The path of the Lua twin below src, without its ending. */
   readonly lua: string;
+  /** The path of a second one that decides usual consumes faster; see lua/consume.lua. */
+  readonly luaLean?: string;
   /** The state of a key never seen. */
   fresh(): S;
   /** Makes `s` the state of a key never seen. */
@@ -104,6 +106,8 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
   give(s: S, p: P, amount: number): void;
   /** Time until the state is the same as a fresh one, 0 if it is. */
   full(s: S, p: P, nowUs: number): number;
+  /** The same, told from the room and the remainder of a state that `luaLean` knows. Who has that has this. */
+  fullAt?(p: P, room: number, remainder: number): number;
   /** An independent copy. */
   copy(s: S): S;
   /** The parameters as the script reads them. */

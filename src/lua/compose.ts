@@ -9,21 +9,34 @@ export interface Script {
   readonly sha: string;
 }
 
-/** What a batch is made of: "consume" = nothing but consumes on one seat, whose state is one value. */
+/**
+ * What a batch is made of: "consume" = nothing but consumes on one seat, whose state is one value. A script makes
+ * its functions anew each time it runs, so the one for these makes those for unusual cases where it meets one.
+ */
 export type BatchKind = "consume" | "any";
-
-/** The parts after the kernels: a script makes its functions anew each time it runs, so the usual one has few. */
-const MAIN_PARTS: Readonly<Record<BatchKind, readonly string[]>> = {
-  consume: ["lua/open", "lua/consume"],
-  any: ["lua/seat", "lua/line", "lua/decide", "lua/open", "lua/main"],
-};
 
 const scripts = new Map<string, Script>();
 
 /** The script for such a batch with these kernels, made once for each. */
 export function scriptFor(kind: BatchKind, kernels: ReadonlySet<Kernel>): Script {
   const twins = [...new Set([...kernels].map(({ lua }) => lua))].sort();
-  return compose(["lua/prelude", "lua/mul-div", ...twins, ...MAIN_PARTS[kind]]);
+  const inFull = ["lua/kernels", "lua/mul-div", ...twins];
+  if (kind === "any") {
+    const verbs = ["lua/seat", "lua/line", "lua/decide", "lua/main"];
+    return compose(["lua/prelude", "lua/open", ...inFull, ...verbs]);
+  }
+  const lean = [...kernels].flatMap(({ luaLean }) => luaLean ?? []).sort();
+  return compose([
+    "lua/prelude",
+    "lua/open",
+    "local lean = {}",
+    ...lean,
+    "local function consumeInFull()",
+    ...inFull,
+    "lua/consume-one",
+    "end",
+    "lua/consume",
+  ]);
 }
 
 /** The script of the semaphore. */
@@ -31,6 +44,7 @@ export function semaphoreScript(): Script {
   return compose(["semaphore/semaphore"]);
 }
 
+/** Of the names of sources, and of lines of Lua around them. */
 function compose(parts: readonly string[]): Script {
   const name = parts.join(" ");
   let script = scripts.get(name);
@@ -43,6 +57,7 @@ function compose(parts: readonly string[]): Script {
 }
 
 function sourceOf(part: string): string {
+  if (!part.includes("/")) return part;
   const sources: Readonly<Record<string, string>> = luaSources;
   const source = sources[part];
   if (source === undefined) throw new Error(`no Lua source ${part}: run "npm run generate"`);

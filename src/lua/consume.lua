@@ -1,138 +1,54 @@
--- Batches of nothing but consumes on one seat each, whose state is one value: nearly all there are. Twin of
--- consumeOne in algorithms/decide.ts, statement by statement, in a loop for the calls that fold: those on
--- the same key share what cannot change between them, and all that follow one that changed nothing are as it.
+-- Batches of nothing but consumes on one seat each, whose state is one value: nearly all there are. The usual of
+-- these are decided by the lean twin of their kernel. The others are by consumeInFull, whose functions a script
+-- that does not need them should not make: it makes its functions anew each time it runs.
 
--- The state of KEYS[at] into `s`; returns why not, if not.
-local function load(kernel, s, at)
-  local value = values[at]
-  if value then
-    if not kernel.unpack(s, value) then return WRONG_FORMAT end
-  elseif call('EXISTS', KEYS[at]) == 1 then
-    return WRONG_TYPE
-  else
-    kernel.clear(s)
+-- Writes what a lean twin returned; false if the key holds something of another type.
+local function save(at, value, expiry)
+  local key = KEYS[at]
+  if values[at] then
+    call('SETRANGE', key, '0', value)
+    if expiry then expire(key, expiry) end
+  elseif not call('SET', key, value, 'NX', ttlOption, ttlOf(expiry)) then
+    return false
   end
+  values[at] = value
+  return true
 end
 
-local reply, n = { raw }, 1
-
--- So many calls of one cost on KEYS[at].
-local function consume(kernel, p, s, cost, extra, at, calls)
-  local getRoom, isReady, full = kernel.room, kernel.ready, kernel.full
-  if s.expiry > 0 and raw >= s.expiry * 1000 then kernel.clear(s) end
-  local now = s.last > raw and s.last or raw
-  kernel.advance(s, p, now)
-  local behind, written = now - raw, false
-  local line = s.line
-  if line and line.ends < now then line, s.line = nil, nil end
-
-  local room = getRoom(s, p, now)
-  while calls > 0 do
-    calls = calls - 1
-    local readiness, standing, changed = READY, OK, false
-    if cost > p.capacity then
-      standing = TOO_COSTLY
-    elseif raw < s.blocked then
-      standing = BLOCKED
-    elseif cost > room then
-      standing = QUOTA
-    end
-    if standing == OK then
-      if cost > 0 then
-        if isReady then readiness = isReady(s, p, now) end
-        changed = readiness == READY
-      end
-      if changed then
-        kernel.take(s, p, cost, now)
-        if line then line.sold = line.sold + cost end
-        room = getRoom(s, p, now)
-      end
-    elseif standing == QUOTA and extra > 0 and cost > 0 then
-      s.blocked = raw + extra
-      changed = true
-    end
-
-    local blocked = s.blocked > raw and s.blocked - raw or 0
-    local wait = 0
-    if standing == TOO_COSTLY then
-      wait = NEVER
-    elseif standing ~= OK then
-      if cost > room then wait = kernel.wait(s, p, cost, now) + behind end
-      if blocked > wait then wait = blocked end
-    end
-    local reset = full(s, p, now)
-    if line and line.ends - now >= reset then reset = line.ends + 1 - now end
-    if reset > 0 then reset = reset + behind end
-    if blocked > reset then reset = blocked end
-
-    local expiresAt = s.expiry * 1000
-    if changed then
-      s.last = now
-      written = true
-      local soonest = reset > behind and raw + reset or now
-      local latest = soonest + (reset > MIN_SLACK and reset or MIN_SLACK)
-      if expiresAt < soonest or expiresAt > latest then
-        s.expiry = floor(latest / 1000)
-        s.moved = true
-      end
-    elseif expiresAt > 0 then
-      local left = expiresAt - raw
-      if wait > left then wait = left end
-      if reset > left then reset = left end
-    end
-
-    local head = readiness
-    if behind > 0 then
-      reply[n + 2] = now
-      head = head + TIME_FOLLOWS
-    end
-    local last = behind > 0 and n + 2 or n + 1
-    if readiness == READY then
-      reply[last + 1], reply[last + 2] = room, reset
-      last = last + 2
-      if standing ~= OK then
-        head = head + STANDINGS_FOLLOW
-        reply[last + 1], reply[last + 2] = standing, wait
-        last = last + 2
-      end
-    end
-    if not changed and calls > 0 then
-      head = head + REPEATS_FOLLOW
-      last = last + 1
-      reply[last] = calls
-      calls = 0
-    end
-    reply[n + 1] = head
-    n = last
-  end
-
-  if written then
-    values[at] = kernel.pack(s)
-    store(KEYS[at], values[at], s)
-  end
-end
+local inFull
+-- Where in the reply the calls that stand well are counted; 0 = they are to be counted anew.
+local plain = 0
 
 while cursor < #ARGV do
   local extra, at, stride = ARGV[cursor + 2] + 0, ARGV[cursor + 3] + 0, ARGV[cursor + 4] + 0
-  local calls, policy, cost = ARGV[cursor + 5] + 0, policies[ARGV[cursor + 7] + 0], ARGV[cursor + 8] + 0
+  local calls, index, cost = ARGV[cursor + 5] + 0, ARGV[cursor + 7] + 0, ARGV[cursor + 8] + 0
   cursor = cursor + 8
-  local kernel, p = policy.kernel, policy.params
-  local s = kernel.fresh()
+  local policy = policies[index]
+  if policy.lean == nil then policy.lean = lean[policy.tag] and lean[policy.tag](policy.at) or false end
+  local isLean = policy.lean
   -- Without a stride all calls are on one key.
   local runs, length = calls, 1
   if stride == 0 then runs, length = 1, calls end
   for _ = 1, runs do
-    local failure = load(kernel, s, at)
-    if failure then
-      n = n + 1
-      reply[n] = failure
-      if length > 1 then
-        reply[n] = failure + REPEATS_FOLLOW
-        n = n + 1
-        reply[n] = length - 1
-      end
+    local value, room, remainder, reset, expiry
+    if isLean then value, room, remainder, reset, expiry = isLean(values[at], cost, length) end
+    if not value or not save(at, value, expiry) then
+      if not inFull then inFull = consumeInFull() end
+      inFull(index, cost, extra, at, length)
+      plain = 0
+    elseif length > 1 then
+      reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = RUN, length, room, remainder
+      n = n + 4
+      plain = 0
     else
-      consume(kernel, p, s, cost, extra, at, length)
+      if plain == 0 then
+        n = n + 1
+        plain = n
+        reply[n] = 0
+      end
+      reply[plain] = reply[plain] + PLAIN
+      reply[n + 1], reply[n + 2] = room, reset
+      n = n + 2
     end
     at = at + stride
   end

@@ -24,7 +24,6 @@ local function load(seat)
   return failure
 end
 
-local reply, n = { raw }, 1
 local verdict = { readiness = READY, now = raw, granted = 0, changed = false }
 while cursor < #ARGV do
   local verb, extra, first, stride = ARGV[cursor + 1] + 0, ARGV[cursor + 2] + 0, ARGV[cursor + 3] + 0, ARGV[cursor + 4] + 0
@@ -32,7 +31,7 @@ while cursor < #ARGV do
   cursor = cursor + 6
   local seats = {}
   for i = 1, count do
-    local policy = policies[ARGV[cursor + 1] + 0]
+    local policy = policyOf(ARGV[cursor + 1] + 0)
     seats[i] = {
       kernel = policy.kernel, params = policy.params, cost = ARGV[cursor + 2] + 0,
       key = '', at = 0, state = false, asked = 0, standing = OK, room = 0, wait = 0, reset = 0,
@@ -113,13 +112,9 @@ for at = 1, #KEYS do
       call('DEL', key)
     elseif kernel.save then
       kernel.save(s)
-      if s.moved and injected then
-        call('PEXPIRE', key, injectedTtl(s))
-      elseif s.moved then
-        call('PEXPIREAT', key, s.expiry)
-      end
+      if s.moved then expire(key, s.expiry) end
     else
-      store(key, kernel.pack(s), s)
+      store(at, kernel.pack(s), s)
     end
   end
 end

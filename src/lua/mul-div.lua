@@ -1,10 +1,8 @@
 -- Exact a*b/m for integers whose product may pass 2^53: the twin of core/mul-div.ts.
 -- Returns the quotient and the remainder.
-local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
-
 local function mulDiv(a, b, m)
   local direct = a * b
-  if direct < 9007199254740992 then
+  if direct < EXACT then
     local quotient = floor(direct / m)
     return quotient, direct - quotient * m
   end

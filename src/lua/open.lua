@@ -1,8 +1,8 @@
--- Begins a batch: reads the clock, the policies and the states.
+-- Begins a batch: reads the clock, where the policies are, and the states.
 --
 -- KEYS  distinct keys of seats; after those of a refund or a cancel one that marks that it was done
 -- ARGV  now in µs, or '' for the server's own clock
---       the number of policies, then each one's tag and numbers
+--       the number of policies, then each one's tag, how many numbers it has, and these
 --       then groups of calls that differ in their keys alone: verb, µs of a block or of the
 --       longest wait, index of the first key, keys from one call to the next (0: all on the same),
 --       calls, number of seats, and for each seat its policy and cost; and of a cancel when its booking
@@ -12,12 +12,13 @@
 --       reserve that stands well µs until the start, when its line opened, and what that has sold; and
 --       for each seat: room, reset,
 --       and, unless all of the call's seats stand well, standing and wait; and if the calls that follow
---       in the group got the very same, how many they are
+--       in the group got the very same, how many they are.
+--       Or PLAIN times the number of consumes that all stand well, and then for each: room, reset.
+--       Or RUN, how many consumes of the group stand well one after another on the same bucket, the room after
+--       the last of them, and the bucket's remainder, which tells their resets
 --
--- Arguments become numbers by "+ 0", which costs half of tonumber().
-
--- Flags beside the readiness of a call: most replies need none, and each number costs.
-local TIME_FOLLOWS, STANDINGS_FOLLOW, REPEATS_FOLLOW = 8, 16, 32
+-- Arguments become numbers by "+ 0", which costs half of tonumber(). Numbers given to Redis become text, which
+-- costs as much as some commands: what is always the same is text already.
 
 local cursor = 2
 local injected = ARGV[1] ~= ''
@@ -32,28 +33,25 @@ end
 local policies = {}
 for i = 1, ARGV[2] + 0 do
   cursor = cursor + 1
-  local kernel = kernels[ARGV[cursor]]
-  local params, last = kernel.params(cursor)
-  policies[i] = { kernel = kernel, params = params }
-  cursor = last
+  policies[i] = { tag = ARGV[cursor], at = cursor + 1 }
+  cursor = cursor + 1 + ARGV[cursor + 1]
 end
 
 -- One MGET for all keys: it leaves out what is not a string, so what is missing may be of another type.
 local values = call('MGET', unpack(KEYS))
 
+local ttlOption, expireCommand = 'PXAT', 'PEXPIREAT'
 -- Under a clock of the tests the real one must not evict a key before its time.
 local INJECTED_CLOCK_MIN_TTL_MS = 3600000
-local function injectedTtl(s)
-  return max(INJECTED_CLOCK_MIN_TTL_MS, s.expiry - floor(raw / 1000))
+if injected then ttlOption, expireCommand = 'PX', 'PEXPIRE' end
+
+local function ttlOf(expiry)
+  if not injected then return expiry end
+  return math.max(INJECTED_CLOCK_MIN_TTL_MS, expiry - floor(raw / 1000))
 end
 
--- KEEPTTL where the expiry did not move: it costs half of PXAT.
-local function store(key, value, s)
-  if not s.moved then
-    call('SET', key, value, 'KEEPTTL')
-  elseif injected then
-    call('SET', key, value, 'PX', injectedTtl(s))
-  else
-    call('SET', key, value, 'PXAT', s.expiry)
-  end
+local function expire(key, expiry)
+  call(expireCommand, key, ttlOf(expiry))
 end
+
+local reply, n = { raw }, 1

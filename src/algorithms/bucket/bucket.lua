@@ -24,7 +24,7 @@ kernels.b = {
       limit = ARGV[at + 1] + 0, period = ARGV[at + 2] + 0, per = ARGV[at + 3] + 0, capacity = ARGV[at + 4] + 0,
       maximum = ARGV[at + 5] + 0, interval = ARGV[at + 6] == '1', canWait = ARGV[at + 6] ~= '1',
       strict = ARGV[at + 6] == '2',
-    }, at + 6
+    }
   end,
 
   fresh = function()

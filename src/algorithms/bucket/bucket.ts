@@ -78,8 +78,12 @@ function room(s: BucketState, p: BucketParams): number {
 /** Time until `excess` thousandths and the remainder have drained; excess ≥ 0. */
 function drainTime(s: BucketState, p: BucketParams, excess: number, nowUs: number): number {
   if (p.interval) return s.sinceUs + Math.ceil(excess / p.limit) * p.period - nowUs;
+  return evenDrainTime(p, excess, s.remainder);
+}
+
+function evenDrainTime(p: BucketParams, excess: number, rest: number): number {
   const whole = mulDiv(excess, p.period, p.limit);
-  return whole + Math.ceil(((remainder[0] as number) + s.remainder) / p.limit);
+  return whole + Math.ceil(((remainder[0] as number) + rest) / p.limit);
 }
 
 function wait(s: BucketState, p: BucketParams, amount: number, nowUs: number): number {
@@ -106,6 +110,11 @@ function full(s: BucketState, p: BucketParams, nowUs: number): number {
   return drainTime(s, p, s.used, nowUs);
 }
 
+/** Of an even drain; the mirror of `room`. */
+function fullAt(p: BucketParams, left: number, rest: number): number {
+  return evenDrainTime(p, p.capacity - left - (rest > 0 ? 1 : 0), rest);
+}
+
 function clear(s: BucketState): void {
   s.used = 0;
   s.remainder = 0;
@@ -120,6 +129,7 @@ function clear(s: BucketState): void {
 export const bucketKernel: Kernel<BucketParams, BucketState> = {
   tag: "b",
   lua: "algorithms/bucket/bucket",
+  luaLean: "algorithms/bucket/lean",
   fresh: () => ({ used: 0, remainder: 0, per: 1, sinceUs: 0, ...FRESH }),
   clear,
   advance,
@@ -129,6 +139,7 @@ export const bucketKernel: Kernel<BucketParams, BucketState> = {
   book,
   give,
   full,
+  fullAt,
   copy: (s) => ({ ...s }),
   numbers: (p) => [p.limit, p.period, p.per, p.capacity, p.maximum, modeOf(p)],
   row: {

@@ -70,7 +70,7 @@ end
 -- Fixed: the window is a multiple of its length since the epoch, or opens with its first hit.
 kernels.f = windowKernel(
   function(at)
-    return { capacity = ARGV[at + 1] + 0, window = ARGV[at + 2] + 0, first = ARGV[at + 3] == '1' }, at + 3
+    return { capacity = ARGV[at + 1] + 0, window = ARGV[at + 2] + 0, first = ARGV[at + 3] == '1' }
   end,
   function(p, now)
     if p.first then return now + p.window end
@@ -83,7 +83,7 @@ kernels.c = windowKernel(
   function(at)
     local p = { capacity = ARGV[at + 1] + 0, count = ARGV[at + 2] + 0 }
     for i = 1, p.count do p[i] = ARGV[at + 2 + i] + 0 end
-    return p, at + 2 + p.count
+    return p
   end,
   function(p, now)
     if now < p[1] then return 0 end

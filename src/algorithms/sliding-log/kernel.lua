@@ -46,7 +46,7 @@ end
 
 kernels.l = {
   params = function(at)
-    return { capacity = ARGV[at + 1] + 0, window = ARGV[at + 2] + 0 }, at + 2
+    return { capacity = ARGV[at + 1] + 0, window = ARGV[at + 2] + 0 }
   end,
 
   fresh = function(key)
@@ -65,7 +65,7 @@ kernels.l = {
 
   -- The state of a key, nil where another version wrote it, or an error where it is not a hash.
   load = function(key)
-    local value = pcallRedis('HGET', key, 'm')
+    local value = redis.pcall('HGET', key, 'm')
     if type(value) == 'table' then return nil, wrongType(value) end
     local s = kernels.l.fresh(key)
     if not value then

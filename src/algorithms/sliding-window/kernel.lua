@@ -16,7 +16,7 @@ end
 
 kernels.s = {
   params = function(at)
-    return { capacity = ARGV[at + 1] + 0, window = ARGV[at + 2] + 0 }, at + 2
+    return { capacity = ARGV[at + 1] + 0, window = ARGV[at + 2] + 0 }
   end,
 
   fresh = function()

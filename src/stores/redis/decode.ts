@@ -5,14 +5,16 @@ import { StoreUnavailableError } from "../../core/errors.js";
 import { logFullError } from "../refusals.js";
 import type { Answer, SeatAnswer, StoreCall, StoreSeat } from "../store.js";
 
-/** Errors that only a store can meet, after the readiness codes of the kernels. */
+/** After the readiness codes of the kernels: errors that only a store can meet, and calls that are told in one. */
 const WRONG_TYPE = 3;
 const WRONG_FORMAT = 4;
+const RUN = 5;
 
-/** Flags beside the readiness of a call. */
+/** Flags beside the readiness of a call, and what counts calls that need neither. */
 const TIME_FOLLOWS = 8;
 const STANDINGS_FOLLOW = 16;
 const REPEATS_FOLLOW = 32;
+const PLAIN = 64;
 
 /** One call's part of the reply; `needsCalendarAtUs` is the time that the table sent did not cover. */
 export type Outcome = Answer | Error | { readonly needsCalendarAtUs: number };
@@ -25,42 +27,93 @@ export interface DecodedBatch {
 
 export function decodeBatch(calls: readonly StoreCall[], reply: unknown): DecodedBatch {
   if (!Array.isArray(reply)) throw new StoreUnavailableError("the script's reply is not an array");
-  const reader: Reader = { numbers: numbersOf(reply), at: 0, repeats: 0 };
-  const rawUs = next(reader);
-  let outcome: Outcome | undefined;
-  const outcomes = calls.map((call) => {
-    if (outcome === undefined || reader.repeats === 0) outcome = readOutcome(reader, call, rawUs);
-    else reader.repeats -= 1;
-    return outcome;
-  });
-  if (reader.at !== reader.numbers.length) {
+  const reader = new Reader(numbersOf(reply));
+  const outcomes = calls.map((call) => reader.outcome(call));
+  if (!reader.isDone()) {
     throw new StoreUnavailableError("the script's reply does not fit the calls");
   }
-  return { rawUs, outcomes };
+  return { rawUs: reader.rawUs, outcomes };
 }
+
+/** What the last head of the reply still speaks for. */
+type Speaks = "plain" | "run" | "repeat";
 
 /** A place in the reply. */
-interface Reader {
-  readonly numbers: readonly number[];
-  at: number;
-  /** How many of the calls that follow got what the last one did. */
-  repeats: number;
+class Reader {
+  readonly rawUs: number;
+  readonly #numbers: readonly number[];
+  #at = 0;
+  #speaks: Speaks = "plain";
+  /** For how many calls more. */
+  #left = 0;
+  /** Behind the last call of a run. */
+  #room = 0;
+  #remainder = 0;
+  #last: Outcome | undefined;
+
+  constructor(numbers: readonly number[]) {
+    this.#numbers = numbers;
+    this.rawUs = this.next();
+  }
+
+  next(): number {
+    return this.#numbers[this.#at++] as number;
+  }
+
+  /** Whether all of the reply was read, and no more than that. */
+  isDone(): boolean {
+    return this.#left === 0 && this.#at === this.#numbers.length;
+  }
+
+  outcome(call: StoreCall): Outcome {
+    if (this.#left === 0) this.#begin(call);
+    else this.#left -= 1;
+    if (this.#speaks === "plain") return admitted(call, this.rawUs, this.next(), this.next());
+    if (this.#speaks === "run") return this.#ofRun(call);
+    return this.#last as Outcome;
+  }
+
+  #begin(call: StoreCall): void {
+    const head = this.next();
+    if (head >= PLAIN) {
+      this.#speaks = "plain";
+      this.#left = head / PLAIN - 1;
+    } else if (head === RUN) {
+      this.#speaks = "run";
+      this.#left = this.next() - 1;
+      this.#room = this.next();
+      this.#remainder = this.next();
+    } else {
+      this.#speaks = "repeat";
+      this.#last = readOutcome(this, head, call);
+      if ((head & REPEATS_FOLLOW) !== 0) this.#left = this.next();
+    }
+  }
+
+  /** Each call of a run takes as much as the next one has less; when its key is full again, its kernel can tell. */
+  #ofRun(call: StoreCall): Outcome {
+    const { cost, rule } = call.seats[0] as StoreSeat;
+    const room = this.#room + this.#left * cost;
+    const { fullAt } = rule.kernel;
+    if (fullAt === undefined) {
+      throw new StoreUnavailableError("the script's reply does not fit the calls");
+    }
+    return admitted(call, this.rawUs, room, fullAt(rule.params, room, this.#remainder));
+  }
 }
 
-function next(reader: Reader): number {
-  return reader.numbers[reader.at++] as number;
+/** The answer to a consume on one seat that stands well. */
+function admitted(call: StoreCall, nowUs: number, room: number, resetUs: number): Answer {
+  const { cost } = call.seats[0] as StoreSeat;
+  return { nowUs, granted: cost, seats: [{ standing: STANDING.ok, room, waitUs: 0, resetUs }] };
 }
 
-function readOutcome(reader: Reader, call: StoreCall, rawUs: number): Outcome {
-  const head = next(reader);
+function readOutcome(reader: Reader, head: number, call: StoreCall): Outcome {
+  const { rawUs } = reader;
   const readiness = head % TIME_FOLLOWS;
-  const nowUs = (head & TIME_FOLLOWS) === 0 ? rawUs : next(reader);
-  const outcome =
-    readiness === READY
-      ? readAnswer(reader, call, (head & STANDINGS_FOLLOW) !== 0, nowUs, rawUs)
-      : refusal(readiness, call, nowUs);
-  if ((head & REPEATS_FOLLOW) !== 0) reader.repeats = next(reader);
-  return outcome;
+  const nowUs = (head & TIME_FOLLOWS) === 0 ? rawUs : reader.next();
+  if (readiness !== READY) return refusal(readiness, call, nowUs);
+  return readAnswer(reader, call, (head & STANDINGS_FOLLOW) !== 0, nowUs, rawUs);
 }
 
 function readAnswer(
@@ -72,25 +125,25 @@ function readAnswer(
 ): Answer {
   let granted = 0;
   let booking: Booking | undefined;
-  if (verb === VERBS.consumeUpTo || verb === VERBS.cancel) granted = next(reader);
+  if (verb === VERBS.consumeUpTo || verb === VERBS.cancel) granted = reader.next();
   else if (verb === VERBS.reserve && !isDenied) {
     granted = leastCost(seats);
     booking = readBooking(reader, nowUs, rawUs);
   }
   if (verb === VERBS.consume && !isDenied) granted = leastCost(seats);
   const answers = seats.map((): SeatAnswer => {
-    const room = next(reader);
-    const resetUs = next(reader);
+    const room = reader.next();
+    const resetUs = reader.next();
     if (!isDenied) return { standing: STANDING.ok, room, waitUs: 0, resetUs };
-    return { standing: next(reader), room, waitUs: next(reader), resetUs };
+    return { standing: reader.next(), room, waitUs: reader.next(), resetUs };
   });
   return { nowUs, granted, seats: answers, ...(booking !== undefined && { booking }) };
 }
 
 function readBooking(reader: Reader, nowUs: number, rawUs: number): Booking {
-  const waitUs = next(reader);
+  const waitUs = reader.next();
   const delayUs = waitUs > 0 ? waitUs + nowUs - rawUs : 0;
-  return { readyAtUs: nowUs + waitUs, delayUs, openedUs: next(reader), sold: next(reader) };
+  return { readyAtUs: nowUs + waitUs, delayUs, openedUs: reader.next(), sold: reader.next() };
 }
 
 function leastCost(seats: readonly StoreSeat[]): number {

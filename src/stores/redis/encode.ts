@@ -183,11 +183,12 @@ function encodeGroup(
 
 const heads = new WeakMap<Rule, readonly string[]>();
 
-/** A policy's tag and numbers as text; only calendars change theirs. */
+/** A policy's tag and numbers, with their count, as text; only calendars change theirs. */
 function headOf(rule: Rule): readonly string[] {
   let head = heads.get(rule);
   if (head === undefined) {
-    head = [rule.kernel.tag, ...rule.kernel.numbers(rule.params).map(String)];
+    const numbers = rule.kernel.numbers(rule.params);
+    head = [rule.kernel.tag, String(numbers.length), ...numbers.map(String)];
     if (rule.refresh === undefined) heads.set(rule, head);
   }
   return head;
