@@ -94,11 +94,9 @@ class Reader {
   #ofRun(call: StoreCall): Outcome {
     const { cost, rule } = call.seats[0] as StoreSeat;
     const room = this.#room + this.#left * cost;
-    const { fullAt } = rule.kernel;
-    if (fullAt === undefined) {
-      throw new StoreUnavailableError("the script's reply does not fit the calls");
-    }
-    return admitted(call, this.rawUs, room, fullAt(rule.params, room, this.#remainder));
+    const resetUs = rule.kernel.fullAt?.(rule.params, room, this.#remainder);
+    if (resetUs !== undefined) return admitted(call, this.rawUs, room, resetUs);
+    throw new StoreUnavailableError("the script's reply does not fit the calls");
   }
 }
 
