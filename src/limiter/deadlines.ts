@@ -29,9 +29,9 @@ export class Deadlines<T> {
     this.#late = late;
   }
 
-  /** Begins to wait; `done` is called once, by `settle` or when the time is over. */
-  begin(done: (outcome: T) => void): Pending<T> {
-    const pending = { endsAtMs: monotonicMs() + this.timeoutMs, done };
+  /** Begins to wait, from `atMs` on; `done` is called once, by `settle` or when the time is over. */
+  begin(done: (outcome: T) => void, atMs: number = monotonicMs()): Pending<T> {
+    const pending = { endsAtMs: atMs + this.timeoutMs, done };
     this.#pending.push(pending);
     this.#unsettled += 1;
     // While something is pending the timer keeps the process alive, so that every call is answered.

@@ -288,7 +288,11 @@ describe("its size", () => {
 
   function deny(cache: DenyCache, key: string, waitUs = 5e6): void {
     const seats = [{ ...refusal.seats[0], waitUs }] as typeof refusal.seats;
-    cache.remember(cache.ask(key, 1000, seatings), { ...refusal, seats }, denial);
+    cache.remember(
+      cache.ask(key, 1000, seatings, performance.now()),
+      { ...refusal, seats },
+      denial,
+    );
   }
 
   test("is bounded under a flood of keys: the oldest goes", () => {
@@ -346,7 +350,7 @@ describe("its size", () => {
   test("stays small through a flood of clears, none of which is missed", () => {
     stopTime();
     const cache = new DenyCache();
-    const before = cache.ask("first", 1000, seatings);
+    const before = cache.ask("first", 1000, seatings, performance.now());
     cache.clear("first");
     for (let i = 0; i < 5000; i++) cache.clear(`k${i}`);
     cache.remember(before, refusal, denial);

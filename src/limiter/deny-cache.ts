@@ -92,9 +92,9 @@ export class DenyCache {
   }
 
   /** A consume is about to be sent. Quota drains by the options of the call: what was denied under others ends. */
-  ask(key: string, cost: number, seatings: readonly Seating[]): Asked {
+  ask(key: string, cost: number, seatings: readonly Seating[], nowMs: number): Asked {
     this.differs(key, seatings);
-    return { key, cost, seatings, sentAtMs: monotonicMs(), clears: this.#clears };
+    return { key, cost, seatings, sentAtMs: nowMs, clears: this.#clears };
   }
 
   /** Clears the key if its denial was decided under other options than `seatings`. */

@@ -6,8 +6,9 @@ import { type Verb, VERBS } from "../algorithms/decide.js";
 import { toThousandths, UNIT } from "../core/amount.js";
 import type { Decision } from "../core/decision.js";
 import { asStoreError } from "../core/errors.js";
+import { monotonicMs } from "../core/clock.js";
 import { checkKey } from "../core/key.js";
-import type { Answer, Store, StoreCall, StoreSeat, SyncStore } from "../stores/store.js";
+import type { Answer, Done, Store, StoreCall, StoreSeat, SyncStore } from "../stores/store.js";
 import type { BreakerSettings } from "./breaker.js";
 import { decisionOf } from "./decision-of.js";
 import type { Asked } from "./deny-cache.js";
@@ -30,6 +31,8 @@ export interface Prepared {
   readonly call: StoreCall;
   /** What a denial of this call is remembered by, where denials are. */
   readonly asked: Asked | undefined;
+  /** When it was prepared: its deadline counts from then. */
+  readonly atMs: number;
 }
 
 export interface EngineOptions extends Pick<ShortcutOptions, "denials" | "lease"> {
@@ -88,14 +91,14 @@ export class Engine {
     key: string,
     options: AsyncCallOptions,
     fallBack: (to: RateLimiter) => Promise<Decision>,
-  ): Decision | Promise<Decision> {
+  ): Promise<Decision> {
     checkKey(key);
     const { cost = 1, policy, signal } = options;
     const thousandths = cost === 1 ? UNIT : toThousandths("cost", cost);
     const seatings = this.#plan.of(key, policy);
     signal?.throwIfAborted();
     const known = this.#shortcuts.answer(key, thousandths, seatings);
-    if (known !== undefined) return this.report(key, cost, known);
+    if (known !== undefined) return Promise.resolve(this.report(key, cost, known));
     const { blockForUs } = this;
     return this.decide(
       this.#prepared(VERBS.consume, key, options, thousandths, seatings, blockForUs),
@@ -127,8 +130,9 @@ export class Engine {
     extraUs: number,
   ): Prepared {
     const call = storeCall(verb, seatings, this.#identify(key), thousandths, extraUs);
-    const asked = this.#shortcuts.before(key, call, seatings, policy !== undefined);
-    return { key, cost, call, asked };
+    const atMs = monotonicMs();
+    const asked = this.#shortcuts.before(key, call, seatings, policy !== undefined, atMs);
+    return { key, cost, call, asked, atMs };
   }
 
   /** A consume on a store inside the process. */
@@ -173,23 +177,32 @@ export class Engine {
   }
 
   /** One call, from the store's answer or, where that failed, from the failure policy. */
-  async decide(
+  decide(
     prepared: Prepared,
     fallBack: (to: RateLimiter) => Promise<Decision>,
     signal?: AbortSignal,
     leasable = false,
   ): Promise<Decision> {
-    const { key, call } = prepared;
+    const { key, call, atMs } = prepared;
     const { leases } = this.#shortcuts;
-    const outcome = await this.#access.ask(
-      call,
-      signal,
+    const submit =
       leasable && leases !== undefined
-        ? { submit: (each, done) => leases.submit(key, each, done) }
-        : undefined,
-    );
-    this.#shortcuts.after(key, call);
-    return this.conclude(prepared, outcome, fallBack);
+        ? (each: StoreCall, done: Done): void => {
+            leases.submit(key, each, done);
+          }
+        : undefined;
+    return new Promise((resolve, reject: (reason: Error) => void) => {
+      const told = (outcome: Answer | Error): void => {
+        // What is thrown here is this call's, and must not reach those that were answered together with it.
+        try {
+          this.#shortcuts.after(key, call);
+          resolve(this.conclude(prepared, outcome, fallBack));
+        } catch (error) {
+          reject(error as Error);
+        }
+      };
+      this.#access.tell(call, signal, { atMs, submit }, told, reject);
+    });
   }
 
   /** From an outcome to the caller's decision; `fallBack` asks another limiter the same. */

@@ -92,13 +92,18 @@ class Limiter<S extends Store = Store> {
   }
 
   /** Takes `cost` units if every policy has them, else takes nothing and says when to come back. */
-  async consume(key: string, options: AsyncCallOptions = NO_OPTIONS): Promise<Decision> {
-    checkCall(options);
-    if (this.#direct !== undefined) {
+  consume(key: string, options: AsyncCallOptions = NO_OPTIONS): Promise<Decision> {
+    // Not async: the engine's promise is the caller's, and one around it costs more than the rest of this method.
+    try {
+      checkCall(options);
+      if (this.#direct === undefined) {
+        return this.#engine.consume(key, options, (to) => to.consume(key, unpoliced(options)));
+      }
       options.signal?.throwIfAborted();
-      return this.#engine.consumeSync(this.#direct, key, options);
+      return Promise.resolve(this.#engine.consumeSync(this.#direct, key, options));
+    } catch (error) {
+      return rejected(error as Error);
     }
-    return this.#engine.consume(key, options, (to) => to.consume(key, unpoliced(options)));
   }
 
   /** `consume` without a promise: for stores inside the process. */
@@ -231,6 +236,10 @@ class Limiter<S extends Store = Store> {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function rejected(reason: Error): Promise<never> {
+  return Promise.reject(reason);
 }
 
 /** A call's options for another limiter, whose policies are its own. */

@@ -65,12 +65,15 @@ export class Shortcuts {
     call: StoreCall,
     seatings: readonly Seating[],
     overridden: boolean,
+    nowMs: number,
   ): Asked | undefined {
     const { verb } = call;
     if (verb === VERBS.peek) return undefined;
     if (adjusts(call)) this.#tell((peer) => peer.leases?.drop(key, call));
     if (adjusts(call) || overridden) this.forget(key);
-    if (verb === VERBS.consume) return this.#denials?.ask(key, call.seats[0]?.cost ?? 0, seatings);
+    if (verb === VERBS.consume) {
+      return this.#denials?.ask(key, call.seats[0]?.cost ?? 0, seatings, nowMs);
+    }
     this.#denials?.differs(key, seatings);
     return undefined;
   }

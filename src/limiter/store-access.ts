@@ -31,7 +31,9 @@ interface AskOptions {
   /** What the caller gets without an answer, if not what the limiter's option says. */
   readonly instead?: Instead;
   /** Hands the call to the store, in time; default: at once. */
-  readonly submit?: Submit;
+  readonly submit?: Submit | undefined;
+  /** When the call began, on the monotonic clock; default: now. */
+  readonly atMs?: number;
   /** Is told what comes after the deadline or an abort. */
   readonly late?: Done;
 }
@@ -59,9 +61,23 @@ export class StoreAccess {
   ask(
     call: StoreCall,
     signal: AbortSignal | undefined,
-    options: AskOptions = {},
+    options: AskOptions = NO_OPTIONS,
   ): Promise<Answer | Error> {
-    return this.#ask(call, signal, options, NONE, (error) => {
+    return new Promise((told, refused) => {
+      this.tell(call, signal, options, told, refused);
+    });
+  }
+
+  /** `ask` without a promise of its own, for who makes one anyway: tells one of the two, once. */
+  tell(
+    call: StoreCall,
+    signal: AbortSignal | undefined,
+    options: AskOptions,
+    told: Done,
+    refused: (reason: Error) => void,
+  ): void {
+    const receiver = { told, refused };
+    this.#ask(call, signal, options, receiver, (error) => {
       this.health.count(error, options.instead ?? this.#instead);
     });
   }
@@ -77,8 +93,11 @@ export class StoreAccess {
   ): Promise<Answer | Error> {
     const others = new Set(requests.map(({ health }) => health));
     others.delete(this.health);
-    return this.#ask(call, signal, {}, [...others], (error) => {
+    const count = (error: Error): void => {
       for (const access of requests) access.health.count(error, access.#instead);
+    };
+    return new Promise((told, refused) => {
+      this.#ask(call, signal, NO_OPTIONS, { told, refused }, count, [...others]);
     });
   }
 
@@ -87,68 +106,73 @@ export class StoreAccess {
     call: StoreCall,
     signal: AbortSignal | undefined,
     options: AskOptions,
-    others: readonly StoreHealth[],
+    receiver: Receiver,
     count: (error: Error) => void,
-  ): Promise<Answer | Error> {
-    if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
-    if (!this.#store.external) return this.#askInside(call, options);
+    others: readonly StoreHealth[] = NONE,
+  ): void {
+    if (signal?.aborted === true) {
+      receiver.refused(signal.reason as Error);
+      return;
+    }
+    const { submit = this.#submit, late, atMs } = options;
+    if (!this.#store.external) {
+      submit(call, (settled) => {
+        pass(asOutcome(settled), receiver);
+      });
+      return;
+    }
     const attempt = this.health.begin(call);
     if (attempt instanceof Error) {
       for (const health of others) health.refused(call, attempt);
       count(attempt);
-      return Promise.resolve(attempt);
+      receiver.told(attempt);
+      return;
     }
     const followed = others.map((health) => ({ health, attempt: health.follow(call) }));
-    return this.#askOutside(call, signal, options, (outcome) => {
+    /** Those who take note are told before the caller is; of undefined if the caller gave the call up. */
+    const ended = (outcome: Answer | Error | undefined): void => {
       this.health.ended(attempt, call, outcome);
       for (const other of followed) other.health.ended(other.attempt, call, outcome);
       if (outcome instanceof Error) count(outcome);
-    });
-  }
-
-  #askInside(call: StoreCall, { submit = this.#submit }: AskOptions): Promise<Answer | Error> {
-    return new Promise((resolve, reject) => {
-      submit(call, (settled) => {
-        const outcome = asOutcome(settled);
-        if (isMisuse(outcome)) reject(outcome);
-        else resolve(outcome);
-      });
-    });
-  }
-
-  /** `ended` is told before the caller is; of undefined if the caller gave the call up. */
-  #askOutside(
-    call: StoreCall,
-    signal: AbortSignal | undefined,
-    { submit = this.#submit, late }: AskOptions,
-    ended: (outcome: Answer | Error | undefined) => void,
-  ): Promise<Answer | Error> {
-    return new Promise((resolve, reject) => {
-      const pending = this.#deadlines.begin((settled) => {
-        signal?.removeEventListener("abort", abort);
-        if (signal?.aborted === true) {
+    };
+    const pending = this.#deadlines.begin((settled) => {
+      if (signal !== undefined) {
+        signal.removeEventListener("abort", abort);
+        if (signal.aborted) {
           call.abandoned = true;
           ended(undefined);
-          reject(signal.reason as Error);
+          receiver.refused(signal.reason as Error);
           return;
         }
-        if (settled instanceof StoreTimeoutError) call.abandoned = true;
-        const outcome = asOutcome(settled);
-        ended(outcome);
-        if (isMisuse(outcome)) reject(outcome);
-        else resolve(outcome);
-      });
-      const abort = (): void => {
-        this.#deadlines.settle(pending, ABORTED);
-      };
-      signal?.addEventListener("abort", abort, { once: true });
-      submit(call, (settled) => {
-        if (!this.#deadlines.settle(pending, settled)) late?.(settled);
-      });
+      }
+      if (settled instanceof StoreTimeoutError) call.abandoned = true;
+      const outcome = asOutcome(settled);
+      ended(outcome);
+      pass(outcome, receiver);
+    }, atMs);
+    const abort = (): void => {
+      this.#deadlines.settle(pending, ABORTED);
+    };
+    signal?.addEventListener("abort", abort, { once: true });
+    submit(call, (settled) => {
+      if (!this.#deadlines.settle(pending, settled)) late?.(settled);
     });
   }
 }
 
+/** Who asked. */
+interface Receiver {
+  readonly told: Done;
+  /** Misuse, or what the signal says. */
+  readonly refused: (reason: Error) => void;
+}
+
+function pass(outcome: Answer | Error, { told, refused }: Receiver): void {
+  if (isMisuse(outcome)) refused(outcome);
+  else told(outcome);
+}
+
+const NO_OPTIONS: AskOptions = {};
 const NONE: readonly StoreHealth[] = [];
 /** Ends the wait of a call whose signal says why. */
 const ABORTED = new Error("aborted");
