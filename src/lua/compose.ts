@@ -32,6 +32,8 @@ export function scriptFor(kind: BatchKind, kernels: ReadonlySet<Kernel>): Script
     "local lean = {}",
     ...lean,
     "local function consumeInFull()",
+    // Again, for each name from outside costs the making of the function.
+    "lua/prelude",
     ...inFull,
     "lua/consume-one",
     "end",

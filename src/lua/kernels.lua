@@ -25,6 +25,10 @@ local function policyOf(index)
   return policy
 end
 
+local function expire(key, expiry)
+  call(expireCommand, key, ttlOf and ttlOf(expiry) or expiry)
+end
+
 -- KEYS[at] becomes `value`. In place where the old one was as long, which is half the work of SET; and the
 -- expiry is left alone where it did not move.
 local function store(at, value, s)
@@ -33,7 +37,7 @@ local function store(at, value, s)
     call('SETRANGE', key, '0', value)
     if s.moved then expire(key, s.expiry) end
   elseif s.moved then
-    call('SET', key, value, ttlOption, ttlOf(s.expiry))
+    call('SET', key, value, ttlOption, ttlOf and ttlOf(s.expiry) or s.expiry)
   else
     call('SET', key, value, 'KEEPTTL')
   end

@@ -26,8 +26,8 @@ end
 
 local verdict = { readiness = READY, now = raw, granted = 0, changed = false }
 while cursor < #ARGV do
-  local verb, extra, first, stride = ARGV[cursor + 1] + 0, ARGV[cursor + 2] + 0, ARGV[cursor + 3] + 0, ARGV[cursor + 4] + 0
-  local calls, count = ARGV[cursor + 5] + 0, ARGV[cursor + 6] + 0
+  local extra, first, stride, calls = ARGV[cursor + 1] + 0, ARGV[cursor + 2] + 0, ARGV[cursor + 3] + 0, ARGV[cursor + 4] + 0
+  local verb, count = ARGV[cursor + 5] + 0, ARGV[cursor + 6] + 0
   cursor = cursor + 6
   local seats = {}
   for i = 1, count do

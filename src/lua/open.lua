@@ -3,10 +3,10 @@
 -- KEYS  distinct keys of seats; after those of a refund or a cancel one that marks that it was done
 -- ARGV  now in µs, or '' for the server's own clock
 --       the number of policies, then each one's tag, how many numbers it has, and these
---       then groups of calls that differ in their keys alone: verb, µs of a block or of the
---       longest wait, index of the first key, keys from one call to the next (0: all on the same),
---       calls, number of seats, and for each seat its policy and cost; and of a cancel when its booking
---       may start, when its line opened, and what that had sold
+--       then groups of calls that differ in their keys alone: µs of a block or of the longest wait, index
+--       of the first key, keys from one call to the next (0: all on the same), calls; where all are
+--       consumes on one seat, its policy and cost; else verb, number of seats, and for each seat its policy
+--       and cost; and of a cancel when its booking may start, when its line opened, and what that had sold
 -- Reply the raw clock, then for each call: readiness and flags; the time of the decision if it is not
 --       the raw clock; and where it is ready, what consumeUpTo granted or cancel gave back, or of a
 --       reserve that stands well µs until the start, when its line opened, and what that has sold; and
@@ -33,25 +33,21 @@ end
 local policies = {}
 for i = 1, ARGV[2] + 0 do
   cursor = cursor + 1
-  policies[i] = { tag = ARGV[cursor], at = cursor + 1 }
+  policies[i] = { tag = ARGV[cursor], at = cursor + 1, lean = nil, kernel = nil, params = nil }
   cursor = cursor + 1 + ARGV[cursor + 1]
 end
 
 -- One MGET for all keys: it leaves out what is not a string, so what is missing may be of another type.
 local values = call('MGET', unpack(KEYS))
 
-local ttlOption, expireCommand = 'PXAT', 'PEXPIREAT'
--- Under a clock of the tests the real one must not evict a key before its time.
-local INJECTED_CLOCK_MIN_TTL_MS = 3600000
-if injected then ttlOption, expireCommand = 'PX', 'PEXPIRE' end
-
-local function ttlOf(expiry)
-  if not injected then return expiry end
-  return math.max(INJECTED_CLOCK_MIN_TTL_MS, expiry - floor(raw / 1000))
-end
-
-local function expire(key, expiry)
-  call(expireCommand, key, ttlOf(expiry))
+local ttlOption, expireCommand, ttlOf = 'PXAT', 'PEXPIREAT', nil
+if injected then
+  -- Under a clock of the tests the real one must not evict a key before its time.
+  local INJECTED_CLOCK_MIN_TTL_MS = 3600000
+  ttlOption, expireCommand = 'PX', 'PEXPIRE'
+  ttlOf = function(expiry)
+    return math.max(INJECTED_CLOCK_MIN_TTL_MS, expiry - floor(raw / 1000))
+  end
 end
 
 local reply, n = { raw }, 1

@@ -20,10 +20,10 @@ end
 
 kernels.b = {
   params = function(at)
+    local period, mode = ARGV[at + 2] + 0, ARGV[at + 5]
     return {
-      limit = ARGV[at + 1] + 0, period = ARGV[at + 2] + 0, per = ARGV[at + 3] + 0, capacity = ARGV[at + 4] + 0,
-      maximum = ARGV[at + 5] + 0, interval = ARGV[at + 6] == '1', canWait = ARGV[at + 6] ~= '1',
-      strict = ARGV[at + 6] == '2',
+      limit = ARGV[at + 1] + 0, period = period, per = mode == '1' and 1 or period, capacity = ARGV[at + 3] + 0,
+      maximum = ARGV[at + 4] + 0, interval = mode == '1', canWait = mode ~= '1', strict = mode == '2',
     }
   end,
 

@@ -141,7 +141,7 @@ export const bucketKernel: Kernel<BucketParams, BucketState> = {
   full,
   fullAt,
   copy: (s) => ({ ...s }),
-  numbers: (p) => [p.limit, p.period, p.per, p.capacity, p.maximum, modeOf(p)],
+  numbers: (p) => [p.limit, p.period, p.capacity, p.maximum, modeOf(p)],
   row: {
     width: 4,
     load(s, row, at) {

@@ -4,9 +4,8 @@
 -- Returns the new value, the room and the remainder behind the last call, its reset, and the expiry if that moved;
 -- nothing, if the calls are not of this kind.
 lean.b = function(at)
-  local limit, period, per, capacity = ARGV[at + 1] + 0, ARGV[at + 2] + 0, ARGV[at + 3] + 0, ARGV[at + 4] + 0
-  local maximum = ARGV[at + 5] + 0
-  if ARGV[at + 6] == '1' or per >= 16777216 then return nil end
+  local limit, period, capacity, maximum = ARGV[at + 1] + 0, ARGV[at + 2] + 0, ARGV[at + 3] + 0, ARGV[at + 4] + 0
+  if ARGV[at + 5] == '1' or period >= 16777216 then return nil end
 
   return function(value, cost, calls)
     local used, remainder, expiry = 0, 0, 0
@@ -14,13 +13,13 @@ lean.b = function(at)
       if #value ~= 26 then return nil end
       local format, was, last
       format, used, remainder, was, last, expiry = structUnpack('<BI6I3I3I7I6', value)
-      if format ~= 1 or was ~= per or last > raw or raw >= expiry * 1000 or used > maximum then return nil end
+      if format ~= 1 or was ~= period or last > raw or raw >= expiry * 1000 or used > maximum then return nil end
       local direct = (raw - last) * limit
       if direct >= EXACT then return nil end
       local drained = floor(direct / period)
       used = used - drained
       remainder = remainder - (direct - drained * period)
-      if remainder < 0 then used, remainder = used - 1, remainder + per end
+      if remainder < 0 then used, remainder = used - 1, remainder + period end
       if used < 0 then used, remainder = 0, 0 end
     end
 
@@ -41,6 +40,6 @@ lean.b = function(at)
       if moved or expiresAt > raw + least + (least > MIN_SLACK and least or MIN_SLACK) then return nil end
     end
     if moved then expiry = floor(latest / 1000) end
-    return structPack('<BI6I3I3I7I6', 1, used, remainder, per, raw, expiry), room, remainder, reset, moved and expiry
+    return structPack('<BI6I3I3I7I6', 1, used, remainder, period, raw, expiry), room, remainder, reset, moved and expiry
   end
 end

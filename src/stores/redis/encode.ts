@@ -63,7 +63,7 @@ export function encodeBatch(
   }
   const rules = new Map<Rule, number>();
   const body: string[] = [];
-  for (const group of groups) encodeGroup(group, rules, body);
+  for (const group of groups) encodeGroup(group, kind, rules, body);
   const args = [nowUs === undefined ? "" : String(nowUs), String(rules.size)];
   const kernels = new Set<Kernel>();
   for (const rule of rules.keys()) {
@@ -156,18 +156,13 @@ function joins(group: Group, call: StoreCall, first: number): boolean {
 
 function encodeGroup(
   { call, first, stride, calls }: Group,
+  kind: BatchKind,
   rules: Map<Rule, number>,
   body: string[],
 ): void {
   const { verb, extraUs, seats, booking } = call;
-  body.push(
-    String(verb),
-    String(extraUs),
-    String(first),
-    String(stride),
-    String(calls),
-    String(seats.length),
-  );
+  body.push(String(extraUs), String(first), String(stride), String(calls));
+  if (kind === "any") body.push(String(verb), String(seats.length));
   for (const { rule, cost } of seats) {
     let index = rules.get(rule);
     if (index === undefined) {
