@@ -1,7 +1,8 @@
 /** Calls that go to Redis together in one script call get the answers they would get one after another. */
+import type { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MemoryStore, RateLimiter, tokenBucket } from "../../src/index.js";
-import { RedisStore } from "../../src/stores/redis/index.js";
+import { RedisStore, type RedisStoreOptions } from "../../src/stores/redis/index.js";
 import { play, reachable } from "../../src/testing/conformance.js";
 import { ManualClock, PureStore } from "../../src/testing/index.js";
 import { makeTrace, Random, type Trace, type TraceStep } from "../../src/testing/trace.js";
@@ -83,6 +84,46 @@ describe(`calls in one batch (SLUICE_SEED=${seed})`, () => {
       limiter.consume("k"),
     ]);
     expect(decisions.map(({ remaining }) => remaining)).toEqual([2, 1, 2, 1, 0]);
+  });
+
+  it("leave the very bytes that they leave one after another", async () => {
+    const redis = connection.client as Redis;
+    const random = new Random(seed);
+    let folded = 0;
+    for (let round = 0; round < 40; round++) {
+      const clock = new ManualClock();
+      const policy = tokenBucket({
+        limit: random.int(1, 2000),
+        period: random.int(100, 1e6),
+        burst: random.int(2, 100),
+      });
+      const limiter = (i: number, batching: Partial<RedisStoreOptions>): RateLimiter =>
+        new RateLimiter({
+          policy,
+          store: new RedisStore({ client: connection.client, clock, ...batching }),
+          namespace: `batches.${process.pid}.${seed}.bytes${round}.${i}`,
+          identity: "plain",
+          onStoreFailure: "throw",
+          denyCache: false,
+        });
+      const [together, apart] = [limiter(0, {}), limiter(1, { maxBatch: 1, maxInFlight: 1 })];
+      const stored = (i: number): Promise<Buffer | null> =>
+        redis.getBuffer(`batches.${process.pid}.${seed}.bytes${round}.${i}:token-bucket:{k}`);
+      for (let burst = 0; burst < 25; burst++) {
+        // From nothing to what most of the bucket takes to come back.
+        clock.advance(random.int(0, 1) * 10 ** random.int(0, 6));
+        const costs = Array.from({ length: random.int(1, 8) }, () => random.int(1, 3));
+        const cost = random.int(0, 3) > 0 ? costs[0] : undefined;
+        if (cost !== undefined && costs.length > 1) folded += 1;
+        const calls = (on: RateLimiter): Promise<unknown[]> =>
+          Promise.all(costs.map((own) => on.consume("k", { cost: cost ?? own })));
+        const [answers, expected] = [await calls(together), await calls(apart)];
+        const about = `round ${round}, burst ${burst}`;
+        expect(answers, about).toEqual(expected);
+        expect(await stored(0), about).toEqual(await stored(1));
+      }
+    }
+    expect(folded).toBeGreaterThan(100);
   });
 
   it("leave no trace of options that another call brought and that changed nothing", async () => {

@@ -87,6 +87,37 @@ test("a batch whose script the server has never seen is not overtaken by the nex
   expect(decisions.map(({ remaining }) => remaining)).toEqual([8, 9, 7, 6]);
 });
 
+test("a script call makes no more decisions than maxBatch, but for a call that is more by itself", async () => {
+  const sizes: number[] = [];
+  const run: RunScript = (_sha, source, keys, args) => {
+    sizes.push(keys.length);
+    return redis.eval(source, keys.length, ...keys, ...args);
+  };
+  const store = new RedisStore({ client: run, maxBatch: 20, maxInFlight: 1 });
+  const limiterOver = (count: number): RateLimiter => {
+    const policy = Array.from({ length: count }, (_, i) =>
+      tokenBucket({ name: `p${i}`, limit: 100, period: "365d" }),
+    );
+    const options = { store, namespace: `of${count}`, onStoreFailure: "throw" } as const;
+    return new RateLimiter({ policy, ...options, timeout: "30s" });
+  };
+  const [few, many] = [limiterOver(5), limiterOver(25)];
+  const keys = Array.from({ length: 30 }, (_, i) => `key ${i % 10}`);
+  const decisions = await Promise.all([
+    ...keys.map((key) => few.consume(key)),
+    many.consume("key"),
+    few.consume("key 0"),
+  ]);
+  expect(decisions.map(({ remaining }) => remaining)).toEqual([
+    ...keys.map((_, i) => 99 - Math.floor(i / 10)),
+    99,
+    96,
+  ]);
+  expect(sizes).toContain(25);
+  expect(sizes.filter((size) => size > 20)).toEqual([25]);
+  expect(sizes.filter((size) => size === 20).length).toBeGreaterThanOrEqual(3);
+});
+
 describe("a script cache that was flushed", () => {
   test.each(Object.keys(clients) as (keyof typeof clients)[])(
     "is filled again by the next call through %s",

@@ -6,9 +6,6 @@ import type { BatchKind } from "../../lua/compose.js";
 import type { StoreCall, StoreSeat } from "../store.js";
 import type { Placement } from "./slot.js";
 
-/** No call is added beyond so many keys: Lua can pass on some 8,000 values at once. */
-const MAX_KEYS = 4000;
-
 export interface Batch {
   /** How many of the calls went in: the first so many. */
   readonly size: number;
@@ -29,11 +26,13 @@ interface Group {
 }
 
 /**
- * Puts as many of `calls` as one script call can take into its keys and arguments; at least one.
+ * Puts as many of `calls` as one script call can take into its keys and arguments; at least one, and no more
+ * than there are `maxSeats` for, since that is what takes the server's time.
  * `nowUs` is the injected clock's time, undefined for the server's own.
  */
 export function encodeBatch(
   calls: readonly StoreCall[],
+  maxSeats: number,
   nowUs: number | undefined,
   placement: Placement,
   nonce: () => string,
@@ -42,15 +41,16 @@ export function encodeBatch(
   const places = new Map<string, Place>();
   const groups: Group[] = [];
   let last: Group | undefined;
-  let size = 0;
+  let [size, seats] = [0, 0];
   let kind: BatchKind = "consume";
   for (const call of calls) {
+    seats += call.seats.length;
+    if (size > 0 && seats > maxSeats) break;
     if (last !== undefined && isRepeat(last, call)) {
       last.calls += 1;
       size += 1;
       continue;
     }
-    if (keys.length >= MAX_KEYS) break;
     const first = placeOf(call, keys, places, placement);
     if (first === 0) break;
     if (last === undefined || !joins(last, call, first)) {
