@@ -106,8 +106,8 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
   give(s: S, p: P, amount: number): void;
   /** Time until the state is the same as a fresh one, 0 if it is. */
   full(s: S, p: P, nowUs: number): number;
-  /** The same, told from the room and the remainder of a state that `luaLean` knows. Who has that has this. */
-  fullAt?(p: P, room: number, remainder: number): number;
+  /** The same after a consume that left `room`, told from the third number that `luaLean` returned. Who has that has this. */
+  fullAt?(p: P, room: number, rest: number): number;
   /** An independent copy. */
   copy(s: S): S;
   /** The parameters as the script reads them. */

@@ -25,7 +25,7 @@ export function scriptFor(kind: BatchKind, kernels: ReadonlySet<Kernel>): Script
     const verbs = ["lua/seat", "lua/line", "lua/decide", "lua/main"];
     return compose(["lua/prelude", "lua/open", ...inFull, ...verbs]);
   }
-  const lean = [...kernels].flatMap(({ luaLean }) => luaLean ?? []).sort();
+  const lean = [...new Set([...kernels].flatMap(({ luaLean }) => luaLean ?? []))].sort();
   return compose([
     "lua/prelude",
     "lua/open",

@@ -14,8 +14,8 @@
 --       and, unless all of the call's seats stand well, standing and wait; and if the calls that follow
 --       in the group got the very same, how many they are.
 --       Or PLAIN times the number of consumes that all stand well, and then for each: room, reset.
---       Or RUN, how many consumes of the group stand well one after another on the same bucket, the room after
---       the last of them, and the bucket's remainder, which tells their resets
+--       Or RUN, how many consumes of the group stand well one after another on the same key, the room after the
+--       last of them, and what tells their resets: a bucket's remainder, or a window's reset
 --
 -- Arguments become numbers by "+ 0", which costs half of tonumber(). Numbers given to Redis become text, which
 -- costs as much as some commands: what is always the same is text already.

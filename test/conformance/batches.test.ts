@@ -1,7 +1,7 @@
 /** Calls that go to Redis together in one script call get the answers they would get one after another. */
 import type { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { MemoryStore, RateLimiter, tokenBucket } from "../../src/index.js";
+import { fixedWindow, MemoryStore, RateLimiter, tokenBucket } from "../../src/index.js";
 import { RedisStore, type RedisStoreOptions } from "../../src/stores/redis/index.js";
 import { play, reachable } from "../../src/testing/conformance.js";
 import { ManualClock, PureStore } from "../../src/testing/index.js";
@@ -92,11 +92,11 @@ describe(`calls in one batch (SLUICE_SEED=${seed})`, () => {
     let folded = 0;
     for (let round = 0; round < 40; round++) {
       const clock = new ManualClock();
-      const policy = tokenBucket({
-        limit: random.int(1, 2000),
-        period: random.int(100, 1e6),
-        burst: random.int(2, 100),
-      });
+      const window = { limit: random.int(2, 100), window: random.int(100, 1e6) };
+      const policy = random.pick([
+        tokenBucket({ limit: random.int(1, 2000), period: window.window, burst: window.limit }),
+        fixedWindow({ ...window, align: random.pick(["clock", "first"]) }),
+      ]);
       const limiter = (i: number, batching: Partial<RedisStoreOptions>): RateLimiter =>
         new RateLimiter({
           policy,
@@ -108,7 +108,7 @@ describe(`calls in one batch (SLUICE_SEED=${seed})`, () => {
         });
       const [together, apart] = [limiter(0, {}), limiter(1, { maxBatch: 1, maxInFlight: 1 })];
       const stored = (i: number): Promise<Buffer | null> =>
-        redis.getBuffer(`batches.${process.pid}.${seed}.bytes${round}.${i}:token-bucket:{k}`);
+        redis.getBuffer(`batches.${process.pid}.${seed}.bytes${round}.${i}:${policy.name}:{k}`);
       for (let burst = 0; burst < 25; burst++) {
         // From nothing to what most of the bucket takes to come back.
         clock.advance(random.int(0, 1) * 10 ** random.int(0, 6));

@@ -62,6 +62,7 @@ export function windowKernel<P extends Params>(
   return {
     tag,
     lua: "algorithms/fixed-window/window",
+    luaLean: "algorithms/fixed-window/lean",
     fresh: () => ({ count: 0, endUs: 0, ...FRESH }),
     clear,
     advance,
@@ -74,6 +75,8 @@ export function windowKernel<P extends Params>(
     },
     give,
     full,
+    // All calls on a running window are told the same.
+    fullAt: (_p, _room, resetUs) => resetUs,
     copy: (s) => ({ ...s }),
     numbers,
     row: {

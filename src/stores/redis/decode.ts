@@ -46,9 +46,9 @@ class Reader {
   #speaks: Speaks = "plain";
   /** For how many calls more. */
   #left = 0;
-  /** Behind the last call of a run. */
+  /** Behind the last call of a run, and what tells the resets of all. */
   #room = 0;
-  #remainder = 0;
+  #rest = 0;
   #last: Outcome | undefined;
 
   constructor(numbers: readonly number[]) {
@@ -82,7 +82,7 @@ class Reader {
       this.#speaks = "run";
       this.#left = this.next() - 1;
       this.#room = this.next();
-      this.#remainder = this.next();
+      this.#rest = this.next();
     } else {
       this.#speaks = "repeat";
       this.#last = readOutcome(this, head, call);
@@ -94,7 +94,7 @@ class Reader {
   #ofRun(call: StoreCall): Outcome {
     const { cost, rule } = call.seats[0] as StoreSeat;
     const room = this.#room + this.#left * cost;
-    const resetUs = rule.kernel.fullAt?.(rule.params, room, this.#remainder);
+    const resetUs = rule.kernel.fullAt?.(rule.params, room, this.#rest);
     if (resetUs !== undefined) return admitted(call, this.rawUs, room, resetUs);
     throw new StoreUnavailableError("the script's reply does not fit the calls");
   }
