@@ -34,7 +34,10 @@ export interface StoreCall {
   extraUs: number;
   /** What cancel gives back. */
   booking?: Booking;
-  /** Set once nobody waits for the answer any more: a store that has not sent the call yet drops it. */
+  /**
+   * Set once nobody waits for the answer any more: a store that has not sent the call yet drops it, and tells
+   * `done` an error.
+   */
   abandoned?: boolean;
 }
 
@@ -61,6 +64,11 @@ export interface Answer {
 
 /** Takes what became of a call. */
 export type Done = (outcome: Answer | Error) => void;
+
+/** Whether a call that was not sent yet is still worth sending. */
+export function isAwaited({ abandoned }: StoreCall): boolean {
+  return abandoned !== true;
+}
 
 /** A store of either kind. */
 export interface Store {

@@ -4,7 +4,8 @@
  * waits for a timer. Calls keep the order in which they arrived.
  */
 import { atEndOfTick, inNextTurn, monotonicMs } from "../../core/clock.js";
-import type { Answer, Done, StoreCall } from "../store.js";
+import { StoreUnavailableError } from "../../core/errors.js";
+import { type Answer, type Done, isAwaited, type StoreCall } from "../store.js";
 
 /** What became of calls that were to be sent together. */
 export interface Sending {
@@ -99,7 +100,8 @@ export class Batcher {
   /** Sends the next batch; false if nobody waits for any of its calls any more. */
   #sendNext(): boolean {
     const taken = this.#queue.splice(0, this.#share());
-    const batch = taken.filter(({ call }) => call.abandoned !== true);
+    const batch = taken.filter(({ call }) => isAwaited(call));
+    if (batch.length < taken.length) drop(taken);
     if (batch.length === 0) return false;
     const sent = { ms: monotonicMs() };
     this.#sentAtMs.add(sent);
@@ -116,4 +118,15 @@ export class Batcher {
     });
     return true;
   }
+}
+
+/** Nobody waits for these outcomes, but somebody may keep account of what is under way. */
+function drop(taken: readonly Waiting[]): void {
+  const dropped = notSent();
+  for (const { call, done } of taken) if (!isAwaited(call)) done(dropped);
+}
+
+/** What became of a call that nobody waited for any more when it could be sent. */
+export function notSent(): StoreUnavailableError {
+  return new StoreUnavailableError("the call was not sent in time, and then nobody waited for it");
 }

@@ -96,14 +96,16 @@ test("what cannot be served yet is tried again, without being waited for, until 
   expect(sent.length).toBe(length);
 });
 
-test("what nobody waits for any more is not tried again", async () => {
+test("what nobody waits for any more is not tried again, and told so", async () => {
   const { sent, outcomes, send } = slots(() => TRY_AGAIN);
   const given = call("g");
   await send([given]);
   given.abandoned = true;
   await vi.advanceTimersByTimeAsync(1000);
   expect(sent).toEqual(["g", "g"]);
-  expect(outcomes.size).toBe(0);
+  expect([...outcomes.values()]).toEqual([
+    expect.stringContaining("not sent in time, and then nobody waited"),
+  ]);
   expect(vi.getTimerCount()).toBe(0);
 });
 

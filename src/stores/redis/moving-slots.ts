@@ -6,8 +6,8 @@
  */
 import { VERBS } from "../../algorithms/decide.js";
 import { monotonicMs, startTimer } from "../../core/clock.js";
-import type { Answer, StoreCall } from "../store.js";
-import type { SendBatch, Sending } from "./batcher.js";
+import { type Answer, isAwaited, type StoreCall } from "../store.js";
+import { notSent, type SendBatch, type Sending } from "./batcher.js";
 
 type Settle = (i: number, outcome: Answer | Error) => void;
 
@@ -105,8 +105,9 @@ export class MovingSlots {
       await new Promise<void>((resolve) => {
         startTimer(waitMs, resolve);
       });
-      // Nobody listens to what becomes of the others.
-      waiting = waiting.filter((i) => calls[i]?.abandoned !== true);
+      const awaited = waiting.filter((i) => isAwaited(calls[i] as StoreCall));
+      for (const i of waiting) if (!awaited.includes(i)) settle(i, notSent());
+      waiting = awaited;
       if (waiting.length === 0) return;
       waiting = await this.#try(calls, waiting, settle);
     }
