@@ -7,6 +7,7 @@ import {
   type ErrorEvent,
   fixedWindow,
   MemoryStore,
+  type Policy,
   RateLimiter,
   type RateLimiterOptions,
   type StoreCall,
@@ -54,6 +55,34 @@ function described({ verb, seats }: StoreCall): string {
   const name = Object.entries(VERBS).find(([, number]) => number === verb)?.[0];
   return `${name} ${seats[0]?.cost}`;
 }
+
+interface Held {
+  readonly what: string;
+  readonly call: StoreCall;
+  /** Of the store as it is then, or the error given. */
+  readonly answer: (outcome?: Error) => void;
+}
+
+/** From now on debits wait until the test answers them, or fails those that nobody waits for. */
+function holdDebits(store: OutsideStore): Held[] {
+  const held: Held[] = [];
+  const submit = store.submit.bind(store);
+  store.submit = (call, done) => {
+    if (call.verb !== VERBS.consumeUpTo) {
+      submit(call, done);
+      return;
+    }
+    const answer = (outcome?: Error): void => {
+      if (outcome === undefined) submit(call, done);
+      else done(outcome);
+    };
+    held.push({ what: described(call), call, answer });
+  };
+  return held;
+}
+
+/** Lets all promises that can be settled settle. */
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 const times = <T>(count: number, make: (i: number) => T): T[] =>
   Array.from({ length: count }, (_, i) => make(i));
@@ -321,6 +350,206 @@ describe("a verb of this process", () => {
       await acting;
       await expect.poll(room).toBe(expected);
     }
+  });
+});
+
+describe("a debit that lands after the ttl", () => {
+  const short = { size: 10, ttl: 10 };
+
+  test.each([
+    ["before the lease was ended", () => {}],
+    ["after a timer ended the lease", () => vi.advanceTimersByTime(20)],
+    ["after the next call ended the lease", (limiter: RateLimiter) => void limiter.consume("k")],
+  ])("%s serves who waits, and the rest goes back", async (...row) => {
+    const [, end] = row;
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { limiter, store, pass, room } = setUp({ lease: short });
+    const held = holdDebits(store);
+    const both = [limiter.consume("k"), limiter.consume("k", { cost: 2 })];
+    pass(15);
+    end(limiter);
+    held[0]?.answer();
+    expect(sourcesOf(await Promise.all(both))).toEqual(["lease", "lease"]);
+    vi.advanceTimersByTime(20);
+    await limiter.close();
+    expect(held).toHaveLength(1);
+    const others = store.calls.filter(({ verb }) => verb === VERBS.consume).length;
+    expect(await room()).toBe(97 - others);
+  });
+
+  test("again and again takes no more than what was spent", async () => {
+    const { limiter, store, pass, room } = setUp({ lease: short });
+    const held = holdDebits(store);
+    for (let i = 0; i < 8; i++) {
+      const consuming = limiter.consume("k");
+      pass(15);
+      held.shift()?.answer();
+      expect((await consuming).source).toBe("lease");
+    }
+    await limiter.close();
+    expect(await room()).toBe(92);
+  });
+
+  test("goes back on close, which waits for it", async () => {
+    const { limiter, store, pass, room } = setUp({ lease: short });
+    const held = holdDebits(store);
+    const consuming = limiter.consume("k", { cost: 2 });
+    pass(15);
+    // Ends the lease: what comes meanwhile asks by itself.
+    expect((await limiter.consume("k")).source).toBe("store");
+    let isClosed = false;
+    const closing = limiter.close().then(() => (isClosed = true));
+    await settled();
+    expect(isClosed).toBe(false);
+    held[0]?.answer();
+    await closing;
+    expect((await consuming).source).toBe("lease");
+    expect(await room()).toBe(97);
+  });
+
+  test("goes back even after close has given up waiting for it", async () => {
+    const store = new OutsideStore();
+    const limiter = new RateLimiter({ policy, store, lease: short, timeout: 20 });
+    const held = holdDebits(store);
+    const consuming = limiter.consume("k");
+    await limiter.close();
+    expect((await consuming).source).toBe("fail-open");
+    held[0]?.answer();
+    await settled();
+    expect(store.calls.map(described)).toEqual(["consumeUpTo 10000", "refund 10000"]);
+  });
+
+  test.each([
+    ["reset", (limiter: RateLimiter) => [limiter.reset("k")], 100],
+    ["penalize", (limiter: RateLimiter) => [limiter.penalize("k", 5)], 93],
+    [
+      "reset and penalize",
+      (limiter: RateLimiter) => [limiter.reset("k"), limiter.penalize("k", 5)],
+      95,
+    ],
+  ] as const)("after a %s goes back only if the store still knows of it", async (...row) => {
+    const [, act, left] = row;
+    const { limiter, store, pass, room } = setUp({ lease: short });
+    const held = holdDebits(store);
+    const consuming = limiter.consume("k", { cost: 2 });
+    // Decided before, answered after.
+    const { call } = held[0] as Held;
+    const answer = store.pure.executeSync(call);
+    const copy = { ...answer, seats: answer.seats.map((seat) => ({ ...seat })) };
+    pass(15);
+    await Promise.all(act(limiter));
+    vi.spyOn(store.pure, "submit").mockImplementationOnce((_, done) => {
+      done(copy);
+    });
+    held[0]?.answer();
+    expect((await consuming).source).toBe("lease");
+    await limiter.close();
+    expect(await room()).toBe(left);
+  });
+});
+
+test("a key has one debit under way at most, whatever happens to its lease", async () => {
+  let limit = 100;
+  const changing = (): Policy => tokenBucket({ limit, period: "100h", burst: 100 });
+  const { limiter, store, pass } = setUp({ policy: changing, lease: { size: 10, ttl: 10 } });
+  const held = holdDebits(store);
+  const first = limiter.consume("k");
+  limit = 99;
+  expect((await limiter.consume("k")).source).toBe("store");
+  pass(15);
+  expect((await limiter.consume("k")).source).toBe("store");
+  await limiter.penalize("k", 1);
+  expect((await limiter.consume("k")).source).toBe("store");
+  expect(held.map(({ what }) => what)).toEqual(["consumeUpTo 10000"]);
+  held.shift()?.answer();
+  await first;
+  const next = limiter.consume("k");
+  expect(held.map(({ what }) => what)).toEqual(["consumeUpTo 10000"]);
+  held.shift()?.answer();
+  expect((await next).source).toBe("lease");
+});
+
+describe("a debit without an answer", () => {
+  const slow = { timeout: 20, onStoreFailure: "closed", lease: { size: 10, ttl: "1h" } } as const;
+
+  /** A call whose debit has no answer within the deadline. */
+  async function unanswered({ limiter, pass }: Setup, cost = 1): Promise<void> {
+    const consuming = limiter.consume("k", { cost });
+    pass(20);
+    expect((await consuming).source).toBe("fail-closed");
+  }
+
+  test("that the store dropped before it was sent leaves the key leased, and who still waits asks", async () => {
+    const { limiter, store, pass } = setUp({ ...slow, timeout: "30s" });
+    const held = holdDebits(store);
+    void limiter.consume("k");
+    pass(29_000);
+    const waiting = limiter.consume("k");
+    pass(1000);
+    // Too late for the debit, which is then not worth sending any more.
+    expect((await limiter.consume("k")).source).toBe("store");
+    const [debit] = held.splice(0) as [Held];
+    expect(debit.call.abandoned).toBe(true);
+    debit.answer(new Error("not sent"));
+    expect((await waiting).source).toBe("store");
+    const next = limiter.consume("k");
+    held[0]?.answer();
+    expect((await next).source).toBe("lease");
+  });
+
+  test("is given up a second after it was sent, once a call has overtaken it", async () => {
+    const setup = setUp(slow);
+    const { limiter, store, pass, room } = setup;
+    const held = holdDebits(store);
+    await unanswered(setup);
+    pass(979);
+    expect((await limiter.consume("k")).source).toBe("store");
+    expect((await limiter.consume("k")).source).toBe("store");
+    pass(1);
+    store.behaviour = "fails";
+    expect((await limiter.consume("k")).source).toBe("fail-closed");
+    store.behaviour = "answers";
+    expect((await limiter.consume("k")).source).toBe("store");
+    expect(held).toHaveLength(1);
+
+    const next = limiter.consume("k");
+    expect(held).toHaveLength(2);
+    held[1]?.answer();
+    expect((await next).source).toBe("lease");
+    // Were it taken too, the process would hold more than the size.
+    held[0]?.answer();
+    await settled();
+    expect((await limiter.consume("k", { cost: 9 })).source).toBe("lease");
+    await limiter.close();
+    expect(await room()).toBe(100 - 3 - 10 - 10);
+  });
+
+  test("does not hold back what the process has of the key", async () => {
+    const setup = setUp(slow);
+    const { limiter, store, pass } = setup;
+    await limiter.consume("k");
+    const held = holdDebits(store);
+    await unanswered(setup, 10);
+    pass(980);
+    expect((await limiter.consume("k")).source).toBe("store");
+    expect((await limiter.consume("k", { cost: 9 })).source).toBe("lease");
+    expect(held).toHaveLength(1);
+  });
+
+  test("lets its lease make room for another, once it may be given up", async () => {
+    const { limiter, store, pass } = setUp({ ...slow, breaker: false });
+    const held = holdDebits(store);
+    const consuming = times(10_000, (i) => limiter.consume(`k${i}`));
+    pass(20);
+    await Promise.all(consuming);
+    expect((await limiter.consume("other")).source).toBe("store");
+    pass(980);
+    const next = limiter.consume("other");
+    expect(held).toHaveLength(10_001);
+    held[10_000]?.answer();
+    expect((await next).source).toBe("lease");
+    for (const { answer } of held) answer(new Error("connection lost"));
   });
 });
 

@@ -8,7 +8,15 @@ import { MAX_UNITS, UNIT } from "../core/amount.js";
 import { monotonicMs, startTimer, systemClock, type Timer } from "../core/clock.js";
 import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { checkCount, checkOptions } from "../core/options.js";
-import type { Answer, Done, SeatAnswer, Store, StoreCall, StoreSeat } from "../stores/store.js";
+import {
+  type Answer,
+  type Done,
+  isAwaited,
+  type SeatAnswer,
+  type Store,
+  type StoreCall,
+  type StoreSeat,
+} from "../stores/store.js";
 import { alike, type Seating } from "./seating.js";
 
 export interface LeaseOptions {
@@ -59,7 +67,7 @@ interface Waiting {
   readonly done: Done;
 }
 
-/** A debit under way. */
+/** A debit under way; a lease has one at most, so that it never takes more than the size. */
 interface Debit {
   readonly call: StoreCall;
   readonly sentAtMs: number;
@@ -77,13 +85,15 @@ interface Lease {
   /** What the store said to the last debit, and when. */
   answer: Answer | undefined;
   answeredAtMs: number;
-  /** Set when the lease is over: the seats that units which are still to come go back to. */
-  returnTo: readonly StoreSeat[] | undefined;
+  /** The seats that units go back to: not those that were reset meanwhile. */
+  returnTo: readonly StoreSeat[];
 }
 
 /** Keys leased at once: a flood of keys must neither fill the memory nor hoard quota. */
 const MOST_LEASES = 10_000;
 const LONGEST_TTL_US = 3600e6;
+/** A debit that was overtaken after so long without an answer is of a dead connection. */
+const LOST_MS = 1000;
 
 export interface LeasesContext {
   readonly store: Store;
@@ -99,7 +109,8 @@ export class Leases {
   readonly #ttlMs: number;
   /** In the order in which they end: a debit moves its lease to the end. */
   readonly #leases = new Map<string, Lease>();
-  readonly #debits = new Set<Debit>();
+  /** Those that are over, but for a debit under way. Their keys are leased again when that has landed. */
+  readonly #ending = new Map<string, Lease>();
   readonly #refunds = new Set<Promise<void>>();
   #timer: Timer | undefined;
   #closed = false;
@@ -123,18 +134,13 @@ export class Leases {
   submit(key: string, call: StoreCall, done: Done): void {
     const lease = this.#leaseFor(key, call);
     if (lease === undefined) {
-      this.#context.store.submit(call, done);
+      this.#ask(this.#ending.get(key), call, done);
       return;
     }
     const { debit } = lease;
     if (debit === undefined) this.#serve(lease, { call, done });
-    else if (monotonicMs() - debit.sentAtMs < this.#context.timeoutMs) {
-      debit.waiting.push({ call, done });
-    } else {
-      // Too late for those who waited for it. If it still comes, it serves those who come later.
-      debit.call.abandoned = true;
-      this.#context.store.submit(call, done);
-    }
+    else if (this.#isOverdue(debit)) this.#ask(lease, call, done);
+    else debit.waiting.push({ call, done });
   }
 
   /**
@@ -142,21 +148,24 @@ export class Leases {
    * verb makes the store forget that it was taken.
    */
   drop(key: string, { verb, seats }: StoreCall): void {
-    const lease = this.#leases.get(key);
+    const lease = this.#leases.get(key) ?? this.#ending.get(key);
     if (lease === undefined) return;
-    const others = lease.seats.filter((seat) => !seats.some((other) => isSame(seat, other)));
-    if (others.length === lease.seats.length) return;
-    this.#end(lease, verb === VERBS.reset ? others : lease.seats);
+    const { returnTo } = lease;
+    const others = returnTo.filter((seat) => !seats.some((other) => isSame(seat, other)));
+    if (others.length === returnTo.length) return;
+    if (verb === VERBS.reset) lease.returnTo = others;
+    this.#end(lease);
   }
 
   /** Gives everything back, and waits until that is done or the deadline has passed. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#timer?.cancel();
-    const debits = [...this.#debits];
-    for (const lease of this.#leases.values()) this.#end(lease, lease.seats);
-    if (debits.length > 0) {
-      const landed = debits.map((debit) => new Promise<void>((land) => (debit.landed = land)));
+    for (const lease of this.#leases.values()) this.#end(lease);
+    const landed = [...this.#ending.values()].map(
+      ({ debit }) => new Promise<void>((land) => ((debit as Debit).landed = land)),
+    );
+    if (landed.length > 0) {
       const late = new AbortController();
       await Promise.race([
         Promise.all(landed),
@@ -165,6 +174,34 @@ export class Leases {
       late.abort();
     }
     await Promise.all(this.#refunds);
+  }
+
+  /** Whether the call that a debit was sent for waits no more. */
+  #isOverdue({ sentAtMs }: Debit): boolean {
+    return monotonicMs() - sentAtMs >= this.#context.timeoutMs;
+  }
+
+  #isLost(debit: Debit): boolean {
+    return this.#isOverdue(debit) && monotonicMs() - debit.sentAtMs >= LOST_MS;
+  }
+
+  /** Asks the store for a call that the lease of its key, if there is one, does not serve. */
+  #ask(lease: Lease | undefined, call: StoreCall, done: Done): void {
+    const { store } = this.#context;
+    const debit = lease?.debit;
+    if (lease === undefined || debit === undefined || !this.#isOverdue(debit)) {
+      store.submit(call, done);
+      return;
+    }
+    // Not worth sending any more; if it was sent and still lands, it serves those who come later.
+    debit.call.abandoned = true;
+    store.submit(call, (outcome) => {
+      // Calls are answered in order: a debit that was overtaken has no answer to come.
+      if (!(outcome instanceof Error) && lease.debit === debit && this.#isLost(debit)) {
+        this.#giveUp(lease, debit);
+      }
+      done(outcome);
+    });
   }
 
   #covers(cost: number): boolean {
@@ -177,13 +214,9 @@ export class Leases {
     const known = this.#leases.get(key);
     if (known !== undefined) {
       if (alike(known.seats, call.seats) && monotonicMs() < known.endsAtMs) return known;
-      this.#end(known, known.seats);
+      this.#end(known);
     }
-    if (this.#leases.size >= MOST_LEASES) {
-      const oldest = this.#leases.values().next().value as Lease;
-      if (oldest.debit !== undefined) return undefined;
-      this.#end(oldest, oldest.seats);
-    }
+    if (this.#ending.has(key) || !this.#makeRoom()) return undefined;
     return {
       key,
       seats: call.seats,
@@ -192,8 +225,22 @@ export class Leases {
       debit: undefined,
       answer: undefined,
       answeredAtMs: 0,
-      returnTo: undefined,
+      returnTo: call.seats,
     };
+  }
+
+  /** For one more lease; false if there is none. */
+  #makeRoom(): boolean {
+    if (this.#leases.size + this.#ending.size < MOST_LEASES) return true;
+    for (const leases of [this.#ending, this.#leases]) {
+      const oldest = leases.values().next().value;
+      const debit = oldest?.debit;
+      if (oldest === undefined || (debit !== undefined && !this.#isLost(debit))) continue;
+      if (debit !== undefined) this.#giveUp(oldest, debit);
+      this.#end(oldest);
+      return true;
+    }
+    return false;
   }
 
   #serve(lease: Lease, first: Waiting): void {
@@ -211,7 +258,6 @@ export class Leases {
     lease.endsAtMs = sentAtMs + this.#ttlMs;
     this.#leases.delete(lease.key);
     this.#leases.set(lease.key, lease);
-    this.#debits.add(debit);
     this.#watch();
     this.#context.store.submit(call, (outcome) => {
       this.#land(lease, debit, outcome);
@@ -219,25 +265,47 @@ export class Leases {
   }
 
   #land(lease: Lease, debit: Debit, outcome: Answer | Error): void {
+    // What is given up may have been replaced: taking it too would be more than the size.
+    if (lease.debit !== debit) return;
     lease.debit = undefined;
-    this.#debits.delete(debit);
-    if (outcome instanceof Error) {
-      for (const { done } of debit.waiting) done(outcome);
-    } else {
+    if (!(outcome instanceof Error)) {
       lease.answer = outcome;
       lease.answeredAtMs = monotonicMs();
       lease.left += outcome.granted;
       this.#spread(lease, debit, outcome);
+    } else if (!isAwaited(debit.call)) {
+      this.#passOn(debit);
+    } else {
+      for (const { done } of debit.waiting) done(outcome);
     }
-    if (lease.returnTo !== undefined) this.#end(lease, lease.returnTo);
+    this.#landed(lease, debit);
+  }
+
+  /** What the debit took, if it did, comes back only as quota does. */
+  #giveUp(lease: Lease, debit: Debit): void {
+    debit.call.abandoned = true;
+    lease.debit = undefined;
+    this.#passOn(debit);
+    this.#landed(lease, debit);
+  }
+
+  #landed(lease: Lease, debit: Debit): void {
+    if (this.#ending.get(lease.key) === lease) this.#end(lease);
     else if (lease.left === 0) this.#leases.delete(lease.key);
     debit.landed();
+  }
+
+  /** Those who still wait for a debit that has no answer ask by themselves. */
+  #passOn({ waiting }: Debit): void {
+    for (const { call, done } of waiting) {
+      if (isAwaited(call)) this.#context.store.submit(call, done);
+    }
   }
 
   /** Serves those who waited for a debit, in order. */
   #spread(lease: Lease, { waiting }: Debit, answer: Answer): void {
     for (const [i, { call, done }] of waiting.entries()) {
-      if (call.abandoned === true) continue;
+      if (!isAwaited(call)) continue;
       const { cost } = call.seats[0] as StoreSeat;
       if (cost <= lease.left) done(take(lease, cost, lease.answeredAtMs));
       // Not even one unit: for who asked for one, and asked first, that is the store's own denial.
@@ -246,11 +314,12 @@ export class Leases {
     }
   }
 
-  /** Ends a lease: what is left, and what is still to come, goes back to these seats. */
-  #end(lease: Lease, returnTo: readonly StoreSeat[]): void {
-    const { key, left } = lease;
-    if (this.#leases.get(key) === lease) this.#leases.delete(key);
-    lease.returnTo = returnTo;
+  /** Ends a lease: what is left goes back, and so does what is still to come when it lands. */
+  #end(lease: Lease): void {
+    const { key, left, returnTo } = lease;
+    this.#leases.delete(key);
+    if (lease.debit === undefined) this.#ending.delete(key);
+    else this.#ending.set(key, lease);
     lease.left = 0;
     if (left === 0 || returnTo.length === 0) return;
     const seats = returnTo.map((seat) => ({ ...seat, cost: left }));
@@ -275,10 +344,7 @@ export class Leases {
     const nowMs = monotonicMs();
     for (const lease of this.#leases.values()) {
       if (lease.endsAtMs > nowMs) return;
-      const { debit } = lease;
-      // What comes so late is lost, as with any call without an answer: meanwhile the key may have been reset.
-      if (debit !== undefined) this.#debits.delete(debit);
-      this.#end(lease, debit === undefined ? lease.seats : []);
+      this.#end(lease);
     }
   }
 }

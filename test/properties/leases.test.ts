@@ -1,11 +1,13 @@
 /**
  * What several processes with leases admit together: over any span the policy's bound and one size for each,
  * whatever they spend, give back, drop or return, in any order. And nothing is lost: when all have closed,
- * the store has what an equal number of plain calls would have left.
+ * the store has what an equal number of plain calls would have left, however late its answers came.
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { VERBS } from "../../src/algorithms/decide.js";
 import { fixedWindow, type Policy, RateLimiter, slidingLog, tokenBucket } from "../../src/index.js";
+import type { Done, StoreCall } from "../../src/stores/store.js";
 import { modelTime } from "../support/model-time.js";
 import { OutsideStore } from "../support/outside-store.js";
 
@@ -155,4 +157,88 @@ test("nothing is lost or made: after close the store has what was not used", asy
     }),
     { numRuns: 200 },
   );
+});
+
+/** Decides at once, and answers when it is told to. */
+class LateStore extends OutsideStore {
+  isLate = true;
+  /** Debits decided and not answered, and the most there were. */
+  debits = 0;
+  mostDebits = 0;
+  readonly #answers: (() => void)[] = [];
+
+  override submit(call: StoreCall, done: Done): void {
+    const isDebit = call.verb === VERBS.consumeUpTo;
+    if (isDebit) this.debits += 1;
+    this.mostDebits = Math.max(this.mostDebits, this.debits);
+    this.pure.submit(call, (outcome) => {
+      this.#answers.push(() => {
+        if (isDebit) this.debits -= 1;
+        done(outcome);
+      });
+    });
+    if (!this.isLate) queueMicrotask(() => this.answer(Number.POSITIVE_INFINITY));
+  }
+
+  /** Answers so many of the oldest calls. */
+  answer(count: number): void {
+    for (const answer of this.#answers.splice(0, count)) answer();
+  }
+}
+
+test("nothing is lost or made, however late the store answers", async () => {
+  const policy = fixedWindow({ limit: 1000, window: "365d", align: "first" });
+  let late = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      events,
+      fc.constantFrom(1, 3, 10),
+      fc.constantFrom(1, 100, 1000),
+      fc.constantFrom(1, 2, 5),
+      async (trace, size, ttl, answers) => {
+        const { clock, pass, restore } = modelTime();
+        const store = new LateStore(clock);
+        // A deadline that is never met: what is given up is lost, as is tested elsewhere.
+        const options = { lease: { size, ttl }, timeout: "1h", onStoreFailure: "throw" } as const;
+        const limiters = Array.from(
+          { length: PROCESSES },
+          () => new RateLimiter({ policy, store, ...options }),
+        );
+        let used = 0;
+        const pending: Promise<unknown>[] = [];
+        try {
+          for (const event of trace) {
+            if (event.type === "pass") pass(event.ms);
+            else if (event.type === "settle") store.answer(answers);
+            else if (event.type === "consume") {
+              const { cost } = event;
+              const limiter = limiters[event.by] as RateLimiter;
+              for (let i = 0; i < event.times; i++) {
+                const sentAtMs = performance.now();
+                const consuming = limiter.consume(KEY, { cost }).then(({ allowed, source }) => {
+                  if (allowed) used += cost;
+                  if (source === "lease" && performance.now() - sentAtMs >= ttl) late += 1;
+                });
+                pending.push(consuming);
+              }
+            } else if (event.type === "penalize") {
+              pending.push((limiters[event.by] as RateLimiter).penalize(KEY, 1));
+              used += 1;
+            }
+            await new Promise((resolve) => setImmediate(resolve));
+          }
+          store.isLate = false;
+          store.answer(Number.POSITIVE_INFINITY);
+          await Promise.all([...pending, ...limiters.map((limiter) => limiter.close())]);
+          const { remaining } = await new RateLimiter({ policy, store }).peek(KEY);
+          expect(remaining).toBe(Math.max(0, Math.floor(1000 - used)));
+          expect(store.mostDebits).toBeLessThanOrEqual(PROCESSES);
+        } finally {
+          restore();
+        }
+      },
+    ),
+    { numRuns: 200 },
+  );
+  expect(late).toBeGreaterThan(200);
 });

@@ -4,10 +4,18 @@ import { join } from "node:path";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { startRedis } from "../../scripts/redis-server.mjs";
-import { fixedWindow, RateLimiter } from "../../src/index.js";
+import {
+  type Duration,
+  fixedWindow,
+  RateLimiter,
+  type RateLimiterOptions,
+  tokenBucket,
+} from "../../src/index.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
 import { type BuiltPackage, buildPackage } from "../support/built.js";
+import { startProxy } from "../faults/support/proxy.js";
 import { type Running, startNode } from "../support/processes.js";
+import { startVictim } from "../support/servers.js";
 
 const LIMIT = 2000;
 const SIZE = 50;
@@ -148,4 +156,70 @@ test("a window admits its limit and what was held before it, at most", async () 
   expect(most).toBeLessThanOrEqual(limit + PROCESSES * SIZE);
   expect(sum([...byWindow.values()])).toBeLessThanOrEqual(byWindow.size * limit + PROCESSES * SIZE);
   expect(most).toBeGreaterThan(SIZE);
+});
+
+/** A limiter that leases through a client of its own. */
+function leasing(url: string, ttl: Duration, options: Partial<RateLimiterOptions> = {}) {
+  const client = new Redis(url);
+  client.on("error", () => {});
+  onTestFinished(() => {
+    client.disconnect();
+  });
+  const store = new RedisStore({ client, maxInFlight: 1 });
+  const limiter = new RateLimiter({
+    policy,
+    store,
+    onStoreFailure: "throw",
+    timeout: "30s",
+    lease: { size: SIZE, ttl },
+    ...options,
+  });
+  return { limiter, store };
+}
+
+test("a server whose answers take longer than the ttl loses nothing", async () => {
+  await admin.flushall();
+  const proxy = await startProxy(redis.port);
+  onTestFinished(() => proxy.stop());
+  const { limiter } = leasing(proxy.url, 10);
+  await limiter.peek("hot");
+  proxy.delay(15);
+  for (let i = 0; i < 8; i++) {
+    expect(await limiter.consume("hot")).toMatchObject({ allowed: true, source: "lease" });
+  }
+  await limiter.close();
+  expect(await remaining()).toBe(LIMIT - 8);
+});
+
+test("an answer that waits in the socket beyond the ttl, while the process is busy, loses nothing", async () => {
+  await admin.flushall();
+  const { limiter } = leasing(redis.url, 50);
+  await limiter.peek("hot");
+  const consuming = limiter.consume("hot");
+  // The call is sent at the end of the tick, by clients a turn later.
+  await new Promise((resolve) => setImmediate(resolve));
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 120);
+  expect((await consuming).source).toBe("lease");
+  await limiter.close();
+  expect(await remaining()).toBe(LIMIT - 1);
+});
+
+test("a debit that could not be sent in time does not end the leasing of its key", async () => {
+  const server = await startVictim();
+  onTestFinished(() => server.stop());
+  const options = { timeout: 100, onStoreFailure: "closed", breaker: false } as const;
+  const { limiter, store } = leasing(server.url, "1h", options);
+  await limiter.peek("hot");
+  server.suspend();
+  const beside = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1h" }), store });
+  // The only batch under way, behind which the debit waits.
+  const other = beside.consume("other");
+  await new Promise((resolve) => setImmediate(resolve));
+  expect((await limiter.consume("hot")).source).toBe("fail-closed");
+  expect((await limiter.consume("hot")).source).toBe("fail-closed");
+  server.resume();
+  await other;
+  await expect.poll(async () => (await limiter.consume("hot")).source).toBe("lease");
+  await limiter.close();
+  await beside.close();
 });
