@@ -279,6 +279,12 @@ describe("several policies", () => {
     expect(refusal(() => rulesOf([]))).toMatchObject({ option: "policy" });
   });
 
+  test("are 1,000 at most", () => {
+    const many = Array.from({ length: 1001 }, (_, i) => named(`p${i}`));
+    expect(rulesOf(many.slice(1))).toHaveLength(1000);
+    expect(refusal(() => rulesOf(many))).toMatchObject({ option: "policy", value: 1001 });
+  });
+
   test("of one need no name", () => {
     expect(rulesOf([tokenBucket({ limit: 1, period: "1s" })])).toHaveLength(1);
   });

@@ -11,6 +11,12 @@ export interface Rule extends Compiled {
   readonly fingerprint: string;
 }
 
+/**
+ * Policies and identities that decide together at most. A script reads all their states at once, of which Lua
+ * takes some 8,000 beside those of other calls, and the server serves nobody else until it has decided.
+ */
+export const MAX_SEATS = 1000;
+
 const rules = new WeakMap<object, Rule>();
 
 /** The rule of a policy value; `path` names it in errors. */
@@ -34,6 +40,9 @@ export function ruleOf(value: unknown, path = "policy"): Rule {
 export function rulesOf(value: unknown, path = "policy"): readonly Rule[] {
   if (!Array.isArray(value)) return [ruleOf(value, path)];
   if (value.length === 0) throw new InvalidOptionError(path, value, "at least one policy");
+  if (value.length > MAX_SEATS) {
+    throw new InvalidOptionError(path, value.length, `at most ${MAX_SEATS} policies`);
+  }
   const list = value.map((policy, i) => ruleOf(policy, `${path}[${i}]`));
   if (list.length === 1) return list;
   const names = new Set<string>();

@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
 import { OutsideStore } from "../../test/support/outside-store.js";
 import {
+  type AtomicRequest,
   consumeAtomic,
   type Decision,
   fixedWindow,
@@ -189,6 +190,42 @@ describe.each([
     expect((await consumeAtomic(requests)).allowed).toBe(false);
     expect(await team.peek("blue")).toMatchObject({ reason: "blocked" });
     expect(await user.peek("ann")).toMatchObject({ reason: "ok", remaining: 4 });
+  });
+
+  test("takes 1,000 policies together, and refuses more before anything is asked", async () => {
+    const store: Store = storeOf();
+    const options = { onStoreFailure: "throw", timeout: "30s" } as const;
+    const one = make(store, "one", 1, options);
+    const policy = [hourly("a", 1), hourly("b", 1)];
+    const two = new RateLimiter({ ...options, store, policy });
+    const keys = (count: number) => [...new Array(count).keys()].map((i) => `k${i}`);
+    const refused = async (requests: AtomicRequest[]) => {
+      const { length } = requests;
+      await expect(consumeAtomic(requests)).rejects.toMatchObject({
+        code: "INVALID_OPTION",
+        option: "requests",
+        value: length,
+        allowed: expect.stringContaining("at most 1000 policies together") as unknown,
+      });
+    };
+    await refused(keys(1001).map((key) => ({ limiter: one, key })));
+    await refused(keys(20_000).map((key) => ({ limiter: one, key })));
+    // On one key too: what is added up was still asked for.
+    await refused(keys(1001).map(() => ({ limiter: one, key: "same" })));
+    const pairs = keys(500).map((key) => ({ limiter: two, key }));
+    await refused([...pairs, { limiter: one, key: "one more" }]);
+    expect(await consumeAtomic(pairs)).toMatchObject({ allowed: true });
+    const whole = await consumeAtomic(keys(1000).map((key) => ({ limiter: one, key })));
+    expect(whole.allowed).toBe(true);
+    expect(whole.decisions.filter(({ remaining }) => remaining === 0)).toHaveLength(1000);
+    expect(await left(one, "one more")).toBe(1);
+  });
+
+  test("takes any number one after another", async () => {
+    const limiter = make(storeOf(), "user", 2000);
+    const requests = Array.from({ length: 1001 }, () => ({ limiter, key: "ann" }));
+    expect(await consumeAtomic(requests, { atomic: false })).toMatchObject({ allowed: true });
+    expect(await left(limiter, "ann")).toBe(999);
   });
 
   test("of nothing is allowed", async () => {

@@ -1,9 +1,10 @@
 /** One decision over several limiters and identities of one store. */
 import { VERBS } from "../algorithms/decide.js";
+import { MAX_SEATS } from "../algorithms/rule.js";
 import type { Decision } from "../core/decision.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
-import type { Answer, SeatAnswer, StoreCall, StoreSeat } from "../stores/store.js";
+import type { Answer, SeatAnswer, Space, StoreCall, StoreSeat } from "../stores/store.js";
 import { decisionOf } from "./decision-of.js";
 import type { Engine, Prepared } from "./engine.js";
 import type { KeyedRequest } from "./options.js";
@@ -33,7 +34,8 @@ interface Entry extends Prepared {
 /**
  * Consumes from several limiters and identities of one store, all or nothing, in one round trip.
  * A limiter in shadow mode is asked but has no vote. On a Cluster the keys must share a slot, or pass
- * `atomic: false`. A limiter's `blockFor` blocks right after the denial, in a call of its own.
+ * `atomic: false`; so too for more than 1,000 policies together. A limiter's `blockFor` blocks right after the
+ * denial, in a call of its own.
  *
  * @throws InvalidOptionError
  * @example
@@ -61,10 +63,16 @@ export async function consumeAtomic(
   if (requests.length === 0) return { allowed: true, decisions: [] };
   if (!atomic) return consumeInOrder(requests, signal);
 
+  // Each has one policy at least: too many are refused before they are hashed.
+  let seats = requests.length;
   const entries = requests.map(({ key, cost }, i): Entry => {
+    checkSeats(requests, seats);
     const engine = engines[i] as Engine;
-    return { engine, ...engine.prepare(VERBS.consume, key, cost === undefined ? {} : { cost }, 0) };
+    const prepared = engine.prepare(VERBS.consume, key, cost === undefined ? {} : { cost }, 0);
+    seats += prepared.call.seats.length - 1;
+    return { engine, ...prepared };
   });
+  checkSeats(requests, seats);
   const decisions = await decideTogether(entries, signal);
   const charged = decisions.every(
     ({ allowed }, i) => allowed || !(entries[i] as Entry).engine.enforce,
@@ -88,6 +96,14 @@ function engineFor(request: AtomicRequest, i: number, requests: readonly AtomicR
   return engine;
 }
 
+function checkSeats(requests: readonly AtomicRequest[], seats: number): void {
+  if (seats <= MAX_SEATS) return;
+  const allowed =
+    `requests of at most ${MAX_SEATS} policies together; ` +
+    "make several calls, or pass { atomic: false }";
+  throw new InvalidOptionError("requests", requests.length, allowed);
+}
+
 /** Those who enforce decide in one call; who only shadows has no vote and a call of its own. */
 async function decideTogether(
   entries: readonly Entry[],
@@ -101,12 +117,17 @@ async function decideTogether(
     engines[0]?.askTogether(call, engines, signal),
     ...shadows.map((shadow) => shadow.engine.ask([shadow.call], signal)),
   ]);
+  const outcomes = new Map<Entry, Answer | Error>();
+  for (const [i, shadow] of shadows.entries()) {
+    outcomes.set(shadow, apart[i]?.[0] as Answer | Error);
+  }
+  for (const [i, voter] of voters.entries()) {
+    outcomes.set(voter, placed(vote as Answer | Error, places[i] as readonly number[]));
+  }
   return Promise.all(
     entries.map(async (entry) => {
       const { engine, key, cost } = entry;
-      const outcome = engine.enforce
-        ? placed(vote as Answer | Error, places[voters.indexOf(entry)] as readonly number[])
-        : (apart[shadows.indexOf(entry)]?.[0] as Answer | Error);
+      const outcome = outcomes.get(entry) as Answer | Error;
       if (!(outcome instanceof Error)) return decisionOf(entry.call.seats, outcome, "store");
       return engine.conclude(entry, outcome, (to) => to.consume(key, { cost }));
     }),
@@ -119,12 +140,18 @@ function joined(calls: readonly StoreCall[]): {
   places: readonly (readonly number[])[];
 } {
   const seats: StoreSeat[] = [];
+  const known = new Map<Space, Map<string, number>>();
   const places = calls.map((call) =>
     call.seats.map((seat) => {
-      const at = seats.findIndex(({ space, id }) => space === seat.space && id === seat.id);
-      if (at < 0) return seats.push({ ...seat }) - 1;
-      (seats[at] as StoreSeat).cost += seat.cost;
-      return at;
+      const { space, id, cost } = seat;
+      const ofSpace = known.get(space) ?? new Map<string, number>();
+      const at = ofSpace.get(id);
+      if (at !== undefined) {
+        (seats[at] as StoreSeat).cost += cost;
+        return at;
+      }
+      known.set(space, ofSpace.set(id, seats.length));
+      return seats.push({ ...seat }) - 1;
     }),
   );
   return { call: { verb: VERBS.consume, seats, extraUs: 0 }, places };

@@ -16,6 +16,7 @@ import {
   StoreUnavailableError,
   tokenBucket,
 } from "../../src/index.js";
+import { scriptRunner } from "../../src/stores/redis/client.js";
 import { RedisStore, type RunScript } from "../../src/stores/redis/index.js";
 import { ManualClock } from "../../src/testing/index.js";
 import { clients, type TestClient } from "../support/clients.js";
@@ -414,6 +415,43 @@ test("a batch may forget more hits of a log than Lua can pass in one call", asyn
   const decisions = await limiter.consumeMany(Array.from({ length: 100 }, () => ({ key: "k" })));
   expect(decisions.at(-1)?.remaining).toBe(9900);
   expect(await redis.hlen(`long:sliding-log:{${idOf("k")}}`)).toBe(2);
+});
+
+test("the largest atomic call fits in beside the fullest batch", async () => {
+  let scripts = 0;
+  const run: RunScript = (sha, source, keys, args) => {
+    scripts += 1;
+    return scriptRunner(redis)(sha, source, keys, args);
+  };
+  const store = new RedisStore({ client: run, maxBatch: 1000, maxInFlight: 1 });
+  const options = { store, onStoreFailure: "throw", timeout: "30s" } as const;
+  const names = ["a", "b", "c", "d"];
+  const policies = names.map((name) => tokenBucket({ name, limit: 9, period: "1d" }));
+  const four = new RateLimiter({ ...options, policy: policies, namespace: "four" });
+  const one = new RateLimiter({ ...options, policy: fixedWindow({ limit: 9, window: "1d" }) });
+  const keys = (count: number): string[] => Array.from({ length: count }, (_, i) => `k${i}`);
+  const [mates, atomic] = await Promise.all([
+    four.consumeMany(keys(999).map((key) => ({ key }))),
+    consumeAtomic(keys(1000).map((key) => ({ limiter: one, key }))),
+  ]);
+  expect(scripts).toBe(1);
+  expect(mates.filter(({ remaining }) => remaining === 8)).toHaveLength(999);
+  expect(atomic.decisions.filter(({ remaining }) => remaining === 8)).toHaveLength(1000);
+});
+
+test("an atomic call that is too large is refused by itself, without a failure of the store", async () => {
+  const onError = vi.fn();
+  const limiter = limiterOn(redis, tokenBucket({ limit: 9, period: "1d" }), {
+    onStoreFailure: "open",
+    hooks: { onError },
+  });
+  const requests = Array.from({ length: 8200 }, (_, i) => ({ limiter, key: `k${i}` }));
+  const [mate, atomic] = await Promise.allSettled([limiter.consume("k"), consumeAtomic(requests)]);
+  expect(mate).toMatchObject({ value: { source: "store", remaining: 8 } });
+  expect(atomic).toMatchObject({
+    reason: { code: "INVALID_OPTION", option: "requests", value: 8200 },
+  });
+  expect(onError).not.toHaveBeenCalled();
 });
 
 test("a small log is stored as compactly as Redis can", async () => {
