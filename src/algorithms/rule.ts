@@ -12,8 +12,8 @@ export interface Rule extends Compiled {
 }
 
 /**
- * Policies and identities that decide together at most. A script reads all their states at once, of which Lua
- * takes some 8,000 beside those of other calls, and the server serves nobody else until it has decided.
+ * Policies and identities that decide together at most: a script reads all their states at once, of which Lua
+ * takes some 8,000, and the server serves nobody else until it has decided.
  */
 export const MAX_SEATS = 1000;
 
