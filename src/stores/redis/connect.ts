@@ -3,6 +3,7 @@ import { startTimer } from "../../core/clock.js";
 import { InvalidOptionError, StoreUnavailableError } from "../../core/errors.js";
 import { checkBoolean, checkOptions } from "../../core/options.js";
 import type { RedisClientLike } from "./client.js";
+import { type NodeRedisClient, RenewedClient } from "./renewed-client.js";
 
 export interface ConnectOptions {
   /** The URL names one node of a Cluster. */
@@ -39,7 +40,7 @@ const DRIVERS: readonly { readonly name: string; readonly open: Open }[] = [
 
 const DEFAULT_PORT = 6379;
 const CONNECT_TIMEOUT_MS = 5000;
-/** A connection on which commands wait so long without an answer is given up. */
+/** A connection on which a call waits so long without an answer is given up. */
 const SILENCE_MS = 5000;
 /** Between attempts to connect again; each waits twice as long. */
 const FIRST_RETRY_MS = 50;
@@ -160,12 +161,11 @@ interface NodeRedisModule {
   createClient(options: object): NodeRedisClient;
   createCluster(options: object): NodeRedisClient;
 }
-interface NodeRedisClient {
-  evalSha(...args: never[]): unknown;
-  eval(...args: never[]): unknown;
-  on(event: "error", listener: () => void): unknown;
-  connect(): Promise<unknown>;
-  destroy(): void;
+
+/** Failures reach the limiter call by call; an "error" event without listener would end the process. */
+function tolerant(client: NodeRedisClient): NodeRedisClient {
+  client.on("error", () => {});
+  return client;
 }
 
 async function openNodeRedis(module: unknown, target: Target): Promise<Connection> {
@@ -183,19 +183,25 @@ async function openNodeRedis(module: unknown, target: Target): Promise<Connectio
   // Without a queue a call fails at once while the server is away, instead of being counted late.
   const disableOfflineQueue = true;
   const client = cluster
-    ? redis.createCluster({
-        rootNodes: [{ socket: { host, port } }],
-        defaults: { ...login, disableOfflineQueue, socket },
-        topologyRefreshOnReconnectionAttemptStrategy: REDISCOVER_MS,
-      })
-    : redis.createClient({
-        ...login,
-        database: db,
-        disableOfflineQueue,
-        socket: { host, port, ...socket, reconnectStrategy },
-      });
-  // Failures reach the limiter call by call; an "error" event without listener would end the process.
-  client.on("error", () => {});
+    ? tolerant(
+        redis.createCluster({
+          rootNodes: [{ socket: { host, port } }],
+          defaults: { ...login, disableOfflineQueue, socket },
+          topologyRefreshOnReconnectionAttemptStrategy: REDISCOVER_MS,
+        }),
+      )
+    : new RenewedClient(
+        () =>
+          tolerant(
+            redis.createClient({
+              ...login,
+              database: db,
+              disableOfflineQueue,
+              socket: { host, port, ...socket, reconnectStrategy },
+            }),
+          ),
+        SILENCE_MS,
+      );
   const close = async (): Promise<void> => {
     client.destroy();
   };

@@ -1,6 +1,6 @@
 /** Stores on ioredis and on node-redis, with the options that docs/redis.md says to set, and why. */
 import { Cluster, Redis } from "ioredis";
-import { createClient, createCluster, createSentinel } from "redis";
+import { createCluster, createSentinel } from "redis";
 import { onTestFinished } from "vitest";
 import { RedisStore } from "../../../src/stores/redis/index.js";
 
@@ -28,10 +28,6 @@ const ioOptions = {
   // A connection on which nothing comes back is given up, and the next one may lead to who is alive.
   socketTimeout: 1000,
 } as const;
-
-/** The same for node-redis: pings keep a connection that is only idle. */
-const patience = { socketTimeout: 1000 } as const;
-const pingInterval = 300;
 
 const ioredis: Driver = {
   server: async (port) => {
@@ -80,23 +76,16 @@ const ioredis: Driver = {
 
 const nodeRedis: Driver = {
   server: async (port) => {
-    const client = createClient({
-      socket: { host, port, ...patience },
-      pingInterval,
-      disableOfflineQueue: true,
-    });
-    client.on("error", ignore);
-    onTestFinished(() => {
-      client.destroy();
-    });
-    await client.connect();
-    return new RedisStore({ client });
+    // No option of this client leaves a connection that went silent; `connect` does.
+    const store = await RedisStore.connect(`redis://${host}:${port}`);
+    onTestFinished(() => store.close());
+    return store;
   },
   sentinel: async ({ name, ports }) => {
     const client = createSentinel({
       name,
       sentinelRootNodes: ports.map((port) => ({ host, port })),
-      nodeClientOptions: { disableOfflineQueue: true, pingInterval, socket: patience },
+      nodeClientOptions: { disableOfflineQueue: true },
     });
     client.on("error", ignore);
     onTestFinished(() => client.destroy());

@@ -18,11 +18,9 @@ export interface Proxy {
   throttle(bytesPerSecond: number): void;
   /** Lets `bytes` more pass in that direction, then ends the connection that carries them. */
   cutAfter(direction: Direction, bytes: number): void;
-  /** Ends every connection. */
-  cutAll(): void;
-  /** Connections stay open and new ones are accepted, but nothing is forwarded any more. */
-  halfOpen(): void;
-  /** No more of any fault; what was held back by half-open connections is gone, and so are they. */
+  /** Connections of now, and the next so many, stay open and carry nothing, for good; later ones do. */
+  strand(next?: number): void;
+  /** No more of any fault, but what is stranded stays so. */
   heal(): void;
   stop(): Promise<void>;
 }
@@ -34,23 +32,22 @@ export async function startProxy(serverPort: number): Promise<Proxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
   let delayMs = 0;
   let bytesPerSecond = 0;
-  let isHalfOpen = false;
+  const stranded = new Set<readonly [Socket, Socket]>();
+  let strandNext = 0;
   let cuts = 0;
   let cutAt: { readonly direction: Direction; left: number } | undefined;
 
   const end = (pair: readonly [Socket, Socket]): void => {
     pairs.delete(pair);
+    stranded.delete(pair);
     for (const socket of pair) socket.destroy();
-  };
-  const cutAll = (): void => {
-    for (const pair of pairs) end(pair);
   };
 
   /** Passes on what one side says; `due` keeps the order when delays change. */
   const forward = (pair: readonly [Socket, Socket], from: Socket, to: Socket): void => {
     const direction: Direction = from === pair[0] ? "requests" : "replies";
     const write = (chunk: Buffer): void => {
-      if (isHalfOpen || to.destroyed) return;
+      if (stranded.has(pair) || to.destroyed) return;
       if (cutAt?.direction === direction && chunk.length > cutAt.left) {
         cuts += 1;
         forwarded[direction] += cutAt.left;
@@ -103,6 +100,10 @@ export async function startProxy(serverPort: number): Promise<Proxy> {
     const pair = [client, upstream] as const;
     for (const socket of pair) socket.setNoDelay(true);
     pairs.add(pair);
+    if (strandNext > 0) {
+      strandNext -= 1;
+      stranded.add(pair);
+    }
     forward(pair, client, upstream);
     forward(pair, upstream, client);
   });
@@ -125,19 +126,17 @@ export async function startProxy(serverPort: number): Promise<Proxy> {
     cutAfter: (direction, bytes) => {
       cutAt = { direction, left: bytes };
     },
-    cutAll,
-    halfOpen: () => {
-      isHalfOpen = true;
+    strand: (next = 0) => {
+      for (const pair of pairs) stranded.add(pair);
+      strandNext = next;
     },
     heal: () => {
       delayMs = 0;
       bytesPerSecond = 0;
       cutAt = undefined;
-      if (isHalfOpen) cutAll();
-      isHalfOpen = false;
     },
     stop: async () => {
-      cutAll();
+      for (const pair of pairs) end(pair);
       server.close();
       await once(server, "close");
     },
