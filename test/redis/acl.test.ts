@@ -1,6 +1,8 @@
 /** A user with no more permissions than docs/redis.md asks for is enough, and none of them can be left out. */
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { Redis } from "ioredis";
+import { Cluster, Redis } from "ioredis";
+import { createCluster, createSentinel } from "redis";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { startRedis } from "../../scripts/redis-server.mjs";
 import {
@@ -11,17 +13,29 @@ import {
   slidingLog,
   StoreUnavailableError,
 } from "../../src/index.js";
-import { RedisStore } from "../../src/stores/redis/index.js";
+import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
 import { storeConformance } from "../../src/testing/index.js";
+import { startSentinels, type Watched } from "../faults/support/sentinel.js";
 import { clients } from "../support/clients.js";
+import { startCluster, type TestCluster } from "../support/cluster.js";
 import { namedSlowPolicies, slowPolicies } from "../support/policies.js";
+import { commandTo } from "../support/servers.js";
+import { beginMove, identitiesIn } from "../support/slot-move.js";
 
-/** The line of the documentation, as it would be typed. */
-const [documented = ""] =
-  /^ACL SETUSER limiter .*$/m.exec(readFileSync("docs/redis.md", "utf8")) ?? [];
-const words = documented.split(" ");
-const PASSWORD = words.find((word) => word.startsWith(">"))?.slice(1) ?? "";
-const commands = words.filter((word) => word.startsWith("+"));
+/** A line of the documentation as it would be typed, by how it begins. */
+function documented(beginning: string): readonly string[] {
+  const lines = readFileSync("docs/redis.md", "utf8").split("\n");
+  return lines.find((line) => line.startsWith(`ACL SETUSER ${beginning}`))?.split(" ") ?? [];
+}
+
+const granted = (line: readonly string[]): readonly string[] =>
+  line.filter((word) => word.startsWith("+"));
+const passwordIn = (line: readonly string[]): string =>
+  line.find((word) => word.startsWith(">"))?.slice(1) ?? "";
+
+const words = documented("limiter on ");
+const PASSWORD = passwordIn(words);
+const commands = granted(words);
 const seed = Number(process.env["SLUICE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 
 let server: Awaited<ReturnType<typeof startRedis>>;
@@ -51,15 +65,19 @@ async function asUser(...changes: readonly string[]): Promise<Redis> {
   return current;
 }
 
-function limiterFor(client: Redis, policy: Policy | readonly Policy[]): RateLimiter {
-  const store = new RedisStore({ client });
+function limiterFor(
+  client: RedisClientLike,
+  policy: Policy | readonly Policy[],
+  partitions?: number,
+): RateLimiter {
+  const store = new RedisStore({ client, ...(partitions !== undefined && { partitions }) });
   return new RateLimiter({ policy, store, onStoreFailure: "throw", timeout: "30s" });
 }
 
-/** Every verb on every policy, each alone and all together. */
-async function useEverything(client: Redis): Promise<void> {
+/** Every verb on every policy, each alone and all together; on a Cluster, in so many partitions. */
+async function useEverything(client: RedisClientLike, partitions?: number): Promise<void> {
   for (const policy of [...slowPolicies.map(([, each]) => each), namedSlowPolicies]) {
-    const limiter = limiterFor(client, policy);
+    const limiter = limiterFor(client, policy, partitions);
     const key = "k";
     await limiter.consume(key, { cost: 3 });
     await limiter.consumeUpTo(key, { cost: 3 });
@@ -76,7 +94,8 @@ async function useEverything(client: Redis): Promise<void> {
     await limiter.reset(key);
   }
   // Hits are dropped once they have left the window.
-  const quick = limiterFor(client, slidingLog({ name: "quick", limit: 10, window: 2 }));
+  const log = slidingLog({ name: "quick", limit: 10, window: 2 });
+  const quick = limiterFor(client, log, partitions);
   await quick.consume("k");
   await expect.poll(async () => (await quick.peek("k")).remaining).toBe(10);
   await quick.consume("k");
@@ -163,5 +182,204 @@ describe("with the documented user", () => {
     const [, policy] = slowPolicies[0] as (typeof slowPolicies)[number];
     const limiter = new RateLimiter({ policy, store, onStoreFailure: "throw", timeout: "30s" });
     expect((await limiter.consume("k")).remaining).toBe(9);
+  });
+});
+
+/** Opens a client and tells what ends it. */
+type Open = () => Promise<{ readonly client: RedisClientLike; readonly end: () => unknown }>;
+const ignore = (): void => {};
+const driverNames = ["ioredis", "node-redis"] as const;
+const [, bucket] = slowPolicies[0] as (typeof slowPolicies)[number];
+
+/** Whether a client of `open` connects and decides on these keys, and what failed if not. */
+async function tryOut(open: Open, keys: readonly string[]): Promise<unknown> {
+  let opened: Awaited<ReturnType<Open>> | undefined;
+  try {
+    opened = await open();
+    const store = new RedisStore({ client: opened.client });
+    const options = { policy: bucket, store, identity: "plain", onStoreFailure: "throw" } as const;
+    // A client without a command that it needs may try for ever.
+    const limiter = new RateLimiter({ ...options, timeout: "2s", breaker: false });
+    for (const key of keys) await limiter.peek(key);
+    return "works";
+  } catch (error) {
+    return error;
+  } finally {
+    await opened?.end();
+  }
+}
+
+describe("on a Cluster", () => {
+  const more = granted(documented("limiter +cluster"));
+  const login = { username: "limiter", password: PASSWORD };
+  let cluster: TestCluster;
+  /** Of a slot that is moving: one of its keys has, one not. */
+  let moving: readonly string[];
+  beforeAll(async () => {
+    cluster = await startCluster();
+    const slot = 7;
+    moving = identitiesIn(slot, 2);
+    const client = new Cluster(cluster.ports.map((port) => ({ host: "127.0.0.1", port })));
+    const limiter = new RateLimiter({
+      policy: bucket,
+      store: new RedisStore({ client }),
+      identity: "plain",
+      onStoreFailure: "throw",
+      timeout: "30s",
+    });
+    for (const key of moving) await limiter.consume(key);
+    client.disconnect();
+    const move = await beginMove(cluster, slot);
+    await move.carry((await move.keys())[0] ?? "");
+  });
+  afterAll(() => cluster.stop());
+
+  /** Makes the documented user on every node, with these commands more. */
+  async function withMore(...others: readonly string[]): Promise<void> {
+    for (const { port } of cluster.masters) {
+      await commandTo(port, ["ACL", "DELUSER", "limiter"]);
+      await commandTo(port, ["ACL", ...words.slice(1), ...others]);
+      await commandTo(port, ["ACL", "LOG", "RESET"]);
+    }
+  }
+
+  const open: Readonly<Record<(typeof driverNames)[number], Open>> = {
+    ioredis: async () => {
+      const nodes = cluster.ports.map((port) => ({ host: "127.0.0.1", port }));
+      const client = new Cluster(nodes, {
+        lazyConnect: true,
+        clusterRetryStrategy: () => null,
+        redisOptions: { ...login, enableReadyCheck: false, disconnectTimeout: 500 },
+      });
+      client.on("error", ignore);
+      client.on("+node", (node: Redis) => {
+        // ioredis leaves it to nobody that this is refused, which would end the process.
+        const asking = node.asking.bind(node);
+        node.asking = async () => asking().catch(() => "OK" as const);
+      });
+      // Where the client gives up, its promise stays as it is.
+      const end = once(client, "end").then(() => {
+        throw new Error("the client gave up");
+      });
+      await Promise.race([client.connect(), end]);
+      return {
+        client,
+        end: () => {
+          client.disconnect();
+        },
+      };
+    },
+    "node-redis": async () => {
+      const rootNodes = cluster.ports.map((port) => ({ url: `redis://127.0.0.1:${port}` }));
+      const client = createCluster({ rootNodes, defaults: login });
+      client.on("error", ignore);
+      await client.connect();
+      return {
+        client,
+        end: () => {
+          client.destroy();
+        },
+      };
+    },
+  };
+  /** What only ioredis asks for. */
+  const READY_CHECK = "+cluster|info";
+  const neededBy = (name: string): readonly string[] =>
+    more.filter((command) => name === "ioredis" || command !== READY_CHECK);
+  const everywhere = Array.from({ length: 20 }, (_, i) => `key:${i}`);
+
+  describe.each(driverNames)("through %s", (name) => {
+    test("the documented user may do everything, also while a slot moves", async () => {
+      await withMore(...neededBy(name));
+      expect(await tryOut(open[name], [...everywhere, ...moving])).toBe("works");
+      const { client, end } = await open[name]();
+      onTestFinished(async () => void (await end()));
+      await useEverything(client, 1);
+    });
+
+    test.each(more)("without %s it is as documented", async (command) => {
+      await withMore(...more.filter((other) => other !== command));
+      const outcome = await tryOut(open[name], [...everywhere, ...moving]);
+      if (neededBy(name).includes(command)) expect(outcome).toBeInstanceOf(Error);
+      else expect(outcome).toBe("works");
+    });
+  });
+});
+
+describe("behind Sentinels", () => {
+  let watched: Watched;
+  beforeAll(async () => {
+    watched = await startSentinels();
+    for (const { port } of [watched.master, watched.replica]) {
+      await commandTo(port, ["ACL", ...words.slice(1)]);
+    }
+  });
+  afterAll(() => watched.stop());
+
+  const lines = {
+    ioredis: documented("ioredis "),
+    "node-redis": documented("node-redis "),
+  } as const;
+  const login = { username: "limiter", password: PASSWORD };
+
+  /** Makes the documented user on every Sentinel, without `left`. */
+  async function asWatcher(line: readonly string[], left?: string): Promise<void> {
+    for (const port of watched.ports) {
+      await commandTo(port, ["ACL", "DELUSER", line[2] ?? ""]);
+      await commandTo(port, ["ACL", ...line.slice(1).filter((word) => word !== left)]);
+    }
+  }
+
+  const open: Readonly<Record<(typeof driverNames)[number], Open>> = {
+    ioredis: async () => {
+      const client = new Redis({
+        ...login,
+        name: watched.name,
+        sentinels: watched.ports.map((port) => ({ host: "127.0.0.1", port })),
+        sentinelUsername: lines.ioredis[2] ?? "",
+        sentinelPassword: passwordIn(lines.ioredis),
+        sentinelRetryStrategy: () => null,
+        enableReadyCheck: false,
+        lazyConnect: true,
+      });
+      client.on("error", ignore);
+      await client.connect();
+      return {
+        client,
+        end: () => {
+          client.disconnect();
+        },
+      };
+    },
+    "node-redis": async () => {
+      const line = lines["node-redis"];
+      const client = createSentinel({
+        name: watched.name,
+        sentinelRootNodes: watched.ports.map((port) => ({ host: "127.0.0.1", port })),
+        nodeClientOptions: login,
+        sentinelClientOptions: { username: line[2] ?? "", password: passwordIn(line) },
+        maxCommandRediscovers: 1,
+      });
+      client.on("error", ignore);
+      try {
+        await client.connect();
+      } catch (error) {
+        await client.destroy();
+        throw error;
+      }
+      return { client, end: () => client.destroy() };
+    },
+  };
+
+  describe.each(driverNames)("through %s", (name) => {
+    test("the documented users are enough", async () => {
+      await asWatcher(lines[name]);
+      expect(await tryOut(open[name], ["k"])).toBe("works");
+    });
+
+    test.each(granted(lines[name]))("without %s it does not connect", async (command) => {
+      await asWatcher(lines[name], command);
+      expect(await tryOut(open[name], ["k"])).toBeInstanceOf(Error);
+    });
   });
 });

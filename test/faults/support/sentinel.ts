@@ -1,5 +1,5 @@
 /** A master, a replica, and three Sentinels that agree on which is which. */
-import { expect } from "vitest";
+import { expect, vi } from "vitest";
 import { startRedis } from "../../../scripts/redis-server.mjs";
 import { commandTo, startVictim, type Victim } from "../../support/servers.js";
 import type { SentinelAddress } from "./drivers.js";
@@ -42,18 +42,22 @@ export async function startSentinels(): Promise<Watched> {
       ]),
     );
   };
-  const isInSync = /master_link_status:up/;
-  await expect
-    .poll(async () => String(await replica.command("INFO", "replication")))
-    .toMatch(isInSync);
-  for (const port of ports) {
-    await expect
-      .poll(async () => {
+  await vi.waitFor(
+    async () => {
+      const replication = String(await replica.command("INFO", "replication"));
+      expect(replication).toMatch(/master_link_status:up/);
+      for (const port of ports) {
         const facts = await known(port);
-        return [facts.get("num-slaves"), facts.get("num-other-sentinels"), facts.get("flags")];
-      })
-      .toEqual(["1", String(SENTINELS - 1), "master"]);
-  }
+        const seen = [
+          facts.get("num-slaves"),
+          facts.get("num-other-sentinels"),
+          facts.get("flags"),
+        ];
+        expect(seen).toEqual(["1", String(SENTINELS - 1), "master"]);
+      }
+    },
+    { timeout: 30_000 },
+  );
   return {
     name: NAME,
     ports,
