@@ -1,4 +1,7 @@
 /** A real Cluster of three masters, with a replica each if asked for, on free ports of the loopback. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Redis } from "ioredis";
 import { vi } from "vitest";
 import { startVictim, type Victim } from "./servers.js";
@@ -24,6 +27,8 @@ export interface ClusterOptions {
   readonly replicas?: boolean;
   /** A node that is silent for so long is taken for dead. */
   readonly nodeTimeoutMs?: number;
+  /** The slots of the living are served while those of a dead master wait for its replica; default true. */
+  readonly partial?: boolean;
 }
 
 const SLOTS = 16_384;
@@ -33,16 +38,19 @@ const SHARE = Math.ceil(SLOTS / MASTERS);
 export async function startCluster({
   replicas = false,
   nodeTimeoutMs = 15_000,
+  partial = true,
 }: ClusterOptions = {}): Promise<TestCluster> {
   const args = ["--cluster-enabled", "yes", "--cluster-node-timeout", String(nodeTimeoutMs)];
-  // The slots of the living are served while those of a dead master wait for its replica.
-  const partial = ["--cluster-require-full-coverage", "no"];
+  const coverage = ["--cluster-require-full-coverage", partial ? "no" : "yes"];
   // A replica takes over however long this machine kept it from hearing of its master.
   const willing = ["--cluster-replica-validity-factor", "0"];
+  const directory = mkdtempSync(join(tmpdir(), "sluice-cluster-"));
   const victims = await Promise.all(
-    Array.from({ length: replicas ? 2 * MASTERS : MASTERS }, () =>
-      startVictim({ args: [...args, ...partial, ...willing] }),
-    ),
+    Array.from({ length: replicas ? 2 * MASTERS : MASTERS }, (_, i) => {
+      // Who is killed and comes back knows from there who it was.
+      const file = ["--cluster-config-file", join(directory, `nodes-${i}.conf`)];
+      return startVictim({ args: [...args, ...file, ...coverage, ...willing] });
+    }),
   );
   const clients = victims.map(({ url }) => new Redis(url));
   const nodes = await Promise.all(
@@ -75,7 +83,10 @@ export async function startCluster({
     masters,
     replicas: nodes.slice(MASTERS),
     masterOf: (slot) => masters[Math.floor(slot / SHARE)] as ClusterNode,
-    stop: async () => void (await Promise.all(nodes.map((node) => node.stop()))),
+    stop: async () => {
+      await Promise.all(nodes.map((node) => node.stop()));
+      rmSync(directory, { recursive: true });
+    },
   };
 }
 

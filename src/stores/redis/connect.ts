@@ -255,6 +255,8 @@ async function openIoRedis(module: unknown, target: Target): Promise<Connection>
         // What was under way when a node died may have been counted.
         retryDelayOnFailover: 0,
         slotsRefreshInterval: SLOTS_REFRESH_MS,
+        // Sent again to any node, a call would outlive its caller and hide why from it.
+        retryDelayOnClusterDown: 0,
         // The store does it better: it sends apart what cannot go together.
         retryDelayOnTryAgain: 1,
         redisOptions: options,

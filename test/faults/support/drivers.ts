@@ -60,6 +60,7 @@ const ioredis: Driver = {
         lazyConnect: true,
         retryDelayOnFailover: 0,
         slotsRefreshInterval: 1000,
+        retryDelayOnClusterDown: 0,
         retryDelayOnTryAgain: 1,
         // Its timer runs on after the connection is closed: shorter than what the check for leaks waits.
         redisOptions: { socketTimeout: 1000, disconnectTimeout: 500 },
