@@ -46,7 +46,10 @@ export class InvalidOptionError extends SluiceError {
 
 /** The store could not be reached, or answered with an error. The call may or may not have been counted. */
 export class StoreUnavailableError extends SluiceError {
-  /** The store is well, but something else than Sluice's own state is stored under a key of this call. */
+  /**
+   * The store is well, but a key of this call is not Sluice's: something else than its own state is stored
+   * there, or its user may not access it.
+   */
   readonly ofKey: boolean;
 
   constructor(message: string, options: { cause?: unknown; ofKey?: boolean } = {}) {
@@ -106,7 +109,8 @@ export class CrossSlotError extends SluiceError {
     super(
       "CROSS_SLOT",
       "the identities of this call lie in different slots of the Cluster; " +
-        "pass { atomic: false } to consumeAtomic, or use one identity",
+        "pass { atomic: false } to consumeAtomic, use one identity, " +
+        "or put identities together by the store's option partitions",
       options,
     );
   }

@@ -6,6 +6,9 @@ import { slotOf } from "../../src/stores/redis/slot.js";
 import { type ClusterNode, startCluster, type TestCluster } from "../support/cluster.js";
 import { driverNames, drivers } from "./support/drivers.js";
 
+/** A key of the first master. */
+const VICTIMS = "key:0";
+
 let cluster: TestCluster;
 let victim: ClusterNode;
 let living: readonly ClusterNode[];
@@ -52,6 +55,8 @@ test.each(driverNames)(
     await ask(() => isTold(onError.mock.calls));
     await victim.restart();
     await ask(() => isTold(onRecovery.mock.calls));
+    // So that no client is still waiting to connect to it when it is closed.
+    await expect.poll(async () => (await limiter.peek(VICTIMS)).source).toBe("store");
 
     for (const [{ error, part = "" }] of onError.mock.calls) {
       if (parts.includes(part)) expect(String(error)).toMatch(/CLUSTERDOWN/);

@@ -8,6 +8,8 @@ import { startRedis } from "../../scripts/redis-server.mjs";
 import {
   type Clock,
   consumeAtomic,
+  type Decision,
+  type ErrorEvent,
   type Policy,
   RateLimiter,
   slidingLog,
@@ -118,19 +120,79 @@ test.each(commands)("without %s something fails", async (command) => {
   await expect(useEverything(user)).rejects.toThrow(StoreUnavailableError);
 });
 
-test("keys of another namespace are out of reach, and the error does not blame the key", async () => {
-  const user = await asUser();
-  const [, policy] = slowPolicies[0] as (typeof slowPolicies)[number];
-  const store = new RedisStore({ client: user });
-  const limiter = new RateLimiter({
-    policy,
-    store,
-    namespace: "other",
-    onStoreFailure: "throw",
-    timeout: "30s",
-  });
-  await expect(limiter.consume("k")).rejects.toThrow(/NOPERM/);
-});
+describe.each(["ioredis", "node-redis", "valkey-glide", "upstash"] as const)(
+  "keys of another namespace are out of reach through %s",
+  (name) => {
+    const [, policy] = slowPolicies[0] as (typeof slowPolicies)[number];
+    const events = new Map<string, ErrorEvent[]>();
+    let limiters: { readonly good: RateLimiter; readonly bad: RateLimiter };
+    const open = async (...changes: readonly string[]): Promise<void> => {
+      await asUser("+info", ...changes);
+      const login = { url: server.url, username: "limiter", password: PASSWORD };
+      const { client, close } = await clients[name](login);
+      onTestFinished(close);
+      const store = new RedisStore({ client });
+      const limiterIn = (namespace: string): RateLimiter => {
+        const told: ErrorEvent[] = [];
+        events.set(namespace, told);
+        return new RateLimiter({
+          policy,
+          store,
+          namespace,
+          onStoreFailure: "closed",
+          timeout: "30s",
+          denyCache: false,
+          hooks: { onError: (event) => told.push(event) },
+        });
+      };
+      limiters = { good: limiterIn("sluice"), bad: limiterIn("other") };
+    };
+    /** Who answered calls on keys of both that were made at once. */
+    const sources = async (): Promise<{ good: Set<string>; bad: Set<string> }> => {
+      const ask = (limiter: RateLimiter, i: number): Promise<Decision> =>
+        limiter.consume(`key:${i % 10}`, { cost: 0 });
+      const { good, bad } = limiters;
+      const calls = Array.from({ length: 100 }, (_, i) => [ask(good, i), ask(bad, i)] as const);
+      const found = { good: new Set<string>(), bad: new Set<string>() };
+      for (const [one, other] of calls) {
+        found.good.add((await one).source);
+        found.bad.add((await other).source);
+      }
+      return found;
+    };
+
+    test("which is their limiter's failure, call by call, and nobody else's", async () => {
+      await open();
+      for (let round = 0; round < 3; round++) {
+        expect(await sources()).toEqual({
+          good: new Set(["store"]),
+          bad: new Set(["fail-closed"]),
+        });
+      }
+      expect(events.get("sluice")).toEqual([]);
+      const errors = events.get("other")?.map(({ error }) => error) ?? [];
+      expect(errors).toHaveLength(300);
+      for (const error of errors) {
+        expect(error).toMatchObject({ code: "STORE_UNAVAILABLE", ofKey: true });
+        expect(String(error)).toMatch(/may not access a key of other:/);
+      }
+      // Once its keys are within reach, it is asked as ever.
+      await admin.call("ACL", "SETUSER", "limiter", "~other:*");
+      expect(await sources()).toEqual({ good: new Set(["store"]), bad: new Set(["store"]) });
+    });
+
+    test("which a command out of reach is not: the whole store fails", async () => {
+      await open("-mget");
+      expect(await sources()).toEqual({
+        good: new Set(["fail-closed"]),
+        bad: new Set(["fail-closed"]),
+      });
+      const [event, ...others] = events.get("sluice") ?? [];
+      expect(event?.error).toMatchObject({ code: "STORE_UNAVAILABLE", ofKey: false });
+      expect(others).toEqual([]);
+    });
+  },
+);
 
 test("a missing permission is not taken for a value of another type", async () => {
   for (const [command, policy] of [

@@ -11,9 +11,9 @@ import { isCluster, type RedisClientLike, type RunScript, scriptRunner } from ".
 import { type Connection, type ConnectOptions, connect } from "./connect.js";
 import { decodeBatch, type Outcome } from "./decode.js";
 import { encodeBatch } from "./encode.js";
-import { MovingSlots } from "./moving-slots.js";
 import { nodesOf } from "./nodes.js";
 import { RedisSemaphores } from "./redis-semaphores.js";
+import { RefusedBatches } from "./refused-batches.js";
 import { type Placement, placementBy, SLOTS, slotOf } from "./slot.js";
 
 export interface RedisStoreOptions {
@@ -68,12 +68,11 @@ export class RedisStore extends SpaceKeeper implements Store {
   readonly partOf?: (call: StoreCall) => string;
   readonly semaphores: RedisSemaphores;
   readonly #run: RunScript;
-  readonly #isCluster: boolean;
   readonly #batching: BatcherOptions;
   readonly #batcher: Batcher;
   /** As many as there are slots at most. */
   readonly #slotBatchers = new Map<number, Batcher>();
-  readonly #slots = new MovingSlots((calls, settle) => this.#sendTogether(calls, settle));
+  readonly #sender: RefusedBatches;
   /** The clock of tests that decides and is waited by; undefined for the server's own. */
   readonly clock: Clock | undefined;
   readonly #placement: Placement;
@@ -96,7 +95,6 @@ export class RedisStore extends SpaceKeeper implements Store {
     if (partitions !== undefined) checkCount("partitions", partitions, 1, SLOTS);
     this.#placement = placementBy(partitions);
     this.#run = scriptRunner(options.client);
-    this.#isCluster = isCluster(options.client);
     const nodeOf = nodesOf(options.client);
     if (nodeOf !== undefined) {
       this.partOf = ({ seats }) => nodeOf(slotOf(this.#placement.tagOf(seats[0]?.id ?? "")));
@@ -105,8 +103,14 @@ export class RedisStore extends SpaceKeeper implements Store {
       maxBatch: checkCount("maxBatch", maxBatch, 1, 1000),
       maxInFlight: checkCount("maxInFlight", maxInFlight, 1, 1000),
     };
+    const sender = new RefusedBatches({
+      send: (calls, settle) => this.#sendTogether(calls, settle),
+      slotsOf: (call) => this.#slotsOf(call),
+      isCluster: isCluster(options.client),
+    });
+    this.#sender = sender;
     this.#batcher = new Batcher(
-      (calls, settle) => this.#sendTogether(calls, settle),
+      (calls, settle) => sender.send(undefined, calls, settle),
       this.#batching,
     );
     this.clock = options.clock === undefined ? undefined : checkClock(options.clock);
@@ -114,7 +118,7 @@ export class RedisStore extends SpaceKeeper implements Store {
       run: this.#run,
       client: options.client,
       subscriber: options.subscriber,
-      isCluster: this.#isCluster,
+      isCluster: sender.isCluster,
       clock: this.clock,
       nonce: nonce(),
     });
@@ -132,13 +136,11 @@ export class RedisStore extends SpaceKeeper implements Store {
   }
 
   submit(call: StoreCall, done: Done): void {
-    if (!this.#isCluster) {
+    if (!this.#sender.isCluster) {
       this.#batcher.add(call, done);
       return;
     }
-    const [slot = 0, ...others] = new Set(
-      call.seats.map(({ id }) => slotOf(this.#placement.tagOf(id))),
-    );
+    const [slot = 0, ...others] = this.#slotsOf(call);
     if (others.length > 0) done(new CrossSlotError());
     else this.#batcherOf(slot).add(call, done);
   }
@@ -151,6 +153,10 @@ export class RedisStore extends SpaceKeeper implements Store {
     await connection?.close();
   }
 
+  #slotsOf({ seats }: StoreCall): readonly number[] {
+    return [...new Set(seats.map(({ id }) => slotOf(this.#placement.tagOf(id))))];
+  }
+
   /**
    * The keys of a script share a slot, so on a Cluster each slot has batches of its own, and they are waited
    * for apart: a node that hangs must not hold back the calls to the others.
@@ -158,7 +164,7 @@ export class RedisStore extends SpaceKeeper implements Store {
   #batcherOf(slot: number): Batcher {
     let batcher = this.#slotBatchers.get(slot);
     if (batcher === undefined) {
-      const send: SendBatch = (calls, settle) => this.#slots.send(slot, calls, settle);
+      const send: SendBatch = (calls, settle) => this.#sender.send(slot, calls, settle);
       batcher = new Batcher(send, this.#batching);
       this.#slotBatchers.set(slot, batcher);
     }
