@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { inspect, promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { startRedis } from "../../scripts/redis-server.mjs";
-import { RateLimiter, type SluiceError, tokenBucket } from "../../src/index.js";
+import { RateLimiter, Semaphore, type SluiceError, tokenBucket } from "../../src/index.js";
 import { type ConnectOptions, RedisStore } from "../../src/stores/redis/index.js";
 import { type BuiltPackage, buildPackage } from "../support/built.js";
 import { clients } from "../support/clients.js";
@@ -239,4 +239,20 @@ test("a store closes the connection that it opened, and no other", async () => {
   await new RedisStore({ client: mine.client }).close();
   expect(await mine.command("PING")).toBe("PONG");
   await mine.close();
+});
+
+test("a store that connected itself hears of places that become free", async () => {
+  const redis = await startRedis();
+  onTestFinished(redis.stop);
+  const store = await RedisStore.connect(redis.url);
+  onTestFinished(() => store.close());
+  await using semaphore = new Semaphore({ limit: 1, store, name: "heard" });
+  const held = await semaphore.acquire("k");
+  const next = semaphore.acquire("k", { maxWait: "30s" });
+  const operator = await clients.ioredis({ url: redis.url });
+  const channels = (): Promise<unknown> => operator.command("PUBSUB", "CHANNELS", "sluice:wake:*");
+  await expect.poll(channels).toHaveLength(1);
+  await held.release();
+  await (await next).release();
+  await operator.close();
 });
