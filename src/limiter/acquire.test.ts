@@ -168,6 +168,20 @@ describe("acquire", () => {
     });
   });
 
+  test.each([0.29, 1.001, 2.006, 131.331])(
+    "waits for exactly maxWait, %s ms, to the microsecond",
+    async (period) => {
+      const policy = tokenBucket({ limit: 1000, period: period * 1000, burst: 1 });
+      const { clock, limiter } = limiterOf(policy);
+      await limiter.consume("k");
+      const waiting = watch(limiter.acquire("k", { maxWait: period }));
+      await settle();
+      clock.set(clock.nowUs() + Math.round(period * 1e3));
+      await settle();
+      expect(waiting.settled).toMatchObject({ allowed: true, lateMs: 0 });
+    },
+  );
+
   test("an aborted signal asks for nothing", async () => {
     const { limiter } = limiterOf();
     const reason = new Error("too late");

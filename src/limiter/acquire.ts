@@ -37,35 +37,37 @@ export async function acquire(engine: Engine, wait: Wait): Promise<Start> {
 export async function waitFor(engine: Engine, wait: Wait): Promise<Outcome> {
   const { store } = engine;
   const clock = store.clock ?? systemClock;
-  const beganAtMs = nowMs(clock);
-  let leftMs = wait.maxWaitUs / 1e3;
+  const beganAtUs = nowUs(clock);
+  // Whole µs: a wait of just maxWait is allowed, and a fraction of milliseconds would lose one now and then.
+  let leftUs = wait.maxWaitUs;
   for (;;) {
-    const attempted = await attempt(engine, { ...wait, maxWaitUs: Math.floor(leftMs * 1e3) });
+    const attempted = await attempt(engine, { ...wait, maxWaitUs: leftUs });
     const { reservation } = attempted;
     if (reservation.allowed) {
-      const answeredAtMs = nowMs(clock);
+      const answeredAtUs = nowUs(clock);
       await untilStart(reservation, clock, wait.signal);
-      return { ...attempted, lateMs: nowMs(clock) - answeredAtMs - reservation.delayMs };
+      const waitedMs = (nowUs(clock) - answeredAtUs) / 1e3;
+      return { ...attempted, lateMs: waitedMs - reservation.delayMs };
     }
     const { retryAfterMs } = reservation;
-    if (isHopeless(attempted, leftMs)) return { ...attempted, lateMs: 0 };
+    if (isHopeless(attempted, leftUs)) return { ...attempted, lateMs: 0 };
     const jitterMs = store.external
       ? Math.random() * Math.min(MAX_JITTER_MS, retryAfterMs / 10)
       : 0;
-    await clock.sleep(Math.min(retryAfterMs + jitterMs, leftMs), wait.signal);
-    leftMs = Math.max(0, wait.maxWaitUs / 1e3 - (nowMs(clock) - beganAtMs));
+    await clock.sleep(Math.min(retryAfterMs + jitterMs, leftUs / 1e3), wait.signal);
+    leftUs = Math.max(0, Math.floor(wait.maxWaitUs - (nowUs(clock) - beganAtUs)));
   }
 }
 
 /** Whether there is nothing to wait for: the answer is no, at once. */
-function isHopeless({ reservation, isFinal }: Attempt, leftMs: number): boolean {
+function isHopeless({ reservation, isFinal }: Attempt, leftUs: number): boolean {
   if (reservation.allowed) return false;
-  return isFinal || reservation.reason === "store" || reservation.retryAfterMs > leftMs;
+  return isFinal || reservation.reason === "store" || reservation.retryAfterMs * 1e3 > leftUs;
 }
 
 /** A clock of tests tells what has passed; the machine's may be set meanwhile. */
-function nowMs(clock: Clock): number {
-  return clock === systemClock ? monotonicMs() : clock.nowUs() / 1e3;
+function nowUs(clock: Clock): number {
+  return clock === systemClock ? monotonicMs() * 1e3 : clock.nowUs();
 }
 
 async function untilStart(
