@@ -16,7 +16,8 @@ export interface Permit extends AsyncDisposable {
   readonly lost: AbortSignal;
   /**
    * Gives the place to the next in line; again: nothing more. Once the place is lost, nothing.
-   * @throws StoreUnavailableError, StoreTimeoutError; then the place ends with its lease, and one may try again
+   * @throws StoreUnavailableError, StoreTimeoutError; then the place ends with its lease, before which `lost` fires,
+   * and one may try again
    */
   release(): Promise<void>;
 }
@@ -82,6 +83,8 @@ export class HeldPermit implements Permit {
   #isRenewing = false;
   #cancelAlarm: () => void = () => {};
   #release: Promise<void> | undefined;
+  /** Whether anybody asked for its release, so that it is not renewed any more. */
+  #isGivenUp = false;
 
   constructor(
     grant: Grant,
@@ -136,7 +139,8 @@ export class HeldPermit implements Permit {
   }
 
   async #sendRelease(): Promise<void> {
-    this.#end();
+    this.#isGivenUp = true;
+    this.#cancelAlarm();
     const { place, id, fence } = this.#grant;
     this.#observer.releasing?.(this.#grant);
     try {
@@ -147,8 +151,11 @@ export class HeldPermit implements Permit {
       }
     } catch (error) {
       this.#release = undefined;
+      // It may be held still, until its lease ends: then `lost` is to fire as for any other.
+      this.#tick();
       throw error;
     }
+    this.#end();
   }
 
   #end(): void {
@@ -180,7 +187,8 @@ export class HeldPermit implements Permit {
     this.#look();
     if (!this.#isHeld()) return;
     const nowMs = this.#monotonicMs();
-    if (!this.#isRenewing && nowMs >= this.#renewAtMs) void this.#renew();
+    const isDue = nowMs >= this.#renewAtMs && !this.#isRenewing && !this.#isGivenUp;
+    if (isDue) void this.#renew();
     // Renewing must not keep a process alive that has nothing else to do.
     const { clock } = this.#caller.store;
     this.#cancelAlarm = setAlarm(clock, this.#leaseMs / LOOKS, false, () => {

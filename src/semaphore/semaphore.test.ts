@@ -13,6 +13,7 @@ import {
   StoreUnavailableError,
 } from "../index.js";
 import { ManualClock } from "../testing/index.js";
+import { SEMAPHORE_VERBS, type SemaphoreVerb } from "./kernel.js";
 
 interface Bench {
   readonly clock: ManualClock;
@@ -44,6 +45,59 @@ async function advance(clock: ManualClock, ms: number, stepMs = 250): Promise<vo
     clock.advance(Math.min(stepMs, left));
     await settled();
   }
+}
+
+interface HeldBack {
+  readonly clock: ManualClock;
+  readonly semaphore: Semaphore;
+  /** Delivers the wake-ups, or only the last; their times by a clock that is ahead by so much. */
+  readonly deliver: (which?: "all" | "last", aheadUs?: number) => void;
+  /** How many commands were executed. */
+  readonly calls: () => number;
+  /** The verb of which commands fail. */
+  failing: SemaphoreVerb | undefined;
+}
+
+/** A semaphore of one place whose store wakes and fails when the test says so. */
+function heldBack(): HeldBack {
+  const clock = new ManualClock();
+  const store = new MemoryStore({ clock });
+  const inner = store.semaphores;
+  const wakes: ((aheadUs: number) => void)[] = [];
+  let calls = 0;
+  const semaphores: SemaphoreStore = {
+    clock,
+    execute: (place, command) => {
+      if (command.verb === made.failing) return Promise.reject(new Error("the store is away"));
+      calls += 1;
+      return inner.execute(place, command);
+    },
+    channelOf: () => inner.channelOf(),
+    listen: (place, listener) =>
+      inner.listen(place, {
+        owner: listener.owner,
+        woken: (wake) => {
+          wakes.push((aheadUs) => {
+            listener.woken({ ...wake, untilUs: wake.untilUs + aheadUs });
+          });
+        },
+        live: () => {
+          listener.live();
+        },
+      }),
+  };
+  Object.defineProperty(store, "semaphores", { value: semaphores });
+  const made: HeldBack = {
+    clock,
+    semaphore: new Semaphore({ limit: 1, leaseDuration: "30s", store }),
+    deliver: (which = "all", aheadUs = 0) => {
+      for (const wake of wakes.splice(which === "all" ? 0 : -1)) wake(aheadUs);
+    },
+    calls: () => calls,
+    failing: undefined,
+  };
+  onTestFinished(() => made.semaphore.close());
+  return made;
 }
 
 describe("acquire", () => {
@@ -255,6 +309,50 @@ describe("a permit", () => {
     await second.release();
   });
 
+  it("whose release fails is not renewed any more, and lost when its lease may end", async () => {
+    const held = heldBack();
+    const { clock, semaphore } = held;
+    const permit = await semaphore.acquire("k");
+    const lost = vi.fn<() => void>();
+    permit.lost.addEventListener("abort", lost);
+    await advance(clock, 5000);
+    held.failing = SEMAPHORE_VERBS.release;
+    await expect(permit.release()).rejects.toThrow(StoreUnavailableError);
+    const before = held.calls();
+    await advance(clock, 21_750);
+    expect(lost).not.toHaveBeenCalled();
+    await advance(clock, 1250, 50);
+    expect(lost).toHaveBeenCalledOnce();
+    expect(held.calls()).toBe(before);
+    expect(permit.lost.reason).toBeInstanceOf(LeaseLostError);
+  });
+
+  it("whose release fails may be released again, and is not lost then", async () => {
+    const held = heldBack();
+    const { clock, semaphore } = held;
+    const permit = await semaphore.acquire("k");
+    held.failing = SEMAPHORE_VERBS.release;
+    await expect(permit.release()).rejects.toThrow(StoreUnavailableError);
+    held.failing = undefined;
+    await permit.release();
+    expect(await semaphore.inspect("k")).toMatchObject({ held: 0 });
+    await advance(clock, 60_000);
+    expect(permit.lost.aborted).toBe(false);
+  });
+
+  it("whose release failed is given back by close", async () => {
+    const held = heldBack();
+    const { semaphore } = held;
+    const permit = await semaphore.acquire("k");
+    held.failing = SEMAPHORE_VERBS.release;
+    await expect(permit.release()).rejects.toThrow(StoreUnavailableError);
+    held.failing = undefined;
+    const before = held.calls();
+    await semaphore.close();
+    expect(held.calls()).toBe(before + 1);
+    expect(permit.lost.aborted).toBe(true);
+  });
+
   it("ends with its block", async () => {
     const { semaphore } = bench({ limit: 1 });
     {
@@ -279,47 +377,6 @@ describe("a permit", () => {
 });
 
 describe("a waiter that is woken", () => {
-  /** A store of which the test delivers the wake-ups. */
-  function heldBack(): {
-    clock: ManualClock;
-    semaphore: Semaphore;
-    deliver: () => void;
-    calls: () => number;
-  } {
-    const clock = new ManualClock();
-    const store = new MemoryStore({ clock });
-    const inner = store.semaphores;
-    const wakes: (() => void)[] = [];
-    let calls = 0;
-    const semaphores: SemaphoreStore = {
-      clock,
-      execute: (place, command) => {
-        calls += 1;
-        return inner.execute(place, command);
-      },
-      channelOf: () => inner.channelOf(),
-      listen: (place, listener) =>
-        inner.listen(place, {
-          owner: listener.owner,
-          woken: (wake) => {
-            wakes.push(() => {
-              listener.woken(wake);
-            });
-          },
-          live: () => {
-            listener.live();
-          },
-        }),
-    };
-    Object.defineProperty(store, "semaphores", { value: semaphores });
-    const semaphore = new Semaphore({ limit: 1, leaseDuration: "30s", store });
-    onTestFinished(() => semaphore.close());
-    const deliver = (): void => {
-      for (const wake of wakes.splice(0)) wake();
-    };
-    return { clock, semaphore, deliver, calls: () => calls };
-  }
-
   it("begins at once while its claim surely holds, and confirms it meanwhile", async () => {
     const { clock, semaphore, deliver, calls } = heldBack();
     const first = await semaphore.acquire("k");
