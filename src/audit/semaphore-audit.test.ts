@@ -67,6 +67,14 @@ describe("the audit of a semaphore", () => {
     expect(report.keys[0]?.outOfOrder).toMatchObject({ fence: 70, place: "log:4" });
   });
 
+  it("judges no order of a ticket that its process never learned, but goes on after it", async () => {
+    const early = granted(10, 20, { ticket: 5 });
+    const unknown = granted(30, 40, { ticket: 0 });
+    expect((await auditOf(early, unknown, granted(50, 60, { ticket: 6 }))).passed).toBe(true);
+    const report = await auditOf(early, unknown, granted(50, 60, { ticket: 4 }));
+    expect(report.keys[0]?.outOfOrder).toMatchObject({ fence: 50 });
+  });
+
   it("takes a release of which no answer is known as done when it was sent", async () => {
     const lines = [granted(10, 100), granted(11, 100), granted(50, 100)];
     expect((await auditOf(...lines)).passed).toBe(false);

@@ -58,9 +58,14 @@ function endOf({ untilUs, surelyUs, isReleasing, releasedAtUs }: Hold): number {
 
 function auditKey(key: string, holds: readonly Hold[], limit: number): SemaphoreKeyReport {
   const inOrder = [...holds].sort((a, b) => a.fence - b.fence);
-  const outOfOrder = inOrder.find(
-    (hold, i) => i > 0 && hold.ticket <= (inOrder[i - 1]?.ticket ?? 0),
-  );
+  let lastTicket = 0;
+  const outOfOrder = inOrder.find(({ ticket }) => {
+    // 0: its process never learned it.
+    if (ticket === 0) return false;
+    if (ticket <= lastTicket) return true;
+    lastTicket = ticket;
+    return false;
+  });
   const { most, mostAtUs } = mostHeld(holds);
   return {
     key,

@@ -11,9 +11,10 @@ import {
   OUTCOME,
   SEMAPHORE_VERBS,
   type SemaphoreAnswer,
+  type SemaphoreVerb,
   type Wake,
 } from "./kernel.js";
-import { type Grant, type Moment, msSince, TRUSTED_FOR } from "./permit.js";
+import { type Grant, type HeldPermit, type Moment, msSince, TRUSTED_FOR } from "./permit.js";
 import type { Listening, SemaphorePlace, WakeListener } from "./port.js";
 
 export interface LineRequest {
@@ -23,12 +24,25 @@ export interface LineRequest {
   readonly signal: AbortSignal | undefined;
 }
 
+export interface LineOptions {
+  /** The first part of the ids of all waiters; nobody else has it. */
+  readonly owner: string;
+  readonly place: SemaphorePlace;
+  readonly caller: Caller;
+  /** Makes the permit, in the moment in which the grant is known: from then on it is looked after. */
+  readonly hold: (grant: Grant) => HeldPermit;
+  /** Nobody waits any more. */
+  readonly ended: () => void;
+}
+
 /** One acquisition that is not decided yet. */
 interface Waiter {
   readonly id: string;
   readonly weight: number;
-  /** 0 until it is in line. */
+  /** Its place in line; 0 where that is not known. */
   ticket: number;
+  /** Whether it ever was in line: from then on it waits, also while the store fails. */
+  wasInLine: boolean;
   /** Whether a command about it is under way. */
   isAsking: boolean;
   /** Woken while it was. */
@@ -37,8 +51,13 @@ interface Waiter {
   decide: ((outcome: Outcome) => void) | undefined;
 }
 
-/** A grant; undefined where there is no place now; or why there is none at all. */
-type Outcome = Grant | undefined | { readonly reason: Error };
+/** A permit; undefined where there is no place now; or why there is none at all. */
+type Outcome = HeldPermit | undefined | { readonly reason: Error };
+
+/** When a command was sent, and which. */
+interface Asked extends Moment {
+  readonly verb: SemaphoreVerb;
+}
 
 /** Waiters in one command: more would hold the server for too long. */
 const TOLD_TOGETHER = 200;
@@ -53,6 +72,7 @@ export class Line implements WakeListener {
   readonly owner: string;
   readonly #place: SemaphorePlace;
   readonly #caller: Caller;
+  readonly #hold: (grant: Grant) => HeldPermit;
   readonly #ended: () => void;
   readonly #monotonicMs: () => number;
   readonly #longestPollMs: number;
@@ -72,10 +92,11 @@ export class Line implements WakeListener {
   #nextAtMs = Number.POSITIVE_INFINITY;
   #cancelAlarm: () => void = () => {};
 
-  constructor(owner: string, place: SemaphorePlace, caller: Caller, ended: () => void) {
+  constructor({ owner, place, caller, hold, ended }: LineOptions) {
     this.owner = owner;
     this.#place = place;
     this.#caller = caller;
+    this.#hold = hold;
     this.#ended = ended;
     this.#monotonicMs = monotonicOf(caller.store.clock);
     // Often enough to confirm every claim.
@@ -83,7 +104,7 @@ export class Line implements WakeListener {
   }
 
   /** Waits for a place; undefined where there is none now and `maxWaitMs` is 0. */
-  acquire({ weight, maxWaitMs, signal }: LineRequest): Promise<Grant | undefined> {
+  acquire({ weight, maxWaitMs, signal }: LineRequest): Promise<HeldPermit | undefined> {
     this.#acquisitions += 1;
     const id = `${this.owner}.${this.#acquisitions.toString(36)}`;
     const waits = maxWaitMs > 0;
@@ -92,6 +113,7 @@ export class Line implements WakeListener {
         id,
         weight,
         ticket: 0,
+        wasInLine: false,
         isAsking: false,
         isWoken: false,
         decide: (outcome) => {
@@ -148,10 +170,17 @@ export class Line implements WakeListener {
     const heard = this.#heard;
     if (fence > 0 && waiter.ticket > 0 && heard !== undefined) {
       // The store read its clock after the command was sent, so by now it shows no more than this. The place is
-      // claimed until later: the caller may begin, while the permit confirms.
+      // claimed until later: the caller may begin, while the permit confirms. A claim that seems to last longer
+      // than any is by another clock, of the new server after a failover: then how long it lasts must be asked.
+      const sent = this.#now();
+      const { claimUs } = this.#caller.terms;
       const atMostUs = heard.atUs + msSince(heard.sent, this.#caller.store.clock) * 1e3;
-      if (atMostUs < untilUs - this.#caller.terms.claimUs * (1 - TRUSTED_FOR)) {
-        this.#grant(waiter, { fence, untilUs, ...heard, isClaim: true });
+      const leftUs = untilUs - atMostUs;
+      const trustedMs = (leftUs - claimUs * (1 - TRUSTED_FOR)) / 1e3;
+      if (trustedMs > 0 && leftUs <= claimUs) {
+        const { ticket } = waiter;
+        const { atUs } = heard;
+        this.#grant(waiter, { ticket, fence, untilUs, atUs, sent, trustedMs, isClaim: true });
         return;
       }
     }
@@ -167,9 +196,9 @@ export class Line implements WakeListener {
   /** The first command of an acquisition; again for one that the store has forgotten. */
   async #enter(waiter: Waiter, waits: boolean): Promise<void> {
     const verb = waits ? SEMAPHORE_VERBS.acquire : SEMAPHORE_VERBS.tryAcquire;
-    const isFirst = waiter.ticket === 0;
+    const isFirst = !waiter.wasInLine;
     waiter.isAsking = true;
-    const sent = this.#now();
+    const asked = this.#asks(verb);
     try {
       const answer = await this.#caller.call(
         this.#place,
@@ -178,11 +207,11 @@ export class Line implements WakeListener {
         {
           channel: this.#caller.store.channelOf(this.#place),
           late: (late) => {
-            this.#learn([waiter], late, sent);
+            this.#learn([waiter], late, asked);
           },
         },
       );
-      this.#learn([waiter], answer, sent);
+      this.#learn([waiter], answer, asked);
     } catch (error) {
       // It may hold or be in line all the same.
       if (isFirst) void this.#giveUp(waiter, error as Error);
@@ -207,15 +236,15 @@ export class Line implements WakeListener {
   }
 
   async #renew(waiters: readonly Waiter[]): Promise<boolean> {
-    const sent = this.#now();
+    const asked = this.#asks(SEMAPHORE_VERBS.renew);
     const entries = waiters.map(({ id }): CommandEntry => ({ id, number: 0 }));
     try {
       const late = (answer: SemaphoreAnswer): void => {
-        this.#learn(waiters, answer, sent);
+        this.#learn(waiters, answer, asked);
       };
-      const answer = await this.#caller.call(this.#place, SEMAPHORE_VERBS.renew, entries, { late });
+      const answer = await this.#caller.call(this.#place, asked.verb, entries, { late });
       this.#isFailing = false;
-      this.#learn(waiters, answer, sent);
+      this.#learn(waiters, answer, asked);
       return true;
     } catch {
       this.#fail();
@@ -223,19 +252,19 @@ export class Line implements WakeListener {
     }
   }
 
-  #learn(waiters: readonly Waiter[], answer: SemaphoreAnswer, sent: Moment): void {
-    this.#heard = { atUs: answer.nowUs, sent };
+  #learn(waiters: readonly Waiter[], answer: SemaphoreAnswer, asked: Asked): void {
+    this.#heard = { atUs: answer.nowUs, sent: asked };
     this.#nextAtMs =
       answer.nextUs < 0
         ? Number.POSITIVE_INFINITY
         : this.#monotonicMs() + answer.nextUs / 1e3 + PAST_MS;
     waiters.forEach((waiter, i) => {
-      this.#learnOne(waiter, answer.entries[i] as EntryAnswer, answer, sent);
+      this.#learnOne(waiter, answer.entries[i] as EntryAnswer, answer, asked);
     });
     this.#schedule();
   }
 
-  #learnOne(waiter: Waiter, entry: EntryAnswer, { nowUs }: SemaphoreAnswer, sent: Moment): void {
+  #learnOne(waiter: Waiter, entry: EntryAnswer, { nowUs }: SemaphoreAnswer, asked: Asked): void {
     const { outcome, number, untilUs } = entry;
     const { id, weight, decide } = waiter;
     if (decide === undefined) {
@@ -243,7 +272,18 @@ export class Line implements WakeListener {
       const isThere = outcome === OUTCOME.held || outcome === OUTCOME.waiting;
       if (isThere && !this.#granted.has(waiter)) void this.#caller.leave(this.#place, [id]);
     } else if (outcome === OUTCOME.held) {
-      this.#grant(waiter, { fence: number, untilUs, atUs: nowUs, sent, isClaim: false });
+      // Without a line the fence is the ticket; but an older fence is of a place that was handed over meanwhile, to
+      // a waiter of whose ticket the answer was lost.
+      const isNew = asked.verb !== SEMAPHORE_VERBS.renew && number >= nowUs;
+      this.#grant(waiter, {
+        ticket: waiter.ticket === 0 && isNew ? number : waiter.ticket,
+        fence: number,
+        untilUs,
+        atUs: nowUs,
+        sent: asked,
+        trustedMs: (this.#caller.terms.leaseUs / 1e3) * TRUSTED_FOR,
+        isClaim: false,
+      });
     } else if (outcome === OUTCOME.waiting) {
       if (waiter.ticket !== number) this.#line(waiter, number);
     } else if (outcome === OUTCOME.busy) {
@@ -251,22 +291,24 @@ export class Line implements WakeListener {
     } else if (outcome === OUTCOME.tooHeavy) {
       const allowed = `at most the semaphore's limit, ${number}`;
       decide({ reason: new InvalidOptionError("weight", weight, allowed) });
-    } else if (waiter.ticket > 0) {
+    } else if (waiter.wasInLine) {
       // Its lease ended, a claim was not confirmed in time, or the store lost its memory: to the end of the line.
+      waiter.ticket = 0;
       void this.#enter(waiter, true);
     }
   }
 
-  #grant(waiter: Waiter, got: Omit<Grant, "place" | "id" | "weight" | "ticket">): void {
-    const { id, weight } = waiter;
-    const ticket = waiter.ticket === 0 ? got.fence : waiter.ticket;
+  #grant(waiter: Waiter, got: Omit<Grant, "place" | "id" | "weight">): void {
+    const { id, weight, decide } = waiter;
+    if (decide === undefined) return;
     this.#granted.add(waiter);
     this.#pollMs = FIRST_POLL_MS;
-    waiter.decide?.({ place: this.#place, id, weight, ticket, ...got });
+    decide(this.#hold({ place: this.#place, id, weight, ...got }));
   }
 
   #line(waiter: Waiter, ticket: number): void {
     waiter.ticket = ticket;
+    waiter.wasInLine = true;
     this.#waiters.delete(waiter.id);
     this.#waiters.set(waiter.id, waiter);
     if (this.#listening !== undefined) return;
@@ -331,18 +373,22 @@ export class Line implements WakeListener {
   /** Places are handed over in the order of the line, so the first knows whether there is any for this process. */
   async #pollFirst(): Promise<void> {
     for (const waiter of this.#waiters.values()) {
-      if (waiter.ticket === 0 || waiter.isAsking) continue;
+      if (!waiter.wasInLine || waiter.isAsking) continue;
       if (!(await this.#ask(waiter)) || waiter.decide !== undefined) return;
     }
   }
 
   async #renewAll(): Promise<void> {
     this.#renewAtMs = this.#monotonicMs() + this.#renewEveryMs;
-    const waiters = [...this.#waiters.values()].filter(({ ticket }) => ticket > 0);
+    const waiters = [...this.#waiters.values()].filter(({ wasInLine }) => wasInLine);
     for (const some of chunksOf(waiters)) {
       const undecided = some.filter(({ decide }) => decide !== undefined);
       if (undecided.length > 0 && !(await this.#renew(undecided))) return;
     }
+  }
+
+  #asks(verb: SemaphoreVerb): Asked {
+    return { ...this.#now(), verb };
   }
 
   #now(): Moment {

@@ -27,13 +27,15 @@ export interface Grant {
   readonly place: SemaphorePlace;
   readonly id: string;
   readonly weight: number;
-  /** Its place in line; the fence itself where there was no line. */
+  /** Its place in line; the fence itself where there was no line; 0 where this process never learned it. */
   readonly ticket: number;
   readonly fence: number;
   readonly untilUs: number;
   /** The store's clock when it answered. */
   readonly atUs: number;
+  /** From when on it can be trusted, and for how long. */
   readonly sent: Moment;
+  readonly trustedMs: number;
   /** Whether the place is only a claim so far, which ends at `untilUs`. */
   readonly isClaim: boolean;
 }
@@ -81,10 +83,10 @@ export class HeldPermit implements Permit {
   #untilUs: number;
   #renewAtMs: number;
   #isRenewing = false;
-  #cancelAlarm: () => void = () => {};
-  #release: Promise<void> | undefined;
   /** Whether anybody asked for its release, so that it is not renewed any more. */
   #isGivenUp = false;
+  #cancelAlarm: () => void = () => {};
+  #release: Promise<void> | undefined;
 
   constructor(
     grant: Grant,
@@ -101,9 +103,7 @@ export class HeldPermit implements Permit {
     this.#leaseMs = caller.terms.leaseUs / 1e3;
     this.#sent = grant.sent;
     this.#untilUs = grant.untilUs;
-    this.#trustedMs = grant.isClaim
-      ? (grant.untilUs - grant.atUs - caller.terms.claimUs * (1 - TRUSTED_FOR)) / 1e3
-      : this.#leaseMs * TRUSTED_FOR;
+    this.#trustedMs = grant.trustedMs;
     // A claim becomes a lease by its first renewal.
     this.#renewAtMs = grant.isClaim ? 0 : grant.sent.monotonicMs + this.#leaseMs * RENEWED_AFTER;
     observer.granted?.(grant);

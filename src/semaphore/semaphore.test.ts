@@ -12,8 +12,12 @@ import {
   type SemaphoreStore,
   StoreUnavailableError,
 } from "../index.js";
+import { auditSemaphore } from "../audit/semaphore-audit.js";
+import { readSemaphoreLogs } from "../audit/semaphore-log.js";
+import { permitLog, semaphoreHeaderLine } from "../audit/semaphore-record.js";
 import { ManualClock } from "../testing/index.js";
 import { SEMAPHORE_VERBS, type SemaphoreVerb } from "./kernel.js";
+import { observePermits } from "./semaphore.js";
 
 interface Bench {
   readonly clock: ManualClock;
@@ -414,6 +418,60 @@ describe("a waiter that is woken", () => {
     await permit.release();
   });
 
+  it("asks first where its claim would last longer than any: then another server's clock set its end", async () => {
+    const { clock, semaphore, deliver, calls } = heldBack();
+    const first = await semaphore.acquire("k");
+    const waiting = semaphore.acquire("k");
+    await settled();
+    await first.release();
+    const before = calls();
+    deliver("all", 10e6);
+    const permit = await waiting;
+    expect(calls()).toBe(before + 1);
+    expect(permit.expiresAtUs).toBe(clock.nowUs() + 30e6);
+    await permit.release();
+  });
+
+  it("has a new ticket where its claim ended and it got in line again, or got a place at once", async () => {
+    const { clock, semaphore, deliver } = heldBack();
+    let log = semaphoreHeaderLine(1);
+    observePermits(
+      semaphore,
+      permitLog("k", (line) => {
+        log += line;
+      }),
+    );
+    const first = await semaphore.acquire("k");
+    const early = semaphore.acquire("k");
+    await settled();
+    clock.advance(1);
+    const late = semaphore.acquire("k");
+    await settled();
+    await first.release();
+    // The hint comes too late: the claim is over, and the other one's turn.
+    clock.set(clock.nowUs() + 2.5e6);
+    await semaphore.inspect("k");
+    deliver("last");
+    const second = await late;
+    clock.advance(1);
+    await second.release();
+    deliver();
+    const third = await early;
+    await third.release();
+    expect(third.fencingToken).toBeGreaterThan(second.fencingToken);
+    const report = auditSemaphore(
+      await readSemaphoreLogs([
+        {
+          name: "log",
+          async *open() {
+            yield log;
+          },
+        },
+      ]),
+    );
+    expect(report).toMatchObject({ passed: true, grants: 3 });
+  });
+
   it("trusts its claim no longer than that lasts, if it is not confirmed", async () => {
     const { clock, semaphore, deliver } = heldBack();
     const first = await semaphore.acquire("k");
@@ -507,6 +565,44 @@ describe("close", () => {
     await expect(semaphore.acquire("k")).rejects.toThrow("the semaphore is closed");
     await permit.release();
     await semaphore.close();
+  });
+});
+
+describe.each([
+  ["at once", false],
+  ["from the one before", true],
+])("close around the moment in which a caller gets its place %s", (_, waits) => {
+  it("gives it back, and rejects or tells", async () => {
+    const outcomes = new Set<string>();
+    for (let turns = 0; turns < 20; turns++) {
+      const clock = new ManualClock();
+      const store = new MemoryStore({ clock });
+      const [semaphore, other] = [
+        new Semaphore({ limit: 1, store }),
+        new Semaphore({ limit: 1, store }),
+      ];
+      const before = waits ? await other.acquire("k") : undefined;
+      const acquired = semaphore.acquire("k").then(
+        (permit) => permit,
+        (reason: unknown) => reason,
+      );
+      if (waits) await settled();
+      const released = before?.release();
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+      await semaphore.close();
+      expect(await other.inspect("k")).toMatchObject({ held: 0, waiting: 0 });
+      const outcome = await acquired;
+      await released;
+      if (outcome instanceof StoreUnavailableError) outcomes.add("rejected");
+      else {
+        outcomes.add("lost");
+        expect((outcome as Permit).lost.aborted).toBe(true);
+        await (outcome as Permit).release();
+      }
+      await other.close();
+      expect(store.semaphores.size).toBe(0);
+    }
+    expect([...outcomes].sort()).toEqual(["lost", "rejected"]);
   });
 });
 

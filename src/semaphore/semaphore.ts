@@ -221,11 +221,14 @@ class SharedSemaphore<S extends Store = Store> implements AsyncDisposable {
     request.signal?.throwIfAborted();
     if (this.#isClosed) throw closedError();
     const line = this.#lineOf(place);
-    const grant = await line.acquire(request);
-    return grant === undefined ? line.maxWaitExceeded(0) : this.#permit(grant);
+    const permit = await line.acquire(request);
+    if (permit === undefined) return line.maxWaitExceeded(0);
+    // Closed since the grant: then it was given back.
+    if (this.#isClosed) throw closedError();
+    return permit;
   }
 
-  #permit(grant: Grant): HeldPermit {
+  #hold(grant: Grant): HeldPermit {
     const observer = observers.get(this) ?? {};
     const permit: HeldPermit = new HeldPermit(grant, this.#caller, observer, () =>
       this.#permits.delete(permit),
@@ -239,7 +242,13 @@ class SharedSemaphore<S extends Store = Store> implements AsyncDisposable {
     if (line === undefined) {
       this.#linesMade += 1;
       const owner = `${this.#nonce}${this.#linesMade.toString(36)}`;
-      line = new Line(owner, place, this.#caller, () => this.#lines.delete(place.id));
+      line = new Line({
+        owner,
+        place,
+        caller: this.#caller,
+        hold: (grant) => this.#hold(grant),
+        ended: () => this.#lines.delete(place.id),
+      });
       this.#lines.set(place.id, line);
     }
     return line;
