@@ -23,6 +23,7 @@ export interface SemaphoreAuditReport {
   readonly files: readonly string[];
   readonly limit: number;
   readonly grants: number;
+  readonly denied: number;
   readonly failed: number;
   readonly fromUs: number;
   readonly toUs: number;
@@ -33,6 +34,7 @@ export function auditSemaphore({
   files,
   limit,
   holds,
+  denied,
   failed,
 }: SemaphoreLog): SemaphoreAuditReport {
   const byKey = new Map<string, Hold[]>();
@@ -47,7 +49,7 @@ export function auditSemaphore({
   }
   const keys = [...byKey].map(([key, its]) => auditKey(key, its, limit));
   const passed = keys.every((key) => key.passed);
-  return { passed, files, limit, grants: holds.length, failed, fromUs, toUs, keys };
+  return { passed, files, limit, grants: holds.length, denied, failed, fromUs, toUs, keys };
 }
 
 /** A release that was sent, but of whose answer nothing is known, may have come at once. */

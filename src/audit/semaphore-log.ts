@@ -24,6 +24,8 @@ export interface SemaphoreLog {
   readonly files: readonly string[];
   readonly limit: number;
   readonly holds: readonly Hold[];
+  /** Acquisitions that got no place in the time they had; and those that failed. */
+  readonly denied: number;
   readonly failed: number;
 }
 
@@ -71,6 +73,7 @@ class Reader {
   readonly #files: string[] = [];
   readonly #holds = new Map<string, Hold>();
   #limit: number | undefined;
+  #denied = 0;
   #failed = 0;
   #place = "";
 
@@ -95,7 +98,8 @@ class Reader {
       throw new LogError(`${this.#files.join(", ")}: there is no grant to audit`);
     }
     const holds = [...this.#holds.values()];
-    return { files: this.#files, limit: this.#limit, holds, failed: this.#failed };
+    const [denied, failed] = [this.#denied, this.#failed];
+    return { files: this.#files, limit: this.#limit, holds, denied, failed };
   }
 
   #parse(text: string): Fields {
@@ -110,6 +114,7 @@ class Reader {
 
   #accept(fields: Fields): void {
     if ("sluice" in fields) this.#header(fields);
+    else if ("denied" in fields) this.#denied += 1;
     else if ("failed" in fields) this.#failed += 1;
     else if ("granted" in fields) this.#grant(fields);
     else if ("renewed" in fields) {

@@ -30,6 +30,11 @@ export function permitLog(key: string, write: (line: string) => void): PermitObs
   };
 }
 
+/** The line of an acquisition that got no place in the time it had. */
+export function deniedAcquisitionLine(key: string): string {
+  return line({ denied: "MAX_WAIT_EXCEEDED", key: keyId(key) });
+}
+
 /** The line of an acquisition that failed. */
 export function failedAcquisitionLine(key: string, code: string): string {
   return line({ failed: code, key: keyId(key) });

@@ -1,12 +1,13 @@
 /** `sluice exercise --semaphore`: works one key of a semaphore and reports how it was served. */
 import { createHistogram } from "node:perf_hooks";
 import {
+  deniedAcquisitionLine,
   failedAcquisitionLine,
   permitLog,
   semaphoreHeaderLine,
 } from "../audit/semaphore-record.js";
 import { monotonicMs, systemClock } from "../core/clock.js";
-import { SluiceError } from "../core/errors.js";
+import { MaxWaitExceededError, SluiceError } from "../core/errors.js";
 import { MemoryStore, Semaphore } from "../index.js";
 import { observePermits } from "../semaphore/semaphore.js";
 import { EXIT, type ExitCode } from "./command.js";
@@ -45,7 +46,7 @@ export const SEMAPHORE_OPTIONS = {
 
 /** All that is read of the command line. */
 export type SemaphoreValues = OptionValues<typeof SEMAPHORE_OPTIONS & typeof STORE_OPTIONS> & {
-  readonly [name in "limit" | "calls" | "delay" | "concurrency" | "timeout" | "log"]:
+  readonly [name in "limit" | "calls" | "delay" | "concurrency" | "wait" | "timeout" | "log"]:
     | string
     | undefined;
 } & { readonly json: boolean };
@@ -57,11 +58,15 @@ interface Plan {
   readonly concurrency: number;
   readonly delayMs: number;
   readonly holdMs: number;
+  /** Undefined: for ever. */
+  readonly maxWaitMs: number | undefined;
   readonly url: string | undefined;
 }
 
 interface Result {
   readonly granted: number;
+  /** Whose wait was over before there was a place. */
+  readonly denied: number;
   readonly lost: number;
   readonly failed: number;
   readonly failures: Readonly<Record<string, string>>;
@@ -91,6 +96,7 @@ export async function exerciseSemaphore(
     concurrency: whole("concurrency", 1e4),
     delayMs: durationOption("delay", values.delay ?? defaults.delay),
     holdMs: durationOption("hold", values.hold ?? "50ms"),
+    maxWaitMs: values.wait === undefined ? undefined : durationOption("wait", values.wait),
     url: redisUrl(values, io.env),
   };
   const result = await perform(plan, values, io);
@@ -108,7 +114,7 @@ function refuseOthers(values: object): void {
   for (const name of ["cost", ...Object.keys(POLICY_OPTIONS)]) {
     if (name === "limit" || given[name] === undefined) continue;
     throw new UsageError(
-      `--${name} belongs to a policy; a semaphore has --limit, --hold and --lease`,
+      `--${name} belongs to a policy; a semaphore has --limit, --hold, --lease and --wait`,
     );
   }
 }
@@ -142,8 +148,10 @@ async function perform(plan: Plan, values: SemaphoreValues, io: Io): Promise<Res
     try {
       const run = new Run(plan, semaphore, signal);
       await run.all((done) => {
-        progress.update(done, plan.calls, `${formatNumber(run.granted)} granted`);
+        const denied = run.denied === 0 ? "" : `, ${formatNumber(run.denied)} denied`;
+        progress.update(done, plan.calls, `${formatNumber(run.granted)} granted${denied}`);
       });
+      for (let i = 0; i < run.denied; i++) await log?.write(deniedAcquisitionLine(key));
       for (const [code, count] of run.failures) {
         for (let i = 0; i < count.times; i++) await log?.write(failedAcquisitionLine(key, code));
       }
@@ -160,6 +168,7 @@ async function perform(plan: Plan, values: SemaphoreValues, io: Io): Promise<Res
 
 class Run {
   granted = 0;
+  denied = 0;
   readonly failures = new Map<string, { times: number; readonly message: string }>();
   readonly #plan: Plan;
   readonly #semaphore: Semaphore;
@@ -177,11 +186,13 @@ class Run {
 
   async all(progressed: (done: number) => void): Promise<void> {
     const { calls, concurrency, delayMs } = this.#plan;
+    let done = 0;
     const work = async (): Promise<void> => {
       while (this.#started < calls && !this.#signal.aborted) {
         this.#started += 1;
         await this.#one();
-        progressed(this.granted);
+        done += 1;
+        progressed(done);
         if (delayMs > 0 && this.#started < calls) await this.#rest(delayMs);
       }
     };
@@ -189,16 +200,22 @@ class Run {
   }
 
   async #one(): Promise<void> {
+    const { key, maxWaitMs = Number.POSITIVE_INFINITY, holdMs } = this.#plan;
     const askedMs = monotonicMs();
     try {
-      const permit = await this.#semaphore.acquire(this.#plan.key, { signal: this.#signal });
+      const options = { maxWait: maxWaitMs, signal: this.#signal };
+      const permit = await this.#semaphore.acquire(key, options);
       this.granted += 1;
       this.#waits.record(Math.max(1, Math.round((monotonicMs() - askedMs) * 1e6)));
-      await this.#rest(this.#plan.holdMs);
+      await this.#rest(holdMs);
       if (permit.lost.aborted) this.#lost += 1;
       await permit.release();
     } catch (error) {
       if (this.#signal.aborted && error === this.#signal.reason) return;
+      if (error instanceof MaxWaitExceededError) {
+        this.denied += 1;
+        return;
+      }
       const code = error instanceof SluiceError ? error.code : "Error";
       const message = error instanceof Error ? error.message : String(error);
       const known = this.failures.get(code);
@@ -225,19 +242,20 @@ class Run {
     }
     return {
       granted: this.granted,
+      denied: this.denied,
       lost: this.#lost,
       failed,
       failures,
       durationMs: monotonicMs() - this.#beganMs,
       waitUs: this.granted === 0 ? null : { p50: p50 / 1e3, p99: p99 / 1e3, max: max / 1e3 },
-      interrupted: this.granted + failed < this.#plan.calls,
+      interrupted: this.granted + this.denied + failed < this.#plan.calls,
     };
   }
 }
 
 function report(plan: Plan, values: SemaphoreValues, result: Result, io: Io): void {
-  const { key, url, limit, holdMs, calls } = plan;
-  const { granted, lost, failed, failures, durationMs, waitUs, interrupted } = result;
+  const { key, url, limit, holdMs, maxWaitMs, calls } = plan;
+  const { granted, denied, lost, failed, failures, durationMs, waitUs, interrupted } = result;
   const terminal = terminalOf(io.stdout, io.env);
   const place = url === undefined ? "in the memory of this process" : `on ${redactUrl(url)}`;
   const perSecond = formatSignificant((granted / durationMs) * 1e3);
@@ -250,6 +268,9 @@ function report(plan: Plan, values: SemaphoreValues, result: Result, io: Io): vo
       `${formatNumber(granted)} (${perSecond}/s) in ${formatSpan(durationMs * 1e3, 3)}${ending}`,
     ],
   ];
+  if (maxWaitMs !== undefined) {
+    rows.push(["denied", `${formatNumber(denied)} within ${formatSpan(maxWaitMs * 1e3)}`]);
+  }
   if (waitUs !== null) {
     const { p50, p99, max } = waitUs;
     rows.push([

@@ -75,7 +75,7 @@ const OPTIONS = {
   wait: {
     type: "string",
     value: "TIME",
-    help: "Wait up to TIME for a start, in line over all processes, instead of being denied.",
+    help: "Wait up to TIME for a start, in line over all processes, instead of being denied. With --semaphore: for a place, else for ever.",
   },
   ...SEMAPHORE_OPTIONS,
   ...STORE_OPTIONS,

@@ -161,6 +161,16 @@ describe("sluice exercise", () => {
     expect(stdout).not.toContain("\u001b");
   });
 
+  test("that waits reports for people how late starts came", async () => {
+    const policy = ["--limit", "100", "--period", "100ms", "--burst", "2"];
+    const load = ["--calls", "5", "--delay", "0", "--concurrency", "5", "--wait", "10s"];
+    const { code, stdout } = await sluice(["exercise", "demo", ...policy, ...load]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^ {2}allowed {4}5 /m);
+    expect(stdout).toMatch(/^ {2}lateness {3}p50 \S+ \S+, p99 \S+ \S+, longest \S+ \S+$/m);
+    expect((await sluice(["exercise", "demo", "--calls", "1"])).stdout).not.toContain("lateness");
+  });
+
   test("shows its progress on stderr, to people only", async () => {
     const argv = ["exercise", "demo", "--calls", "30", "--delay", "0"];
     const { stderr, stdout } = await sluice(argv, { isTTY: true });

@@ -32,13 +32,14 @@ export async function reportSemaphore(
 }
 
 function textOf(report: SemaphoreAuditReport, terminal: Terminal): string {
-  const { files, limit, grants, failed, fromUs, toUs, keys, passed } = report;
+  const { files, limit, grants, denied, failed, fromUs, toUs, keys, passed } = report;
   const from = files.length === 1 ? printable(files[0] ?? "") : formatCount(files.length, "file");
   const lines = [
     `read       ${formatCount(grants, "grant")} on ${formatCount(keys.length, "key")} from ${from}`,
     `semaphore  at most ${formatNumber(limit)} held at once`,
     `time       ${formatTimes({ fromUs, toUs })}, ${formatSpan(toUs - fromUs)} by the server's clock`,
   ];
+  if (denied > 0) lines.push(`denied     ${formatCount(denied, "acquisition")} waited in vain`);
   if (failed > 0) lines.push(`failed     ${formatCount(failed, "acquisition")} got no place`);
   for (const key of keys) lines.push("", ...keyLines(key, limit, terminal));
   const refuted = keys.filter((key) => !key.passed).length;
