@@ -1,11 +1,14 @@
 // A process of the semaphore's races. Arguments: the built package, what to do, the URL of Redis, the lease,
-// and a file for the log.
+// the semaphore's key, and a file for the log.
+import { once } from "node:events";
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
+import { createClient } from "redis";
+import { writeFenced } from "./fenced.mjs";
 
-const [built = "", task = "", url = "", lease = "", logFile = ""] = process.argv.slice(2);
+const [built = "", task = "", url = "", lease = "", key = "", logFile = ""] = process.argv.slice(2);
 const from = (/** @type {string} */ file) => pathToFileURL(join(built, "dist", file)).href;
 const { MemoryStore, Semaphore } = /** @type {typeof import("../../src/index.js")} */ (
   await import(from("index.js"))
@@ -41,13 +44,13 @@ const tasks = {
     appendFileSync(logFile, semaphoreHeaderLine(LIMIT));
     observePermits(
       semaphore,
-      permitLog("hot", (line) => {
+      permitLog(key, (line) => {
         appendFileSync(logFile, line);
       }),
     );
     const work = async () => {
       for (;;) {
-        const permit = await semaphore.acquire("hot");
+        const permit = await semaphore.acquire(key);
         await sleep(Math.random() * 30);
         await permit.release();
       }
@@ -55,39 +58,42 @@ const tasks = {
     await Promise.all([work(), work()]);
   },
 
-  /** Holds, and says what it finds when it was stopped. */
+  /** Holds and writes, and says what it finds when it goes on after it was stopped. */
   async stopped() {
     const semaphore = await open();
-    const permit = await semaphore.acquire("hot");
-    let lookedAtMs = performance.now();
+    const client = createClient({ url });
+    await client.connect();
+    const permit = await semaphore.acquire(key);
+    permit.lost.addEventListener("abort", () => {
+      say("told that it is lost");
+    });
+    const woken = once(process, "SIGCONT");
     say(`held ${permit.fencingToken}`);
-    for (;;) {
-      await sleep(10);
-      const gapMs = performance.now() - lookedAtMs;
-      lookedAtMs += gapMs;
-      if (gapMs > 500) break;
-    }
+    say(`wrote first ${await writeFenced(client, key, permit.fencingToken, "first")}`);
+    await woken;
     const { lost } = permit;
     say(`lost ${lost.aborted} ${/** @type {{ code?: string }} */ (lost.reason).code}`);
+    say(`wrote late ${await writeFenced(client, key, permit.fencingToken, "late")}`);
     await permit.release();
     say("released");
     await semaphore.close();
     await semaphore.store.close();
+    await client.close();
   },
 
   /** Ends at once, while it waits. */
   async exit() {
     const semaphore = await open();
-    void semaphore.acquire("hot");
-    while ((await semaphore.inspect("hot")).waiting === 0) await sleep(5);
+    void semaphore.acquire(key);
+    while ((await semaphore.inspect(key)).waiting === 0) await sleep(5);
     process.exit(0);
   },
 
   /** Has nothing to do but to wait; then nothing but a permit that it never releases. */
   async wait() {
     const semaphore = await open();
-    await semaphore.acquire("hot");
-    await semaphore.acquire("hot", { maxWait: 300 }).catch((/** @type {unknown} */ error) => {
+    await semaphore.acquire(key);
+    await semaphore.acquire(key, { maxWait: 300 }).catch((/** @type {unknown} */ error) => {
       say(error instanceof Error ? error.name : "something else");
     });
   },
