@@ -2,9 +2,10 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createClient } from "redis";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { checkBound } from "../../src/audit/bound.js";
-import { leakyBucket, type Policy, type Start, tokenBucket } from "../../src/index.js";
+import { leakyBucket, type Policy, RateLimiter, type Start, tokenBucket } from "../../src/index.js";
+import { RedisStore } from "../../src/stores/redis/index.js";
 import { record } from "../audit/records.js";
 import { runNode } from "../support/processes.js";
 import { concatenate, type Races, startRaces } from "../support/races.js";
@@ -20,6 +21,29 @@ beforeAll(async () => {
 afterAll(() => races.end());
 
 type Started = Start & { readonly startedAtUs: number };
+type Acquired = Started | { readonly refused: string };
+
+const isStarted = (acquired: Acquired): acquired is Started => !("refused" in acquired);
+
+/** What `processes` get for so many calls of each, all at once. */
+async function acquireAll(
+  policy: Policy,
+  processes: number,
+  calls: number,
+  ...more: string[]
+): Promise<Acquired[]> {
+  const dist = join(races.cli, "../..");
+  const args = [WORKER, dist, races.redisUrl, processes, calls, JSON.stringify(policy), ...more];
+  const ended = await Promise.all(
+    Array.from({ length: processes }, () => runNode(...args.map(String))),
+  );
+  for (const { code, stderr } of ended) expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  return ended.flatMap(({ stdout }) => JSON.parse(stdout) as Acquired[]);
+}
+
+/** From one to the next. */
+const gapsOf = (sorted: readonly number[]): number[] =>
+  sorted.slice(1).map((each, i) => each - (sorted[i] as number));
 
 async function scriptCalls(): Promise<number> {
   const client = createClient({ url: races.redisUrl });
@@ -45,17 +69,10 @@ describe(`${PROCESSES} processes of ${CALLS} acquires on one key`, () => {
   test.each(cases)("%s: in time, as fast as it may be, a call each", async (...each) => {
     const [kind, policy, atOnce] = each;
     await races.forgetKeys();
-    const dist = join(races.cli, "../..");
-    const args = [WORKER, dist, races.redisUrl, PROCESSES, CALLS, JSON.stringify(policy)];
     const before = await scriptCalls();
-    const ended = await Promise.all(
-      Array.from({ length: PROCESSES }, () => runNode(...args.map(String))),
-    );
+    const acquired = await acquireAll(policy, PROCESSES, CALLS);
     const calls = (await scriptCalls()) - before;
-    for (const { code, stderr } of ended) expect(code, stderr).toBe(0);
-    const starts = ended
-      .flatMap(({ stdout }) => JSON.parse(stdout) as Started[])
-      .sort((a, b) => a.readyAtUs - b.readyAtUs);
+    const starts = acquired.filter(isStarted).sort((a, b) => a.readyAtUs - b.readyAtUs);
     expect(starts).toHaveLength(PROCESSES * CALLS);
     expect(calls).toBeLessThanOrEqual(PROCESSES * CALLS);
 
@@ -71,6 +88,9 @@ describe(`${PROCESSES} processes of ${CALLS} acquires on one key`, () => {
     const last = (starts.at(-1) as Started).readyAtUs;
     // All but those that a fresh bucket lets start at once come one by one.
     expect(last - first).toBe(((PROCESSES * CALLS - atOnce) / limit) * 1e6);
+    const gaps = gapsOf(starts.map(({ readyAtUs }) => readyAtUs)).slice(atOnce - 1);
+    expect(Math.min(...gaps)).toBe(1e6 / limit);
+    expect(Math.max(...gaps)).toBe(1e6 / limit);
 
     const late = starts.map(({ lateMs }) => lateMs).sort((a, b) => a - b);
     expect(late[0]).toBeGreaterThanOrEqual(0);
@@ -80,6 +100,74 @@ describe(`${PROCESSES} processes of ${CALLS} acquires on one key`, () => {
         `lateness p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms\n`,
     );
   });
+});
+
+test("a full queue refuses over all processes: never are more than its capacity in line", async () => {
+  await races.forgetKeys();
+  const [limit, capacity] = [400, 50];
+  const policy = leakyBucket({ limit, period: "1s", capacity });
+  const acquired = await acquireAll(policy, PROCESSES, CALLS);
+  expect(acquired).toHaveLength(PROCESSES * CALLS);
+  const starts = acquired.filter(isStarted).sort((a, b) => a.readyAtUs - b.readyAtUs);
+  const refusals = acquired.flatMap((each) => (isStarted(each) ? [] : [each.refused]));
+  expect([...new Set(refusals)]).toEqual(["QUEUE_FULL"]);
+  expect(starts.length).toBeGreaterThanOrEqual(capacity);
+
+  const spacingUs = 1e6 / limit;
+  expect(Math.min(...gapsOf(starts.map(({ readyAtUs }) => readyAtUs)))).toBeGreaterThanOrEqual(
+    spacingUs,
+  );
+  for (const { decidedAtUs, readyAtUs, startedAtUs } of starts) {
+    expect(startedAtUs).toBeGreaterThanOrEqual(readyAtUs);
+    // Whoever comes last has all the others before it.
+    expect(readyAtUs - decidedAtUs).toBeLessThanOrEqual((capacity - 1) * spacingUs);
+    const inLine = starts.filter(
+      (other) =>
+        other.decidedAtUs <= decidedAtUs &&
+        other.readyAtUs <= readyAtUs &&
+        other.readyAtUs + spacingUs > decidedAtUs,
+    );
+    expect(inLine.length).toBeLessThanOrEqual(capacity);
+  }
+});
+
+test.each<[string, Policy, number]>([
+  ["a token bucket", tokenBucket({ limit: 1, period: "1h", burst: 1 }), 3600e6],
+  ["a leaky bucket", leakyBucket({ limit: 1, period: "1h", capacity: 10 }), 3600e6],
+])("a process that ends while its calls wait leaves their places in %s taken", async (...each) => {
+  const [, policy, spacingUs] = each;
+  await races.forgetKeys();
+  const [first] = await acquireAll(policy, 1, 3, "gone");
+  const store = await RedisStore.connect(races.redisUrl);
+  const limiter = new RateLimiter({ policy, store, timeout: "30s", onStoreFailure: "throw" });
+  onTestFinished(async () => {
+    await limiter.close();
+    await store.close();
+  });
+  // The first started, two waited; this one is the fourth.
+  const next = await limiter.reserve("hot");
+  expect(next.allowed && next.readyAtUs - (first as Started).readyAtUs).toBe(3 * spacingUs);
+});
+
+test("acquires one after another are a script call each, whether they wait or not", async () => {
+  await races.forgetKeys();
+  const store = await RedisStore.connect(races.redisUrl);
+  const policy = tokenBucket({ limit: 500, period: "1s", burst: 20 });
+  const limiter = new RateLimiter({ policy, store, timeout: "30s", onStoreFailure: "throw" });
+  onTestFinished(async () => {
+    await limiter.close();
+    await store.close();
+  });
+  // The server may not know the script yet.
+  await limiter.peek("hot");
+  const before = await scriptCalls();
+  let waited = 0;
+  for (let i = 0; i < 100; i++) {
+    const { readyAtUs, decidedAtUs } = await limiter.acquire("hot");
+    if (readyAtUs > decidedAtUs) waited += 1;
+  }
+  expect((await scriptCalls()) - before).toBe(100);
+  expect(waited).toBeGreaterThan(0);
 });
 
 test("exercises that wait keep the bound, and every promise is the kernel's", async () => {
