@@ -18,6 +18,8 @@ export interface Step {
   readonly verb: keyof typeof SEMAPHORE_VERBS;
   readonly limit: number;
   readonly terms: Terms;
+  /** "" where nobody is to be woken. */
+  readonly channel: string;
   readonly entries: readonly {
     readonly id: string;
     readonly weight: number;
@@ -54,6 +56,7 @@ const step = (backwards: boolean): fc.Arbitrary<Step> =>
       ),
       limit: fc.constantFrom(2, 2, 2, 3, 1),
       terms,
+      channel: fc.constantFrom("", "a", "b"),
       entries: fc.uniqueArray(entry, { minLength: 1, maxLength: 3, selector: ({ id }) => id }),
     })
     .map((made) => (["setLimit", "inspect"].includes(made.verb) ? { ...made, entries: [] } : made));
@@ -65,9 +68,12 @@ export const traces = ({ backwards = true } = {}): fc.Arbitrary<readonly Step[]>
 export class Player {
   nowUs: number;
   readonly #fences = new Map<string, number[]>();
+  readonly #prefix: string;
 
-  constructor(startUs: number) {
+  /** `prefix`: of all channels. */
+  constructor(startUs: number, prefix = "") {
     this.nowUs = startUs;
+    this.#prefix = prefix;
   }
 
   commandOf(made: Step): SemaphoreCommand {
@@ -79,7 +85,8 @@ export class Player {
       const named = { none: 0, last, old, wrong: last + 1 }[fence];
       return { id, number: asks ? weight : named };
     });
-    return { verb, limit: made.limit, terms: made.terms, channel: "", entries };
+    const channel = made.channel === "" ? "" : `${this.#prefix}${made.channel}`;
+    return { verb, limit: made.limit, terms: made.terms, channel, entries };
   }
 
   learn({ entries }: SemaphoreCommand, answer: SemaphoreAnswer): void {

@@ -1,20 +1,52 @@
-/** The script in Redis does on any trace exactly what the pure kernel does, and leaves the same behind. */
+/** The script in Redis does on any trace exactly what the pure kernel does, wakes the same, and leaves the same behind. */
 import fc from "fast-check";
 import { Redis } from "ioredis";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { executeSemaphore, freshState, type SemaphoreState } from "../../src/semaphore/kernel.js";
+import { afterAll, beforeAll, expect, inject, test, vi } from "vitest";
+import {
+  executeSemaphore,
+  freshState,
+  type SemaphoreState,
+  type Wake,
+} from "../../src/semaphore/kernel.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
 import { ManualClock } from "../../src/testing/index.js";
 import { Player, type Step, traces } from "./traces.js";
 
 const START_MS = 1_800_000_000_000;
+const CHANNELS = `twin.${process.pid}.`;
 let redis: Redis;
+let listener: Redis;
 let keys = 0;
 
-beforeAll(() => {
+beforeAll(async () => {
   redis = new Redis(inject("redisUrl"));
+  listener = new Redis(inject("redisUrl"));
+  listener.on("pmessage", (_, channel: string, text: string) => heard.push({ channel, text }));
+  await listener.psubscribe(`${CHANNELS}*`);
 });
-afterAll(async () => void (await redis.quit()));
+afterAll(() => Promise.all([redis.quit(), listener.quit()]));
+
+interface Message {
+  readonly channel: string;
+  readonly text: string;
+}
+
+/** What was published since the last trace. */
+let heard: Message[] = [];
+
+async function hear(): Promise<Message[]> {
+  const end = { channel: `${CHANNELS}end`, text: String(keys) };
+  await redis.publish(end.channel, end.text);
+  await vi.waitFor(() => expect(heard.at(-1)).toEqual(end), { interval: 1, timeout: 30_000 });
+  const messages = heard.slice(0, -1);
+  heard = [];
+  return messages;
+}
+
+const messageOf = ({ channel, id, fence, untilUs }: Wake): Message => ({
+  channel,
+  text: `${id} ${fence} ${untilUs}`,
+});
 
 /** All that is stored of a semaphore, as text. */
 async function dump(base: string): Promise<unknown> {
@@ -45,19 +77,22 @@ function picture(state: SemaphoreState): unknown {
 
 async function play(steps: readonly Step[]): Promise<void> {
   keys += 1;
+  heard = [];
   const place = { space: `twin.${process.pid}:semaphore`, id: String(keys) };
   const clock = new ManualClock(START_MS);
   const { semaphores } = new RedisStore({ client: redis, clock, subscriber: false });
   const state = freshState();
-  const player = new Player(START_MS * 1e3);
+  const player = new Player(START_MS * 1e3, CHANNELS);
+  const wakes: Wake[] = [];
   for (const step of steps) {
     const command = player.commandOf(step);
     clock.set(player.nowUs);
-    const expected = executeSemaphore(state, command, player.nowUs, []);
+    const expected = executeSemaphore(state, command, player.nowUs, wakes);
     const actual = await semaphores.execute(place, command);
     expect(actual).toEqual(expected);
     player.learn(command, expected);
   }
+  expect(await hear()).toEqual(wakes.map(messageOf));
   const base = `${place.space}:{${place.id}}`;
   expect(await dump(base)).toEqual(picture(state));
   for (const key of await redis.keys(`${base.replaceAll(/[{}]/g, "?")}*`)) {
