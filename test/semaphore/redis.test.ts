@@ -11,6 +11,7 @@ import {
   StoreTimeoutError,
   StoreUnavailableError,
 } from "../../src/index.js";
+import { SEMAPHORE_VERBS, type SemaphoreVerb } from "../../src/semaphore/kernel.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
 import { clients } from "../support/clients.js";
 import { startCluster, type TestCluster } from "../support/cluster.js";
@@ -435,3 +436,63 @@ async function scriptCalls(command: (...args: string[]) => Promise<unknown>): Pr
     0,
   );
 }
+
+test("every permission that docs/semaphore.md asks for is needed", async () => {
+  const [documented = ""] =
+    /^ACL SETUSER waiter .*$/m.exec(readFileSync("docs/semaphore.md", "utf8")) ?? [];
+  const [command = "", ...args] = documented.split(" ");
+  const password = args.find((word) => word.startsWith(">"))?.slice(1) ?? "";
+  const needed = args.filter((word) => word.startsWith("+")).map((word) => word.slice(1));
+  expect(needed).toContain("evalsha");
+  const server = await startRedis();
+  const admin = new Redis(server.url);
+  onTestFinished(async () => {
+    admin.disconnect();
+    await server.stop();
+  });
+  await admin.call(command, ...args);
+  const log = async (): Promise<string> => JSON.stringify(await admin.call("ACL", "LOG"));
+
+  /** All that a semaphore does; what is refused is in the log. */
+  async function use(): Promise<void> {
+    const client = new Redis(server.url, { username: "waiter", password, enableReadyCheck: false });
+    const store = new RedisStore({ client });
+    const { semaphores } = store;
+    const place = { space: "sluice:semaphore", id: "k" };
+    const terms = { leaseUs: 60e6, claimUs: 60e6, waitUs: 60e6 };
+    const listening = semaphores.listen(place, { owner: "a", woken: () => {}, live: () => {} });
+    const tell = async (verb: SemaphoreVerb, id: string, number: number): Promise<void> => {
+      const entries = [{ id, number }];
+      const channel = semaphores.channelOf(place);
+      await semaphores
+        .execute(place, { verb, limit: 1, terms, channel, entries })
+        .catch(() => undefined);
+    };
+    await tell(SEMAPHORE_VERBS.acquire, "a.1", 1);
+    await tell(SEMAPHORE_VERBS.acquire, "a.2", 1);
+    await tell(SEMAPHORE_VERBS.renew, "a.2", 0);
+    await tell(SEMAPHORE_VERBS.release, "a.1", 0);
+    await tell(SEMAPHORE_VERBS.release, "a.2", 0);
+    await vi.waitFor(
+      async () => expect(listening.isLive() || (await log()).includes("subscribe")).toBe(true),
+      { timeout: 20_000 },
+    );
+    listening.end();
+    await store.close();
+    client.disconnect();
+  }
+
+  await use();
+  expect(await log()).toBe("[]");
+  for (const word of needed) {
+    await admin.flushall();
+    await admin.script("FLUSH");
+    await admin.call("ACL", "LOG", "RESET");
+    await admin.call("ACL", "SETUSER", "waiter", `-${word}`);
+    await use();
+    await vi.waitFor(async () => expect(await log(), word).toContain(`"${word}"`), {
+      timeout: 20_000,
+    });
+    await admin.call("ACL", "SETUSER", "waiter", `+${word}`);
+  }
+});
