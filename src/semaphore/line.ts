@@ -303,6 +303,8 @@ export class Line implements WakeListener {
     if (decide === undefined) return;
     this.#granted.add(waiter);
     this.#pollMs = FIRST_POLL_MS;
+    // Decided: an abort from within comes too late.
+    waiter.decide = undefined;
     decide(this.#hold({ place: this.#place, id, weight, ...got }));
   }
 

@@ -12,6 +12,7 @@ import {
   StoreUnavailableError,
 } from "../../src/index.js";
 import { SEMAPHORE_VERBS, type SemaphoreVerb } from "../../src/semaphore/kernel.js";
+import { observePermits } from "../../src/semaphore/semaphore.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
 import { clients } from "../support/clients.js";
 import { startCluster, type TestCluster } from "../support/cluster.js";
@@ -495,4 +496,96 @@ test("every permission that docs/semaphore.md asks for is needed", async () => {
     });
     await admin.call("ACL", "SETUSER", "waiter", `+${word}`);
   }
+});
+
+/** Has the subscriber of `semaphore` opened: by a waiter, the first. */
+async function beHeard(other: Semaphore, semaphore: Semaphore, client: Redis): Promise<void> {
+  const permit = await other.acquire("k");
+  const waiting = semaphore.acquire("k");
+  await vi.waitFor(
+    async () => expect(await client.pubsub("CHANNELS", "sluice:wake:*")).toHaveLength(1),
+    { timeout: 20_000 },
+  );
+  await permit.release();
+  await (await waiting).release();
+}
+
+test("a signal that aborts around the grant comes too late or in time, and leaks nothing", async () => {
+  const server = await startRedis();
+  const connect = (): Redis => new Redis(server.url);
+  const [client, own, subscriber] = [connect(), connect(), connect()];
+  onTestFinished(async () => {
+    for (const each of [client, own, subscriber]) each.disconnect();
+    await server.stop();
+  });
+  const name = newName();
+  const other = semaphoreOn(client, name);
+  const semaphore = semaphoreOn(own, name, { subscriber });
+  const outcomes = new Set<string>();
+  await beHeard(other, semaphore, client);
+  for (let turns = -1; turns < 12; turns++) {
+    const permit = await other.acquire("k");
+    const controller = new AbortController();
+    const { signal } = controller;
+    const abort = (): void => {
+      controller.abort("too late?");
+    };
+    observePermits(semaphore, turns < 0 ? { granted: abort } : {});
+    const waiting = semaphore.acquire("k", { signal }).then(
+      (next) => next,
+      (reason: unknown) => reason,
+    );
+    await inLine(other, 1);
+    // So many turns of the microtask queue after the hint came, and before it is known to anybody; or in the grant.
+    const hinted = (left = turns): void => {
+      if (left === 0) abort();
+      else queueMicrotask(() => hinted(left - 1));
+    };
+    const heard = (): void => {
+      hinted();
+    };
+    if (turns >= 0) subscriber.prependOnceListener("message", heard);
+    await permit.release();
+    const outcome = await waiting;
+    if (turns < 0) expect(outcome).not.toBe("too late?");
+    if (outcome === "too late?") outcomes.add("rejected");
+    else {
+      outcomes.add("granted");
+      expect(await semaphore.inspect("k")).toMatchObject({ held: 1, waiting: 0 });
+      await (outcome as Permit).release();
+    }
+    expect(await semaphore.inspect("k")).toMatchObject({ held: 0, waiting: 0 });
+    subscriber.removeListener("message", heard);
+  }
+  expect([...outcomes].sort()).toEqual(["granted", "rejected"]);
+});
+
+test("a higher limit wakes who waits in another process", async () => {
+  const server = await startRedis();
+  const connect = (): Redis => new Redis(server.url);
+  const [client, own, subscriber] = [connect(), connect(), connect()];
+  onTestFinished(async () => {
+    for (const each of [client, own, subscriber]) each.disconnect();
+    await server.stop();
+  });
+  const name = newName();
+  const other = semaphoreOn(client, name);
+  const semaphore = semaphoreOn(own, name, { subscriber });
+  await beHeard(other, semaphore, client);
+  const first = await other.acquire("k");
+  const waiting = [1, 2, 3].map(() => semaphore.acquire("k"));
+  await inLine(other, 3);
+  const hints: string[] = [];
+  subscriber.on("message", (_channel: string, message: string) => hints.push(message));
+  await other.setLimit("k", 3);
+  const permits = await Promise.all(waiting.slice(0, 2));
+  expect(await other.inspect("k")).toEqual({ limit: 3, held: 3, waiting: 1 });
+  const fences = permits.map(({ fencingToken }) => String(fencingToken));
+  await vi.waitFor(() => expect(hints.map((hint) => hint.split(" ")[1])).toEqual(fences), {
+    timeout: 20_000,
+  });
+  await first.release();
+  permits.push(await (waiting[2] as Promise<Permit>));
+  await Promise.all(permits.map((permit) => permit.release()));
+  expect(await other.inspect("k")).toEqual({ limit: 3, held: 0, waiting: 0 });
 });
