@@ -60,6 +60,8 @@ interface HeldBack {
   readonly calls: () => number;
   /** The verb of which commands fail. */
   failing: SemaphoreVerb | undefined;
+  /** The verb of which commands are executed, but the answers are lost. */
+  losing: SemaphoreVerb | undefined;
 }
 
 /** A semaphore of one place whose store wakes and fails when the test says so. */
@@ -74,7 +76,9 @@ function heldBack(): HeldBack {
     execute: (place, command) => {
       if (command.verb === made.failing) return Promise.reject(new Error("the store is away"));
       calls += 1;
-      return inner.execute(place, command);
+      const answer = inner.execute(place, command);
+      if (command.verb !== made.losing) return answer;
+      return answer.then(() => Promise.reject(new Error("the connection is cut")));
     },
     channelOf: () => inner.channelOf(),
     listen: (place, listener) =>
@@ -99,6 +103,7 @@ function heldBack(): HeldBack {
     },
     calls: () => calls,
     failing: undefined,
+    losing: undefined,
   };
   onTestFinished(() => made.semaphore.close());
   return made;
@@ -470,6 +475,29 @@ describe("a waiter that is woken", () => {
       ]),
     );
     expect(report).toMatchObject({ passed: true, grants: 3 });
+  });
+
+  it("does not make up a ticket where the answer that told it was lost", async () => {
+    const held = heldBack();
+    const { clock, semaphore } = held;
+    const tickets: number[] = [];
+    observePermits(semaphore, { granted: ({ ticket }) => tickets.push(ticket) });
+    const first = await semaphore.acquire("k");
+    const waiting = semaphore.acquire("k");
+    await settled();
+    await first.release();
+    clock.set(clock.nowUs() + 2.5e6);
+    const other = await semaphore.tryAcquire("k");
+    held.losing = SEMAPHORE_VERBS.acquire;
+    held.deliver();
+    await settled();
+    held.losing = undefined;
+    expect(await semaphore.inspect("k")).toMatchObject({ held: 1, waiting: 1 });
+    await other?.release();
+    held.deliver();
+    const permit = await waiting;
+    expect(tickets).toEqual([Number(first.fencingToken), Number(other?.fencingToken), 0]);
+    await permit.release();
   });
 
   it("trusts its claim no longer than that lasts, if it is not confirmed", async () => {
