@@ -5,16 +5,17 @@
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { VERBS } from "../../src/algorithms/decide.js";
 import { ruleOf } from "../../src/algorithms/rule.js";
 import { fixedWindow, RateLimiter, slidingLog, type Store } from "../../src/index.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
-import type { Done, StoreCall } from "../../src/stores/store.js";
+import type { Answer, Done, StoreCall, StoreSeat } from "../../src/stores/store.js";
 import { ManualClock, PureStore } from "../../src/testing/index.js";
 import { clients, type TestClient } from "../support/clients.js";
 import { type Happened, type Plan, play, POISONED, type Stage } from "../support/concurrent.js";
 import { linearize } from "../support/linearize.js";
 import { PureModel } from "../support/pure-model.js";
-import { plans } from "./concurrent-plans.js";
+import { linePlans, plans } from "./concurrent-plans.js";
 
 const seed = Number(process.env["SLUICE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const RUNS = 200;
@@ -78,6 +79,25 @@ describe.each(KINDS)(`through %s (SLUICE_SEED=${seed})`, (kind) => {
       await expectLinearizable(plan, { store });
     });
     await fc.assert(run, { seed, numRuns: RUNS });
+  });
+
+  test("promised starts, and what is given back of them, have an order too", async () => {
+    const seen = { waits: 0, refusals: 0, gifts: 0, keepings: 0 };
+    const run = fc.asyncProperty(linePlans(), batching, async (plan, options) => {
+      const clock = new ManualClock();
+      const store = new RedisStore({ client: connection(kind).client, clock, ...options });
+      const history = await expectLinearizable(plan, { store, clock });
+      for (const { again, outcome } of history) {
+        if (typeof again === "function") continue;
+        const { booking, granted } = outcome as Answer;
+        if (again.verb === VERBS.cancel) seen[granted > 0 ? "gifts" : "keepings"] += 1;
+        if (again.verb !== VERBS.reserve) continue;
+        if (booking === undefined) seen.refusals += 1;
+        else if (booking.delayUs > 0) seen.waits += 1;
+      }
+    });
+    await fc.assert(run, { seed, numRuns: RUNS });
+    expect(Math.min(...Object.values(seen)), JSON.stringify(seen)).toBeGreaterThan(10);
   });
 
   test("a key that is overwritten meanwhile fails its own calls and no others", async () => {
@@ -214,6 +234,38 @@ const FAULTS: Readonly<Record<string, (pure: PureStore, calls: readonly Submitte
   },
 };
 
+/** The same for reservations, each wrong in what a cancel gives back. */
+const LINE_FAULTS: typeof FAULTS = {
+  "cancels twice": (pure, calls) => {
+    for (const [call, done] of calls) {
+      if (call.verb === VERBS.cancel) pure.submit(call, () => {});
+      pure.submit(call, done);
+    }
+  },
+  "gives back what later reservations count on": (pure, calls) => {
+    for (const [call, done] of calls) {
+      const { space, id } = call.seats[0] as StoreSeat;
+      const line = pure.snapshot().get(`${space.name}:{${id}}`)?.state.line;
+      // As if this one were the last in line.
+      const booking = call.booking && { ...call.booking, ...(line && { sold: line.sold }) };
+      pure.submit({ ...call, ...(booking && { booking }) }, done);
+    }
+  },
+  "gives back what has started": (pure, calls) => {
+    for (const [call, done] of calls) {
+      const booking = call.booking && { ...call.booking, readyAtUs: Number.POSITIVE_INFINITY };
+      pure.submit({ ...call, ...(booking && { booking }) }, done);
+    }
+  },
+  "promises everybody the same start": (pure, calls) => {
+    for (const [call, done] of calls) {
+      const before = pure.snapshot();
+      pure.submit(call, done);
+      if (call.verb === VERBS.reserve) pure.restore(before);
+    }
+  },
+};
+
 type Submitted = readonly [call: StoreCall, done: Done];
 
 /** A store that collects the calls of a turn, as one that batches does, and hands them to `decide`. */
@@ -240,8 +292,9 @@ describe("a store in this process", () => {
   /** Whether random plans show that `decide` is wrong. */
   const isCaught = async (
     decide: (pure: PureStore, calls: readonly Submitted[]) => void,
+    from = plans(),
   ): Promise<boolean> => {
-    const run = fc.asyncProperty(plans(), async (plan) => {
+    const run = fc.asyncProperty(from, async (plan) => {
       const clock = new ManualClock();
       const pure = new PureStore(clock);
       await expectLinearizable(plan, {
@@ -257,9 +310,14 @@ describe("a store in this process", () => {
       for (const [call, done] of calls) pure.submit(call, done);
     };
     expect(await isCaught(decideInOrder)).toBe(false);
+    expect(await isCaught(decideInOrder, linePlans())).toBe(false);
   });
 
   test.each(Object.entries(FAULTS))("is caught if it %s", async (_, decide) => {
     expect(await isCaught(decide)).toBe(true);
+  });
+
+  test.each(Object.entries(LINE_FAULTS))("is caught if it %s", async (_, decide) => {
+    expect(await isCaught(decide, linePlans())).toBe(true);
   });
 });

@@ -1,16 +1,20 @@
 /** Plans of concurrent calls, which leave a history when they are played on a store. */
 import { setImmediate as turn } from "node:timers/promises";
+import { inspect, isDeepStrictEqual } from "node:util";
 import { ruleOf } from "../../src/algorithms/rule.js";
-import {
-  consumeAtomic,
-  type Policy,
-  RateLimiter,
-  type Space,
-  type Store,
-} from "../../src/index.js";
-import type { Done, StoreCall } from "../../src/stores/store.js";
+import { consumeAtomic, type Policy, RateLimiter, type Store } from "../../src/index.js";
+import type { Answer, StoreCall } from "../../src/stores/store.js";
 import type { ManualClock } from "../../src/testing/index.js";
+import {
+  answerOf,
+  atomicLimiters,
+  atomicRequests,
+  type Errand,
+  errandOf,
+  type Granted,
+} from "./errands.js";
 import type { Interval } from "./linearize.js";
+import { type Watch, WatchedStore } from "./watched-store.js";
 
 /** What a client does next: call a verb, or write something else under a key behind the limiter's back. */
 export interface PlannedCall {
@@ -21,6 +25,12 @@ export interface PlannedCall {
   readonly otherKey: string;
   readonly cost: number;
   readonly durationMs: number;
+  /** The longest wait of those who wait in line; Infinity = any. */
+  readonly maxWaitMs: number;
+  /** Which reservation a cancel is about: so many before the newest. */
+  readonly back: number;
+  /** Turns of the event loop after which who waits in line gives up. */
+  readonly patience: number;
   /** Which of the limiter's policies: the options may change from call to call. */
   readonly variant: 0 | 1;
   /** How far the clock moves before the call, where it is a manual one. */
@@ -37,6 +47,9 @@ export type PlannedVerb =
   | "consumeMany"
   | "consumeAtomic"
   | "peek"
+  | "reserve"
+  | "cancel"
+  | "acquire"
   | "refund"
   | "penalize"
   | "block"
@@ -54,6 +67,8 @@ export interface Plan {
   readonly clients: readonly (readonly PlannedCall[])[];
 }
 
+type Again = (limiters: readonly RateLimiter[]) => Promise<unknown>;
+
 /** What happened: one decision, of one client. */
 export interface Happened extends Interval {
   /** The call, as text. */
@@ -61,8 +76,8 @@ export interface Happened extends Interval {
   readonly outcome: unknown;
   /** Whether the time that decided was the clock's while the call was under way. */
   readonly isTimely: boolean;
-  /** The same on the limiters of a model. */
-  readonly again: (limiters: readonly RateLimiter[]) => Promise<unknown>;
+  /** The same on the limiters of a model, or what their store was asked. */
+  readonly again: Again | StoreCall;
   /** The store key that was overwritten. */
   readonly poisons?: string;
 }
@@ -89,55 +104,21 @@ export function limitersOn(store: Store, namespace: string, plan: Plan): RateLim
   );
 }
 
-/** Passes calls on, and notes when they were decided. */
-class TimedStore implements Store {
-  readonly external = true;
-  /** Takes the times of the calls that are submitted now, in their order. */
-  times: (number | undefined)[] = [];
-  readonly #store: Store;
-
-  constructor(store: Store) {
-    this.#store = store;
-  }
-
-  open(...args: Parameters<Store["open"]>): Space {
-    return this.#store.open(...args);
-  }
-
-  claim(space: string, fingerprint: string): void {
-    this.#store.claim(space, fingerprint);
-  }
-
-  release(space: string, fingerprint: string): void {
-    this.#store.release(space, fingerprint);
-  }
-
-  submit(call: StoreCall, done: Done): void {
-    const { times } = this;
-    const at = times.push(undefined) - 1;
-    this.#store.submit(call, (outcome) => {
-      if (!(outcome instanceof Error)) times[at] = outcome.nowUs;
-      done(outcome);
-    });
-  }
-
-  async close(): Promise<void> {}
-}
-
 /** One limiter call, and the single decisions that it is made of. */
 interface Deed {
   /** One promise a decision. */
   readonly start: (limiters: readonly RateLimiter[]) => Promise<unknown>[];
-  readonly again: readonly Happened["again"][];
+  readonly again: readonly Again[];
 }
 
 function deedOf(plan: Plan, call: PlannedCall): Deed {
   const { limiter: at, key, otherKey, cost, durationMs, verb } = call;
-  const { variants, blockForMs } = plan.limiters[at] as PlannedLimiter;
+  const { variants } = plan.limiters[at] as PlannedLimiter;
   const chosen = variants[call.variant];
   const policy = chosen.length === 1 ? (chosen[0] as Policy) : chosen;
   const one = (again: (limiter: RateLimiter) => Promise<unknown>): Deed => {
-    const on: Happened["again"] = (limiters) => again(limiters[at] as RateLimiter);
+    const on = async (limiters: readonly RateLimiter[]): Promise<unknown> =>
+      again(limiters[at] as RateLimiter);
     return { start: (limiters) => [on(limiters)], again: [on] };
   };
   switch (verb) {
@@ -166,20 +147,14 @@ function deedOf(plan: Plan, call: PlannedCall): Deed {
       };
     }
     case "consumeAtomic": {
-      // A block after the denial would be a call of its own.
-      if (blockForMs > 0) return one((limiter) => limiter.consume(key, { cost }));
-      const lastAt = plan.limiters.findLastIndex((limiter) => limiter.blockForMs === 0);
-      const again: Happened["again"] = (limiters) => {
-        const [limiter, last] = [limiters[at], limiters[lastAt]] as [RateLimiter, RateLimiter];
-        return consumeAtomic([
-          { limiter, key, cost },
-          { limiter: last, key: otherKey, cost: 1 },
-        ]);
-      };
+      const again: Again = (limiters) => consumeAtomic(atomicRequests(plan, call, limiters));
       return { start: (limiters) => [again(limiters)], again: [again] };
     }
+    case "reserve":
+    case "cancel":
+    case "acquire":
     case "poison":
-      return one(async () => undefined);
+      throw new Error(`${verb} is no single decision`);
   }
 }
 
@@ -190,14 +165,17 @@ function storeKey(namespace: string, plan: Plan, { limiter, key }: PlannedCall):
 }
 
 /** A calendar whose table turns out to be off is sent again, behind the calls that came with it. */
-function maySendAgain(plan: Plan, { limiter }: PlannedCall): boolean {
-  const variants = plan.limiters[limiter]?.variants.flat() ?? [];
-  return variants.some(({ algorithm }) => algorithm === "calendar-window");
+function maySendAgain(plan: Plan, call: PlannedCall): boolean {
+  const places = call.verb === "consumeAtomic" ? atomicLimiters(plan, call) : [call.limiter];
+  return places
+    .flatMap((i) => plan.limiters[i]?.variants.flat() ?? [])
+    .some(({ algorithm }) => algorithm === "calendar-window");
 }
 
+const NOT_SENT = /the call was not sent/;
 const SOMETHING_ELSE = /holds a (value of another type|state of a format)/;
 
-function failure(error: unknown, { verb }: PlannedCall): { readonly error: string } {
+function failure(error: unknown, verb?: PlannedVerb): { readonly error: string } {
   const text = String(error);
   if (!SOMETHING_ELSE.test(text)) return { error: text };
   return verb === "consumeMany" ? UNSEEN : POISONED;
@@ -215,38 +193,75 @@ export interface Stage {
 /** Plays all clients of a plan at once; the history is sorted by `begin`. */
 export async function play(plan: Plan, stage: Stage): Promise<Happened[]> {
   const { namespace, clock } = stage;
-  const store = new TimedStore(stage.store);
+  const store = new WatchedStore(stage.store);
   const limiters = limitersOn(store, namespace, plan);
+  const held: Granted[] = [];
   const history: Happened[] = [];
+  /** What callers were told that is not what the store said. */
+  const lies: string[] = [];
   let moment = 0;
+
+  /** Begins a part of the history; returns what ends it. */
+  const begin = (
+    part: Pick<Happened, "name" | "client" | "again" | "poisons">,
+  ): ((outcome: unknown, atUs: number | undefined) => void) => {
+    const earliestUs = clock?.nowUs() ?? 0;
+    const from = moment++;
+    return (outcome, atUs) => {
+      const latestUs = clock?.nowUs() ?? Number.POSITIVE_INFINITY;
+      const isTimely = atUs === undefined || (earliestUs <= atUs && atUs <= latestUs);
+      history.push({ ...part, begin: from, end: moment++, atUs, isTimely, outcome });
+    };
+  };
 
   /** Makes a call; resolves when all its decisions are in the history. */
   const make = (client: number, call: PlannedCall): Promise<unknown> => {
+    const name = JSON.stringify(call);
+    if (call.verb === "poison") return poison(name, storeKey(namespace, plan, call));
+    const errand = errandOf(plan, call, held);
+    if (errand !== undefined) return goOn(errand, client, name);
     const { start, again } = deedOf(plan, call);
-    const key = storeKey(namespace, plan, call);
-    const earliestUs = clock?.nowUs() ?? 0;
-    const begins = again.map(() => moment++);
+    const ends = again.map((each) => begin({ name, client, again: each }));
     const times = (store.times = []) as readonly (number | undefined)[];
-    const decisions =
-      call.verb === "poison" ? [Promise.resolve(stage.poison?.(key))] : start(limiters);
     return Promise.all(
-      decisions.map(async (decision, i) => {
-        const outcome = await decision.catch((error: unknown) => failure(error, call));
-        const latestUs = clock?.nowUs() ?? Number.POSITIVE_INFINITY;
-        history.push({
-          name: JSON.stringify(call),
-          // Whoever writes behind the limiters' backs does so on a way of his own.
-          client: call.verb === "poison" ? -1 - (begins[i] as number) : client,
-          begin: begins[i] as number,
-          end: moment++,
-          atUs: times[i],
-          isTimely: times[i] === undefined || (earliestUs <= times[i] && times[i] <= latestUs),
-          outcome,
-          again: again[i] as Happened["again"],
-          ...(call.verb === "poison" && { poisons: key }),
-        });
+      start(limiters).map(async (decision, i) => {
+        const outcome = await decision.catch((error: unknown) => failure(error, call.verb));
+        ends[i]?.(outcome, times[i]);
       }),
     );
+  };
+
+  /** Whoever writes behind the limiters' backs does so on a way of his own. */
+  const poison = async (name: string, key: string): Promise<void> => {
+    const end = begin({ name, client: -1 - moment, again: async () => undefined, poisons: key });
+    await stage.poison?.(key);
+    end(undefined, undefined);
+  };
+
+  const goOn = async (errand: Errand, client: number, name: string): Promise<void> => {
+    const answers: (Answer | Error)[] = [];
+    // What is asked later, after an answer, is not in line with the client's other calls.
+    let isLater = false;
+    const watch: Watch = (call) => {
+      const text = `${name}, verb ${call.verb}`;
+      const end = begin({ name: text, client: isLater ? -1 - moment : client, again: call });
+      return (answer) => {
+        // Who gave up before his call was sent changed nothing.
+        if (answer instanceof Error && NOT_SENT.test(answer.message)) return;
+        answers.push(answer);
+        if (answer instanceof Error) end(failure(answer), undefined);
+        else end(answerOf(call, answer), answer.nowUs);
+      };
+    };
+    const errands = store.watching(watch, () => errand.run(limiters));
+    isLater = true;
+    const told = await errands.catch((error: unknown) => error);
+    const failed = answers.find((answer) => answer instanceof Error);
+    if (failed !== undefined || told === undefined) return;
+    const tells = errand.tells(answers as Answer[]);
+    if (!isDeepStrictEqual(told, tells)) {
+      lies.push(`${name} was told ${inspect(told)} when it was ${inspect(tells)}`);
+    }
   };
 
   await Promise.all(
@@ -263,6 +278,8 @@ export async function play(plan: Plan, stage: Stage): Promise<Happened[]> {
       await Promise.all(outstanding);
     }),
   );
+  await store.settled();
+  if (lies.length > 0) throw new Error(lies.join("\n"));
   await Promise.all(limiters.map((limiter) => limiter.close()));
   return history.sort((a, b) => a.begin - b.begin);
 }

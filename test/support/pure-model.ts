@@ -6,6 +6,7 @@ import type { Answer, StoreCall } from "../../src/stores/store.js";
 import { ManualClock, PureStore } from "../../src/testing/index.js";
 import type { PureSnapshot } from "../../src/testing/pure-store.js";
 import { type Happened, limitersOn, type Plan, POISONED, UNSEEN } from "./concurrent.js";
+import { answerOf } from "./errands.js";
 import type { Model } from "./linearize.js";
 
 interface Moment {
@@ -40,11 +41,16 @@ export class PureModel implements Model<Happened, Moment> {
       return true;
     }
     if (atUs !== undefined) this.#clock.set(atUs);
-    const expected = await again(this.#limiters).catch((error: unknown) =>
+    const expected = await this.#does(again).catch((error: unknown) =>
       error instanceof StoreUnavailableError ? POISONED : { error: String(error) },
     );
     if (outcome === UNSEEN) return this.#store.poisoned.size > 0;
     return isDeepStrictEqual(outcome, expected);
+  }
+
+  async #does(again: Happened["again"]): Promise<unknown> {
+    if (typeof again === "function") return again(this.#limiters);
+    return answerOf(again, this.#store.executeSync(again));
   }
 
   save(): Moment {
