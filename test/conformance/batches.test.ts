@@ -3,10 +3,10 @@ import type { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fixedWindow, MemoryStore, RateLimiter, tokenBucket } from "../../src/index.js";
 import { RedisStore, type RedisStoreOptions } from "../../src/stores/redis/index.js";
-import { play, reachable } from "../../src/testing/conformance.js";
-import { ManualClock, PureStore } from "../../src/testing/index.js";
-import { makeTrace, Random, type Trace, type TraceStep } from "../../src/testing/trace.js";
+import { ManualClock } from "../../src/testing/index.js";
+import { makeTrace, Random } from "../../src/testing/trace.js";
 import { clients, type TestClient } from "../support/clients.js";
+import { playInBursts } from "./bursts.js";
 
 const seed = Number(process.env["SLUICE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const TRACES = 150;
@@ -18,43 +18,14 @@ beforeAll(async () => {
 });
 afterAll(() => connection.close());
 
-/** The trace's steps in bursts of one to six that nobody waits between. */
-function burstsOf({ seed: own, steps, variants }: Trace): TraceStep[][] {
-  const random = new Random(own);
-  // A calendar that has to be sent anew puts a call behind those of its burst, which is allowed.
-  const isCalendar = variants.flat().some(({ algorithm }) => algorithm === "calendar-window");
-  const left = steps.map((step) =>
-    isCalendar ? { ...step, advanceUs: Math.abs(step.advanceUs) } : step,
-  );
-  const bursts: TraceStep[][] = [];
-  while (left.length > 0) bursts.push(left.splice(0, random.int(1, 6)));
-  return bursts;
-}
-
-async function expectSameAnswers(trace: Trace): Promise<void> {
-  const clock = new ManualClock(trace.startMs);
-  const pure = new PureStore(clock);
-  const namespace = `batches.${process.pid}.${trace.seed}`;
-  await using model = play(pure, namespace, trace);
-  await using subject = play(
-    new RedisStore({ client: connection.client, clock }),
-    namespace,
-    trace,
-  );
-  for (const [i, burst] of burstsOf(trace).entries()) {
-    const advanceUs = burst[0]?.advanceUs ?? 0;
-    clock.set(reachable(pure, clock.nowUs(), clock.nowUs() + advanceUs));
-    const expected = await Promise.all(burst.map((step) => model.perform(step)));
-    const actual = await Promise.all(burst.map((step) => subject.perform(step)));
-    expect(actual, `seed ${trace.seed}, burst ${i}: ${JSON.stringify(burst)}`).toEqual(expected);
-  }
-}
-
 describe(`calls in one batch (SLUICE_SEED=${seed})`, () => {
   it(`answer as one after another on ${TRACES} random traces`, async () => {
     for (let i = 0; i < TRACES; i++) {
       // Without blockFor: consumeAtomic blocks in a call of its own, somewhere behind its burst.
-      await expectSameAnswers({ ...makeTrace(seed + i, STEPS), blockForMs: 0 });
+      const trace = { ...makeTrace(seed + i, STEPS), blockForMs: 0 };
+      const clock = new ManualClock(trace.startMs);
+      const store = new RedisStore({ client: connection.client, clock });
+      await playInBursts(store, clock, `batches.${process.pid}.${trace.seed}`, trace);
     }
   });
 

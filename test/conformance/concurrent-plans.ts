@@ -48,7 +48,7 @@ const LINE_PRICES: Readonly<Partial<Record<string, "part" | "whole">>> = {
 };
 /** The policies that promise a start ahead. */
 const BUCKETS = ["tokenBucket", "gcra", "leakyBucket"] as const satisfies readonly Kind[];
-const KEYS = ["a", "a", "a", "b", "\u{1f6b0}"] as const;
+export const KEYS = ["a", "a", "a", "b", "\u{1f6b0}"] as const;
 const MAX_BLOCK_MS = 60_000;
 
 /** A policy in two variants of its options. */

@@ -12,10 +12,9 @@ import { RedisStore } from "../../src/stores/redis/index.js";
 import type { Answer, Done, StoreCall, StoreSeat } from "../../src/stores/store.js";
 import { ManualClock, PureStore } from "../../src/testing/index.js";
 import { clients, type TestClient } from "../support/clients.js";
-import { type Happened, type Plan, play, POISONED, type Stage } from "../support/concurrent.js";
-import { linearize } from "../support/linearize.js";
-import { PureModel } from "../support/pure-model.js";
+import { type Happened, type Plan, POISONED, type Stage } from "../support/concurrent.js";
 import { linePlans, plans } from "./concurrent-plans.js";
+import { explain } from "./explain.js";
 
 const seed = Number(process.env["SLUICE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const RUNS = 200;
@@ -37,25 +36,10 @@ const connection = (kind: string): TestClient => connections.get(kind) as TestCl
 let plays = 0;
 const ownNamespace = (): string => `linearizable.${process.pid}.${seed}.${++plays}`;
 
-/** Plays a plan, and throws unless what happened has an order. */
-async function expectLinearizable(
+const expectLinearizable = (
   plan: Plan,
   stage: Omit<Stage, "namespace">,
-): Promise<readonly Happened[]> {
-  const namespace = ownNamespace();
-  const history = await play(plan, { ...stage, namespace });
-  expect(history.filter(({ isTimely }) => !isTimely)).toEqual([]);
-  const { found, order } = await linearize(history, new PureModel(plan, namespace));
-  if (!found) throw new Error(`no order explains more than these:\n${tell(history, order)}`);
-  return history;
-}
-
-function tell(history: readonly Happened[], order: readonly Happened[]): string {
-  const left = history.filter((call) => !order.includes(call));
-  const line = ({ client, name, begin, end, atUs, outcome }: Happened): string =>
-    `client ${client} [${begin}, ${end}] at ${atUs}: ${name} got ${JSON.stringify(outcome)}`;
-  return [...order.map(line), "and none of these can follow:", ...left.map(line)].join("\n");
-}
+): Promise<readonly Happened[]> => explain(plan, { ...stage, namespace: ownNamespace() });
 
 /** Batches of all sizes: of one, of a few, and as large as they come. */
 const batching = fc.record({

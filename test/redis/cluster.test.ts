@@ -1,6 +1,4 @@
 /** The store on a real Cluster: keys spread over the slots, each slot's calls in a batch of their own. */
-import { Cluster } from "ioredis";
-import { createCluster } from "redis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   type Clock,
@@ -13,6 +11,11 @@ import { scriptRunner } from "../../src/stores/redis/client.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
 import { storeConformance } from "../../src/testing/index.js";
 import { startCluster, type TestCluster } from "../support/cluster.js";
+import {
+  type ClusterClient,
+  clusterClientNames,
+  clusterClients,
+} from "../support/cluster-clients.js";
 
 const seed = Number(process.env["SLUICE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 
@@ -22,29 +25,10 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.stop());
 
-interface Connected {
-  readonly client: RedisClientLike;
-  close(): Promise<void>;
-}
-
-const connect: Readonly<Record<string, () => Promise<Connected>>> = {
-  ioredis: async () => {
-    const client = new Cluster(cluster.ports.map((port) => ({ host: "127.0.0.1", port })));
-    return { client, close: async () => void (await client.quit()) };
-  },
-  "node-redis": async () => {
-    const rootNodes = cluster.ports.map((port) => ({ url: `redis://127.0.0.1:${port}` }));
-    const client = createCluster({ rootNodes });
-    client.on("error", () => {});
-    await client.connect();
-    return { client, close: () => client.close() };
-  },
-};
-
-describe.each(Object.keys(connect))(`on a Cluster through %s (SLUICE_SEED=${seed})`, (name) => {
-  let connected: Connected;
+describe.each(clusterClientNames)(`on a Cluster through %s (SLUICE_SEED=${seed})`, (name) => {
+  let connected: ClusterClient;
   beforeAll(async () => {
-    connected = await (connect[name] as () => Promise<Connected>)();
+    connected = await clusterClients[name](cluster);
   });
   afterAll(() => connected.close());
 

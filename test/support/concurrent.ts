@@ -109,6 +109,8 @@ interface Deed {
   /** One promise a decision. */
   readonly start: (limiters: readonly RateLimiter[]) => Promise<unknown>[];
   readonly again: readonly Again[];
+  /** What each decision is about. */
+  readonly keys: readonly string[];
 }
 
 function deedOf(plan: Plan, call: PlannedCall): Deed {
@@ -119,7 +121,7 @@ function deedOf(plan: Plan, call: PlannedCall): Deed {
   const one = (again: (limiter: RateLimiter) => Promise<unknown>): Deed => {
     const on = async (limiters: readonly RateLimiter[]): Promise<unknown> =>
       again(limiters[at] as RateLimiter);
-    return { start: (limiters) => [on(limiters)], again: [on] };
+    return { start: (limiters) => [on(limiters)], again: [on], keys: [key] };
   };
   switch (verb) {
     case "consume":
@@ -144,11 +146,12 @@ function deedOf(plan: Plan, call: PlannedCall): Deed {
         again: requests.map(({ key: own, ...options }) => (limiters) => {
           return (limiters[at] as RateLimiter).consume(own, options);
         }),
+        keys: [key, otherKey, key],
       };
     }
     case "consumeAtomic": {
       const again: Again = (limiters) => consumeAtomic(atomicRequests(plan, call, limiters));
-      return { start: (limiters) => [again(limiters)], again: [again] };
+      return { start: (limiters) => [again(limiters)], again: [again], keys: [key] };
     }
     case "reserve":
     case "cancel":
@@ -186,13 +189,15 @@ export interface Stage {
   readonly namespace: string;
   /** Where it decides in place of the store's own. */
   readonly clock?: ManualClock;
+  /** Where calls of one client on several keys may overtake each other: they go to several servers. */
+  readonly keysApart?: boolean;
   /** Writes something else under a key. */
   readonly poison?: (key: string) => Promise<unknown>;
 }
 
 /** Plays all clients of a plan at once; the history is sorted by `begin`. */
 export async function play(plan: Plan, stage: Stage): Promise<Happened[]> {
-  const { namespace, clock } = stage;
+  const { namespace, clock, keysApart = false } = stage;
   const store = new WatchedStore(stage.store);
   const limiters = limitersOn(store, namespace, plan);
   const held: Granted[] = [];
@@ -200,6 +205,15 @@ export async function play(plan: Plan, stage: Stage): Promise<Happened[]> {
   /** What callers were told that is not what the store said. */
   const lies: string[] = [];
   let moment = 0;
+
+  const lanes: string[] = [];
+  /** Who keeps the order of the client's calls on that key. */
+  const laneOf = (client: number, key: string): number => {
+    if (!keysApart) return client;
+    const lane = `${client} ${key}`;
+    const at = lanes.indexOf(lane);
+    return at < 0 ? lanes.push(lane) - 1 : at;
+  };
 
   /** Begins a part of the history; returns what ends it. */
   const begin = (
@@ -220,8 +234,10 @@ export async function play(plan: Plan, stage: Stage): Promise<Happened[]> {
     if (call.verb === "poison") return poison(name, storeKey(namespace, plan, call));
     const errand = errandOf(plan, call, held);
     if (errand !== undefined) return goOn(errand, client, name);
-    const { start, again } = deedOf(plan, call);
-    const ends = again.map((each) => begin({ name, client, again: each }));
+    const { start, again, keys } = deedOf(plan, call);
+    const ends = again.map((each, i) =>
+      begin({ name, client: laneOf(client, keys[i] as string), again: each }),
+    );
     const times = (store.times = []) as readonly (number | undefined)[];
     return Promise.all(
       start(limiters).map(async (decision, i) => {
@@ -244,7 +260,8 @@ export async function play(plan: Plan, stage: Stage): Promise<Happened[]> {
     let isLater = false;
     const watch: Watch = (call) => {
       const text = `${name}, verb ${call.verb}`;
-      const end = begin({ name: text, client: isLater ? -1 - moment : client, again: call });
+      const lane = isLater ? -1 - moment : laneOf(client, call.seats[0]?.id ?? "");
+      const end = begin({ name: text, client: lane, again: call });
       return (answer) => {
         // Who gave up before his call was sent changed nothing.
         if (answer instanceof Error && NOT_SENT.test(answer.message)) return;
