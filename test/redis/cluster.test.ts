@@ -84,17 +84,3 @@ describe.each(clusterClientNames)(`on a Cluster through %s (SLUICE_SEED=${seed})
     expect((await limiter.peek("alice")).remaining).toBe(2);
   });
 });
-
-test("connects to a Cluster by the URL of one node", async () => {
-  const url = `redis://127.0.0.1:${cluster.ports[1] as number}`;
-  const store = await RedisStore.connect(url, { cluster: true });
-  const limiter = new RateLimiter({
-    store,
-    policy: tokenBucket({ limit: 3, period: "1h" }),
-    namespace: "connected",
-    timeout: "30s",
-  });
-  const decisions = await limiter.consumeMany(["a", "b", "c", "d"].map((key) => ({ key })));
-  expect(decisions.map(({ source }) => source)).toEqual(["store", "store", "store", "store"]);
-  await store.close();
-});

@@ -11,6 +11,7 @@ import { RateLimiter, Semaphore, type SluiceError, tokenBucket } from "../../src
 import { type ConnectOptions, RedisStore } from "../../src/stores/redis/index.js";
 import { type BuiltPackage, buildPackage } from "../support/built.js";
 import { clients } from "../support/clients.js";
+import { startCluster } from "../support/cluster.js";
 import { startTlsRedis } from "../support/tls.js";
 
 /** What came of connecting and consuming once. */
@@ -166,6 +167,25 @@ describe.concurrent.each(["redis", "ioredis"])("connect with %s", (name) => {
     const { code, text } = await attempt(`redis://127.0.0.1:${port}`);
     expect(code).toBe("STORE_UNAVAILABLE");
     expect(text).toMatch(/no answer within|timed? ?out/i);
+  });
+
+  test("follows a Cluster from the URL of any node", async ({ onTestFinished: onEnd }) => {
+    const cluster = await startCluster();
+    onEnd(() => cluster.stop());
+    const outcomes: Outcome[] = [];
+    for (const port of cluster.ports) {
+      outcomes.push(await attempt(`redis://127.0.0.1:${port}`, { cluster: true }));
+    }
+    // One key, on the node that its slot is given to.
+    expect(outcomes).toEqual([{ remaining: 9 }, { remaining: 8 }, { remaining: 7 }]);
+  });
+
+  test("rejects where no node of the Cluster is there", async () => {
+    const gone = await startRedis();
+    await gone.stop();
+    const { code, text } = await attempt(gone.url, { cluster: true });
+    expect(code).toBe("STORE_UNAVAILABLE");
+    expect(text).toContain(`127.0.0.1:${gone.port} with ${name}: `);
   });
 
   test("speaks TLS, and checks the server's certificate", async ({ onTestFinished: onEnd }) => {
