@@ -61,14 +61,27 @@ async function isFree(port) {
   }
 }
 
+const FIRST_PORT = 10_000;
+const SHARES = 10;
+const PORTS_A_SHARE = 1000;
+
+/** Ports that servers of this process had: one that was killed may be started again on its own. */
+const given = new Set();
+
 /**
  * Ports stay below the range that outgoing connections draw from, also after adding 10,000 for
- * the bus of a cluster node.
+ * the bus of a cluster node. Each worker of vitest has a share of its own, for the others know nothing of the
+ * port that it keeps for a server which is down for a while.
  */
 async function freePort() {
+  const share = Number(process.env.VITEST_POOL_ID ?? 0) % SHARES;
   for (;;) {
-    const port = 10_000 + Math.floor(Math.random() * 10_000);
-    if ((await isFree(port)) && (await isFree(port + 10_000))) return port;
+    const port = FIRST_PORT + share * PORTS_A_SHARE + Math.floor(Math.random() * PORTS_A_SHARE);
+    if (given.has(port)) continue;
+    if ((await isFree(port)) && (await isFree(port + 10_000))) {
+      given.add(port);
+      return port;
+    }
   }
 }
 

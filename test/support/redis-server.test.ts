@@ -29,6 +29,16 @@ test("a server of one's own takes arguments and is gone after stop", async () =>
   await expect(ping(redis.url)).rejects.toThrow(/ECONNREFUSED/);
 });
 
+test("no other worker takes the port of a server that is down for a while", async () => {
+  const share = Number(process.env["VITEST_POOL_ID"]);
+  const servers = await Promise.all(Array.from({ length: 5 }, () => startRedis()));
+  onTestFinished(async () => void (await Promise.all(servers.map(({ stop }) => stop()))));
+  for (const { port } of servers) expect(Math.floor(port / 1000)).toBe(10 + (share % 10));
+  expect(share).toBeGreaterThan(0);
+  // That of all workers is in none of their shares.
+  expect(new URL(inject("redisUrl")).port).toMatch(/^10\d\d\d$/);
+});
+
 test("stop also ends a server that is suspended", async () => {
   const redis = await startRedis();
   process.kill(redis.pid, "SIGSTOP");
