@@ -33,6 +33,8 @@ export interface LoadOptions {
   readonly keys?: readonly string[];
   readonly callers?: number;
   readonly timeoutMs?: number;
+  /** Default: of its own. */
+  readonly namespace?: string;
 }
 
 /** Counts of answers by who made them. */
@@ -72,14 +74,14 @@ let loads = 0;
 
 /** The options of every limiter under a fault. */
 function optionsOf(
-  { store, policies = [BRISK] }: LoadOptions,
+  { store, policies = [BRISK], namespace }: LoadOptions,
   timeoutMs: number,
 ): RateLimiterOptions & { readonly store: Store } {
   loads += 1;
   return {
     store,
     policy: (key) => (key === LEDGER_KEY ? LEDGER : policies),
-    namespace: `load.${process.pid}.${loads}`,
+    namespace: namespace ?? `load.${process.pid}.${loads}`,
     identity: "plain",
     timeout: timeoutMs,
     onStoreFailure: "closed",

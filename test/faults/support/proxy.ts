@@ -22,6 +22,8 @@ export interface Proxy {
   strand(next?: number): void;
   /** No more of any fault, but what is stranded stays so. */
   heal(): void;
+  /** Ends every connection. */
+  endAll(): void;
   stop(): Promise<void>;
 }
 
@@ -41,6 +43,10 @@ export async function startProxy(serverPort: number): Promise<Proxy> {
     pairs.delete(pair);
     stranded.delete(pair);
     for (const socket of pair) socket.destroy();
+  };
+
+  const endAll = (): void => {
+    for (const pair of pairs) end(pair);
   };
 
   /** Passes on what one side says; `due` keeps the order when delays change. */
@@ -134,9 +140,11 @@ export async function startProxy(serverPort: number): Promise<Proxy> {
       delayMs = 0;
       bytesPerSecond = 0;
       cutAt = undefined;
+      strandNext = 0;
     },
+    endAll,
     stop: async () => {
-      for (const pair of pairs) end(pair);
+      endAll();
       server.close();
       await once(server, "close");
     },

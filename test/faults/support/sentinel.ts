@@ -18,19 +18,36 @@ const QUORUM = 2;
 /** A master that is silent for so long is down. */
 const DOWN_AFTER_MS = 1500;
 
-export async function startSentinels(): Promise<Watched> {
-  const master = await startVictim({ args: ["--repl-diskless-sync-delay", "0"] });
-  const replicaOf = ["--replicaof", "127.0.0.1", String(master.port)];
+export interface SentinelOptions {
+  /** What the master is started with. */
+  readonly masterArgs?: readonly string[];
+  /** Opens a port that leads to the master's, by which its replica and the Sentinels know it. */
+  readonly behind?: (port: number) => Promise<number>;
+  /** Default: 1,500. */
+  readonly downAfterMs?: number;
+}
+
+export async function startSentinels(options: SentinelOptions = {}): Promise<Watched> {
+  const { masterArgs = [], behind, downAfterMs = DOWN_AFTER_MS } = options;
+  const master = await startVictim({ args: ["--repl-diskless-sync-delay", "0", ...masterArgs] });
+  const masterPort = (await behind?.(master.port)) ?? master.port;
+  if (masterPort !== master.port) {
+    await master.command("CONFIG", "SET", "replica-announce-port", String(masterPort));
+  }
+  const replicaOf = ["--replicaof", "127.0.0.1", String(masterPort)];
   const replica = await startVictim({ args: replicaOf });
   const config = [
-    `sentinel monitor ${NAME} 127.0.0.1 ${master.port} ${QUORUM}`,
-    `sentinel down-after-milliseconds ${NAME} ${DOWN_AFTER_MS}`,
+    `sentinel monitor ${NAME} 127.0.0.1 ${masterPort} ${QUORUM}`,
+    `sentinel down-after-milliseconds ${NAME} ${downAfterMs}`,
     `sentinel failover-timeout ${NAME} 3000`,
   ].join("\n");
   const sentinels = await Promise.all(
     Array.from({ length: SENTINELS }, () => startRedis({ config, args: ["--sentinel"] })),
   );
   const ports = sentinels.map(({ port }) => port);
+  // They say hello, look and correct what they see more often: from Redis 7 on, else it takes some seconds.
+  const haste = ["PUBLISH-PERIOD", "300", "INFO-PERIOD", "1000"];
+  for (const port of ports) await commandTo(port, ["SENTINEL", "DEBUG", ...haste]).catch(() => {});
 
   /** Everything that a Sentinel knows of the master, by name. */
   const known = async (port: number): Promise<Map<string, string>> => {

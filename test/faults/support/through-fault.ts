@@ -19,8 +19,6 @@ import {
 export interface Costs {
   /** How often each key may have started fresh: a burst each time. */
   readonly freshStarts?: number;
-  /** How long two masters may have served, in ms: the rate for so long. */
-  readonly twoMastersMs?: number;
   /** Calls that got no answer were not counted either, so that the log explains every answer. */
   readonly nothingUnseen?: boolean;
   /** The client sends again what was under way, so that a call may count twice. */
@@ -71,14 +69,17 @@ export async function throughFault(
 
 async function overAdmission(
   { policies, answers }: Load,
-  { freshStarts = 0, twoMastersMs = 0, nothingUnseen = false }: Costs,
+  { freshStarts = 0, nothingUnseen = false }: Costs,
 ): Promise<number> {
   const report = await withFiles([logOf(policies, answers)], (files) => auditFiles(files));
   if (nothingUnseen) expect(report.passed, "the replay through the kernel").toBe(true);
-  return unitsOver(report, freshStarts, twoMastersMs);
+  return unitsOver(report, freshStarts);
 }
 
-/** By how many units the worst interval of any key passed its policy's bound; at most what was lost. */
+/**
+ * By how many units the worst interval of any key passed its policy's bound; at most what was lost: a burst for
+ * each fresh start, and the rate for as long as two masters served.
+ */
 export function unitsOver(report: AuditReport, freshStarts: number, twoMastersMs = 0): number {
   let most = 0;
   for (const { bounds } of report.keys) {
