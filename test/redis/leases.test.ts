@@ -139,10 +139,12 @@ test("a window admits its limit and what was held before it, at most", async () 
   // Leased units are spent at a time that only this process's clock knows: the decision's own guess of the
   // server's clock puts them in a window.
   const byWindow = new Map<number, number>();
-  const end = Date.now() + 5 * window;
+  const most = (): number => Math.max(...byWindow.values());
+  // Not for a time: on a busy machine whole windows pass in which nobody gets to ask.
+  const isEnough = (): boolean => byWindow.size > 4 && most() > SIZE;
   await Promise.all(
     limiters.map(async (limiter, i) => {
-      while (Date.now() < end) {
+      while (!isEnough()) {
         const { allowed, decidedAtUs } = await limiter.consume("hot");
         const index = Math.floor(decidedAtUs / (window * 1e3));
         if (allowed) byWindow.set(index, (byWindow.get(index) ?? 0) + 1);
@@ -151,11 +153,10 @@ test("a window admits its limit and what was held before it, at most", async () 
       }
     }),
   );
-  expect(byWindow.size).toBeGreaterThan(3);
-  const most = Math.max(...byWindow.values());
-  expect(most).toBeLessThanOrEqual(limit + PROCESSES * SIZE);
-  expect(sum([...byWindow.values()])).toBeLessThanOrEqual(byWindow.size * limit + PROCESSES * SIZE);
-  expect(most).toBeGreaterThan(SIZE);
+  expect(most()).toBeLessThanOrEqual(limit + PROCESSES * SIZE);
+  // Also those that nobody asked in: their units may have been leased.
+  const windows = 1 + Math.max(...byWindow.keys()) - Math.min(...byWindow.keys());
+  expect(sum([...byWindow.values()])).toBeLessThanOrEqual(windows * limit + PROCESSES * SIZE);
 });
 
 /** A limiter that leases through a client of its own. */
