@@ -1,12 +1,7 @@
 /** On a Cluster too, calls that nobody waits between have the answers of one after another. */
-import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  type RedisClientLike,
-  RedisStore,
-  type RedisStoreOptions,
-} from "../../src/stores/redis/index.js";
+import { RedisStore, type RedisStoreOptions } from "../../src/stores/redis/index.js";
 import { slotOf } from "../../src/stores/redis/slot.js";
 import { ManualClock } from "../../src/testing/index.js";
 import { makeTrace } from "../../src/testing/trace.js";
@@ -32,32 +27,6 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.stop());
 
-/**
- * The client, with scripts always sent in full: a node that has not seen a script answers NOSCRIPT, and what was
- * sent after it with a script that it knows goes first.
- */
-function inFull(client: RedisClientLike): RedisClientLike {
-  const sources = new Map<string, string>();
-  const methods = client as unknown as Record<string, (...args: unknown[]) => unknown>;
-  const send = (source: string, ...args: unknown[]): unknown => {
-    sources.set(createHash("sha1").update(source).digest("hex"), source);
-    return methods["eval"]?.(source, ...args);
-  };
-  const sendBySha = (sha: string, ...args: unknown[]): unknown =>
-    send(sources.get(sha) as string, ...args);
-  const own: Readonly<Record<PropertyKey, unknown>> = {
-    eval: send,
-    evalsha: sendBySha,
-    evalSha: sendBySha,
-  };
-  return new Proxy(client, {
-    get: (target, name) => {
-      const value: unknown = Reflect.get(target, name, target);
-      return value === undefined ? undefined : (own[name] ?? value);
-    },
-  });
-}
-
 /** Calls over two keys of one slot at most. */
 const onOneSlot = (plan: Plan): Plan => ({
   ...plan,
@@ -81,10 +50,8 @@ test("the keys of the plans are on more than one node", () => {
 
 describe.each(clusterClientNames)(`through %s (SLUICE_SEED=${seed})`, (name) => {
   let connected: ClusterClient;
-  let client: RedisClientLike;
   beforeAll(async () => {
     connected = await clusterClients[name](cluster);
-    client = inFull(connected.client);
   });
   afterAll(() => connected.close());
 
@@ -97,7 +64,7 @@ describe.each(clusterClientNames)(`through %s (SLUICE_SEED=${seed})`, (name) => 
       stageOf: (options: RedisStoreOptions) => Pick<Stage, "store" | "clock">,
     ): Promise<void> => {
       const run = fc.asyncProperty(from, batching, async (plan, options) => {
-        const stage = stageOf({ client, ...placing, ...options });
+        const stage = stageOf({ client: connected.client, ...placing, ...options });
         await explain(onOneSlot(plan), { ...stage, namespace: ownNamespace(), keysApart: true });
       });
       return fc.assert(run, { seed, numRuns: RUNS });
@@ -121,7 +88,7 @@ describe.each(clusterClientNames)(`through %s (SLUICE_SEED=${seed})`, (name) => 
         // Without blockFor: consumeAtomic blocks in a call of its own, somewhere behind its burst.
         const trace = { ...makeTrace(seed + i, STEPS), blockForMs: 0, atomicAcrossKeys: false };
         const clock = new ManualClock(trace.startMs);
-        const store = new RedisStore({ client, clock, ...placing });
+        const store = new RedisStore({ client: connected.client, clock, ...placing });
         await playInBursts(store, clock, ownNamespace(), trace);
       }
     });

@@ -4,6 +4,8 @@
  * where the server does not know the script (SCRIPT FLUSH, failover to a server that never saw it).
  */
 import { InvalidOptionError } from "../../core/errors.js";
+import { nodesOf } from "./nodes.js";
+import { slotOf, tagIn } from "./slot.js";
 
 /** Runs a script by SHA-1 and keeps it loaded; the reply is a flat array of integers. */
 export type RunScript = (
@@ -121,14 +123,17 @@ export function scriptRunner(client: unknown): RunScript {
 }
 
 /**
- * The first time a script goes in full: asking whether the server knows it would cost a round trip, in which
- * calls that come later, with a script that it does know, would go first.
+ * The first time a script goes in full, to each node of a Cluster: asking whether the server knows it would cost
+ * a round trip, in which calls that come later, with a script that it does know, would go first.
  */
 function withReload(adapter: Adapter, client: Client): RunScript {
   const sent = new Set<string>();
+  const nodeOf = nodesOf(client);
   return async (sha, source, keys, args) => {
-    if (!sent.has(sha)) {
-      sent.add(sha);
+    const node = nodeOf === undefined ? "" : nodeOf(slotOf(tagIn(keys[0] ?? "")));
+    const place = `${sha} ${node}`;
+    if (!sent.has(place)) {
+      sent.add(place);
       return adapter.call(client, "EVAL", source, keys, args);
     }
     try {

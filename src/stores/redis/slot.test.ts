@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { placementBy, slotOf } from "./slot.js";
+import { placementBy, slotOf, tagIn } from "./slot.js";
 
 it("agrees with the specification's check value", () => {
   expect(slotOf("123456789")).toBe(0x31c3 % 16_384);
@@ -14,6 +14,17 @@ it("agrees with CLUSTER KEYSLOT", () => {
 it("takes a tag outside ASCII by its bytes in UTF-8", () => {
   // redis-cli CLUSTER KEYSLOT 'naïve' → 2847
   expect(slotOf("naïve")).toBe(2847);
+});
+
+it("finds the tag of a key as Redis does", () => {
+  // redis-cli CLUSTER KEYSLOT answers the same for each key as for its tag.
+  expect(["a:{b}c", "{}{b}", "a{b", "a}b{c}d{e}", "{{b}}"].map(tagIn)).toEqual([
+    "b",
+    "{}{b}",
+    "a{b",
+    "c",
+    "{b",
+  ]);
 });
 
 it("gives each identity a tag of its own", () => {

@@ -30,6 +30,13 @@ function step(crc: number, byte: number): number {
   return ((crc << 8) ^ (TABLE[((crc >> 8) ^ byte) & 0xff] as number)) & 0xffff;
 }
 
+/** The part of a key that decides its slot: what stands in its first braces, if that is anything, else all of it. */
+export function tagIn(key: string): string {
+  const open = key.indexOf("{");
+  const close = key.indexOf("}", open + 1);
+  return open >= 0 && close > open + 1 ? key.slice(open + 1, close) : key;
+}
+
 /** Where the keys of an identity lie. */
 export interface Placement {
   /** The hash tag that decides the slot. */
