@@ -105,12 +105,16 @@ class Try implements Handler {
     this.#controller.follow(controller);
   }
 
-  onBodySent(chunkSize: number, totalBytesSent: number): void {
-    this.#handler.onBodySent?.(chunkSize, totalBytesSent);
+  onBodySent(...sent: Parameters<NonNullable<Handler["onBodySent"]>>): void {
+    this.#handler.onBodySent?.(...sent);
   }
 
   onRequestSent(): void {
     this.#handler.onRequestSent?.();
+  }
+
+  onResponseStarted(): void {
+    this.#handler.onResponseStarted?.();
   }
 
   onRequestUpgrade(
@@ -154,7 +158,12 @@ class Try implements Handler {
   onResponseError(_: Controller, error: Error): void {
     const { resolve, reject } = this.#ending;
     const isNetworkError = NETWORK_ERRORS.has((error as { code?: unknown }).code);
-    if (!this.#hasAnswer && isNetworkError) this.#delayMs = this.#gate.failed(this.#call);
+    try {
+      if (!this.#hasAnswer && isNetworkError) this.#delayMs = this.#gate.failed(this.#call);
+    } catch (thrown) {
+      // undici would let it end the process, and the try would never end.
+      reject(thrown as Error);
+    }
     if (this.#delayMs === undefined) reject(error);
     else resolve(this.#delayMs);
   }

@@ -31,8 +31,10 @@ export interface Handler {
   onResponseData?(controller: Controller, chunk: Uint8Array): void;
   onResponseEnd?(controller: Controller, trailers: Fields): void;
   onResponseError?(controller: Controller, error: Error): void;
-  onBodySent?(chunkSize: number, totalBytesSent: number): void;
+  onBodySent?(chunk: unknown, totalBytesSent?: number): void;
   onRequestSent?(): void;
+  /** Before the headers are read. */
+  onResponseStarted?(): void;
 }
 
 export interface DispatchOptions {

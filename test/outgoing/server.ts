@@ -1,6 +1,7 @@
 /** A server that answers as it is told, and tells what it was asked. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 
 export interface Script {
   readonly status?: number;
@@ -22,6 +23,8 @@ export interface ScriptedServer {
   readonly arrivals: readonly Arrival[];
   /** Requests under way right now, and the most there ever were. */
   readonly load: { now: number; peak: number };
+  /** What is done with connections that are to speak another protocol. */
+  onUpgrade(act: (socket: Duplex) => void): void;
   close(): Promise<void>;
 }
 
@@ -29,6 +32,7 @@ export interface ScriptedServer {
 export async function serve(...scripts: readonly Script[]): Promise<ScriptedServer> {
   const arrivals: Arrival[] = [];
   const load = { now: 0, peak: 0 };
+  const upgraded: Duplex[] = [];
   const server = createServer((request, response) => {
     const atMs = performance.now();
     load.now += 1;
@@ -52,10 +56,17 @@ export async function serve(...scripts: readonly Script[]): Promise<ScriptedServ
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     arrivals,
     load,
+    onUpgrade: (act) => {
+      server.on("upgrade", (_, socket) => {
+        upgraded.push(socket);
+        act(socket);
+      });
+    },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
+        for (const socket of upgraded) socket.destroy();
       }),
   };
 }

@@ -1,11 +1,13 @@
-/** limitInterceptor over real connections, under undici's request() and under fetch. */
+/** limitInterceptor in undici's own dispatcher over real connections, under its request() and under fetch. */
+import { once } from "node:events";
+import { Readable } from "node:stream";
+import { Agent, Client, fetch as fetchOfUndici } from "undici";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { OutgoingOptions } from "../../src/outgoing/options.js";
 import { limitInterceptor } from "../../src/outgoing/undici.js";
 import type { Dispatch, Handler } from "../../src/outgoing/undici-types.js";
 import { FakeLimiter, FakeSemaphore } from "./fakes.js";
 import { type Script, serve } from "./server.js";
-import { compose } from "./undici-bridge.js";
 
 const closers: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -14,12 +16,13 @@ afterEach(async () => {
 
 async function start(options: OutgoingOptions, ...scripts: readonly Script[]) {
   const server = await serve(...scripts);
-  const client = await compose(limitInterceptor(options));
+  const agent = new Agent();
+  const client = agent.compose(limitInterceptor(options));
   closers.push(
     () => server.close(),
-    () => client.destroy(),
+    () => agent.destroy(),
   );
-  return { server, client, get: { origin: server.url, path: "/", method: "GET" } };
+  return { server, client, get: { origin: server.url, path: "/", method: "GET" } as const };
 }
 
 const slowDown = (seconds: number, more: Script = {}): Script => ({
@@ -64,6 +67,14 @@ describe("request()", () => {
     expect([response.statusCode, await response.body.text()]).toEqual([200, "ok"]);
     expect(server.arrivals.map(({ body }) => body)).toEqual(["again", "again", "again"]);
     expect(semaphore).toMatchObject({ held: 0, grants: 3 });
+  });
+
+  test("is not tried again with a body that is a stream", async () => {
+    const { server, client, get } = await start({ retries: quick }, slowDown(0));
+    const body = Readable.from(["once"]);
+    const response = await client.request({ ...get, method: "POST", body });
+    expect([response.statusCode, await response.body.text()]).toEqual([429, "ok"]);
+    expect(server.arrivals.map((arrival) => arrival.body)).toEqual(["once"]);
   });
 
   test("does not read a refusal's body without end", async () => {
@@ -165,12 +176,80 @@ describe("request()", () => {
   });
 });
 
-describe("fetch", () => {
+describe("a permit does not stay with a request that ends oddly", () => {
+  const noLuck = (): number => {
+    throw new Error("no luck");
+  };
+
+  test.each<[string, Script]>([
+    ["a refusal", slowDown(0)],
+    ["a broken connection", { act: (request) => request.socket.destroy() }],
+  ])("random throws after %s", async (_, script) => {
+    const semaphore = new FakeSemaphore(1);
+    const { client, get } = await start({ semaphore, random: noLuck }, script);
+    await expect(client.request(get)).rejects.toThrow("no luck");
+    expect(semaphore).toMatchObject({ held: 0, grants: 1 });
+  });
+
+  test.each(["onResponseStart", "onResponseData", "onResponseEnd"] as const)(
+    "the caller's %s throws",
+    async (callback) => {
+      const semaphore = new FakeSemaphore(1);
+      const { client, get } = await start({ semaphore, retries: quick });
+      const error = await new Promise<Error>((resolve) => {
+        client.dispatch(get, {
+          onRequestStart() {},
+          onResponseError: (_, caught) => resolve(caught),
+          [callback]() {
+            throw new Error("not my day");
+          },
+        });
+      });
+      expect(error.message).toBe("not my day");
+      expect(semaphore).toMatchObject({ held: 0, grants: 1 });
+    },
+  );
+
+  test("an upgraded connection holds its permit until it closes", async () => {
+    const semaphore = new FakeSemaphore(1);
+    const { server, client, get } = await start({ semaphore });
+    server.onUpgrade((socket) => {
+      socket.write("HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n");
+      socket.pipe(socket);
+    });
+    const { socket } = await client.upgrade({ ...get, protocol: "echo" });
+    expect(semaphore.held).toBe(1);
+    socket.write("hello");
+    const [echoed] = (await once(socket, "data")) as [Buffer];
+    expect([echoed.toString(), semaphore.held]).toEqual(["hello", 1]);
+    socket.destroy();
+    await vi.waitFor(() => expect(semaphore.held).toBe(0));
+  });
+});
+
+describe("requests of a Client, which name no origin", () => {
+  test("have the key that they are given", async () => {
+    const limiter = new FakeLimiter();
+    const { server } = await start({});
+    const single = new Client(server.url);
+    closers.push(() => single.destroy());
+    const client = single.compose(limitInterceptor({ limiter, key: ({ url }) => url.pathname }));
+    const { body } = await client.request({ path: "/a?b", method: "GET" });
+    expect(await body.text()).toBe("ok");
+    expect(limiter.acquired).toEqual([{ key: "/a" }]);
+  });
+});
+
+/** Node's own fetch is that of another undici, and takes undici 7's dispatcher all the same. */
+describe.each<[string, typeof fetchOfUndici]>([
+  ["undici's fetch", fetchOfUndici],
+  ["the global fetch", fetch as unknown as typeof fetchOfUndici],
+])("%s", (_name, get) => {
   test("through the dispatcher is limited and tried again alike", async () => {
     const limiter = new FakeLimiter();
     const semaphore = new FakeSemaphore(1);
     const { server, client } = await start({ limiter, semaphore, retries: quick }, slowDown(0));
-    const response = await client.fetch(server.url);
+    const response = await get(server.url, { dispatcher: client });
     expect([response.status, await response.text()]).toEqual([200, "ok"]);
     expect(limiter.acquired).toHaveLength(2);
     await vi.waitFor(() => expect(semaphore.held).toBe(0));
@@ -179,7 +258,7 @@ describe("fetch", () => {
   test("reads a body bigger than its buffers, however slowly", async () => {
     const body = "0123456789".repeat(100_000);
     const { server, client } = await start({ retries: quick }, slowDown(0), { body });
-    const response = await client.fetch(server.url);
+    const response = await get(server.url, { dispatcher: client });
     let length = 0;
     for await (const chunk of response.body ?? []) {
       length += (chunk as Uint8Array).byteLength;
@@ -191,9 +270,21 @@ describe("fetch", () => {
   test("with a streamed body is not tried again", async () => {
     const { server, client } = await start({ retries: quick }, slowDown(0));
     const body = new Blob(["x"]).stream();
-    const init = { method: "POST", body, duplex: "half" } as RequestInit;
-    expect((await client.fetch(server.url, init)).status).toBe(429);
+    const init = { method: "POST", body, duplex: "half", dispatcher: client } as const;
+    expect((await get(server.url, init)).status).toBe(429);
     expect(server.arrivals).toHaveLength(1);
+  });
+
+  test("that is aborted while the body comes gives its permit back", async () => {
+    const semaphore = new FakeSemaphore(1);
+    const endless: Script = { act: (_, answer) => answer.writeHead(200).write("and so on") };
+    const { server, client } = await start({ semaphore }, endless);
+    const abort = new AbortController();
+    const response = await get(server.url, { dispatcher: client, signal: abort.signal });
+    expect(semaphore.held).toBe(1);
+    abort.abort();
+    await expect(response.text()).rejects.toThrow(/abort/i);
+    await vi.waitFor(() => expect(semaphore.held).toBe(0));
   });
 });
 
