@@ -10,6 +10,8 @@ const dropped =
 /**
  * The same answer; `release` is called when its body has been read to the end, has failed, has been
  * cancelled or is gone with the garbage, or at once where it has none.
+ *
+ * @throws TypeError, RangeError where somebody reads the body already, or no Response can have its status
  */
 export function releaseWithBody(response: Response, release: Release): Response {
   const { body } = response;
@@ -19,10 +21,17 @@ export function releaseWithBody(response: Response, release: Release): Response 
   }
   const reader = body.getReader();
   reader.closed.then(release, release);
-  const watched = watch(reader);
   // The registry must not hold on to the stream it waits for: this closure knows the source alone.
-  dropped?.register(watched, giveUpOn(reader, release));
-  return sameAs(response, watched);
+  const giveUp = giveUpOn(reader, release);
+  try {
+    const watched = watch(reader);
+    const copy = sameAs(response, watched);
+    dropped?.register(watched, giveUp);
+    return copy;
+  } catch (error) {
+    giveUp();
+    throw error;
+  }
 }
 
 type Reader = ReadableStreamDefaultReader<Uint8Array>;

@@ -56,25 +56,35 @@ export function limitFetch(options: LimitFetchOptions = {}): Fetch {
     const call = callOf(gate, input, init);
     for (;;) {
       const release = await gate.enter(call);
-      const response = await send(input, init).catch((error: unknown) => {
+      let delayMs: number | undefined;
+      try {
+        const outcome = await outcomeOf(() => send(input, init));
+        if (outcome instanceof Failure) {
+          if (outcome.isNetworkError) delayMs = gate.failed(call);
+          if (delayMs === undefined) throw outcome.error;
+        } else {
+          delayMs = gate.answered(call, outcome.status, outcome.headers);
+          if (delayMs === undefined) return releaseWithBody(outcome, release);
+          await outcome.body?.cancel().catch(() => {});
+        }
+      } catch (error) {
+        // Nobody else could: a permit that is held renews itself for ever.
         release();
-        return new Failure(error);
-      });
-      const delayMs =
-        response instanceof Failure
-          ? response.isNetworkError
-            ? gate.failed(call)
-            : undefined
-          : gate.answered(call, response.status, response.headers);
-      if (delayMs === undefined) {
-        if (response instanceof Failure) throw response.error;
-        return releaseWithBody(response, release);
+        throw error;
       }
-      if (!(response instanceof Failure)) await response.body?.cancel().catch(() => {});
       release();
       await gate.backOff(call, delayMs);
     }
   };
+}
+
+/** What came of a try; a `fetch` of the user's may also throw before it makes a promise. */
+async function outcomeOf(send: () => Promise<Response>): Promise<Response | Failure> {
+  try {
+    return await send();
+  } catch (error) {
+    return new Failure(error);
+  }
 }
 
 class Failure {

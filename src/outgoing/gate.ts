@@ -159,8 +159,7 @@ export class Gate {
     const { limiter, share, maxPauseMs } = this.#settings;
     const ms = Math.min(waitMs, maxPauseMs);
     if (ms < 1 || !this.#pauses.extend(key, ms) || !share) return;
-    // A store that fails only means that other processes have to be told by their own answers.
-    limiter?.block?.(key, ms).catch(() => {});
+    void quietly(async () => limiter?.block?.(key, ms));
   }
 
   async #waitForPause({ key, patience, signal }: Call): Promise<void> {
@@ -172,11 +171,23 @@ export class Gate {
   }
 }
 
-function releaseOnce(permit: OutgoingPermit | undefined): Release {
-  let held = permit;
+function releaseOnce(granted: OutgoingPermit | undefined): Release {
+  let held = granted;
   return () => {
-    // What cannot be given back runs out with its lease.
-    held?.release().catch(() => {});
+    const permit = held;
     held = undefined;
+    void quietly(async () => permit?.release());
   };
+}
+
+/**
+ * What cannot be given back runs out with its lease; processes that cannot be told of a pause are told by their own
+ * answers. No call fails for it.
+ */
+async function quietly(work: () => Promise<unknown>): Promise<void> {
+  try {
+    await work();
+  } catch {
+    // As above.
+  }
 }

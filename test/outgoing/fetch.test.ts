@@ -171,6 +171,92 @@ describe("the permit is given back", () => {
     );
   });
 
+  test.each<[string, LimitFetchOptions, RegExp]>([
+    [
+      "fetch throws before it makes a promise",
+      {
+        fetch: () => {
+          throw new Error("no promise");
+        },
+      },
+      /no promise/,
+    ],
+    [
+      "fetch hands over a body that somebody else reads",
+      {
+        fetch: async () => {
+          const response = new Response("locked");
+          response.body?.getReader();
+          return response;
+        },
+      },
+      /locked/,
+    ],
+    [
+      "the answer is one that no Response can be made of",
+      { fetch: async () => Object.defineProperty(new Response("x"), "status", { value: 304 }) },
+      /null body status|status code 304/i,
+    ],
+    [
+      "random throws after a refusal",
+      {
+        fetch: async () => new Response("no", { status: 429 }),
+        retries: {},
+        random: () => {
+          throw new Error("no luck");
+        },
+      },
+      /no luck/,
+    ],
+    [
+      "random throws after a broken connection",
+      {
+        fetch: () => Promise.reject(new TypeError("broken")),
+        retries: {},
+        random: () => {
+          throw new Error("no luck");
+        },
+      },
+      /no luck/,
+    ],
+  ])("when %s", async (_, options, reason) => {
+    const own = new FakeSemaphore(1);
+    const call = limitFetch({ semaphore: own, retries: false, ...options })("http://a.invalid/");
+    await expect(call).rejects.toThrow(reason);
+    expect(own).toMatchObject({ held: 0, grants: 1 });
+  });
+
+  test("when an answer cannot be wrapped, whose body is then cancelled", async () => {
+    const cancelled = vi.fn();
+    const body = new ReadableStream({ cancel: cancelled });
+    const answer = Object.defineProperty(new Response(body), "status", { value: 304 });
+    const own = new FakeSemaphore(1);
+    const limit = limitFetch({ semaphore: own, fetch: async () => answer });
+    await expect(limit("http://a.invalid/")).rejects.toThrow(/null body status|status code 304/i);
+    expect(own.held).toBe(0);
+    expect(cancelled).toHaveBeenCalledTimes(1);
+  });
+
+  test("though giving it back throws, or telling others of a pause does", async () => {
+    const odd = {
+      acquire: async () => ({
+        release: () => {
+          throw new Error("not async");
+        },
+      }),
+    };
+    const deaf = {
+      acquire: async () => {},
+      block: () => {
+        throw new Error("not async");
+      },
+    };
+    const server = await start(slowDown(1));
+    const options = { semaphore: odd, limiter: deaf, retries: false } as const;
+    const response = await limitFetch(options)(server.url);
+    expect([response.status, await response.text()]).toEqual([429, "ok"]);
+  });
+
   test("once, with a body that was cloned", async () => {
     const server = await start({ body: "twice" });
     const response = await limited(server.url);
