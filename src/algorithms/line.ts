@@ -3,7 +3,8 @@
  * statement. Maths and proofs: bucket/README.md.
  *
  * A call's own buckets are charged at once, each as if the work started as soon as that bucket lets it; the
- * slowest of them says when it does start. The line is the call's, and kept with its first seat.
+ * slowest of them says when it does start. Each bucket keeps the line. While none but the same calls charge them,
+ * their lines are equal, and the booking's place is one; where they are not, others stand in some of them.
  */
 import type { Booking, State } from "./kernel.js";
 import { ready, type Seat, STANDING, type Verdict } from "./seat.js";
@@ -66,6 +67,7 @@ export function reserve(
   }
   if (!ready(seats, count, verdict)) return 0;
 
+  const readyAtUs = nowUs + waitUs;
   let least = Number.POSITIVE_INFINITY;
   for (let i = 0; i < count; i++) {
     const seat = seats[i] as Seat;
@@ -77,14 +79,31 @@ export function reserve(
       kernel.book(state, params, isQueue ? cost : params.capacity, seat.waitUs);
     } else kernel.take(state, params, cost, nowUs);
     sell(state, cost);
+    if (waitUs > 0) stand(seat, readyAtUs, nowUs);
     verdict.changed = true;
   }
-  const readyAtUs = nowUs + waitUs;
-  if (waitUs > 0 && first.cost > 0) stand(first, readyAtUs, nowUs);
-  const { openedUs, sold } = first.state.line ?? { openedUs: nowUs, sold: 0 };
+  const line = isOneLine(seats, count) ? first.state.line : NO_PLACE;
   verdict.granted = least;
-  verdict.booking = { readyAtUs, delayUs, openedUs, sold };
+  verdict.booking = {
+    readyAtUs,
+    delayUs,
+    openedUs: line === undefined ? nowUs : line.openedUs,
+    sold: line === undefined ? 0 : line.sold,
+  };
   return 0;
+}
+
+/** Of a booking that gives nothing back: who stands behind it differs from bucket to bucket. */
+const NO_PLACE = { openedUs: -1, sold: 0 };
+
+/** Whether the same stand in all seats' lines, as far as lines tell. */
+function isOneLine(seats: readonly Seat[], count: number): boolean {
+  const { line } = (seats[0] as Seat).state;
+  for (let i = 1; i < count; i++) {
+    const other = (seats[i] as Seat).state.line;
+    if (other?.openedUs !== line?.openedUs || other?.sold !== line?.sold) return false;
+  }
+  return true;
 }
 
 /** Puts the newest of the line, who starts at `readyAtUs`, at its end. */
@@ -108,7 +127,8 @@ export function cancel(
   verdict: Verdict,
 ): void {
   if (booking === undefined || booking.readyAtUs < verdict.nowUs) return;
-  const { state, params, cost } = seats[0] as Seat;
+  if (booking.openedUs === NO_PLACE.openedUs || !isOneLine(seats, count)) return;
+  const { state, params } = seats[0] as Seat;
   const { line } = state;
   // After a reset, what is in use is not this booking's.
   const isGone = line === undefined ? booking.sold > 0 : line.openedUs !== booking.openedUs;
@@ -126,12 +146,18 @@ export function cancel(
     if (amount < least) least = amount;
     if (amount > 0) {
       seat.kernel.give(seat.state, seat.params, amount);
+      if (later === 0) unsell(seat.state, booking, amount);
       verdict.changed = true;
     }
   }
   verdict.granted = least;
-  if (line !== undefined && later === 0 && booking.sold >= cost && cost > 0) {
-    const sold = line.sold - cost;
-    state.line = sold === 0 ? undefined : { ...line, sold };
-  }
+}
+
+/** Takes the last of the line off its end. */
+function unsell(state: State, { sold }: Booking, amount: number): void {
+  const { line } = state;
+  // Who did not wait is not in the line.
+  if (line === undefined || sold < amount) return;
+  const left = line.sold - amount;
+  state.line = left === 0 ? undefined : { ...line, sold: left };
 }

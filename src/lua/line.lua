@@ -24,6 +24,19 @@ local function stand(seat, readyAt, now)
   end
 end
 
+-- What a booking says that gives nothing back.
+local NO_PLACE = { opened = -1, sold = 0 }
+
+local function isOneLine(seats)
+  local line = seats[1].state.line
+  for i = 2, #seats do
+    local other = seats[i].state.line
+    if (other == nil) ~= (line == nil) then return false end
+    if line and (other.opened ~= line.opened or other.sold ~= line.sold) then return false end
+  end
+  return true
+end
+
 local function reserve(seats, raw, maxWait, verdict)
   local now = verdict.now
   local first = seats[1]
@@ -66,20 +79,28 @@ local function reserve(seats, raw, maxWait, verdict)
         kernel.take(state, params, cost, now)
       end
       sell(state, cost)
+      if wait > 0 then stand(seat, now + wait, now) end
       verdict.changed = true
     end
   end
-  if wait > 0 and first.cost > 0 then stand(first, now + wait, now) end
   local line = first.state.line
+  if not isOneLine(seats) then line = NO_PLACE end
   verdict.granted, verdict.wait = least, wait
   verdict.opened, verdict.sold = line and line.opened or now, line and line.sold or 0
   return 0
 end
 
+local function unsell(state, booking, amount)
+  local line = state.line
+  if not line or booking.sold < amount then return end
+  line.sold = line.sold - amount
+  if line.sold == 0 then state.line = nil end
+end
+
 local function cancel(seats, booking, verdict)
   if booking.readyAt < verdict.now then return end
-  local state, params, cost = seats[1].state, seats[1].params, seats[1].cost
-  local line = state.line
+  if booking.opened == NO_PLACE.opened or not isOneLine(seats) then return end
+  local params, line = seats[1].params, seats[1].state.line
   local isGone, later = booking.sold > 0, 0
   if line then isGone, later = line.opened ~= booking.opened, line.sold - booking.sold end
   if isGone or later < 0 then return end
@@ -93,12 +114,9 @@ local function cancel(seats, booking, verdict)
     if amount < least then least = amount end
     if amount > 0 then
       seat.kernel.give(seat.state, seat.params, amount)
+      if later == 0 then unsell(seat.state, booking, amount) end
       verdict.changed = true
     end
   end
   verdict.granted = least
-  if line and later == 0 and booking.sold >= cost and cost > 0 then
-    line.sold = line.sold - cost
-    if line.sold == 0 then state.line = nil end
-  end
 end

@@ -144,32 +144,36 @@ export function reachable(pure: PureStore, fromUs: number, toUs: number): number
   return nowUs;
 }
 
-/** A trace's limiter at work. */
+/** A trace's limiters at work. */
 export interface Player extends AsyncDisposable {
   /** The verb's answer, or `{ error }`; the clock is the caller's. */
   perform(step: TraceStep): Promise<unknown>;
 }
 
-/** Makes the limiter of a trace on `store`. */
+/** Makes the limiters of a trace on `store`. */
 export function play(
   store: Store,
   namespace: string,
   { variants, blockForMs, atomicAcrossKeys }: Trace,
 ): Player {
   const base = variants[0] as readonly Policy[];
-  const options = { store, namespace, ...(blockForMs > 0 && { blockFor: blockForMs }) };
-  const limiter = new RateLimiter({
-    ...options,
-    policy: base,
-    onStoreFailure: "throw",
-    // Every answer must be the store's own, at the time of a clock that only the store knows.
-    denyCache: false,
-    timeout: "30s",
-  });
+  const limiterOf = (policy: readonly Policy[]): RateLimiter =>
+    new RateLimiter({
+      store,
+      namespace,
+      ...(blockForMs > 0 && { blockFor: blockForMs }),
+      policy,
+      onStoreFailure: "throw",
+      // Every answer must be the store's own, at the time of a clock that only the store knows.
+      denyCache: false,
+      timeout: "30s",
+    });
+  const all = limiterOf(base);
   const held: Granted[] = [];
-  const perform = async (step: TraceStep): Promise<unknown> => {
-    const { verb, key, cost, durationMs, variant } = step;
-    const chosen = variants[variant] as readonly Policy[];
+  const performOn = async (limiter: RateLimiter, step: TraceStep): Promise<unknown> => {
+    const { verb, key, cost, durationMs, variant, alone } = step;
+    const options = variants[variant] as readonly Policy[];
+    const chosen = alone === undefined ? options : options.slice(alone, alone + 1);
     const policy = chosen.length === 1 ? (chosen[0] as Policy) : chosen;
     switch (verb) {
       case "consume":
@@ -202,9 +206,20 @@ export function play(
         return limiter[verb](key);
     }
   };
+  const perform = async (step: TraceStep): Promise<unknown> => {
+    const { alone } = step;
+    if (alone === undefined) return performOn(all, step);
+    // Gone again when the others wait in line: as if in another process, which they know nothing of.
+    const limiter = limiterOf(base.slice(alone, alone + 1));
+    try {
+      return await performOn(limiter, step);
+    } finally {
+      await limiter.close();
+    }
+  };
   return {
     perform: (step) => perform(step).catch((error: unknown) => ({ error: String(error) })),
-    [Symbol.asyncDispose]: () => limiter.close(),
+    [Symbol.asyncDispose]: () => all.close(),
   };
 }
 

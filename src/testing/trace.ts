@@ -37,6 +37,8 @@ export interface TraceStep {
   readonly back: number;
   /** The variant of the policies that this call uses. */
   readonly variant: number;
+  /** Asked of another limiter, which has this one of the policies alone; undefined: of the one that has all. */
+  readonly alone?: number | undefined;
 }
 
 export interface Trace {
@@ -273,6 +275,7 @@ export function makeTrace(seed: number, length: number): Trace {
       ]),
       back: random.pick([0, 0, 1, 2]),
       variant,
+      alone: random.chance(0.3) ? random.int(0, makers.length - 1) : undefined,
     };
   });
   return {

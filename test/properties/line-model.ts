@@ -34,23 +34,49 @@ export class LineModel {
 
   /** Undefined: refused, because it can never fit, the queue is full, or the wait would be longer than `maxWait`. */
   reserve(now: bigint, amount: bigint, maxWait: bigint): ModelBooking | undefined {
+    const wait = this.wait(now, amount);
+    if (wait === undefined || wait > maxWait) return undefined;
+    const readyAt = now + wait;
+    return { readyAt, amount, standing: this.enter(now, amount, wait, readyAt) };
+  }
+
+  /** Whole µs until the amount fits; undefined where it cannot wait. */
+  wait(now: bigint, amount: bigint): bigint | undefined {
     this.#pass(now);
     const free = this.#freeAt(now);
     if (amount > this.capacity) return undefined;
     if (this.isQueue && amount * this.period > free) return undefined;
     const missing = this.isQueue ? this.#tat - now * this.limit : amount * this.period - free;
-    const wait = missing > 0n ? (missing + this.limit - 1n) / this.limit : 0n;
-    if (wait > maxWait) return undefined;
-    const readyAt = now + wait;
-    if (amount === 0n) return { readyAt, amount, standing: undefined };
+    return missing > 0n ? (missing + this.limit - 1n) / this.limit : 0n;
+  }
+
+  /** Takes the amount for this bucket's own `wait` from now, for a call that starts at `readyAt`. */
+  enter(now: bigint, amount: bigint, wait: bigint, readyAt: bigint): Standing | undefined {
+    if (amount === 0n) return undefined;
     // A start is a whole µs, and the schedule goes on from it.
     const level = this.isQueue ? amount : this.capacity;
-    if (wait > 0n) this.#tat = readyAt * this.limit + level * this.period;
+    if (wait > 0n) this.#tat = (now + wait) * this.limit + level * this.period;
     else this.#tat = bigMax(this.#tat, now * this.limit) + amount * this.period;
-    const standing = wait > 0n || this.#line.length > 0 ? { amount } : undefined;
-    if (standing !== undefined) this.#line.push(standing);
-    if (standing !== undefined) this.#endsAt = bigMax(this.#endsAt, readyAt);
-    return { readyAt, amount, standing };
+    if (readyAt === now && this.#line.length === 0) return undefined;
+    const standing = { amount };
+    this.#line.push(standing);
+    this.#endsAt = bigMax(this.#endsAt, readyAt);
+    return standing;
+  }
+
+  /** What was admitted behind someone; undefined where the line knows nothing of them any more. */
+  behind(now: bigint, standing: Standing | undefined): bigint | undefined {
+    this.#pass(now);
+    // Who did not wait stands before all who began to in this same µs.
+    const place = standing === undefined ? -1 : this.#line.indexOf(standing);
+    if (standing !== undefined && place < 0) return undefined;
+    return this.#line.slice(place + 1).reduce((sum, each) => sum + each.amount, 0n);
+  }
+
+  /** Gives back, and out of the line goes who stood at its end. */
+  leave(now: bigint, standing: Standing | undefined, back: bigint): void {
+    if (standing !== undefined && this.#line.at(-1) === standing) this.#line.pop();
+    this.#tat = bigMax(now * this.limit, this.#tat - back * this.period);
   }
 
   consume(now: bigint, amount: bigint): boolean {
@@ -64,25 +90,21 @@ export class LineModel {
 
   /** What it gave back. */
   cancel(now: bigint, { readyAt, amount, standing }: ModelBooking): bigint {
-    this.#pass(now);
-    if (readyAt < now) return 0n;
-    // Who did not wait stands before all who began to in this same µs.
-    const place = standing === undefined ? -1 : this.#line.indexOf(standing);
-    if (standing !== undefined && place < 0) return 0n;
-    const later = this.#line.slice(place + 1).reduce((sum, each) => sum + each.amount, 0n);
-    let back = bigMax(0n, amount - later);
-    if (this.isQueue && later > 0n) back = 0n;
-    if (later === 0n && standing !== undefined) {
-      this.#line.pop();
-    }
-    this.#tat = bigMax(now * this.limit, this.#tat - back * this.period);
+    const later = this.behind(now, standing);
+    if (readyAt < now || later === undefined) return 0n;
+    const back = this.isQueue && later > 0n ? 0n : bigMax(0n, amount - later);
+    this.leave(now, standing, back);
     return back;
   }
 
   /** What it gave back, at most: nothing while anybody waits. */
   refund(now: bigint, amount: bigint): void {
+    if (!this.hasLine(now)) this.#tat -= amount * this.period;
+  }
+
+  hasLine(now: bigint): boolean {
     this.#pass(now);
-    if (this.#line.length === 0) this.#tat -= amount * this.period;
+    return this.#line.length > 0;
   }
 
   penalize(now: bigint, amount: bigint): void {
@@ -108,6 +130,60 @@ export class LineModel {
   #pass(now: bigint): void {
     if (this.#line.length > 0 && this.#endsAt < now) this.#line = [];
     if (this.#line.length === 0) this.#endsAt = -1n;
+  }
+}
+
+export interface SetBooking {
+  readonly readyAt: bigint;
+  readonly amount: bigint;
+  readonly standings: readonly (Standing | undefined)[];
+}
+
+/** Some buckets that one call charges together; other calls may charge some of them with others, or alone. */
+export class SetModel {
+  constructor(readonly buckets: readonly LineModel[]) {}
+
+  reserve(now: bigint, amount: bigint, maxWait: bigint): SetBooking | undefined {
+    const waits = this.buckets.map((bucket) => bucket.wait(now, amount));
+    if (!waits.every((wait) => wait !== undefined)) return undefined;
+    const wait = waits.reduce(bigMax, 0n);
+    if (wait > maxWait) return undefined;
+    const readyAt = now + wait;
+    const standings = this.buckets.map((bucket, i) =>
+      bucket.enter(now, amount, waits[i] as bigint, readyAt),
+    );
+    return { readyAt, amount, standings };
+  }
+
+  /** The most that may come back: of several buckets all or nothing, and nothing that anybody behind holds. */
+  mayGiveBack(now: bigint, { readyAt, amount, standings }: SetBooking): bigint {
+    if (readyAt < now) return 0n;
+    const behind = this.buckets.map((bucket, i) => bucket.behind(now, standings[i]));
+    if (!behind.every((later) => later !== undefined)) return 0n;
+    const later = behind.reduce(bigMax, 0n);
+    return later > 0n && this.buckets.length > 1 ? 0n : bigMax(0n, amount - later);
+  }
+
+  leave(now: bigint, { standings }: SetBooking, back: bigint): void {
+    for (const [i, bucket] of this.buckets.entries()) bucket.leave(now, standings[i], back);
+  }
+
+  consume(now: bigint, amount: bigint): boolean {
+    const fits = this.buckets.every((bucket) => bucket.wait(now, amount) === 0n);
+    return fits && this.buckets.every((bucket) => bucket.consume(now, amount));
+  }
+
+  refund(now: bigint, amount: bigint): void {
+    if (this.buckets.some((bucket) => bucket.hasLine(now))) return;
+    for (const bucket of this.buckets) bucket.refund(now, amount);
+  }
+
+  penalize(now: bigint, amount: bigint): void {
+    for (const bucket of this.buckets) bucket.penalize(now, amount);
+  }
+
+  reset(): void {
+    for (const bucket of this.buckets) bucket.reset();
   }
 }
 

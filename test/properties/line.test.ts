@@ -10,9 +10,26 @@ import { type Rule, ruleOf } from "../../src/algorithms/rule.js";
 import { type States, step } from "../../src/algorithms/step.js";
 import { CENTURY_US } from "../../src/core/duration.js";
 import { checkBound } from "../../src/audit/bound.js";
-import { gcra, leakyBucket, type Policy, tokenBucket } from "../../src/index.js";
+import {
+  gcra,
+  leakyBucket,
+  MemoryStore,
+  type Policy,
+  RateLimiter,
+  type Reservation,
+  tokenBucket,
+} from "../../src/index.js";
+import { ManualClock } from "../../src/testing/index.js";
 import { record } from "../audit/records.js";
-import { LineModel, type ModelBooking, ScheduleModel } from "./line-model.js";
+import {
+  LineModel,
+  type ModelBooking,
+  ScheduleModel,
+  type SetBooking,
+  SetModel,
+} from "./line-model.js";
+
+type Granted = Extract<Reservation, { allowed: true }>;
 
 const START_US = 1_893_456_000_000_001;
 const UNIT_US = 1000;
@@ -152,6 +169,15 @@ function play(
   return { admissions, refunds };
 }
 
+function lineModelOf({ limit, period, size }: Rate, isQueue = false): LineModel {
+  return new LineModel(
+    BigInt(Math.round(limit * 1000)),
+    BigInt(Math.round(period * 1000)),
+    BigInt(Math.round(size * 1000)),
+    isQueue,
+  );
+}
+
 /** The first pair of admissions with more between them than capacity + rate·distance + what was refunded there. */
 function excess(
   { limit, period, size }: Rate,
@@ -187,12 +213,7 @@ describe("the schedule is the model's", () => {
     fc.assert(
       fc.property(rates, traces(VERBS_IN_USE), (rate, trace) => {
         const subject = new Subject([kind === "queue" ? queueOf(rate) : bucketOf(rate)]);
-        const model = new LineModel(
-          BigInt(Math.round(rate.limit * 1000)),
-          BigInt(Math.round(rate.period * 1000)),
-          BigInt(Math.round(rate.size * 1000)),
-          kind === "queue",
-        );
+        const model = lineModelOf(rate, kind === "queue");
         const held: { booking: Booking; model: ModelBooking; amount: number }[] = [];
         for (const each of trace) {
           subject.nowUs += moveUs(each, rate);
@@ -260,6 +281,147 @@ describe("the schedule is the model's", () => {
       }),
       RUNS,
     );
+  });
+});
+
+test("nothing is given back twice, however often a reservation is cancelled", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      rates,
+      traces(["reserve", "reserve", "consume", "cancel", "cancel", "cancel"]),
+      async (rate, trace) => {
+        const clock = new ManualClock(START_US / 1e3);
+        const policy = bucketOf(rate);
+        const limiter = new RateLimiter({ policy, store: new MemoryStore({ clock }) });
+        const model = lineModelOf(rate);
+        const held: { reservation: Granted; model: ModelBooking; gaveBack?: boolean }[] = [];
+        for (const each of trace) {
+          clock.advance(moveUs(each, rate) / 1e3);
+          const now = BigInt(clock.nowUs());
+          const amount = amountOf(each, rate.size);
+          if (each.verb === "reserve") {
+            const maxWait = each.patience === 0 ? Infinity : patienceUs(each, rate) / 1e3;
+            const patience = BigInt(patienceUs(each, rate));
+            const reservation = await limiter.reserve("k", { cost: amount / 1000, maxWait });
+            const expected = model.reserve(now, BigInt(amount), patience);
+            expect(reservation.allowed && reservation.readyAtUs).toEqual(
+              expected !== undefined && Number(expected.readyAt),
+            );
+            if (reservation.allowed && expected !== undefined) {
+              held.push({ reservation, model: expected });
+            }
+          } else if (each.verb === "consume") {
+            const { allowed } = await limiter.consume("k", { cost: amount / 1000 });
+            expect(allowed).toBe(model.consume(now, BigInt(amount)));
+          } else {
+            // It stays, to be cancelled again.
+            const chosen = held.at(-1 - each.back);
+            if (chosen === undefined) continue;
+            chosen.gaveBack ??= model.cancel(now, chosen.model) > 0n;
+            expect(await chosen.reservation.cancel()).toBe(chosen.gaveBack);
+          }
+        }
+      },
+    ),
+    { numRuns: 1000 },
+  );
+});
+
+/**
+ * Limiters that share some of their buckets, as processes may that know nothing of each other. Nothing comes back
+ * that somebody behind holds, in whichever of the buckets; less may, where the state cannot tell.
+ */
+describe("of buckets that several sets charge", () => {
+  /** Subsets of three buckets. */
+  const sets = fc.uniqueArray(
+    fc.constantFrom<readonly number[]>([0], [1], [2], [0, 1], [1, 0], [1, 2], [0, 2], [0, 1, 2]),
+    { minLength: 1, maxLength: 3, selector: (set) => set.join("") },
+  );
+
+  test("nothing is given back that a later reservation holds, and all else is as in the model", () => {
+    let givenBack = 0;
+    let kept = 0;
+    fc.assert(
+      fc.property(
+        fc.array(rates, { minLength: 3, maxLength: 3 }),
+        sets,
+        traces([...VERBS_IN_USE, "reserve", "reserve", "cancel"]),
+        fc.array(fc.nat(2), { minLength: 40, maxLength: 40 }),
+        (three, chosenSets, trace, choices) => {
+          const rules = three.map((rate, i) => ruleOf(bucketOf(rate, `p${i}`)));
+          const states: States[number][] = rules.map(() => undefined);
+          const models = three.map((rate) => lineModelOf(rate));
+          const setModels = chosenSets.map(
+            (set) => new SetModel(set.map((i) => models[i] as LineModel)),
+          );
+          const [slowest] = [...three].sort((a, b) => unitUs(b) - unitUs(a)) as [Rate];
+          const size = Math.min(...three.map((rate) => rate.size));
+          const held: { set: number; booking: Booking; amount: number; model: SetBooking }[] = [];
+          let nowUs = START_US;
+          const ask = (
+            set: readonly number[],
+            verb: Verb,
+            cost: number,
+            extraUs = 0,
+            booking?: Booking,
+          ): ReturnType<typeof step> => {
+            const answer = step(
+              set.map((i) => rules[i] as Rule),
+              set.map((i) => states[i]),
+              { verb, cost, nowUs, extraUs, booking },
+            );
+            set.forEach((i, seat) => (states[i] = answer.states[seat]));
+            return answer;
+          };
+
+          for (const [i, each] of trace.entries()) {
+            nowUs += moveUs(each, slowest);
+            const now = BigInt(nowUs);
+            const amount = amountOf(each, size);
+            const chosen = (choices[i] as number) % chosenSets.length;
+            const set = chosenSets[chosen] as readonly number[];
+            const model = setModels[chosen] as SetModel;
+            if (each.verb === "reserve") {
+              const patience = patienceUs(each, slowest);
+              const { booking } = ask(set, VERBS.reserve, amount, patience);
+              const expected = model.reserve(now, BigInt(amount), BigInt(patience));
+              expect(booking?.readyAtUs).toEqual(expected && Number(expected.readyAt));
+              if (booking !== undefined && expected !== undefined) {
+                held.push({ set: chosen, booking, amount, model: expected });
+              }
+            } else if (each.verb === "cancel") {
+              const [given] = held.splice(-1 - each.back, 1);
+              if (given === undefined) continue;
+              const itsModel = setModels[given.set] as SetModel;
+              const itsSet = chosenSets[given.set] as readonly number[];
+              const { granted } = ask(itsSet, VERBS.cancel, given.amount, 0, given.booking);
+              const most = Number(itsModel.mayGiveBack(now, given.model));
+              expect([0, most]).toContain(granted);
+              if (granted > 0 || chosenSets.length === 1) expect(granted).toBe(most);
+              if (granted > 0) {
+                itsModel.leave(now, given.model, BigInt(granted));
+                givenBack += 1;
+              } else if (most > 0) kept += 1;
+            } else if (each.verb === "consume") {
+              const { seats } = ask(set, VERBS.consume, amount);
+              const isAllowed = seats.every(({ standing }) => standing === 0);
+              expect(isAllowed).toBe(model.consume(now, BigInt(amount)));
+            } else {
+              ask(set, VERBS[each.verb], amount);
+              if (each.verb === "reset") model.reset();
+              else model[each.verb](now, BigInt(amount));
+            }
+            for (const [bucket, itsModel] of models.entries()) {
+              const { seats } = ask([bucket], VERBS.peek, 0);
+              expect(seats[0]?.room).toBe(Number(itsModel.room(now)));
+            }
+          }
+        },
+      ),
+      RUNS,
+    );
+    // That the state cannot tell is the exception.
+    expect(givenBack).toBeGreaterThan(10 * kept);
   });
 });
 
