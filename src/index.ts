@@ -63,6 +63,7 @@ export {
 } from "./limiter/consume-atomic.js";
 export type {
   AsyncCallOptions,
+  BlockOptions,
   CallOptions,
   Grant,
   KeyedRequest,

@@ -17,6 +17,8 @@ export interface CaseStep {
   readonly policy?: Policy | readonly Policy[];
   /** Length of a block. */
   readonly durationMs?: number;
+  /** Whether the block leaves longer ones as they are. */
+  readonly keepLonger?: boolean;
   /** The part of the answer that the case is about. */
   readonly says?: Expectation;
 }

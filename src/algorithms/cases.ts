@@ -121,6 +121,24 @@ export const severalPoliciesCases: readonly AlgorithmCase[] = [
     ],
   },
   {
+    name: "a block replaces what was there, or leaves it where that lasts longer",
+    policy: [burst, daily],
+    steps: [
+      { at: 0, verb: "block", durationMs: 5000 },
+      { at: 0, verb: "block", durationMs: 2000, keepLonger: true },
+      { at: 0, says: blocks(5000, 10, 5000) },
+      { at: 1000, verb: "block", durationMs: 4000, keepLonger: true },
+      { at: 1000, says: blocks(4000, 10, 4000) },
+      { at: 1000, verb: "block", durationMs: 6000, keepLonger: true },
+      { at: 1000, says: blocks(6000, 10, 6000) },
+      { at: 1000, verb: "block", durationMs: 1000 },
+      { at: 1000, says: blocks(1000, 10, 1000) },
+      { at: 2000, says: { allowed: true } },
+      { at: 2000, verb: "block", durationMs: 1, keepLonger: true },
+      { at: 2000, says: { ...blocks(1, 9, 100) } },
+    ],
+  },
+  {
     name: "policies of one key share the latest time any of them has seen",
     policy: [burst, daily],
     steps: [

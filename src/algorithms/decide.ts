@@ -32,8 +32,9 @@ export type Verb = (typeof VERBS)[VerbName];
 const MIN_SLACK_US = 1e6;
 
 /**
- * Decides `seats[0..count)` at `rawUs`. `extraUs` is the length of a block, or the longest wait that reserve
- * takes; `booking` what cancel gives back. Changes seats and verdict in place.
+ * Decides `seats[0..count)` at `rawUs`. `extraUs` is the length of a block, negative for one that leaves longer ones
+ * as they are, or the longest wait that reserve takes; `booking` what cancel gives back. Changes seats and verdict in
+ * place.
  */
 export function decide(
   verb: Verb,
@@ -204,6 +205,22 @@ function block(seats: readonly Seat[], count: number, untilUs: number, verdict: 
   verdict.changed = true;
 }
 
+/** Blocks each seat that is not blocked for longer. */
+function blockAtLeast(
+  seats: readonly Seat[],
+  count: number,
+  untilUs: number,
+  verdict: Verdict,
+): void {
+  for (let i = 0; i < count; i++) {
+    const { state } = seats[i] as Seat;
+    if (state.blockedUntilUs < untilUs) {
+      state.blockedUntilUs = untilUs;
+      verdict.changed = true;
+    }
+  }
+}
+
 /** The verbs that change a state whatever it holds. */
 function change(
   verb: Verb,
@@ -213,7 +230,9 @@ function change(
   extraUs: number,
   verdict: Verdict,
 ): void {
-  if (verb === VERBS.block) {
+  if (verb === VERBS.block && extraUs < 0) {
+    blockAtLeast(seats, count, rawUs - extraUs, verdict);
+  } else if (verb === VERBS.block) {
     block(seats, count, rawUs + extraUs, verdict);
   } else if (verb === VERBS.unblock) {
     block(seats, count, 0, verdict);

@@ -15,7 +15,10 @@ export interface StepCall {
   readonly cost: number | readonly number[];
   /** The raw clock. */
   readonly nowUs: number;
-  /** Length of a block: of the verb "block", or after a denial; 0 = none. Of reserve, the longest wait. */
+  /**
+   * Length of a block: of the verb "block", where a negative one leaves longer blocks as they are, or after a
+   * denial; 0 = none. Of reserve, the longest wait.
+   */
   readonly extraUs: number;
   /** What cancel gives back. */
   readonly booking?: Booking | undefined;

@@ -108,6 +108,11 @@ export interface AsyncCallOptions extends CallOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface BlockOptions {
+  /** A block that lasts longer stays as it is; default false: it is replaced. */
+  readonly keepLonger?: boolean;
+}
+
 /** No options: told apart by identity, so that the usual call checks nothing. */
 export const NO_OPTIONS: AsyncCallOptions = Object.freeze({});
 

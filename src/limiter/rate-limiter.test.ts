@@ -203,6 +203,26 @@ describe("block, unblock and reset", () => {
   });
 });
 
+describe("a block that keeps longer ones", () => {
+  test("makes none shorter, and replaces those that end before it", async () => {
+    const { limiter } = limiterOf();
+    const keepLonger = true;
+    await limiter.block("k", "1m", { keepLonger });
+    await limiter.block("k", "2s", { keepLonger });
+    expect(limiter.consumeSync("k").retryAfterMs).toBe(60_000);
+    await limiter.block("k", "2m", { keepLonger });
+    expect(limiter.consumeSync("k").retryAfterMs).toBe(120_000);
+    await limiter.block("k", "2s");
+    expect(limiter.consumeSync("k").retryAfterMs).toBe(2000);
+  });
+
+  test("says what is wrong with its options", async () => {
+    const { limiter } = limiterOf();
+    await expect(limiter.block("k", 1, { keepLonger: 1 } as object)).rejects.toThrow("keepLonger");
+    await expect(limiter.block("k", 1, { longer: true } as object)).rejects.toThrow("longer");
+  });
+});
+
 describe("blockFor", () => {
   test("blocks the key after a denial for lack of quota", () => {
     const { limiter, clock } = limiterOf({ blockFor: "2h" });

@@ -17,6 +17,7 @@ import { identifyBy } from "./identity.js";
 import { checkLease } from "./leases.js";
 import {
   type AsyncCallOptions,
+  type BlockOptions,
   type CallOptions,
   checkCall,
   checkFailurePolicy,
@@ -211,10 +212,15 @@ class Limiter<S extends Store = Store> {
     return wrapWith(this, fn, options);
   }
 
-  /** Denies the key for `duration` from now on the store's clock, in place of any block it has. Throws if the store fails. */
-  async block(key: string, duration: Duration): Promise<void> {
+  /**
+   * Denies the key for `duration` from now on the store's clock, in place of any block it has, unless `keepLonger` is
+   * set and that one lasts longer. Throws if the store fails.
+   */
+  async block(key: string, duration: Duration, options: BlockOptions = {}): Promise<void> {
     const us = toMicroseconds("duration", duration, MIN_PERIOD_US, CENTURY_US);
-    await this.#engine.administer(VERBS.block, key, us);
+    checkOptions("options", options, ["keepLonger"]);
+    const keepsLonger = checkBoolean("keepLonger", options.keepLonger ?? false);
+    await this.#engine.administer(VERBS.block, key, keepsLonger ? -us : us);
   }
 
   /** Lifts a block. Throws if the store fails. */

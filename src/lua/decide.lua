@@ -27,8 +27,20 @@ local function block(seats, untilRaw, verdict)
   verdict.changed = true
 end
 
+local function blockAtLeast(seats, untilRaw, verdict)
+  for i = 1, #seats do
+    local state = seats[i].state
+    if state.blocked < untilRaw then
+      state.blocked = untilRaw
+      verdict.changed = true
+    end
+  end
+end
+
 local function change(verb, seats, raw, extra, verdict)
-  if verb == BLOCK then
+  if verb == BLOCK and extra < 0 then
+    blockAtLeast(seats, raw - extra, verdict)
+  elseif verb == BLOCK then
     block(seats, raw + extra, verdict)
   elseif verb == UNBLOCK then
     block(seats, 0, verdict)

@@ -159,7 +159,7 @@ export class Gate {
     const { limiter, share, maxPauseMs } = this.#settings;
     const ms = Math.min(waitMs, maxPauseMs);
     if (ms < 1 || !this.#pauses.extend(key, ms) || !share) return;
-    void quietly(async () => limiter?.block?.(key, ms));
+    void quietly(async () => limiter?.block?.(key, ms, { keepLonger: true }));
   }
 
   async #waitForPause({ key, patience, signal }: Call): Promise<void> {

@@ -6,6 +6,7 @@ import { InvalidOptionError } from "../core/errors.js";
 import { checkKey } from "../core/key.js";
 import { checkBoolean, checkCount, checkFunction, checkOptions } from "../core/options.js";
 import { maxWaitMs } from "../core/max-wait.js";
+import type { BlockOptions } from "../limiter/options.js";
 import type { Acquirer } from "../limiter/wrap.js";
 
 /** What a request is to be judged by. */
@@ -18,8 +19,11 @@ export interface OutgoingRequest {
 
 /** A `RateLimiter`, or anything with its `acquire`. */
 export interface OutgoingLimiter extends Acquirer {
-  /** Denies the key for a while, in every process: how others are told what an answer said. */
-  block?(key: string, duration: Duration): Promise<void>;
+  /**
+   * Denies the key for a while, in every process: how others are told what an answer said. A block that lasts longer
+   * must stay.
+   */
+  block?(key: string, duration: Duration, options?: BlockOptions): Promise<void>;
 }
 
 /** A `Semaphore`, or anything with its `acquire`. */

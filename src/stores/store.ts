@@ -30,7 +30,10 @@ export interface StoreSeat {
 export interface StoreCall {
   verb: Verb;
   seats: readonly StoreSeat[];
-  /** Length of a block: of the verb "block", or after a denial; 0 = none. Of reserve, the longest wait. */
+  /**
+   * Length of a block: of the verb "block", where a negative one leaves longer blocks as they are, or after a
+   * denial; 0 = none. Of reserve, the longest wait.
+   */
   extraUs: number;
   /** What cancel gives back. */
   booking?: Booking;

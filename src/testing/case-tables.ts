@@ -56,7 +56,7 @@ export async function playCase(
 
 async function perform(
   limiter: RateLimiter,
-  { verb = "consume", cost = 1, policy, durationMs = 0, maxWaitMs }: CaseStep,
+  { verb = "consume", cost = 1, policy, durationMs = 0, keepLonger = false, maxWaitMs }: CaseStep,
 ): Promise<object> {
   const key = "k";
   switch (verb) {
@@ -73,7 +73,7 @@ async function perform(
     case "penalize":
       return limiter[verb](key, cost);
     case "block":
-      await limiter.block(key, durationMs);
+      await limiter.block(key, durationMs, { keepLonger });
       return {};
     case "unblock":
     case "reset":

@@ -171,7 +171,7 @@ export function play(
   const all = limiterOf(base);
   const held: Granted[] = [];
   const performOn = async (limiter: RateLimiter, step: TraceStep): Promise<unknown> => {
-    const { verb, key, cost, durationMs, variant, alone } = step;
+    const { verb, key, cost, durationMs, keepLonger = false, variant, alone } = step;
     const options = variants[variant] as readonly Policy[];
     const chosen = alone === undefined ? options : options.slice(alone, alone + 1);
     const policy = chosen.length === 1 ? (chosen[0] as Policy) : chosen;
@@ -200,7 +200,7 @@ export function play(
       case "penalize":
         return limiter[verb](key, cost);
       case "block":
-        return limiter.block(key, durationMs);
+        return limiter.block(key, durationMs, { keepLonger });
       case "unblock":
       case "reset":
         return limiter[verb](key);

@@ -31,6 +31,8 @@ export interface TraceStep {
   readonly cost: number;
   /** Length of a block. */
   readonly durationMs: number;
+  /** Whether it leaves longer ones as they are. */
+  readonly keepLonger?: boolean | undefined;
   /** The longest wait of a reserve; Infinity = any. */
   readonly maxWaitMs: number;
   /** Which reservation a cancel is about: so many before the newest. */
@@ -265,6 +267,7 @@ export function makeTrace(seed: number, length: number): Trace {
       key: random.pick(["a", "a", "a", "b", "\u{1f6b0}"]),
       cost: pickCost(random, policy, verb),
       durationMs: random.pick([1, 250.001, 60_000]),
+      keepLonger: random.chance(0.5),
       maxWaitMs: random.pick([
         Number.POSITIVE_INFINITY,
         Number.POSITIVE_INFINITY,

@@ -10,7 +10,7 @@ interface AcquireOptions {
 /** Grants at once unless told to refuse or to wait. */
 export class FakeLimiter implements OutgoingLimiter {
   readonly acquired: { key: string; cost?: number; maxWait?: number | string }[] = [];
-  readonly blocked: [key: string, ms: unknown][] = [];
+  readonly blocked: [key: string, ms: unknown, options: unknown][] = [];
   /** Called before each grant. */
   before: (signal?: AbortSignal) => Promise<void> = async () => {};
 
@@ -19,8 +19,8 @@ export class FakeLimiter implements OutgoingLimiter {
     await this.before(signal);
   }
 
-  async block(key: string, duration: number | string): Promise<void> {
-    this.blocked.push([key, duration]);
+  async block(key: string, duration: number | string, options?: object): Promise<void> {
+    this.blocked.push([key, duration, options]);
   }
 }
 

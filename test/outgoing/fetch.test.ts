@@ -313,7 +313,7 @@ describe("obeying answers", () => {
     const calls = [limited(server.url), limited(server.url), limited(server.url)];
     await Promise.all(calls);
     expect(limiter.blocked.map(([key]) => key)).toEqual(limiter.blocked.map(() => server.url));
-    expect(limiter.blocked.at(-1)).toEqual([server.url, 5000]);
+    expect(limiter.blocked.at(-1)).toEqual([server.url, 5000, { keepLonger: true }]);
     const lengths = limiter.blocked.map(([, ms]) => Number(ms));
     expect(lengths).toEqual(lengths.toSorted((a, b) => a - b));
   });
@@ -334,7 +334,7 @@ describe("obeying answers", () => {
     const limiter = new FakeLimiter();
     const limited = limitFetch({ clock, limiter, retries: false, maxPause: "3s" });
     await limited(server.url);
-    expect(limiter.blocked).toEqual([[server.url, 3000]]);
+    expect(limiter.blocked).toEqual([[server.url, 3000, { keepLonger: true }]]);
     const [, ms] = await advancing(clock, limited(server.url));
     expect(ms).toBeLessThan(3100);
   });

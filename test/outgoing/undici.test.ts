@@ -129,7 +129,7 @@ describe("request()", () => {
       { headers: { ratelimit: '"a";r=0;t=30' } },
     );
     await (await client.request(get)).body.text();
-    expect(limiter.blocked).toEqual([[server.url, 30_000]]);
+    expect(limiter.blocked).toEqual([[server.url, 30_000, { keepLonger: true }]]);
     await expect(client.request(get)).rejects.toMatchObject({ code: "MAX_WAIT_EXCEEDED" });
     expect(server.arrivals).toHaveLength(1);
   });
