@@ -1,6 +1,7 @@
 /** Waiting in line on a real server: what is stored, what is sent twice, what a lost server changes. */
+import { getEventListeners } from "node:events";
 import { Redis } from "ioredis";
-import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { startRedis } from "../../scripts/redis-server.mjs";
 import { RateLimiter, type Reservation, tokenBucket } from "../../src/index.js";
 import { type RunScript, scriptRunner } from "../../src/stores/redis/client.js";
@@ -63,6 +64,65 @@ test("only a key that is waited for stores its line", async () => {
   await vi.waitFor(async () => {
     expect((await limiter.consume("k")).allowed).toBe(true);
     expect(await length()).toBe(26);
+  });
+});
+
+describe("an abort of acquire while Redis is asked", () => {
+  /** A limiter whose calls are counted, and whose replies can be held back on their way. */
+  function heldUp(namespace: string) {
+    const run = scriptRunner(redis);
+    const state = { calls: 0, replies: 0, hold: undefined as Promise<void> | undefined };
+    const client: RunScript = async (...call) => {
+      state.calls += 1;
+      const reply = await run(...call);
+      state.replies += 1;
+      await state.hold;
+      return reply;
+    };
+    const store = new RedisStore({ client });
+    return {
+      state,
+      limiter: new RateLimiter({ policy: hourly, store, namespace, timeout: "30s" }),
+    };
+  }
+
+  /** Minutes until one more would start, rounded up: six for each that is in use beyond ten. */
+  async function nextStart(limiter: RateLimiter): Promise<number> {
+    const next = await limiter.reserve("k", { maxWait: 0 });
+    return next.allowed ? 0 : Math.ceil(next.retryAfterMs / 60_000);
+  }
+
+  test("rejects at once, and gives the place back that the reply still brings", async () => {
+    const { state, limiter } = heldUp("abort-in-flight");
+    await limiter.consume("k", { cost: 10 });
+    let letGo = (): void => {};
+    state.hold = new Promise((resolve) => (letGo = resolve));
+    const { replies } = state;
+    const abort = new AbortController();
+    const waiting = limiter.acquire("k", { cost: 3, signal: abort.signal });
+    await vi.waitFor(() => expect(state.replies).toBe(replies + 1));
+    const reason = new Error("changed my mind");
+    abort.abort(reason);
+    await expect(waiting).rejects.toBe(reason);
+    expect(getEventListeners(abort.signal, "abort")).toHaveLength(0);
+
+    state.hold = undefined;
+    expect(await nextStart(limiter)).toBe(24);
+    letGo();
+    await vi.waitFor(async () => expect(await nextStart(limiter)).toBe(6));
+  });
+
+  test("before the call is sent, it is not sent", async () => {
+    const { state, limiter } = heldUp("abort-unsent");
+    await limiter.consume("k", { cost: 10 });
+    const { calls } = state;
+    const abort = new AbortController();
+    const waiting = limiter.acquire("k", { signal: abort.signal });
+    abort.abort(new Error("at once"));
+    await expect(waiting).rejects.toThrow("at once");
+    expect(await nextStart(limiter)).toBe(6);
+    // The question after the next start alone.
+    expect(state.calls).toBe(calls + 1);
   });
 });
 
