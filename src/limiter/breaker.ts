@@ -23,7 +23,7 @@ export interface BreakerSettings {
 
 const DEFAULT_FAILURES = 5;
 const MAX_FAILURES = 1e6;
-const DEFAULT_PROBE_EVERY = "1s";
+export const DEFAULT_PROBE_EVERY_MS = 1e3;
 const MAX_PROBE_EVERY_US = 3600e6;
 
 /** Undefined for no breaker. */
@@ -33,7 +33,7 @@ export function checkBreaker(option: unknown = {}): BreakerSettings | undefined 
     throw new InvalidOptionError("breaker", option, "false or { failures, probeEvery }");
   }
   const settings = checkOptions("breaker", option, ["failures", "probeEvery"]);
-  const { failures = DEFAULT_FAILURES, probeEvery = DEFAULT_PROBE_EVERY } = settings;
+  const { failures = DEFAULT_FAILURES, probeEvery = DEFAULT_PROBE_EVERY_MS } = settings;
   return {
     failures: checkCount("breaker.failures", failures, 1, MAX_FAILURES),
     probeEveryMs:

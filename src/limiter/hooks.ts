@@ -22,11 +22,11 @@ export interface ErrorEvent {
   readonly part?: string;
 }
 
-/** An outage that is over. */
+/** An outage that is over: the store has answered for a while and not failed. */
 export interface RecoveryEvent {
   /** What it began with, as `onError` was told. */
   readonly error: unknown;
-  /** Milliseconds from the first failure to the first answer. */
+  /** Milliseconds from the first failure to the first answer after the last one. */
   readonly outageMs: number;
   /** Calls that the store did not answer meanwhile: all, and by what they got in place of its answer. */
   readonly unanswered: Unanswered;

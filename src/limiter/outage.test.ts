@@ -1,4 +1,4 @@
-/** An outage from its first failure to the store's next answer: who is asked meanwhile, and who is told. */
+/** An outage from its first failure until the store answers again, and goes on to: who is asked, and who is told. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { HeldStore } from "../../test/support/held-store.js";
 import {
@@ -16,6 +16,8 @@ import {
 
 const policy = tokenBucket({ limit: 1000, period: "1h" });
 const lost = new Error("connection lost");
+/** The breaker's `probeEvery`. */
+const QUIET_MS = 1000;
 const NOBODY = { failOpen: 0, failClosed: 0, fallback: 0, thrown: 0 };
 
 beforeEach(() => {
@@ -47,7 +49,13 @@ function start(options: Partial<RateLimiterOptions<HeldStore>> = {}, store = new
   const breakIt = async (key = "k"): Promise<void> => {
     for (let i = 0; i < 5; i++) await ask(lost, key);
   };
-  return { store, limiter, onError, onRecovery, ask, breakIt };
+  /** The store answers, and still does after the span that ends an outage. */
+  const recover = async (key = "k"): Promise<void> => {
+    expect(await ask(undefined, key)).toBe("store");
+    await vi.advanceTimersByTimeAsync(QUIET_MS);
+    expect(await ask(undefined, key)).toBe("store");
+  };
+  return { store, limiter, onError, onRecovery, ask, breakIt, recover };
 }
 
 describe("an open breaker", () => {
@@ -191,7 +199,7 @@ describe.each([undefined, false] as const)("an outage, with breaker: %s,", (brea
   const options = breaker === undefined ? {} : { breaker };
 
   test("is told when it begins, by its first failure, and when it is over", async () => {
-    const { ask, onError, onRecovery } = start(options);
+    const { ask, recover, onError, onRecovery } = start(options);
     await vi.advanceTimersByTimeAsync(5000);
     for (let i = 0; i < 20; i++) {
       await ask(lost, `k${i}`);
@@ -207,6 +215,8 @@ describe.each([undefined, false] as const)("an outage, with breaker: %s,", (brea
       calls += 1;
       await vi.advanceTimersByTimeAsync(100);
     }
+    expect(onRecovery).not.toHaveBeenCalled();
+    await recover();
     expect(onRecovery).toHaveBeenCalledExactlyOnceWith({
       error,
       outageMs: 4000 + (calls - 20) * 100,
@@ -217,7 +227,10 @@ describe.each([undefined, false] as const)("an outage, with breaker: %s,", (brea
   });
 
   test("is not over by the answer to a call that began before it", async () => {
-    const { store, limiter, ask, onError, onRecovery } = start({ ...options, timeout: "1m" });
+    const { store, limiter, ask, recover, onError, onRecovery } = start({
+      ...options,
+      timeout: "1m",
+    });
     const early = limiter.consume("k");
     const failing = limiter.consume("k");
     const [first, second] = store.held.splice(0);
@@ -227,12 +240,12 @@ describe.each([undefined, false] as const)("an outage, with breaker: %s,", (brea
     expect(onRecovery).not.toHaveBeenCalled();
     expect(await ask(lost)).toBe("fail-open");
     expect(onError).toHaveBeenCalledOnce();
-    expect(await ask()).toBe("store");
+    await recover();
     expect(onRecovery.mock.calls[0]?.[0].unanswered.total).toBe(2);
   });
 
   test("counts what each call got, the verbs that throw as thrown", async () => {
-    const { store, limiter, ask, onError, onRecovery } = start({
+    const { store, limiter, recover, onError, onRecovery } = start({
       ...options,
       onStoreFailure: "closed",
     });
@@ -243,22 +256,164 @@ describe.each([undefined, false] as const)("an outage, with breaker: %s,", (brea
     store.settleAll(lost);
     await failed;
     await vi.advanceTimersByTimeAsync(1000);
-    await ask();
+    await recover();
     expect(onError).toHaveBeenCalledOnce();
     const unanswered = { ...NOBODY, total: 3, failClosed: 2, thrown: 1 };
     expect(onRecovery.mock.calls[0]?.[0].unanswered).toEqual(unanswered);
   });
 });
 
+describe.each([undefined, false] as const)(
+  "while some calls succeed, with breaker: %s,",
+  (breaker) => {
+    const options = breaker === undefined ? {} : { breaker };
+
+    test("one outage goes on: denials, which a server that refuses writes still answers", async () => {
+      const { ask, recover, onError, onRecovery } = start(options);
+      const full = new Error("OOM command not allowed when used memory > 'maxmemory'.");
+      let unanswered = 0;
+      for (let i = 0; i < 400; i++) {
+        const isAllowed = i % 10 === 0;
+        expect(await ask(isAllowed ? full : undefined)).toBe(isAllowed ? "fail-open" : "store");
+        if (isAllowed) unanswered += 1;
+        await vi.advanceTimersByTimeAsync(10);
+      }
+      expect(onError).toHaveBeenCalledOnce();
+      expect(onRecovery).not.toHaveBeenCalled();
+      await recover();
+      expect(onRecovery).toHaveBeenCalledExactlyOnceWith({
+        error: onError.mock.calls[0]?.[0].error,
+        // To the denial after the last failure.
+        outageMs: 3910,
+        unanswered: { ...NOBODY, total: unanswered, failOpen: unanswered },
+      });
+    });
+
+    test("one outage goes on: every third trip comes after its deadline", async () => {
+      const { store, limiter, recover, onError, onRecovery } = start(options);
+      for (let i = 0; i < 30; i++) {
+        const trip = limiter.consume("k");
+        if (i % 3 === 0) await vi.advanceTimersByTimeAsync(250);
+        store.settleAll();
+        expect((await trip).source).toBe(i % 3 === 0 ? "fail-open" : "store");
+        await vi.advanceTimersByTimeAsync(50);
+      }
+      expect(onError).toHaveBeenCalledOnce();
+      expect(onRecovery).not.toHaveBeenCalled();
+      await recover();
+      expect(onRecovery.mock.calls[0]?.[0].unanswered.total).toBe(10);
+    });
+
+    test("an outage is over when none has failed for the span since the first answer", async () => {
+      const { ask, onError, onRecovery } = start(options);
+      await ask(lost);
+      await vi.advanceTimersByTimeAsync(700);
+      expect(await ask()).toBe("store");
+      await vi.advanceTimersByTimeAsync(QUIET_MS - 1);
+      expect(await ask()).toBe("store");
+      expect(onRecovery).not.toHaveBeenCalled();
+      await vi.advanceTimersByTimeAsync(1);
+      expect(await ask()).toBe("store");
+      const unanswered = { ...NOBODY, total: 1, failOpen: 1 };
+      const [{ error }] = onError.mock.calls[0] as [ErrorEvent];
+      expect(onRecovery).toHaveBeenCalledExactlyOnceWith({ error, outageMs: 700, unanswered });
+    });
+
+    test("a failure within the span belongs to the same outage, which is longer by it", async () => {
+      const { ask, recover, onError, onRecovery } = start(options);
+      await ask(lost);
+      for (let i = 0; i < 2; i++) {
+        expect(await ask()).toBe("store");
+        await vi.advanceTimersByTimeAsync(QUIET_MS - 1);
+        await ask(lost);
+      }
+      await vi.advanceTimersByTimeAsync(5);
+      await recover();
+      expect(onError).toHaveBeenCalledOnce();
+      expect(onRecovery.mock.calls[0]?.[0]).toMatchObject({
+        outageMs: 2 * (QUIET_MS - 1) + 5,
+        unanswered: { total: 3 },
+      });
+    });
+
+    test("a failure after the span begins another, and is told after the end of the one before", async () => {
+      const told: string[] = [];
+      const { ask } = start({
+        ...options,
+        hooks: {
+          onError: ({ key }) => told.push(`${key} fails`),
+          onRecovery: ({ outageMs, unanswered }) =>
+            told.push(`back after ${outageMs} ms, ${unanswered.total} unanswered`),
+        },
+      });
+      await ask(lost, "first");
+      await vi.advanceTimersByTimeAsync(30);
+      await ask();
+      // Nobody asks for so long that the next failure is news.
+      await vi.advanceTimersByTimeAsync(QUIET_MS);
+      await ask(lost, "second");
+      expect(told).toEqual(["first fails", "back after 30 ms, 1 unanswered", "second fails"]);
+    });
+  },
+);
+
+describe("while the breaker opens and closes", () => {
+  test("one outage goes on: every probe is answered, and what follows is not", async () => {
+    const { ask, breakIt, recover, onError, onRecovery } = start();
+    for (let i = 0; i < 10; i++) {
+      await breakIt();
+      await vi.advanceTimersByTimeAsync(1000);
+      expect(await ask()).toBe("store");
+    }
+    expect(onError).toHaveBeenCalledOnce();
+    expect(onRecovery).not.toHaveBeenCalled();
+    await recover();
+    expect(onRecovery.mock.calls[0]?.[0]).toMatchObject({
+      outageMs: 10_000,
+      unanswered: { total: 50 },
+    });
+  });
+
+  test("decisions come from the store at once when it closes: only the notice waits", async () => {
+    const fallback = new RateLimiter({ policy });
+    const { ask, breakIt, onRecovery } = start({ onStoreFailure: { fallback } });
+    await breakIt();
+    expect(await ask()).toBe("fallback");
+    await vi.advanceTimersByTimeAsync(1000);
+    for (let i = 0; i < 10; i++) {
+      expect(await ask()).toBe("store");
+      expect(onRecovery).not.toHaveBeenCalled();
+      await vi.advanceTimersByTimeAsync(QUIET_MS / 10);
+    }
+    expect(await ask()).toBe("store");
+    expect(onRecovery).toHaveBeenCalledOnce();
+  });
+
+  test("the span is `probeEvery`", async () => {
+    const { ask, breakIt, onRecovery } = start({ breaker: { probeEvery: 40 } });
+    await breakIt();
+    await vi.advanceTimersByTimeAsync(40);
+    await ask();
+    await vi.advanceTimersByTimeAsync(39);
+    await ask();
+    expect(onRecovery).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(1);
+    await ask();
+    expect(onRecovery).toHaveBeenCalledOnce();
+  });
+});
+
 describe("the notices", () => {
   test("come in order even if a fallback takes longer than the outage", async () => {
     const slow = new HeldStore();
-    const fallback = new RateLimiter({ policy, store: slow, namespace: "fallback" });
-    const { store, limiter, ask, onError, onRecovery } = start({ onStoreFailure: { fallback } });
+    const fallback = new RateLimiter({ policy, store: slow, namespace: "fallback", timeout: "1m" });
+    const { store, limiter, recover, onError, onRecovery } = start({
+      onStoreFailure: { fallback },
+    });
     const failing = limiter.consume("first");
     store.settleAll(lost);
     await settled();
-    expect(await ask()).toBe("store");
+    await recover();
     expect([onError.mock.calls.length, onRecovery.mock.calls.length]).toEqual([0, 0]);
     slow.settleAll();
     const decision = await failing;
@@ -275,7 +430,9 @@ describe("the notices", () => {
   test("come even if the fallback rejects", async () => {
     const slow = new HeldStore();
     const fallback = new RateLimiter({ policy, store: slow, onStoreFailure: "throw" });
-    const { store, limiter, ask, onError, onRecovery } = start({ onStoreFailure: { fallback } });
+    const { store, limiter, recover, onError, onRecovery } = start({
+      onStoreFailure: { fallback },
+    });
     const failing = limiter.consume("k");
     store.settleAll(lost);
     await settled();
@@ -286,12 +443,12 @@ describe("the notices", () => {
       key: "k",
       cost: 1,
     });
-    await ask();
+    await recover();
     expect(onRecovery).toHaveBeenCalledOnce();
   });
 
   test("come once when a call of a list failed and the others were given up", async () => {
-    const { store, limiter, ask, onError, onRecovery } = start();
+    const { store, limiter, ask, recover, onError, onRecovery } = start();
     const controller = new AbortController();
     const { signal } = controller;
     const list = limiter.consumeMany([{ key: "a" }, { key: "b" }], { signal });
@@ -301,7 +458,7 @@ describe("the notices", () => {
     store.held.length = 0;
     await ask(lost, "next");
     expect(onError.mock.calls[0]?.[0]).toMatchObject({ key: "a" });
-    await ask();
+    await recover();
     expect(onError).toHaveBeenCalledOnce();
     expect(onRecovery).toHaveBeenCalledOnce();
   });
@@ -315,9 +472,9 @@ describe("the notices", () => {
       (): Promise<never> => Promise.reject(boom),
     ]) {
       const onError = vi.fn<(event: ErrorEvent) => void>();
-      const { ask } = start({ hooks: { onError, onRecovery } });
+      const { ask, recover } = start({ hooks: { onError, onRecovery } });
       await ask(lost, "first");
-      expect(await ask()).toBe("store");
+      await recover();
       await settled();
       expect(onError).toHaveBeenCalledTimes(2);
       const [begun, thrown] = onError.mock.calls.map(([event]) => event);
@@ -327,7 +484,7 @@ describe("the notices", () => {
 
   test("may themselves call the limiter", async () => {
     const sources: string[] = [];
-    const { store, ask } = start({
+    const { store, ask, recover } = start({
       hooks: {
         onRecovery: () => {
           void limiter.consume("k").then(({ source }) => sources.push(source));
@@ -336,11 +493,28 @@ describe("the notices", () => {
     });
     const limiter = new RateLimiter({ policy, store, identity: "plain" });
     await ask(lost);
-    await ask();
+    await recover();
     store.settleAll();
     await settled();
     expect(sources).toEqual(["store"]);
   });
+});
+
+test("an outage that begins in the notice of the one before is told of once", async () => {
+  const { store, limiter, onError, onRecovery, ask, recover } = start();
+  onRecovery.mockImplementationOnce(() => void limiter.consume("inner"));
+  await ask(lost, "first");
+  await ask();
+  await vi.advanceTimersByTimeAsync(QUIET_MS);
+  // A store that fails within the call, as one may that has lost its client.
+  store.submit = (_, done) => {
+    done(lost);
+  };
+  await limiter.consume("outer");
+  Reflect.deleteProperty(store, "submit");
+  await recover();
+  expect(onError).toHaveBeenCalledTimes(2);
+  expect(onRecovery.mock.calls.map(([{ unanswered }]) => unanswered.total)).toEqual([1, 2]);
 });
 
 describe("several limiters in one call", () => {
@@ -361,8 +535,10 @@ describe("several limiters in one call", () => {
     };
     const unstored = ["fail-open", "fail-closed", "fail-closed", "fail-open"];
     for (let i = 0; i < 9; i++) expect(await spend(lost)).toEqual(unstored);
-    await vi.advanceTimersByTimeAsync(1000);
-    expect(await spend()).toEqual(Array(4).fill("store"));
+    for (let i = 0; i < 2; i++) {
+      await vi.advanceTimersByTimeAsync(QUIET_MS);
+      expect(await spend()).toEqual(Array(4).fill("store"));
+    }
     const counts = [open, closed, shadow].map(({ onError, onRecovery }) => {
       expect(onError).toHaveBeenCalledOnce();
       expect(onRecovery).toHaveBeenCalledOnce();
@@ -386,17 +562,36 @@ describe("several limiters in one call", () => {
     expect(second.onError.mock.calls[0]?.[0].error).toMatchObject({
       message: expect.stringContaining("the breaker is open") as unknown,
     });
-    await vi.advanceTimersByTimeAsync(1000);
-    const spent = consumeAtomic(requests);
-    store.settleAll();
-    await spent;
+    for (let i = 0; i < 2; i++) {
+      await vi.advanceTimersByTimeAsync(QUIET_MS);
+      const spent = consumeAtomic(requests);
+      store.settleAll();
+      await spent;
+    }
     expect(first.onRecovery).toHaveBeenCalledOnce();
     expect(second.onRecovery.mock.calls[0]?.[0].unanswered.total).toBe(1);
   });
+
+  test("go on with an outage while the first one's breaker refuses, whatever else the second is answered", async () => {
+    const store = new HeldStore();
+    const options = { breaker: { failures: 5, probeEvery: "1m" } } as const;
+    const first = start({ ...options, namespace: "first" }, store);
+    const second = start({ namespace: "second" }, store);
+    await first.breakIt();
+    for (let i = 0; i < 50; i++) {
+      await consumeAtomic([first, second].map(({ limiter }) => ({ limiter, key: "k" })));
+      expect(await second.ask()).toBe("store");
+      await vi.advanceTimersByTimeAsync(100);
+    }
+    expect(second.onError).toHaveBeenCalledOnce();
+    expect(second.onRecovery).not.toHaveBeenCalled();
+    await second.recover();
+    expect(second.onRecovery.mock.calls[0]?.[0].unanswered.total).toBe(50);
+  });
 });
 
-describe("a probe of an outage that a joint call ended first", () => {
-  /** The second limiter is down again, and the probe of its first outage still under way. */
+describe("a probe of a breaker that a joint call closed first", () => {
+  /** The second limiter is down again, and the first probe still under way. */
   async function startLate() {
     const store = new HeldStore();
     const options = { timeout: "1m", breaker: { failures: 1 } } as const;
@@ -409,7 +604,6 @@ describe("a probe of an outage that a joint call ended first", () => {
     const spent = consumeAtomic([first, second].map(({ limiter }) => ({ limiter, key: "k" })));
     store.settleAll();
     await spent;
-    expect(second.onRecovery).toHaveBeenCalledOnce();
     await second.ask(lost);
     const settle = async (outcome?: Error): Promise<void> => {
       probe?.settle(outcome);
@@ -418,13 +612,13 @@ describe("a probe of an outage that a joint call ended first", () => {
     return { ...second, settle };
   }
 
-  test("does not close the breaker of the next", async () => {
+  test("does not close it when it has opened again", async () => {
     const { ask, settle } = await startLate();
     await settle();
     expect(await ask()).toBe("fail-open");
   });
 
-  test("is not taken for the probe of the next", async () => {
+  test("is not taken for the next probe", async () => {
     const { store, limiter, ask, settle } = await startLate();
     await vi.advanceTimersByTimeAsync(1000);
     const probe = limiter.consume("k");
@@ -446,15 +640,14 @@ describe("a store of several parts", () => {
   }
 
   test("has a breaker and an outage for each, and names them", async () => {
-    const { ask, breakIt, onError, onRecovery } = startParts();
+    const { ask, breakIt, recover, onError, onRecovery } = startParts();
     await breakIt("a1");
     expect(await ask(undefined, "a2")).toBe("fail-open");
     expect(await ask(undefined, "b1")).toBe("store");
     expect(await ask(lost, "b1")).toBe("fail-open");
     expect(onError.mock.calls.map(([{ part }]) => part)).toEqual(["a", "b"]);
-    expect(await ask(undefined, "b2")).toBe("store");
-    await vi.advanceTimersByTimeAsync(1000);
-    expect(await ask(undefined, "a3")).toBe("store");
+    await recover("b2");
+    await recover("a3");
     expect(onRecovery.mock.calls.map(([{ part, unanswered }]) => [part, unanswered.total])).toEqual(
       [
         ["b", 1],
@@ -470,20 +663,30 @@ describe("a store of several parts", () => {
   });
 
   test("ends the outage of a part that never comes back when another answers in its place", async () => {
-    const { moved, ask, breakIt, onError, onRecovery } = startParts();
+    const { moved, breakIt, recover, onError, onRecovery } = startParts();
     await breakIt("a1");
-    expect(await ask(undefined, "b1")).toBe("store");
+    await recover("b1");
     expect(onRecovery).not.toHaveBeenCalled();
     moved.set("a", "c");
     // Another part's answer says nothing of the one that took over.
-    expect(await ask(undefined, "b1")).toBe("store");
+    await recover("b1");
     expect(onRecovery).not.toHaveBeenCalled();
-    expect(await ask(undefined, "a1")).toBe("store");
+    await recover("a1");
     expect(onRecovery.mock.calls.map(([{ part }]) => part)).toEqual(["a"]);
     expect(onError).toHaveBeenCalledOnce();
-    // Nothing is left of it: when the part is back, it is asked.
+  });
+
+  test("asks a part that is back at once if another has answered in its place", async () => {
+    const { moved, ask, breakIt, onRecovery } = startParts();
+    await breakIt("a1");
+    moved.set("a", "c");
+    expect(await ask(undefined, "a1")).toBe("store");
     moved.delete("a");
     expect(await ask(undefined, "a1")).toBe("store");
+    expect(onRecovery).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(QUIET_MS);
+    expect(await ask(undefined, "a1")).toBe("store");
+    expect(onRecovery).toHaveBeenCalledOnce();
   });
 });
 

@@ -45,8 +45,9 @@ export class Outage {
     if (this.#lastedMs !== undefined) this.#tellOfRecovery(this.#told, this.#lastedMs);
   }
 
-  end(): void {
-    this.#lastedMs = monotonicMs() - this.#beganMs;
+  /** `answeredAtMs` is when the store first answered after its last failure. */
+  end(answeredAtMs: number): void {
+    this.#lastedMs = answeredAtMs - this.#beganMs;
     if (this.#told !== undefined) this.#tellOfRecovery(this.#told, this.#lastedMs);
   }
 

@@ -5,7 +5,7 @@
 import { monotonicMs } from "../core/clock.js";
 import { CrossSlotError, InvalidOptionError, StoreUnavailableError } from "../core/errors.js";
 import type { Answer, Store, StoreCall } from "../stores/store.js";
-import { Breaker, type BreakerSettings } from "./breaker.js";
+import { Breaker, type BreakerSettings, DEFAULT_PROBE_EVERY_MS } from "./breaker.js";
 import type { ErrorEvent, HookRunner } from "./hooks.js";
 import { type Instead, Outage } from "./outage.js";
 
@@ -15,14 +15,17 @@ export interface Attempt {
   readonly part: string;
   /** Failures of the store before it. */
   readonly failuresBefore: number;
-  /** The trouble that it probes for its end. */
-  readonly probed: Trouble | undefined;
+  /** The open breaker that let it through. */
+  readonly probed: Breaker | undefined;
 }
 
-/** A part of the store that failed, and has not answered a call that began later. */
+/** A part of the store that failed, and has not yet answered for a while without a failure. */
 interface Trouble {
-  readonly breaker: Breaker | undefined;
+  /** A new one when the store answers: a probe of the one before says nothing of what came since. */
+  breaker: Breaker | undefined;
   readonly outage: Outage;
+  /** When the store first answered a call that began after the last failure; undefined until then. */
+  answeredAtMs: number | undefined;
   /** The number of the last failure, and what failed. */
   lastFailure: number;
   lastCall: StoreCall;
@@ -39,6 +42,8 @@ export class StoreHealth {
   readonly #breaker: BreakerSettings | undefined;
   readonly #hooks: HookRunner;
   readonly #hasParts: boolean;
+  /** How long a part has to answer without a failure until its outage is over. */
+  readonly #quietMs: number;
   readonly #troubles = new Map<string, Trouble>();
   /** Which outage an error belongs to, for those who answer its call. */
   readonly #outages = new WeakMap<Error, Outage>();
@@ -49,6 +54,7 @@ export class StoreHealth {
     this.#breaker = breaker;
     this.#hooks = hooks;
     this.#hasParts = store.partOf !== undefined;
+    this.#quietMs = breaker?.probeEveryMs ?? DEFAULT_PROBE_EVERY_MS;
   }
 
   /** What `ended` is to be told with; or, past an open breaker, the error to answer with. */
@@ -58,7 +64,7 @@ export class StoreHealth {
     const trouble = this.#troubles.get(part);
     const admission = trouble?.breaker?.admit(monotonicMs()) ?? "pass";
     if (trouble !== undefined && admission === "refuse") return this.#refusal(trouble, part);
-    const probed = admission === "probe" ? trouble : undefined;
+    const probed = admission === "probe" ? trouble?.breaker : undefined;
     return { part, failuresBefore: this.#failures, probed };
   }
 
@@ -70,8 +76,9 @@ export class StoreHealth {
   /** The breaker of the limiter that was to ask for this one too refused the call. */
   refused(call: StoreCall, refusal: Error): void {
     const part = this.#partOf(call);
-    const { outage } = this.#troubles.get(part) ?? this.#note(part, call, refusal);
-    this.#outages.set(refusal, outage);
+    const trouble = this.#underWay(part) ?? this.#note(part, call, refusal);
+    trouble.answeredAtMs = undefined;
+    this.#outages.set(refusal, trouble.outage);
   }
 
   /** `outcome` is undefined for a call that its caller gave up. */
@@ -79,7 +86,7 @@ export class StoreHealth {
     const verdict = verdictOf(outcome);
     if (verdict === "works") this.#worked(attempt);
     else if (verdict === "fails") this.#failed(attempt, call, outcome as Error);
-    else attempt.probed?.breaker?.dropped(true);
+    else attempt.probed?.dropped(true);
   }
 
   /** One more request that got something else in place of an answer; of no outage if it was no failure. */
@@ -104,23 +111,49 @@ export class StoreHealth {
     };
   }
 
+  /**
+   * Some calls of an outage may succeed: denials of a server that refuses writes, or what passes between
+   * losses. So an outage is over only when the store has answered for a while and not failed. There is no
+   * timer for that: the next call that ends finds out.
+   */
   #worked({ part, failuresBefore, probed }: Attempt): void {
     if (this.#troubles.size === 0) return;
-    const own = this.#troubles.get(part);
-    own?.breaker?.succeeded(probed === own);
-    for (const [troubled, { lastFailure, lastCall, outage }] of this.#troubles) {
-      if (failuresBefore < lastFailure) continue;
+    const nowMs = monotonicMs();
+    const own = this.#troubles.get(part)?.breaker;
+    own?.succeeded(probed === own);
+    for (const [troubled, trouble] of this.#troubles) {
+      if (failuresBefore < trouble.lastFailure) continue;
       // A dead node may never be asked again: what now answers in its place ends its outage.
-      if (troubled !== part && this.#partOf(lastCall) !== part) continue;
-      this.#troubles.delete(troubled);
-      outage.end();
+      if (troubled !== part && this.#partOf(trouble.lastCall) !== part) continue;
+      if (trouble.answeredAtMs === undefined) this.#answered(trouble, nowMs);
+      else this.#endIfOver(troubled, trouble, nowMs);
     }
+  }
+
+  /** Calls are asked again from now on; only the end of the outage waits. */
+  #answered(trouble: Trouble, nowMs: number): void {
+    trouble.answeredAtMs = nowMs;
+    trouble.breaker = this.#breaker && new Breaker(this.#breaker);
+  }
+
+  #endIfOver(part: string, { outage, answeredAtMs }: Trouble, nowMs: number): void {
+    if (answeredAtMs === undefined || nowMs - answeredAtMs < this.#quietMs) return;
+    this.#troubles.delete(part);
+    outage.end(answeredAtMs);
   }
 
   #failed({ part, probed }: Attempt, call: StoreCall, error: Error): void {
     const trouble = this.#note(part, call, error);
-    trouble.breaker?.failed(probed === trouble, monotonicMs());
+    trouble.breaker?.failed(probed === trouble.breaker, monotonicMs());
     this.#outages.set(error, trouble.outage);
+  }
+
+  /** The trouble of a part, unless it was over before now. */
+  #underWay(part: string): Trouble | undefined {
+    const trouble = this.#troubles.get(part);
+    if (trouble !== undefined) this.#endIfOver(part, trouble, monotonicMs());
+    // Whoever was told of an end may have asked, and have met the next trouble.
+    return this.#troubles.get(part);
   }
 
   #partOf(call: StoreCall): string {
@@ -128,16 +161,21 @@ export class StoreHealth {
   }
 
   #note(part: string, call: StoreCall, error: Error): Trouble {
+    let trouble = this.#underWay(part);
     this.#failures += 1;
-    const news = { lastFailure: this.#failures, lastCall: call, lastError: error };
-    let trouble = this.#troubles.get(part);
+    const news = {
+      lastFailure: this.#failures,
+      lastCall: call,
+      lastError: error,
+      refusal: undefined,
+      answeredAtMs: undefined,
+    };
     if (trouble === undefined) {
       const breaker = this.#breaker && new Breaker(this.#breaker);
-      const outage = new Outage(this.#hooks, part);
-      trouble = { breaker, outage, refusal: undefined, ...news };
+      trouble = { breaker, outage: new Outage(this.#hooks, part), ...news };
       this.#troubles.set(part, trouble);
     }
-    return Object.assign(trouble, news, { refusal: undefined });
+    return Object.assign(trouble, news);
   }
 
   #refusal(trouble: Trouble, part: string): StoreUnavailableError {

@@ -54,6 +54,7 @@ await Promise.all(
   }),
 );
 while ((await call()) !== "store");
+while (recoveries.length === 0) await call();
 process.on("beforeExit", () => {
   console.log(JSON.stringify({ begun, sources, errors, recoveries }));
 });

@@ -59,11 +59,19 @@ type Entry =
     }
   | { readonly is: "probe's start"; readonly at: number };
 
+interface Modelled {
+  readonly beganAt: number;
+  /** Calls left without an answer. */
+  unanswered: number;
+  /** When the store answered first after its last failure. */
+  answeredAt: number | undefined;
+  isOver: boolean;
+}
+
 class Model {
   now = 0;
   readonly inFlight: Sent[] = [];
-  /** Outages: how many calls each left without an answer, and whether it is over. */
-  readonly outages: { unanswered: number; isOver: boolean }[] = [];
+  readonly outages: Modelled[] = [];
   readonly #settings: Settings;
   readonly #history: Entry[] = [];
   #failures = 0;
@@ -104,13 +112,15 @@ class Model {
       if (sent.isProbe) this.#note("closing");
       else if (!wasOpen) this.#note("success");
       const outage = this.outages.at(-1);
-      if (outage?.isOver === false && sent.failuresBefore >= this.#lastFailure) {
-        outage.isOver = true;
+      if (outage !== undefined && sent.failuresBefore >= this.#lastFailure) {
+        outage.answeredAt ??= this.now;
+        this.#endIfQuiet();
       }
     } else if (how === "fails") {
       this.#failures += 1;
       this.#lastFailure = this.#failures;
-      this.#unanswered();
+      this.#endIfQuiet();
+      this.#unanswered().answeredAt = undefined;
       if (wasOpen) return;
       this.#note("failure");
       if (this.#failuresInARow() >= this.#settings.failures) this.#note("opening");
@@ -128,9 +138,21 @@ class Model {
     this.now = until;
   }
 
-  #unanswered(): void {
-    if (this.outages.at(-1)?.isOver !== false) this.outages.push({ unanswered: 0, isOver: false });
-    (this.outages.at(-1) as { unanswered: number }).unanswered += 1;
+  /** An outage is over when the store has answered for an interval and not failed. */
+  #endIfQuiet(): void {
+    const outage = this.outages.at(-1);
+    if (outage?.answeredAt === undefined) return;
+    if (this.now - outage.answeredAt >= this.#settings.probeEvery) outage.isOver = true;
+  }
+
+  #unanswered(): Modelled {
+    let outage = this.outages.at(-1);
+    if (outage === undefined || outage.isOver) {
+      outage = { beganAt: this.now, unanswered: 0, answeredAt: undefined, isOver: false };
+      this.outages.push(outage);
+    }
+    outage.unanswered += 1;
+    return outage;
   }
 
   #note(is: Entry["is"]): void {
@@ -211,8 +233,10 @@ async function play(chosen: Settings, trace: readonly Step[]): Promise<void> {
     );
     const over = model.outages.filter(({ isOver }) => isOver);
     expect(onError).toHaveBeenCalledTimes(model.outages.length);
-    expect(onRecovery.mock.calls.map(([{ unanswered }]) => unanswered.total)).toEqual(
-      over.map(({ unanswered }) => unanswered),
+    expect(
+      onRecovery.mock.calls.map(([{ unanswered, outageMs }]) => [unanswered.total, outageMs]),
+    ).toEqual(
+      over.map(({ unanswered, beganAt, answeredAt = NaN }) => [unanswered, answeredAt - beganAt]),
     );
   }
   // While it was open, no more went to the store than one call an interval.

@@ -7,9 +7,11 @@ import { createClient } from "redis";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import {
   type ErrorEvent,
+  fixedWindow,
   RateLimiter,
   type RateLimiterOptions,
   type RecoveryEvent,
+  StoreUnavailableError,
   tokenBucket,
 } from "../../src/index.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
@@ -19,6 +21,8 @@ import { startVictim, type Victim } from "../support/servers.js";
 
 const policy = tokenBucket({ limit: 1e6, period: "1h" });
 const PROBE_EVERY_MS = 100;
+/** Longer than this machine stalls: the servers here fail at once, or not before they are told to go on. */
+const TIMEOUT = "5s";
 const NOBODY = { failOpen: 0, failClosed: 0, fallback: 0, thrown: 0 };
 
 interface Connected {
@@ -105,6 +109,12 @@ class Traffic {
     return this.calls.filter((call) => call.source === source).length;
   }
 
+  /** Resolves when everything that `onError` was told of is over. */
+  async recovered(): Promise<void> {
+    const { onError, onRecovery } = this;
+    await expect.poll(() => onRecovery.mock.calls.length).toBe(onError.mock.calls.length);
+  }
+
   sent(): number {
     return this.calls.filter(({ sentMs }) => sentMs !== undefined).length;
   }
@@ -144,6 +154,18 @@ class Traffic {
   }
 }
 
+type Command = readonly [string, ...string[]];
+
+/** Who would write is refused; denials, which write nothing, are answered. */
+const REFUSALS: Readonly<Record<string, { readonly begin: Command; readonly end: Command }>> = {
+  OOM: {
+    begin: ["CONFIG", "SET", "maxmemory", "1"],
+    end: ["CONFIG", "SET", "maxmemory", "0"],
+  },
+  // Of a master that is not there, so that the data stays.
+  READONLY: { begin: ["REPLICAOF", "127.0.0.1", "1"], end: ["REPLICAOF", "NO", "ONE"] },
+};
+
 describe.each(Object.keys(DRIVERS))("through %s", (driver) => {
   const start = async (): Promise<{ server: Victim; connected: Connected }> => {
     const server = await startVictim();
@@ -172,6 +194,7 @@ describe.each(Object.keys(DRIVERS))("through %s", (driver) => {
     await server.restart();
     const storedBefore = traffic.count("store");
     await expect.poll(() => traffic.count("store")).toBeGreaterThan(storedBefore + 1000);
+    await traffic.recovered();
     traffic.stop();
     await running;
 
@@ -195,7 +218,7 @@ describe.each(Object.keys(DRIVERS))("through %s", (driver) => {
 
   test("a server that hangs is given up after few deadlines, and asked again", async () => {
     const { server, connected } = await start();
-    const traffic = new Traffic(connected, { timeout: "1s", onStoreFailure: "closed" });
+    const traffic = new Traffic(connected, { timeout: TIMEOUT, onStoreFailure: "closed" });
     const running = traffic.run(10);
     await expect.poll(() => traffic.count("store")).toBeGreaterThan(100);
     server.suspend();
@@ -203,6 +226,7 @@ describe.each(Object.keys(DRIVERS))("through %s", (driver) => {
     server.resume();
     const storedBefore = traffic.count("store");
     await expect.poll(() => traffic.count("store")).toBeGreaterThan(storedBefore + 100);
+    await traffic.recovered();
     traffic.stop();
     await running;
     const unstored = traffic.count("fail-closed");
@@ -217,6 +241,46 @@ describe.each(Object.keys(DRIVERS))("through %s", (driver) => {
     expect(waited.length).toBeLessThan(100);
     expect(traffic.refusedTooLong()).toBe(0);
   });
+
+  test.each(Object.entries(REFUSALS))(
+    "%s: one outage, although the server answers the denials, nine of ten calls",
+    async (error, { begin, end }) => {
+      const { server, connected } = await start();
+      const spent = fixedWindow({ limit: 1, window: "1d", align: "first" });
+      const traffic = new Traffic(connected, {
+        policy: (key) => (key.endsWith("0") ? policy : spent),
+        denyCache: false,
+        timeout: TIMEOUT,
+        onStoreFailure: "closed",
+        // A stall of this machine is no time in which the server did not fail.
+        breaker: { probeEvery: "2s" },
+      });
+      const running = traffic.run(4);
+      await expect.poll(() => traffic.count("store")).toBeGreaterThan(100);
+      const storedBefore = traffic.count("store");
+      await server.command(...begin);
+      await expect.poll(() => traffic.count("fail-closed")).toBeGreaterThan(200);
+      const stored = traffic.count("store") - storedBefore;
+      const notices = [traffic.onError, traffic.onRecovery].map((hook) => hook.mock.calls.length);
+      await server.command(...end);
+      await expect.poll(() => traffic.onRecovery.mock.calls.length).toBe(1);
+      traffic.stop();
+      await running;
+
+      const unstored = traffic.count("fail-closed");
+      expect(notices).toEqual([1, 0]);
+      expect(stored).toBeGreaterThan(5 * 200);
+      expect(traffic.onError).toHaveBeenCalledOnce();
+      const [{ error: first }] = traffic.onError.mock.calls[0] as [ErrorEvent];
+      expect(first).toBeInstanceOf(StoreUnavailableError);
+      expect(String(first)).toContain(error);
+      expect(traffic.onRecovery).toHaveBeenCalledExactlyOnceWith({
+        error: first,
+        outageMs: expect.any(Number) as unknown,
+        unanswered: { ...NOBODY, total: unstored, failClosed: unstored },
+      });
+    },
+  );
 
   test("a value of another type under one key does not keep others from the store", async () => {
     const { server, connected } = await start();
@@ -251,14 +315,22 @@ describe("on a Cluster of which one node hangs", () => {
     const limiter = new RateLimiter({
       policy,
       store: await drivers[name].cluster(cluster.ports),
-      timeout: "1s",
+      timeout: TIMEOUT,
       breaker: { probeEvery: PROBE_EVERY_MS },
       hooks: { onError, onRecovery },
     });
     const keys = Array.from({ length: 60 }, (_, i) => ({ key: `key:${i}` }));
     const sources = async (): Promise<readonly string[]> =>
       (await limiter.consumeMany(keys)).map(({ source }) => source);
-    await expect.poll(async () => new Set(await sources())).toEqual(new Set(["store"]));
+    const recovered = async (): Promise<void> => {
+      await expect.poll(async () => new Set(await sources())).toEqual(new Set(["store"]));
+      const underWay = async (): Promise<number> => {
+        await sources();
+        return onError.mock.calls.length - onRecovery.mock.calls.length;
+      };
+      await expect.poll(underWay).toBe(0);
+    };
+    await recovered();
     onError.mockClear();
     onRecovery.mockClear();
 
@@ -276,7 +348,7 @@ describe("on a Cluster of which one node hangs", () => {
     expect(again.filter((source) => source === "store")).toHaveLength(there.length);
     expect((await limiter.consume(there[0]?.key ?? "")).source).toBe("store");
     victim.resume();
-    await expect.poll(async () => new Set(await sources())).toEqual(new Set(["store"]));
+    await recovered();
 
     const part = `127.0.0.1:${victim.port}`;
     expect(onError.mock.calls.map(([event]) => event.part)).toEqual([part]);
