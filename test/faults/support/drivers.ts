@@ -67,7 +67,11 @@ const ioredis: Driver = {
       },
     );
     client.on("error", ignore);
-    onTestFinished(() => {
+    onTestFinished(async () => {
+      // Disconnected while it asks for the slots, ioredis goes on to ask for ever.
+      await new Promise((resolve) => {
+        client.refreshSlotsCache(resolve);
+      });
       client.disconnect();
     });
     await client.connect();
