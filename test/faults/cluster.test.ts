@@ -3,7 +3,7 @@ import { beforeEach, expect, onTestFinished, test } from "vitest";
 import { slotOf } from "../../src/stores/redis/slot.js";
 import { type ClusterNode, startCluster, type TestCluster } from "../support/cluster.js";
 import { driverNames, drivers } from "./support/drivers.js";
-import type { Load } from "./support/load.js";
+import { type Load, PATIENT_MS } from "./support/load.js";
 import { throughFault } from "./support/through-fault.js";
 import { together } from "./support/together.js";
 
@@ -32,7 +32,9 @@ test("a master killed: its replica takes over, and the others serve all the time
     driverNames.map(async (name) => {
       const store = await drivers[name].cluster(cluster.ports);
       const title = `Cluster master killed, ${name}`;
-      await throughFault(title, { store, keys, freshStarts: 1 }, async (load) => {
+      const costs = { freshStarts: 1, outages: { [`127.0.0.1:${victim.port}`]: 1 } };
+      const options = { store, keys, timeoutMs: PATIENT_MS, ...costs };
+      await throughFault(title, options, async (load) => {
         await kill();
         const { length: before } = load.answers;
         await load.answered("fail-closed", 50);
@@ -55,7 +57,9 @@ test("a master that hangs: the others serve all the time, and its connections do
     driverNames.map(async (name) => {
       const store = await drivers[name].cluster(cluster.ports);
       const title = `Cluster master suspended, ${name}`;
-      await throughFault(title, { store, keys, freshStarts: 2 }, async (load) => {
+      const costs = { freshStarts: 2, outages: { [`127.0.0.1:${victim.port}`]: 1 } };
+      const options = { store, keys, timeoutMs: PATIENT_MS, ...costs };
+      await throughFault(title, options, async (load) => {
         await suspend();
         const { length: before } = load.answers;
         await load.answered("fail-closed", 50);

@@ -19,7 +19,7 @@ describe.each(driverNames)("through %s", (name) => {
     const keys = identitiesIn(slot, 10);
     const store = await drivers[name].cluster(cluster.ports);
     const title = `slot migration, ${name}`;
-    const options = { store, keys, timeoutMs: 30_000, nothingUnseen: true };
+    const options = { store, keys, timeoutMs: 30_000, nothingUnseen: true, outages: {} };
     const { sources } = await throughFault(title, options, async (load) => {
       const move = await beginMove(cluster, slot);
       const before = await move.tryAgains();

@@ -1,6 +1,7 @@
 /** Failovers by Sentinel, under load. */
 import { beforeEach, expect, onTestFinished, test } from "vitest";
 import { type Driver, driverNames, drivers } from "./support/drivers.js";
+import { PATIENT_MS } from "./support/load.js";
 import { startSentinels, type Watched } from "./support/sentinel.js";
 import { type Costs, throughFault } from "./support/through-fault.js";
 import { together } from "./support/together.js";
@@ -24,11 +25,15 @@ test("a master killed: its replica takes over", async () => {
       const driver: Driver = drivers[name];
       const store = await driver.sentinel(watched);
       const title = `Sentinel failover, ${name}`;
-      await throughFault(title, { store, ...costsOf(name) }, async (load) => {
-        await kill();
-        await load.answered("fail-closed", 50);
-        return load.recovered();
-      });
+      await throughFault(
+        title,
+        { store, timeoutMs: PATIENT_MS, ...costsOf(name) },
+        async (load) => {
+          await kill();
+          await load.answered("fail-closed", 50);
+          return load.recovered();
+        },
+      );
     }),
   );
   expect(await watched.masterPort()).toBe(watched.replica.port);
@@ -48,7 +53,7 @@ test("a master suspended comes back as a replica", async () => {
       const costs = { ...costsOf(name), freshStarts: 2 };
       await throughFault(
         `Sentinel, master suspended, ${name}`,
-        { store, ...costs },
+        { store, timeoutMs: PATIENT_MS, ...costs },
         async (load) => {
           await suspend();
           await load.answered("fail-closed", 50);

@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { startVictim, type Victim } from "../support/servers.js";
 import { driverNames, drivers } from "./support/drivers.js";
+import { PATIENT_MS } from "./support/load.js";
 import { throughFault } from "./support/through-fault.js";
 
 describe.each(driverNames)("through %s", (name) => {
@@ -34,7 +35,7 @@ describe.each(driverNames)("through %s", (name) => {
 
   test("SCRIPT FLUSH, again and again", async () => {
     const store = await open();
-    const costs = { store, nothingUnseen: true };
+    const costs = { store, timeoutMs: PATIENT_MS, nothingUnseen: true, outages: {} };
     await throughFault(`SCRIPT FLUSH, ${name}`, costs, async (load) => {
       for (let i = 0; i < 20; i++) {
         await server.command("SCRIPT", "FLUSH");
@@ -47,7 +48,7 @@ describe.each(driverNames)("through %s", (name) => {
 
   test("FLUSHALL", async () => {
     const store = await open();
-    const costs = { store, freshStarts: 2 };
+    const costs = { store, timeoutMs: PATIENT_MS, freshStarts: 2, outages: {} };
     const { over } = await throughFault(`FLUSHALL, ${name}`, costs, async (load) => {
       await server.command("FLUSHALL");
       await load.answered("store", 300);

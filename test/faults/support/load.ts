@@ -12,10 +12,13 @@ import { headerLine, keyId, recordLine } from "../../../src/audit/record.js";
 import {
   type Decision,
   type DecisionSource,
+  type ErrorEvent,
   fixedWindow,
+  type Hooks,
   type Policy,
   RateLimiter,
   type RateLimiterOptions,
+  type RecoveryEvent,
   type Store,
   tokenBucket,
 } from "../../../src/index.js";
@@ -36,6 +39,13 @@ export interface LoadOptions {
   readonly timeoutMs?: number;
   /** Default: of its own. */
   readonly namespace?: string;
+  readonly breaker?: RateLimiterOptions["breaker"];
+}
+
+/** What the hooks were told of outages, each in the order in which it came. */
+export interface Notices {
+  readonly errors: readonly ErrorEvent[];
+  readonly recoveries: readonly RecoveryEvent[];
 }
 
 /** Counts of answers by who made them. */
@@ -49,6 +59,7 @@ export interface Load {
   readonly answers: readonly Answer[];
   /** What callers were thrown. */
   readonly errors: readonly unknown[];
+  readonly notices: Notices;
   readonly lag: LagProbe;
   /** Calls begun. */
   readonly begun: number;
@@ -56,6 +67,8 @@ export interface Load {
   answered(source: DecisionSource, count: number): Promise<void>;
   /** Resolves when a call begun from now on was answered by the store for every key: after how many ms. */
   recovered(): Promise<number>;
+  /** Resolves when no outage is under way. */
+  settled(): Promise<void>;
   /** Ends the load when every call is answered. */
   stop(): Promise<void>;
 }
@@ -69,15 +82,18 @@ const LEDGER_KEY = "ledger";
 
 const KEYS = ["key:0", "key:1", "key:2", "key:3", "key:4"];
 const CALLERS = 16;
-const TIMEOUT_MS = 100;
+const TIMEOUT_MS = 250;
+/** Of loads that must see no failure but the fault's: longer than this machine stalls. */
+export const PATIENT_MS = 1000;
 const PAUSE_MS = 5;
 
 let loads = 0;
 
 /** The options of every limiter under a fault. */
 function optionsOf(
-  { store, policies = [BRISK], namespace }: LoadOptions,
+  { store, policies = [BRISK], namespace, breaker }: LoadOptions,
   timeoutMs: number,
+  hooks: Hooks,
 ): RateLimiterOptions & { readonly store: Store } {
   loads += 1;
   return {
@@ -89,13 +105,23 @@ function optionsOf(
     onStoreFailure: "closed",
     // A refusal remembered says nothing of the store.
     denyCache: false,
+    hooks,
+    ...(breaker === undefined ? {} : { breaker }),
   };
 }
 
 export function startLoad(options: LoadOptions): Load {
   const { policies = [BRISK], callers = CALLERS, timeoutMs = TIMEOUT_MS } = options;
   const keys = [...(options.keys ?? KEYS), LEDGER_KEY];
-  const limiter = new RateLimiter(optionsOf(options, timeoutMs));
+  const told: { errors: ErrorEvent[]; recoveries: RecoveryEvent[] } = {
+    errors: [],
+    recoveries: [],
+  };
+  const hooks: Hooks = {
+    onError: (event) => told.errors.push(event),
+    onRecovery: (event) => told.recoveries.push(event),
+  };
+  const limiter = new RateLimiter(optionsOf(options, timeoutMs, hooks));
   const lag = startLagProbe();
   const answers: Answer[] = [];
   const errors: unknown[] = [];
@@ -142,6 +168,7 @@ export function startLoad(options: LoadOptions): Load {
     timeoutMs,
     answers,
     errors,
+    notices: told,
     lag,
     get begun() {
       return begun;
@@ -160,6 +187,14 @@ export function startLoad(options: LoadOptions): Load {
         return missing.size === 0;
       });
       return atMs - fromMs;
+    },
+    settled: async () => {
+      await vi.waitFor(
+        () => {
+          expect(told.recoveries.length).toBe(told.errors.length);
+        },
+        { timeout: 30_000, interval: 5 },
+      );
     },
     stop: async () => {
       over.abort();

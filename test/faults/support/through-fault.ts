@@ -9,6 +9,7 @@ import {
   type Load,
   type LoadOptions,
   logOf,
+  type Notices,
   readLedger,
   type Sources,
   startLoad,
@@ -21,6 +22,8 @@ export interface Costs {
   readonly freshStarts?: number;
   /** Calls that got no answer were not counted either, so that the log explains every answer. */
   readonly nothingUnseen?: boolean;
+  /** How many outages are told of, by the part that fails, "" for all of the store; default: one of "". */
+  readonly outages?: Readonly<Record<string, number>>;
   /** The client sends again what was under way, so that a call may count twice. */
   readonly resends?: boolean;
 }
@@ -29,12 +32,14 @@ export interface Outcome {
   readonly sources: Sources;
   /** By how many units the worst interval of any key passed its policy's bound. */
   readonly over: number;
+  /** What the hooks were told from the fault on. */
+  readonly notices: Notices;
 }
 
 /**
  * `fault` does it, undoes it, and returns after how many ms the store answered again for every key. Then:
  * every call was answered in time, none threw, no policy admitted more than its bound and the stated
- * costs, and no unit was counted for nobody.
+ * costs, no unit was counted for nobody, and each outage was told of once, and once of its end.
  */
 export async function throughFault(
   title: string,
@@ -43,12 +48,17 @@ export async function throughFault(
 ): Promise<Outcome> {
   const load = startLoad(options);
   let recoveredMs: number;
+  let outagesBefore: number;
   try {
     // Every key runs out first.
     await load.answered("store", 300);
+    // What a stall of this machine did is no part of it.
+    await load.settled();
+    outagesBefore = load.notices.errors.length;
     recoveredMs = await fault(load);
     // Not a lucky answer in between: it stays.
     await load.answered("store", 50);
+    await load.settled();
   } finally {
     await load.stop();
   }
@@ -56,15 +66,43 @@ export async function throughFault(
   expect(errors).toEqual([]);
   expect(answers.length).toBe(begun);
   expect(lateAnswers(load)).toEqual([]);
+  const notices = noticesSince(load, outagesBefore);
+  checkNotices(load, notices, options);
   const over = await overAdmission(load, options);
   await checkLedger(load, options);
   await load.limiter.close();
   const sources = countBySource(answers);
   say(
     `${title}: ${format(sources)}; recovered after ${recoveredMs.toFixed()} ms; ` +
-      `${over.toFixed(1)} units over the bound; event loop late by ${lag.worstMs.toFixed()} ms at most`,
+      `outages told of: ${notices.errors.length}; ${over.toFixed(1)} units over the bound; ` +
+      `event loop late by ${lag.worstMs.toFixed()} ms at most`,
   );
-  return { sources, over };
+  return { sources, over, notices };
+}
+
+function noticesSince({ notices: { errors, recoveries } }: Load, outages: number): Notices {
+  return { errors: errors.slice(outages), recoveries: recoveries.slice(outages) };
+}
+
+function checkNotices(
+  { notices: all, answers }: Load,
+  notices: Notices,
+  { outages = { "": 1 } }: Costs,
+): void {
+  // The first of an outage tells of it, and its end comes with the same error.
+  const begun = new Set(notices.errors.map(({ error }) => error));
+  expect(begun.size).toBe(notices.errors.length);
+  expect(new Set(notices.recoveries.map(({ error }) => error))).toEqual(begun);
+  const what = notices.errors.map(({ part, error }) => [part, String(error)].join(" "));
+  expect(countByPart(notices), what.join("\n")).toEqual(outages);
+  const unanswered = all.recoveries.reduce((sum, event) => sum + event.unanswered.failClosed, 0);
+  expect(unanswered).toBe(countBySource(answers)["fail-closed"] ?? 0);
+}
+
+function countByPart({ errors }: Notices): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { part = "" } of errors) counts[part] = (counts[part] ?? 0) + 1;
+  return counts;
 }
 
 async function overAdmission(
