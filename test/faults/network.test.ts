@@ -1,6 +1,6 @@
 /** A network that delays, cuts, swallows or throttles, under load, and a server that knows nothing of it. */
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { RateLimiter, tokenBucket } from "../../src/index.js";
+import { RateLimiter, StoreTimeoutError, tokenBucket } from "../../src/index.js";
 import { startVictim } from "../support/servers.js";
 import { driverNames, drivers } from "./support/drivers.js";
 import { type Direction, type Proxy, startProxy } from "./support/proxy.js";
@@ -63,6 +63,20 @@ describe.each(driverNames)("through %s", (name) => {
       proxy.heal();
       return load.recovered();
     });
+  });
+
+  test("the same without a breaker: each call has its own 50 ms, and no more", async () => {
+    const title = `500 ms latency, 50 ms timeout, no breaker, ${name}`;
+    const options = { store: await open(), timeoutMs: 50, breaker: false } as const;
+    const { notices } = await throughFault(title, options, async (load) => {
+      proxy.delay(500);
+      await load.answered("fail-closed", 200);
+      const failed = load.answers.filter(({ decision }) => decision.source === "fail-closed");
+      expect(failed.filter(({ startMs, endMs }) => endMs - startMs < 50)).toEqual([]);
+      proxy.heal();
+      return load.recovered();
+    });
+    expect(notices.errors[0]?.error).toBeInstanceOf(StoreTimeoutError);
   });
 
   test("connections that stay open and carry nothing are left by the client, also as they begin", async () => {
