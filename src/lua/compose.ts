@@ -15,22 +15,33 @@ export interface Script {
  */
 export type BatchKind = "consume" | "any";
 
+/** By kind and kernels. */
 const scripts = new Map<string, Script>();
 
 /** The script for such a batch with these kernels, made once for each. */
 export function scriptFor(kind: BatchKind, kernels: ReadonlySet<Kernel>): Script {
-  const twins = [...new Set([...kernels].map(({ lua }) => lua))].sort();
+  const tags = [...kernels].map(({ tag }) => tag).sort();
+  return known(`${kind} ${tags.join("")}`, () => partsOf(kind, [...kernels]));
+}
+
+/** The script of the semaphore. */
+export function semaphoreScript(): Script {
+  return known("semaphore", () => ["semaphore/semaphore"]);
+}
+
+/** Names of sources, and lines of Lua around them. */
+function partsOf(kind: BatchKind, kernels: readonly Kernel[]): readonly string[] {
+  const twins = distinct(kernels.map(({ lua }) => lua));
   const inFull = ["lua/kernels", "lua/mul-div", ...twins];
   if (kind === "any") {
     const verbs = ["lua/seat", "lua/line", "lua/decide", "lua/main"];
-    return compose(["lua/prelude", "lua/open", ...inFull, ...verbs]);
+    return ["lua/prelude", "lua/open", ...inFull, ...verbs];
   }
-  const lean = [...new Set([...kernels].flatMap(({ luaLean }) => luaLean ?? []))].sort();
-  return compose([
+  return [
     "lua/prelude",
     "lua/open",
     "local lean = {}",
-    ...lean,
+    ...distinct(kernels.flatMap(({ luaLean }) => luaLean ?? [])),
     "local function consumeInFull()",
     // Again, for each name from outside costs the making of the function.
     "lua/prelude",
@@ -38,20 +49,17 @@ export function scriptFor(kind: BatchKind, kernels: ReadonlySet<Kernel>): Script
     "lua/consume-one",
     "end",
     "lua/consume",
-  ]);
+  ];
 }
 
-/** The script of the semaphore. */
-export function semaphoreScript(): Script {
-  return compose(["semaphore/semaphore"]);
+function distinct(paths: readonly string[]): readonly string[] {
+  return [...new Set(paths)].sort();
 }
 
-/** Of the names of sources, and of lines of Lua around them. */
-function compose(parts: readonly string[]): Script {
-  const name = parts.join(" ");
+function known(name: string, parts: () => readonly string[]): Script {
   let script = scripts.get(name);
   if (script === undefined) {
-    const source = parts.map((part) => sourceOf(part)).join("\n");
+    const source = parts().map(sourceOf).join("\n");
     script = { source, sha: createHash("sha1").update(source).digest("hex") };
     scripts.set(name, script);
   }
