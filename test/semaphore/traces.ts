@@ -79,7 +79,7 @@ export class Player {
       const named = { none: 0, last, old, wrong: last + 1 }[fence];
       return { id, number: asks ? weight : named };
     });
-    return { verb, limit: made.limit, terms: made.terms, channel: "", entries };
+    return { verb, limit: made.limit, terms: made.terms, channel: "wake", entries };
   }
 
   learn({ entries }: SemaphoreCommand, answer: SemaphoreAnswer): void {

@@ -10,7 +10,7 @@ import {
   type WakeListener,
 } from "../../semaphore/port.js";
 import type { RunScript } from "./client.js";
-import { decodeSemaphore, encodeSemaphore, semaphoreKeys } from "./semaphore-wire.js";
+import { decodeSemaphore, encodeSemaphore, semaphoreKey } from "./semaphore-wire.js";
 import { Subscriber } from "./subscriber.js";
 
 export interface RedisSemaphoresOptions {
@@ -50,7 +50,7 @@ export class RedisSemaphores implements SemaphoreStore {
     const { run, clock } = this.#options;
     const { sha, source } = semaphoreScript();
     const args = encodeSemaphore(command, clock?.nowUs());
-    return decodeSemaphore(place, command, await run(sha, source, semaphoreKeys(place), args));
+    return decodeSemaphore(place, command, await run(sha, source, [semaphoreKey(place)], args));
   }
 
   channelOf(place: SemaphorePlace): string {
