@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { RateLimiter, slidingLog, tokenBucket } from "../../src/index.js";
 import { slotOf } from "../../src/stores/redis/slot.js";
-import { type ClusterNode, startCluster, type TestCluster } from "../support/cluster.js";
+import { startCluster, type TestCluster } from "../support/cluster.js";
+import { beginMove, identitiesIn } from "../support/slot-move.js";
 import { driverNames, drivers } from "./support/drivers.js";
 import { throughFault } from "./support/through-fault.js";
 
@@ -12,48 +13,6 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.stop());
 
-/** So many identities that share `slot`. */
-function identitiesIn(slot: number, count: number): readonly string[] {
-  const found: string[] = [];
-  for (let i = 0; found.length < count; i++) if (slotOf(`id:${i}`) === slot) found.push(`id:${i}`);
-  return found;
-}
-
-interface Move {
-  /** The keys that have not moved yet. */
-  keys(): Promise<readonly string[]>;
-  carry(key: string): Promise<unknown>;
-  /** Only now does the slot belong to its new master. */
-  end(): Promise<void>;
-  /** How often a node said that the keys of a script are not in one place. */
-  tryAgains(): Promise<number>;
-}
-
-/** Begins to move `slot` to another master, as `redis-cli --cluster reshard` does. */
-async function beginMove(slot: number): Promise<Move> {
-  const from = cluster.masterOf(slot);
-  const to = cluster.masters.find((node) => node !== from) as ClusterNode;
-  await to.command("CLUSTER", "SETSLOT", String(slot), "IMPORTING", from.id);
-  await from.command("CLUSTER", "SETSLOT", String(slot), "MIGRATING", to.id);
-  return {
-    keys: async () =>
-      (await from.command("CLUSTER", "GETKEYSINSLOT", String(slot), "100")) as string[],
-    carry: (key) => from.command("MIGRATE", "127.0.0.1", String(to.port), key, "0", "5000"),
-    end: async () => {
-      const others = cluster.masters.filter((node) => node !== to);
-      for (const node of [to, ...others]) {
-        await node.command("CLUSTER", "SETSLOT", String(slot), "NODE", to.id);
-      }
-    },
-    tryAgains: async () => {
-      const stats = await Promise.all([from, to].map((node) => node.command("INFO", "errorstats")));
-      return stats
-        .map((text) => Number(/errorstat_TRYAGAIN:count=(\d+)/.exec(String(text))?.[1] ?? 0))
-        .reduce((sum, count) => sum + count);
-    },
-  };
-}
-
 describe.each(driverNames)("through %s", (name) => {
   test("calls on one key each are all served, wherever their keys are", async () => {
     const slot = slotOf(`load:${name}`);
@@ -62,7 +21,7 @@ describe.each(driverNames)("through %s", (name) => {
     const title = `slot migration, ${name}`;
     const options = { store, keys, timeoutMs: 30_000, nothingUnseen: true };
     const { sources } = await throughFault(title, options, async (load) => {
-      const move = await beginMove(slot);
+      const move = await beginMove(cluster, slot);
       const before = await move.tryAgains();
       for (const key of await move.keys()) {
         await load.answered("store", 50);
@@ -96,7 +55,7 @@ describe.each(driverNames)("through %s", (name) => {
     await using hasty = limiterOf("50ms");
     for (const key of [split, other, late]) await patient.consume(key);
 
-    const move = await beginMove(slot);
+    const move = await beginMove(cluster, slot);
     for (const identity of [split, late]) {
       const first = (await move.keys()).find((key) => key.endsWith(`{${identity}}`));
       await move.carry(first ?? "");
