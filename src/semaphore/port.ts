@@ -29,8 +29,15 @@ export interface Listening {
 export interface SemaphoreStore {
   /** What waiting goes by. */
   readonly clock: Clock;
-  /** Executes commands on a place one after another, in the order of the calls. */
-  execute(place: SemaphorePlace, command: SemaphoreCommand): Promise<SemaphoreAnswer>;
+  /**
+   * Executes commands on a place one after another, in the order of the calls. What could not be done because the
+   * place is moving may be tried again, and so come later, for `withinMs`.
+   */
+  execute(
+    place: SemaphorePlace,
+    command: SemaphoreCommand,
+    withinMs: number,
+  ): Promise<SemaphoreAnswer>;
   /** Where this process can be woken for a place: "" = it cannot. */
   channelOf(place: SemaphorePlace): string;
   /** Begins to listen for wake-ups on a place. */

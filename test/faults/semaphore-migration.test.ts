@@ -18,9 +18,9 @@ const patient = { timeout: 30_000 };
 
 describe.each(driverNames)("through %s", (name) => {
   /** As another process would have it. */
-  async function open(leaseDuration: string): Promise<Semaphore<RedisStore>> {
+  async function open(leaseDuration: string, timeout = "10s"): Promise<Semaphore<RedisStore>> {
     const store = await drivers[name].cluster(cluster.ports);
-    const options = { limit: LIMIT, identity: "plain", timeout: "10s", leaseDuration } as const;
+    const options = { limit: LIMIT, identity: "plain", timeout, leaseDuration } as const;
     const semaphore = new Semaphore({ ...options, name: `moving.${name}`, store });
     onTestFinished(async () => {
       await semaphore.close();
@@ -84,6 +84,21 @@ describe.each(driverNames)("through %s", (name) => {
     expect(await move.tryAgains()).toBe(0);
   });
 
+  test("a command that is sent to and fro is done as soon as that ends, or fails at its deadline", async () => {
+    const slot = slotOf(`halfway:${name}`);
+    const [patiently = "", hastily = ""] = identitiesIn(slot, 2);
+    const [semaphore, hasty] = [await open("3s"), await open("3s", "300ms")];
+    // The new master does not know yet that the slot is to be its own.
+    const move = await beginMove(cluster, slot, { halfway: true });
+    const acquired = semaphore.acquire(patiently);
+    await expect(hasty.acquire(hastily)).rejects.toThrow(/did not answer|redirections/);
+    await move.announce();
+    await (await acquired).release();
+    expect(await hasty.inspect(hastily)).toEqual({ limit: LIMIT, held: 0, waiting: 0 });
+    for (const key of await move.keys()) await move.carry(key);
+    await move.end();
+  });
+
   test("under load nobody gets a place too many, and no place is lost", async () => {
     const slot = slotOf(`load:semaphore:${name}`);
     const keys = identitiesIn(slot, 5);
@@ -91,9 +106,9 @@ describe.each(driverNames)("through %s", (name) => {
     const holding = new Map(keys.map((key) => [key, 0]));
     const failures: unknown[] = [];
     let served = 0;
-    let isOver = false;
+    const over = new AbortController();
     const work = async (semaphore: Semaphore, key: string): Promise<void> => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         const permit = await semaphore.acquire(key);
         const count = (holding.get(key) ?? 0) + 1;
         holding.set(key, count);
@@ -123,7 +138,7 @@ describe.each(driverNames)("through %s", (name) => {
     }
     await move.end();
     await more();
-    isOver = true;
+    over.abort();
     await Promise.all(workers);
     expect(failures).toEqual([]);
     for (const key of keys) {

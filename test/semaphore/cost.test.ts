@@ -79,13 +79,17 @@ test(`with ${LONG} waiting a hand-off takes the server no more than twice as lon
     ids: readonly string[],
     number: number,
   ): Promise<unknown> =>
-    semaphores.execute(place(id), {
-      verb,
-      limit: 1,
-      terms,
-      channel: "sluice:wake:nobody",
-      entries: ids.map((each) => ({ id: each, number })),
-    });
+    semaphores.execute(
+      place(id),
+      {
+        verb,
+        limit: 1,
+        terms,
+        channel: "sluice:wake:nobody",
+        entries: ids.map((each) => ({ id: each, number })),
+      },
+      0,
+    );
   const usec = async (): Promise<number> => {
     const stats = /cmdstat_evalsha:calls=\d+,usec=(\d+)/.exec(await client.info("commandstats"));
     return Number(stats?.[1] ?? 0);

@@ -80,7 +80,7 @@ async function play(steps: readonly Step[]): Promise<void> {
     const command = player.commandOf(step);
     clock.set(player.nowUs);
     const expected = executeSemaphore(state, command, player.nowUs, []);
-    const actual = await semaphores.execute(place, command);
+    const actual = await semaphores.execute(place, command, 0);
     expect(actual).toEqual(expected);
     player.learn(command, expected);
   }

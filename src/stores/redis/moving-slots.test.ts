@@ -22,14 +22,15 @@ const answer: Answer = { nowUs: 1, granted: 1000, seats: [] };
 const SLOT = 7;
 
 /** What was sent, as the identities of each batch; `fails` says which batches are answered by an error. */
-function slots(fails: (ids: string) => string | undefined) {
+function slots(fails: (ids: string) => string | Error | undefined) {
   const sent: string[] = [];
   const outcomes = new Map<number, Answer | string>();
   const moving = new MovingSlots((calls, settle) => {
     const ids = calls.map(({ seats }) => seats[0]?.id).join("");
     sent.push(ids);
     const error = fails(ids);
-    calls.forEach((_, i) => settle(i, error === undefined ? answer : new Error(error)));
+    const outcome = typeof error === "string" ? new Error(error) : (error ?? answer);
+    calls.forEach((_, i) => settle(i, outcome));
     return { left: [], settled: Promise.resolve() };
   });
   return {
@@ -57,6 +58,7 @@ test.each([
   TRY_AGAIN,
   `Too many Cluster redirections. Last error: ReplyError: ${TRY_AGAIN}`,
   "Too many Cluster redirections. Last error: ReplyError: MOVED 7 127.0.0.1:6379",
+  new Error("Too many Cluster redirections", { cause: new Error("ASK 7 127.0.0.1:6379") }),
 ])("a batch is taken apart by keys on %s, and so are the next ones for a while", async (error) => {
   const { sent, outcomes, send } = slots((ids) => (/ab|ba/.test(ids) ? error : undefined));
   await send([a, b, a]);

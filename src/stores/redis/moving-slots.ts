@@ -19,13 +19,30 @@ const APART_MS = 1000;
 const APART_PER_LOST_MS = 10;
 
 /**
- * What a node says, or ioredis when it has had enough: on TRYAGAIN it asks any node, so that the last answer
- * may be that of one which has nothing to do with the slot. None of these nodes did anything.
+ * What a node says, or a client when it has had enough of being sent to and fro: on TRYAGAIN ioredis asks any node, so
+ * that the last answer may be that of one which has nothing to do with the slot. None of these nodes did anything.
  */
 const TRY_AGAIN = /^(?:TRYAGAIN|Too many Cluster redirections.*(?:TRYAGAIN|ASK|MOVED)) /;
+/** Of node-redis, with the node's answer as the cause. */
+const TO_AND_FRO = "Too many Cluster redirections";
 
-function isTryAgain(outcome: Answer | Error): outcome is Error {
-  return outcome instanceof Error && TRY_AGAIN.test(outcome.message);
+/** Whether a call failed because its slot is moving, so that it may be sent again. */
+export function isTryAgain(outcome: unknown): outcome is Error {
+  if (!(outcome instanceof Error)) return false;
+  const { message, cause } = outcome;
+  return TRY_AGAIN.test(message) || (message === TO_AND_FRO && cause instanceof Error);
+}
+
+/** Waits until it is worth trying again, longer each time. */
+export function growingPause(): () => Promise<void> {
+  let nextMs = FIRST_RETRY_MS;
+  return () => {
+    const ms = nextMs;
+    nextMs = Math.min(2 * ms, LONGEST_RETRY_MS);
+    return new Promise((resolve) => {
+      startTimer(ms, resolve);
+    });
+  };
 }
 
 /** Sends the calls of one slot, whether it is moving or not. */
@@ -101,10 +118,8 @@ export class MovingSlots {
     settle: Settle,
   ): Promise<void> {
     let waiting = places;
-    for (let waitMs = FIRST_RETRY_MS; ; waitMs = Math.min(2 * waitMs, LONGEST_RETRY_MS)) {
-      await new Promise<void>((resolve) => {
-        startTimer(waitMs, resolve);
-      });
+    for (const pause = growingPause(); ; ) {
+      await pause();
       // Nobody listens to what becomes of the others.
       waiting = waiting.filter((i) => calls[i]?.abandoned !== true);
       if (waiting.length === 0) return;

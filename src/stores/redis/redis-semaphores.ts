@@ -1,5 +1,5 @@
 /** Semaphores in Redis: each command is one call of one script, and who waits is woken by a published hint. */
-import { type Clock, systemClock } from "../../core/clock.js";
+import { type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 import { semaphoreScript } from "../../lua/compose.js";
 import type { SemaphoreAnswer, SemaphoreCommand } from "../../semaphore/kernel.js";
 import {
@@ -10,6 +10,7 @@ import {
   type WakeListener,
 } from "../../semaphore/port.js";
 import type { RunScript } from "./client.js";
+import { growingPause, isTryAgain } from "./moving-slots.js";
 import { decodeSemaphore, encodeSemaphore, semaphoreKey } from "./semaphore-wire.js";
 import { Subscriber } from "./subscriber.js";
 
@@ -46,11 +47,25 @@ export class RedisSemaphores implements SemaphoreStore {
     });
   }
 
-  async execute(place: SemaphorePlace, command: SemaphoreCommand): Promise<SemaphoreAnswer> {
+  async execute(
+    place: SemaphorePlace,
+    command: SemaphoreCommand,
+    withinMs: number,
+  ): Promise<SemaphoreAnswer> {
     const { run, clock } = this.#options;
     const { sha, source } = semaphoreScript();
-    const args = encodeSemaphore(command, clock?.nowUs());
-    return decodeSemaphore(place, command, await run(sha, source, [semaphoreKey(place)], args));
+    const keys = [semaphoreKey(place)];
+    const untilMs = monotonicMs() + withinMs;
+    const pause = growingPause();
+    for (;;) {
+      const args = encodeSemaphore(command, clock?.nowUs());
+      try {
+        return decodeSemaphore(place, command, await run(sha, source, keys, args));
+      } catch (error) {
+        if (!isTryAgain(error) || monotonicMs() >= untilMs) throw error;
+      }
+      await pause();
+    }
   }
 
   channelOf(place: SemaphorePlace): string {
