@@ -20,6 +20,9 @@ local INJECTED_CLOCK_MIN_TTL_MS = 3600000
 -- Scores are exact from -2^53 to 2^53: four bands of 2^52 µs each, which time fills in the year 2112.
 local BAND = 4503599627370496
 local QUEUE, WAITS, HOLDERS, FENCES = -2 * BAND, -BAND, 0, BAND
+-- The first and the last score of a band, as text: a number takes longer to hand over.
+local FROM = { [QUEUE] = '-9007199254740992', [WAITS] = '-4503599627370496', [HOLDERS] = '0' }
+local TO = { [QUEUE] = '(-4503599627370496', [WAITS] = '(0', [HOLDERS] = '(4503599627370496' }
 
 local key = KEYS[1]
 
@@ -35,7 +38,7 @@ local verb, limit = ARGV[2] + 0, ARGV[3] + 0
 local lease, claim, wait, channel = ARGV[4] + 0, ARGV[5] + 0, ARGV[6] + 0, ARGV[7]
 
 -- The type is checked before the first write: an error in the middle would keep what was written.
-local lowest = redis.pcall('ZRANGE', key, 0, 0)
+local lowest = redis.pcall('ZRANGE', key, '0', '0')
 if lowest.err then
   if not lowest.err:find('WRONGTYPE', 1, true) then error(lowest.err, 0) end
   return { WRONG_TYPE }
@@ -62,7 +65,7 @@ local function first(band)
   local count = waiting
   if band == HOLDERS then count = holding end
   if count > 0 and not firstText[band] then
-    local entry = call('ZRANGE', key, band, band + BAND - 1, 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+    local entry = call('ZRANGE', key, FROM[band], TO[band], 'BYSCORE', 'LIMIT', '0', '1', 'WITHSCORES')
     if entry[1] then firstText[band], firstScore[band] = entry[1], entry[2] - band end
   end
   return firstText[band], firstScore[band]
@@ -74,7 +77,8 @@ local function parse(text, fence, ticket)
 end
 
 local function memberAt(score)
-  local text = call('ZRANGE', key, score, score, 'BYSCORE', 'LIMIT', 0, 1)[1]
+  local at = string.format('%.0f', score)
+  local text = call('ZRANGE', key, at, at, 'BYSCORE', 'LIMIT', '0', '1')[1]
   if not text then return nil end
   if score >= FENCES then return parse(text, score - FENCES, 0) end
   return parse(text, 0, score - QUEUE)
@@ -94,8 +98,9 @@ end
 
 -- A member at its ticket or fence, and the end of its lease, whether or not it was there.
 local function put(id, weight, to, score, band, untilUs)
+  local at = string.format('%.0f', score)
   local text = string.format('d%.0f %s %s', weight, id, to)
-  call('ZADD', key, score, 't' .. id, score, text, band + untilUs, 'e' .. id)
+  call('ZADD', key, at, 't' .. id, at, text, band + untilUs, 'e' .. id)
   if firstText[band] and untilUs <= firstScore[band] then firstText[band] = nil end
 end
 
@@ -112,6 +117,12 @@ end
 
 local changes = 0
 
+local function leaveLine(member)
+  waiting = waiting - 1
+  if firstText[WAITS] == 'e' .. member.id then firstText[WAITS] = nil end
+  if firstText[QUEUE] == member.text then firstText[QUEUE] = nil end
+end
+
 local function drop(member)
   local id = member.id
   call('ZREM', key, member.text, 't' .. id, 'e' .. id)
@@ -119,11 +130,7 @@ local function drop(member)
     holding = holding - 1
     state.held = state.held - member.weight
     if firstText[HOLDERS] == 'e' .. id then firstText[HOLDERS] = nil end
-  else
-    waiting = waiting - 1
-    if firstText[WAITS] == 'e' .. id then firstText[WAITS] = nil end
-    if firstText[QUEUE] == member.text then firstText[QUEUE] = nil end
-  end
+  else leaveLine(member) end
 end
 
 local function dropExpired(band)
@@ -181,7 +188,8 @@ while changes < MOST_CHANGES and (state.held < limit or verb == SET_LIMIT) do
   local fence, untilUs = 0, now + claim
   if member.weight > limit then drop(member)
   elseif state.held + member.weight <= limit then
-    drop(member)
+    leaveLine(member)
+    call('ZREM', key, text)
     fence = hold(member.id, member.weight, untilUs)
   else break end
   if member.channel ~= '' then wake(member.channel, member.id, fence, untilUs) end
