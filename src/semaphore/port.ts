@@ -23,6 +23,8 @@ export interface WakeListener {
 export interface Listening {
   /** Whether wake-ups arrive, as far as is known; else waiters have to ask. */
   isLive(): boolean;
+  /** A wake-up was due that did not arrive: waiters have to ask until it is clear again that they do. */
+  missed(): void;
   end(): void;
 }
 

@@ -1,7 +1,7 @@
 /** Semaphores on real servers, through every client that can be woken and some that cannot. */
 import { readFileSync } from "node:fs";
 import { Cluster, Redis } from "ioredis";
-import { createCluster } from "redis";
+import { createClient, createCluster } from "redis";
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi } from "vitest";
 import { startRedis } from "../../scripts/redis-server.mjs";
 import {
@@ -14,6 +14,7 @@ import {
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
 import { clients } from "../support/clients.js";
 import { startCluster, type TestCluster } from "../support/cluster.js";
+import { expectAsking, expectWoken, handOff, noteAsks } from "../support/hand-offs.js";
 
 interface Connected {
   readonly client: RedisClientLike;
@@ -151,7 +152,33 @@ describe("a waiter", () => {
     expect(await client.pubsub("CHANNELS", "*")).toEqual([]);
   });
 
-  test.each(["ioredis", "node-redis"] as const)(
+  /** Hand-offs through `client`, and what cuts its subscribers off. */
+  function watch(server: { url: string }, client: RedisClientLike) {
+    const admin = new Redis(server.url);
+    const asker = new Redis(server.url);
+    onTestFinished(() => {
+      admin.disconnect();
+      asker.disconnect();
+    });
+    const name = newName();
+    const watched = { asking: noteAsks(client), semaphore: semaphoreOn(client, name) };
+    const control = {
+      asking: noteAsks(asker),
+      semaphore: semaphoreOn(asker, newName(), { subscriber: false }),
+    };
+    const spectator = semaphoreOn(admin, name, { subscriber: false });
+    const subscribers = async (count: number): Promise<void> =>
+      vi.waitFor(async () => expect(await admin.pubsub("CHANNELS", "*")).toHaveLength(count), {
+        timeout: 40_000,
+      });
+    return {
+      admin,
+      subscribers,
+      round: () => handOff(watched, spectator, control),
+    };
+  }
+
+  test.each(["ioredis", "node-redis", "iovalkey"] as const)(
     "asks while the subscriber of %s is cut off, and is woken again when it is back",
     async (kind) => {
       const server = await startRedis();
@@ -160,27 +187,36 @@ describe("a waiter", () => {
         await opened.close();
         await server.stop();
       });
-      const semaphore = semaphoreOn(opened.client, newName());
-      const subscribers = async (): Promise<number> =>
-        ((await opened.command("PUBSUB", "CHANNELS", "*")) as unknown[]).length;
-      const permit = await semaphore.acquire("k");
-      const waiting = semaphore.acquire("k");
-      await vi.waitFor(async () => expect(await subscribers()).toBe(1), { timeout: 20_000 });
+      const { admin, subscribers, round } = watch(server, opened.client);
+      await expectWoken(round);
 
       // Nobody can subscribe: the duplicate's own connection and those that it opens are cut.
-      await opened.command("ACL", "SETUSER", "default", "resetchannels");
-      await opened.command("CLIENT", "KILL", "TYPE", "pubsub");
-      await vi.waitFor(async () => expect(await subscribers()).toBe(0), { timeout: 20_000 });
-      await permit.release();
-      const next = await waiting;
+      await admin.call("ACL", "SETUSER", "default", "resetchannels");
+      await admin.call("CLIENT", "KILL", "TYPE", "pubsub");
+      await subscribers(0);
+      await expectAsking(round);
 
-      await opened.command("ACL", "SETUSER", "default", "allchannels");
-      const last = semaphore.acquire("k");
-      await vi.waitFor(async () => expect(await subscribers()).toBe(1), { timeout: 40_000 });
-      await next.release();
-      await (await last).release();
+      await admin.call("ACL", "SETUSER", "default", "allchannels");
+      await subscribers(1);
+      await expectWoken(round);
     },
   );
+
+  test("gets another subscriber where the client's options forbid to connect again", async () => {
+    const server = await startRedis();
+    const client = createClient({ url: server.url, socket: { reconnectStrategy: false } });
+    client.on("error", () => {});
+    await client.connect();
+    onTestFinished(async () => {
+      await client.close();
+      await server.stop();
+    });
+    const { admin, subscribers, round } = watch(server, client);
+    await expectWoken(round);
+    await admin.call("CLIENT", "KILL", "TYPE", "pubsub");
+    await subscribers(1);
+    await expectWoken(round);
+  });
 
   test("of a subscriber of one's own leaves it open", async () => {
     const [client, subscriber] = [new Redis(inject("redisUrl")), new Redis(inject("redisUrl"))];

@@ -84,6 +84,9 @@ export class RedisSemaphores implements SemaphoreStore {
     });
     return {
       isLive: () => subscription.isLive(),
+      missed: () => {
+        subscription.missed();
+      },
       end: () => {
         this.#listeners.delete(listener.owner);
         subscription.end();
@@ -98,5 +101,6 @@ export class RedisSemaphores implements SemaphoreStore {
 
 const NEVER_HEARD: Listening = Object.freeze({
   isLive: () => false,
+  missed: () => {},
   end: () => {},
 });
