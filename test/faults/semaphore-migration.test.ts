@@ -102,9 +102,9 @@ describe.each(driverNames)("through %s", (name) => {
   test("under load nobody gets a place too many, and no place is lost", async () => {
     const slot = slotOf(`load:semaphore:${name}`);
     const keys = identitiesIn(slot, 5);
-    const semaphores = [await open("2s"), await open("2s")];
+    const semaphores = [await open("30s"), await open("30s")];
     const holding = new Map(keys.map((key) => [key, 0]));
-    const failures: unknown[] = [];
+    const failures: string[] = [];
     let served = 0;
     const over = new AbortController();
     const work = async (semaphore: Semaphore, key: string): Promise<void> => {
@@ -114,7 +114,7 @@ describe.each(driverNames)("through %s", (name) => {
         holding.set(key, count);
         if (count > LIMIT) failures.push(`${count} hold ${key}`);
         await new Promise(setImmediate);
-        if (permit.lost.aborted) failures.push(permit.lost.reason);
+        if (permit.lost.aborted) failures.push(String(permit.lost.reason));
         holding.set(key, (holding.get(key) ?? 0) - 1);
         await permit.release();
         served += 1;
@@ -122,7 +122,9 @@ describe.each(driverNames)("through %s", (name) => {
     };
     const workers = keys.flatMap((key) =>
       [0, 1, 0, 1].map((i) =>
-        work(semaphores[i] as Semaphore, key).catch((error: unknown) => failures.push(error)),
+        work(semaphores[i] as Semaphore, key).catch((error: unknown) =>
+          failures.push(String(error)),
+        ),
       ),
     );
     const more = async (): Promise<void> => {
