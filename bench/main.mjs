@@ -9,6 +9,7 @@ import { measureHot, showHot } from "./hot.mjs";
 import { measureMemory, showMemory } from "./memory.mjs";
 import { measureRedis, showRedis } from "./redis.mjs";
 import { describe } from "./result.mjs";
+import { measureSemaphore, showSemaphore } from "./semaphore.mjs";
 import { measureWork, showWork } from "./work.mjs";
 import { KEYS, LIMIT, PERIOD_MS } from "./workload.mjs";
 
@@ -21,6 +22,7 @@ const SECTIONS = {
   hot: { measure: measureHot, budgetMs: 40_000 },
   flood: { measure: measureFlood, budgetMs: 45_000 },
   work: { measure: measureWork, budgetMs: 120_000 },
+  semaphore: { measure: measureSemaphore, budgetMs: 120_000 },
 };
 const NAMES = Object.keys(SECTIONS);
 
@@ -68,15 +70,21 @@ function versions() {
 
 /** @param {Result} result */
 function show(result) {
-  const { memory, redis, hot, flood, work } = result.sections;
+  const { memory, redis, hot, flood, work, semaphore } = result.sections;
   return [
     `${describe(result)} Reference: ${REFERENCE}. Floor: ${FLOOR}.`,
-    showGoals({ redis: redis?.rows, hot: hot?.rows, flood: flood?.rows }),
+    showGoals({
+      redis: redis?.rows,
+      hot: hot?.rows,
+      flood: flood?.rows,
+      semaphore: semaphore?.rows,
+    }),
     memory && showMemory(memory),
     redis && showRedis(redis.rows),
     hot && showHot(hot.rows),
     flood && showFlood(flood.rows),
     work && showWork(work),
+    semaphore && showSemaphore(semaphore),
   ]
     .filter((part) => part !== undefined)
     .join("\n\n");

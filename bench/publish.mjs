@@ -8,6 +8,7 @@ import { showMemoryRatios } from "./memory.mjs";
 import { draw } from "./plot.mjs";
 import { showRedisCosts, showRedisRatios } from "./redis.mjs";
 import { describe } from "./result.mjs";
+import { showSemaphore } from "./semaphore.mjs";
 import { showWork } from "./work.mjs";
 
 const DOCS = new URL("../docs/", import.meta.url);
@@ -22,16 +23,19 @@ if (file === undefined) {
 const result = /** @type {import("./result.mjs").Result} */ (
   JSON.parse(readFileSync(file, "utf8"))
 );
-const { memory, redis, hot, flood, work } = result.sections;
+const { memory, redis, hot, flood, work, semaphore } = result.sections;
 
 /** By mark. A section that was not measured leaves what is there. */
 const parts = {
-  machine: describe(result),
-  goals: showGoals({ redis: redis?.rows, hot: hot?.rows, flood: flood?.rows }),
+  // Of what is above and below them; the semaphore's are with its table.
+  machine: redis && describe(result),
+  goals: redis && showGoals({ redis: redis.rows, hot: hot?.rows, flood: flood?.rows }),
   memory: memory && showMemoryRatios(memory),
   redis: redis && showRedisRatios(redis.rows),
   costs: redis && showRedisCosts(redis.rows),
   work: work && showWork(work),
+  semaphore:
+    semaphore && `${showGoals({ semaphore: semaphore.rows })}\n\n${showSemaphore(semaphore)}`,
 };
 
 let page = readFileSync(PAGE, "utf8");

@@ -9,6 +9,7 @@ import { whole } from "./table.mjs";
  * @property {Section} [hot]
  * @property {Section} [flood]
  * @property {import("./work.mjs").WorkSection} [work]
+ * @property {import("./semaphore.mjs").SemaphoreSection} [semaphore]
  */
 /**
  * @typedef {object} Result
@@ -19,14 +20,17 @@ import { whole } from "./table.mjs";
 
 /** @param {Result} result */
 export function describe({ machine, workload, sections }) {
-  const { memory, redis, hot, flood, work } = sections;
-  const server = [redis, hot, flood, work].find((section) => section !== undefined)?.server;
+  const { memory, redis, hot, flood, work, semaphore } = sections;
+  const server = [redis, hot, flood, work, semaphore].find(
+    (section) => section !== undefined,
+  )?.server;
   const parts = {
     memory,
     redis: redis?.rows,
     hot: hot?.rows,
     flood: flood?.rows,
     work: work && [...work.rows, ...work.policyRows],
+    semaphore: semaphore?.rows,
   };
   const measured = Object.entries(parts).flatMap(([name, rows]) =>
     rows === undefined ? [] : [{ name, rows }],

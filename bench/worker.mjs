@@ -1,8 +1,15 @@
 /** A process for one measurement: the job comes as an argument, the result goes back as a message. */
 import { heapPerKey, memoryThroughput } from "./measure-memory.mjs";
 import { floodLoad, redisLoads } from "./measure-redis.mjs";
+import { semaphoreLoad } from "./measure-semaphore.mjs";
 
-const KINDS = { memory: memoryThroughput, heap: heapPerKey, redis: redisLoads, flood: floodLoad };
+const KINDS = {
+  memory: memoryThroughput,
+  heap: heapPerKey,
+  redis: redisLoads,
+  flood: floodLoad,
+  semaphore: semaphoreLoad,
+};
 
 /** @typedef {typeof KINDS} Kinds */
 /** @typedef {{ [K in keyof Kinds]: { kind: K } & Parameters<Kinds[K]>[0] }[keyof Kinds]} Job */

@@ -59,6 +59,18 @@ export const floodContenders = {
   [BLOCKING]: () => import("./flood/rate-limiter-flexible-blocking.mjs"),
 };
 
+/**
+ * Opens a semaphore at which `acquire` waits for a place, and resolves to what gives it up.
+ * @typedef {object} SemaphoreContender
+ * @property {(client: import("../clients.mjs").Client, limit: number) => { acquire(): Promise<() => Promise<unknown>>, close(): unknown }} open
+ */
+
+/** @type {Readonly<Record<string, () => Promise<SemaphoreContender>>>} */
+export const semaphoreContenders = {
+  sluice: () => import("./semaphore/sluice.mjs"),
+  "redis-semaphore": () => import("./semaphore/redis-semaphore.mjs"),
+};
+
 /** What a reader must know beside the numbers. */
 export const NOTES = {
   memory: [

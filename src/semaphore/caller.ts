@@ -33,6 +33,7 @@ export class Caller {
   readonly terms: Terms;
   readonly #external: boolean;
   readonly #limit: number;
+  readonly #timeoutMs: number;
   readonly #deadlines: Deadlines<SemaphoreAnswer | Error>;
 
   constructor({ store, external, limit, terms, timeoutMs }: CallerOptions) {
@@ -40,6 +41,7 @@ export class Caller {
     this.terms = terms;
     this.#external = external;
     this.#limit = limit;
+    this.#timeoutMs = timeoutMs;
     this.#deadlines = new Deadlines<SemaphoreAnswer | Error>(
       timeoutMs,
       () => new StoreTimeoutError(timeoutMs),
@@ -59,7 +61,7 @@ export class Caller {
         if (outcome instanceof Error) reject(outcome);
         else resolve(outcome);
       };
-      const asked = this.store.execute(place, command);
+      const asked = this.store.execute(place, command, this.#timeoutMs);
       if (!this.#external) {
         asked.then(finish, (error: unknown) => {
           finish(asStoreError(error));

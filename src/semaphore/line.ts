@@ -47,6 +47,8 @@ interface Waiter {
   isAsking: boolean;
   /** Woken while it was. */
   isWoken: boolean;
+  /** Whether it was ever woken. */
+  isTold: boolean;
   /** Undefined once it is decided. */
   decide: ((outcome: Outcome) => void) | undefined;
 }
@@ -65,6 +67,8 @@ const TOLD_TOGETHER = 200;
 const FIRST_POLL_MS = 10;
 const LONGEST_POLL_MS = 1000;
 const POLL_GROWTH = 1.5;
+/** At most, from the store to the waiter; if it takes longer, the waiter had better ask. */
+const HINT_TAKES_US = 100e3;
 /** A lease is over only after its last microsecond. */
 const PAST_MS = 1;
 
@@ -116,6 +120,7 @@ export class Line implements WakeListener {
         wasInLine: false,
         isAsking: false,
         isWoken: false,
+        isTold: false,
         decide: (outcome) => {
           waiter.decide = undefined;
           signal?.removeEventListener("abort", abort);
@@ -167,6 +172,7 @@ export class Line implements WakeListener {
   woken({ id, fence, untilUs }: Omit<Wake, "channel">): void {
     const waiter = this.#waiters.get(id);
     if (waiter === undefined) return;
+    waiter.isTold = true;
     const heard = this.#heard;
     if (fence > 0 && waiter.ticket > 0 && heard !== undefined) {
       // The store read its clock after the command was sent, so by now it shows no more than this. The place is
@@ -272,6 +278,9 @@ export class Line implements WakeListener {
       const isThere = outcome === OUTCOME.held || outcome === OUTCOME.waiting;
       if (isThere && !this.#granted.has(waiter)) void this.#caller.leave(this.#place, [id]);
     } else if (outcome === OUTCOME.held) {
+      // A fence is at least the time at which it was given.
+      const isLate = number < nowUs - HINT_TAKES_US;
+      if (waiter.ticket > 0 && !waiter.isTold && isLate) this.#listening?.missed();
       // Without a line the fence is the ticket; but an older fence is of a place that was handed over meanwhile, to
       // a waiter of whose ticket the answer was lost.
       const isNew = asked.verb !== SEMAPHORE_VERBS.renew && number >= nowUs;

@@ -23,14 +23,23 @@ export interface WakeListener {
 export interface Listening {
   /** Whether wake-ups arrive, as far as is known; else waiters have to ask. */
   isLive(): boolean;
+  /** A wake-up was due that did not arrive: waiters have to ask until it is clear again that they do. */
+  missed(): void;
   end(): void;
 }
 
 export interface SemaphoreStore {
   /** What waiting goes by. */
   readonly clock: Clock;
-  /** Executes commands on a place one after another, in the order of the calls. */
-  execute(place: SemaphorePlace, command: SemaphoreCommand): Promise<SemaphoreAnswer>;
+  /**
+   * Executes commands on a place one after another, in the order of the calls. What could not be done because the
+   * place is moving may be tried again, and so come later, for `withinMs`.
+   */
+  execute(
+    place: SemaphorePlace,
+    command: SemaphoreCommand,
+    withinMs: number,
+  ): Promise<SemaphoreAnswer>;
   /** Where this process can be woken for a place: "" = it cannot. */
   channelOf(place: SemaphorePlace): string;
   /** Begins to listen for wake-ups on a place. */

@@ -1,7 +1,7 @@
 /** Semaphores on real servers, through every client that can be woken and some that cannot. */
 import { readFileSync } from "node:fs";
 import { Cluster, Redis } from "ioredis";
-import { createCluster } from "redis";
+import { createClient, createCluster } from "redis";
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi } from "vitest";
 import { startRedis } from "../../scripts/redis-server.mjs";
 import {
@@ -16,6 +16,7 @@ import { observePermits } from "../../src/semaphore/semaphore.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
 import { clients } from "../support/clients.js";
 import { startCluster, type TestCluster } from "../support/cluster.js";
+import { expectAsking, expectWoken, handOff, noteAsks } from "../support/hand-offs.js";
 
 interface Connected {
   readonly client: RedisClientLike;
@@ -153,7 +154,33 @@ describe("a waiter", () => {
     expect(await client.pubsub("CHANNELS", "*")).toEqual([]);
   });
 
-  test.each(["ioredis", "node-redis"] as const)(
+  /** Hand-offs through `client`, and what cuts its subscribers off. */
+  function watch(server: { url: string }, client: RedisClientLike) {
+    const admin = new Redis(server.url);
+    const asker = new Redis(server.url);
+    onTestFinished(() => {
+      admin.disconnect();
+      asker.disconnect();
+    });
+    const name = newName();
+    const watched = { asking: noteAsks(client), semaphore: semaphoreOn(client, name) };
+    const control = {
+      asking: noteAsks(asker),
+      semaphore: semaphoreOn(asker, newName(), { subscriber: false }),
+    };
+    const spectator = semaphoreOn(admin, name, { subscriber: false });
+    const subscribers = async (count: number): Promise<void> =>
+      vi.waitFor(async () => expect(await admin.pubsub("CHANNELS", "*")).toHaveLength(count), {
+        timeout: 40_000,
+      });
+    return {
+      admin,
+      subscribers,
+      round: () => handOff(watched, spectator, control),
+    };
+  }
+
+  test.each(["ioredis", "node-redis", "iovalkey"] as const)(
     "asks while the subscriber of %s is cut off, and is woken again when it is back",
     async (kind) => {
       const server = await startRedis();
@@ -162,27 +189,36 @@ describe("a waiter", () => {
         await opened.close();
         await server.stop();
       });
-      const semaphore = semaphoreOn(opened.client, newName());
-      const subscribers = async (): Promise<number> =>
-        ((await opened.command("PUBSUB", "CHANNELS", "*")) as unknown[]).length;
-      const permit = await semaphore.acquire("k");
-      const waiting = semaphore.acquire("k");
-      await vi.waitFor(async () => expect(await subscribers()).toBe(1), { timeout: 20_000 });
+      const { admin, subscribers, round } = watch(server, opened.client);
+      await expectWoken(round);
 
       // Nobody can subscribe: the duplicate's own connection and those that it opens are cut.
-      await opened.command("ACL", "SETUSER", "default", "resetchannels");
-      await opened.command("CLIENT", "KILL", "TYPE", "pubsub");
-      await vi.waitFor(async () => expect(await subscribers()).toBe(0), { timeout: 20_000 });
-      await permit.release();
-      const next = await waiting;
+      await admin.call("ACL", "SETUSER", "default", "resetchannels");
+      await admin.call("CLIENT", "KILL", "TYPE", "pubsub");
+      await subscribers(0);
+      await expectAsking(round);
 
-      await opened.command("ACL", "SETUSER", "default", "allchannels");
-      const last = semaphore.acquire("k");
-      await vi.waitFor(async () => expect(await subscribers()).toBe(1), { timeout: 40_000 });
-      await next.release();
-      await (await last).release();
+      await admin.call("ACL", "SETUSER", "default", "allchannels");
+      await subscribers(1);
+      await expectWoken(round);
     },
   );
+
+  test("gets another subscriber where the client's options forbid to connect again", async () => {
+    const server = await startRedis();
+    const client = createClient({ url: server.url, socket: { reconnectStrategy: false } });
+    client.on("error", () => {});
+    await client.connect();
+    onTestFinished(async () => {
+      await client.close();
+      await server.stop();
+    });
+    const { admin, subscribers, round } = watch(server, client);
+    await expectWoken(round);
+    await admin.call("CLIENT", "KILL", "TYPE", "pubsub");
+    await subscribers(1);
+    await expectWoken(round);
+  });
 
   test("of a subscriber of one's own leaves it open", async () => {
     const [client, subscriber] = [new Redis(inject("redisUrl")), new Redis(inject("redisUrl"))];
@@ -288,13 +324,13 @@ describe("when Redis fails", () => {
     await expect(plain.acquire("k")).rejects.toThrow(StoreUnavailableError);
     await expect(plain.acquire("k")).rejects.toThrow("holds a value of another type");
     expect(await client.get(`sluice:${name}-plain~semaphore:{k}`)).toBe("mine");
-    await client.hset(`sluice:${name}-plain~semaphore:{l}`, "#", "2 whatever");
+    await client.zadd(`sluice:${name}-plain~semaphore:{l}`, "-inf", "#2 whatever");
     await expect(plain.acquire("l")).rejects.toThrow("of a format that this version does not know");
     await plain.close();
     expect(await semaphore.inspect("k")).toMatchObject({ held: 0 });
   });
 
-  test("what Redis evicted in part is forgotten whole, and holders learn of it", async () => {
+  test("what Redis evicted is forgotten whole, and holders learn of it", async () => {
     const client = new Redis(inject("redisUrl"));
     onTestFinished(() => {
       client.disconnect();
@@ -308,17 +344,15 @@ describe("when Redis fails", () => {
       leaseDuration: "1s",
       store,
     });
-    for (const suffix of ["", "!h", "!q", "!w"]) {
-      const key = `k${suffix.length}${suffix.slice(1)}`;
-      const permit = await semaphore.acquire(key);
-      const waiting = semaphore.acquire(key);
-      await vi.waitFor(async () => expect((await semaphore.inspect(key)).waiting).toBe(1));
-      expect(await client.unlink(`sluice:${name}~semaphore:{${key}}${suffix}`)).toBe(1);
-      const next = await waiting;
-      expect(next.fencingToken).toBeGreaterThan(permit.fencingToken);
-      await expect.poll(() => permit.lost.aborted).toBe(true);
-      await next.release();
-    }
+    const permit = await semaphore.acquire("k");
+    const waiting = semaphore.acquire("k");
+    await inLine(semaphore, 1);
+    expect(await client.keys(`sluice:${name}~*`)).toEqual([`sluice:${name}~semaphore:{k}`]);
+    expect(await client.unlink(`sluice:${name}~semaphore:{k}`)).toBe(1);
+    const next = await waiting;
+    expect(next.fencingToken).toBeGreaterThan(permit.fencingToken);
+    await expect.poll(() => permit.lost.aborted).toBe(true);
+    await next.release();
     await semaphore.close();
     await store.close();
   });
@@ -470,7 +504,7 @@ test("every permission that docs/semaphore.md asks for is needed", async () => {
       const entries = [{ id, number }];
       const channel = semaphores.channelOf(place);
       await semaphores
-        .execute(place, { verb, limit: 1, terms, channel, entries })
+        .execute(place, { verb, limit: 1, terms, channel, entries }, 0)
         .catch(() => undefined);
     };
     await tell(SEMAPHORE_VERBS.acquire, "a.1", 1);

@@ -70,6 +70,7 @@ export class MemorySemaphores implements SemaphoreStore {
     this.#listeners.set(listener.owner, listener);
     return {
       isLive: () => true,
+      missed: () => {},
       end: () => {
         this.#listeners.delete(listener.owner);
       },

@@ -1,5 +1,5 @@
 /** Semaphores in Redis: each command is one call of one script, and who waits is woken by a published hint. */
-import { type Clock, systemClock } from "../../core/clock.js";
+import { type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 import { semaphoreScript } from "../../lua/compose.js";
 import type { SemaphoreAnswer, SemaphoreCommand } from "../../semaphore/kernel.js";
 import {
@@ -10,7 +10,8 @@ import {
   type WakeListener,
 } from "../../semaphore/port.js";
 import type { RunScript } from "./client.js";
-import { decodeSemaphore, encodeSemaphore, semaphoreKeys } from "./semaphore-wire.js";
+import { growingPause, isOfMovingSlot } from "./refused-batches.js";
+import { decodeSemaphore, encodeSemaphore, semaphoreKey } from "./semaphore-wire.js";
 import { Subscriber } from "./subscriber.js";
 
 export interface RedisSemaphoresOptions {
@@ -46,11 +47,25 @@ export class RedisSemaphores implements SemaphoreStore {
     });
   }
 
-  async execute(place: SemaphorePlace, command: SemaphoreCommand): Promise<SemaphoreAnswer> {
+  async execute(
+    place: SemaphorePlace,
+    command: SemaphoreCommand,
+    withinMs: number,
+  ): Promise<SemaphoreAnswer> {
     const { run, clock } = this.#options;
     const { sha, source } = semaphoreScript();
-    const args = encodeSemaphore(command, clock?.nowUs());
-    return decodeSemaphore(place, command, await run(sha, source, semaphoreKeys(place), args));
+    const keys = [semaphoreKey(place)];
+    const untilMs = monotonicMs() + withinMs;
+    const pause = growingPause();
+    for (;;) {
+      const args = encodeSemaphore(command, clock?.nowUs());
+      try {
+        return decodeSemaphore(place, command, await run(sha, source, keys, args));
+      } catch (error) {
+        if (!isOfMovingSlot(error) || monotonicMs() >= untilMs) throw error;
+      }
+      await pause();
+    }
   }
 
   channelOf(place: SemaphorePlace): string {
@@ -69,6 +84,9 @@ export class RedisSemaphores implements SemaphoreStore {
     });
     return {
       isLive: () => subscription.isLive(),
+      missed: () => {
+        subscription.missed();
+      },
       end: () => {
         this.#listeners.delete(listener.owner);
         subscription.end();
@@ -83,5 +101,6 @@ export class RedisSemaphores implements SemaphoreStore {
 
 const NEVER_HEARD: Listening = Object.freeze({
   isLive: () => false,
+  missed: () => {},
   end: () => {},
 });

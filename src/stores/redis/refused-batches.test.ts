@@ -57,7 +57,7 @@ function batches(fails: (ids: string) => string | Error | undefined, slot: numbe
   };
 }
 
-const slots = (fails: (ids: string) => string | undefined) => batches(fails, SLOT);
+const slots = (fails: (ids: string) => string | Error | undefined) => batches(fails, SLOT);
 
 const TRY_AGAIN = "TRYAGAIN Multiple keys request during rehashing of slot";
 const [a, b] = [call("a"), call("b")];
@@ -73,6 +73,7 @@ test.each([
   TRY_AGAIN,
   `Too many Cluster redirections. Last error: ReplyError: ${TRY_AGAIN}`,
   "Too many Cluster redirections. Last error: ReplyError: MOVED 7 127.0.0.1:6379",
+  new Error("Too many Cluster redirections", { cause: new Error("ASK 7 127.0.0.1:6379") }),
 ])("a batch is taken apart by keys on %s, and so are the next ones for a while", async (error) => {
   const { sent, outcomes, send } = slots((ids) => (/ab|ba/.test(ids) ? error : undefined));
   await send([a, b, a]);

@@ -27,16 +27,20 @@ interface Refusal {
 /** Some clients say first who failed. */
 const BY = /^(?:[\w ]+: (?:- )?)?/.source;
 
+/**
+ * Of a slot that is moving to another node, where a script is served only where all of its keys are: calls
+ * on one key always are, those on several once these are in one place. ioredis asks any node in between,
+ * so that its last answer may be that of one which has nothing to do with the slot.
+ */
+const MOVING: Refusal = {
+  says: /^(?:TRYAGAIN|Too many Cluster redirections.*(?:TRYAGAIN|ASK|MOVED)) /,
+  common: KEYS,
+};
+/** What node-redis says when it was sent to and fro often enough; the last node's answer is the cause. */
+const TO_AND_FRO = "Too many Cluster redirections";
+
 const REFUSALS: readonly Refusal[] = [
-  {
-    /**
-     * Of a slot that is moving to another node, where a script is served only where all of its keys are: calls
-     * on one key always are, those on several once these are in one place. ioredis asks any node in between,
-     * so that its last answer may be that of one which has nothing to do with the slot.
-     */
-    says: /^(?:TRYAGAIN|Too many Cluster redirections.*(?:TRYAGAIN|ASK|MOVED)) /,
-    common: KEYS,
-  },
+  MOVING,
   {
     /** Of a Cluster, by a client that does not tell that it is of one. */
     says: new RegExp(`${BY}(?:CROSSSLOT|CrossSlot)\\b`),
@@ -63,6 +67,23 @@ const LONGEST_RETRY_MS = 50;
 const APART_MS = 1000;
 /** A client that tried many times by itself before it told us must not do so often. */
 const APART_PER_LOST_MS = 10;
+
+/** Whether what was sent failed because its slot is moving, so that it may be sent again. */
+export function isOfMovingSlot(failure: unknown): boolean {
+  return failure instanceof Error && refusalIn(failure) === MOVING;
+}
+
+/** Waits until it is worth trying again, longer each time. */
+export function growingPause(): () => Promise<void> {
+  let nextMs = FIRST_RETRY_MS;
+  return () => {
+    const ms = nextMs;
+    nextMs = Math.min(2 * ms, LONGEST_RETRY_MS);
+    return new Promise((resolve) => {
+      startTimer(ms, resolve);
+    });
+  };
+}
 
 export interface RefusedBatchesOptions {
   readonly send: SendBatch;
@@ -186,10 +207,8 @@ export class RefusedBatches {
 
   async #persist(batch: Batch, places: readonly number[]): Promise<void> {
     let waiting = places;
-    for (let waitMs = FIRST_RETRY_MS; ; waitMs = Math.min(2 * waitMs, LONGEST_RETRY_MS)) {
-      await new Promise<void>((resolve) => {
-        startTimer(waitMs, resolve);
-      });
+    for (const pause = growingPause(); ; ) {
+      await pause();
       const awaited = waiting.filter((i) => isAwaited(batch.calls[i] as StoreCall));
       for (const i of waiting) if (!awaited.includes(i)) batch.settle(i, notSent());
       waiting = awaited;
@@ -248,6 +267,7 @@ function sortOut(places: readonly number[], settle: Settle, refused: Refused[]):
 function refusalIn(error: Error): Refusal | undefined {
   // Ours tell of one call alone.
   if (error instanceof SluiceError) return undefined;
+  if (error.message === TO_AND_FRO && error.cause instanceof Error) return MOVING;
   return REFUSALS.find(({ says }) => says.test(error.message));
 }
 

@@ -9,10 +9,9 @@ const WRONG_FORMAT = 4;
 const HEAD = 6;
 const PER_ENTRY = 3;
 
-/** The members of a place, its holders, its queue and its waits: all in one slot. */
-export function semaphoreKeys({ space, id }: SemaphorePlace): readonly string[] {
-  const base = `${space}:{${id}}`;
-  return [base, `${base}!h`, `${base}!q`, `${base}!w`];
+/** All of a place is in one key: a Cluster serves that even while it moves it. */
+export function semaphoreKey({ space, id }: SemaphorePlace): string {
+  return `${space}:{${id}}`;
 }
 
 /** `nowUs` is the injected clock's time, undefined for the server's own. */

@@ -7,6 +7,8 @@ import { InvalidOptionError } from "../../core/errors.js";
 
 export interface Subscription {
   isLive(): boolean;
+  /** Something that was published was not heard. */
+  missed(): void;
   end(): void;
 }
 
@@ -36,8 +38,10 @@ interface Adapter {
   subscribe(client: Client, sharded: boolean, channel: string, hear: Hear): Promise<unknown>;
   unsubscribe(client: Client, sharded: boolean, channel: string): Promise<unknown>;
   destroy(client: Client): void;
+  /** Whether the client has given up for good. */
+  isOver(client: Client): boolean;
   /** Events after which nothing is heard, and those after which it may be again. */
-  readonly down: readonly string[];
+  down(client: Client): readonly string[];
   readonly up: readonly string[];
 }
 
@@ -63,7 +67,7 @@ function unref(client: Client): void {
 /** In the order of detection. */
 const ADAPTERS: readonly Adapter[] = [
   {
-    // node-redis: client, Sentinel or Cluster. It subscribes again by itself when it is back.
+    // node-redis: client, Sentinel or Cluster.
     mark: "sSubscribe",
     duplicate: (client) => call(client, "duplicate", { disableOfflineQueue: false }) as Client,
     connect: (client) => {
@@ -76,7 +80,13 @@ const ADAPTERS: readonly Adapter[] = [
     unsubscribe: async (client, sharded, channel) =>
       call(client, sharded ? "sUnsubscribe" : "unsubscribe", channel),
     destroy: (client) => void call(client, "destroy"),
-    down: ["reconnecting", "end", "terminated", "node-reconnecting", "node-disconnect"],
+    isOver: (client) => client["isOpen"] === false,
+    down: (client) => {
+      const events = ["reconnecting", "end", "terminated", "node-reconnecting", "node-disconnect"];
+      // Of the connection on which a Sentinel client hears it tells nothing but errors.
+      if (typeof client["getSentinelNode"] === "function") events.push("error");
+      return events;
+    },
     up: ["ready", "node-ready"],
   },
   {
@@ -114,7 +124,8 @@ const ADAPTERS: readonly Adapter[] = [
     unsubscribe: async (client, sharded, channel) =>
       call(client, sharded ? "sunsubscribe" : "unsubscribe", channel),
     destroy: (client) => void call(client, "disconnect"),
-    down: ["close", "end", "-node", "nodeError"],
+    isOver: (client) => client["status"] === "end",
+    down: () => ["close", "end", "-node", "nodeError"],
     up: ["ready", "+node", "subscribersReady"],
   },
 ];
@@ -128,6 +139,10 @@ function adapterOf(client: unknown): Adapter | undefined {
 interface Channel {
   wanted: number;
   isLive: boolean;
+  /** Whether the client was asked for it before. */
+  wasAsked: boolean;
+  /** Whether it is just being asked. */
+  isAsking: boolean;
   /** Told each time it becomes live. */
   readonly listeners: Set<() => void>;
 }
@@ -138,7 +153,12 @@ export class Subscriber {
   readonly #channels = new Map<string, Channel>();
   readonly #ends: (() => void)[] = [];
   #client: Client | undefined;
+  /** How often it went down: what is subscribed meanwhile may be lost. */
+  #downs = 0;
+  /** To subscribe, that failed one after another. */
   #attempts = 0;
+  /** Of what was published, since something was heard. */
+  #misses = 0;
   #retry: Timer | undefined;
   #isClosed = false;
 
@@ -165,15 +185,29 @@ export class Subscriber {
   subscribe(name: string, live: () => void): Subscription {
     let channel = this.#channels.get(name);
     if (channel === undefined) {
-      channel = { wanted: 0, isLive: false, listeners: new Set() };
+      channel = {
+        wanted: 0,
+        isLive: false,
+        wasAsked: false,
+        isAsking: false,
+        listeners: new Set(),
+      };
       this.#channels.set(name, channel);
-      void this.#attempt([[name, channel]]);
+      // Where the last that was published was not heard, this one may not be either.
+      if (this.#misses > 0) this.#attemptLater();
+      else void this.#attempt([[name, channel]]);
     }
     const wanted = channel;
     wanted.wanted += 1;
     wanted.listeners.add(live);
     return {
       isLive: () => wanted.isLive,
+      missed: () => {
+        if (!wanted.isLive) return;
+        wanted.isLive = false;
+        this.#attemptLater();
+        this.#misses += 1;
+      },
       end: () => {
         wanted.wanted -= 1;
         wanted.listeners.delete(live);
@@ -188,12 +222,30 @@ export class Subscriber {
     this.#isClosed = true;
     this.#retry?.cancel();
     for (const [name, channel] of this.#channels) this.#drop(name, channel);
-    for (const end of this.#ends) end();
+    this.#leaveClient();
+  }
+
+  #leaveClient(): void {
+    for (const end of this.#ends.splice(0)) end();
     const client = this.#client;
-    if (client !== undefined && this.#options.subscriber === undefined) {
-      this.#adapter?.destroy(client);
-    }
     this.#client = undefined;
+    if (client === undefined || this.#options.subscriber !== undefined) return;
+    try {
+      this.#adapter?.destroy(client);
+    } catch {
+      // It has ended by itself.
+    }
+  }
+
+  /** The client that hears; another duplicate where the last one has given up. */
+  #clientOf(adapter: Adapter): Client {
+    const { subscriber } = this.#options;
+    if (this.#client !== undefined && subscriber === undefined && adapter.isOver(this.#client)) {
+      this.#leaveClient();
+      for (const channel of this.#channels.values()) channel.wasAsked = false;
+    }
+    this.#client ??= this.#open(adapter);
+    return this.#client;
   }
 
   #open(adapter: Adapter): Client {
@@ -206,7 +258,7 @@ export class Subscriber {
       call(opened, "on", event, listener);
       this.#ends.push(() => void call(opened, "removeListener", event, listener));
     };
-    for (const event of adapter.down) {
+    for (const event of adapter.down(opened)) {
       on(event, () => {
         this.#isDown();
       });
@@ -226,11 +278,16 @@ export class Subscriber {
   }
 
   readonly #hear: Hear = (message, name) => {
-    if (this.#channels.has(name)) this.#options.heard(message);
+    if (!this.#channels.has(name)) return;
+    this.#misses = 0;
+    this.#options.heard(message);
   };
 
   #isDown(): void {
+    this.#downs += 1;
     for (const channel of this.#channels.values()) channel.isLive = false;
+    // Not every client tells when it is up again.
+    this.#attemptLater();
   }
 
   #isUp(): void {
@@ -246,24 +303,36 @@ export class Subscriber {
 
   async #attemptOne(name: string, channel: Channel): Promise<void> {
     const adapter = this.#adapter;
-    if (adapter === undefined || this.#isClosed) return;
-    this.#client ??= this.#open(adapter);
-    const client = this.#client;
-    await adapter.subscribe(client, this.#options.sharded, name, this.#hear);
-    // Some clients take a subscription while they are away.
-    if (client["isReady"] === false || this.#isClosed) return;
-    if (this.#channels.get(name) !== channel || channel.isLive) return;
+    if (adapter === undefined || this.#isClosed || channel.isAsking) return;
+    channel.isAsking = true;
+    const { sharded } = this.#options;
+    try {
+      const client = this.#clientOf(adapter);
+      const downs = this.#downs;
+      // A client that believes to be subscribed would not ask the server.
+      if (channel.wasAsked) await adapter.unsubscribe(client, sharded, name).catch(() => {});
+      channel.wasAsked = true;
+      await adapter.subscribe(client, sharded, name, this.#hear);
+      if (this.#isClosed || this.#channels.get(name) !== channel) return;
+      // Some clients take a subscription while they are away.
+      if (client["isReady"] === false || downs !== this.#downs) throw new Error("down");
+    } finally {
+      channel.isAsking = false;
+    }
     channel.isLive = true;
     this.#attempts = 0;
     for (const live of channel.listeners) live();
   }
 
   #attemptLater(): void {
-    if (this.#isClosed) return;
-    const ms = Math.min(FIRST_ATTEMPT_MS * 2 ** Math.min(this.#attempts, 10), LONGEST_ATTEMPT_MS);
+    if (this.#isClosed || this.#retry !== undefined) return;
+    const times = Math.min(this.#attempts + this.#misses, 10);
+    const ms = Math.min(FIRST_ATTEMPT_MS * 2 ** times, LONGEST_ATTEMPT_MS);
     this.#attempts += 1;
-    this.#retry?.cancel();
-    this.#retry = startTimer(ms, () => void this.#attempt());
+    this.#retry = startTimer(ms, () => {
+      this.#retry = undefined;
+      void this.#attempt();
+    });
     this.#retry.unref();
   }
 

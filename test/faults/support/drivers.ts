@@ -2,7 +2,7 @@
 import { Cluster, Redis } from "ioredis";
 import { createCluster, createSentinel } from "redis";
 import { onTestFinished } from "vitest";
-import { RedisStore } from "../../../src/stores/redis/index.js";
+import { type RedisClientLike, RedisStore } from "../../../src/stores/redis/index.js";
 
 export interface SentinelAddress {
   readonly name: string;
@@ -13,7 +13,9 @@ export interface SentinelAddress {
 export interface Driver {
   server(port: number): Promise<RedisStore>;
   sentinel(address: SentinelAddress): Promise<RedisStore>;
+  sentinelClient(address: SentinelAddress): Promise<RedisClientLike>;
   cluster(ports: readonly number[]): Promise<RedisStore>;
+  clusterClient(ports: readonly number[]): Promise<RedisClientLike>;
 }
 
 const host = "127.0.0.1";
@@ -39,7 +41,8 @@ const ioredis: Driver = {
     await client.connect();
     return new RedisStore({ client });
   },
-  sentinel: async ({ name, ports }) => {
+  sentinel: async (address) => new RedisStore({ client: await ioredis.sentinelClient(address) }),
+  sentinelClient: async ({ name, ports }) => {
     const client = new Redis({
       name,
       sentinels: ports.map((port) => ({ host, port })),
@@ -51,9 +54,10 @@ const ioredis: Driver = {
       client.disconnect();
     });
     await client.connect();
-    return new RedisStore({ client });
+    return client;
   },
-  cluster: async (ports) => {
+  cluster: async (ports) => new RedisStore({ client: await ioredis.clusterClient(ports) }),
+  clusterClient: async (ports) => {
     const client = new Cluster(
       ports.map((port) => ({ host, port })),
       {
@@ -75,7 +79,7 @@ const ioredis: Driver = {
       client.disconnect();
     });
     await client.connect();
-    return new RedisStore({ client });
+    return client;
   },
 };
 
@@ -86,7 +90,8 @@ const nodeRedis: Driver = {
     onTestFinished(() => store.close());
     return store;
   },
-  sentinel: async ({ name, ports }) => {
+  sentinel: async (address) => new RedisStore({ client: await nodeRedis.sentinelClient(address) }),
+  sentinelClient: async ({ name, ports }) => {
     const client = createSentinel({
       name,
       sentinelRootNodes: ports.map((port) => ({ host, port })),
@@ -95,9 +100,10 @@ const nodeRedis: Driver = {
     client.on("error", ignore);
     onTestFinished(() => client.destroy());
     await client.connect();
-    return new RedisStore({ client });
+    return client;
   },
-  cluster: async (ports) => {
+  cluster: async (ports) => new RedisStore({ client: await nodeRedis.clusterClient(ports) }),
+  clusterClient: async (ports) => {
     const client = createCluster({
       rootNodes: ports.map((port) => ({ socket: { host, port } })),
       // No socketTimeout: it can leave slots with a client that is closed for good.
@@ -109,7 +115,7 @@ const nodeRedis: Driver = {
       client.destroy();
     });
     await client.connect();
-    return new RedisStore({ client });
+    return client;
   },
 };
 

@@ -1,0 +1,19 @@
+import { Semaphore } from "redis-semaphore";
+
+/**
+ * At its defaults: who finds no place asks again every 10 ms.
+ * @param {import("../../clients.mjs").Client} client
+ * @param {number} limit
+ */
+export function open({ kind, raw }, limit) {
+  if (kind !== "ioredis") throw new Error("redis-semaphore is written for ioredis");
+  return {
+    acquire: async () => {
+      // Everybody who holds or waits is an object of his own.
+      const semaphore = new Semaphore(raw, "k", limit);
+      await semaphore.acquire();
+      return () => semaphore.release();
+    },
+    close: () => {},
+  };
+}

@@ -1,0 +1,150 @@
+/** Semaphores whose slot moves from one master of a Cluster to another, key by key, while they are in use. */
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { type Permit, Semaphore } from "../../src/index.js";
+import type { RedisStore } from "../../src/stores/redis/index.js";
+import { slotOf } from "../../src/stores/redis/slot.js";
+import { startCluster, type TestCluster } from "../support/cluster.js";
+import { beginMove, identitiesIn } from "../support/slot-move.js";
+import { driverNames, drivers } from "./support/drivers.js";
+
+let cluster: TestCluster;
+beforeAll(async () => {
+  cluster = await startCluster();
+});
+afterAll(() => cluster.stop());
+
+const LIMIT = 2;
+const patient = { timeout: 30_000 };
+
+describe.each(driverNames)("through %s", (name) => {
+  /** As another process would have it. */
+  async function open(leaseDuration: string, timeout = "10s"): Promise<Semaphore<RedisStore>> {
+    const store = await drivers[name].cluster(cluster.ports);
+    const options = { limit: LIMIT, identity: "plain", timeout, leaseDuration } as const;
+    const semaphore = new Semaphore({ ...options, name: `moving.${name}`, store });
+    onTestFinished(async () => {
+      await semaphore.close();
+      await store.close();
+    });
+    return semaphore;
+  }
+
+  /** Until `permit` was renewed by a command that was sent from now on. */
+  async function renewed(permit: Permit): Promise<void> {
+    for (let i = 0; i < 2; i++) {
+      const { expiresAtUs } = permit;
+      await vi.waitFor(() => expect(permit.expiresAtUs).toBeGreaterThan(expiresAtUs), patient);
+    }
+    expect(permit.lost.aborted).toBe(false);
+  }
+
+  test("holders keep their places and waiters get theirs, wherever the key is", async () => {
+    const slot = slotOf(`holders:${name}`);
+    const [key = "", unseen = ""] = identitiesIn(slot, 2);
+    const [one, other] = [await open("3s"), await open("3s")];
+    const waiting = (count: number): Promise<void> =>
+      vi.waitFor(async () => expect((await one.inspect(key)).waiting).toBe(count), patient);
+    const kept = await one.acquire(key);
+    let held = await other.acquire(key);
+    /** Somebody gets in line, and is handed the place that another gives up. */
+    const handOver = async (): Promise<void> => {
+      const next = one.acquire(key);
+      await waiting(1);
+      await held.release();
+      held = await next;
+      expect(await other.inspect(key)).toEqual({ limit: LIMIT, held: 2, waiting: 0 });
+    };
+    await handOver();
+
+    const move = await beginMove(cluster, slot);
+    await handOver();
+    await renewed(kept);
+    // One that nobody has used yet is begun at the new master, at once.
+    await (await other.acquire(unseen)).release();
+    const queued = other.acquire(key);
+    await waiting(1);
+    const [moving = ""] = await move.keys();
+    await move.carry(moving);
+    expect(await move.keys()).toEqual([]);
+    await renewed(kept);
+    await held.release();
+    held = await queued;
+    await handOver();
+
+    const across = other.acquire(key);
+    await waiting(1);
+    await move.end();
+    await held.release();
+    held = await across;
+    await handOver();
+    await renewed(kept);
+    await kept.release();
+    await held.release();
+    expect(await one.inspect(key)).toEqual({ limit: LIMIT, held: 0, waiting: 0 });
+    expect(await move.tryAgains()).toBe(0);
+  });
+
+  test("a command that is sent to and fro is done as soon as that ends, or fails at its deadline", async () => {
+    const slot = slotOf(`halfway:${name}`);
+    const [patiently = "", hastily = ""] = identitiesIn(slot, 2);
+    const [semaphore, hasty] = [await open("3s"), await open("3s", "300ms")];
+    // The new master does not know yet that the slot is to be its own.
+    const move = await beginMove(cluster, slot, { halfway: true });
+    const acquired = semaphore.acquire(patiently);
+    await expect(hasty.acquire(hastily)).rejects.toThrow(/did not answer|redirections/);
+    await move.announce();
+    await (await acquired).release();
+    expect(await hasty.inspect(hastily)).toEqual({ limit: LIMIT, held: 0, waiting: 0 });
+    for (const key of await move.keys()) await move.carry(key);
+    await move.end();
+  });
+
+  test("under load nobody gets a place too many, and no place is lost", async () => {
+    const slot = slotOf(`load:semaphore:${name}`);
+    const keys = identitiesIn(slot, 5);
+    const semaphores = [await open("30s"), await open("30s")];
+    const holding = new Map(keys.map((key) => [key, 0]));
+    const failures: string[] = [];
+    let served = 0;
+    const over = new AbortController();
+    const work = async (semaphore: Semaphore, key: string): Promise<void> => {
+      while (!over.signal.aborted) {
+        const permit = await semaphore.acquire(key);
+        const count = (holding.get(key) ?? 0) + 1;
+        holding.set(key, count);
+        if (count > LIMIT) failures.push(`${count} hold ${key}`);
+        await new Promise(setImmediate);
+        if (permit.lost.aborted) failures.push(String(permit.lost.reason));
+        holding.set(key, (holding.get(key) ?? 0) - 1);
+        await permit.release();
+        served += 1;
+      }
+    };
+    const workers = keys.flatMap((key) =>
+      [0, 1, 0, 1].map((i) =>
+        work(semaphores[i] as Semaphore, key).catch((error: unknown) =>
+          failures.push(String(error)),
+        ),
+      ),
+    );
+    const more = async (): Promise<void> => {
+      const target = served + 100;
+      await vi.waitFor(() => expect(served).toBeGreaterThan(target), patient);
+    };
+    await more();
+    const move = await beginMove(cluster, slot);
+    await more();
+    for (const key of await move.keys()) {
+      await move.carry(key);
+      await more();
+    }
+    await move.end();
+    await more();
+    over.abort();
+    await Promise.all(workers);
+    expect(failures).toEqual([]);
+    for (const key of keys) {
+      expect(await semaphores[0]?.inspect(key)).toEqual({ limit: LIMIT, held: 0, waiting: 0 });
+    }
+  });
+});
