@@ -17,6 +17,8 @@ import { driverNames, drivers } from "./support/drivers.js";
 import { startSentinels } from "./support/sentinel.js";
 
 const NAME = "failing";
+/** What the clients are on the servers, so that taking channels from them leaves the Sentinels theirs. */
+const LOGIN = { username: "waiter", password: "of-this-test" };
 const patient = { timeout: 40_000 };
 
 function semaphoreOn(
@@ -141,21 +143,28 @@ describe.each(driverNames)("through %s", (name) => {
   }, async () => {
     const sentinels = await startSentinels();
     onTestFinished(() => sentinels.stop());
-    const { master } = sentinels;
-    const open = (): Promise<RedisClientLike> => drivers[name].sentinelClient(sentinels);
+    const { master, replica } = sentinels;
+    const setUser = async (...rules: readonly string[]): Promise<void> => {
+      for (const server of [master, replica]) {
+        await server.command("ACL", "SETUSER", LOGIN.username, ...rules);
+      }
+    };
+    await setUser("on", `>${LOGIN.password}`, "~*", "&*", "+@all");
+    const open = (): Promise<RedisClientLike> =>
+      drivers[name].sentinelClient({ ...sentinels, login: LOGIN });
     const { round, served } = await watch(open);
     await expectWoken(round);
 
-    await master.command("ACL", "SETUSER", "default", "resetchannels");
-    await master.command("CLIENT", "KILL", "TYPE", "pubsub");
+    // Ends the connections on which it listens; those of the Sentinels, which are another's, stay.
+    await setUser("resetchannels");
     await expectAsking(round);
-    await master.command("ACL", "SETUSER", "default", "allchannels");
+    await setUser("allchannels");
     await expectWoken(round);
 
     await survive(open, async () => {
       // A busy machine can make Sentinels change masters by themselves.
       const isFirst = (await sentinels.masterPort()) === master.port;
-      const victim = isFirst ? master : sentinels.replica;
+      const victim = isFirst ? master : replica;
       await replicated(victim);
       await victim.kill();
     });

@@ -7,6 +7,8 @@ import { type RedisClientLike, RedisStore } from "../../../src/stores/redis/inde
 export interface SentinelAddress {
   readonly name: string;
   readonly ports: readonly number[];
+  /** Of a user on the servers; default: the one that needs none, and that replicas and Sentinels are. */
+  readonly login?: { readonly username: string; readonly password: string };
 }
 
 /** Opens a client, of which the test's end is the end. */
@@ -42,12 +44,13 @@ const ioredis: Driver = {
     return new RedisStore({ client });
   },
   sentinel: async (address) => new RedisStore({ client: await ioredis.sentinelClient(address) }),
-  sentinelClient: async ({ name, ports }) => {
+  sentinelClient: async ({ name, ports, login }) => {
     const client = new Redis({
       name,
       sentinels: ports.map((port) => ({ host, port })),
       lazyConnect: true,
       ...ioOptions,
+      ...login,
     });
     client.on("error", ignore);
     onTestFinished(() => {
@@ -91,11 +94,11 @@ const nodeRedis: Driver = {
     return store;
   },
   sentinel: async (address) => new RedisStore({ client: await nodeRedis.sentinelClient(address) }),
-  sentinelClient: async ({ name, ports }) => {
+  sentinelClient: async ({ name, ports, login }) => {
     const client = createSentinel({
       name,
       sentinelRootNodes: ports.map((port) => ({ host, port })),
-      nodeClientOptions: { disableOfflineQueue: true },
+      nodeClientOptions: { disableOfflineQueue: true, ...login },
     });
     client.on("error", ignore);
     onTestFinished(() => client.destroy());
