@@ -129,13 +129,17 @@ export function scriptRunner(client: unknown): RunScript {
 function withReload(adapter: Adapter, client: Client): RunScript {
   const sent = new Set<string>();
   const nodeOf = nodesOf(client);
+  const isFirst = (sha: string, keys: readonly string[]): boolean => {
+    const node = nodeOf?.(slotOf(tagIn(keys[0] ?? "")));
+    // A Cluster's client that has no table yet sends it to any node.
+    if (node === "") return true;
+    const place = `${sha} ${node ?? ""}`;
+    if (sent.has(place)) return false;
+    sent.add(place);
+    return true;
+  };
   return async (sha, source, keys, args) => {
-    const node = nodeOf === undefined ? "" : nodeOf(slotOf(tagIn(keys[0] ?? "")));
-    const place = `${sha} ${node}`;
-    if (!sent.has(place)) {
-      sent.add(place);
-      return adapter.call(client, "EVAL", source, keys, args);
-    }
+    if (isFirst(sha, keys)) return adapter.call(client, "EVAL", source, keys, args);
     try {
       return await adapter.call(client, "EVALSHA", sha, keys, args);
     } catch (error) {
