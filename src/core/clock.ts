@@ -1,4 +1,5 @@
 /** Time enters Sluice here and nowhere else: only this file touches Date, performance and timers. */
+import { onAbort } from "./abort.js";
 import { InvalidOptionError } from "./errors.js";
 
 /** A source of time. Stores decide by `nowUs`; waiting uses `sleep`. */
@@ -60,15 +61,16 @@ function timer(ms: number, signal?: AbortSignal): Promise<void> {
       reject(signal.reason as Error);
       return;
     }
-    const abort = (): void => {
-      clearTimeout(handle);
-      reject(signal?.reason as Error);
-    };
     const handle = setTimeout(() => {
-      signal?.removeEventListener("abort", abort);
+      endWatch?.();
       resolve();
     }, ms);
-    signal?.addEventListener("abort", abort, { once: true });
+    const endWatch =
+      signal &&
+      onAbort(signal, () => {
+        clearTimeout(handle);
+        reject(signal.reason as Error);
+      });
   });
 }
 

@@ -2,6 +2,7 @@
  * How a limiter asks its store: within the deadline, past an open breaker not at all, and with a record
  * of every failure. Failures are outcomes; misuse and an aborted signal reject.
  */
+import { onAbort } from "../core/abort.js";
 import {
   asStoreError,
   CrossSlotError,
@@ -136,24 +137,23 @@ export class StoreAccess {
       if (outcome instanceof Error) count(outcome);
     };
     const pending = this.#deadlines.begin((settled) => {
-      if (signal !== undefined) {
-        signal.removeEventListener("abort", abort);
-        if (signal.aborted) {
-          call.abandoned = true;
-          ended(undefined);
-          receiver.refused(signal.reason as Error);
-          return;
-        }
+      endWatch?.();
+      if (signal?.aborted === true) {
+        call.abandoned = true;
+        ended(undefined);
+        receiver.refused(signal.reason as Error);
+        return;
       }
       if (settled instanceof StoreTimeoutError) call.abandoned = true;
       const outcome = asOutcome(settled);
       ended(outcome);
       pass(outcome, receiver);
     }, atMs);
-    const abort = (): void => {
-      this.#deadlines.settle(pending, ABORTED);
-    };
-    signal?.addEventListener("abort", abort, { once: true });
+    const endWatch =
+      signal &&
+      onAbort(signal, () => {
+        this.#deadlines.settle(pending, ABORTED);
+      });
     submit(call, (settled) => {
       if (!this.#deadlines.settle(pending, settled)) late?.(settled);
     });

@@ -2,6 +2,7 @@
  * All that one process waits for on one key. Waiters are woken by the store, or ask where it cannot wake them;
  * all of them renew their places in line together; and when somebody's lease may have ended, the first asks.
  */
+import { onAbort } from "../core/abort.js";
 import { InvalidOptionError, MaxWaitExceededError } from "../core/errors.js";
 import { monotonicOf, setAlarm } from "./alarm.js";
 import type { Caller } from "./caller.js";
@@ -123,15 +124,12 @@ export class Line implements WakeListener {
         isTold: false,
         decide: (outcome) => {
           waiter.decide = undefined;
-          signal?.removeEventListener("abort", abort);
+          endWatch?.();
           cancelMaxWait();
           this.#remove(waiter);
           if (outcome !== undefined && "reason" in outcome) reject(outcome.reason);
           else resolve(outcome);
         },
-      };
-      const abort = (): void => {
-        void this.#giveUp(waiter, signal?.reason as Error);
       };
       const { clock } = this.#caller.store;
       const cancelMaxWait = setAlarm(
@@ -142,7 +140,11 @@ export class Line implements WakeListener {
           void this.#giveUp(waiter, this.maxWaitExceeded(maxWaitMs));
         },
       );
-      signal?.addEventListener("abort", abort, { once: true });
+      const endWatch =
+        signal &&
+        onAbort(signal, () => {
+          void this.#giveUp(waiter, signal.reason as Error);
+        });
       this.#waiters.set(id, waiter);
       void this.#enter(waiter, waits);
     });

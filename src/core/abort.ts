@@ -1,0 +1,41 @@
+/**
+ * Many that wait on one signal, such as that of a process which shuts down, by one listener: Node takes more than ten
+ * for a leak and says so.
+ */
+
+interface Waiting {
+  readonly aborts: Set<() => void>;
+  readonly listener: () => void;
+}
+
+const waitingOn = new WeakMap<AbortSignal, Waiting>();
+
+/** Calls `abort` once when the signal aborts; what is returned ends that. `abort` must not throw. */
+export function onAbort(signal: AbortSignal, abort: () => void): () => void {
+  const { aborts } = waitingOn.get(signal) ?? listenTo(signal);
+  aborts.add(abort);
+  return () => {
+    aborts.delete(abort);
+    if (aborts.size === 0) leave(signal, aborts);
+  };
+}
+
+function listenTo(signal: AbortSignal): Waiting {
+  const aborts = new Set<() => void>();
+  const listener = (): void => {
+    waitingOn.delete(signal);
+    for (const abort of aborts) abort();
+  };
+  const waiting = { aborts, listener };
+  waitingOn.set(signal, waiting);
+  signal.addEventListener("abort", listener, { once: true });
+  return waiting;
+}
+
+function leave(signal: AbortSignal, aborts: Set<() => void>): void {
+  const waiting = waitingOn.get(signal);
+  // After an abort, or when others came meanwhile, there is nothing to leave.
+  if (waiting?.aborts !== aborts) return;
+  waitingOn.delete(signal);
+  signal.removeEventListener("abort", waiting.listener);
+}
