@@ -3,6 +3,7 @@ import { startTimer } from "../../core/clock.js";
 import { InvalidOptionError, StoreUnavailableError } from "../../core/errors.js";
 import { checkBoolean, checkOptions } from "../../core/options.js";
 import type { RedisClientLike } from "./client.js";
+import { disconnectForGood } from "./disconnect.js";
 import { type NodeRedisClient, RenewedClient } from "./renewed-client.js";
 
 export interface ConnectOptions {
@@ -267,7 +268,7 @@ async function openIoRedis(module: unknown, target: Target): Promise<Connection>
     failure ??= error;
   });
   const close = async (): Promise<void> => {
-    client.disconnect();
+    disconnectForGood(client);
   };
   try {
     await withinTime(client.connect());

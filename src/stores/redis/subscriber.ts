@@ -4,6 +4,7 @@
  */
 import { startTimer, type Timer } from "../../core/clock.js";
 import { InvalidOptionError } from "../../core/errors.js";
+import { disconnectForGood } from "./disconnect.js";
 
 export interface Subscription {
   isLive(): boolean;
@@ -119,11 +120,16 @@ const ADAPTERS: readonly Adapter[] = [
       call(client, "on", event, listener);
       return () => void call(client, "removeListener", event, listener);
     },
-    subscribe: async (client, sharded, channel) =>
-      call(client, sharded ? "ssubscribe" : "subscribe", channel),
-    unsubscribe: async (client, sharded, channel) =>
-      call(client, sharded ? "sunsubscribe" : "unsubscribe", channel),
-    destroy: (client) => void call(client, "disconnect"),
+    subscribe: async (client, sharded, channel) => {
+      // Put off until a Cluster's client is ready, it throws where it does not know the slot, and nobody can catch that.
+      if (sharded && client["status"] !== "ready") throw new Error("not ready");
+      await call(client, sharded ? "ssubscribe" : "subscribe", channel);
+    },
+    unsubscribe: async (client, sharded, channel) => {
+      if (sharded && client["status"] !== "ready") return;
+      await call(client, sharded ? "sunsubscribe" : "unsubscribe", channel);
+    },
+    destroy: disconnectForGood,
     isOver: (client) => client["status"] === "end",
     down: () => ["close", "end", "-node", "nodeError"],
     up: ["ready", "+node", "subscribersReady"],
