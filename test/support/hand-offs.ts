@@ -48,11 +48,13 @@ export async function handOff(
   const held = await semaphore.acquire("k");
   const controlHeld = await control.semaphore.acquire("k");
   const waiting = semaphore.acquire("k");
+  waiting.catch(() => {});
   await vi.waitFor(
     async () => expect(await spectator.inspect("k")).toMatchObject({ waiting: 1 }),
     patient,
   );
   const controlWaiting = control.semaphore.acquire("k");
+  controlWaiting.catch(() => {});
   const [before, controlBefore] = [asking.atMs.length, control.asking.atMs.length];
   const times = (): readonly number[] => control.asking.atMs.slice(controlBefore);
   await vi.waitFor(() => expect(times().length).toBeGreaterThanOrEqual(ASKS), patient);
