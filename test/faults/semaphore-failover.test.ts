@@ -145,8 +145,9 @@ describe.each(driverNames)("through %s", (name) => {
 
   // node-redis finds a new master late on a busy machine, by one in six of these tests: too often for every run.
   const isSteady = name === "ioredis" || process.env["SLUICE_ALL_FAULTS"] !== undefined;
-  if (!isSteady)
+  if (!isSteady) {
     process.stdout.write(`semaphores behind Sentinels, ${name}: by SLUICE_ALL_FAULTS=1\n`);
+  }
   test.runIf(isSteady)(
     "behind Sentinels, the subscriber cut off and the master killed",
     {
