@@ -200,24 +200,19 @@ function grant(verb: Verb, seats: readonly Seat[], count: number, verdict: Verdi
   verdict.granted = most;
 }
 
-function block(seats: readonly Seat[], count: number, untilUs: number, verdict: Verdict): void {
-  for (let i = 0; i < count; i++) (seats[i] as Seat).state.blockedUntilUs = untilUs;
-  verdict.changed = true;
-}
-
-/** Blocks each seat that is not blocked for longer. */
-function blockAtLeast(
+/** Blocks each seat; with `keepsLonger` only those that are not blocked for as long. */
+function block(
   seats: readonly Seat[],
   count: number,
   untilUs: number,
   verdict: Verdict,
+  keepsLonger = false,
 ): void {
   for (let i = 0; i < count; i++) {
     const { state } = seats[i] as Seat;
-    if (state.blockedUntilUs < untilUs) {
-      state.blockedUntilUs = untilUs;
-      verdict.changed = true;
-    }
+    if (keepsLonger && state.blockedUntilUs >= untilUs) continue;
+    state.blockedUntilUs = untilUs;
+    verdict.changed = true;
   }
 }
 
@@ -230,10 +225,8 @@ function change(
   extraUs: number,
   verdict: Verdict,
 ): void {
-  if (verb === VERBS.block && extraUs < 0) {
-    blockAtLeast(seats, count, rawUs - extraUs, verdict);
-  } else if (verb === VERBS.block) {
-    block(seats, count, rawUs + extraUs, verdict);
+  if (verb === VERBS.block) {
+    block(seats, count, rawUs + Math.abs(extraUs), verdict, extraUs < 0);
   } else if (verb === VERBS.unblock) {
     block(seats, count, 0, verdict);
   } else if (verb === VERBS.refund && isInLine(seats, count)) {

@@ -22,15 +22,10 @@ local function grant(verb, seats, verdict)
   verdict.granted = most
 end
 
-local function block(seats, untilRaw, verdict)
-  for i = 1, #seats do seats[i].state.blocked = untilRaw end
-  verdict.changed = true
-end
-
-local function blockAtLeast(seats, untilRaw, verdict)
+local function block(seats, untilRaw, verdict, keepsLonger)
   for i = 1, #seats do
     local state = seats[i].state
-    if state.blocked < untilRaw then
+    if not (keepsLonger and state.blocked >= untilRaw) then
       state.blocked = untilRaw
       verdict.changed = true
     end
@@ -38,10 +33,8 @@ local function blockAtLeast(seats, untilRaw, verdict)
 end
 
 local function change(verb, seats, raw, extra, verdict)
-  if verb == BLOCK and extra < 0 then
-    blockAtLeast(seats, raw - extra, verdict)
-  elseif verb == BLOCK then
-    block(seats, raw + extra, verdict)
+  if verb == BLOCK then
+    block(seats, raw + math.abs(extra), verdict, extra < 0)
   elseif verb == UNBLOCK then
     block(seats, 0, verdict)
   elseif verb == REFUND and isInLine(seats) then
