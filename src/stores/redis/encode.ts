@@ -73,8 +73,8 @@ export function encodeBatch(
   return { size, kind, kernels, keys, args: args.concat(body) };
 }
 
-/** Calls that must not be done twice where a client sends them again. */
-function givesBack({ verb }: StoreCall): boolean {
+/** Calls that must not be done twice where a client sends them again: they have one more key, of their own. */
+export function givesBack({ verb }: StoreCall): boolean {
   return verb === VERBS.refund || verb === VERBS.cancel;
 }
 

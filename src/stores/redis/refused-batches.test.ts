@@ -91,11 +91,14 @@ test.each([
   expect(sent.at(-1)).toBe("ac");
 });
 
-test("a refund goes apart from the other calls on its key", async () => {
-  const { sent, send } = slots((ids) => (ids.length > 2 ? TRY_AGAIN : undefined));
-  await send([a, call("a", VERBS.refund), a]);
-  expect(sent).toEqual(["aaa", "aa", "a"]);
-});
+test.each(["refund", "cancel"] as const)(
+  "a %s goes apart from the other calls on its key",
+  async (verb) => {
+    const { sent, send } = slots((ids) => (ids.length > 2 ? TRY_AGAIN : undefined));
+    await send([a, call("a", VERBS[verb]), a]);
+    expect(sent).toEqual(["aaa", "aa", "a"]);
+  },
+);
 
 test("what cannot be served yet is tried again, without being waited for, until it can", async () => {
   let isSplit = true;

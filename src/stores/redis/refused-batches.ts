@@ -2,11 +2,11 @@
  * Batches that Redis refuses as a whole, in a way which proves that nothing was done: they are sent again in
  * parts, so that no call fails for what is the matter with another. Nothing is sent again after any other failure.
  */
-import { VERBS } from "../../algorithms/decide.js";
 import { monotonicMs, startTimer } from "../../core/clock.js";
 import { CrossSlotError, SluiceError, StoreUnavailableError } from "../../core/errors.js";
 import { type Answer, isAwaited, type StoreCall } from "../store.js";
 import { notSent, type SendBatch, type Sending } from "./batcher.js";
+import { givesBack } from "./encode.js";
 
 type Settle = (i: number, outcome: Answer | Error) => void;
 
@@ -209,9 +209,11 @@ export class RefusedBatches {
     let waiting = places;
     for (const pause = growingPause(); ; ) {
       await pause();
-      const awaited = waiting.filter((i) => isAwaited(batch.calls[i] as StoreCall));
-      for (const i of waiting) if (!awaited.includes(i)) batch.settle(i, notSent());
-      waiting = awaited;
+      waiting = waiting.filter((i) => {
+        if (isAwaited(batch.calls[i] as StoreCall)) return true;
+        batch.settle(i, notSent());
+        return false;
+      });
       if (waiting.length === 0) return;
       const refused = await this.#try(batch, waiting);
       waiting = refused
@@ -235,10 +237,9 @@ export class RefusedBatches {
   }
 }
 
-/** A refund has one more key of its own. */
-function keysOf({ verb, seats }: StoreCall, i: number): string {
-  const own = verb === VERBS.refund ? `${i}` : "";
-  return seats.map(({ space, id }) => `${space.name}:{${id}}`).join("\n") + own;
+function keysOf(call: StoreCall, i: number): string {
+  const own = givesBack(call) ? `${i}` : "";
+  return call.seats.map(({ space, id }) => `${space.name}:{${id}}`).join("\n") + own;
 }
 
 function spacesOf({ seats }: StoreCall, common: Common): string {
