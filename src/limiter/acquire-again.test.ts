@@ -11,6 +11,7 @@ import {
 } from "../index.js";
 import { ManualClock } from "../testing/index.js";
 import { OutsideStore } from "../../test/support/outside-store.js";
+import { settle, watch } from "../../test/support/watch.js";
 
 const fast = tokenBucket({ name: "fast", limit: 100, period: "1s" });
 const slow = tokenBucket({ name: "slow", limit: 60, period: "1m", burst: 1 });
@@ -50,19 +51,6 @@ class WatchedClock extends ManualClock {
     return super.sleep(ms, signal);
   }
 }
-
-/** What a promise came to, without waiting for it. */
-function watch<T>(promise: Promise<T>): { settled: T | Error | undefined } {
-  const watched: { settled: T | Error | undefined } = { settled: undefined };
-  promise.then(
-    (value) => (watched.settled = value),
-    (error: unknown) => (watched.settled = error as Error),
-  );
-  return watched;
-}
-
-/** Lets what was resolved run. */
-const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe.each(kinds)("%s", (_, make) => {
   afterEach(() => {

@@ -14,6 +14,7 @@ import {
 } from "../index.js";
 import { ManualClock } from "../testing/index.js";
 import { OutsideStore } from "../../test/support/outside-store.js";
+import { settle, watch } from "../../test/support/watch.js";
 
 const ten = tokenBucket({ limit: 10, period: "1s" });
 
@@ -30,19 +31,6 @@ function granted(reservation: Reservation): Extract<Reservation, { allowed: true
   if (!reservation.allowed) throw new Error(`refused: ${reservation.reason}`);
   return reservation;
 }
-
-/** What a promise came to, without waiting for it. */
-function watch<T>(promise: Promise<T>): { settled: T | Error | undefined } {
-  const watched: { settled: T | Error | undefined } = { settled: undefined };
-  promise.then(
-    (value) => (watched.settled = value),
-    (error: unknown) => (watched.settled = error as Error),
-  );
-  return watched;
-}
-
-/** Lets what was resolved run. */
-const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("reserve", () => {
   test("promises a start to each in turn, and says when", async () => {

@@ -536,19 +536,12 @@ test("every permission that docs/semaphore.md asks for is needed", async () => {
   }
 });
 
-/** Has the subscriber of `semaphore` opened: by a waiter, the first. */
-async function beHeard(other: Semaphore, semaphore: Semaphore, client: Redis): Promise<void> {
-  const permit = await other.acquire("k");
-  const waiting = semaphore.acquire("k");
-  await vi.waitFor(
-    async () => expect(await client.pubsub("CHANNELS", "sluice:wake:*")).toHaveLength(1),
-    { timeout: 20_000 },
-  );
-  await permit.release();
-  await (await waiting).release();
-}
-
-test("a signal that aborts around the grant comes too late or in time, and leaks nothing", async () => {
+/** Two semaphores of one name on a server of their own; one is woken by a subscriber that the test looks at. */
+async function wokenBy(): Promise<{
+  readonly other: Semaphore;
+  readonly semaphore: Semaphore;
+  readonly subscriber: Redis;
+}> {
   const server = await startRedis();
   const connect = (): Redis => new Redis(server.url);
   const [client, own, subscriber] = [connect(), connect(), connect()];
@@ -559,8 +552,21 @@ test("a signal that aborts around the grant comes too late or in time, and leaks
   const name = newName();
   const other = semaphoreOn(client, name);
   const semaphore = semaphoreOn(own, name, { subscriber });
+  // The first that waits has the subscriber opened.
+  const permit = await other.acquire("k");
+  const waiting = semaphore.acquire("k");
+  await vi.waitFor(
+    async () => expect(await client.pubsub("CHANNELS", "sluice:wake:*")).toHaveLength(1),
+    { timeout: 20_000 },
+  );
+  await permit.release();
+  await (await waiting).release();
+  return { other, semaphore, subscriber };
+}
+
+test("a signal that aborts around the grant comes too late or in time, and leaks nothing", async () => {
+  const { other, semaphore, subscriber } = await wokenBy();
   const outcomes = new Set<string>();
-  await beHeard(other, semaphore, client);
   for (let turns = -1; turns < 12; turns++) {
     const permit = await other.acquire("k");
     const controller = new AbortController();
@@ -599,17 +605,7 @@ test("a signal that aborts around the grant comes too late or in time, and leaks
 });
 
 test("a higher limit wakes who waits in another process", async () => {
-  const server = await startRedis();
-  const connect = (): Redis => new Redis(server.url);
-  const [client, own, subscriber] = [connect(), connect(), connect()];
-  onTestFinished(async () => {
-    for (const each of [client, own, subscriber]) each.disconnect();
-    await server.stop();
-  });
-  const name = newName();
-  const other = semaphoreOn(client, name);
-  const semaphore = semaphoreOn(own, name, { subscriber });
-  await beHeard(other, semaphore, client);
+  const { other, semaphore, subscriber } = await wokenBy();
   const first = await other.acquire("k");
   const waiting = [1, 2, 3].map(() => semaphore.acquire("k"));
   await inLine(other, 3);

@@ -2,6 +2,7 @@
 import { Cluster, Redis } from "ioredis";
 import { createCluster, createSentinel } from "redis";
 import { onTestFinished } from "vitest";
+import { disconnectForGood } from "../../../src/stores/redis/disconnect.js";
 import { type RedisClientLike, RedisStore } from "../../../src/stores/redis/index.js";
 
 export interface SentinelAddress {
@@ -74,12 +75,8 @@ const ioredis: Driver = {
       },
     );
     client.on("error", ignore);
-    onTestFinished(async () => {
-      // Disconnected while it asks for the slots, ioredis goes on to ask for ever.
-      await new Promise((resolve) => {
-        client.refreshSlotsCache(resolve);
-      });
-      client.disconnect();
+    onTestFinished(() => {
+      disconnectForGood(client);
     });
     await client.connect();
     return client;
