@@ -4,9 +4,9 @@
  */
 import { type Verb, VERBS } from "../algorithms/decide.js";
 import { toThousandths, UNIT } from "../core/amount.js";
+import { monotonicMs } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
 import { asStoreError } from "../core/errors.js";
-import { monotonicMs } from "../core/clock.js";
 import { checkKey } from "../core/key.js";
 import type { Answer, Done, Store, StoreCall, StoreSeat, SyncStore } from "../stores/store.js";
 import type { BreakerSettings } from "./breaker.js";

@@ -25,8 +25,13 @@ local function policyOf(index)
   return policy
 end
 
+-- As SET and EXPIRE are told it.
+local function ttl(expiry)
+  return ttlOf and ttlOf(expiry) or expiry
+end
+
 local function expire(key, expiry)
-  call(expireCommand, key, ttlOf and ttlOf(expiry) or expiry)
+  call(expireCommand, key, ttl(expiry))
 end
 
 -- KEYS[at] becomes `value`. In place where the old one was as long, which is half the work of SET; and the
@@ -37,7 +42,7 @@ local function store(at, value, s)
     call('SETRANGE', key, '0', value)
     if s.moved then expire(key, s.expiry) end
   elseif s.moved then
-    call('SET', key, value, ttlOption, ttlOf and ttlOf(s.expiry) or s.expiry)
+    call('SET', key, value, ttlOption, ttl(s.expiry))
   else
     call('SET', key, value, 'KEEPTTL')
   end
