@@ -2,9 +2,9 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["src/**/*.test.ts", "test/**/*.test.ts"],
-    globalSetup: "test/support/global-setup.ts",
-    setupFiles: "test/support/leaks.ts",
+    include: ["packages/*/src/**/*.test.ts", "packages/*/test/**/*.test.ts"],
+    globalSetup: "packages/sluice/test/support/global-setup.ts",
+    setupFiles: "packages/sluice/test/support/leaks.ts",
     pool: "forks",
     // Tests start servers and processes of their own, and wait for them most of the time. More workers would starve
     // their deadlines on two cores, and fewer take more than five minutes.
@@ -14,8 +14,8 @@ export default defineConfig({
     // A poll that fails is a test that hangs: a busy machine must not decide which.
     expect: { poll: { timeout: 30_000 } },
     coverage: {
-      include: ["src/**/*.ts"],
-      exclude: ["src/**/*.test.ts", "src/lua/generated.ts"],
+      include: ["packages/*/src/**/*.ts"],
+      exclude: ["packages/*/src/**/*.test.ts", "packages/sluice/src/lua/generated.ts"],
     },
   },
 });

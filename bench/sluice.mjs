@@ -2,8 +2,8 @@
  * The package as users get it, built, at its defaults. By path: a workspace cannot name the root
  * package it lives in.
  */
-import { RateLimiter, tokenBucket } from "../dist/index.js";
-import { RedisStore } from "../dist/stores/redis/index.js";
+import { RateLimiter, tokenBucket } from "../packages/sluice/dist/index.js";
+import { RedisStore } from "../packages/sluice/dist/stores/redis/index.js";
 import { DENIED, LIMIT, PERIOD_MS } from "./workload.mjs";
 
 /** @typedef {Awaited<ReturnType<RateLimiter["consume"]>>} Decision */

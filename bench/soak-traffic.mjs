@@ -8,11 +8,11 @@ import {
   slidingLog,
   slidingWindow,
   tokenBucket,
-} from "../dist/index.js";
-import { RedisStore } from "../dist/stores/redis/index.js";
+} from "../packages/sluice/dist/index.js";
+import { RedisStore } from "../packages/sluice/dist/stores/redis/index.js";
 
 /** @typedef {{ calls: number, [outcome: string]: number }} Counts */
-/** @typedef {import("../dist/index.js").Decision} Decision */
+/** @typedef {import("../packages/sluice/dist/index.js").Decision} Decision */
 
 const USERS = 100_000;
 const ATTACKERS = 2000;

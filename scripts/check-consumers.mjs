@@ -113,9 +113,9 @@ function checkAll(redis) {
 
 const redis = await startRedis();
 try {
-  run(["npm", "pack", "--ignore-scripts", "--pack-destination", scratch], {}, root);
+  run(["npm", "pack", "--workspace", "sluice", "--pack-destination", scratch], {}, root);
   const tarball = readdirSync(scratch).find((file) => file.endsWith(".tgz"));
-  cpSync(join(root, "test", "consumers"), scratch, { recursive: true });
+  cpSync(join(root, "packages/sluice/test/consumers"), scratch, { recursive: true });
   writeFileSync(join(scratch, "package.json"), '{ "private": true, "type": "module" }\n');
   run(["npm", "install", `./${tarball}`, "redis@6.3.1", "@types/node@20"]);
   checkAll(redis);

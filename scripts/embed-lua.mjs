@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const sourceDir = fileURLToPath(new URL("../src/", import.meta.url));
+const sourceDir = fileURLToPath(new URL("../packages/sluice/src/", import.meta.url));
 const target = join(sourceDir, "lua", "generated.ts");
 
 /**
@@ -34,7 +34,7 @@ const entries = readdirSync(sourceDir, { recursive: true, encoding: "utf8" })
 
 writeFileSync(
   target,
-  `// Generated from src/**/*.lua by scripts/embed-lua.mjs. Edit those and run \`npm run generate\`.
+  `// Generated from packages/sluice/src/**/*.lua by scripts/embed-lua.mjs. Edit those and run \`npm run generate\`.
 export const luaSources = {
 ${entries.join("")}} as const satisfies Record<string, string>;
 `,

@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 
-const cli = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+const cli = fileURLToPath(new URL("../packages/sluice/dist/cli/main.js", import.meta.url));
 const picture = fileURLToPath(new URL("../docs/images/exercise.svg", import.meta.url));
 const command = "exercise demo --limit 10 --period 1s --calls 300 --delay 10ms";
 

@@ -1,5 +1,5 @@
-import { Semaphore } from "../../../dist/index.js";
-import { RedisStore } from "../../../dist/stores/redis/index.js";
+import { Semaphore } from "../../../packages/sluice/dist/index.js";
+import { RedisStore } from "../../../packages/sluice/dist/stores/redis/index.js";
 
 /**
  * @param {import("../../clients.mjs").Client} client

@@ -3,9 +3,9 @@ import { readdirSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { checkTypes, docstringSnippets, runSnippet } from "../support/snippets.js";
 
-const sources = readdirSync("src", { recursive: true, encoding: "utf8" })
+const sources = readdirSync("packages/sluice/src", { recursive: true, encoding: "utf8" })
   .filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"))
-  .map((file) => `src/${file}`);
+  .map((file) => `packages/sluice/src/${file}`);
 const examples = sources.flatMap(docstringSnippets);
 
 describe("examples", () => {

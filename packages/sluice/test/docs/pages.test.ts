@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { checkTypes, markdownSnippets, runSnippet } from "../support/snippets.js";
 
-const pages = [...pagesIn("."), ...pagesIn("docs", true), ...pagesIn("src", true)];
+const pages = [...pagesIn("."), ...pagesIn("docs", true), ...pagesIn("packages/sluice/src", true)];
 const snippets = pages.filter((page) => page !== "README.md").flatMap(markdownSnippets);
 
 for (const snippet of snippets) {

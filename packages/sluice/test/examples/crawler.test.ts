@@ -62,7 +62,7 @@ beforeAll(async () => {
   built = await buildPackage([]);
   const installed = join(built.directory, "node_modules", "sluice");
   mkdirSync(installed);
-  cpSync("package.json", join(installed, "package.json"));
+  cpSync("packages/sluice/package.json", join(installed, "package.json"));
   symlinkSync(join(built.directory, "dist"), join(installed, "dist"), "dir");
   [polite, unlimited, crowding] = await Promise.all([
     crawl(),

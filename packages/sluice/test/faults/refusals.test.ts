@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { describe, expect, onTestFinished, test } from "vitest";
-import type { RedisOptions } from "../../scripts/redis-server.mjs";
+import type { RedisOptions } from "../../../../scripts/redis-server.mjs";
 import { RateLimiter, type Store, tokenBucket } from "../../src/index.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
 import { startVictim, type Victim } from "../support/servers.js";

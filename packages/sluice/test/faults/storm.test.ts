@@ -14,7 +14,7 @@ import type { Stormed } from "./support/stormer.js";
 import { driverNames } from "./support/drivers.js";
 import { say, unitsOver } from "./support/through-fault.js";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
+const root = fileURLToPath(new URL("../../../..", import.meta.url));
 const PROCESSES = 50;
 /** Of those that start. */
 const AT_ONCE = 10;
@@ -40,7 +40,7 @@ async function compile(): Promise<string> {
     extends: join(root, "tsconfig.json"),
     compilerOptions,
     include: [],
-    files: [join(root, "test/faults/support/stormer.ts")],
+    files: [join(root, "packages/sluice/test/faults/support/stormer.ts")],
   };
   const file = join(directory, "tsconfig.json");
   writeFileSync(file, JSON.stringify(config));
@@ -63,7 +63,7 @@ interface Stormer {
 
 function start(directory: string, url: string, i: number): Stormer {
   const log = join(directory, `log-${i}.jsonl`);
-  const program = join(directory, "test/faults/support/stormer.js");
+  const program = join(directory, "packages/sluice/test/faults/support/stormer.js");
   const client = driverNames[i % driverNames.length] as string;
   const child = spawn(process.execPath, [program, client, url, log], { stdio: "pipe" });
   const [lines, errors]: [string[], string[]] = [[], []];

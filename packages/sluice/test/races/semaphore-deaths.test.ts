@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import { createClient } from "redis";
 import { afterAll, beforeAll, describe, expect, type TestContext, test } from "vitest";
-import { startRedis } from "../../scripts/redis-server.mjs";
+import { startRedis } from "../../../../scripts/redis-server.mjs";
 import { auditSemaphore } from "../../src/audit/semaphore-audit.js";
 import { readSemaphoreLogs } from "../../src/audit/semaphore-log.js";
 import { systemClock } from "../../src/core/clock.js";

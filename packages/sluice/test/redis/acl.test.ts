@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { Cluster, Redis } from "ioredis";
 import { createCluster, createSentinel } from "redis";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { startRedis } from "../../scripts/redis-server.mjs";
+import { startRedis } from "../../../../scripts/redis-server.mjs";
 import {
   type Clock,
   consumeAtomic,

@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { inspect, promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { startRedis } from "../../scripts/redis-server.mjs";
+import { startRedis } from "../../../../scripts/redis-server.mjs";
 import { RateLimiter, Semaphore, type SluiceError, tokenBucket } from "../../src/index.js";
 import { type ConnectOptions, RedisStore } from "../../src/stores/redis/index.js";
 import { type BuiltPackage, buildPackage } from "../support/built.js";

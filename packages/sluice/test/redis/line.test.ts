@@ -2,7 +2,7 @@
 import { getEventListeners } from "node:events";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
-import { startRedis } from "../../scripts/redis-server.mjs";
+import { startRedis } from "../../../../scripts/redis-server.mjs";
 import { RateLimiter, type Reservation, tokenBucket } from "../../src/index.js";
 import { type RunScript, scriptRunner } from "../../src/stores/redis/client.js";
 import { RedisStore } from "../../src/stores/redis/index.js";

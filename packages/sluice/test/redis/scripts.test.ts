@@ -2,7 +2,7 @@
 import { createHash, createHmac } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
-import { startRedis } from "../../scripts/redis-server.mjs";
+import { startRedis } from "../../../../scripts/redis-server.mjs";
 import { systemClock } from "../../src/core/clock.js";
 import {
   calendarWindow,

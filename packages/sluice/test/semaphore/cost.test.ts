@@ -3,7 +3,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { startRedis } from "../../scripts/redis-server.mjs";
+import { startRedis } from "../../../../scripts/redis-server.mjs";
 import { Semaphore } from "../../src/index.js";
 import { SEMAPHORE_VERBS, type SemaphoreVerb } from "../../src/semaphore/kernel.js";
 import { RedisStore } from "../../src/stores/redis/index.js";

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { Cluster, Redis } from "ioredis";
 import { createClient, createCluster } from "redis";
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi } from "vitest";
-import { startRedis } from "../../scripts/redis-server.mjs";
+import { startRedis } from "../../../../scripts/redis-server.mjs";
 import {
   MaxWaitExceededError,
   type Permit,

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
+const root = fileURLToPath(new URL("../../../..", import.meta.url));
 
 export interface BuiltPackage {
   /** Holds the output of the build, and files that a test adds. */
@@ -28,7 +28,7 @@ export async function buildPackage(installed: readonly string[]): Promise<BuiltP
     symlinkSync(join(root, "node_modules", name), join(directory, "node_modules", name));
   }
   const tsc = join(root, "node_modules/typescript/bin/tsc");
-  const project = join(root, "tsconfig.build.json");
+  const project = join(root, "packages/sluice/tsconfig.build.json");
   const output = ["--outDir", join(directory, "dist"), "--declaration", "false"];
   await promisify(execFile)(process.execPath, [tsc, "-p", project, ...output]);
   return {

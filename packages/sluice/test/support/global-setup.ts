@@ -1,5 +1,5 @@
 import type { TestProject } from "vitest/node";
-import { startRedis } from "../../scripts/redis-server.mjs";
+import { startRedis } from "../../../../scripts/redis-server.mjs";
 
 declare module "vitest" {
   export interface ProvidedContext {

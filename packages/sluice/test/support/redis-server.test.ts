@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { createClient } from "redis";
 import { expect, inject, onTestFinished, test } from "vitest";
-import { startRedis } from "../../scripts/redis-server.mjs";
+import { startRedis } from "../../../../scripts/redis-server.mjs";
 
 async function ping(url: string): Promise<string> {
   const client = createClient({ url, socket: { reconnectStrategy: false } });
@@ -51,7 +51,7 @@ test("a server that cannot start says why", async () => {
 });
 
 test("a server ends with its parent, however that ends", async () => {
-  const harness = fileURLToPath(new URL("../../scripts/redis-server.mjs", import.meta.url));
+  const harness = fileURLToPath(new URL("../../../../scripts/redis-server.mjs", import.meta.url));
   const program = `const { startRedis } = await import(${JSON.stringify(harness)});
     console.log((await startRedis()).url);`;
   const parent = spawn(process.execPath, ["--input-type=module", "--eval", program]);

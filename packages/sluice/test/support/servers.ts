@@ -1,6 +1,6 @@
 /** A real server that faults can be done to: killed, suspended, and started again on the same port. */
 import { Redis } from "ioredis";
-import { type RedisOptions, startRedis } from "../../scripts/redis-server.mjs";
+import { type RedisOptions, startRedis } from "../../../../scripts/redis-server.mjs";
 
 export interface Victim {
   readonly port: number;

@@ -6,17 +6,17 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { format, promisify } from "node:util";
 import { expect } from "vitest";
-import { startRedis } from "../../scripts/redis-server.mjs";
+import { startRedis } from "../../../../scripts/redis-server.mjs";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
+const root = fileURLToPath(new URL("../../../..", import.meta.url));
 
 const SOURCES: Readonly<Record<string, string>> = {
-  sluice: join(root, "src/index.ts"),
-  "sluice/redis": join(root, "src/stores/redis/index.ts"),
-  "sluice/headers": join(root, "src/headers/index.ts"),
-  "sluice/fetch": join(root, "src/outgoing/fetch.ts"),
-  "sluice/undici": join(root, "src/outgoing/undici.ts"),
-  "sluice/testing": join(root, "src/testing/index.ts"),
+  sluice: join(root, "packages/sluice/src/index.ts"),
+  "sluice/redis": join(root, "packages/sluice/src/stores/redis/index.ts"),
+  "sluice/headers": join(root, "packages/sluice/src/headers/index.ts"),
+  "sluice/fetch": join(root, "packages/sluice/src/outgoing/fetch.ts"),
+  "sluice/undici": join(root, "packages/sluice/src/outgoing/undici.ts"),
+  "sluice/testing": join(root, "packages/sluice/src/testing/index.ts"),
 };
 
 /** A program of the documentation. */

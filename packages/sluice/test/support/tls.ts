@@ -3,8 +3,8 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ensureProgram, onPath } from "../../scripts/install.mjs";
-import { startRedis } from "../../scripts/redis-server.mjs";
+import { ensureProgram, onPath } from "../../../../scripts/install.mjs";
+import { startRedis } from "../../../../scripts/redis-server.mjs";
 
 export interface TlsRedis {
   /** rediss://127.0.0.1:port */

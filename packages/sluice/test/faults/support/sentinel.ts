@@ -1,6 +1,6 @@
 /** A master, a replica, and three Sentinels that agree on which is which. */
 import { expect, vi } from "vitest";
-import { startRedis } from "../../../scripts/redis-server.mjs";
+import { startRedis } from "../../../../../scripts/redis-server.mjs";
 import { commandTo, startVictim, type Victim } from "../../support/servers.js";
 import type { SentinelAddress } from "./drivers.js";
 
