@@ -49,7 +49,7 @@ export {
 export type { BreakerOptions } from "./limiter/breaker.js";
 export type { DecisionEvent, ErrorEvent, Hooks, RecoveryEvent } from "./limiter/hooks.js";
 export type { DenyCacheOptions } from "./limiter/deny-cache.js";
-export type { LeaseOptions } from "./limiter/leases.js";
+export type { PrefetchOptions } from "./limiter/prefetch.js";
 export type { Start } from "./limiter/acquire.js";
 export type { Reservation, WaitOptions } from "./limiter/reservation.js";
 export { limited, type LimitedDecorator, type LimitedOptions } from "./limiter/decorator.js";

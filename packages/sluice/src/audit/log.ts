@@ -184,10 +184,15 @@ class LogReader {
           ? Number.POSITIVE_INFINITY
           : this.#whole(fields, "resetAfterMs", "whole milliseconds, or null for never"),
       reason: this.#choice(fields, "reason", REASONS),
-      source: this.#choice(fields, "source", SOURCES),
+      source: this.#source(fields),
       file: this.#files.length - 1,
       line: this.#line,
     };
+  }
+
+  /** Logs of 0.1 call it a lease. */
+  #source(fields: Fields): LogRecord["source"] {
+    return fields["source"] === "lease" ? "prefetch" : this.#choice(fields, "source", SOURCES);
   }
 
   #key(fields: Fields): string {

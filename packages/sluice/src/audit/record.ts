@@ -15,7 +15,7 @@ export const REASONS = [
 export const SOURCES = [
   "store",
   "deny-cache",
-  "lease",
+  "prefetch",
   "fail-open",
   "fail-closed",
   "fallback",

@@ -7,7 +7,7 @@ export type DecisionReason = "ok" | "quota" | "too-costly" | "blocked" | "store"
 export type DecisionSource =
   | "store"
   | "deny-cache"
-  | "lease"
+  | "prefetch"
   | "fail-open"
   | "fail-closed"
   | "fallback";

@@ -15,7 +15,7 @@ import type { Asked } from "./deny-cache.js";
 import { degradedDecision } from "./degraded.js";
 import type { HookRunner } from "./hooks.js";
 import type { Identify } from "./identity.js";
-import { LeaseAnswer } from "./leases.js";
+import { PrefetchedResult } from "./prefetch.js";
 import type { AsyncCallOptions, CallOptions, OnStoreFailure } from "./options.js";
 import type { Instead } from "./outage.js";
 import type { RateLimiter } from "./rate-limiter.js";
@@ -35,7 +35,7 @@ export interface Prepared {
   readonly atMs: number;
 }
 
-export interface EngineOptions extends Pick<ShortcutOptions, "denials" | "lease"> {
+export interface EngineOptions extends Pick<ShortcutOptions, "denials" | "prefetch"> {
   readonly store: Store;
   readonly plan: SeatingPlan;
   readonly identify: Identify;
@@ -181,14 +181,14 @@ export class Engine {
     prepared: Prepared,
     fallBack: (to: RateLimiter) => Promise<Decision>,
     signal?: AbortSignal,
-    leasable = false,
+    prefetchable = false,
   ): Promise<Decision> {
     const { key, call, atMs } = prepared;
-    const { leases } = this.#shortcuts;
+    const { prefetch } = this.#shortcuts;
     const submit =
-      leasable && leases !== undefined
+      prefetchable && prefetch !== undefined
         ? (each: StoreCall, done: Done): void => {
-            leases.submit(key, each, done);
+            prefetch.submit(key, each, done);
           }
         : undefined;
     return new Promise((resolve, reject: (reason: Error) => void) => {
@@ -213,7 +213,7 @@ export class Engine {
   ): Decision | Promise<Decision> {
     if (outcome instanceof Error) return this.#withoutStore(outcome, prepared, fallBack);
     const { key, cost, call, asked } = prepared;
-    const source = outcome instanceof LeaseAnswer ? "lease" : "store";
+    const source = outcome instanceof PrefetchedResult ? "prefetch" : "store";
     const decision = decisionOf(call.seats, outcome, source);
     this.#shortcuts.remember(asked, outcome, decision);
     return this.#told(call.verb, key, cost, withGrant(call.verb, decision, outcome.granted));
@@ -265,7 +265,7 @@ export class Engine {
     await this.#shortcuts.close();
   }
 
-  /** Unused units of a lease: nobody waits for them, so a failure is only told. */
+  /** Unused units of a prefetch: nobody waits for them, so a failure is only told. */
   async #returnUnits(key: string, call: StoreCall): Promise<void> {
     this.#shortcuts.after(key, call);
     const outcome = await this.#access

@@ -9,7 +9,7 @@ import type { BreakerOptions } from "./breaker.js";
 import type { DenyCacheOptions } from "./deny-cache.js";
 import type { Hooks } from "./hooks.js";
 import type { Identity } from "./identity.js";
-import type { LeaseOptions } from "./leases.js";
+import type { PrefetchOptions } from "./prefetch.js";
 import type { RateLimiter } from "./rate-limiter.js";
 import type { PolicyOption } from "./seating.js";
 
@@ -53,20 +53,20 @@ export interface RateLimiterOptions<S extends Store = Store> {
   readonly denyCache?: false | DenyCacheOptions;
   /**
    * For few, hot keys: takes `size` units of a key in one call and spends them in this process, with the
-   * source "lease". Any window admits at most its bound plus `size` for each such limiter. Unused units go
+   * source "prefetch". Any window admits at most its bound plus `size` for each such limiter. Unused units go
    * back after `ttl` and on `close`. Only `consume` of whole units without a policy of its own; not with `blockFor`.
    *
    * @example
    * import { RateLimiter, tokenBucket } from "sluice";
    * const limiter = new RateLimiter({
    *   policy: tokenBucket({ limit: 1000, period: "1h" }),
-   *   lease: { size: 50, ttl: "1s" },
+   *   prefetch: { size: 50, ttl: "1s" },
    * });
    * const decision = await limiter.consume("tenant:7");
-   * console.log(decision.source, decision.remaining); // lease 999
+   * console.log(decision.source, decision.remaining); // prefetch 999
    * await limiter.close();
    */
-  readonly lease?: LeaseOptions;
+  readonly prefetch?: PrefetchOptions;
   /** A denial for lack of quota also blocks the key that long. */
   readonly blockFor?: Duration;
   /** false = shadow mode: decide, count and report, but always allow. */
@@ -84,7 +84,7 @@ export const LIMITER_OPTIONS: readonly (keyof RateLimiterOptions)[] = [
   "onStoreFailure",
   "breaker",
   "denyCache",
-  "lease",
+  "prefetch",
   "blockFor",
   "enforce",
   "hooks",

@@ -14,7 +14,7 @@ import { DenyCache } from "./deny-cache.js";
 import { Engine } from "./engine.js";
 import { HookRunner } from "./hooks.js";
 import { identifyBy } from "./identity.js";
-import { checkLease } from "./leases.js";
+import { checkPrefetch } from "./prefetch.js";
 import {
   type AsyncCallOptions,
   type BlockOptions,
@@ -60,15 +60,16 @@ class Limiter<S extends Store = Store> {
     checkOptions("options", options, LIMITER_OPTIONS);
     const { store = new MemoryStore(), namespace = "sluice", enforce = true } = options;
     const { blockFor, timeout = DEFAULT_TIMEOUT, onStoreFailure = "open" } = options;
-    const { denyCache, lease } = options;
+    const { denyCache, prefetch } = options;
     const denials = denyCache === false ? undefined : new DenyCache(denyCache);
-    if (lease !== undefined && blockFor !== undefined) {
-      const allowed = "no blockFor beside lease: leased units would be spent during the block";
-      throw new InvalidOptionError("lease", lease, allowed);
+    if (prefetch !== undefined && blockFor !== undefined) {
+      const allowed =
+        "no blockFor beside prefetch: prefetched units would be spent during the block";
+      throw new InvalidOptionError("prefetch", prefetch, allowed);
     }
     this.store = checkStore(store) as S;
     this.#sync = isSyncStore(this.store) ? this.store : undefined;
-    this.#direct = lease === undefined ? this.#sync : undefined;
+    this.#direct = prefetch === undefined ? this.#sync : undefined;
     this.#ownsStore = options.store === undefined;
     checkName("namespace", namespace);
     this.#engine = new Engine({
@@ -85,7 +86,7 @@ class Limiter<S extends Store = Store> {
       hooks: new HookRunner(options.hooks),
       // Checked, but of no use where the store is asked as fast as a cache.
       denials: this.store.external ? denials : undefined,
-      lease: lease === undefined ? undefined : checkLease(lease),
+      prefetch: prefetch === undefined ? undefined : checkPrefetch(prefetch),
       // Last, for it claims the names in the store: nothing after it may throw.
       plan: new SeatingPlan(this.store, namespace, options.policy),
     });
@@ -233,7 +234,7 @@ class Limiter<S extends Store = Store> {
     await this.#engine.administer(VERBS.reset, key, 0);
   }
 
-  /** Gives unused units of leases back and ends what the limiter itself opened; a store that was passed in stays open. */
+  /** Gives unused units of prefetch back and ends what the limiter itself opened; a store that was passed in stays open. */
   async close(): Promise<void> {
     await this.#engine.close();
     if (this.#ownsStore) await this.store.close();

@@ -7,14 +7,14 @@ import type { Decision } from "../core/decision.js";
 import type { Answer, Store, StoreCall } from "../stores/store.js";
 import { decisionOf } from "./decision-of.js";
 import type { Asked, DenyCache } from "./deny-cache.js";
-import { type LeaseTerms, Leases } from "./leases.js";
+import { type PrefetchTerms, Prefetch } from "./prefetch.js";
 import type { Seating } from "./seating.js";
 
 export interface ShortcutOptions {
   readonly store: Store;
   /** Undefined where every denial must be the store's own. */
   readonly denials: DenyCache | undefined;
-  readonly lease: LeaseTerms | undefined;
+  readonly prefetch: PrefetchTerms | undefined;
   readonly timeoutMs: number;
   /** Sends a refund within the limiter's deadline; never rejects. */
   readonly refund: (key: string, call: StoreCall) => Promise<void>;
@@ -30,17 +30,18 @@ const dropped = new FinalizationRegistry<{ peers: Peers; ref: WeakRef<Shortcuts>
 
 export class Shortcuts {
   /** Lets consumes spend units taken in advance; undefined where that was not asked for. */
-  readonly leases: Leases | undefined;
+  readonly prefetch: Prefetch | undefined;
   #denials: DenyCache | undefined;
   readonly #store: Store;
   readonly #ref: WeakRef<Shortcuts>;
 
-  constructor({ store, denials, lease, timeoutMs, refund }: ShortcutOptions) {
+  constructor({ store, denials, prefetch, timeoutMs, refund }: ShortcutOptions) {
     this.#store = store;
     this.#ref = new WeakRef(this);
     this.#denials = denials;
-    this.leases = lease === undefined ? undefined : new Leases(lease, { store, timeoutMs, refund });
-    if (denials === undefined && lease === undefined) return;
+    this.prefetch =
+      prefetch === undefined ? undefined : new Prefetch(prefetch, { store, timeoutMs, refund });
+    if (denials === undefined && prefetch === undefined) return;
     const peers: Peers = peersOf.get(store) ?? new Set();
     peersOf.set(store, peers);
     peers.add(this.#ref);
@@ -49,9 +50,9 @@ export class Shortcuts {
 
   /** What can be said to a consume at once. */
   answer(key: string, cost: number, seatings: readonly Seating[]): Decision | undefined {
-    if (this.leases !== undefined) {
-      const leased = this.leases.spend(key, cost, seatings);
-      if (leased !== undefined) return decisionOf(seatings, leased, "lease");
+    if (this.prefetch !== undefined) {
+      const prefetched = this.prefetch.spend(key, cost, seatings);
+      if (prefetched !== undefined) return decisionOf(seatings, prefetched, "prefetch");
     }
     return this.#denials?.find(key, cost, seatings);
   }
@@ -69,7 +70,7 @@ export class Shortcuts {
   ): Asked | undefined {
     const { verb } = call;
     if (verb === VERBS.peek) return undefined;
-    if (adjusts(call)) this.#tell((peer) => peer.leases?.drop(key, call));
+    if (adjusts(call)) this.#tell((peer) => peer.prefetch?.drop(key, call));
     if (adjusts(call) || overridden) this.forget(key);
     if (verb === VERBS.consume) {
       return this.#denials?.ask(key, call.seats[0]?.cost ?? 0, seatings, nowMs);
@@ -96,7 +97,7 @@ export class Shortcuts {
   async close(): Promise<void> {
     peersOf.get(this.#store)?.delete(this.#ref);
     this.#denials = undefined;
-    await this.leases?.close();
+    await this.prefetch?.close();
   }
 
   #tell(what: (peer: Shortcuts) => void): void {

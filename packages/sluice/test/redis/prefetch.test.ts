@@ -1,4 +1,4 @@
-/** Leases of several processes on one real Redis: what they admit together, what it costs, what is left. */
+/** Prefetch of several processes on one real Redis: what they admit together, what it costs, what is left. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Redis } from "ioredis";
@@ -33,7 +33,7 @@ const limiter = new RateLimiter({
   store,
   onStoreFailure: "throw",
   timeout: "30s",
-  lease: { size: ${SIZE}, ttl: "1h" },
+  prefetch: { size: ${SIZE}, ttl: "1h" },
 });
 let admitted = 0;
 const one = async () => { if ((await limiter.consume("hot")).allowed) admitted += 1; };
@@ -95,7 +95,7 @@ test("four processes admit the limit together, in a fraction of the calls", asyn
   const admitted = await Promise.all(
     Array.from({ length: PROCESSES }, () => work(LIMIT / PROCESSES + 100, "close")),
   );
-  // In a window that began after all leases no unit is held from before: the limit itself is the bound.
+  // In a window that began after all prefetches no unit is held from before: the limit itself is the bound.
   expect(sum(admitted)).toBeLessThanOrEqual(LIMIT);
   expect(LIMIT - sum(admitted)).toBe(await remaining());
   const calls = PROCESSES * (LIMIT / PROCESSES + 100);
@@ -129,7 +129,7 @@ test("a window admits its limit and what was held before it, at most", async () 
         store: new RedisStore({ client }),
         onStoreFailure: "throw",
         timeout: "30s",
-        lease: { size: SIZE, ttl: "1s" },
+        prefetch: { size: SIZE, ttl: "1s" },
       }),
   );
   onTestFinished(async () => {
@@ -148,19 +148,19 @@ test("a window admits its limit and what was held before it, at most", async () 
         const { allowed, decidedAtUs } = await limiter.consume("hot");
         const index = Math.floor(decidedAtUs / (window * 1e3));
         if (allowed) byWindow.set(index, (byWindow.get(index) ?? 0) + 1);
-        // Each at a pace of its own, so that leases are open when a window ends.
+        // Each at a pace of its own, so that prefetches are open when a window ends.
         await new Promise((resolve) => setTimeout(resolve, i));
       }
     }),
   );
   expect(most()).toBeLessThanOrEqual(limit + PROCESSES * SIZE);
-  // Also those that nobody asked in: their units may have been leased.
+  // Also those that nobody asked in: their units may have been prefetched.
   const windows = 1 + Math.max(...byWindow.keys()) - Math.min(...byWindow.keys());
   expect(sum([...byWindow.values()])).toBeLessThanOrEqual(windows * limit + PROCESSES * SIZE);
 });
 
-/** A limiter that leases through a client of its own. */
-function leasing(url: string, ttl: Duration, options: Partial<RateLimiterOptions> = {}) {
+/** A limiter that prefetches through a client of its own. */
+function prefetching(url: string, ttl: Duration, options: Partial<RateLimiterOptions> = {}) {
   const client = new Redis(url);
   client.on("error", () => {});
   onTestFinished(() => {
@@ -172,7 +172,7 @@ function leasing(url: string, ttl: Duration, options: Partial<RateLimiterOptions
     store,
     onStoreFailure: "throw",
     timeout: "30s",
-    lease: { size: SIZE, ttl },
+    prefetch: { size: SIZE, ttl },
     ...options,
   });
   return { limiter, store };
@@ -182,11 +182,11 @@ test("a server whose answers take longer than the ttl loses nothing", async () =
   await admin.flushall();
   const proxy = await startProxy(redis.port);
   onTestFinished(() => proxy.stop());
-  const { limiter } = leasing(proxy.url, 10);
+  const { limiter } = prefetching(proxy.url, 10);
   await limiter.peek("hot");
   proxy.delay(15);
   for (let i = 0; i < 8; i++) {
-    expect(await limiter.consume("hot")).toMatchObject({ allowed: true, source: "lease" });
+    expect(await limiter.consume("hot")).toMatchObject({ allowed: true, source: "prefetch" });
   }
   await limiter.close();
   expect(await remaining()).toBe(LIMIT - 8);
@@ -194,22 +194,22 @@ test("a server whose answers take longer than the ttl loses nothing", async () =
 
 test("an answer that waits in the socket beyond the ttl, while the process is busy, loses nothing", async () => {
   await admin.flushall();
-  const { limiter } = leasing(redis.url, 50);
+  const { limiter } = prefetching(redis.url, 50);
   await limiter.peek("hot");
   const consuming = limiter.consume("hot");
   // The call is sent at the end of the tick, by clients a turn later.
   await new Promise((resolve) => setImmediate(resolve));
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 120);
-  expect((await consuming).source).toBe("lease");
+  expect((await consuming).source).toBe("prefetch");
   await limiter.close();
   expect(await remaining()).toBe(LIMIT - 1);
 });
 
-test("a debit that could not be sent in time does not end the leasing of its key", async () => {
+test("a debit that could not be sent in time does not end the prefetching of its key", async () => {
   const server = await startVictim();
   onTestFinished(() => server.stop());
   const options = { timeout: 100, onStoreFailure: "closed", breaker: false } as const;
-  const { limiter, store } = leasing(server.url, "1h", options);
+  const { limiter, store } = prefetching(server.url, "1h", options);
   await limiter.peek("hot");
   server.suspend();
   const beside = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1h" }), store });
@@ -220,7 +220,7 @@ test("a debit that could not be sent in time does not end the leasing of its key
   expect((await limiter.consume("hot")).source).toBe("fail-closed");
   server.resume();
   await other;
-  await expect.poll(async () => (await limiter.consume("hot")).source).toBe("lease");
+  await expect.poll(async () => (await limiter.consume("hot")).source).toBe("prefetch");
   await limiter.close();
   await beside.close();
 });

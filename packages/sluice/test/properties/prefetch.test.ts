@@ -1,5 +1,5 @@
 /**
- * What several processes with leases admit together: over any span the policy's bound and one size for each,
+ * What several processes with prefetches admit together: over any span the policy's bound and one size for each,
  * whatever they spend, give back, drop or return, in any order. And nothing is lost: when all have closed,
  * the store has what an equal number of plain calls would have left, however late its answers came.
  */
@@ -61,10 +61,10 @@ const BOUNDS: Readonly<Record<string, readonly [Policy, (ms: number) => number]>
 };
 
 test.each(Object.entries(BOUNDS))(
-  "%s: any span admits its bound and the leases",
+  "%s: any span admits its bound and the prefetches",
   async (_, row) => {
     const [policy, bound] = row;
-    let leased = 0;
+    let prefetched = 0;
     await fc.assert(
       fc.asyncProperty(
         events,
@@ -75,7 +75,8 @@ test.each(Object.entries(BOUNDS))(
           const store = new OutsideStore(clock);
           const limiters = Array.from(
             { length: PROCESSES },
-            () => new RateLimiter({ policy, store, lease: { size, ttl }, onStoreFailure: "throw" }),
+            () =>
+              new RateLimiter({ policy, store, prefetch: { size, ttl }, onStoreFailure: "throw" }),
           );
           const admitted: { readonly atMs: number; readonly cost: number }[] = [];
           const pending: Promise<unknown>[] = [];
@@ -96,7 +97,7 @@ test.each(Object.entries(BOUNDS))(
                   for (let i = 0; i < event.times; i++) {
                     const consuming = limiter.consume(KEY, { cost }).then(({ allowed, source }) => {
                       if (allowed) admitted.push({ atMs, cost });
-                      if (source === "lease") leased += 1;
+                      if (source === "prefetch") prefetched += 1;
                     });
                     pending.push(consuming);
                   }
@@ -119,7 +120,7 @@ test.each(Object.entries(BOUNDS))(
       ),
       { numRuns: 150 },
     );
-    expect(leased).toBeGreaterThan(500);
+    expect(prefetched).toBeGreaterThan(500);
   },
 );
 
@@ -131,7 +132,7 @@ test("nothing is lost or made: after close the store has what was not used", asy
       const store = new OutsideStore();
       const limiters = Array.from(
         { length: PROCESSES },
-        () => new RateLimiter({ policy, store, lease: { size, ttl: "1h" }, timeout: "30s" }),
+        () => new RateLimiter({ policy, store, prefetch: { size, ttl: "1h" }, timeout: "30s" }),
       );
       let used = 0;
       const pending: Promise<unknown>[] = [];
@@ -199,7 +200,11 @@ test("nothing is lost or made, however late the store answers", async () => {
         const { clock, pass, restore } = modelTime();
         const store = new LateStore(clock);
         // A deadline that is never met: what is given up is lost, as is tested elsewhere.
-        const options = { lease: { size, ttl }, timeout: "1h", onStoreFailure: "throw" } as const;
+        const options = {
+          prefetch: { size, ttl },
+          timeout: "1h",
+          onStoreFailure: "throw",
+        } as const;
         const limiters = Array.from(
           { length: PROCESSES },
           () => new RateLimiter({ policy, store, ...options }),
@@ -217,7 +222,7 @@ test("nothing is lost or made, however late the store answers", async () => {
                 const sentAtMs = performance.now();
                 const consuming = limiter.consume(KEY, { cost }).then(({ allowed, source }) => {
                   if (allowed) used += cost;
-                  if (source === "lease" && performance.now() - sentAtMs >= ttl) late += 1;
+                  if (source === "prefetch" && performance.now() - sentAtMs >= ttl) late += 1;
                 });
                 pending.push(consuming);
               }

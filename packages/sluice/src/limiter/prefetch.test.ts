@@ -16,7 +16,7 @@ import {
 import type { Done } from "../stores/store.js";
 
 const policy = tokenBucket({ limit: 100, period: "100h" });
-const lease = { size: 10, ttl: "10s" };
+const prefetch = { size: 10, ttl: "10s" };
 
 interface Setup extends ModelTime {
   readonly store: OutsideStore;
@@ -30,7 +30,7 @@ interface Setup extends ModelTime {
 function setUp(options: Partial<Omit<RateLimiterOptions, "store">> = {}): Setup {
   const time = stopTime();
   const store = new OutsideStore(time.clock);
-  const limiter = new RateLimiter({ policy, store, onStoreFailure: "throw", lease, ...options });
+  const limiter = new RateLimiter({ policy, store, onStoreFailure: "throw", prefetch, ...options });
   onTestFinished(() => limiter.close());
   let seen = 0;
   return {
@@ -90,13 +90,13 @@ const times = <T>(count: number, make: (i: number) => T): T[] =>
 const sourcesOf = (decisions: readonly Decision[]): string[] =>
   decisions.map(({ source }) => source);
 
-describe("leased units", () => {
+describe("prefetched units", () => {
   test("are spent without asking the store, and asked for when they are gone", async () => {
     const { limiter, asked } = setUp();
     for (let i = 0; i < 25; i++) {
       expect(await limiter.consume("k")).toMatchObject({
         allowed: true,
-        source: "lease",
+        source: "prefetch",
         remaining: 99 - i,
       });
     }
@@ -120,7 +120,7 @@ describe("leased units", () => {
       resetAfterMs: 3_600_000 - 500,
       decidedAtUs: clock.nowUs(),
       policy: "b",
-      source: "lease",
+      source: "prefetch",
     });
     expect(decision.policies?.map(({ remaining }) => remaining)).toEqual([46, 36]);
   });
@@ -138,14 +138,14 @@ describe("leased units", () => {
     const decisions = await Promise.all(times(8, () => limiter.consume("k")));
     expect(asked()).toEqual(["consumeUpTo 10000"]);
     expect(decisions.map(({ remaining }) => remaining)).toEqual(times(8, (i) => 99 - i));
-    expect(new Set(sourcesOf(decisions))).toEqual(new Set(["lease"]));
+    expect(new Set(sourcesOf(decisions))).toEqual(new Set(["prefetch"]));
   });
 
   test("that do not cover all who wait leave the rest to the store, once each", async () => {
     const { limiter, asked } = setUp({ policy: tokenBucket({ limit: 12, period: "12h" }) });
     const decisions = await Promise.all(times(14, () => limiter.consume("k")));
     expect(decisions.map(({ allowed }) => allowed)).toEqual(times(14, (i) => i < 12));
-    expect(sourcesOf(decisions)).toEqual(times(14, (i) => (i < 10 ? "lease" : "store")));
+    expect(sourcesOf(decisions)).toEqual(times(14, (i) => (i < 10 ? "prefetch" : "store")));
     expect(decisions[13]).toMatchObject({ reason: "quota", remaining: 0, retryAfterMs: 3_600_000 });
     expect(asked()).toEqual(["consumeUpTo 10000", ...times(4, () => "consume 1000")]);
   });
@@ -186,15 +186,15 @@ describe("leased units", () => {
   test("serve consumeMany", async () => {
     const { limiter, asked } = setUp();
     await limiter.consumeMany(times(4, () => ({ key: "k" })));
-    expect(sourcesOf(await limiter.consumeMany([{ key: "k" }]))).toEqual(["lease"]);
+    expect(sourcesOf(await limiter.consumeMany([{ key: "k" }]))).toEqual(["prefetch"]);
     expect(asked()).toEqual(["consumeUpTo 10000"]);
   });
 
   test("work on a store inside the process", async () => {
-    const limiter = new RateLimiter({ policy, lease, store: new MemoryStore() });
+    const limiter = new RateLimiter({ policy, prefetch, store: new MemoryStore() });
     expect(sourcesOf([await limiter.consume("k"), await limiter.consume("k")])).toEqual([
-      "lease",
-      "lease",
+      "prefetch",
+      "prefetch",
     ]);
     expect(limiter.consumeSync("k").remaining).toBe(89);
     await limiter.close();
@@ -222,7 +222,7 @@ describe("leased units", () => {
 });
 
 describe("unused units", () => {
-  test("go back on close, exactly, and nothing is leased after", async () => {
+  test("go back on close, exactly, and nothing is prefetched after", async () => {
     const { limiter, asked, room } = setUp();
     await limiter.consume("k", { cost: 3 });
     expect(await room()).toBe(90);
@@ -257,12 +257,12 @@ describe("unused units", () => {
     const { limiter, room } = setUp();
     const consuming = limiter.consume("k");
     await limiter.close();
-    expect((await consuming).source).toBe("lease");
+    expect((await consuming).source).toBe("prefetch");
     expect(await room()).toBe(99);
   });
 
   test("go back when the ttl is over, by a timer or by the next call", async () => {
-    const { limiter, asked, pass, room } = setUp({ lease: { size: 10, ttl: 5 } });
+    const { limiter, asked, pass, room } = setUp({ prefetch: { size: 10, ttl: 5 } });
     await limiter.consume("k", { cost: 4 });
     expect(asked()).toEqual(["consumeUpTo 10000"]);
     pass(6);
@@ -296,7 +296,7 @@ describe("unused units", () => {
 
   test("under way to a store that hangs do not make close hang", async () => {
     const store = new OutsideStore();
-    const limiter = new RateLimiter({ policy, store, lease, timeout: 20 });
+    const limiter = new RateLimiter({ policy, store, prefetch, timeout: 20 });
     store.behaviour = "hangs";
     const consuming = limiter.consume("k");
     await limiter.close();
@@ -310,31 +310,34 @@ describe("a verb of this process", () => {
     ["penalize", (limiter: RateLimiter) => limiter.penalize("k", 5), "refund 7000, penalize 5000"],
     ["refund", (limiter: RateLimiter) => limiter.refund("k", 5), "refund 7000, refund 5000"],
     ["reset", (limiter: RateLimiter) => limiter.reset("k"), "reset 0"],
-  ])("%s ends the lease, whose units go back before unless they are forgotten", async (...row) => {
-    const [, act, calls] = row;
-    const { limiter, asked, store } = setUp();
-    await limiter.consume("k", { cost: 3 });
-    asked();
-    await act(limiter);
-    expect(asked().join(", ")).toBe(calls);
-    await limiter.consume("k", { cost: 2 });
-    expect(asked()[0]).toBe("consumeUpTo 10000");
+  ])(
+    "%s ends the prefetch, whose units go back before unless they are forgotten",
+    async (...row) => {
+      const [, act, calls] = row;
+      const { limiter, asked, store } = setUp();
+      await limiter.consume("k", { cost: 3 });
+      asked();
+      await act(limiter);
+      expect(asked().join(", ")).toBe(calls);
+      await limiter.consume("k", { cost: 2 });
+      expect(asked()[0]).toBe("consumeUpTo 10000");
 
-    const other = new RateLimiter({ policy, store });
-    await act(other);
-    expect(asked().at(-1)).toBe(calls.split(", ").at(-1));
-    await limiter.consume("k", { cost: 10 });
-    expect(asked()[0]).toBe("consumeUpTo 10000");
-  });
+      const other = new RateLimiter({ policy, store });
+      await act(other);
+      expect(asked().at(-1)).toBe(calls.split(", ").at(-1));
+      await limiter.consume("k", { cost: 10 });
+      expect(asked()[0]).toBe("consumeUpTo 10000");
+    },
+  );
 
-  test("leaves leases of other policies on the same key alone", async () => {
+  test("leaves prefetches of other policies on the same key alone", async () => {
     const { limiter, asked, store } = setUp();
     await limiter.consume("k");
     asked();
     const named = tokenBucket({ name: "other", limit: 5, period: "1h" });
     await new RateLimiter({ policy: named, store }).reset("k");
     expect(asked()).toEqual(["reset 0"]);
-    expect((await limiter.consume("k")).source).toBe("lease");
+    expect((await limiter.consume("k")).source).toBe("prefetch");
     expect(asked()).toEqual([]);
   });
 
@@ -357,20 +360,20 @@ describe("a debit that lands after the ttl", () => {
   const short = { size: 10, ttl: 10 };
 
   test.each([
-    ["before the lease was ended", () => {}],
-    ["after a timer ended the lease", () => vi.advanceTimersByTime(20)],
-    ["after the next call ended the lease", (limiter: RateLimiter) => void limiter.consume("k")],
+    ["before the prefetch was ended", () => {}],
+    ["after a timer ended the prefetch", () => vi.advanceTimersByTime(20)],
+    ["after the next call ended the prefetch", (limiter: RateLimiter) => void limiter.consume("k")],
   ])("%s serves who waits, and the rest goes back", async (...row) => {
     const [, end] = row;
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     onTestFinished(() => void vi.useRealTimers());
-    const { limiter, store, pass, room } = setUp({ lease: short });
+    const { limiter, store, pass, room } = setUp({ prefetch: short });
     const held = holdDebits(store);
     const both = [limiter.consume("k"), limiter.consume("k", { cost: 2 })];
     pass(15);
     end(limiter);
     held[0]?.answer();
-    expect(sourcesOf(await Promise.all(both))).toEqual(["lease", "lease"]);
+    expect(sourcesOf(await Promise.all(both))).toEqual(["prefetch", "prefetch"]);
     vi.advanceTimersByTime(20);
     await limiter.close();
     expect(held).toHaveLength(1);
@@ -379,24 +382,24 @@ describe("a debit that lands after the ttl", () => {
   });
 
   test("again and again takes no more than what was spent", async () => {
-    const { limiter, store, pass, room } = setUp({ lease: short });
+    const { limiter, store, pass, room } = setUp({ prefetch: short });
     const held = holdDebits(store);
     for (let i = 0; i < 8; i++) {
       const consuming = limiter.consume("k");
       pass(15);
       held.shift()?.answer();
-      expect((await consuming).source).toBe("lease");
+      expect((await consuming).source).toBe("prefetch");
     }
     await limiter.close();
     expect(await room()).toBe(92);
   });
 
   test("goes back on close, which waits for it", async () => {
-    const { limiter, store, pass, room } = setUp({ lease: short });
+    const { limiter, store, pass, room } = setUp({ prefetch: short });
     const held = holdDebits(store);
     const consuming = limiter.consume("k", { cost: 2 });
     pass(15);
-    // Ends the lease: what comes meanwhile asks by itself.
+    // Ends the prefetch: what comes meanwhile asks by itself.
     expect((await limiter.consume("k")).source).toBe("store");
     let isClosed = false;
     const closing = limiter.close().then(() => (isClosed = true));
@@ -404,13 +407,13 @@ describe("a debit that lands after the ttl", () => {
     expect(isClosed).toBe(false);
     held[0]?.answer();
     await closing;
-    expect((await consuming).source).toBe("lease");
+    expect((await consuming).source).toBe("prefetch");
     expect(await room()).toBe(97);
   });
 
   test("goes back even after close has given up waiting for it", async () => {
     const store = new OutsideStore();
-    const limiter = new RateLimiter({ policy, store, lease: short, timeout: 20 });
+    const limiter = new RateLimiter({ policy, store, prefetch: short, timeout: 20 });
     const held = holdDebits(store);
     const consuming = limiter.consume("k");
     await limiter.close();
@@ -430,7 +433,7 @@ describe("a debit that lands after the ttl", () => {
     ],
   ] as const)("after a %s goes back only if the store still knows of it", async (...row) => {
     const [, act, left] = row;
-    const { limiter, store, pass, room } = setUp({ lease: short });
+    const { limiter, store, pass, room } = setUp({ prefetch: short });
     const held = holdDebits(store);
     const consuming = limiter.consume("k", { cost: 2 });
     // Decided before, answered after.
@@ -443,16 +446,16 @@ describe("a debit that lands after the ttl", () => {
       done(copy);
     });
     held[0]?.answer();
-    expect((await consuming).source).toBe("lease");
+    expect((await consuming).source).toBe("prefetch");
     await limiter.close();
     expect(await room()).toBe(left);
   });
 });
 
-test("a key has one debit under way at most, whatever happens to its lease", async () => {
+test("a key has one debit under way at most, whatever happens to its prefetch", async () => {
   let limit = 100;
   const changing = (): Policy => tokenBucket({ limit, period: "100h", burst: 100 });
-  const { limiter, store, pass } = setUp({ policy: changing, lease: { size: 10, ttl: 10 } });
+  const { limiter, store, pass } = setUp({ policy: changing, prefetch: { size: 10, ttl: 10 } });
   const held = holdDebits(store);
   const first = limiter.consume("k");
   limit = 99;
@@ -467,11 +470,15 @@ test("a key has one debit under way at most, whatever happens to its lease", asy
   const next = limiter.consume("k");
   expect(held.map(({ what }) => what)).toEqual(["consumeUpTo 10000"]);
   held.shift()?.answer();
-  expect((await next).source).toBe("lease");
+  expect((await next).source).toBe("prefetch");
 });
 
 describe("a debit without an answer", () => {
-  const slow = { timeout: 20, onStoreFailure: "closed", lease: { size: 10, ttl: "1h" } } as const;
+  const slow = {
+    timeout: 20,
+    onStoreFailure: "closed",
+    prefetch: { size: 10, ttl: "1h" },
+  } as const;
 
   /** A call whose debit has no answer within the deadline. */
   async function unanswered({ limiter, pass }: Setup, cost = 1): Promise<void> {
@@ -480,7 +487,7 @@ describe("a debit without an answer", () => {
     expect((await consuming).source).toBe("fail-closed");
   }
 
-  test("that the store dropped before it was sent leaves the key leased, and who still waits asks", async () => {
+  test("that the store dropped before it was sent leaves the key prefetched, and who still waits asks", async () => {
     const { limiter, store, pass } = setUp({ ...slow, timeout: "30s" });
     const held = holdDebits(store);
     void limiter.consume("k");
@@ -495,7 +502,7 @@ describe("a debit without an answer", () => {
     expect((await waiting).source).toBe("store");
     const next = limiter.consume("k");
     held[0]?.answer();
-    expect((await next).source).toBe("lease");
+    expect((await next).source).toBe("prefetch");
   });
 
   test("is given up a second after it was sent, once a call has overtaken it", async () => {
@@ -516,11 +523,11 @@ describe("a debit without an answer", () => {
     const next = limiter.consume("k");
     expect(held).toHaveLength(2);
     held[1]?.answer();
-    expect((await next).source).toBe("lease");
+    expect((await next).source).toBe("prefetch");
     // Were it taken too, the process would hold more than the size.
     held[0]?.answer();
     await settled();
-    expect((await limiter.consume("k", { cost: 9 })).source).toBe("lease");
+    expect((await limiter.consume("k", { cost: 9 })).source).toBe("prefetch");
     await limiter.close();
     expect(await room()).toBe(100 - 3 - 10 - 10);
   });
@@ -533,11 +540,11 @@ describe("a debit without an answer", () => {
     await unanswered(setup, 10);
     pass(980);
     expect((await limiter.consume("k")).source).toBe("store");
-    expect((await limiter.consume("k", { cost: 9 })).source).toBe("lease");
+    expect((await limiter.consume("k", { cost: 9 })).source).toBe("prefetch");
     expect(held).toHaveLength(1);
   });
 
-  test("lets its lease make room for another, once it may be given up", async () => {
+  test("lets its prefetch make room for another, once it may be given up", async () => {
     const { limiter, store, pass } = setUp({ ...slow, breaker: false });
     const held = holdDebits(store);
     const consuming = times(10_000, (i) => limiter.consume(`k${i}`));
@@ -548,7 +555,7 @@ describe("a debit without an answer", () => {
     const next = limiter.consume("other");
     expect(held).toHaveLength(10_001);
     held[10_000]?.answer();
-    expect((await next).source).toBe("lease");
+    expect((await next).source).toBe("prefetch");
     for (const { answer } of held) answer(new Error("connection lost"));
   });
 });
@@ -561,7 +568,7 @@ describe("a debit that fails", () => {
     expect(sourcesOf(decisions)).toEqual(times(3, () => "fail-closed"));
     expect(asked()).toHaveLength(1);
     store.behaviour = "answers";
-    expect((await limiter.consume("k")).source).toBe("lease");
+    expect((await limiter.consume("k")).source).toBe("prefetch");
   });
 
   test("leaves what is here to be spent", async () => {
@@ -569,7 +576,7 @@ describe("a debit that fails", () => {
     await limiter.consume("k", { cost: 3 });
     store.behaviour = "fails";
     await expect(limiter.consume("k", { cost: 8 })).rejects.toThrow("connection lost");
-    expect((await limiter.consume("k", { cost: 7 })).source).toBe("lease");
+    expect((await limiter.consume("k", { cost: 7 })).source).toBe("prefetch");
   });
 
   test("by its time is over for all who wait, each within its own; the next ask by themselves", async () => {
@@ -577,7 +584,7 @@ describe("a debit that fails", () => {
     const held: { call: StoreCall; done: Done }[] = [];
     const submit = store.submit.bind(store);
     store.submit = (call, done) => void held.push({ call, done });
-    const limiter = new RateLimiter({ policy, store, lease, timeout: 20 });
+    const limiter = new RateLimiter({ policy, store, prefetch, timeout: 20 });
     const decisions = await Promise.all([limiter.consume("k"), limiter.consume("k", { cost: 2 })]);
     expect(sourcesOf(decisions)).toEqual(["fail-open", "fail-open"]);
     expect(held.map(({ call }) => described(call))).toEqual(["consumeUpTo 10000"]);
@@ -589,7 +596,7 @@ describe("a debit that fails", () => {
     for (const { call, done } of held) submit(call, done);
     expect((await next).source).toBe("store");
     const spent = await limiter.consume("k", { cost: 10 });
-    expect(spent).toMatchObject({ source: "lease", remaining: 90 });
+    expect(spent).toMatchObject({ source: "prefetch", remaining: 90 });
     await limiter.close();
   });
 
@@ -599,7 +606,7 @@ describe("a debit that fails", () => {
     const limiter = new RateLimiter({
       policy: tokenBucket({ limit: 1, period: "1h" }),
       store,
-      lease,
+      prefetch,
       timeout: 60,
     });
     const order: string[] = [];
@@ -614,7 +621,7 @@ describe("a debit that fails", () => {
     };
     const both = [limiter.consume("k"), limiter.consume("k")];
     void both[1]?.then(() => order.push("waited for the debit"));
-    expect(sourcesOf(await Promise.all(both))).toEqual(["lease", "fail-open"]);
+    expect(sourcesOf(await Promise.all(both))).toEqual(["prefetch", "fail-open"]);
     await expect.poll(() => order).toEqual(["waited for the debit", "begun after the debit"]);
     await limiter.close();
   });
@@ -626,21 +633,21 @@ describe("a debit that fails", () => {
     const second = limiter.consume("k", { cost: 9, signal: aborter.signal });
     aborter.abort(new Error("changed my mind"));
     await expect(second).rejects.toThrow("changed my mind");
-    expect((await first).source).toBe("lease");
+    expect((await first).source).toBe("prefetch");
     // Nothing was spent on it.
-    expect(await limiter.consume("k", { cost: 9 })).toMatchObject({ source: "lease" });
+    expect(await limiter.consume("k", { cost: 9 })).toMatchObject({ source: "prefetch" });
     expect(store.calls).toHaveLength(1);
   });
 });
 
 test.each([
-  ["lease.size", { lease: { size: 0, ttl: 1 } }],
-  ["lease.size", { lease: { size: 1.5, ttl: 1 } }],
-  ["lease.ttl", { lease: { size: 1, ttl: 0 } }],
-  ["lease.ttl", { lease: { size: 1, ttl: "2h" } }],
-  ["lease.units", { lease: { size: 1, ttl: 1, units: 3 } }],
-  ["lease", { lease: true }],
-  ["lease", { lease: { size: 1, ttl: 1 }, blockFor: "1s" }],
+  ["prefetch.size", { prefetch: { size: 0, ttl: 1 } }],
+  ["prefetch.size", { prefetch: { size: 1.5, ttl: 1 } }],
+  ["prefetch.ttl", { prefetch: { size: 1, ttl: 0 } }],
+  ["prefetch.ttl", { prefetch: { size: 1, ttl: "2h" } }],
+  ["prefetch.units", { prefetch: { size: 1, ttl: 1, units: 3 } }],
+  ["prefetch", { prefetch: true }],
+  ["prefetch", { prefetch: { size: 1, ttl: 1 }, blockFor: "1s" }],
 ])("refuses a bad %s, and then claims no name", (option, bad) => {
   const store = new OutsideStore();
   const make = (more: object) => new RateLimiter({ policy, store, ...more });
