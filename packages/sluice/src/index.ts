@@ -93,10 +93,10 @@ export type {
 } from "./semaphore/port.js";
 export type {
   Answer,
-  SeatAnswer,
+  DebitResult,
   Space,
   Store,
   StoreCall,
-  StoreSeat,
+  Debit,
   SyncStore,
 } from "./stores/store.js";

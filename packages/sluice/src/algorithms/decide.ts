@@ -2,15 +2,15 @@
  * The verbs, written once over all kernels. Twin: lua/decide.lua, statement by statement; `measure` stands
  * inline there, where a call costs what a line of it does.
  *
- * A call has seats: one a policy (or one a limiter and key, for calls over several). It is all or
- * nothing: every seat is checked before any is changed.
+ * A call has debits: one a policy (or one a limiter and key, for calls over several). It is all or
+ * nothing: every debit is checked before any is changed.
  */
 import { UNIT } from "../core/amount.js";
 import { type Booking, READY } from "./kernel.js";
 import { cancel, isInLine, passLine, reserve, sell } from "./line.js";
-import { NEVER, ready, type Seat, STANDING, type Verdict } from "./seat.js";
+import { NEVER, ready, type DebitState, STANDING, type Verdict } from "./debit.js";
 
-export { NEVER, type Seat, STANDING, type Verdict } from "./seat.js";
+export { NEVER, type DebitState, STANDING, type Verdict } from "./debit.js";
 
 /** What a call does. The numbers are the wire's. */
 export const VERBS = Object.freeze({
@@ -32,13 +32,13 @@ export type Verb = (typeof VERBS)[VerbName];
 const MIN_SLACK_US = 1e6;
 
 /**
- * Decides `seats[0..count)` at `rawUs`. `extraUs` is the length of a block, negative for one that leaves longer ones
- * as they are, or the longest wait that reserve takes; `booking` what cancel gives back. Changes seats and verdict in
+ * Decides `debits[0..count)` at `rawUs`. `extraUs` is the length of a block, negative for one that leaves longer ones
+ * as they are, or the longest wait that reserve takes; `booking` what cancel gives back. Changes debits and verdict in
  * place.
  */
 export function decide(
   verb: Verb,
-  seats: readonly Seat[],
+  debits: readonly DebitState[],
   count: number,
   rawUs: number,
   extraUs: number,
@@ -47,7 +47,7 @@ export function decide(
 ): void {
   let nowUs = rawUs;
   for (let i = 0; i < count; i++) {
-    const { kernel, state } = seats[i] as Seat;
+    const { kernel, state } = debits[i] as DebitState;
     if (state.expiryMs > 0 && rawUs >= state.expiryMs * 1e3) kernel.clear(state);
     if (state.lastUs > nowUs) nowUs = state.lastUs;
   }
@@ -57,48 +57,54 @@ export function decide(
   verdict.changed = false;
   verdict.booking = undefined;
   for (let i = 0; i < count; i++) {
-    const seat = seats[i] as Seat;
-    seat.kernel.advance(seat.state, seat.params, nowUs);
-    passLine(seat.state, nowUs);
+    const debit = debits[i] as DebitState;
+    debit.kernel.advance(debit.state, debit.params, nowUs);
+    passLine(debit.state, nowUs);
   }
 
-  if (verb === VERBS.cancel) cancel(seats, count, booking, verdict);
-  else if (verb >= VERBS.refund) change(verb, seats, count, rawUs, extraUs, verdict);
+  if (verb === VERBS.cancel) cancel(debits, count, booking, verdict);
+  else if (verb >= VERBS.refund) change(verb, debits, count, rawUs, extraUs, verdict);
   let fits = true;
   let barred = false;
   for (let i = 0; i < count; i++) {
-    const seat = seats[i] as Seat;
-    const { kernel, state, params } = seat;
+    const debit = debits[i] as DebitState;
+    const { kernel, state, params } = debit;
     let asked = 0;
-    if (verb === VERBS.consume || verb === VERBS.peek || verb === VERBS.reserve) asked = seat.cost;
+    if (verb === VERBS.consume || verb === VERBS.peek || verb === VERBS.reserve) asked = debit.cost;
     else if (verb === VERBS.consumeUpTo) asked = UNIT;
-    seat.asked = asked;
-    if (asked > params.capacity) seat.standing = STANDING.tooCostly;
-    else if (rawUs < state.blockedUntilUs) seat.standing = STANDING.blocked;
-    else seat.standing = asked > kernel.room(state, params, nowUs) ? STANDING.quota : STANDING.ok;
-    if (seat.standing !== STANDING.ok) fits = false;
+    debit.asked = asked;
+    if (asked > params.capacity) debit.standing = STANDING.tooCostly;
+    else if (rawUs < state.blockedUntilUs) debit.standing = STANDING.blocked;
+    else debit.standing = asked > kernel.room(state, params, nowUs) ? STANDING.quota : STANDING.ok;
+    if (debit.standing !== STANDING.ok) fits = false;
     // Who asks for nothing changes nothing: not even a denial of it, in debt, blocks.
-    if (seat.standing > STANDING.quota || asked === 0) barred = true;
+    if (debit.standing > STANDING.quota || asked === 0) barred = true;
   }
   let refusedUs = 0;
-  if (verb === VERBS.reserve) refusedUs = reserve(seats, count, rawUs, extraUs, verdict);
-  else if (fits && verb <= VERBS.consumeUpTo) grant(verb, seats, count, verdict);
+  if (verb === VERBS.reserve) refusedUs = reserve(debits, count, rawUs, extraUs, verdict);
+  else if (fits && verb <= VERBS.consumeUpTo) grant(verb, debits, count, verdict);
   else if (!fits && !barred && verb === VERBS.consume && extraUs > 0) {
-    block(seats, count, rawUs + extraUs, verdict);
+    block(debits, count, rawUs + extraUs, verdict);
   }
 
   for (let i = 0; i < count; i++) {
-    const seat = seats[i] as Seat;
-    seat.room = seat.kernel.room(seat.state, seat.params, nowUs);
-    measure(seat, seat.asked, rawUs, nowUs, verdict.changed);
+    const debit = debits[i] as DebitState;
+    debit.room = debit.kernel.room(debit.state, debit.params, nowUs);
+    measure(debit, debit.asked, rawUs, nowUs, verdict.changed);
     // A queue refuses what would fit, if it had to wait too long for its turn.
-    if (refusedUs > seat.waitUs && seat.standing === STANDING.quota) seat.waitUs = refusedUs;
+    if (refusedUs > debit.waitUs && debit.standing === STANDING.quota) debit.waitUs = refusedUs;
   }
 }
 
 /** Waits count from the raw clock, so that "admitted after this wait" holds even if it went back. */
-function measure(seat: Seat, asked: number, rawUs: number, nowUs: number, changed: boolean): void {
-  const { kernel, state, params, standing, room } = seat;
+function measure(
+  debit: DebitState,
+  asked: number,
+  rawUs: number,
+  nowUs: number,
+  changed: boolean,
+): void {
+  const { kernel, state, params, standing, room } = debit;
   const behindUs = nowUs - rawUs;
   const blockedUs = state.blockedUntilUs > rawUs ? state.blockedUntilUs - rawUs : 0;
   let waitUs = 0;
@@ -130,16 +136,21 @@ function measure(seat: Seat, asked: number, rawUs: number, nowUs: number, change
     if (waitUs > leftUs) waitUs = leftUs;
     if (resetUs > leftUs) resetUs = leftUs;
   }
-  seat.waitUs = waitUs;
-  seat.resetUs = resetUs;
+  debit.waitUs = waitUs;
+  debit.resetUs = resetUs;
 }
 
 /**
- * `decide` for consume on one seat: the call that a store in memory makes millions of times a second, without
+ * `decide` for consume on one debit: the call that a store in memory makes millions of times a second, without
  * loops. The conformance suite holds it to `decide`, which the pure kernels use.
  */
-export function consumeOne(seat: Seat, rawUs: number, extraUs: number, verdict: Verdict): void {
-  const { kernel, state, params, cost } = seat;
+export function consumeOne(
+  debit: DebitState,
+  rawUs: number,
+  extraUs: number,
+  verdict: Verdict,
+): void {
+  const { kernel, state, params, cost } = debit;
   if (state.expiryMs > 0 && rawUs >= state.expiryMs * 1e3) kernel.clear(state);
   const nowUs = state.lastUs > rawUs ? state.lastUs : rawUs;
   verdict.readiness = READY;
@@ -171,45 +182,45 @@ export function consumeOne(seat: Seat, rawUs: number, extraUs: number, verdict: 
     changed = true;
   }
   verdict.changed = changed;
-  seat.standing = standing;
-  seat.room = room;
-  measure(seat, cost, rawUs, nowUs, changed);
+  debit.standing = standing;
+  debit.room = room;
+  measure(debit, cost, rawUs, nowUs, changed);
 }
 
-/** Takes each seat's cost (consume), or as many whole units as the poorest seat has (consumeUpTo). */
-function grant(verb: Verb, seats: readonly Seat[], count: number, verdict: Verdict): void {
+/** Takes each debit's cost (consume), or as many whole units as the poorest debit has (consumeUpTo). */
+function grant(verb: Verb, debits: readonly DebitState[], count: number, verdict: Verdict): void {
   let most = Number.POSITIVE_INFINITY;
   for (let i = 0; i < count; i++) {
-    const seat = seats[i] as Seat;
-    if (seat.cost < most) most = seat.cost;
+    const debit = debits[i] as DebitState;
+    if (debit.cost < most) most = debit.cost;
     if (verb === VERBS.consumeUpTo) {
-      const room = seat.kernel.room(seat.state, seat.params, verdict.nowUs);
+      const room = debit.kernel.room(debit.state, debit.params, verdict.nowUs);
       most = Math.min(most, Math.floor(room / UNIT) * UNIT);
     }
   }
-  if (!ready(seats, count, verdict)) return;
+  if (!ready(debits, count, verdict)) return;
   for (let i = 0; i < count; i++) {
-    const seat = seats[i] as Seat;
-    const amount = verb === VERBS.consumeUpTo ? most : seat.cost;
+    const debit = debits[i] as DebitState;
+    const amount = verb === VERBS.consumeUpTo ? most : debit.cost;
     if (amount > 0) {
-      seat.kernel.take(seat.state, seat.params, amount, verdict.nowUs);
-      sell(seat.state, amount);
+      debit.kernel.take(debit.state, debit.params, amount, verdict.nowUs);
+      sell(debit.state, amount);
       verdict.changed = true;
     }
   }
   verdict.granted = most;
 }
 
-/** Blocks each seat; with `keepsLonger` only those that are not blocked for as long. */
+/** Blocks each debit; with `keepsLonger` only those that are not blocked for as long. */
 function block(
-  seats: readonly Seat[],
+  debits: readonly DebitState[],
   count: number,
   untilUs: number,
   verdict: Verdict,
   keepsLonger = false,
 ): void {
   for (let i = 0; i < count; i++) {
-    const { state } = seats[i] as Seat;
+    const { state } = debits[i] as DebitState;
     if (keepsLonger && state.blockedUntilUs >= untilUs) continue;
     state.blockedUntilUs = untilUs;
     verdict.changed = true;
@@ -219,21 +230,21 @@ function block(
 /** The verbs that change a state whatever it holds. */
 function change(
   verb: Verb,
-  seats: readonly Seat[],
+  debits: readonly DebitState[],
   count: number,
   rawUs: number,
   extraUs: number,
   verdict: Verdict,
 ): void {
   if (verb === VERBS.block) {
-    block(seats, count, rawUs + Math.abs(extraUs), verdict, extraUs < 0);
+    block(debits, count, rawUs + Math.abs(extraUs), verdict, extraUs < 0);
   } else if (verb === VERBS.unblock) {
-    block(seats, count, 0, verdict);
-  } else if (verb === VERBS.refund && isInLine(seats, count)) {
+    block(debits, count, 0, verdict);
+  } else if (verb === VERBS.refund && isInLine(debits, count)) {
     // What is in use is what waiting reservations were promised to follow: nothing comes back before its time.
-  } else if (verb === VERBS.refund || (verb === VERBS.penalize && ready(seats, count, verdict))) {
+  } else if (verb === VERBS.refund || (verb === VERBS.penalize && ready(debits, count, verdict))) {
     for (let i = 0; i < count; i++) {
-      const { kernel, state, params, cost } = seats[i] as Seat;
+      const { kernel, state, params, cost } = debits[i] as DebitState;
       if (cost > 0) {
         if (verb === VERBS.penalize) kernel.take(state, params, cost, verdict.nowUs);
         else kernel.give(state, params, cost);
@@ -242,7 +253,7 @@ function change(
     }
   } else if (verb === VERBS.reset) {
     for (let i = 0; i < count; i++) {
-      const { kernel, state, params } = seats[i] as Seat;
+      const { kernel, state, params } = debits[i] as DebitState;
       kernel.clear(state);
       kernel.advance(state, params, verdict.nowUs);
     }

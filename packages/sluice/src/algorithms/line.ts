@@ -7,7 +7,7 @@
  * their lines are equal, and the booking's place is one; where they are not, others stand in some of them.
  */
 import type { Booking, State } from "./kernel.js";
-import { ready, type Seat, STANDING, type Verdict } from "./seat.js";
+import { ready, type DebitState, STANDING, type Verdict } from "./debit.js";
 
 /** Forgets a line whose last start has passed: nobody can give anything back any more. */
 export function passLine(state: State, nowUs: number): void {
@@ -20,9 +20,10 @@ export function sell(state: State, amount: number): void {
   if (line !== undefined) state.line = { ...line, sold: line.sold + amount };
 }
 
-/** Whether anybody waits for a start on one of the seats. */
-export function isInLine(seats: readonly Seat[], count: number): boolean {
-  for (let i = 0; i < count; i++) if ((seats[i] as Seat).state.line !== undefined) return true;
+/** Whether anybody waits for a start on one of the debits. */
+export function isInLine(debits: readonly DebitState[], count: number): boolean {
+  for (let i = 0; i < count; i++)
+    if ((debits[i] as DebitState).state.line !== undefined) return true;
   return false;
 }
 
@@ -31,33 +32,33 @@ export function isInLine(seats: readonly Seat[], count: number): boolean {
  * Returns the wait for which it refused, else 0.
  */
 export function reserve(
-  seats: readonly Seat[],
+  debits: readonly DebitState[],
   count: number,
   rawUs: number,
   maxWaitUs: number,
   verdict: Verdict,
 ): number {
   const { nowUs } = verdict;
-  const first = seats[0] as Seat;
+  const first = debits[0] as DebitState;
   // Only alone: in a set the others may hold a start back, and then its turn would pass unused.
   const isQueue = count === 1 && first.params.line?.strict === true;
   let waitUs = 0;
   let isFull = false;
   let canWait = true;
   for (let i = 0; i < count; i++) {
-    const seat = seats[i] as Seat;
-    const { kernel, params, state, cost } = seat;
-    if (seat.standing > STANDING.quota) return 0;
-    seat.waitUs = 0;
-    if (isQueue) seat.waitUs = kernel.full(state, params, nowUs);
-    else if (seat.standing === STANDING.quota) {
-      seat.waitUs = kernel.wait(state, params, cost, nowUs);
+    const debit = debits[i] as DebitState;
+    const { kernel, params, state, cost } = debit;
+    if (debit.standing > STANDING.quota) return 0;
+    debit.waitUs = 0;
+    if (isQueue) debit.waitUs = kernel.full(state, params, nowUs);
+    else if (debit.standing === STANDING.quota) {
+      debit.waitUs = kernel.wait(state, params, cost, nowUs);
     }
     const room = kernel.room(state, params, nowUs);
     if (isQueue && cost > room) isFull = true;
     const inUse = params.capacity - room + cost;
     if (params.line === undefined || inUse > params.line.maximum) canWait = false;
-    if (seat.waitUs > waitUs) waitUs = seat.waitUs;
+    if (debit.waitUs > waitUs) waitUs = debit.waitUs;
   }
   const delayUs = waitUs > 0 ? waitUs + nowUs - rawUs : 0;
   if (isFull || delayUs > maxWaitUs || (delayUs > 0 && !canWait)) {
@@ -65,24 +66,24 @@ export function reserve(
     first.standing = STANDING.quota;
     return delayUs;
   }
-  if (!ready(seats, count, verdict)) return 0;
+  if (!ready(debits, count, verdict)) return 0;
 
   const readyAtUs = nowUs + waitUs;
   let least = Number.POSITIVE_INFINITY;
   for (let i = 0; i < count; i++) {
-    const seat = seats[i] as Seat;
-    const { kernel, params, state, cost } = seat;
-    seat.standing = STANDING.ok;
+    const debit = debits[i] as DebitState;
+    const { kernel, params, state, cost } = debit;
+    debit.standing = STANDING.ok;
     if (cost < least) least = cost;
     if (cost === 0) continue;
-    if (seat.waitUs > 0 && kernel.book !== undefined) {
-      kernel.book(state, params, isQueue ? cost : params.capacity, seat.waitUs);
+    if (debit.waitUs > 0 && kernel.book !== undefined) {
+      kernel.book(state, params, isQueue ? cost : params.capacity, debit.waitUs);
     } else kernel.take(state, params, cost, nowUs);
     sell(state, cost);
-    if (waitUs > 0) stand(seat, readyAtUs, nowUs);
+    if (waitUs > 0) stand(debit, readyAtUs, nowUs);
     verdict.changed = true;
   }
-  const line = isOneLine(seats, count) ? first.state.line : NO_PLACE;
+  const line = isOneLine(debits, count) ? first.state.line : NO_PLACE;
   verdict.granted = least;
   verdict.booking = {
     readyAtUs,
@@ -96,18 +97,18 @@ export function reserve(
 /** Of a booking that gives nothing back: who stands behind it differs from bucket to bucket. */
 const NO_PLACE = { openedUs: -1, sold: 0 };
 
-/** Whether the same stand in all seats' lines, as far as lines tell. */
-function isOneLine(seats: readonly Seat[], count: number): boolean {
-  const { line } = (seats[0] as Seat).state;
+/** Whether the same stand in all debits' lines, as far as lines tell. */
+function isOneLine(debits: readonly DebitState[], count: number): boolean {
+  const { line } = (debits[0] as DebitState).state;
   for (let i = 1; i < count; i++) {
-    const other = (seats[i] as Seat).state.line;
+    const other = (debits[i] as DebitState).state.line;
     if (other?.openedUs !== line?.openedUs || other?.sold !== line?.sold) return false;
   }
   return true;
 }
 
 /** Puts the newest of the line, who starts at `readyAtUs`, at its end. */
-function stand({ state, cost }: Seat, readyAtUs: number, nowUs: number): void {
+function stand({ state, cost }: DebitState, readyAtUs: number, nowUs: number): void {
   const { line } = state;
   if (line === undefined) {
     state.line = { openedUs: nowUs, sold: cost, endsUs: readyAtUs };
@@ -121,14 +122,14 @@ function stand({ state, cost }: Seat, readyAtUs: number, nowUs: number): void {
  * on its being in use. Nothing comes back once its start has passed.
  */
 export function cancel(
-  seats: readonly Seat[],
+  debits: readonly DebitState[],
   count: number,
   booking: Booking | undefined,
   verdict: Verdict,
 ): void {
   if (booking === undefined || booking.readyAtUs < verdict.nowUs) return;
-  if (booking.openedUs === NO_PLACE.openedUs || !isOneLine(seats, count)) return;
-  const { state, params } = seats[0] as Seat;
+  if (booking.openedUs === NO_PLACE.openedUs || !isOneLine(debits, count)) return;
+  const { state, params } = debits[0] as DebitState;
   const { line } = state;
   // After a reset, what is in use is not this booking's.
   const isGone = line === undefined ? booking.sold > 0 : line.openedUs !== booking.openedUs;
@@ -140,13 +141,13 @@ export function cancel(
   const canSplit = count === 1 && params.line?.strict !== true;
   let least = Number.POSITIVE_INFINITY;
   for (let i = 0; i < count; i++) {
-    const seat = seats[i] as Seat;
-    let amount = seat.cost;
+    const debit = debits[i] as DebitState;
+    let amount = debit.cost;
     if (later > 0) amount = canSplit && amount > later ? amount - later : 0;
     if (amount < least) least = amount;
     if (amount > 0) {
-      seat.kernel.give(seat.state, seat.params, amount);
-      if (later === 0) unsell(seat.state, booking, amount);
+      debit.kernel.give(debit.state, debit.params, amount);
+      if (later === 0) unsell(debit.state, booking, amount);
       verdict.changed = true;
     }
   }

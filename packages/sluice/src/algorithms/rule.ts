@@ -15,7 +15,7 @@ export interface Rule extends Compiled {
  * Policies and identities that decide together at most: a script reads all their states at once, of which Lua
  * takes some 8,000, and the server serves nobody else until it has decided.
  */
-export const MAX_SEATS = 1000;
+export const MAX_DEBITS = 1000;
 
 const rules = new WeakMap<object, Rule>();
 
@@ -40,8 +40,8 @@ export function ruleOf(value: unknown, path = "policy"): Rule {
 export function rulesOf(value: unknown, path = "policy"): readonly Rule[] {
   if (!Array.isArray(value)) return [ruleOf(value, path)];
   if (value.length === 0) throw new InvalidOptionError(path, value, "at least one policy");
-  if (value.length > MAX_SEATS) {
-    throw new InvalidOptionError(path, value.length, `at most ${MAX_SEATS} policies`);
+  if (value.length > MAX_DEBITS) {
+    throw new InvalidOptionError(path, value.length, `at most ${MAX_DEBITS} policies`);
   }
   const list = value.map((policy, i) => ruleOf(policy, `${path}[${i}]`));
   if (list.length === 1) return list;

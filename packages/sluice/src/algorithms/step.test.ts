@@ -73,8 +73,8 @@ function picture(value: unknown): string {
 }
 
 /** need ≤ time to live ≤ need + max(1 s, need), on the raw clock, blocks and debts included. */
-function expectKept({ states, seats }: ReturnType<typeof step>, nowUs: number): void {
-  const resetUs = seats[0]?.resetUs ?? 0;
+function expectKept({ states, debits }: ReturnType<typeof step>, nowUs: number): void {
+  const resetUs = debits[0]?.resetUs ?? 0;
   const state = states[0];
   if (state === undefined) {
     expect(resetUs).toBe(0);

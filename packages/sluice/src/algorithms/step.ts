@@ -2,7 +2,7 @@
  * The kernels as one pure function from states and a call to states and an answer: what replaying a log
  * and checking a store against the mathematics need. Slow and allocating, on purpose simple.
  */
-import { decide, type Seat, type Verb, type Verdict } from "./decide.js";
+import { decide, type DebitState, type Verb, type Verdict } from "./decide.js";
 import { type Booking, NEED_CALENDAR, READY, type Readiness, type State } from "./kernel.js";
 import type { Rule } from "./rule.js";
 
@@ -29,7 +29,7 @@ export interface Step {
   readonly readiness: Readiness;
   readonly nowUs: number;
   readonly granted: number;
-  readonly seats: readonly Seat[];
+  readonly debits: readonly DebitState[];
   /** The place in line that reserve got. */
   readonly booking: Booking | undefined;
 }
@@ -42,14 +42,16 @@ export function step(rules: readonly Rule[], states: States, call: StepCall): St
     for (const rule of rules) rule.refresh?.(attempt.verdict.nowUs);
     attempt = decideOn(rules, states, call);
   }
-  const { seats, verdict } = attempt;
+  const { debits, verdict } = attempt;
   const { readiness, nowUs, granted, changed, booking } = verdict;
   return {
-    states: changed ? seats.map((seat) => (seat.resetUs === 0 ? undefined : seat.state)) : states,
+    states: changed
+      ? debits.map((debit) => (debit.resetUs === 0 ? undefined : debit.state))
+      : states,
     readiness,
     nowUs,
     granted,
-    seats,
+    debits,
     booking,
   };
 }
@@ -58,8 +60,8 @@ function decideOn(
   rules: readonly Rule[],
   states: States,
   { verb, cost, nowUs, extraUs, booking }: StepCall,
-): { seats: readonly Seat[]; verdict: Verdict } {
-  const seats = rules.map((rule, i): Seat => {
+): { debits: readonly DebitState[]; verdict: Verdict } {
+  const debits = rules.map((rule, i): DebitState => {
     const { kernel, params } = rule;
     const before = states[i];
     const state = before === undefined ? kernel.fresh() : kernel.copy(before);
@@ -83,6 +85,6 @@ function decideOn(
     changed: false,
     booking: undefined,
   };
-  decide(verb, seats, seats.length, nowUs, extraUs, verdict, booking);
-  return { seats, verdict };
+  decide(verb, debits, debits.length, nowUs, extraUs, verdict, booking);
+  return { debits, verdict };
 }

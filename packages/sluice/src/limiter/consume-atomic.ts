@@ -1,10 +1,10 @@
 /** One decision over several limiters and identities of one store. */
 import { VERBS } from "../algorithms/decide.js";
-import { MAX_SEATS } from "../algorithms/rule.js";
+import { MAX_DEBITS } from "../algorithms/rule.js";
 import type { Decision } from "../core/decision.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
-import type { Answer, SeatAnswer, Space, StoreCall, StoreSeat } from "../stores/store.js";
+import type { Answer, DebitResult, Space, StoreCall, Debit } from "../stores/store.js";
 import { decisionOf } from "./decision-of.js";
 import type { Engine, Prepared } from "./engine.js";
 import type { KeyedRequest } from "./options.js";
@@ -64,15 +64,15 @@ export async function consumeAtomic(
   if (!atomic) return consumeInOrder(requests, signal);
 
   // Each has one policy at least: too many are refused before they are hashed.
-  let seats = requests.length;
+  let debits = requests.length;
   const entries = requests.map(({ key, cost }, i): Entry => {
-    checkSeats(requests, seats);
+    checkDebits(requests, debits);
     const engine = engines[i] as Engine;
     const prepared = engine.prepare(VERBS.consume, key, cost === undefined ? {} : { cost }, 0);
-    seats += prepared.call.seats.length - 1;
+    debits += prepared.call.debits.length - 1;
     return { engine, ...prepared };
   });
-  checkSeats(requests, seats);
+  checkDebits(requests, debits);
   const decisions = await decideTogether(entries, signal);
   const charged = decisions.every(
     ({ allowed }, i) => allowed || !(entries[i] as Entry).engine.enforce,
@@ -96,10 +96,10 @@ function engineFor(request: AtomicRequest, i: number, requests: readonly AtomicR
   return engine;
 }
 
-function checkSeats(requests: readonly AtomicRequest[], seats: number): void {
-  if (seats <= MAX_SEATS) return;
+function checkDebits(requests: readonly AtomicRequest[], debits: number): void {
+  if (debits <= MAX_DEBITS) return;
   const allowed =
-    `requests of at most ${MAX_SEATS} policies together; ` +
+    `requests of at most ${MAX_DEBITS} policies together; ` +
     "make several calls, or pass { atomic: false }";
   throw new InvalidOptionError("requests", requests.length, allowed);
 }
@@ -128,39 +128,39 @@ async function decideTogether(
     entries.map(async (entry) => {
       const { engine, key, cost } = entry;
       const outcome = outcomes.get(entry) as Answer | Error;
-      if (!(outcome instanceof Error)) return decisionOf(entry.call.seats, outcome, "store");
+      if (!(outcome instanceof Error)) return decisionOf(entry.call.debits, outcome, "store");
       return engine.conclude(entry, outcome, (to) => to.consume(key, { cost }));
     }),
   );
 }
 
-/** One call out of several: seats of the same space and id share one state, so their costs add up. */
+/** One call out of several: debits of the same space and id share one state, so their costs add up. */
 function joined(calls: readonly StoreCall[]): {
   call: StoreCall;
   places: readonly (readonly number[])[];
 } {
-  const seats: StoreSeat[] = [];
+  const debits: Debit[] = [];
   const known = new Map<Space, Map<string, number>>();
   const places = calls.map((call) =>
-    call.seats.map((seat) => {
-      const { space, id, cost } = seat;
+    call.debits.map((debit) => {
+      const { space, id, cost } = debit;
       const ofSpace = known.get(space) ?? new Map<string, number>();
       const at = ofSpace.get(id);
       if (at !== undefined) {
-        (seats[at] as StoreSeat).cost += cost;
+        (debits[at] as Debit).cost += cost;
         return at;
       }
-      known.set(space, ofSpace.set(id, seats.length));
-      return seats.push({ ...seat }) - 1;
+      known.set(space, ofSpace.set(id, debits.length));
+      return debits.push({ ...debit }) - 1;
     }),
   );
-  return { call: { verb: VERBS.consume, seats, extraUs: 0 }, places };
+  return { call: { verb: VERBS.consume, debits, extraUs: 0 }, places };
 }
 
 /** The part of a joint answer that concerns one of its calls. */
 function placed(outcome: Answer | Error, places: readonly number[]): Answer | Error {
   if (outcome instanceof Error) return outcome;
-  return { ...outcome, seats: places.map((at) => outcome.seats[at] as SeatAnswer) };
+  return { ...outcome, debits: places.map((at) => outcome.debits[at] as DebitResult) };
 }
 
 /** A request that was itself allowed, but not charged because another was denied, is nobody's event. */

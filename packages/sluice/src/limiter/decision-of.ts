@@ -3,32 +3,32 @@ import { NEVER, STANDING } from "../algorithms/decide.js";
 import { wholeUnits } from "../core/amount.js";
 import type { Decision, DecisionReason, DecisionSource, PolicyVerdict } from "../core/decision.js";
 import { ceilMs } from "../core/duration.js";
-import type { Answer, SeatAnswer } from "../stores/store.js";
+import type { Answer, DebitResult } from "../stores/store.js";
 
-/** What a decision says of a seat beside the answer. */
-export interface SeatLabel {
+/** What a decision says of a debit beside the answer. */
+export interface DebitLabel {
   readonly name: string;
   readonly rule: { readonly limit: number };
 }
 
 const REASONS: readonly DecisionReason[] = ["ok", "quota", "too-costly", "blocked"];
 
-/** The decision on a call with these seats. */
+/** The decision on a call with these debits. */
 export function decisionOf(
-  labels: readonly SeatLabel[],
+  labels: readonly DebitLabel[],
   answer: Answer,
   source: DecisionSource,
 ): Decision {
-  const deciding = labels.length === 1 ? 0 : decidingSeat(labels.length, answer.seats);
-  const label = labels[deciding] as SeatLabel;
-  const seat = answer.seats[deciding] as SeatAnswer;
+  const deciding = labels.length === 1 ? 0 : decidingDebit(labels.length, answer.debits);
+  const label = labels[deciding] as DebitLabel;
+  const debit = answer.debits[deciding] as DebitResult;
   const decision: Decision = {
-    allowed: seat.standing === STANDING.ok,
-    reason: REASONS[seat.standing] as DecisionReason,
+    allowed: debit.standing === STANDING.ok,
+    reason: REASONS[debit.standing] as DecisionReason,
     limit: label.rule.limit,
-    remaining: wholeUnits(seat.room),
-    retryAfterMs: retryAfterMs(seat),
-    resetAfterMs: ceilMs(seat.resetUs),
+    remaining: wholeUnits(debit.room),
+    retryAfterMs: retryAfterMs(debit),
+    resetAfterMs: ceilMs(debit.resetUs),
     decidedAtUs: answer.nowUs,
     policy: label.name,
     source,
@@ -36,36 +36,36 @@ export function decisionOf(
   if (labels.length === 1) return decision;
   return {
     ...decision,
-    policies: labels.map((each, i) => verdictOf(each, answer.seats[i] as SeatAnswer)),
+    policies: labels.map((each, i) => verdictOf(each, answer.debits[i] as DebitResult)),
   };
 }
 
-function verdictOf(label: SeatLabel, seat: SeatAnswer): PolicyVerdict {
+function verdictOf(label: DebitLabel, debit: DebitResult): PolicyVerdict {
   return {
     policy: label.name,
-    allowed: seat.standing === STANDING.ok,
-    reason: REASONS[seat.standing] as DecisionReason,
+    allowed: debit.standing === STANDING.ok,
+    reason: REASONS[debit.standing] as DecisionReason,
     limit: label.rule.limit,
-    remaining: wholeUnits(seat.room),
-    retryAfterMs: retryAfterMs(seat),
-    resetAfterMs: ceilMs(seat.resetUs),
+    remaining: wholeUnits(debit.room),
+    retryAfterMs: retryAfterMs(debit),
+    resetAfterMs: ceilMs(debit.resetUs),
   };
 }
 
-function retryAfterMs(seat: SeatAnswer): number {
-  return seat.waitUs === NEVER ? Number.POSITIVE_INFINITY : ceilMs(seat.waitUs);
+function retryAfterMs(debit: DebitResult): number {
+  return debit.waitUs === NEVER ? Number.POSITIVE_INFINITY : ceilMs(debit.waitUs);
 }
 
-/** On a denial the seat with the longest wait, else the one with least room; the first of equals. */
-function decidingSeat(count: number, seats: readonly SeatAnswer[]): number {
+/** On a denial the debit with the longest wait, else the one with least room; the first of equals. */
+function decidingDebit(count: number, debits: readonly DebitResult[]): number {
   let best = 0;
   for (let i = 1; i < count; i++) {
-    if (weighs(seats[i] as SeatAnswer, seats[best] as SeatAnswer)) best = i;
+    if (weighs(debits[i] as DebitResult, debits[best] as DebitResult)) best = i;
   }
   return best;
 }
 
-function weighs(a: SeatAnswer, b: SeatAnswer): boolean {
+function weighs(a: DebitResult, b: DebitResult): boolean {
   const deniedA = a.standing !== STANDING.ok;
   const deniedB = b.standing !== STANDING.ok;
   if (deniedA !== deniedB) return deniedA;

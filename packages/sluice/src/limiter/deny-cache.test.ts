@@ -269,7 +269,7 @@ describe("its size", () => {
   const refusal = {
     nowUs: 0,
     granted: 0,
-    seats: [{ standing: 1, room: 0, waitUs: 5e6, resetUs: 5e6 }],
+    debits: [{ standing: 1, room: 0, waitUs: 5e6, resetUs: 5e6 }],
   };
   const denial: Decision = {
     allowed: false,
@@ -282,17 +282,11 @@ describe("its size", () => {
     policy: "p",
     source: "store",
   };
-  const seatings = [{ name: "p", rule: {}, space: {} }] as unknown as Parameters<
-    DenyCache["ask"]
-  >[2];
+  const bound = [{ name: "p", rule: {}, space: {} }] as unknown as Parameters<DenyCache["ask"]>[2];
 
   function deny(cache: DenyCache, key: string, waitUs = 5e6): void {
-    const seats = [{ ...refusal.seats[0], waitUs }] as typeof refusal.seats;
-    cache.remember(
-      cache.ask(key, 1000, seatings, performance.now()),
-      { ...refusal, seats },
-      denial,
-    );
+    const debits = [{ ...refusal.debits[0], waitUs }] as typeof refusal.debits;
+    cache.remember(cache.ask(key, 1000, bound, performance.now()), { ...refusal, debits }, denial);
   }
 
   test("is bounded under a flood of keys: the oldest goes", () => {
@@ -303,7 +297,7 @@ describe("its size", () => {
       expect(cache.size).toBeLessThanOrEqual(100);
     }
     const kept = Array.from({ length: 5000 }, (_, i) => i).filter(
-      (i) => cache.find(`k${i}`, 1000, seatings) !== undefined,
+      (i) => cache.find(`k${i}`, 1000, bound) !== undefined,
     );
     expect(kept).toEqual(Array.from({ length: 100 }, (_, i) => 4900 + i));
   });
@@ -332,7 +326,7 @@ describe("its size", () => {
     for (let i = 0; i < 50; i++) deny(cache, `new${i}`);
     expect(cache.size).toBeLessThanOrEqual(100);
     const held = (name: string): number =>
-      Array.from({ length: 50 }, (_, i) => cache.find(`${name}${i}`, 1000, seatings)).filter(
+      Array.from({ length: 50 }, (_, i) => cache.find(`${name}${i}`, 1000, bound)).filter(
         (found) => found !== undefined,
       ).length;
     expect(held("new")).toBe(50);
@@ -350,13 +344,13 @@ describe("its size", () => {
   test("stays small through a flood of clears, none of which is missed", () => {
     stopTime();
     const cache = new DenyCache();
-    const before = cache.ask("first", 1000, seatings, performance.now());
+    const before = cache.ask("first", 1000, bound, performance.now());
     cache.clear("first");
     for (let i = 0; i < 5000; i++) cache.clear(`k${i}`);
     cache.remember(before, refusal, denial);
-    expect(cache.find("first", 1000, seatings)).toBeUndefined();
+    expect(cache.find("first", 1000, bound)).toBeUndefined();
     deny(cache, "first");
-    expect(cache.find("first", 1000, seatings)).toBeDefined();
+    expect(cache.find("first", 1000, bound)).toBeDefined();
   });
 });
 

@@ -8,7 +8,7 @@ import type { Decision, PolicyVerdict } from "../core/decision.js";
 import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { checkCount, checkOptions } from "../core/options.js";
 import type { Answer } from "../stores/store.js";
-import { alike, type Seating } from "./seating.js";
+import { alike, type BoundPolicy } from "./policy-resolver.js";
 
 export interface DenyCacheOptions {
   /** How long a denial is repeated at most, 1 ms to 1 s; default 1 s. */
@@ -34,14 +34,14 @@ export interface Asked {
   readonly key: string;
   /** Thousandths. */
   readonly cost: number;
-  readonly seatings: readonly Seating[];
+  readonly bound: readonly BoundPolicy[];
   readonly sentAtMs: number;
   /** How many clears there had been. */
   readonly clears: number;
 }
 
 interface Denial {
-  readonly seatings: readonly Seating[];
+  readonly bound: readonly BoundPolicy[];
   readonly cost: number;
   readonly untilMs: number;
   /** From now on one call asks ahead, while the others are still refused. */
@@ -79,11 +79,11 @@ export class DenyCache {
   }
 
   /** The refusal of a call that would be denied; undefined if only the store can tell. */
-  find(key: string, cost: number, seatings: readonly Seating[]): Decision | undefined {
+  find(key: string, cost: number, bound: readonly BoundPolicy[]): Decision | undefined {
     const denial = this.#denials.get(key);
     if (denial === undefined || cost < denial.cost) return undefined;
     const nowMs = monotonicMs();
-    if (nowMs >= denial.untilMs || !alike(denial.seatings, seatings)) return undefined;
+    if (nowMs >= denial.untilMs || !alike(denial.bound, bound)) return undefined;
     if (nowMs >= denial.askAheadAtMs) {
       denial.askAheadAtMs = denial.untilMs;
       return undefined;
@@ -92,20 +92,20 @@ export class DenyCache {
   }
 
   /** A consume is about to be sent. Quota drains by the options of the call: what was denied under others ends. */
-  ask(key: string, cost: number, seatings: readonly Seating[], nowMs: number): Asked {
-    this.differs(key, seatings);
-    return { key, cost, seatings, sentAtMs: nowMs, clears: this.#clears };
+  ask(key: string, cost: number, bound: readonly BoundPolicy[], nowMs: number): Asked {
+    this.differs(key, bound);
+    return { key, cost, bound, sentAtMs: nowMs, clears: this.#clears };
   }
 
-  /** Clears the key if its denial was decided under other options than `seatings`. */
-  differs(key: string, seatings: readonly Seating[]): void {
+  /** Clears the key if its denial was decided under other options than `bound`. */
+  differs(key: string, bound: readonly BoundPolicy[]): void {
     const denial = this.#denials.get(key);
-    if (denial !== undefined && !alike(denial.seatings, seatings)) this.clear(key);
+    if (denial !== undefined && !alike(denial.bound, bound)) this.clear(key);
   }
 
   /** Remembers what the store answered, if that was a denial that still holds. */
   remember(
-    { key, cost, seatings, sentAtMs, clears }: Asked,
+    { key, cost, bound, sentAtMs, clears }: Asked,
     answer: Answer,
     decision: Decision,
   ): void {
@@ -118,7 +118,7 @@ export class DenyCache {
     if (key.length > LONGEST_KEY) return;
     if (clears < this.#forgotten || clears < (this.#cleared.get(key) ?? 0)) return;
     const nowMs = monotonicMs();
-    const truthMs = waitMs(answer, seatings.length);
+    const truthMs = waitMs(answer, bound.length);
     const untilMs = sentAtMs + Math.min(truthMs, this.#maxAgeMs) - ROUNDING_MS;
     if (untilMs <= nowMs) return;
     // Of two that hold, the one that refuses more calls.
@@ -128,7 +128,7 @@ export class DenyCache {
     // Ends by age alone would let all calls of a flood go to the store at once.
     const askAheadAtMs = truthMs > this.#maxAgeMs ? sentAtMs + this.#maxAgeMs / 2 : untilMs;
     const answeredAtMs = nowMs;
-    this.#denials.set(key, { seatings, cost, untilMs, askAheadAtMs, answeredAtMs, decision });
+    this.#denials.set(key, { bound, cost, untilMs, askAheadAtMs, answeredAtMs, decision });
   }
 
   /** Forgets the key, and so does every call about it that is under way. */
@@ -172,13 +172,13 @@ export class DenyCache {
 }
 
 /** Until the call would be admitted; Infinity if never. */
-function waitMs({ seats }: Answer, count: number): number {
+function waitMs({ debits }: Answer, count: number): number {
   let longestUs = 0;
   for (let i = 0; i < count; i++) {
-    const seat = seats[i];
-    if (seat === undefined || seat.standing === STANDING.ok) continue;
-    if (seat.waitUs === NEVER) return Number.POSITIVE_INFINITY;
-    if (seat.waitUs > longestUs) longestUs = seat.waitUs;
+    const debit = debits[i];
+    if (debit === undefined || debit.standing === STANDING.ok) continue;
+    if (debit.waitUs === NEVER) return Number.POSITIVE_INFINITY;
+    if (debit.waitUs > longestUs) longestUs = debit.waitUs;
   }
   return longestUs / 1e3;
 }

@@ -8,7 +8,7 @@ import { monotonicMs } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
 import { asStoreError } from "../core/errors.js";
 import { checkKey } from "../core/key.js";
-import type { Answer, Done, Store, StoreCall, StoreSeat, SyncStore } from "../stores/store.js";
+import type { Answer, Done, Store, StoreCall, Debit, SyncStore } from "../stores/store.js";
 import type { BreakerSettings } from "./breaker.js";
 import { decisionOf } from "./decision-of.js";
 import type { Asked } from "./deny-cache.js";
@@ -19,7 +19,7 @@ import { PrefetchedResult } from "./prefetch.js";
 import type { AsyncCallOptions, CallOptions, OnStoreFailure } from "./options.js";
 import type { Instead } from "./outage.js";
 import type { RateLimiter } from "./rate-limiter.js";
-import type { Seating, SeatingPlan } from "./seating.js";
+import type { BoundPolicy, PolicyResolver } from "./policy-resolver.js";
 import { type ShortcutOptions, Shortcuts } from "./shortcuts.js";
 import { StoreAccess } from "./store-access.js";
 
@@ -37,7 +37,7 @@ export interface Prepared {
 
 export interface EngineOptions extends Pick<ShortcutOptions, "denials" | "prefetch"> {
   readonly store: Store;
-  readonly plan: SeatingPlan;
+  readonly plan: PolicyResolver;
   readonly identify: Identify;
   readonly timeoutMs: number;
   readonly onStoreFailure: OnStoreFailure;
@@ -51,7 +51,7 @@ export class Engine {
   readonly store: Store;
   readonly blockForUs: number;
   readonly enforce: boolean;
-  readonly #plan: SeatingPlan;
+  readonly #plan: PolicyResolver;
   readonly #identify: Identify;
   readonly #access: StoreAccess;
   readonly #onStoreFailure: OnStoreFailure;
@@ -95,13 +95,13 @@ export class Engine {
     checkKey(key);
     const { cost = 1, policy, signal } = options;
     const thousandths = cost === 1 ? UNIT : toThousandths("cost", cost);
-    const seatings = this.#plan.of(key, policy);
+    const bound = this.#plan.of(key, policy);
     signal?.throwIfAborted();
-    const known = this.#shortcuts.answer(key, thousandths, seatings);
+    const known = this.#shortcuts.answer(key, thousandths, bound);
     if (known !== undefined) return Promise.resolve(this.report(key, cost, known));
     const { blockForUs } = this;
     return this.decide(
-      this.#prepared(VERBS.consume, key, options, thousandths, seatings, blockForUs),
+      this.#prepared(VERBS.consume, key, options, thousandths, bound, blockForUs),
       fallBack,
       signal,
       policy === undefined,
@@ -116,7 +116,7 @@ export class Engine {
   ): Promise<Decision> {
     const { key, cost, call } = prepared;
     signal?.throwIfAborted();
-    const known = this.#shortcuts.answer(key, (call.seats[0] as StoreSeat).cost, call.seats);
+    const known = this.#shortcuts.answer(key, (call.debits[0] as Debit).cost, call.debits);
     if (known !== undefined) return this.report(key, cost, known);
     return this.decide(prepared, fallBack, signal, true);
   }
@@ -126,12 +126,12 @@ export class Engine {
     key: string,
     { cost = 1, policy }: CallOptions,
     thousandths: number,
-    seatings: readonly Seating[],
+    bound: readonly BoundPolicy[],
     extraUs: number,
   ): Prepared {
-    const call = storeCall(verb, seatings, this.#identify(key), thousandths, extraUs);
+    const call = storeCall(verb, bound, this.#identify(key), thousandths, extraUs);
     const atMs = monotonicMs();
-    const asked = this.#shortcuts.before(key, call, seatings, policy !== undefined, atMs);
+    const asked = this.#shortcuts.before(key, call, bound, policy !== undefined, atMs);
     return { key, cost, call, asked, atMs };
   }
 
@@ -143,11 +143,11 @@ export class Engine {
       call = this.prepare(VERBS.consume, key, options, this.blockForUs).call;
     } else {
       checkKey(key);
-      const seat = call.seats[0] as StoreSeat;
-      seat.cost = cost === 1 ? UNIT : toThousandths("cost", cost);
-      seat.id = this.#identify(key);
+      const debit = call.debits[0] as Debit;
+      debit.cost = cost === 1 ? UNIT : toThousandths("cost", cost);
+      debit.id = this.#identify(key);
     }
-    return this.report(key, cost, decisionOf(call.seats, store.executeSync(call), "store"));
+    return this.report(key, cost, decisionOf(call.debits, store.executeSync(call), "store"));
   }
 
   /** Asks the store within the deadline. Failures are outcomes; misuse and an aborted signal reject. */
@@ -214,7 +214,7 @@ export class Engine {
     if (outcome instanceof Error) return this.#withoutStore(outcome, prepared, fallBack);
     const { key, cost, call, asked } = prepared;
     const source = outcome instanceof PrefetchedResult ? "prefetch" : "store";
-    const decision = decisionOf(call.seats, outcome, source);
+    const decision = decisionOf(call.debits, outcome, source);
     this.#shortcuts.remember(asked, outcome, decision);
     return this.#told(call.verb, key, cost, withGrant(call.verb, decision, outcome.granted));
   }
@@ -254,9 +254,9 @@ export class Engine {
     this.#access.health.teller(error)({ error, key, cost });
   }
 
-  /** Whether a line over these seats is the only one to charge them. */
-  isOwn(seats: readonly StoreSeat[]): boolean {
-    return this.#plan.isOwn(seats);
+  /** Whether a line over these debits is the only one to charge them. */
+  isOwn(debits: readonly Debit[]): boolean {
+    return this.#plan.isOwn(debits);
   }
 
   /** Resolves when unused units were given back. */
@@ -272,7 +272,7 @@ export class Engine {
       .ask(call, undefined, { instead: "thrown" })
       .catch((error: unknown) => asStoreError(error));
     this.#shortcuts.after(key, call);
-    const cost = (call.seats[0] as StoreSeat).cost / UNIT;
+    const cost = (call.debits[0] as Debit).cost / UNIT;
     if (outcome instanceof Error) {
       this.#access.health.teller(outcome)({ error: outcome, key, cost });
     }
@@ -307,7 +307,7 @@ export class Engine {
     } else {
       const allowed = failure === "open";
       const granted = allowed ? Math.round(cost * UNIT) : 0;
-      decision = withGrant(call.verb, degradedDecision(call.seats, allowed), granted);
+      decision = withGrant(call.verb, degradedDecision(call.debits, allowed), granted);
     }
     tell({ error, key, cost, decision });
     return this.#told(call.verb, key, cost, decision);
@@ -322,15 +322,13 @@ function insteadOf(onStoreFailure: OnStoreFailure): Instead {
 
 function storeCall(
   verb: Verb,
-  seatings: readonly Seating[],
+  bound: readonly BoundPolicy[],
   id: string,
   cost: number,
   extraUs: number,
 ): StoreCall {
-  const seats = seatings.map(
-    ({ name, rule, space }): StoreSeat => ({ name, rule, space, id, cost }),
-  );
-  return { verb, seats, extraUs };
+  const debits = bound.map(({ name, rule, space }): Debit => ({ name, rule, space, id, cost }));
+  return { verb, debits, extraUs };
 }
 
 /** consumeUpTo says how many units it granted. */

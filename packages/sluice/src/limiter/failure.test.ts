@@ -189,7 +189,7 @@ describe("an error", () => {
     const store = new OutsideStore();
     const submit = store.submit.bind(store);
     store.submit = (call, done) => {
-      const isMoved = call.seats[0]?.cost === 2000;
+      const isMoved = call.debits[0]?.cost === 2000;
       submit(call, (outcome) => {
         done(isMoved ? new Error("moved") : outcome);
       });

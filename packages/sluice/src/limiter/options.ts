@@ -11,7 +11,7 @@ import type { Hooks } from "./hooks.js";
 import type { Identity } from "./identity.js";
 import type { PrefetchOptions } from "./prefetch.js";
 import type { RateLimiter } from "./rate-limiter.js";
-import type { PolicyOption } from "./seating.js";
+import type { PolicyOption } from "./policy-resolver.js";
 
 export interface RateLimiterOptions<S extends Store = Store> {
   /** One policy; several, decided together, all or nothing, in one round trip; or a function of the key. */

@@ -51,9 +51,9 @@ function setUp(options: Partial<Omit<RateLimiterOptions, "store">> = {}): Setup 
   };
 }
 
-function described({ verb, seats }: StoreCall): string {
+function described({ verb, debits }: StoreCall): string {
   const name = Object.entries(VERBS).find(([, number]) => number === verb)?.[0];
-  return `${name} ${seats[0]?.cost}`;
+  return `${name} ${debits[0]?.cost}`;
 }
 
 interface Held {
@@ -280,8 +280,8 @@ describe("unused units", () => {
     for (let i = 0; i < 10_003; i++) await limiter.consume(`k${i}`);
     const refunds = store.calls.filter(({ verb }) => verb === VERBS.refund);
     expect(refunds.map(described)).toEqual(times(3, () => "refund 9000"));
-    const ids = store.calls.slice(0, 3).map(({ seats }) => seats[0]?.id);
-    expect(refunds.map(({ seats }) => seats[0]?.id)).toEqual(ids);
+    const ids = store.calls.slice(0, 3).map(({ debits }) => debits[0]?.id);
+    expect(refunds.map(({ debits }) => debits[0]?.id)).toEqual(ids);
   });
 
   test("that cannot go back are told to onError; close does not hang", async () => {
@@ -439,7 +439,7 @@ describe("a debit that lands after the ttl", () => {
     // Decided before, answered after.
     const { call } = held[0] as Held;
     const answer = store.pure.executeSync(call);
-    const copy = { ...answer, seats: answer.seats.map((seat) => ({ ...seat })) };
+    const copy = { ...answer, debits: answer.debits.map((debit) => ({ ...debit })) };
     pass(15);
     await Promise.all(act(limiter));
     vi.spyOn(store.pure, "submit").mockImplementationOnce((_, done) => {

@@ -12,12 +12,12 @@ import {
   type Answer,
   type Done,
   isAwaited,
-  type SeatAnswer,
+  type DebitResult,
   type Store,
   type StoreCall,
-  type StoreSeat,
+  type Debit,
 } from "../stores/store.js";
-import { alike, type Seating } from "./seating.js";
+import { alike, type BoundPolicy } from "./policy-resolver.js";
 
 export interface PrefetchOptions {
   /** Units taken at once, and held unspent at most, by each limiter: whole, 1 to 1e9. */
@@ -46,14 +46,14 @@ export function checkPrefetch(options: PrefetchOptions): PrefetchTerms {
 export class PrefetchedResult implements Answer {
   readonly nowUs: number;
   readonly granted: number;
-  readonly seats: readonly SeatAnswer[];
+  readonly debits: readonly DebitResult[];
 
   /** `left` thousandths are here beside what the store still had at `answer`, `passedMs` ago. */
   constructor(answer: Answer, granted: number, left: number, passedMs: number) {
     const passedUs = Math.round(passedMs * 1e3);
     this.nowUs = answer.nowUs + passedUs;
     this.granted = granted;
-    this.seats = answer.seats.map(({ room, resetUs }) => ({
+    this.debits = answer.debits.map(({ room, resetUs }) => ({
       standing: STANDING.ok,
       room: room + left,
       waitUs: 0,
@@ -77,7 +77,7 @@ interface Refill {
 
 interface Holding {
   readonly key: string;
-  readonly seats: readonly StoreSeat[];
+  readonly debits: readonly Debit[];
   /** Thousandths, whole units. */
   left: number;
   endsAtMs: number;
@@ -85,8 +85,8 @@ interface Holding {
   /** What the store said to the last refill, and when. */
   answer: Answer | undefined;
   answeredAtMs: number;
-  /** The seats that units go back to: not those that were reset meanwhile. */
-  returnTo: readonly StoreSeat[];
+  /** The debits that units go back to: not those that were reset meanwhile. */
+  returnTo: readonly Debit[];
 }
 
 /** Keys held at once: a flood of keys must neither fill the memory nor hoard quota. */
@@ -122,11 +122,11 @@ export class Prefetch {
   }
 
   /** Takes `cost` thousandths of what is here; undefined if the store must be asked. */
-  spend(key: string, cost: number, seatings: readonly Seating[]): Answer | undefined {
+  spend(key: string, cost: number, bound: readonly BoundPolicy[]): Answer | undefined {
     const holding = this.#holdings.get(key);
     if (holding === undefined || holding.refill !== undefined || holding.left < cost)
       return undefined;
-    if (!this.#covers(cost) || !alike(holding.seats, seatings)) return undefined;
+    if (!this.#covers(cost) || !alike(holding.debits, bound)) return undefined;
     const nowMs = monotonicMs();
     return nowMs < holding.endsAtMs ? take(holding, cost, nowMs) : undefined;
   }
@@ -148,11 +148,11 @@ export class Prefetch {
    * `call` is about to be sent: a verb that adjusts the key. What is here goes back before, unless the
    * verb makes the store forget that it was taken.
    */
-  drop(key: string, { verb, seats }: StoreCall): void {
+  drop(key: string, { verb, debits }: StoreCall): void {
     const holding = this.#holdings.get(key) ?? this.#ending.get(key);
     if (holding === undefined) return;
     const { returnTo } = holding;
-    const others = returnTo.filter((seat) => !seats.some((other) => isSame(seat, other)));
+    const others = returnTo.filter((debit) => !debits.some((other) => isSame(debit, other)));
     if (others.length === returnTo.length) return;
     if (verb === VERBS.reset) holding.returnTo = others;
     this.#end(holding);
@@ -211,22 +211,22 @@ export class Prefetch {
 
   /** The holding that a call may use, made if need be. */
   #holdingFor(key: string, call: StoreCall): Holding | undefined {
-    if (this.#closed || !this.#covers((call.seats[0] as StoreSeat).cost)) return undefined;
+    if (this.#closed || !this.#covers((call.debits[0] as Debit).cost)) return undefined;
     const known = this.#holdings.get(key);
     if (known !== undefined) {
-      if (alike(known.seats, call.seats) && monotonicMs() < known.endsAtMs) return known;
+      if (alike(known.debits, call.debits) && monotonicMs() < known.endsAtMs) return known;
       this.#end(known);
     }
     if (this.#ending.has(key) || !this.#makeRoom()) return undefined;
     return {
       key,
-      seats: call.seats,
+      debits: call.debits,
       left: 0,
       endsAtMs: 0,
       refill: undefined,
       answer: undefined,
       answeredAtMs: 0,
-      returnTo: call.seats,
+      returnTo: call.debits,
     };
   }
 
@@ -245,15 +245,15 @@ export class Prefetch {
   }
 
   #serve(holding: Holding, first: Waiting): void {
-    const { cost } = first.call.seats[0] as StoreSeat;
+    const { cost } = first.call.debits[0] as Debit;
     if (holding.left >= cost) {
       first.done(take(holding, cost, monotonicMs()));
       return;
     }
     const sentAtMs = monotonicMs();
     const asked = this.#size - holding.left;
-    const seats = holding.seats.map((seat) => ({ ...seat, cost: asked }));
-    const call: StoreCall = { verb: VERBS.consumeUpTo, seats, extraUs: 0 };
+    const debits = holding.debits.map((debit) => ({ ...debit, cost: asked }));
+    const call: StoreCall = { verb: VERBS.consumeUpTo, debits, extraUs: 0 };
     const refill: Refill = { call, sentAtMs, waiting: [first], landed: () => {} };
     holding.refill = refill;
     holding.endsAtMs = sentAtMs + this.#ttlMs;
@@ -307,7 +307,7 @@ export class Prefetch {
   #spread(holding: Holding, { waiting }: Refill, answer: Answer): void {
     for (const [i, { call, done }] of waiting.entries()) {
       if (!isAwaited(call)) continue;
-      const { cost } = call.seats[0] as StoreSeat;
+      const { cost } = call.debits[0] as Debit;
       if (cost <= holding.left) done(take(holding, cost, holding.answeredAtMs));
       // Not even one unit: for who asked for one, and asked first, that is the store's own denial.
       else if (i === 0 && answer.granted === 0 && cost === UNIT) done(answer);
@@ -323,8 +323,8 @@ export class Prefetch {
     else this.#ending.set(key, holding);
     holding.left = 0;
     if (left === 0 || returnTo.length === 0) return;
-    const seats = returnTo.map((seat) => ({ ...seat, cost: left }));
-    const refund = this.#context.refund(key, { verb: VERBS.refund, seats, extraUs: 0 });
+    const debits = returnTo.map((debit) => ({ ...debit, cost: left }));
+    const refund = this.#context.refund(key, { verb: VERBS.refund, debits, extraUs: 0 });
     this.#refunds.add(refund);
     void refund.finally(() => this.#refunds.delete(refund));
   }
@@ -360,6 +360,6 @@ function take(holding: Holding, cost: number, nowMs: number): Answer {
   );
 }
 
-function isSame(a: StoreSeat, b: StoreSeat): boolean {
+function isSame(a: Debit, b: Debit): boolean {
   return a.space === b.space && a.id === b.id;
 }

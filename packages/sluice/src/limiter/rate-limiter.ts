@@ -29,7 +29,7 @@ import {
   type RateLimiterOptions,
 } from "./options.js";
 import { attempt, type Reservation, waitOf, type WaitOptions } from "./reservation.js";
-import { SeatingPlan } from "./seating.js";
+import { PolicyResolver } from "./policy-resolver.js";
 import { type WrapOptions, wrapWith } from "./wrap.js";
 
 const DEFAULT_TIMEOUT = 250;
@@ -88,7 +88,7 @@ class Limiter<S extends Store = Store> {
       denials: this.store.external ? denials : undefined,
       prefetch: prefetch === undefined ? undefined : checkPrefetch(prefetch),
       // Last, for it claims the names in the store: nothing after it may throw.
-      plan: new SeatingPlan(this.store, namespace, options.policy),
+      plan: new PolicyResolver(this.store, namespace, options.policy),
     });
     engines.set(this, this.#engine);
   }

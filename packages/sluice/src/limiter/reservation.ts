@@ -77,7 +77,7 @@ export async function attempt(engine: Engine, wait: Wait): Promise<Attempt> {
   const prepared = engine.prepare(VERBS.reserve, key, { cost }, 0);
   const { call } = prepared;
   const hasLine =
-    engine.isOwn(call.seats) && call.seats.every(({ rule }) => rule.params.line !== undefined);
+    engine.isOwn(call.debits) && call.debits.every(({ rule }) => rule.params.line !== undefined);
   if (hasLine) call.extraUs = maxWaitUs;
   const outcome = await engine.askOne(prepared, signal, (late) => {
     // Nobody waits for this start any more.
@@ -95,8 +95,8 @@ export async function attempt(engine: Engine, wait: Wait): Promise<Attempt> {
     return { reservation, isFinal: false, isQueueFull: false };
   }
   const answer = outcome instanceof Error ? undefined : outcome;
-  const room = answer?.seats[0]?.room ?? 0;
-  const [only] = call.seats.length === 1 ? call.seats : [];
+  const room = answer?.debits[0]?.room ?? 0;
+  const [only] = call.debits.length === 1 ? call.debits : [];
   const isQueueFull = only?.rule.params.line?.strict === true && Math.round(cost * UNIT) > room;
   return {
     reservation: reservationOf(engine, prepared, decision, answer?.booking),
@@ -134,8 +134,8 @@ async function giveBack(
   booking: Booking | undefined,
 ): Promise<boolean> {
   if (booking === undefined) return false;
-  const { seats } = prepared.call;
-  const call = { verb: VERBS.cancel, seats, extraUs: 0, booking };
+  const { debits } = prepared.call;
+  const call = { verb: VERBS.cancel, debits, extraUs: 0, booking };
   const outcome = await engine
     .askOne({ ...prepared, call })
     .catch((error: unknown) => error as Error);

@@ -8,7 +8,7 @@ import type { Answer, Store, StoreCall } from "../stores/store.js";
 import { decisionOf } from "./decision-of.js";
 import type { Asked, DenyCache } from "./deny-cache.js";
 import { type PrefetchTerms, Prefetch } from "./prefetch.js";
-import type { Seating } from "./seating.js";
+import type { BoundPolicy } from "./policy-resolver.js";
 
 export interface ShortcutOptions {
   readonly store: Store;
@@ -49,12 +49,12 @@ export class Shortcuts {
   }
 
   /** What can be said to a consume at once. */
-  answer(key: string, cost: number, seatings: readonly Seating[]): Decision | undefined {
+  answer(key: string, cost: number, bound: readonly BoundPolicy[]): Decision | undefined {
     if (this.prefetch !== undefined) {
-      const prefetched = this.prefetch.spend(key, cost, seatings);
-      if (prefetched !== undefined) return decisionOf(seatings, prefetched, "prefetch");
+      const prefetched = this.prefetch.spend(key, cost, bound);
+      if (prefetched !== undefined) return decisionOf(bound, prefetched, "prefetch");
     }
-    return this.#denials?.find(key, cost, seatings);
+    return this.#denials?.find(key, cost, bound);
   }
 
   /**
@@ -64,7 +64,7 @@ export class Shortcuts {
   before(
     key: string,
     call: StoreCall,
-    seatings: readonly Seating[],
+    bound: readonly BoundPolicy[],
     overridden: boolean,
     nowMs: number,
   ): Asked | undefined {
@@ -73,9 +73,9 @@ export class Shortcuts {
     if (adjusts(call)) this.#tell((peer) => peer.prefetch?.drop(key, call));
     if (adjusts(call) || overridden) this.forget(key);
     if (verb === VERBS.consume) {
-      return this.#denials?.ask(key, call.seats[0]?.cost ?? 0, seatings, nowMs);
+      return this.#denials?.ask(key, call.debits[0]?.cost ?? 0, bound, nowMs);
     }
-    this.#denials?.differs(key, seatings);
+    this.#denials?.differs(key, bound);
     return undefined;
   }
 

@@ -10,7 +10,7 @@ export interface Script {
 }
 
 /**
- * What a batch is made of: "consume" = nothing but consumes on one seat, whose state is one value. A script makes
+ * What a batch is made of: "consume" = nothing but consumes on one debit, whose state is one value. A script makes
  * its functions anew each time it runs, so the one for these makes those for unusual cases where it meets one.
  */
 export type BatchKind = "consume" | "any";
@@ -34,7 +34,7 @@ function partsOf(kind: BatchKind, kernels: readonly Kernel[]): readonly string[]
   const twins = distinct(kernels.map(({ lua }) => lua));
   const inFull = ["lua/kernels", "lua/mul-div", ...twins];
   if (kind === "any") {
-    const verbs = ["lua/seat", "lua/line", "lua/decide", "lua/main"];
+    const verbs = ["lua/debit", "lua/line", "lua/decide", "lua/main"];
     return ["lua/prelude", "lua/open", ...inFull, ...verbs];
   }
   return [

@@ -1,4 +1,4 @@
--- Consumes on one seat whose state is one value. Twin of consumeOne in algorithms/decide.ts, statement by statement,
+-- Consumes on one debit whose state is one value. Twin of consumeOne in algorithms/decide.ts, statement by statement,
 -- in a loop for the calls that fold: those on the same key share what cannot change between them, and all that
 -- follow one that changed nothing are as it.
 

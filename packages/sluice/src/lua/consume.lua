@@ -1,4 +1,4 @@
--- Batches of nothing but consumes on one seat each, whose state is one value: nearly all there are. The usual of
+-- Batches of nothing but consumes on one debit each, whose state is one value: nearly all there are. The usual of
 -- these are decided by the lean twin of their kernel. The others are by consumeInFull, whose functions a script
 -- that does not need them should not make: it makes its functions anew each time it runs.
 

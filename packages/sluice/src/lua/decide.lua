@@ -1,30 +1,30 @@
 -- The verbs, written once over all kernels. Twin of algorithms/decide.ts, statement by statement.
-local function grant(verb, seats, verdict)
+local function grant(verb, debits, verdict)
   local most = math.huge
-  for i = 1, #seats do
-    local seat = seats[i]
-    if seat.cost < most then most = seat.cost end
+  for i = 1, #debits do
+    local debit = debits[i]
+    if debit.cost < most then most = debit.cost end
     if verb == CONSUME_UP_TO then
-      local room = seat.kernel.room(seat.state, seat.params, verdict.now)
+      local room = debit.kernel.room(debit.state, debit.params, verdict.now)
       most = min(most, floor(room / UNIT) * UNIT)
     end
   end
-  if not ready(seats, verdict) then return end
-  for i = 1, #seats do
-    local seat = seats[i]
-    local amount = verb == CONSUME_UP_TO and most or seat.cost
+  if not ready(debits, verdict) then return end
+  for i = 1, #debits do
+    local debit = debits[i]
+    local amount = verb == CONSUME_UP_TO and most or debit.cost
     if amount > 0 then
-      seat.kernel.take(seat.state, seat.params, amount, verdict.now)
-      sell(seat.state, amount)
+      debit.kernel.take(debit.state, debit.params, amount, verdict.now)
+      sell(debit.state, amount)
       verdict.changed = true
     end
   end
   verdict.granted = most
 end
 
-local function block(seats, untilRaw, verdict, keepsLonger)
-  for i = 1, #seats do
-    local state = seats[i].state
+local function block(debits, untilRaw, verdict, keepsLonger)
+  for i = 1, #debits do
+    local state = debits[i].state
     if not (keepsLonger and state.blocked >= untilRaw) then
       state.blocked = untilRaw
       verdict.changed = true
@@ -32,96 +32,96 @@ local function block(seats, untilRaw, verdict, keepsLonger)
   end
 end
 
-local function change(verb, seats, raw, extra, verdict)
+local function change(verb, debits, raw, extra, verdict)
   if verb == BLOCK then
-    block(seats, raw + math.abs(extra), verdict, extra < 0)
+    block(debits, raw + math.abs(extra), verdict, extra < 0)
   elseif verb == UNBLOCK then
-    block(seats, 0, verdict)
-  elseif verb == REFUND and isInLine(seats) then
+    block(debits, 0, verdict)
+  elseif verb == REFUND and isInLine(debits) then
     -- Nothing comes back before its time.
-  elseif verb == REFUND or (verb == PENALIZE and ready(seats, verdict)) then
-    for i = 1, #seats do
-      local seat = seats[i]
-      if seat.cost > 0 then
+  elseif verb == REFUND or (verb == PENALIZE and ready(debits, verdict)) then
+    for i = 1, #debits do
+      local debit = debits[i]
+      if debit.cost > 0 then
         if verb == PENALIZE then
-          seat.kernel.take(seat.state, seat.params, seat.cost, verdict.now)
+          debit.kernel.take(debit.state, debit.params, debit.cost, verdict.now)
         else
-          seat.kernel.give(seat.state, seat.params, seat.cost)
+          debit.kernel.give(debit.state, debit.params, debit.cost)
         end
         verdict.changed = true
       end
     end
   elseif verb == RESET then
-    for i = 1, #seats do
-      local seat = seats[i]
-      seat.kernel.clear(seat.state)
-      seat.kernel.advance(seat.state, seat.params, verdict.now)
+    for i = 1, #debits do
+      local debit = debits[i]
+      debit.kernel.clear(debit.state)
+      debit.kernel.advance(debit.state, debit.params, verdict.now)
     end
     verdict.changed = true
   end
 end
 
-local function decide(verb, seats, raw, extra, verdict, booking)
+local function decide(verb, debits, raw, extra, verdict, booking)
   local now = raw
-  for i = 1, #seats do
-    local seat = seats[i]
-    local state = seat.state
-    if state.expiry > 0 and raw >= state.expiry * 1000 then seat.kernel.clear(state) end
+  for i = 1, #debits do
+    local debit = debits[i]
+    local state = debit.state
+    if state.expiry > 0 and raw >= state.expiry * 1000 then debit.kernel.clear(state) end
     if state.last > now then now = state.last end
   end
   verdict.readiness, verdict.now, verdict.granted, verdict.changed = READY, now, 0, false
-  for i = 1, #seats do
-    local seat = seats[i]
-    seat.kernel.advance(seat.state, seat.params, now)
-    passLine(seat.state, now)
+  for i = 1, #debits do
+    local debit = debits[i]
+    debit.kernel.advance(debit.state, debit.params, now)
+    passLine(debit.state, now)
   end
 
   if verb == CANCEL then
-    cancel(seats, booking, verdict)
+    cancel(debits, booking, verdict)
   elseif verb >= REFUND then
-    change(verb, seats, raw, extra, verdict)
+    change(verb, debits, raw, extra, verdict)
   end
   local fits, barred = true, false
-  for i = 1, #seats do
-    local seat = seats[i]
+  for i = 1, #debits do
+    local debit = debits[i]
     local asked = 0
     if verb == CONSUME or verb == PEEK or verb == RESERVE then
-      asked = seat.cost
+      asked = debit.cost
     elseif verb == CONSUME_UP_TO then
       asked = UNIT
     end
-    seat.asked = asked
-    if asked > seat.params.capacity then
-      seat.standing = TOO_COSTLY
-    elseif raw < seat.state.blocked then
-      seat.standing = BLOCKED
+    debit.asked = asked
+    if asked > debit.params.capacity then
+      debit.standing = TOO_COSTLY
+    elseif raw < debit.state.blocked then
+      debit.standing = BLOCKED
     else
-      seat.standing = asked > seat.kernel.room(seat.state, seat.params, now) and QUOTA or OK
+      debit.standing = asked > debit.kernel.room(debit.state, debit.params, now) and QUOTA or OK
     end
-    if seat.standing ~= OK then fits = false end
+    if debit.standing ~= OK then fits = false end
     -- Who asks for nothing changes nothing: not even a denial of it, in debt, blocks.
-    if seat.standing > QUOTA or asked == 0 then barred = true end
+    if debit.standing > QUOTA or asked == 0 then barred = true end
   end
   local refused = 0
   if verb == RESERVE then
-    refused = reserve(seats, raw, extra, verdict)
+    refused = reserve(debits, raw, extra, verdict)
   elseif fits and verb <= CONSUME_UP_TO then
-    grant(verb, seats, verdict)
+    grant(verb, debits, verdict)
   elseif not fits and not barred and verb == CONSUME and extra > 0 then
-    block(seats, raw + extra, verdict)
+    block(debits, raw + extra, verdict)
   end
 
   local behind = now - raw
-  for i = 1, #seats do
-    local seat = seats[i]
-    local kernel, state, params = seat.kernel, seat.state, seat.params
+  for i = 1, #debits do
+    local debit = debits[i]
+    local kernel, state, params = debit.kernel, debit.state, debit.params
     local blocked = state.blocked > raw and state.blocked - raw or 0
-    seat.room = kernel.room(state, params, now)
+    debit.room = kernel.room(state, params, now)
     local wait = 0
-    if seat.standing == TOO_COSTLY then
+    if debit.standing == TOO_COSTLY then
       wait = NEVER
-    elseif seat.standing ~= OK then
-      if seat.asked > seat.room then wait = kernel.wait(state, params, seat.asked, now) + behind end
+    elseif debit.standing ~= OK then
+      if debit.asked > debit.room then wait = kernel.wait(state, params, debit.asked, now) + behind end
       if blocked > wait then wait = blocked end
     end
     local reset = kernel.full(state, params, now)
@@ -144,8 +144,8 @@ local function decide(verb, seats, raw, extra, verdict, booking)
       if wait > left then wait = left end
       if reset > left then reset = left end
     end
-    seat.wait = wait
-    if refused > wait and seat.standing == QUOTA then seat.wait = refused end
-    seat.reset = reset
+    debit.wait = wait
+    if refused > wait and debit.standing == QUOTA then debit.wait = refused end
+    debit.reset = reset
   end
 end

@@ -8,17 +8,17 @@ local function sell(state, amount)
   if line then line.sold = line.sold + amount end
 end
 
-local function isInLine(seats)
-  for i = 1, #seats do
-    if seats[i].state.line then return true end
+local function isInLine(debits)
+  for i = 1, #debits do
+    if debits[i].state.line then return true end
   end
   return false
 end
 
-local function stand(seat, readyAt, now)
-  local state, line = seat.state, seat.state.line
+local function stand(debit, readyAt, now)
+  local state, line = debit.state, debit.state.line
   if not line then
-    state.line = { opened = now, sold = seat.cost, ends = readyAt }
+    state.line = { opened = now, sold = debit.cost, ends = readyAt }
   elseif readyAt > line.ends then
     line.ends = readyAt
   end
@@ -27,36 +27,36 @@ end
 -- What a booking says that gives nothing back.
 local NO_PLACE = { opened = -1, sold = 0 }
 
-local function isOneLine(seats)
-  local line = seats[1].state.line
-  for i = 2, #seats do
-    local other = seats[i].state.line
+local function isOneLine(debits)
+  local line = debits[1].state.line
+  for i = 2, #debits do
+    local other = debits[i].state.line
     if (other == nil) ~= (line == nil) then return false end
     if line and (other.opened ~= line.opened or other.sold ~= line.sold) then return false end
   end
   return true
 end
 
-local function reserve(seats, raw, maxWait, verdict)
+local function reserve(debits, raw, maxWait, verdict)
   local now = verdict.now
-  local first = seats[1]
-  local isQueue = #seats == 1 and first.params.strict == true
+  local first = debits[1]
+  local isQueue = #debits == 1 and first.params.strict == true
   local wait, isFull, canWait = 0, false, true
-  for i = 1, #seats do
-    local seat = seats[i]
-    local kernel, params, state, cost = seat.kernel, seat.params, seat.state, seat.cost
-    if seat.standing > QUOTA then return 0 end
-    seat.wait = 0
+  for i = 1, #debits do
+    local debit = debits[i]
+    local kernel, params, state, cost = debit.kernel, debit.params, debit.state, debit.cost
+    if debit.standing > QUOTA then return 0 end
+    debit.wait = 0
     if isQueue then
-      seat.wait = kernel.full(state, params, now)
-    elseif seat.standing == QUOTA then
-      seat.wait = kernel.wait(state, params, cost, now)
+      debit.wait = kernel.full(state, params, now)
+    elseif debit.standing == QUOTA then
+      debit.wait = kernel.wait(state, params, cost, now)
     end
     local room = kernel.room(state, params, now)
     if isQueue and cost > room then isFull = true end
     local inUse = params.capacity - room + cost
     if not params.canWait or inUse > params.maximum then canWait = false end
-    if seat.wait > wait then wait = seat.wait end
+    if debit.wait > wait then wait = debit.wait end
   end
   local delay = wait > 0 and wait + now - raw or 0
   if isFull or delay > maxWait or (delay > 0 and not canWait) then
@@ -64,27 +64,27 @@ local function reserve(seats, raw, maxWait, verdict)
     first.standing = QUOTA
     return delay
   end
-  if not ready(seats, verdict) then return 0 end
+  if not ready(debits, verdict) then return 0 end
 
   local least = math.huge
-  for i = 1, #seats do
-    local seat = seats[i]
-    local kernel, params, state, cost = seat.kernel, seat.params, seat.state, seat.cost
-    seat.standing = OK
+  for i = 1, #debits do
+    local debit = debits[i]
+    local kernel, params, state, cost = debit.kernel, debit.params, debit.state, debit.cost
+    debit.standing = OK
     if cost < least then least = cost end
     if cost > 0 then
-      if seat.wait > 0 and kernel.book then
-        kernel.book(state, params, isQueue and cost or params.capacity, seat.wait)
+      if debit.wait > 0 and kernel.book then
+        kernel.book(state, params, isQueue and cost or params.capacity, debit.wait)
       else
         kernel.take(state, params, cost, now)
       end
       sell(state, cost)
-      if wait > 0 then stand(seat, now + wait, now) end
+      if wait > 0 then stand(debit, now + wait, now) end
       verdict.changed = true
     end
   end
   local line = first.state.line
-  if not isOneLine(seats) then line = NO_PLACE end
+  if not isOneLine(debits) then line = NO_PLACE end
   verdict.granted, verdict.wait = least, wait
   verdict.opened, verdict.sold = line and line.opened or now, line and line.sold or 0
   return 0
@@ -97,24 +97,24 @@ local function unsell(state, booking, amount)
   if line.sold == 0 then state.line = nil end
 end
 
-local function cancel(seats, booking, verdict)
+local function cancel(debits, booking, verdict)
   if booking.readyAt < verdict.now then return end
-  if booking.opened == NO_PLACE.opened or not isOneLine(seats) then return end
-  local params, line = seats[1].params, seats[1].state.line
+  if booking.opened == NO_PLACE.opened or not isOneLine(debits) then return end
+  local params, line = debits[1].params, debits[1].state.line
   local isGone, later = booking.sold > 0, 0
   if line then isGone, later = line.opened ~= booking.opened, line.sold - booking.sold end
   if isGone or later < 0 then return end
 
-  local canSplit = #seats == 1 and not params.strict
+  local canSplit = #debits == 1 and not params.strict
   local least = math.huge
-  for i = 1, #seats do
-    local seat = seats[i]
-    local amount = seat.cost
+  for i = 1, #debits do
+    local debit = debits[i]
+    local amount = debit.cost
     if later > 0 then amount = canSplit and amount > later and amount - later or 0 end
     if amount < least then least = amount end
     if amount > 0 then
-      seat.kernel.give(seat.state, seat.params, amount)
-      if later == 0 then unsell(seat.state, booking, amount) end
+      debit.kernel.give(debit.state, debit.params, amount)
+      if later == 0 then unsell(debit.state, booking, amount) end
       verdict.changed = true
     end
   end

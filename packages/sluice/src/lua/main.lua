@@ -1,17 +1,17 @@
--- Batches of calls of any verb on any number of seats.
+-- Batches of calls of any verb on any number of debits.
 local GIVEN_BACK_REMEMBERED_MS = 60000
 
 -- By index of the key: its state, read once; and for those that changed, its kernel and its time to live.
 local states, changed, needs = {}, {}, {}
 
--- Makes the state of a seat's key; returns why not, if not.
-local function load(seat)
-  local kernel, key = seat.kernel, seat.key
+-- Makes the state of a debit's key; returns why not, if not.
+local function load(debit)
+  local kernel, key = debit.kernel, debit.key
   local state, failure
   if kernel.load then
     state, failure = kernel.load(key)
   else
-    local value = values[seat.at]
+    local value = values[debit.at]
     if not value and call('EXISTS', key) == 1 then
       failure = WRONG_TYPE
     else
@@ -19,8 +19,8 @@ local function load(seat)
       if value and not kernel.unpack(state, value) then state, failure = nil, WRONG_FORMAT end
     end
   end
-  states[seat.at] = state
-  seat.state = state
+  states[debit.at] = state
+  debit.state = state
   return failure
 end
 
@@ -29,10 +29,10 @@ while cursor < #ARGV do
   local extra, first, stride, calls = ARGV[cursor + 1] + 0, ARGV[cursor + 2] + 0, ARGV[cursor + 3] + 0, ARGV[cursor + 4] + 0
   local verb, count = ARGV[cursor + 5] + 0, ARGV[cursor + 6] + 0
   cursor = cursor + 6
-  local seats = {}
+  local debits = {}
   for i = 1, count do
     local policy = policyOf(ARGV[cursor + 1] + 0)
-    seats[i] = {
+    debits[i] = {
       kernel = policy.kernel, params = policy.params, cost = ARGV[cursor + 2] + 0,
       key = '', at = 0, state = false, asked = 0, standing = OK, room = 0, wait = 0, reset = 0,
     }
@@ -47,33 +47,33 @@ while cursor < #ARGV do
   for _ = 1, calls do
     local failure
     for i = 1, count do
-      local seat = seats[i]
-      seat.at = first + i - 1
-      seat.key = KEYS[seat.at]
-      seat.state = states[seat.at]
-      if not seat.state then failure = load(seat) or failure end
+      local debit = debits[i]
+      debit.at = first + i - 1
+      debit.key = KEYS[debit.at]
+      debit.state = states[debit.at]
+      if not debit.state then failure = load(debit) or failure end
     end
     -- A client that lost the connection may send the same again: it gives back once.
     if (verb == REFUND or verb == CANCEL) and not failure
       and not call('SET', KEYS[first + count], '', 'NX', 'PX', GIVEN_BACK_REMEMBERED_MS) then
-      for i = 1, count do seats[i].cost = 0 end
+      for i = 1, count do debits[i].cost = 0 end
     end
 
     if failure then
       n = n + 1
       reply[n] = failure
     else
-      decide(verb, seats, raw, extra, verdict, booking)
+      decide(verb, debits, raw, extra, verdict, booking)
       local isReady, denied = verdict.readiness == READY, false
       for i = 1, count do
-        local seat = seats[i]
-        denied = denied or seat.standing ~= OK
+        local debit = debits[i]
+        denied = denied or debit.standing ~= OK
         if verdict.changed then
-          changed[seat.at], needs[seat.at] = seat.kernel, seat.reset
+          changed[debit.at], needs[debit.at] = debit.kernel, debit.reset
           -- Full is the same as never seen, to the next call of the batch too.
-          if seat.reset == 0 then seat.kernel.clear(seat.state) end
+          if debit.reset == 0 then debit.kernel.clear(debit.state) end
         end
-        states[seat.at] = seat.state
+        states[debit.at] = debit.state
       end
       local behind, says = verdict.now > raw, isReady and denied
       n = n + 1
@@ -91,11 +91,11 @@ while cursor < #ARGV do
       end
       if isReady then
         for i = 1, count do
-          local seat = seats[i]
-          reply[n + 1], reply[n + 2] = seat.room, seat.reset
+          local debit = debits[i]
+          reply[n + 1], reply[n + 2] = debit.room, debit.reset
           n = n + 2
           if says then
-            reply[n + 1], reply[n + 2] = seat.standing, seat.wait
+            reply[n + 1], reply[n + 2] = debit.standing, debit.wait
             n = n + 2
           end
         end

@@ -1,18 +1,18 @@
 -- Begins a batch: reads the clock, where the policies are, and the states.
 --
--- KEYS  distinct keys of seats; after those of a refund or a cancel one that marks that it was done
+-- KEYS  distinct keys of debits; after those of a refund or a cancel one that marks that it was done
 -- ARGV  now in µs, or '' for the server's own clock
 --       the number of policies, then each one's tag, how many numbers it has, and these
 --       then groups of calls that differ in their keys alone: µs of a block (negative: a longer one stays) or of
 --       the longest wait, index of the first key, keys from one call to the next (0: all on the same), calls;
---       where all are consumes on one seat, its policy and cost; else verb, number of seats, and for each seat
+--       where all are consumes on one debit, its policy and cost; else verb, number of debits, and for each debit
 --       its policy and cost; and of a cancel when its booking may start, when its line opened, and what that
 --       had sold
 -- Reply the raw clock, then for each call: readiness and flags; the time of the decision if it is not
 --       the raw clock; and where it is ready, what consumeUpTo granted or cancel gave back, or of a
 --       reserve that stands well µs until the start, when its line opened, and what that has sold; and
---       for each seat: room, reset,
---       and, unless all of the call's seats stand well, standing and wait; and if the calls that follow
+--       for each debit: room, reset,
+--       and, unless all of the call's debits stand well, standing and wait; and if the calls that follow
 --       in the group got the very same, how many they are.
 --       Or PLAIN times the number of consumes that all stand well, and then for each: room, reset.
 --       Or RUN, how many consumes of the group stand well one after another on the same key, the room after the

@@ -15,7 +15,7 @@ export interface Space {
 }
 
 /** One policy's part of a call. */
-export interface StoreSeat {
+export interface Debit {
   /** The policy's name, as decisions show it. */
   name: string;
   rule: Rule;
@@ -26,10 +26,10 @@ export interface StoreSeat {
   cost: number;
 }
 
-/** Something to do, all seats or none. */
+/** Something to do, all debits or none. */
 export interface StoreCall {
   verb: Verb;
-  seats: readonly StoreSeat[];
+  debits: readonly Debit[];
   /**
    * Length of a block: of the verb "block", where a negative one leaves longer blocks as they are, or after a
    * denial; 0 = none. Of reserve, the longest wait.
@@ -44,8 +44,8 @@ export interface StoreCall {
   abandoned?: boolean;
 }
 
-/** How one seat came out. */
-export interface SeatAnswer {
+/** How one debit came out. */
+export interface DebitResult {
   readonly standing: number;
   /** Thousandths left after the call; negative in debt. */
   readonly room: number;
@@ -62,7 +62,7 @@ export interface Answer {
   /** The place in line that reserve got. */
   readonly booking?: Booking | undefined;
   /** At least as many as the call had, in its order. */
-  readonly seats: readonly SeatAnswer[];
+  readonly debits: readonly DebitResult[];
 }
 
 /** Takes what became of a call. */
@@ -116,11 +116,11 @@ export function isSyncStore(store: Store): store is SyncStore {
 export function submitSync(store: SyncStore, call: StoreCall, done: Done): void {
   let outcome: Answer | Error;
   try {
-    const { nowUs, granted, seats, booking } = store.executeSync(call);
+    const { nowUs, granted, debits, booking } = store.executeSync(call);
     outcome = {
       nowUs,
       granted,
-      seats: seats.slice(0, call.seats.length).map((seat) => ({ ...seat })),
+      debits: debits.slice(0, call.debits.length).map((debit) => ({ ...debit })),
       ...(booking !== undefined && { booking }),
     };
   } catch (error) {

@@ -9,7 +9,7 @@ import {
   type Answer,
   type Done,
   type StoreCall,
-  type StoreSeat,
+  type Debit,
   submitSync,
   type SyncStore,
 } from "../stores/store.js";
@@ -43,19 +43,19 @@ export class PureStore extends SpaceKeeper implements SyncStore {
     this.clock = clock;
   }
 
-  executeSync({ verb, seats, extraUs, booking }: StoreCall): Answer {
+  executeSync({ verb, debits, extraUs, booking }: StoreCall): Answer {
     const nowUs = this.clock.nowUs();
-    const before = seats.map((seat) => this.#states.get(keyOf(seat))?.state);
-    const costs = seats.map(({ cost }) => cost);
-    const rules = seats.map(({ rule }) => rule);
+    const before = debits.map((debit) => this.#states.get(keyOf(debit))?.state);
+    const costs = debits.map(({ cost }) => cost);
+    const rules = debits.map(({ rule }) => rule);
     const after = step(rules, before, { verb, cost: costs, nowUs, extraUs, booking });
     if (after.readiness === LOG_FULL) throw logFullError();
     if (after.states !== before) {
-      seats.forEach((seat, i) => {
+      debits.forEach((debit, i) => {
         const state = after.states[i];
-        const resetUs = after.seats[i]?.resetUs ?? 0;
-        if (state === undefined) this.#states.delete(keyOf(seat));
-        else this.#states.set(keyOf(seat), { state, freshAtUs: nowUs + resetUs });
+        const resetUs = after.debits[i]?.resetUs ?? 0;
+        if (state === undefined) this.#states.delete(keyOf(debit));
+        else this.#states.set(keyOf(debit), { state, freshAtUs: nowUs + resetUs });
       });
     }
     return after;
@@ -87,4 +87,4 @@ export class PureStore extends SpaceKeeper implements SyncStore {
   async close(): Promise<void> {}
 }
 
-const keyOf = ({ space, id }: StoreSeat): string => `${space.name}:{${id}}`;
+const keyOf = ({ space, id }: Debit): string => `${space.name}:{${id}}`;

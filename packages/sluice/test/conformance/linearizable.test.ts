@@ -9,7 +9,7 @@ import { VERBS } from "../../src/algorithms/decide.js";
 import { ruleOf } from "../../src/algorithms/rule.js";
 import { fixedWindow, RateLimiter, slidingLog, type Store } from "../../src/index.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
-import type { Answer, Done, StoreCall, StoreSeat } from "../../src/stores/store.js";
+import type { Answer, Done, StoreCall, Debit } from "../../src/stores/store.js";
 import { ManualClock, PureStore } from "../../src/testing/index.js";
 import { clients, type TestClient } from "../support/clients.js";
 import { type Happened, type Plan, POISONED, type Stage } from "../support/concurrent.js";
@@ -228,7 +228,7 @@ const LINE_FAULTS: typeof FAULTS = {
   },
   "gives back what later reservations count on": (pure, calls) => {
     for (const [call, done] of calls) {
-      const { space, id } = call.seats[0] as StoreSeat;
+      const { space, id } = call.debits[0] as Debit;
       const line = pure.snapshot().get(`${space.name}:{${id}}`)?.state.line;
       // As if this one were the last in line.
       const booking = call.booking && { ...call.booking, ...(line && { sold: line.sold }) };

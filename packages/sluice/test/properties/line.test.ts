@@ -236,15 +236,15 @@ describe("the schedule is the model's", () => {
             const { granted } = subject.ask(VERBS.cancel, chosen.amount, 0, chosen.booking);
             expect(granted).toBe(Number(model.cancel(now, chosen.model)));
           } else if (each.verb === "consume") {
-            const { seats } = subject.ask(VERBS.consume, amount);
-            expect(seats[0]?.standing === 0).toBe(model.consume(now, BigInt(amount)));
+            const { debits } = subject.ask(VERBS.consume, amount);
+            expect(debits[0]?.standing === 0).toBe(model.consume(now, BigInt(amount)));
           } else {
             subject.ask(VERBS[each.verb], amount);
             if (each.verb === "reset") model.reset();
             else model[each.verb](now, BigInt(amount));
           }
-          const { seats } = subject.ask(VERBS.peek, 0);
-          expect(seats[0]?.room).toBe(Number(model.room(now)));
+          const { debits } = subject.ask(VERBS.peek, 0);
+          expect(debits[0]?.room).toBe(Number(model.room(now)));
         }
       }),
       RUNS,
@@ -370,7 +370,7 @@ describe("of buckets that several sets charge", () => {
               set.map((i) => states[i]),
               { verb, cost, nowUs, extraUs, booking },
             );
-            set.forEach((i, seat) => (states[i] = answer.states[seat]));
+            set.forEach((i, debit) => (states[i] = answer.states[debit]));
             return answer;
           };
 
@@ -403,8 +403,8 @@ describe("of buckets that several sets charge", () => {
                 givenBack += 1;
               } else if (most > 0) kept += 1;
             } else if (each.verb === "consume") {
-              const { seats } = ask(set, VERBS.consume, amount);
-              const isAllowed = seats.every(({ standing }) => standing === 0);
+              const { debits } = ask(set, VERBS.consume, amount);
+              const isAllowed = debits.every(({ standing }) => standing === 0);
               expect(isAllowed).toBe(model.consume(now, BigInt(amount)));
             } else {
               ask(set, VERBS[each.verb], amount);
@@ -412,8 +412,8 @@ describe("of buckets that several sets charge", () => {
               else model[each.verb](now, BigInt(amount));
             }
             for (const [bucket, itsModel] of models.entries()) {
-              const { seats } = ask([bucket], VERBS.peek, 0);
-              expect(seats[0]?.room).toBe(Number(itsModel.room(now)));
+              const { debits } = ask([bucket], VERBS.peek, 0);
+              expect(debits[0]?.room).toBe(Number(itsModel.room(now)));
             }
           }
         },
@@ -617,7 +617,7 @@ test("after a reset, a booking from before gives nothing back", () => {
   subject.ask(VERBS.reset, 0);
   reserve(10_000);
   const behind = reserve(5000);
-  const { granted, seats } = subject.ask(VERBS.cancel, 5000, 0, before);
-  expect([granted, seats[0]?.room]).toEqual([0, -5000]);
+  const { granted, debits } = subject.ask(VERBS.cancel, 5000, 0, before);
+  expect([granted, debits[0]?.room]).toEqual([0, -5000]);
   expect(subject.ask(VERBS.cancel, 5000, 0, behind).granted).toBe(5000);
 });

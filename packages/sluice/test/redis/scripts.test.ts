@@ -272,8 +272,8 @@ describe("a refund that the client sent twice", () => {
     await once.consume(key, { cost: 8 });
     expect((await resending.refund(key, 3)).remaining).toBe(5);
     // Times aside, the second reply is that of the first.
-    const seats = replies.map((reply) => (reply as number[]).slice(4, 6));
-    expect(seats[1]).toEqual(seats[0]);
+    const debits = replies.map((reply) => (reply as number[]).slice(4, 6));
+    expect(debits[1]).toEqual(debits[0]);
     expect((await once.peek(key)).remaining).toBe(5);
     // Another refund of the same amount is not the same refund.
     expect((await resending.refund(key, 3)).remaining).toBe(8);

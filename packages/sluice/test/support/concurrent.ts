@@ -260,7 +260,7 @@ export async function play(plan: Plan, stage: Stage): Promise<Happened[]> {
     let isLater = false;
     const watch: Watch = (call) => {
       const text = `${name}, verb ${call.verb}`;
-      const lane = isLater ? -1 - moment : laneOf(client, call.seats[0]?.id ?? "");
+      const lane = isLater ? -1 - moment : laneOf(client, call.debits[0]?.id ?? "");
       const end = begin({ name: text, client: lane, again: call });
       return (answer) => {
         // Who gave up before his call was sent changed nothing.

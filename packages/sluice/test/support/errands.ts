@@ -72,8 +72,8 @@ export function errandOf(plan: Plan, call: PlannedCall, held: Granted[]): Errand
       return {
         run: async (limiters) =>
           (await consumeAtomic(atomicRequests(plan, call, limiters))).allowed,
-        tells: ([{ seats } = UNANSWERED]) =>
-          seats.every(({ standing }) => standing === STANDING.ok),
+        tells: ([{ debits } = UNANSWERED]) =>
+          debits.every(({ standing }) => standing === STANDING.ok),
       };
     }
     default:
@@ -82,7 +82,7 @@ export function errandOf(plan: Plan, call: PlannedCall, held: Granted[]): Errand
 }
 
 const REFUSED = "refused";
-const UNANSWERED: Answer = { nowUs: 0, granted: 0, seats: [] };
+const UNANSWERED: Answer = { nowUs: 0, granted: 0, debits: [] };
 
 async function giveUp(over: AbortController, turns: number): Promise<void> {
   for (let i = 0; i < turns; i++) await turn();
@@ -107,14 +107,14 @@ export function atomicRequests(
 }
 
 /** What the store says in an answer, and nothing that it may share with other answers. */
-export function answerOf({ seats }: StoreCall, answer: Answer): Answer {
+export function answerOf({ debits }: StoreCall, answer: Answer): Answer {
   const { nowUs, granted, booking } = answer;
   return {
     nowUs,
     granted,
     booking: booking && { ...booking },
-    seats: answer.seats
-      .slice(0, seats.length)
+    debits: answer.debits
+      .slice(0, debits.length)
       .map(({ standing, room, waitUs, resetUs }) => ({ standing, room, waitUs, resetUs })),
   };
 }

@@ -17,7 +17,7 @@ export class HeldStore implements Store {
   readonly #pure = new PureStore(new ManualClock());
 
   constructor(partOf?: (id: string) => string) {
-    if (partOf !== undefined) this.partOf = ({ seats }) => partOf(seats[0]?.id ?? "");
+    if (partOf !== undefined) this.partOf = ({ debits }) => partOf(debits[0]?.id ?? "");
   }
 
   open(...args: Parameters<PureStore["open"]>): Space {

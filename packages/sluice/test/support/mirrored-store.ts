@@ -8,11 +8,11 @@ import { type RedisClientLike, scriptRunner } from "../../src/stores/redis/clien
 import type {
   Answer,
   Done,
-  SeatAnswer,
+  DebitResult,
   Space,
   Store,
   StoreCall,
-  StoreSeat,
+  Debit,
 } from "../../src/stores/store.js";
 
 /** What the last change of a key came to. */
@@ -68,7 +68,7 @@ export class MirroredStore implements Store {
   submit(call: StoreCall, done: Done): void {
     if (this.#outstanding === 0) this.#touched = [];
     this.#outstanding += 1;
-    this.#touched = [...this.#touched, ...call.seats.map(keyOf)];
+    this.#touched = [...this.#touched, ...call.debits.map(keyOf)];
     // A trip settles its calls in the order in which it decided them.
     this.#store.submit(call, (outcome) => {
       this.#outstanding -= 1;
@@ -82,13 +82,13 @@ export class MirroredStore implements Store {
   }
 
   #follow(call: StoreCall, rawUs: number, actual: Answer | Error): void {
-    const { verb, seats, extraUs, booking } = call;
-    const keys = seats.map(keyOf);
+    const { verb, debits, extraUs, booking } = call;
+    const keys = debits.map(keyOf);
     const before = keys.map((key) => this.#states.get(key));
     const after = step(
-      seats.map(({ rule }) => rule),
+      debits.map(({ rule }) => rule),
       before,
-      { verb, cost: seats.map(({ cost }) => cost), nowUs: rawUs, extraUs, booking },
+      { verb, cost: debits.map(({ cost }) => cost), nowUs: rawUs, extraUs, booking },
     );
     const expected =
       after.readiness === LOG_FULL
@@ -96,7 +96,7 @@ export class MirroredStore implements Store {
         : {
             nowUs: after.nowUs,
             granted: after.granted,
-            seats: after.seats.map(answerOf),
+            debits: after.debits.map(answerOf),
             ...(after.booking !== undefined && { booking: after.booking }),
           };
     if (!isDeepStrictEqual(actual instanceof Error ? "log full" : actual, expected)) {
@@ -106,7 +106,7 @@ export class MirroredStore implements Store {
     if (after.states === before) return;
     for (const [i, key] of keys.entries()) {
       const state = after.states[i];
-      const resetUs = after.seats[i]?.resetUs ?? 0;
+      const resetUs = after.debits[i]?.resetUs ?? 0;
       this.#states.set(key, state);
       const freshAtUs = state === undefined ? undefined : rawUs + resetUs;
       this.#lives.set(key, { writtenAtUs: rawUs, freshAtUs });
@@ -114,11 +114,11 @@ export class MirroredStore implements Store {
   }
 }
 
-const answerOf = ({ standing, room, waitUs, resetUs }: SeatAnswer): SeatAnswer => ({
+const answerOf = ({ standing, room, waitUs, resetUs }: DebitResult): DebitResult => ({
   standing,
   room,
   waitUs,
   resetUs,
 });
 
-const keyOf = ({ space, id }: StoreSeat): string => `${space.name}:{${id}}`;
+const keyOf = ({ space, id }: Debit): string => `${space.name}:{${id}}`;

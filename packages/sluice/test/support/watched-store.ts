@@ -52,7 +52,7 @@ export class WatchedStore implements Store {
     const { times } = this;
     const at = times.push(undefined) - 1;
     const watch = watches.getStore();
-    const answered = watch?.({ ...call, seats: call.seats.map((seat) => ({ ...seat })) });
+    const answered = watch?.({ ...call, debits: call.debits.map((debit) => ({ ...debit })) });
     if (watch !== undefined) this.#open += 1;
     this.#store.submit(call, (outcome) => {
       if (!(outcome instanceof Error)) times[at] = outcome.nowUs;

@@ -3,12 +3,12 @@
  * walk. A row holds what every state has, then what the kernel's row layout says. What few keys have
  * stands beside the rows: blocks, lines, and the states of kernels that need more than a row.
  */
-import type { Seat } from "../../algorithms/decide.js";
+import type { DebitState } from "../../algorithms/decide.js";
 import type { Kernel, Line, State } from "../../algorithms/kernel.js";
 import type { Space } from "../store.js";
 
-/** A seat with the place of its state. */
-export interface WorkingSeat extends Seat {
+/** A debit with the place of its state. */
+export interface RowDebit extends DebitState {
   slot: number;
   /** The state's expiry before the call. */
   storedExpiryMs: number;
@@ -18,8 +18,8 @@ export interface WorkingSeat extends Seat {
 export interface Table extends Space {
   readonly kernel: Kernel;
   readonly slots: Map<string, number>;
-  /** States of calls with one seat are read into this one, decided on, and written back. */
-  readonly lone: readonly [WorkingSeat];
+  /** States of calls with one debit are read into this one, decided on, and written back. */
+  readonly lone: readonly [RowDebit];
 }
 
 const ROW = 6;

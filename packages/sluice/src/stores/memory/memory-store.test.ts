@@ -427,11 +427,11 @@ describe("a store", () => {
     const space = store.open("sluice:sliding-log", rule.kernel);
     const outcomes: (Answer | Error)[] = [];
     for (const id of ["other", "full", "other"]) {
-      const seats = [{ name: "p", rule, space, id, cost: 1 }];
-      store.submit({ verb: 1, seats, extraUs: 0 }, (outcome) => outcomes.push(outcome));
+      const debits = [{ name: "p", rule, space, id, cost: 1 }];
+      store.submit({ verb: 1, debits, extraUs: 0 }, (outcome) => outcomes.push(outcome));
     }
-    expect(outcomes[0]).toMatchObject({ granted: 1, seats: [{ room: 9_999_999 }] });
+    expect(outcomes[0]).toMatchObject({ granted: 1, debits: [{ room: 9_999_999 }] });
     expect(outcomes[1]).toBeInstanceOf(InvalidOptionError);
-    expect(outcomes[2]).toMatchObject({ granted: 1, seats: [{ room: 9_999_998 }] });
+    expect(outcomes[2]).toMatchObject({ granted: 1, debits: [{ room: 9_999_998 }] });
   });
 });

@@ -15,11 +15,11 @@ import {
   type Answer,
   type Done,
   type StoreCall,
-  type StoreSeat,
+  type Debit,
   submitSync,
   type SyncStore,
 } from "../store.js";
-import { Arena, type Table, type WorkingSeat } from "./arena.js";
+import { Arena, type Table, type RowDebit } from "./arena.js";
 import { ExpiryRing } from "./expiry-ring.js";
 import { MemorySemaphores } from "./memory-semaphores.js";
 
@@ -59,19 +59,19 @@ export class MemoryStore extends SpaceKeeper<Table> implements SyncStore {
   readonly semaphores: MemorySemaphores;
   readonly #arena = new Arena();
   readonly #ring = new ExpiryRing();
-  readonly #answer: Verdict & { seats: readonly WorkingSeat[] } = {
+  readonly #answer: Verdict & { debits: readonly RowDebit[] } = {
     readiness: READY,
     nowUs: 0,
     granted: 0,
     changed: false,
     booking: undefined,
-    seats: [],
+    debits: [],
   };
   #evictions = 0;
   #hand = 0;
 
   constructor(options: MemoryStoreOptions = {}) {
-    super((name, kernel) => ({ name, kernel, slots: new Map(), lone: [workingSeat(kernel)] }));
+    super((name, kernel) => ({ name, kernel, slots: new Map(), lone: [rowDebit(kernel)] }));
     checkOptions("options", options, ["clock", "maxKeys"]);
     const { clock = systemClock, maxKeys = DEFAULT_MAX_KEYS } = options;
     this.clock = checkClock(clock);
@@ -98,9 +98,9 @@ export class MemoryStore extends SpaceKeeper<Table> implements SyncStore {
     if (answer.readiness === NEED_CALENDAR) this.#decide(call, rawUs, answer.nowUs);
     if (answer.readiness === LOG_FULL) throw logFullError();
     if (answer.changed) {
-      const { seats } = answer;
-      for (let i = 0; i < seats.length; i++) {
-        this.#save(seats[i] as WorkingSeat, call.seats[i] as StoreSeat, seats.length === 1, rawUs);
+      const { debits } = answer;
+      for (let i = 0; i < debits.length; i++) {
+        this.#save(debits[i] as RowDebit, call.debits[i] as Debit, debits.length === 1, rawUs);
       }
     }
     return answer;
@@ -113,54 +113,54 @@ export class MemoryStore extends SpaceKeeper<Table> implements SyncStore {
   /** Nothing to end: the store has no timers and no connections. */
   async close(): Promise<void> {}
 
-  #decide({ verb, seats, extraUs, booking }: StoreCall, rawUs: number, calendarUs: number): void {
+  #decide({ verb, debits, extraUs, booking }: StoreCall, rawUs: number, calendarUs: number): void {
     const answer = this.#answer;
-    if (seats.length === 1) {
-      const asked = seats[0] as StoreSeat;
+    if (debits.length === 1) {
+      const asked = debits[0] as Debit;
       const { lone } = asked.space as Table;
-      answer.seats = lone;
-      this.#sit(lone[0], asked, calendarUs);
+      answer.debits = lone;
+      this.#prepare(lone[0], asked, calendarUs);
       if (verb === VERBS.consume) consumeOne(lone[0], rawUs, extraUs, answer);
       else decide(verb, lone, 1, rawUs, extraUs, answer, booking);
       return;
     }
-    answer.seats = seats.map((asked) => {
-      const seat = workingSeat(asked.rule.kernel);
-      this.#sit(seat, asked, calendarUs);
-      return seat;
+    answer.debits = debits.map((asked) => {
+      const debit = rowDebit(asked.rule.kernel);
+      this.#prepare(debit, asked, calendarUs);
+      return debit;
     });
-    decide(verb, answer.seats, seats.length, rawUs, extraUs, answer, booking);
+    decide(verb, answer.debits, debits.length, rawUs, extraUs, answer, booking);
   }
 
-  /** Reads what the call asks for, and the state of its key, into a seat of the same kernel. */
-  #sit(seat: WorkingSeat, { rule, space, id, cost }: StoreSeat, calendarUs: number): void {
+  /** Reads what the call asks for, and the state of its key, into a debit of the same kernel. */
+  #prepare(debit: RowDebit, { rule, space, id, cost }: Debit, calendarUs: number): void {
     if (rule.refresh !== undefined) rule.refresh(calendarUs);
     const slot = (space as Table).slots.get(id);
-    if (slot === undefined) seat.kernel.clear(seat.state);
-    else this.#arena.load(slot, seat.state, seat.kernel);
-    seat.params = rule.params;
-    seat.cost = cost;
-    seat.slot = slot ?? NO_SLOT;
-    seat.storedExpiryMs = seat.state.expiryMs;
+    if (slot === undefined) debit.kernel.clear(debit.state);
+    else this.#arena.load(slot, debit.state, debit.kernel);
+    debit.params = rule.params;
+    debit.cost = cost;
+    debit.slot = slot ?? NO_SLOT;
+    debit.storedExpiryMs = debit.state.expiryMs;
   }
 
-  #save(seat: WorkingSeat, { space, id }: StoreSeat, alone: boolean, rawUs: number): void {
-    const { state, kernel, resetUs } = seat;
-    // Saving the seat before this one may have evicted this one's key, and given its slot away.
-    if (!alone) seat.slot = (space as Table).slots.get(id) ?? NO_SLOT;
+  #save(debit: RowDebit, { space, id }: Debit, alone: boolean, rawUs: number): void {
+    const { state, kernel, resetUs } = debit;
+    // Saving the debit before this one may have evicted this one's key, and given its slot away.
+    if (!alone) debit.slot = (space as Table).slots.get(id) ?? NO_SLOT;
     if (resetUs === 0) {
-      if (seat.slot !== NO_SLOT) this.#drop(seat.slot);
+      if (debit.slot !== NO_SLOT) this.#drop(debit.slot);
       return;
     }
-    if (seat.slot === NO_SLOT) {
+    if (debit.slot === NO_SLOT) {
       if (!this.#makeRoom(rawUs)) return;
-      seat.slot = this.#arena.allocate(space as Table, id);
-      this.#ring.add(seat.slot, state.expiryMs * 1e3, rawUs);
-    } else if (state.expiryMs < seat.storedExpiryMs) {
-      this.#ring.remove(seat.slot);
-      this.#ring.add(seat.slot, state.expiryMs * 1e3, rawUs);
+      debit.slot = this.#arena.allocate(space as Table, id);
+      this.#ring.add(debit.slot, state.expiryMs * 1e3, rawUs);
+    } else if (state.expiryMs < debit.storedExpiryMs) {
+      this.#ring.remove(debit.slot);
+      this.#ring.add(debit.slot, state.expiryMs * 1e3, rawUs);
     }
-    this.#arena.save(seat.slot, state, kernel, seat.room < 0);
+    this.#arena.save(debit.slot, state, kernel, debit.room < 0);
   }
 
   #drop(slot: number): void {
@@ -216,12 +216,12 @@ export class MemoryStore extends SpaceKeeper<Table> implements SyncStore {
 
   /** Neither a blocked or indebted key, nor one of the running call: its policies must not drop each other. */
   #mayGo(slot: number, nowUs: number): boolean {
-    for (const seat of this.#answer.seats) if (seat.slot === slot) return false;
+    for (const debit of this.#answer.debits) if (debit.slot === slot) return false;
     return !this.#arena.isProtected(slot, nowUs);
   }
 }
 
-function workingSeat(kernel: Kernel): WorkingSeat {
+function rowDebit(kernel: Kernel): RowDebit {
   const numbers = { cost: 0, asked: 0, standing: 0, room: 0, waitUs: 0, resetUs: 0 };
   return {
     kernel,

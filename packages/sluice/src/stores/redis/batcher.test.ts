@@ -3,7 +3,7 @@ import { VERBS } from "../../algorithms/decide.js";
 import type { Answer, Done, StoreCall } from "../store.js";
 import { Batcher } from "./batcher.js";
 
-const ANSWER: Answer = { nowUs: 0, granted: 1000, seats: [] };
+const ANSWER: Answer = { nowUs: 0, granted: 1000, debits: [] };
 
 interface Held {
   readonly calls: readonly StoreCall[];
@@ -29,7 +29,7 @@ function oneAtATime(): { readonly batcher: Batcher; readonly sent: Held[] } {
   return { batcher, sent };
 }
 
-const call = (): StoreCall => ({ verb: VERBS.consume, seats: [], extraUs: 0 });
+const call = (): StoreCall => ({ verb: VERBS.consume, debits: [], extraUs: 0 });
 
 test("a call that nobody waits for any more is not sent, and told so, once", async () => {
   const { batcher, sent } = oneAtATime();

@@ -3,7 +3,7 @@ import { STANDING, VERBS } from "../../algorithms/decide.js";
 import { type Booking, LOG_FULL, READY } from "../../algorithms/kernel.js";
 import { StoreUnavailableError } from "../../core/errors.js";
 import { logFullError } from "../refusals.js";
-import type { Answer, SeatAnswer, StoreCall, StoreSeat } from "../store.js";
+import type { Answer, DebitResult, StoreCall, Debit } from "../store.js";
 
 /** After the readiness codes of the kernels: errors that only a store can meet, and calls that are told in one. */
 const WRONG_TYPE = 3;
@@ -92,7 +92,7 @@ class Reader {
 
   /** Each call of a run takes as much as the next one has less; when its key is full again, its kernel can tell. */
   #ofRun(call: StoreCall): Outcome {
-    const { cost, rule } = call.seats[0] as StoreSeat;
+    const { cost, rule } = call.debits[0] as Debit;
     const room = this.#room + this.#left * cost;
     const resetUs = rule.kernel.fullAt?.(rule.params, room, this.#rest);
     if (resetUs !== undefined) return admitted(call, this.rawUs, room, resetUs);
@@ -100,10 +100,10 @@ class Reader {
   }
 }
 
-/** The answer to a consume on one seat that stands well. */
+/** The answer to a consume on one debit that stands well. */
 function admitted(call: StoreCall, nowUs: number, room: number, resetUs: number): Answer {
-  const { cost } = call.seats[0] as StoreSeat;
-  return { nowUs, granted: cost, seats: [{ standing: STANDING.ok, room, waitUs: 0, resetUs }] };
+  const { cost } = call.debits[0] as Debit;
+  return { nowUs, granted: cost, debits: [{ standing: STANDING.ok, room, waitUs: 0, resetUs }] };
 }
 
 function readOutcome(reader: Reader, head: number, call: StoreCall): Outcome {
@@ -116,7 +116,7 @@ function readOutcome(reader: Reader, head: number, call: StoreCall): Outcome {
 
 function readAnswer(
   reader: Reader,
-  { verb, seats }: StoreCall,
+  { verb, debits }: StoreCall,
   isDenied: boolean,
   nowUs: number,
   rawUs: number,
@@ -125,17 +125,17 @@ function readAnswer(
   let booking: Booking | undefined;
   if (verb === VERBS.consumeUpTo || verb === VERBS.cancel) granted = reader.next();
   else if (verb === VERBS.reserve && !isDenied) {
-    granted = leastCost(seats);
+    granted = leastCost(debits);
     booking = readBooking(reader, nowUs, rawUs);
   }
-  if (verb === VERBS.consume && !isDenied) granted = leastCost(seats);
-  const answers = seats.map((): SeatAnswer => {
+  if (verb === VERBS.consume && !isDenied) granted = leastCost(debits);
+  const answers = debits.map((): DebitResult => {
     const room = reader.next();
     const resetUs = reader.next();
     if (!isDenied) return { standing: STANDING.ok, room, waitUs: 0, resetUs };
     return { standing: reader.next(), room, waitUs: reader.next(), resetUs };
   });
-  return { nowUs, granted, seats: answers, ...(booking !== undefined && { booking }) };
+  return { nowUs, granted, debits: answers, ...(booking !== undefined && { booking }) };
 }
 
 function readBooking(reader: Reader, nowUs: number, rawUs: number): Booking {
@@ -144,8 +144,8 @@ function readBooking(reader: Reader, nowUs: number, rawUs: number): Booking {
   return { readyAtUs: nowUs + waitUs, delayUs, openedUs: reader.next(), sold: reader.next() };
 }
 
-function leastCost(seats: readonly StoreSeat[]): number {
-  return seats.reduce((least, { cost }) => Math.min(least, cost), Number.POSITIVE_INFINITY);
+function leastCost(debits: readonly Debit[]): number {
+  return debits.reduce((least, { cost }) => Math.min(least, cost), Number.POSITIVE_INFINITY);
 }
 
 /** Some clients return integers as text, or as bigint. */
@@ -160,7 +160,7 @@ function numbersOf(reply: readonly unknown[]): readonly number[] {
 
 function refusal(readiness: number, call: StoreCall, nowUs: number): Outcome {
   if (readiness === LOG_FULL) return logFullError();
-  const spaces = call.seats.map(({ space }) => space.name).join(", ");
+  const spaces = call.debits.map(({ space }) => space.name).join(", ");
   if (readiness === WRONG_TYPE) {
     return new StoreUnavailableError(
       `a key of ${spaces} holds a value of another type, not written by Sluice`,

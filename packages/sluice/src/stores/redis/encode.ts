@@ -3,7 +3,7 @@ import { VERBS } from "../../algorithms/decide.js";
 import type { Kernel } from "../../algorithms/kernel.js";
 import type { Rule } from "../../algorithms/rule.js";
 import type { BatchKind } from "../../lua/compose.js";
-import type { StoreCall, StoreSeat } from "../store.js";
+import type { StoreCall, Debit } from "../store.js";
 import type { Placement } from "./slot.js";
 
 export interface Batch {
@@ -27,12 +27,12 @@ interface Group {
 
 /**
  * Puts as many of `calls` as one script call can take into its keys and arguments; at least one, and no more
- * than there are `maxSeats` for, since that is what takes the server's time.
+ * than there are `maxDebits` for, since that is what takes the server's time.
  * `nowUs` is the injected clock's time, undefined for the server's own.
  */
 export function encodeBatch(
   calls: readonly StoreCall[],
-  maxSeats: number,
+  maxDebits: number,
   nowUs: number | undefined,
   placement: Placement,
   nonce: () => string,
@@ -41,11 +41,11 @@ export function encodeBatch(
   const places = new Map<string, Place>();
   const groups: Group[] = [];
   let last: Group | undefined;
-  let [size, seats] = [0, 0];
+  let [size, debits] = [0, 0];
   let kind: BatchKind = "consume";
   for (const call of calls) {
-    seats += call.seats.length;
-    if (size > 0 && seats > maxSeats) break;
+    debits += call.debits.length;
+    if (size > 0 && debits > maxDebits) break;
     if (last !== undefined && isRepeat(last, call)) {
       last.calls += 1;
       size += 1;
@@ -78,14 +78,14 @@ export function givesBack({ verb }: StoreCall): boolean {
   return verb === VERBS.refund || verb === VERBS.cancel;
 }
 
-function isPlainConsume({ verb, seats }: StoreCall): boolean {
-  return verb === VERBS.consume && seats.length === 1 && seats[0]?.rule.kernel.row !== undefined;
+function isPlainConsume({ verb, debits }: StoreCall): boolean {
+  return verb === VERBS.consume && debits.length === 1 && debits[0]?.rule.kernel.row !== undefined;
 }
 
 /** A key of the batch, by its index from 1, and the call that brought it. */
 interface Place {
   readonly index: number;
-  readonly seats: readonly StoreSeat[];
+  readonly debits: readonly Debit[];
 }
 
 /**
@@ -100,20 +100,20 @@ function placeOf(
   places: Map<string, Place>,
   placement: Placement,
 ): number {
-  const { seats } = call;
-  const names = seats.map(({ space, id }) => `${space.name}:${placement.endOf(id)}`);
+  const { debits } = call;
+  const names = debits.map(({ space, id }) => `${space.name}:${placement.endOf(id)}`);
   const place = places.get(names[0] as string);
   if (place === undefined) {
     if (names.some((name) => places.has(name))) return 0;
     const first = keys.length + 1;
-    names.forEach((name, i) => places.set(name, { index: first + i, seats }));
+    names.forEach((name, i) => places.set(name, { index: first + i, debits }));
     keys.push(...names);
     return first;
   }
   // The mark of what gives back stands behind its keys, where those of an earlier call have no room for it.
-  if (givesBack(call) || place.seats.length !== seats.length) return 0;
-  const isSame = seats.every(({ rule }, i) => {
-    const before = place.seats[i] as StoreSeat;
+  if (givesBack(call) || place.debits.length !== debits.length) return 0;
+  const isSame = debits.every(({ rule }, i) => {
+    const before = place.debits[i] as Debit;
     return (
       places.get(names[i] as string)?.index === place.index + i &&
       rule.fingerprint === before.rule.fingerprint
@@ -125,19 +125,19 @@ function placeOf(
 /** Whether `call` is the group's first once more, on the same keys: told without making its keys. */
 function isRepeat(group: Group, call: StoreCall): boolean {
   if (group.stride !== 0 || !isAlike(group.call, call)) return false;
-  return call.seats.every((seat, i) => {
-    const before = group.call.seats[i] as StoreSeat;
-    return seat.id === before.id && seat.space === before.space;
+  return call.debits.every((debit, i) => {
+    const before = group.call.debits[i] as Debit;
+    return debit.id === before.id && debit.space === before.space;
   });
 }
 
 /** Whether calls differ in their keys alone. */
 function isAlike(a: StoreCall, b: StoreCall): boolean {
   if (a.verb !== b.verb || givesBack(a) || a.extraUs !== b.extraUs) return false;
-  if (a.seats.length !== b.seats.length) return false;
-  for (let i = 0; i < a.seats.length; i++) {
-    const ours = a.seats[i] as StoreSeat;
-    const theirs = b.seats[i] as StoreSeat;
+  if (a.debits.length !== b.debits.length) return false;
+  for (let i = 0; i < a.debits.length; i++) {
+    const ours = a.debits[i] as Debit;
+    const theirs = b.debits[i] as Debit;
     if (ours.rule !== theirs.rule || ours.cost !== theirs.cost) return false;
   }
   return true;
@@ -147,7 +147,7 @@ function isAlike(a: StoreCall, b: StoreCall): boolean {
 function joins(group: Group, call: StoreCall, first: number): boolean {
   if (!isAlike(group.call, call)) return false;
   const stride = group.calls === 1 ? first - group.first : group.stride;
-  if (stride !== 0 && stride !== call.seats.length) return false;
+  if (stride !== 0 && stride !== call.debits.length) return false;
   if (first !== group.first + stride * group.calls) return false;
   group.stride = stride;
   group.calls += 1;
@@ -160,10 +160,10 @@ function encodeGroup(
   rules: Map<Rule, number>,
   body: string[],
 ): void {
-  const { verb, extraUs, seats, booking } = call;
+  const { verb, extraUs, debits, booking } = call;
   body.push(String(extraUs), String(first), String(stride), String(calls));
-  if (kind === "any") body.push(String(verb), String(seats.length));
-  for (const { rule, cost } of seats) {
+  if (kind === "any") body.push(String(verb), String(debits.length));
+  for (const { rule, cost } of debits) {
     let index = rules.get(rule);
     if (index === undefined) {
       index = rules.size + 1;

@@ -97,7 +97,7 @@ export class RedisStore extends SpaceKeeper implements Store {
     this.#run = scriptRunner(options.client);
     const nodeOf = nodesOf(options.client);
     if (nodeOf !== undefined) {
-      this.partOf = ({ seats }) => nodeOf(slotOf(this.#placement.tagOf(seats[0]?.id ?? "")));
+      this.partOf = ({ debits }) => nodeOf(slotOf(this.#placement.tagOf(debits[0]?.id ?? "")));
     }
     this.#batching = {
       maxBatch: checkCount("maxBatch", maxBatch, 1, 1000),
@@ -153,8 +153,8 @@ export class RedisStore extends SpaceKeeper implements Store {
     await connection?.close();
   }
 
-  #slotsOf({ seats }: StoreCall): readonly number[] {
-    return [...new Set(seats.map(({ id }) => slotOf(this.#placement.tagOf(id))))];
+  #slotsOf({ debits }: StoreCall): readonly number[] {
+    return [...new Set(debits.map(({ id }) => slotOf(this.#placement.tagOf(id))))];
   }
 
   /**
@@ -226,7 +226,7 @@ export class RedisStore extends SpaceKeeper implements Store {
     guessUs: number | undefined,
   ): { readonly size: number; readonly outcomes: Promise<readonly Outcome[]> } {
     if (guessUs !== undefined) {
-      for (const { seats } of calls) for (const { rule } of seats) rule.refresh?.(guessUs);
+      for (const { debits } of calls) for (const { rule } of debits) rule.refresh?.(guessUs);
     }
     const { size, kind, kernels, keys, args } = encodeBatch(
       calls,

@@ -20,9 +20,9 @@ const call = (
 ): StoreCall => ({
   verb,
   extraUs: 0,
-  seats: [{ name: "p", rule, space, id, cost: 1000 }],
+  debits: [{ name: "p", rule, space, id, cost: 1000 }],
 });
-const answer: Answer = { nowUs: 1, granted: 1000, seats: [] };
+const answer: Answer = { nowUs: 1, granted: 1000, debits: [] };
 const SLOT = 7;
 
 /** What was sent, as the identities of each batch; `fails` says which batches are answered by an error. */
@@ -32,7 +32,7 @@ function batches(fails: (ids: string) => string | Error | undefined, slot: numbe
   const errors = new Map<number, Error>();
   const refused = new RefusedBatches({
     send: (calls, settle) => {
-      const ids = calls.map(({ seats }) => seats.map(({ id }) => id).join("")).join("");
+      const ids = calls.map(({ debits }) => debits.map(({ id }) => id).join("")).join("");
       sent.push(ids);
       const error = fails(ids);
       const failure = typeof error === "string" ? new Error(error) : error;
@@ -40,7 +40,7 @@ function batches(fails: (ids: string) => string | Error | undefined, slot: numbe
       return { left: [], settled: Promise.resolve() };
     },
     // The slot of an identity is its letter.
-    slotsOf: ({ seats }) => [...new Set(seats.map(({ id }) => id.charCodeAt(0)))],
+    slotsOf: ({ debits }) => [...new Set(debits.map(({ id }) => id.charCodeAt(0)))],
     isCluster: slot !== undefined,
   });
   return {
@@ -185,7 +185,7 @@ test("a refusal for slots has calls sent by slot from then on", async () => {
 });
 
 test("a call over several slots that is refused for it is told so, and no other", async () => {
-  const over: StoreCall = { ...a, seats: [...a.seats, ...b.seats] };
+  const over: StoreCall = { ...a, debits: [...a.debits, ...b.debits] };
   const { outcomes, errors, send } = batches(
     (ids) => (new Set(ids).size > 1 ? "Command failed: CROSSSLOT Keys in request" : undefined),
     undefined,

@@ -53,8 +53,8 @@ const REFUSALS: readonly Refusal[] = [
       `${BY}(?:NOPERM|PermissionDenied)\\b[^[]* access (?:a key|one of the keys)\\b`,
     ),
     common: SPACES,
-    outcome: (cause, { seats }) => {
-      const spaces = seats.map(({ space }) => space.name).join(", ");
+    outcome: (cause, { debits }) => {
+      const spaces = debits.map(({ space }) => space.name).join(", ");
       const message = `the user may not access a key of ${spaces}: ${cause.message}`;
       return new StoreUnavailableError(message, { ofKey: true, cause });
     },
@@ -239,11 +239,11 @@ export class RefusedBatches {
 
 function keysOf(call: StoreCall, i: number): string {
   const own = givesBack(call) ? `${i}` : "";
-  return call.seats.map(({ space, id }) => `${space.name}:{${id}}`).join("\n") + own;
+  return call.debits.map(({ space, id }) => `${space.name}:{${id}}`).join("\n") + own;
 }
 
-function spacesOf({ seats }: StoreCall, common: Common): string {
-  return (common & SPACES) === 0 ? "" : seats.map(({ space }) => space.name).join("\n");
+function spacesOf({ debits }: StoreCall, common: Common): string {
+  return (common & SPACES) === 0 ? "" : debits.map(({ space }) => space.name).join("\n");
 }
 
 /** Settles the calls of `places`, but for those that were refused. */

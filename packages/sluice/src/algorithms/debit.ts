@@ -1,15 +1,15 @@
-/** What a call works on: one seat a policy, and the verdict that they share. */
+/** What a call works on: one debit a policy, and the verdict that they share. */
 import type { Booking, Kernel, Params, Readiness, State } from "./kernel.js";
 import { READY } from "./kernel.js";
 
-/** How a seat stands. */
+/** How a debit stands. */
 export const STANDING = Object.freeze({ ok: 0, quota: 1, tooCostly: 2, blocked: 3 });
 
 /** `waitUs` of a cost that can never fit. */
 export const NEVER = -1;
 
 /** One policy at work on one key, with room for the answer. */
-export interface Seat {
+export interface DebitState {
   kernel: Kernel;
   params: Params;
   state: State;
@@ -23,26 +23,26 @@ export interface Seat {
   resetUs: number;
 }
 
-/** The answer that all seats of a call share. */
+/** The answer that all debits of a call share. */
 export interface Verdict {
   /** READY, or why nothing was done. */
   readiness: Readiness;
-  /** The time of the decision: the raw clock, raised to the last change of any seat. */
+  /** The time of the decision: the raw clock, raised to the last change of any debit. */
   nowUs: number;
   /** Thousandths taken by consume, consumeUpTo and reserve, or given back by cancel. */
   granted: number;
-  /** Whether the seats' states must be stored. */
+  /** Whether the debits' states must be stored. */
   changed: boolean;
   /** The place in line that reserve got. */
   booking: Booking | undefined;
 }
 
-/** Whether every seat can take its cost; the verdict says why not. */
-export function ready(seats: readonly Seat[], count: number, verdict: Verdict): boolean {
+/** Whether every debit can take its cost; the verdict says why not. */
+export function ready(debits: readonly DebitState[], count: number, verdict: Verdict): boolean {
   for (let i = 0; i < count; i++) {
-    const seat = seats[i] as Seat;
-    if (seat.cost > 0 && seat.kernel.ready !== undefined) {
-      verdict.readiness = seat.kernel.ready(seat.state, seat.params, verdict.nowUs);
+    const debit = debits[i] as DebitState;
+    if (debit.cost > 0 && debit.kernel.ready !== undefined) {
+      verdict.readiness = debit.kernel.ready(debit.state, debit.params, verdict.nowUs);
       if (verdict.readiness !== READY) return false;
     }
   }

@@ -6,19 +6,19 @@ import { isShared, joinSet, leaveSet } from "./sharing.js";
 import type { Space, Store } from "../stores/store.js";
 
 /** A policy in its place: the name that decisions show, the rule, and where its keys live. */
-export interface Seating {
+export interface BoundPolicy {
   readonly name: string;
   readonly rule: Rule;
   readonly space: Space;
 }
 
 /**
- * Whether calls with these seatings are decided alike and on the same state. By what the rules say: a
+ * Whether calls with these bound are decided alike and on the same state. By what the rules say: a
  * policy function may make its policies anew for each call.
  */
 export function alike(
-  a: readonly Pick<Seating, "rule" | "space">[],
-  b: readonly Pick<Seating, "rule" | "space">[],
+  a: readonly Pick<BoundPolicy, "rule" | "space">[],
+  b: readonly Pick<BoundPolicy, "rule" | "space">[],
 ): boolean {
   if (a === b) return true;
   return (
@@ -51,13 +51,13 @@ function numberOf(fn: object): number {
   return number;
 }
 
-export class SeatingPlan {
+export class PolicyResolver {
   readonly #store: Store;
   readonly #namespace: string;
   readonly #option: PolicyOption;
-  readonly #fixed: readonly Seating[] | undefined;
-  /** Seatings by rule and then name; rules live as long as the policy values they come from. */
-  readonly #known = new WeakMap<Rule, Map<string, Seating>>();
+  readonly #fixed: readonly BoundPolicy[] | undefined;
+  /** BoundPolicies by rule and then name; rules live as long as the policy values they come from. */
+  readonly #known = new WeakMap<Rule, Map<string, BoundPolicy>>();
   /** Spaces claimed in the store, with the fingerprint of the claim. */
   readonly #claimed = new Map<string, string>();
   /** The names of a fixed set; a function's sets count as one, since a key has one of them. */
@@ -69,7 +69,7 @@ export class SeatingPlan {
     this.#option = option as PolicyOption;
     this.#set = typeof option === "function" ? `policy function ${numberOf(option)}` : "";
     if (typeof option !== "function") {
-      this.#fixed = rulesOf(option).map((rule) => this.#seating(rule.policy.name, rule));
+      this.#fixed = rulesOf(option).map((rule) => this.#bind(rule.policy.name, rule));
       this.#set = this.#fixed.map(({ space }) => space.name).join(" ");
       try {
         for (const { space, rule } of this.#fixed) this.#claim(space.name, rule.fingerprint);
@@ -81,20 +81,20 @@ export class SeatingPlan {
     }
   }
 
-  /** The seating where there is one fixed policy. */
-  get only(): Seating | undefined {
+  /** The boundPolicy where there is one fixed policy. */
+  get only(): BoundPolicy | undefined {
     return this.#fixed?.length === 1 ? this.#fixed[0] : undefined;
   }
 
-  /** The seatings of a key, with the options of this call where it overrides them. */
-  of(key: string, override?: unknown): readonly Seating[] {
-    const seatings = this.#fixed ?? this.#dynamic(key);
-    return override === undefined ? seatings : this.#overridden(seatings, override);
+  /** The bound of a key, with the options of this call where it overrides them. */
+  of(key: string, override?: unknown): readonly BoundPolicy[] {
+    const bound = this.#fixed ?? this.#dynamic(key);
+    return override === undefined ? bound : this.#overridden(bound, override);
   }
 
   /** Whether nobody but limiters with the same policies charges these buckets. One alone needs no such thing. */
-  isOwn(seats: readonly { readonly space: Space }[]): boolean {
-    return seats.length === 1 || seats.every(({ space }) => !isShared(this.#store, space.name));
+  isOwn(debits: readonly { readonly space: Space }[]): boolean {
+    return debits.length === 1 || debits.every(({ space }) => !isShared(this.#store, space.name));
   }
 
   release(): void {
@@ -105,12 +105,12 @@ export class SeatingPlan {
     this.#claimed.clear();
   }
 
-  #dynamic(key: string): readonly Seating[] {
+  #dynamic(key: string): readonly BoundPolicy[] {
     const choose = this.#option as (key: string) => unknown;
-    const seatings = rulesOf(choose(key), "policy(key)").map((rule) =>
-      this.#seating(rule.policy.name, rule),
+    const bound = rulesOf(choose(key), "policy(key)").map((rule) =>
+      this.#bind(rule.policy.name, rule),
     );
-    for (const { name, space } of seatings) {
+    for (const { name, space } of bound) {
       if (this.#claimed.has(space.name)) continue;
       if (this.#claimed.size === MAX_DYNAMIC_NAMES) {
         throw new InvalidOptionError(
@@ -121,17 +121,17 @@ export class SeatingPlan {
       }
       this.#claim(space.name, `policy function ${numberOf(choose)}`);
     }
-    return seatings;
+    return bound;
   }
 
   /** One policy overrides the only one, whatever its name; several are matched by name. */
-  #overridden(seatings: readonly Seating[], override: unknown): readonly Seating[] {
-    const only = seatings[0] as Seating;
-    if (seatings.length === 1 && !Array.isArray(override)) {
-      return [this.#seating(only.name, ruleOf(override))];
+  #overridden(bound: readonly BoundPolicy[], override: unknown): readonly BoundPolicy[] {
+    const only = bound[0] as BoundPolicy;
+    if (bound.length === 1 && !Array.isArray(override)) {
+      return [this.#bind(only.name, ruleOf(override))];
     }
     const rules = Array.isArray(override) ? rulesOf(override) : [ruleOf(override)];
-    const names = seatings.map(({ name }) => name);
+    const names = bound.map(({ name }) => name);
     for (const { policy } of rules) {
       if (!names.includes(policy.name)) {
         throw new InvalidOptionError(
@@ -141,24 +141,28 @@ export class SeatingPlan {
         );
       }
     }
-    return seatings.map((seating) => {
-      const rule = rules.find(({ policy }) => policy.name === seating.name);
-      return rule === undefined ? seating : this.#seating(seating.name, rule);
+    return bound.map((boundPolicy) => {
+      const rule = rules.find(({ policy }) => policy.name === boundPolicy.name);
+      return rule === undefined ? boundPolicy : this.#bind(boundPolicy.name, rule);
     });
   }
 
-  #seating(name: string, rule: Rule): Seating {
+  #bind(name: string, rule: Rule): BoundPolicy {
     let byName = this.#known.get(rule);
     if (byName === undefined) {
       byName = new Map();
       this.#known.set(rule, byName);
     }
-    let seating = byName.get(name);
-    if (seating === undefined) {
-      seating = { name, rule, space: this.#store.open(this.#spaceName(name, rule), rule.kernel) };
-      byName.set(name, seating);
+    let boundPolicy = byName.get(name);
+    if (boundPolicy === undefined) {
+      boundPolicy = {
+        name,
+        rule,
+        space: this.#store.open(this.#spaceName(name, rule), rule.kernel),
+      };
+      byName.set(name, boundPolicy);
     }
-    return seating;
+    return boundPolicy;
   }
 
   /** Another algorithm is another key: a name that is not the algorithm's own carries its tag. */
