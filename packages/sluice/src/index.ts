@@ -94,7 +94,7 @@ export type {
 export type {
   Answer,
   DebitResult,
-  Space,
+  Keyspace,
   Store,
   StoreCall,
   Debit,

@@ -22,8 +22,9 @@ export function sell(state: State, amount: number): void {
 
 /** Whether anybody waits for a start on one of the debits. */
 export function isInLine(debits: readonly DebitState[], count: number): boolean {
-  for (let i = 0; i < count; i++)
+  for (let i = 0; i < count; i++) {
     if ((debits[i] as DebitState).state.line !== undefined) return true;
+  }
   return false;
 }
 

@@ -4,7 +4,7 @@ import { MAX_DEBITS } from "../algorithms/rule.js";
 import type { Decision } from "../core/decision.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
-import type { Answer, DebitResult, Space, StoreCall, Debit } from "../stores/store.js";
+import type { Answer, DebitResult, Keyspace, StoreCall, Debit } from "../stores/store.js";
 import { decisionOf } from "./decision-of.js";
 import type { Engine, Prepared } from "./engine.js";
 import type { KeyedRequest } from "./options.js";
@@ -134,23 +134,23 @@ async function decideTogether(
   );
 }
 
-/** One call out of several: debits of the same space and id share one state, so their costs add up. */
+/** One call out of several: debits of the same keyspace and id share one state, so their costs add up. */
 function joined(calls: readonly StoreCall[]): {
   call: StoreCall;
   places: readonly (readonly number[])[];
 } {
   const debits: Debit[] = [];
-  const known = new Map<Space, Map<string, number>>();
+  const known = new Map<Keyspace, Map<string, number>>();
   const places = calls.map((call) =>
     call.debits.map((debit) => {
-      const { space, id, cost } = debit;
-      const ofSpace = known.get(space) ?? new Map<string, number>();
-      const at = ofSpace.get(id);
+      const { keyspace, id, cost } = debit;
+      const inKeyspace = known.get(keyspace) ?? new Map<string, number>();
+      const at = inKeyspace.get(id);
       if (at !== undefined) {
         (debits[at] as Debit).cost += cost;
         return at;
       }
-      known.set(space, ofSpace.set(id, debits.length));
+      known.set(keyspace, inKeyspace.set(id, debits.length));
       return debits.push({ ...debit }) - 1;
     }),
   );

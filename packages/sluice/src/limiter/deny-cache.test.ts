@@ -282,7 +282,9 @@ describe("its size", () => {
     policy: "p",
     source: "store",
   };
-  const bound = [{ name: "p", rule: {}, space: {} }] as unknown as Parameters<DenyCache["ask"]>[2];
+  const bound = [{ name: "p", rule: {}, keyspace: {} }] as unknown as Parameters<
+    DenyCache["ask"]
+  >[2];
 
   function deny(cache: DenyCache, key: string, waitUs = 5e6): void {
     const debits = [{ ...refusal.debits[0], waitUs }] as typeof refusal.debits;

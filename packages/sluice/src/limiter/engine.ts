@@ -327,7 +327,9 @@ function storeCall(
   cost: number,
   extraUs: number,
 ): StoreCall {
-  const debits = bound.map(({ name, rule, space }): Debit => ({ name, rule, space, id, cost }));
+  const debits = bound.map(
+    ({ name, rule, keyspace }): Debit => ({ name, rule, keyspace, id, cost }),
+  );
   return { verb, debits, extraUs };
 }
 

@@ -3,13 +3,13 @@ import type { Policy } from "../algorithms/registry.js";
 import { type Rule, ruleOf, rulesOf } from "../algorithms/rule.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { isShared, joinSet, leaveSet } from "./sharing.js";
-import type { Space, Store } from "../stores/store.js";
+import type { Keyspace, Store } from "../stores/store.js";
 
 /** A policy in its place: the name that decisions show, the rule, and where its keys live. */
 export interface BoundPolicy {
   readonly name: string;
   readonly rule: Rule;
-  readonly space: Space;
+  readonly keyspace: Keyspace;
 }
 
 /**
@@ -17,15 +17,15 @@ export interface BoundPolicy {
  * policy function may make its policies anew for each call.
  */
 export function alike(
-  a: readonly Pick<BoundPolicy, "rule" | "space">[],
-  b: readonly Pick<BoundPolicy, "rule" | "space">[],
+  a: readonly Pick<BoundPolicy, "rule" | "keyspace">[],
+  b: readonly Pick<BoundPolicy, "rule" | "keyspace">[],
 ): boolean {
   if (a === b) return true;
   return (
     a.length === b.length &&
-    a.every(({ rule, space }, i) => {
+    a.every(({ rule, keyspace }, i) => {
       const other = b[i];
-      return space === other?.space && rule.fingerprint === other.rule.fingerprint;
+      return keyspace === other?.keyspace && rule.fingerprint === other.rule.fingerprint;
     })
   );
 }
@@ -70,9 +70,9 @@ export class PolicyResolver {
     this.#set = typeof option === "function" ? `policy function ${numberOf(option)}` : "";
     if (typeof option !== "function") {
       this.#fixed = rulesOf(option).map((rule) => this.#bind(rule.policy.name, rule));
-      this.#set = this.#fixed.map(({ space }) => space.name).join(" ");
+      this.#set = this.#fixed.map(({ keyspace }) => keyspace.name).join(" ");
       try {
-        for (const { space, rule } of this.#fixed) this.#claim(space.name, rule.fingerprint);
+        for (const { keyspace, rule } of this.#fixed) this.#claim(keyspace.name, rule.fingerprint);
       } catch (error) {
         // A limiter that is never made must not hold the names it got before the one it did not.
         this.release();
@@ -93,14 +93,16 @@ export class PolicyResolver {
   }
 
   /** Whether nobody but limiters with the same policies charges these buckets. One alone needs no such thing. */
-  isOwn(debits: readonly { readonly space: Space }[]): boolean {
-    return debits.length === 1 || debits.every(({ space }) => !isShared(this.#store, space.name));
+  isOwn(debits: readonly { readonly keyspace: Keyspace }[]): boolean {
+    return (
+      debits.length === 1 || debits.every(({ keyspace }) => !isShared(this.#store, keyspace.name))
+    );
   }
 
   release(): void {
-    for (const [space, fingerprint] of this.#claimed) {
-      this.#store.release(space, fingerprint);
-      leaveSet(this.#store, space, this.#set);
+    for (const [keyspace, fingerprint] of this.#claimed) {
+      this.#store.release(keyspace, fingerprint);
+      leaveSet(this.#store, keyspace, this.#set);
     }
     this.#claimed.clear();
   }
@@ -110,8 +112,8 @@ export class PolicyResolver {
     const bound = rulesOf(choose(key), "policy(key)").map((rule) =>
       this.#bind(rule.policy.name, rule),
     );
-    for (const { name, space } of bound) {
-      if (this.#claimed.has(space.name)) continue;
+    for (const { name, keyspace } of bound) {
+      if (this.#claimed.has(keyspace.name)) continue;
       if (this.#claimed.size === MAX_DYNAMIC_NAMES) {
         throw new InvalidOptionError(
           "policy(key).name",
@@ -119,7 +121,7 @@ export class PolicyResolver {
           `at most ${MAX_DYNAMIC_NAMES} distinct names a limiter`,
         );
       }
-      this.#claim(space.name, `policy function ${numberOf(choose)}`);
+      this.#claim(keyspace.name, `policy function ${numberOf(choose)}`);
     }
     return bound;
   }
@@ -158,7 +160,7 @@ export class PolicyResolver {
       boundPolicy = {
         name,
         rule,
-        space: this.#store.open(this.#spaceName(name, rule), rule.kernel),
+        keyspace: this.#store.open(this.#keyspaceName(name, rule), rule.kernel),
       };
       byName.set(name, boundPolicy);
     }
@@ -166,14 +168,14 @@ export class PolicyResolver {
   }
 
   /** Another algorithm is another key: a name that is not the algorithm's own carries its tag. */
-  #spaceName(name: string, rule: Rule): string {
+  #keyspaceName(name: string, rule: Rule): string {
     const tag = name === rule.policy.algorithm ? "" : `~${rule.kernel.tag}`;
     return `${this.#namespace}:${name}${tag}`;
   }
 
-  #claim(space: string, fingerprint: string): void {
-    this.#store.claim(space, fingerprint);
-    joinSet(this.#store, space, this.#set);
-    this.#claimed.set(space, fingerprint);
+  #claim(keyspace: string, fingerprint: string): void {
+    this.#store.claim(keyspace, fingerprint);
+    joinSet(this.#store, keyspace, this.#set);
+    this.#claimed.set(keyspace, fingerprint);
   }
 }

@@ -124,8 +124,8 @@ export class Prefetch {
   /** Takes `cost` thousandths of what is here; undefined if the store must be asked. */
   spend(key: string, cost: number, bound: readonly BoundPolicy[]): Answer | undefined {
     const holding = this.#holdings.get(key);
-    if (holding === undefined || holding.refill !== undefined || holding.left < cost)
-      return undefined;
+    if (holding === undefined || holding.refill !== undefined) return undefined;
+    if (holding.left < cost) return undefined;
     if (!this.#covers(cost) || !alike(holding.debits, bound)) return undefined;
     const nowMs = monotonicMs();
     return nowMs < holding.endsAtMs ? take(holding, cost, nowMs) : undefined;
@@ -361,5 +361,5 @@ function take(holding: Holding, cost: number, nowMs: number): Answer {
 }
 
 function isSame(a: Debit, b: Debit): boolean {
-  return a.space === b.space && a.id === b.id;
+  return a.keyspace === b.keyspace && a.id === b.id;
 }

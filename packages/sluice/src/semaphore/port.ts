@@ -5,7 +5,7 @@ import type { SemaphoreAnswer, SemaphoreCommand, Wake } from "./kernel.js";
 /** One semaphore's key. */
 export interface SemaphorePlace {
   /** `<namespace>:<name>`. */
-  readonly space: string;
+  readonly keyspace: string;
   /** The identity, hashed where the semaphore says so. */
   readonly id: string;
 }

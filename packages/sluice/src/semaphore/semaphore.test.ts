@@ -247,7 +247,7 @@ describe("acquire", () => {
 
   it("takes over from a holder whose lease ended without anybody saying so", async () => {
     const { semaphore, store, clock } = bench({ limit: 1, leaseDuration: "10s" });
-    const place = { space: "sluice:semaphore", id: "k" };
+    const place = { keyspace: "sluice:semaphore", id: "k" };
     const terms = { leaseUs: 10e6, claimUs: 2e6, waitUs: 5e6 };
     const entries = [{ id: "dead.1", number: 1 }];
     await store.semaphores.execute(place, { verb: 1, limit: 1, terms, channel: "", entries });

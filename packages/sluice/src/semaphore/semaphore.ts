@@ -97,7 +97,7 @@ class SharedSemaphore<S extends Store = Store> implements AsyncDisposable {
   readonly #ownsStore: boolean;
   readonly #caller: Caller;
   readonly #identify: Identify;
-  readonly #space: string;
+  readonly #keyspace: string;
   readonly #fingerprint: string;
   readonly #nonce = randomBytes(NONCE_BYTES).toString("base64url");
   readonly #lines = new Map<string, Line>();
@@ -123,7 +123,7 @@ class SharedSemaphore<S extends Store = Store> implements AsyncDisposable {
     });
     this.#identify = identifyBy(options.identity, external);
     const suffix = checkName("name", name) === DEFAULT_NAME ? "" : `~${DEFAULT_NAME}`;
-    this.#space = `${checkName("namespace", namespace)}:${name}${suffix}`;
+    this.#keyspace = `${checkName("namespace", namespace)}:${name}${suffix}`;
     this.#fingerprint = JSON.stringify({ semaphore: { limit } });
     // Last, for nothing after it may throw.
     this.#claim(limit);
@@ -189,7 +189,7 @@ class SharedSemaphore<S extends Store = Store> implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.store.release(this.#space, this.#fingerprint);
+    this.store.release(this.#keyspace, this.#fingerprint);
     const lines = [...this.#lines.values()].map((line) => line.abandon(closedError()));
     const permits = [...this.#permits].map((permit) => permit.revoke("the semaphore was closed"));
     await Promise.all([...lines, ...permits]);
@@ -202,16 +202,16 @@ class SharedSemaphore<S extends Store = Store> implements AsyncDisposable {
 
   #claim(limit: number): void {
     try {
-      this.store.claim(this.#space, this.#fingerprint);
+      this.store.claim(this.#keyspace, this.#fingerprint);
     } catch {
-      const allowed = `the limit that another semaphore of this store has under "${this.#space}"; share that semaphore, or give this one a name of its own`;
+      const allowed = `the limit that another semaphore of this store has under "${this.#keyspace}"; share that semaphore, or give this one a name of its own`;
       throw new InvalidOptionError("limit", limit, allowed);
     }
   }
 
   #placeOf(key: string): SemaphorePlace {
     checkKey(key);
-    return { space: this.#space, id: this.#identify(key) };
+    return { keyspace: this.#keyspace, id: this.#identify(key) };
   }
 
   /** A permit, or the error of whoever would not wait longer. */

@@ -9,7 +9,7 @@ import type { Rule } from "../algorithms/rule.js";
 import type { SemaphoreStore } from "../semaphore/port.js";
 
 /** Where the keys of one policy name live in a store. */
-export interface Space {
+export interface Keyspace {
   /** `<namespace>:<policy name>`, with the algorithm's tag where the name is not the algorithm's own. */
   readonly name: string;
 }
@@ -19,7 +19,7 @@ export interface Debit {
   /** The policy's name, as decisions show it. */
   name: string;
   rule: Rule;
-  space: Space;
+  keyspace: Keyspace;
   /** The identity, hashed where the limiter says so. */
   id: string;
   /** Thousandths of a unit. */
@@ -79,14 +79,14 @@ export interface Store {
   readonly external: boolean;
   /** What waits go by where it is not the machine's own: a clock of tests. */
   readonly clock?: Clock | undefined;
-  /** The space of a policy name; the same one each time. */
-  open(name: string, kernel: Kernel): Space;
+  /** The keyspace of a policy name; the same one each time. */
+  open(name: string, kernel: Kernel): Keyspace;
   /**
-   * Notes that `space` is used with these options until `release`.
+   * Notes that `keyspace` is used with these options until `release`.
    * @throws InvalidOptionError if somebody uses it with others.
    */
-  claim(space: string, fingerprint: string): void;
-  release(space: string, fingerprint: string): void;
+  claim(keyspace: string, fingerprint: string): void;
+  release(keyspace: string, fingerprint: string): void;
   /**
    * Decides a call and tells `done`, once, the answer or why there is none. Calls are decided in the order
    * in which they are submitted. Never throws.

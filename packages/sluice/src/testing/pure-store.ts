@@ -3,7 +3,7 @@ import type { State } from "../algorithms/kernel.js";
 import { LOG_FULL } from "../algorithms/kernel.js";
 import { step } from "../algorithms/step.js";
 import type { Clock } from "../core/clock.js";
-import { SpaceKeeper } from "../stores/space-keeper.js";
+import { KeyspaceRegistry } from "../stores/keyspaces.js";
 import { logFullError } from "../stores/refusals.js";
 import {
   type Answer,
@@ -33,7 +33,7 @@ export type PureSnapshot = ReadonlyMap<string, Kept>;
  * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 3, period: "1s" }), store });
  * console.log(limiter.consumeSync("k").remaining); // 2
  */
-export class PureStore extends SpaceKeeper implements SyncStore {
+export class PureStore extends KeyspaceRegistry implements SyncStore {
   readonly external = false;
   readonly clock: Clock;
   #states = new Map<string, Kept>();
@@ -87,4 +87,4 @@ export class PureStore extends SpaceKeeper implements SyncStore {
   async close(): Promise<void> {}
 }
 
-const keyOf = ({ space, id }: Debit): string => `${space.name}:{${id}}`;
+const keyOf = ({ keyspace, id }: Debit): string => `${keyspace.name}:{${id}}`;

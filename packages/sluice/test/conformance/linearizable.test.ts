@@ -112,13 +112,15 @@ describe.each(KINDS)(`through %s (SLUICE_SEED=${seed})`, (kind) => {
     });
     const poisons = Object.values(SOMETHING_ELSE).flatMap((write) =>
       policy.map((own) => ({
-        space: `${namespace}:${own.name}~${ruleOf(own).kernel.tag}`,
+        keyspace: `${namespace}:${own.name}~${ruleOf(own).kernel.tag}`,
         write,
       })),
     );
-    for (const [i, { space, write }] of poisons.entries()) await write(`${space}:{bad ${i}}`);
+    for (const [i, { keyspace, write }] of poisons.entries()) await write(`${keyspace}:{bad ${i}}`);
     const held = async (): Promise<unknown[]> =>
-      Promise.all(poisons.map(({ space }, i) => outsider.command("TYPE", `${space}:{bad ${i}}`)));
+      Promise.all(
+        poisons.map(({ keyspace }, i) => outsider.command("TYPE", `${keyspace}:{bad ${i}}`)),
+      );
     const before = await held();
 
     const good = Array.from({ length: 100 }, (_, i) => `good ${i}`);
@@ -228,8 +230,8 @@ const LINE_FAULTS: typeof FAULTS = {
   },
   "gives back what later reservations count on": (pure, calls) => {
     for (const [call, done] of calls) {
-      const { space, id } = call.debits[0] as Debit;
-      const line = pure.snapshot().get(`${space.name}:{${id}}`)?.state.line;
+      const { keyspace, id } = call.debits[0] as Debit;
+      const line = pure.snapshot().get(`${keyspace.name}:{${id}}`)?.state.line;
       // As if this one were the last in line.
       const booking = call.booking && { ...call.booking, ...(line && { sold: line.sold }) };
       pure.submit({ ...call, ...(booking && { booking }) }, done);

@@ -10,7 +10,7 @@ import {
   gcra,
   type Policy,
   RateLimiter,
-  type Space,
+  type Keyspace,
   type Store,
   type StoreCall,
   slidingLog,
@@ -36,7 +36,7 @@ class FarStore implements Store {
     this.#pure = pure;
   }
 
-  open(name: string, kernel: Kernel): Space {
+  open(name: string, kernel: Kernel): Keyspace {
     return this.#pure.open(name, kernel);
   }
 

@@ -81,7 +81,10 @@ test("a hand-off takes few round trips", async () => {
 test(`with ${LONG} waiting a hand-off takes the server no more than twice as long as with ${SHORT}`, async () => {
   const { semaphores } = new RedisStore({ client });
   const terms = { leaseUs: 3600e6, claimUs: 3600e6, waitUs: 3600e6 };
-  const place = (id: string): { space: string; id: string } => ({ space: "cost:semaphore", id });
+  const place = (id: string): { keyspace: string; id: string } => ({
+    keyspace: "cost:semaphore",
+    id,
+  });
   const tell = (
     id: string,
     verb: SemaphoreVerb,

@@ -497,7 +497,7 @@ test("every permission that docs/semaphore.md asks for is needed", async () => {
     const client = new Redis(server.url, { username: "waiter", password, enableReadyCheck: false });
     const store = new RedisStore({ client });
     const { semaphores } = store;
-    const place = { space: "sluice:semaphore", id: "k" };
+    const place = { keyspace: "sluice:semaphore", id: "k" };
     const terms = { leaseUs: 60e6, claimUs: 60e6, waitUs: 60e6 };
     const listening = semaphores.listen(place, { owner: "a", woken: () => {}, live: () => {} });
     const tell = async (verb: SemaphoreVerb, id: string, number: number): Promise<void> => {

@@ -104,7 +104,7 @@ function picture(state: SemaphoreState): unknown {
 async function play(steps: readonly Step[]): Promise<void> {
   keys += 1;
   heard = [];
-  const place = { space: `twin.${process.pid}:semaphore`, id: String(keys) };
+  const place = { keyspace: `twin.${process.pid}:semaphore`, id: String(keys) };
   const clock = new ManualClock(START_MS);
   const { semaphores } = new RedisStore({ client: redis, clock, subscriber: false });
   const state = freshState();

@@ -9,7 +9,7 @@ import type {
   Answer,
   Done,
   DebitResult,
-  Space,
+  Keyspace,
   Store,
   StoreCall,
   Debit,
@@ -53,16 +53,16 @@ export class MirroredStore implements Store {
     return this.#touched;
   }
 
-  open(name: string, kernel: Kernel): Space {
+  open(name: string, kernel: Kernel): Keyspace {
     return this.#store.open(name, kernel);
   }
 
-  claim(space: string, fingerprint: string): void {
-    this.#store.claim(space, fingerprint);
+  claim(keyspace: string, fingerprint: string): void {
+    this.#store.claim(keyspace, fingerprint);
   }
 
-  release(space: string, fingerprint: string): void {
-    this.#store.release(space, fingerprint);
+  release(keyspace: string, fingerprint: string): void {
+    this.#store.release(keyspace, fingerprint);
   }
 
   submit(call: StoreCall, done: Done): void {
@@ -121,4 +121,4 @@ const answerOf = ({ standing, room, waitUs, resetUs }: DebitResult): DebitResult
   resetUs,
 });
 
-const keyOf = ({ space, id }: Debit): string => `${space.name}:{${id}}`;
+const keyOf = ({ keyspace, id }: Debit): string => `${keyspace.name}:{${id}}`;

@@ -1,5 +1,5 @@
 /** A store as if outside the process: asynchronous, and able to fail in every way a server can. */
-import type { Clock, Space, Store, StoreCall } from "../../src/index.js";
+import type { Clock, Keyspace, Store, StoreCall } from "../../src/index.js";
 import type { Done } from "../../src/stores/store.js";
 import { ManualClock, PureStore } from "../../src/testing/index.js";
 
@@ -20,16 +20,16 @@ export class OutsideStore implements Store {
     this.pure = new PureStore(clock);
   }
 
-  open(...args: Parameters<PureStore["open"]>): Space {
+  open(...args: Parameters<PureStore["open"]>): Keyspace {
     return this.pure.open(...args);
   }
 
-  claim(space: string, fingerprint: string): void {
-    this.pure.claim(space, fingerprint);
+  claim(keyspace: string, fingerprint: string): void {
+    this.pure.claim(keyspace, fingerprint);
   }
 
-  release(space: string, fingerprint: string): void {
-    this.pure.release(space, fingerprint);
+  release(keyspace: string, fingerprint: string): void {
+    this.pure.release(keyspace, fingerprint);
   }
 
   submit(call: StoreCall, done: Done): void {

@@ -19,7 +19,7 @@ class PoisonableStore extends PureStore {
   poisoned: ReadonlySet<string> = new Set();
 
   override executeSync(call: StoreCall): Answer {
-    if (call.debits.some(({ space, id }) => this.poisoned.has(`${space.name}:{${id}}`))) {
+    if (call.debits.some(({ keyspace, id }) => this.poisoned.has(`${keyspace.name}:{${id}}`))) {
       throw new StoreUnavailableError(POISONED.error);
     }
     return super.executeSync(call);

@@ -1,7 +1,7 @@
 /** Passes calls on to a store, and tells what it sees of them. */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate as turn } from "node:timers/promises";
-import type { Clock, Space, Store } from "../../src/index.js";
+import type { Clock, Keyspace, Store } from "../../src/index.js";
 import type { Done, StoreCall } from "../../src/stores/store.js";
 
 /** Is told a call when it is submitted; what it returns is told what became of it. */
@@ -36,16 +36,16 @@ export class WatchedStore implements Store {
     while (this.#open > 0) await turn();
   }
 
-  open(...args: Parameters<Store["open"]>): Space {
+  open(...args: Parameters<Store["open"]>): Keyspace {
     return this.#store.open(...args);
   }
 
-  claim(space: string, fingerprint: string): void {
-    this.#store.claim(space, fingerprint);
+  claim(keyspace: string, fingerprint: string): void {
+    this.#store.claim(keyspace, fingerprint);
   }
 
-  release(space: string, fingerprint: string): void {
-    this.#store.release(space, fingerprint);
+  release(keyspace: string, fingerprint: string): void {
+    this.#store.release(keyspace, fingerprint);
   }
 
   submit(call: StoreCall, done: Done): void {

@@ -5,7 +5,7 @@
  */
 import type { DebitState } from "../../algorithms/decide.js";
 import type { Kernel, Line, State } from "../../algorithms/kernel.js";
-import type { Space } from "../store.js";
+import type { Keyspace } from "../store.js";
 
 /** A debit with the place of its state. */
 export interface RowDebit extends DebitState {
@@ -14,8 +14,8 @@ export interface RowDebit extends DebitState {
   storedExpiryMs: number;
 }
 
-/** The keys of one space. */
-export interface Table extends Space {
+/** The keys of one keyspace. */
+export interface Table extends Keyspace {
   readonly kernel: Kernel;
   readonly slots: Map<string, number>;
   /** States of calls with one debit are read into this one, decided on, and written back. */

@@ -42,7 +42,7 @@ export class MemorySemaphores implements SemaphoreStore {
   }
 
   async execute(place: SemaphorePlace, command: SemaphoreCommand): Promise<SemaphoreAnswer> {
-    const key = `${place.space}:{${place.id}}`;
+    const key = `${place.keyspace}:{${place.id}}`;
     const known = this.#states.get(key);
     const state = known ?? freshState(this.#counterFloor);
     const isFull = known === undefined && this.#states.size >= this.#maxKeys;

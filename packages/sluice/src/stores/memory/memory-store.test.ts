@@ -424,10 +424,10 @@ describe("a store", () => {
       clock.advance(0.001);
     }
     const rule = ruleOf(policy);
-    const space = store.open("sluice:sliding-log", rule.kernel);
+    const keyspace = store.open("sluice:sliding-log", rule.kernel);
     const outcomes: (Answer | Error)[] = [];
     for (const id of ["other", "full", "other"]) {
-      const debits = [{ name: "p", rule, space, id, cost: 1 }];
+      const debits = [{ name: "p", rule, keyspace, id, cost: 1 }];
       store.submit({ verb: 1, debits, extraUs: 0 }, (outcome) => outcomes.push(outcome));
     }
     expect(outcomes[0]).toMatchObject({ granted: 1, debits: [{ room: 9_999_999 }] });

@@ -9,7 +9,7 @@ import {
 } from "../../algorithms/kernel.js";
 import { checkClock, type Clock, systemClock } from "../../core/clock.js";
 import { checkCount, checkOptions } from "../../core/options.js";
-import { SpaceKeeper } from "../space-keeper.js";
+import { KeyspaceRegistry } from "../keyspaces.js";
 import { logFullError } from "../refusals.js";
 import {
   type Answer,
@@ -52,7 +52,7 @@ const NO_PARAMS: Params = Object.freeze({ capacity: 0 });
  * console.log(limiter.consumeSync("ip:192.0.2.1").remaining); // 4
  * console.log(store.size); // 1
  */
-export class MemoryStore extends SpaceKeeper<Table> implements SyncStore {
+export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   readonly external = false;
   readonly clock: Clock;
   readonly maxKeys: number;
@@ -117,7 +117,7 @@ export class MemoryStore extends SpaceKeeper<Table> implements SyncStore {
     const answer = this.#answer;
     if (debits.length === 1) {
       const asked = debits[0] as Debit;
-      const { lone } = asked.space as Table;
+      const { lone } = asked.keyspace as Table;
       answer.debits = lone;
       this.#prepare(lone[0], asked, calendarUs);
       if (verb === VERBS.consume) consumeOne(lone[0], rawUs, extraUs, answer);
@@ -133,9 +133,9 @@ export class MemoryStore extends SpaceKeeper<Table> implements SyncStore {
   }
 
   /** Reads what the call asks for, and the state of its key, into a debit of the same kernel. */
-  #prepare(debit: RowDebit, { rule, space, id, cost }: Debit, calendarUs: number): void {
+  #prepare(debit: RowDebit, { rule, keyspace, id, cost }: Debit, calendarUs: number): void {
     if (rule.refresh !== undefined) rule.refresh(calendarUs);
-    const slot = (space as Table).slots.get(id);
+    const slot = (keyspace as Table).slots.get(id);
     if (slot === undefined) debit.kernel.clear(debit.state);
     else this.#arena.load(slot, debit.state, debit.kernel);
     debit.params = rule.params;
@@ -144,17 +144,17 @@ export class MemoryStore extends SpaceKeeper<Table> implements SyncStore {
     debit.storedExpiryMs = debit.state.expiryMs;
   }
 
-  #save(debit: RowDebit, { space, id }: Debit, alone: boolean, rawUs: number): void {
+  #save(debit: RowDebit, { keyspace, id }: Debit, alone: boolean, rawUs: number): void {
     const { state, kernel, resetUs } = debit;
     // Saving the debit before this one may have evicted this one's key, and given its slot away.
-    if (!alone) debit.slot = (space as Table).slots.get(id) ?? NO_SLOT;
+    if (!alone) debit.slot = (keyspace as Table).slots.get(id) ?? NO_SLOT;
     if (resetUs === 0) {
       if (debit.slot !== NO_SLOT) this.#drop(debit.slot);
       return;
     }
     if (debit.slot === NO_SLOT) {
       if (!this.#makeRoom(rawUs)) return;
-      debit.slot = this.#arena.allocate(space as Table, id);
+      debit.slot = this.#arena.allocate(keyspace as Table, id);
       this.#ring.add(debit.slot, state.expiryMs * 1e3, rawUs);
     } else if (state.expiryMs < debit.storedExpiryMs) {
       this.#ring.remove(debit.slot);

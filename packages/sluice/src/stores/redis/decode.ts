@@ -160,16 +160,16 @@ function numbersOf(reply: readonly unknown[]): readonly number[] {
 
 function refusal(readiness: number, call: StoreCall, nowUs: number): Outcome {
   if (readiness === LOG_FULL) return logFullError();
-  const spaces = call.debits.map(({ space }) => space.name).join(", ");
+  const keyspaces = call.debits.map(({ keyspace }) => keyspace.name).join(", ");
   if (readiness === WRONG_TYPE) {
     return new StoreUnavailableError(
-      `a key of ${spaces} holds a value of another type, not written by Sluice`,
+      `a key of ${keyspaces} holds a value of another type, not written by Sluice`,
       { ofKey: true },
     );
   }
   if (readiness === WRONG_FORMAT) {
     return new StoreUnavailableError(
-      `a key of ${spaces} holds a state of a format that this version does not know`,
+      `a key of ${keyspaces} holds a state of a format that this version does not know`,
       { ofKey: true },
     );
   }

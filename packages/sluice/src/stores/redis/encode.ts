@@ -101,7 +101,7 @@ function placeOf(
   placement: Placement,
 ): number {
   const { debits } = call;
-  const names = debits.map(({ space, id }) => `${space.name}:${placement.endOf(id)}`);
+  const names = debits.map(({ keyspace, id }) => `${keyspace.name}:${placement.endOf(id)}`);
   const place = places.get(names[0] as string);
   if (place === undefined) {
     if (names.some((name) => places.has(name))) return 0;
@@ -127,7 +127,7 @@ function isRepeat(group: Group, call: StoreCall): boolean {
   if (group.stride !== 0 || !isAlike(group.call, call)) return false;
   return call.debits.every((debit, i) => {
     const before = group.call.debits[i] as Debit;
-    return debit.id === before.id && debit.space === before.space;
+    return debit.id === before.id && debit.keyspace === before.keyspace;
   });
 }
 

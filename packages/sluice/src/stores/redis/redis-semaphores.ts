@@ -72,7 +72,7 @@ export class RedisSemaphores implements SemaphoreStore {
     if (!this.#subscriber.canHear) return "";
     const { isCluster, nonce } = this.#options;
     // On a Cluster a message stays within the slot of its key, so there the channel carries the key's tag.
-    return isCluster ? `${place.space}:{${place.id}}!${nonce}` : `sluice:wake:${nonce}`;
+    return isCluster ? `${place.keyspace}:{${place.id}}!${nonce}` : `sluice:wake:${nonce}`;
   }
 
   listen(place: SemaphorePlace, listener: WakeListener): Listening {

@@ -4,7 +4,7 @@ import { checkClock, type Clock, systemClock } from "../../core/clock.js";
 import { CrossSlotError, StoreUnavailableError } from "../../core/errors.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { scriptFor } from "../../lua/compose.js";
-import { SpaceKeeper } from "../space-keeper.js";
+import { KeyspaceRegistry } from "../keyspaces.js";
 import type { Answer, Done, Store, StoreCall } from "../store.js";
 import { Batcher, type BatcherOptions, type SendBatch, type Sending } from "./batcher.js";
 import { isCluster, type RedisClientLike, type RunScript, scriptRunner } from "./client.js";
@@ -62,7 +62,7 @@ type Settle = (i: number, outcome: Answer | Error) => void;
  * console.log((await limiter.consume("user:42")).allowed); // true
  * await store.close();
  */
-export class RedisStore extends SpaceKeeper implements Store {
+export class RedisStore extends KeyspaceRegistry implements Store {
   readonly external = true;
   /** The node that decides a call; only where the client is of a Cluster and tells. */
   readonly partOf?: (call: StoreCall) => string;

@@ -16,11 +16,11 @@ const rule = ruleOf(tokenBucket({ limit: 10, period: "1s" }));
 const call = (
   id: string,
   verb: StoreCall["verb"] = VERBS.consume,
-  space = { name: "s:p" },
+  keyspace = { name: "s:p" },
 ): StoreCall => ({
   verb,
   extraUs: 0,
-  debits: [{ name: "p", rule, space, id, cost: 1000 }],
+  debits: [{ name: "p", rule, keyspace, id, cost: 1000 }],
 });
 const answer: Answer = { nowUs: 1, granted: 1000, debits: [] };
 const SLOT = 7;
@@ -145,7 +145,7 @@ test.each([
   expect([...outcomes.values()]).toEqual([error, error]);
 });
 
-test("a batch of several spaces is taken apart by space where one is out of reach, and so are the next ones", async () => {
+test("a batch of several keyspaces is taken apart by keyspace where one is out of reach, and so are the next ones", async () => {
   const bad = call("x", VERBS.consume, { name: "other:p" });
   const { sent, outcomes, errors, send } = batches(
     (ids) => (ids.includes("x") ? "NOPERM No permissions to access a key" : undefined),
@@ -195,7 +195,7 @@ test("a call over several slots that is refused for it is told so, and no other"
   expect(errors.get(1)).toBeInstanceOf(CrossSlotError);
 });
 
-test("one refusal after another is answered: by slots, then by spaces, then by keys", async () => {
+test("one refusal after another is answered: by slots, then by keyspaces, then by keys", async () => {
   const bad = call("a", VERBS.consume, { name: "other:p" });
   const twin = call("a");
   const asked = new Map<string, number>();

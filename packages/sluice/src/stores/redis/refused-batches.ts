@@ -10,11 +10,11 @@ import { givesBack } from "./encode.js";
 
 type Settle = (i: number, outcome: Answer | Error) => void;
 
-/** What all calls of a batch have in common, as flags: the slot, the spaces, and the keys, which imply both. */
+/** What all calls of a batch have in common, as flags: the slot, the keyspaces, and the keys, which imply both. */
 type Common = number;
 const SLOT = 1;
-const SPACES = 2;
-const KEYS = 4 | SLOT | SPACES;
+const KEYSPACES = 2;
+const KEYS = 4 | SLOT | KEYSPACES;
 
 interface Refusal {
   readonly says: RegExp;
@@ -52,10 +52,10 @@ const REFUSALS: readonly Refusal[] = [
     says: new RegExp(
       `${BY}(?:NOPERM|PermissionDenied)\\b[^[]* access (?:a key|one of the keys)\\b`,
     ),
-    common: SPACES,
+    common: KEYSPACES,
     outcome: (cause, { debits }) => {
-      const spaces = debits.map(({ space }) => space.name).join(", ");
-      const message = `the user may not access a key of ${spaces}: ${cause.message}`;
+      const keyspaces = debits.map(({ keyspace }) => keyspace.name).join(", ");
+      const message = `the user may not access a key of ${keyspaces}: ${cause.message}`;
       return new StoreUnavailableError(message, { ofKey: true, cause });
     },
   },
@@ -228,7 +228,7 @@ export class RefusedBatches {
     for (const i of places) {
       const call = calls[i] as StoreCall;
       const slots = slot === undefined && (common & SLOT) !== 0 ? this.#options.slotsOf(call) : [];
-      const name = `${slots.join()} ${common === KEYS ? keysOf(call, i) : spacesOf(call, common)}`;
+      const name = `${slots.join()} ${common === KEYS ? keysOf(call, i) : keyspacesOf(call, common)}`;
       const group = groups.get(name);
       if (group === undefined) groups.set(name, [i]);
       else group.push(i);
@@ -239,11 +239,11 @@ export class RefusedBatches {
 
 function keysOf(call: StoreCall, i: number): string {
   const own = givesBack(call) ? `${i}` : "";
-  return call.debits.map(({ space, id }) => `${space.name}:{${id}}`).join("\n") + own;
+  return call.debits.map(({ keyspace, id }) => `${keyspace.name}:{${id}}`).join("\n") + own;
 }
 
-function spacesOf({ debits }: StoreCall, common: Common): string {
-  return (common & SPACES) === 0 ? "" : debits.map(({ space }) => space.name).join("\n");
+function keyspacesOf({ debits }: StoreCall, common: Common): string {
+  return (common & KEYSPACES) === 0 ? "" : debits.map(({ keyspace }) => keyspace.name).join("\n");
 }
 
 /** Settles the calls of `places`, but for those that were refused. */

@@ -10,8 +10,8 @@ const HEAD = 6;
 const PER_ENTRY = 3;
 
 /** All of a place is in one key: a Cluster serves that even while it moves it. */
-export function semaphoreKey({ space, id }: SemaphorePlace): string {
-  return `${space}:{${id}}`;
+export function semaphoreKey({ keyspace, id }: SemaphorePlace): string {
+  return `${keyspace}:{${id}}`;
 }
 
 /** `nowUs` is the injected clock's time, undefined for the server's own. */
@@ -33,12 +33,12 @@ export function decodeSemaphore(
   const [failure, nowUs = 0, nextUs = 0, limit = 0, held = 0, waiting = 0] = numbers;
   if (failure === WRONG_TYPE) {
     throw new StoreUnavailableError(
-      `a key of ${place.space} holds a value of another type, not written by Sluice`,
+      `a key of ${place.keyspace} holds a value of another type, not written by Sluice`,
     );
   }
   if (failure === WRONG_FORMAT) {
     throw new StoreUnavailableError(
-      `a key of ${place.space} holds a state of a format that this version does not know`,
+      `a key of ${place.keyspace} holds a state of a format that this version does not know`,
     );
   }
   const answered = (numbers.length - HEAD) / PER_ENTRY;
