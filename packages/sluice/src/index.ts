@@ -92,7 +92,7 @@ export type {
   WakeListener,
 } from "./semaphore/port.js";
 export type {
-  Answer,
+  StoreResult,
   DebitResult,
   Keyspace,
   Store,

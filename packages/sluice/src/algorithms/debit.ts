@@ -1,9 +1,9 @@
-/** What a call works on: one debit a policy, and the verdict that they share. */
+/** What a call works on: one debit a policy, and the result that they share. */
 import type { Booking, Kernel, Params, Readiness, State } from "./kernel.js";
 import { READY } from "./kernel.js";
 
 /** How a debit stands. */
-export const STANDING = Object.freeze({ ok: 0, quota: 1, tooCostly: 2, blocked: 3 });
+export const REASON = Object.freeze({ ok: 0, quota: 1, tooCostly: 2, blocked: 3 });
 
 /** `waitUs` of a cost that can never fit. */
 export const NEVER = -1;
@@ -17,14 +17,14 @@ export interface DebitState {
   cost: number;
   /** What the answer is about: the cost, one unit for consumeUpTo, nothing for verbs that adjust. */
   asked: number;
-  standing: number;
+  reason: number;
   room: number;
   waitUs: number;
   resetUs: number;
 }
 
 /** The answer that all debits of a call share. */
-export interface Verdict {
+export interface CallResult {
   /** READY, or why nothing was done. */
   readiness: Readiness;
   /** The time of the decision: the raw clock, raised to the last change of any debit. */
@@ -37,13 +37,13 @@ export interface Verdict {
   booking: Booking | undefined;
 }
 
-/** Whether every debit can take its cost; the verdict says why not. */
-export function ready(debits: readonly DebitState[], count: number, verdict: Verdict): boolean {
+/** Whether every debit can take its cost; the result says why not. */
+export function ready(debits: readonly DebitState[], count: number, result: CallResult): boolean {
   for (let i = 0; i < count; i++) {
     const debit = debits[i] as DebitState;
     if (debit.cost > 0 && debit.kernel.ready !== undefined) {
-      verdict.readiness = debit.kernel.ready(debit.state, debit.params, verdict.nowUs);
-      if (verdict.readiness !== READY) return false;
+      result.readiness = debit.kernel.ready(debit.state, debit.params, result.nowUs);
+      if (result.readiness !== READY) return false;
     }
   }
   return true;

@@ -8,9 +8,9 @@
 import { UNIT } from "../core/amount.js";
 import { type Booking, READY } from "./kernel.js";
 import { cancel, isInLine, passLine, reserve, sell } from "./line.js";
-import { NEVER, ready, type DebitState, STANDING, type Verdict } from "./debit.js";
+import { NEVER, ready, type DebitState, REASON, type CallResult } from "./debit.js";
 
-export { NEVER, type DebitState, STANDING, type Verdict } from "./debit.js";
+export { NEVER, type DebitState, REASON, type CallResult } from "./debit.js";
 
 /** What a call does. The numbers are the wire's. */
 export const VERBS = Object.freeze({
@@ -33,7 +33,7 @@ const MIN_SLACK_US = 1e6;
 
 /**
  * Decides `debits[0..count)` at `rawUs`. `extraUs` is the length of a block, negative for one that leaves longer ones
- * as they are, or the longest wait that reserve takes; `booking` what cancel gives back. Changes debits and verdict in
+ * as they are, or the longest wait that reserve takes; `booking` what cancel gives back. Changes debits and result in
  * place.
  */
 export function decide(
@@ -42,7 +42,7 @@ export function decide(
   count: number,
   rawUs: number,
   extraUs: number,
-  verdict: Verdict,
+  result: CallResult,
   booking?: Booking,
 ): void {
   let nowUs = rawUs;
@@ -51,19 +51,19 @@ export function decide(
     if (state.expiryMs > 0 && rawUs >= state.expiryMs * 1e3) kernel.clear(state);
     if (state.lastUs > nowUs) nowUs = state.lastUs;
   }
-  verdict.readiness = READY;
-  verdict.nowUs = nowUs;
-  verdict.granted = 0;
-  verdict.changed = false;
-  verdict.booking = undefined;
+  result.readiness = READY;
+  result.nowUs = nowUs;
+  result.granted = 0;
+  result.changed = false;
+  result.booking = undefined;
   for (let i = 0; i < count; i++) {
     const debit = debits[i] as DebitState;
     debit.kernel.advance(debit.state, debit.params, nowUs);
     passLine(debit.state, nowUs);
   }
 
-  if (verb === VERBS.cancel) cancel(debits, count, booking, verdict);
-  else if (verb >= VERBS.refund) change(verb, debits, count, rawUs, extraUs, verdict);
+  if (verb === VERBS.cancel) cancel(debits, count, booking, result);
+  else if (verb >= VERBS.refund) change(verb, debits, count, rawUs, extraUs, result);
   let fits = true;
   let barred = false;
   for (let i = 0; i < count; i++) {
@@ -73,26 +73,26 @@ export function decide(
     if (verb === VERBS.consume || verb === VERBS.peek || verb === VERBS.reserve) asked = debit.cost;
     else if (verb === VERBS.consumeUpTo) asked = UNIT;
     debit.asked = asked;
-    if (asked > params.capacity) debit.standing = STANDING.tooCostly;
-    else if (rawUs < state.blockedUntilUs) debit.standing = STANDING.blocked;
-    else debit.standing = asked > kernel.room(state, params, nowUs) ? STANDING.quota : STANDING.ok;
-    if (debit.standing !== STANDING.ok) fits = false;
+    if (asked > params.capacity) debit.reason = REASON.tooCostly;
+    else if (rawUs < state.blockedUntilUs) debit.reason = REASON.blocked;
+    else debit.reason = asked > kernel.room(state, params, nowUs) ? REASON.quota : REASON.ok;
+    if (debit.reason !== REASON.ok) fits = false;
     // Who asks for nothing changes nothing: not even a denial of it, in debt, blocks.
-    if (debit.standing > STANDING.quota || asked === 0) barred = true;
+    if (debit.reason > REASON.quota || asked === 0) barred = true;
   }
   let refusedUs = 0;
-  if (verb === VERBS.reserve) refusedUs = reserve(debits, count, rawUs, extraUs, verdict);
-  else if (fits && verb <= VERBS.consumeUpTo) grant(verb, debits, count, verdict);
+  if (verb === VERBS.reserve) refusedUs = reserve(debits, count, rawUs, extraUs, result);
+  else if (fits && verb <= VERBS.consumeUpTo) grant(verb, debits, count, result);
   else if (!fits && !barred && verb === VERBS.consume && extraUs > 0) {
-    block(debits, count, rawUs + extraUs, verdict);
+    block(debits, count, rawUs + extraUs, result);
   }
 
   for (let i = 0; i < count; i++) {
     const debit = debits[i] as DebitState;
     debit.room = debit.kernel.room(debit.state, debit.params, nowUs);
-    measure(debit, debit.asked, rawUs, nowUs, verdict.changed);
+    measure(debit, debit.asked, rawUs, nowUs, result.changed);
     // A queue refuses what would fit, if it had to wait too long for its turn.
-    if (refusedUs > debit.waitUs && debit.standing === STANDING.quota) debit.waitUs = refusedUs;
+    if (refusedUs > debit.waitUs && debit.reason === REASON.quota) debit.waitUs = refusedUs;
   }
 }
 
@@ -104,13 +104,13 @@ function measure(
   nowUs: number,
   changed: boolean,
 ): void {
-  const { kernel, state, params, standing, room } = debit;
+  const { kernel, state, params, reason, room } = debit;
   const behindUs = nowUs - rawUs;
   const blockedUs = state.blockedUntilUs > rawUs ? state.blockedUntilUs - rawUs : 0;
   let waitUs = 0;
-  if (standing === STANDING.tooCostly) {
+  if (reason === REASON.tooCostly) {
     waitUs = NEVER;
-  } else if (standing !== STANDING.ok) {
+  } else if (reason !== REASON.ok) {
     if (asked > room) waitUs = kernel.wait(state, params, asked, nowUs) + behindUs;
     if (blockedUs > waitUs) waitUs = blockedUs;
   }
@@ -148,67 +148,67 @@ export function consumeOne(
   debit: DebitState,
   rawUs: number,
   extraUs: number,
-  verdict: Verdict,
+  result: CallResult,
 ): void {
   const { kernel, state, params, cost } = debit;
   if (state.expiryMs > 0 && rawUs >= state.expiryMs * 1e3) kernel.clear(state);
   const nowUs = state.lastUs > rawUs ? state.lastUs : rawUs;
-  verdict.readiness = READY;
-  verdict.nowUs = nowUs;
-  verdict.granted = 0;
-  verdict.booking = undefined;
+  result.readiness = READY;
+  result.nowUs = nowUs;
+  result.granted = 0;
+  result.booking = undefined;
   kernel.advance(state, params, nowUs);
   if (state.line !== undefined) passLine(state, nowUs);
 
   let room = kernel.room(state, params, nowUs);
-  let standing: number = STANDING.ok;
-  if (cost > params.capacity) standing = STANDING.tooCostly;
-  else if (rawUs < state.blockedUntilUs) standing = STANDING.blocked;
-  else if (cost > room) standing = STANDING.quota;
+  let reason: number = REASON.ok;
+  if (cost > params.capacity) reason = REASON.tooCostly;
+  else if (rawUs < state.blockedUntilUs) reason = REASON.blocked;
+  else if (cost > room) reason = REASON.quota;
   let changed = false;
-  if (standing === STANDING.ok) {
+  if (reason === REASON.ok) {
     if (cost > 0) {
-      if (kernel.ready !== undefined) verdict.readiness = kernel.ready(state, params, nowUs);
-      changed = verdict.readiness === READY;
+      if (kernel.ready !== undefined) result.readiness = kernel.ready(state, params, nowUs);
+      changed = result.readiness === READY;
     }
     if (changed) {
       kernel.take(state, params, cost, nowUs);
       if (state.line !== undefined) sell(state, cost);
       room = kernel.room(state, params, nowUs);
-      verdict.granted = cost;
+      result.granted = cost;
     }
-  } else if (standing === STANDING.quota && extraUs > 0 && cost > 0) {
+  } else if (reason === REASON.quota && extraUs > 0 && cost > 0) {
     state.blockedUntilUs = rawUs + extraUs;
     changed = true;
   }
-  verdict.changed = changed;
-  debit.standing = standing;
+  result.changed = changed;
+  debit.reason = reason;
   debit.room = room;
   measure(debit, cost, rawUs, nowUs, changed);
 }
 
 /** Takes each debit's cost (consume), or as many whole units as the poorest debit has (consumeUpTo). */
-function grant(verb: Verb, debits: readonly DebitState[], count: number, verdict: Verdict): void {
+function grant(verb: Verb, debits: readonly DebitState[], count: number, result: CallResult): void {
   let most = Number.POSITIVE_INFINITY;
   for (let i = 0; i < count; i++) {
     const debit = debits[i] as DebitState;
     if (debit.cost < most) most = debit.cost;
     if (verb === VERBS.consumeUpTo) {
-      const room = debit.kernel.room(debit.state, debit.params, verdict.nowUs);
+      const room = debit.kernel.room(debit.state, debit.params, result.nowUs);
       most = Math.min(most, Math.floor(room / UNIT) * UNIT);
     }
   }
-  if (!ready(debits, count, verdict)) return;
+  if (!ready(debits, count, result)) return;
   for (let i = 0; i < count; i++) {
     const debit = debits[i] as DebitState;
     const amount = verb === VERBS.consumeUpTo ? most : debit.cost;
     if (amount > 0) {
-      debit.kernel.take(debit.state, debit.params, amount, verdict.nowUs);
+      debit.kernel.take(debit.state, debit.params, amount, result.nowUs);
       sell(debit.state, amount);
-      verdict.changed = true;
+      result.changed = true;
     }
   }
-  verdict.granted = most;
+  result.granted = most;
 }
 
 /** Blocks each debit; with `keepsLonger` only those that are not blocked for as long. */
@@ -216,14 +216,14 @@ function block(
   debits: readonly DebitState[],
   count: number,
   untilUs: number,
-  verdict: Verdict,
+  result: CallResult,
   keepsLonger = false,
 ): void {
   for (let i = 0; i < count; i++) {
     const { state } = debits[i] as DebitState;
     if (keepsLonger && state.blockedUntilUs >= untilUs) continue;
     state.blockedUntilUs = untilUs;
-    verdict.changed = true;
+    result.changed = true;
   }
 }
 
@@ -234,29 +234,29 @@ function change(
   count: number,
   rawUs: number,
   extraUs: number,
-  verdict: Verdict,
+  result: CallResult,
 ): void {
   if (verb === VERBS.block) {
-    block(debits, count, rawUs + Math.abs(extraUs), verdict, extraUs < 0);
+    block(debits, count, rawUs + Math.abs(extraUs), result, extraUs < 0);
   } else if (verb === VERBS.unblock) {
-    block(debits, count, 0, verdict);
+    block(debits, count, 0, result);
   } else if (verb === VERBS.refund && isInLine(debits, count)) {
     // What is in use is what waiting reservations were promised to follow: nothing comes back before its time.
-  } else if (verb === VERBS.refund || (verb === VERBS.penalize && ready(debits, count, verdict))) {
+  } else if (verb === VERBS.refund || (verb === VERBS.penalize && ready(debits, count, result))) {
     for (let i = 0; i < count; i++) {
       const { kernel, state, params, cost } = debits[i] as DebitState;
       if (cost > 0) {
-        if (verb === VERBS.penalize) kernel.take(state, params, cost, verdict.nowUs);
+        if (verb === VERBS.penalize) kernel.take(state, params, cost, result.nowUs);
         else kernel.give(state, params, cost);
-        verdict.changed = true;
+        result.changed = true;
       }
     }
   } else if (verb === VERBS.reset) {
     for (let i = 0; i < count; i++) {
       const { kernel, state, params } = debits[i] as DebitState;
       kernel.clear(state);
-      kernel.advance(state, params, verdict.nowUs);
+      kernel.advance(state, params, result.nowUs);
     }
-    verdict.changed = true;
+    result.changed = true;
   }
 }

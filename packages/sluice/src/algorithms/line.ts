@@ -7,7 +7,7 @@
  * their lines are equal, and the booking's place is one; where they are not, others stand in some of them.
  */
 import type { Booking, State } from "./kernel.js";
-import { ready, type DebitState, STANDING, type Verdict } from "./debit.js";
+import { ready, type DebitState, REASON, type CallResult } from "./debit.js";
 
 /** Forgets a line whose last start has passed: nobody can give anything back any more. */
 export function passLine(state: State, nowUs: number): void {
@@ -37,9 +37,9 @@ export function reserve(
   count: number,
   rawUs: number,
   maxWaitUs: number,
-  verdict: Verdict,
+  result: CallResult,
 ): number {
-  const { nowUs } = verdict;
+  const { nowUs } = result;
   const first = debits[0] as DebitState;
   // Only alone: in a set the others may hold a start back, and then its turn would pass unused.
   const isQueue = count === 1 && first.params.line?.strict === true;
@@ -49,10 +49,10 @@ export function reserve(
   for (let i = 0; i < count; i++) {
     const debit = debits[i] as DebitState;
     const { kernel, params, state, cost } = debit;
-    if (debit.standing > STANDING.quota) return 0;
+    if (debit.reason > REASON.quota) return 0;
     debit.waitUs = 0;
     if (isQueue) debit.waitUs = kernel.full(state, params, nowUs);
-    else if (debit.standing === STANDING.quota) {
+    else if (debit.reason === REASON.quota) {
       debit.waitUs = kernel.wait(state, params, cost, nowUs);
     }
     const room = kernel.room(state, params, nowUs);
@@ -64,17 +64,17 @@ export function reserve(
   const delayUs = waitUs > 0 ? waitUs + nowUs - rawUs : 0;
   if (isFull || delayUs > maxWaitUs || (delayUs > 0 && !canWait)) {
     if (!isQueue || isFull) return 0;
-    first.standing = STANDING.quota;
+    first.reason = REASON.quota;
     return delayUs;
   }
-  if (!ready(debits, count, verdict)) return 0;
+  if (!ready(debits, count, result)) return 0;
 
   const readyAtUs = nowUs + waitUs;
   let least = Number.POSITIVE_INFINITY;
   for (let i = 0; i < count; i++) {
     const debit = debits[i] as DebitState;
     const { kernel, params, state, cost } = debit;
-    debit.standing = STANDING.ok;
+    debit.reason = REASON.ok;
     if (cost < least) least = cost;
     if (cost === 0) continue;
     if (debit.waitUs > 0 && kernel.book !== undefined) {
@@ -82,11 +82,11 @@ export function reserve(
     } else kernel.take(state, params, cost, nowUs);
     sell(state, cost);
     if (waitUs > 0) stand(debit, readyAtUs, nowUs);
-    verdict.changed = true;
+    result.changed = true;
   }
   const line = isOneLine(debits, count) ? first.state.line : NO_PLACE;
-  verdict.granted = least;
-  verdict.booking = {
+  result.granted = least;
+  result.booking = {
     readyAtUs,
     delayUs,
     openedUs: line === undefined ? nowUs : line.openedUs,
@@ -126,9 +126,9 @@ export function cancel(
   debits: readonly DebitState[],
   count: number,
   booking: Booking | undefined,
-  verdict: Verdict,
+  result: CallResult,
 ): void {
-  if (booking === undefined || booking.readyAtUs < verdict.nowUs) return;
+  if (booking === undefined || booking.readyAtUs < result.nowUs) return;
   if (booking.openedUs === NO_PLACE.openedUs || !isOneLine(debits, count)) return;
   const { state, params } = debits[0] as DebitState;
   const { line } = state;
@@ -149,10 +149,10 @@ export function cancel(
     if (amount > 0) {
       debit.kernel.give(debit.state, debit.params, amount);
       if (later === 0) unsell(debit.state, booking, amount);
-      verdict.changed = true;
+      result.changed = true;
     }
   }
-  verdict.granted = least;
+  result.granted = least;
 }
 
 /** Takes the last of the line off its end. */

@@ -2,7 +2,7 @@
  * The kernels as one pure function from states and a call to states and an answer: what replaying a log
  * and checking a store against the mathematics need. Slow and allocating, on purpose simple.
  */
-import { decide, type DebitState, type Verb, type Verdict } from "./decide.js";
+import { decide, type DebitState, type Verb, type CallResult } from "./decide.js";
 import { type Booking, NEED_CALENDAR, READY, type Readiness, type State } from "./kernel.js";
 import type { Rule } from "./rule.js";
 
@@ -38,12 +38,12 @@ export interface Step {
 export function step(rules: readonly Rule[], states: States, call: StepCall): Step {
   for (const rule of rules) rule.refresh?.(call.nowUs);
   let attempt = decideOn(rules, states, call);
-  if (attempt.verdict.readiness === NEED_CALENDAR) {
-    for (const rule of rules) rule.refresh?.(attempt.verdict.nowUs);
+  if (attempt.result.readiness === NEED_CALENDAR) {
+    for (const rule of rules) rule.refresh?.(attempt.result.nowUs);
     attempt = decideOn(rules, states, call);
   }
-  const { debits, verdict } = attempt;
-  const { readiness, nowUs, granted, changed, booking } = verdict;
+  const { debits, result } = attempt;
+  const { readiness, nowUs, granted, changed, booking } = result;
   return {
     states: changed
       ? debits.map((debit) => (debit.resetUs === 0 ? undefined : debit.state))
@@ -60,7 +60,7 @@ function decideOn(
   rules: readonly Rule[],
   states: States,
   { verb, cost, nowUs, extraUs, booking }: StepCall,
-): { debits: readonly DebitState[]; verdict: Verdict } {
+): { debits: readonly DebitState[]; result: CallResult } {
   const debits = rules.map((rule, i): DebitState => {
     const { kernel, params } = rule;
     const before = states[i];
@@ -72,19 +72,19 @@ function decideOn(
       state,
       cost: own,
       asked: 0,
-      standing: 0,
+      reason: 0,
       room: 0,
       waitUs: 0,
       resetUs: 0,
     };
   });
-  const verdict: Verdict = {
+  const result: CallResult = {
     readiness: READY,
     nowUs,
     granted: 0,
     changed: false,
     booking: undefined,
   };
-  decide(verb, debits, debits.length, nowUs, extraUs, verdict, booking);
-  return { debits, verdict };
+  decide(verb, debits, debits.length, nowUs, extraUs, result, booking);
+  return { debits, result };
 }

@@ -4,7 +4,7 @@ import { MAX_DEBITS } from "../algorithms/rule.js";
 import type { Decision } from "../core/decision.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
-import type { Answer, DebitResult, Keyspace, StoreCall, Debit } from "../stores/store.js";
+import type { StoreResult, DebitResult, Keyspace, StoreCall, Debit } from "../stores/store.js";
 import { decisionOf } from "./decision-of.js";
 import type { Engine, Prepared } from "./engine.js";
 import type { KeyedRequest } from "./options.js";
@@ -117,17 +117,17 @@ async function decideTogether(
     engines[0]?.askTogether(call, engines, signal),
     ...shadows.map((shadow) => shadow.engine.ask([shadow.call], signal)),
   ]);
-  const outcomes = new Map<Entry, Answer | Error>();
+  const outcomes = new Map<Entry, StoreResult | Error>();
   for (const [i, shadow] of shadows.entries()) {
-    outcomes.set(shadow, apart[i]?.[0] as Answer | Error);
+    outcomes.set(shadow, apart[i]?.[0] as StoreResult | Error);
   }
   for (const [i, voter] of voters.entries()) {
-    outcomes.set(voter, placed(vote as Answer | Error, places[i] as readonly number[]));
+    outcomes.set(voter, placed(vote as StoreResult | Error, places[i] as readonly number[]));
   }
   return Promise.all(
     entries.map(async (entry) => {
       const { engine, key, cost } = entry;
-      const outcome = outcomes.get(entry) as Answer | Error;
+      const outcome = outcomes.get(entry) as StoreResult | Error;
       if (!(outcome instanceof Error)) return decisionOf(entry.call.debits, outcome, "store");
       return engine.conclude(entry, outcome, (to) => to.consume(key, { cost }));
     }),
@@ -158,7 +158,7 @@ function joined(calls: readonly StoreCall[]): {
 }
 
 /** The part of a joint answer that concerns one of its calls. */
-function placed(outcome: Answer | Error, places: readonly number[]): Answer | Error {
+function placed(outcome: StoreResult | Error, places: readonly number[]): StoreResult | Error {
   if (outcome instanceof Error) return outcome;
   return { ...outcome, debits: places.map((at) => outcome.debits[at] as DebitResult) };
 }

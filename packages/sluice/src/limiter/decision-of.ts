@@ -1,9 +1,9 @@
 /** From a store's answer in thousandths and µs to the decision that callers see. */
-import { NEVER, STANDING } from "../algorithms/decide.js";
+import { NEVER, REASON } from "../algorithms/decide.js";
 import { wholeUnits } from "../core/amount.js";
 import type { Decision, DecisionReason, DecisionSource, PolicyVerdict } from "../core/decision.js";
 import { ceilMs } from "../core/duration.js";
-import type { Answer, DebitResult } from "../stores/store.js";
+import type { StoreResult, DebitResult } from "../stores/store.js";
 
 /** What a decision says of a debit beside the answer. */
 export interface DebitLabel {
@@ -11,20 +11,20 @@ export interface DebitLabel {
   readonly rule: { readonly limit: number };
 }
 
-const REASONS: readonly DecisionReason[] = ["ok", "quota", "too-costly", "blocked"];
+const REASON_NAMES: readonly DecisionReason[] = ["ok", "quota", "too-costly", "blocked"];
 
 /** The decision on a call with these debits. */
 export function decisionOf(
   labels: readonly DebitLabel[],
-  answer: Answer,
+  answer: StoreResult,
   source: DecisionSource,
 ): Decision {
   const deciding = labels.length === 1 ? 0 : decidingDebit(labels.length, answer.debits);
   const label = labels[deciding] as DebitLabel;
   const debit = answer.debits[deciding] as DebitResult;
   const decision: Decision = {
-    allowed: debit.standing === STANDING.ok,
-    reason: REASONS[debit.standing] as DecisionReason,
+    allowed: debit.reason === REASON.ok,
+    reason: REASON_NAMES[debit.reason] as DecisionReason,
     limit: label.rule.limit,
     remaining: wholeUnits(debit.room),
     retryAfterMs: retryAfterMs(debit),
@@ -43,8 +43,8 @@ export function decisionOf(
 function verdictOf(label: DebitLabel, debit: DebitResult): PolicyVerdict {
   return {
     policy: label.name,
-    allowed: debit.standing === STANDING.ok,
-    reason: REASONS[debit.standing] as DecisionReason,
+    allowed: debit.reason === REASON.ok,
+    reason: REASON_NAMES[debit.reason] as DecisionReason,
     limit: label.rule.limit,
     remaining: wholeUnits(debit.room),
     retryAfterMs: retryAfterMs(debit),
@@ -66,8 +66,8 @@ function decidingDebit(count: number, debits: readonly DebitResult[]): number {
 }
 
 function weighs(a: DebitResult, b: DebitResult): boolean {
-  const deniedA = a.standing !== STANDING.ok;
-  const deniedB = b.standing !== STANDING.ok;
+  const deniedA = a.reason !== REASON.ok;
+  const deniedB = b.reason !== REASON.ok;
   if (deniedA !== deniedB) return deniedA;
   if (!deniedA) return a.room < b.room;
   return retryAfterMs(a) > retryAfterMs(b);

@@ -2,12 +2,12 @@
  * Denials remembered for a moment: after one, the process refuses what the store would refuse anyway. A
  * denial with wait r that was asked for at t stays true until t + r, as long as nobody gives quota back.
  */
-import { NEVER, STANDING } from "../algorithms/decide.js";
+import { NEVER, REASON } from "../algorithms/decide.js";
 import { monotonicMs } from "../core/clock.js";
 import type { Decision, PolicyVerdict } from "../core/decision.js";
 import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { checkCount, checkOptions } from "../core/options.js";
-import type { Answer } from "../stores/store.js";
+import type { StoreResult } from "../stores/store.js";
 import { alike, type BoundPolicy } from "./policy-resolver.js";
 
 export interface DenyCacheOptions {
@@ -106,7 +106,7 @@ export class DenyCache {
   /** Remembers what the store answered, if that was a denial that still holds. */
   remember(
     { key, cost, bound, sentAtMs, clears }: Asked,
-    answer: Answer,
+    answer: StoreResult,
     decision: Decision,
   ): void {
     const known = this.#denials.get(key);
@@ -172,11 +172,11 @@ export class DenyCache {
 }
 
 /** Until the call would be admitted; Infinity if never. */
-function waitMs({ debits }: Answer, count: number): number {
+function waitMs({ debits }: StoreResult, count: number): number {
   let longestUs = 0;
   for (let i = 0; i < count; i++) {
     const debit = debits[i];
-    if (debit === undefined || debit.standing === STANDING.ok) continue;
+    if (debit === undefined || debit.reason === REASON.ok) continue;
     if (debit.waitUs === NEVER) return Number.POSITIVE_INFINITY;
     if (debit.waitUs > longestUs) longestUs = debit.waitUs;
   }

@@ -8,7 +8,7 @@ import { monotonicMs } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
 import { asStoreError } from "../core/errors.js";
 import { checkKey } from "../core/key.js";
-import type { Answer, Done, Store, StoreCall, Debit, SyncStore } from "../stores/store.js";
+import type { StoreResult, Done, Store, StoreCall, Debit, SyncStore } from "../stores/store.js";
 import type { BreakerSettings } from "./breaker.js";
 import { decisionOf } from "./decision-of.js";
 import type { Asked } from "./deny-cache.js";
@@ -151,7 +151,7 @@ export class Engine {
   }
 
   /** Asks the store within the deadline. Failures are outcomes; misuse and an aborted signal reject. */
-  ask(calls: readonly StoreCall[], signal?: AbortSignal): Promise<(Answer | Error)[]> {
+  ask(calls: readonly StoreCall[], signal?: AbortSignal): Promise<(StoreResult | Error)[]> {
     return Promise.all(calls.map((call) => this.#access.ask(call, signal)));
   }
 
@@ -159,8 +159,8 @@ export class Engine {
   async askOne(
     { key, call }: Prepared,
     signal?: AbortSignal,
-    late?: (outcome: Answer | Error) => void,
-  ): Promise<Answer | Error> {
+    late?: (outcome: StoreResult | Error) => void,
+  ): Promise<StoreResult | Error> {
     const outcome = await this.#access.ask(call, signal, late === undefined ? {} : { late });
     this.#shortcuts.after(key, call);
     return outcome;
@@ -171,7 +171,7 @@ export class Engine {
     call: StoreCall,
     engines: readonly Engine[],
     signal?: AbortSignal,
-  ): Promise<Answer | Error> {
+  ): Promise<StoreResult | Error> {
     const requests = engines.map((engine) => engine.#access);
     return this.#access.askTogether(call, signal, requests);
   }
@@ -192,7 +192,7 @@ export class Engine {
           }
         : undefined;
     return new Promise((resolve, reject: (reason: Error) => void) => {
-      const told = (outcome: Answer | Error): void => {
+      const told = (outcome: StoreResult | Error): void => {
         // What is thrown here is this call's, and must not reach those that were answered together with it.
         try {
           this.#shortcuts.after(key, call);
@@ -208,7 +208,7 @@ export class Engine {
   /** From an outcome to the caller's decision; `fallBack` asks another limiter the same. */
   conclude(
     prepared: Prepared,
-    outcome: Answer | Error,
+    outcome: StoreResult | Error,
     fallBack: (to: RateLimiter) => Promise<Decision>,
   ): Decision | Promise<Decision> {
     if (outcome instanceof Error) return this.#withoutStore(outcome, prepared, fallBack);

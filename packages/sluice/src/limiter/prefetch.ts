@@ -3,13 +3,13 @@
  * many. While a key's refill is under way, calls on it wait for it in order and are served from it; what it
  * does not cover goes on to the store. Unused units go back when a holding is over.
  */
-import { STANDING, VERBS } from "../algorithms/decide.js";
+import { REASON, VERBS } from "../algorithms/decide.js";
 import { MAX_UNITS, UNIT } from "../core/amount.js";
 import { monotonicMs, startTimer, systemClock, type Timer } from "../core/clock.js";
 import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { checkCount, checkOptions } from "../core/options.js";
 import {
-  type Answer,
+  type StoreResult,
   type Done,
   isAwaited,
   type DebitResult,
@@ -43,18 +43,18 @@ export function checkPrefetch(options: PrefetchOptions): PrefetchTerms {
 }
 
 /** An answer made of prefetched units. */
-export class PrefetchedResult implements Answer {
+export class PrefetchedResult implements StoreResult {
   readonly nowUs: number;
   readonly granted: number;
   readonly debits: readonly DebitResult[];
 
   /** `left` thousandths are here beside what the store still had at `answer`, `passedMs` ago. */
-  constructor(answer: Answer, granted: number, left: number, passedMs: number) {
+  constructor(answer: StoreResult, granted: number, left: number, passedMs: number) {
     const passedUs = Math.round(passedMs * 1e3);
     this.nowUs = answer.nowUs + passedUs;
     this.granted = granted;
     this.debits = answer.debits.map(({ room, resetUs }) => ({
-      standing: STANDING.ok,
+      reason: REASON.ok,
       room: room + left,
       waitUs: 0,
       resetUs: Math.max(0, resetUs - passedUs),
@@ -83,7 +83,7 @@ interface Holding {
   endsAtMs: number;
   refill: Refill | undefined;
   /** What the store said to the last refill, and when. */
-  answer: Answer | undefined;
+  answer: StoreResult | undefined;
   answeredAtMs: number;
   /** The debits that units go back to: not those that were reset meanwhile. */
   returnTo: readonly Debit[];
@@ -122,7 +122,7 @@ export class Prefetch {
   }
 
   /** Takes `cost` thousandths of what is here; undefined if the store must be asked. */
-  spend(key: string, cost: number, bound: readonly BoundPolicy[]): Answer | undefined {
+  spend(key: string, cost: number, bound: readonly BoundPolicy[]): StoreResult | undefined {
     const holding = this.#holdings.get(key);
     if (holding === undefined || holding.refill !== undefined) return undefined;
     if (holding.left < cost) return undefined;
@@ -265,7 +265,7 @@ export class Prefetch {
     });
   }
 
-  #land(holding: Holding, refill: Refill, outcome: Answer | Error): void {
+  #land(holding: Holding, refill: Refill, outcome: StoreResult | Error): void {
     // What is given up may have been replaced: taking it too would be more than the size.
     if (holding.refill !== refill) return;
     holding.refill = undefined;
@@ -304,7 +304,7 @@ export class Prefetch {
   }
 
   /** Serves those who waited for a refill, in order. */
-  #spread(holding: Holding, { waiting }: Refill, answer: Answer): void {
+  #spread(holding: Holding, { waiting }: Refill, answer: StoreResult): void {
     for (const [i, { call, done }] of waiting.entries()) {
       if (!isAwaited(call)) continue;
       const { cost } = call.debits[0] as Debit;
@@ -350,10 +350,10 @@ export class Prefetch {
   }
 }
 
-function take(holding: Holding, cost: number, nowMs: number): Answer {
+function take(holding: Holding, cost: number, nowMs: number): StoreResult {
   holding.left -= cost;
   return new PrefetchedResult(
-    holding.answer as Answer,
+    holding.answer as StoreResult,
     cost,
     holding.left,
     nowMs - holding.answeredAtMs,

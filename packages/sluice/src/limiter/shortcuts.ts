@@ -4,7 +4,7 @@
  */
 import { VERBS } from "../algorithms/decide.js";
 import type { Decision } from "../core/decision.js";
-import type { Answer, Store, StoreCall } from "../stores/store.js";
+import type { StoreResult, Store, StoreCall } from "../stores/store.js";
 import { decisionOf } from "./decision-of.js";
 import type { Asked, DenyCache } from "./deny-cache.js";
 import { type PrefetchTerms, Prefetch } from "./prefetch.js";
@@ -89,7 +89,7 @@ export class Shortcuts {
     this.#tell((peer) => peer.#denials?.clear(key));
   }
 
-  remember(asked: Asked | undefined, answer: Answer, decision: Decision): void {
+  remember(asked: Asked | undefined, answer: StoreResult, decision: Decision): void {
     if (asked !== undefined) this.#denials?.remember(asked, answer, decision);
   }
 

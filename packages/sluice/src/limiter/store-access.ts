@@ -9,7 +9,7 @@ import {
   InvalidOptionError,
   StoreTimeoutError,
 } from "../core/errors.js";
-import type { Answer, Done, Store, StoreCall } from "../stores/store.js";
+import type { StoreResult, Done, Store, StoreCall } from "../stores/store.js";
 import type { BreakerSettings } from "./breaker.js";
 import { Deadlines } from "./deadlines.js";
 import type { HookRunner } from "./hooks.js";
@@ -44,7 +44,7 @@ export class StoreAccess {
   readonly #store: Store;
   readonly #instead: Instead;
   readonly #submit: Submit;
-  readonly #deadlines: Deadlines<Answer | Error>;
+  readonly #deadlines: Deadlines<StoreResult | Error>;
 
   constructor({ store, timeoutMs, breaker, hooks, instead }: StoreAccessOptions) {
     this.health = new StoreHealth(store, breaker, hooks);
@@ -53,7 +53,7 @@ export class StoreAccess {
     this.#submit = (call, done) => {
       store.submit(call, done);
     };
-    this.#deadlines = new Deadlines<Answer | Error>(
+    this.#deadlines = new Deadlines<StoreResult | Error>(
       timeoutMs,
       () => new StoreTimeoutError(timeoutMs),
     );
@@ -63,7 +63,7 @@ export class StoreAccess {
     call: StoreCall,
     signal: AbortSignal | undefined,
     options: AskOptions = NO_OPTIONS,
-  ): Promise<Answer | Error> {
+  ): Promise<StoreResult | Error> {
     return new Promise((told, refused) => {
       this.tell(call, signal, options, told, refused);
     });
@@ -91,7 +91,7 @@ export class StoreAccess {
     call: StoreCall,
     signal: AbortSignal | undefined,
     requests: readonly StoreAccess[],
-  ): Promise<Answer | Error> {
+  ): Promise<StoreResult | Error> {
     const others = new Set(requests.map(({ health }) => health));
     others.delete(this.health);
     const count = (error: Error): void => {
@@ -131,7 +131,7 @@ export class StoreAccess {
     }
     const followed = others.map((health) => ({ health, attempt: health.follow(call) }));
     /** Those who take note are told before the caller is; of undefined if the caller gave the call up. */
-    const ended = (outcome: Answer | Error | undefined): void => {
+    const ended = (outcome: StoreResult | Error | undefined): void => {
       this.health.ended(attempt, call, outcome);
       for (const other of followed) other.health.ended(other.attempt, call, outcome);
       if (outcome instanceof Error) count(outcome);
@@ -167,7 +167,7 @@ interface Receiver {
   readonly refused: (reason: Error) => void;
 }
 
-function pass(outcome: Answer | Error, { told, refused }: Receiver): void {
+function pass(outcome: StoreResult | Error, { told, refused }: Receiver): void {
   if (isMisuse(outcome)) refused(outcome);
   else told(outcome);
 }
@@ -178,10 +178,10 @@ const NONE: readonly StoreHealth[] = [];
 const ABORTED = new Error("aborted");
 
 /** What the caller has to mend, whatever the failure policy. */
-function isMisuse(outcome: Answer | Error): outcome is Error {
+function isMisuse(outcome: StoreResult | Error): outcome is Error {
   return outcome instanceof InvalidOptionError || outcome instanceof CrossSlotError;
 }
 
-function asOutcome(outcome: Answer | Error): Answer | Error {
+function asOutcome(outcome: StoreResult | Error): StoreResult | Error {
   return outcome instanceof Error ? asStoreError(outcome) : outcome;
 }

@@ -4,7 +4,7 @@
  */
 import { monotonicMs } from "../core/clock.js";
 import { CrossSlotError, InvalidOptionError, StoreUnavailableError } from "../core/errors.js";
-import type { Answer, Store, StoreCall } from "../stores/store.js";
+import type { StoreResult, Store, StoreCall } from "../stores/store.js";
 import { Breaker, type BreakerSettings, DEFAULT_PROBE_EVERY_MS } from "./breaker.js";
 import type { ErrorEvent, HookRunner } from "./hooks.js";
 import { type Instead, Outage } from "./outage.js";
@@ -82,7 +82,7 @@ export class StoreHealth {
   }
 
   /** `outcome` is undefined for a call that its caller gave up. */
-  ended(attempt: Attempt, call: StoreCall, outcome: Answer | Error | undefined): void {
+  ended(attempt: Attempt, call: StoreCall, outcome: StoreResult | Error | undefined): void {
     const verdict = verdictOf(outcome);
     if (verdict === "works") this.#worked(attempt);
     else if (verdict === "fails") this.#failed(attempt, call, outcome as Error);
@@ -188,7 +188,7 @@ export class StoreHealth {
 }
 
 /** What an outcome tells of the store. */
-function verdictOf(outcome: Answer | Error | undefined): "works" | "fails" | "nothing" {
+function verdictOf(outcome: StoreResult | Error | undefined): "works" | "fails" | "nothing" {
   if (outcome === undefined || outcome instanceof CrossSlotError) return "nothing";
   if (!(outcome instanceof Error)) return "works";
   // It looked, and refused this one call.

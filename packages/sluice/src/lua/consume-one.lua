@@ -27,15 +27,15 @@ local function consume(kernel, p, s, cost, extra, at, calls)
   local room = getRoom(s, p, now)
   while calls > 0 do
     calls = calls - 1
-    local readiness, standing, changed = READY, OK, false
+    local readiness, reason, changed = READY, OK, false
     if cost > p.capacity then
-      standing = TOO_COSTLY
+      reason = TOO_COSTLY
     elseif raw < s.blocked then
-      standing = BLOCKED
+      reason = BLOCKED
     elseif cost > room then
-      standing = QUOTA
+      reason = QUOTA
     end
-    if standing == OK then
+    if reason == OK then
       if cost > 0 then
         if isReady then readiness = isReady(s, p, now) end
         changed = readiness == READY
@@ -45,16 +45,16 @@ local function consume(kernel, p, s, cost, extra, at, calls)
         if line then line.sold = line.sold + cost end
         room = getRoom(s, p, now)
       end
-    elseif standing == QUOTA and extra > 0 and cost > 0 then
+    elseif reason == QUOTA and extra > 0 and cost > 0 then
       s.blocked = raw + extra
       changed = true
     end
 
     local blocked = s.blocked > raw and s.blocked - raw or 0
     local wait = 0
-    if standing == TOO_COSTLY then
+    if reason == TOO_COSTLY then
       wait = NEVER
-    elseif standing ~= OK then
+    elseif reason ~= OK then
       if cost > room then wait = kernel.wait(s, p, cost, now) + behind end
       if blocked > wait then wait = blocked end
     end
@@ -88,9 +88,9 @@ local function consume(kernel, p, s, cost, extra, at, calls)
     if readiness == READY then
       reply[last + 1], reply[last + 2] = room, reset
       last = last + 2
-      if standing ~= OK then
-        head = head + STANDINGS_FOLLOW
-        reply[last + 1], reply[last + 2] = standing, wait
+      if reason ~= OK then
+        head = head + REASONS_FOLLOW
+        reply[last + 1], reply[last + 2] = reason, wait
         last = last + 2
       end
     end

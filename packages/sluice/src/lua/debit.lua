@@ -1,10 +1,10 @@
 -- What the verbs ask of all debits. Twin of algorithms/debit.ts.
-local function ready(debits, verdict)
+local function ready(debits, result)
   for i = 1, #debits do
     local debit = debits[i]
     if debit.cost > 0 and debit.kernel.ready then
-      verdict.readiness = debit.kernel.ready(debit.state, debit.params, verdict.now)
-      if verdict.readiness ~= READY then return false end
+      result.readiness = debit.kernel.ready(debit.state, debit.params, result.now)
+      if result.readiness ~= READY then return false end
     end
   end
   return true

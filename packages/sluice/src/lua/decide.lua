@@ -1,67 +1,67 @@
 -- The verbs, written once over all kernels. Twin of algorithms/decide.ts, statement by statement.
-local function grant(verb, debits, verdict)
+local function grant(verb, debits, result)
   local most = math.huge
   for i = 1, #debits do
     local debit = debits[i]
     if debit.cost < most then most = debit.cost end
     if verb == CONSUME_UP_TO then
-      local room = debit.kernel.room(debit.state, debit.params, verdict.now)
+      local room = debit.kernel.room(debit.state, debit.params, result.now)
       most = min(most, floor(room / UNIT) * UNIT)
     end
   end
-  if not ready(debits, verdict) then return end
+  if not ready(debits, result) then return end
   for i = 1, #debits do
     local debit = debits[i]
     local amount = verb == CONSUME_UP_TO and most or debit.cost
     if amount > 0 then
-      debit.kernel.take(debit.state, debit.params, amount, verdict.now)
+      debit.kernel.take(debit.state, debit.params, amount, result.now)
       sell(debit.state, amount)
-      verdict.changed = true
+      result.changed = true
     end
   end
-  verdict.granted = most
+  result.granted = most
 end
 
-local function block(debits, untilRaw, verdict, keepsLonger)
+local function block(debits, untilRaw, result, keepsLonger)
   for i = 1, #debits do
     local state = debits[i].state
     if not (keepsLonger and state.blocked >= untilRaw) then
       state.blocked = untilRaw
-      verdict.changed = true
+      result.changed = true
     end
   end
 end
 
-local function change(verb, debits, raw, extra, verdict)
+local function change(verb, debits, raw, extra, result)
   if verb == BLOCK then
-    block(debits, raw + math.abs(extra), verdict, extra < 0)
+    block(debits, raw + math.abs(extra), result, extra < 0)
   elseif verb == UNBLOCK then
-    block(debits, 0, verdict)
+    block(debits, 0, result)
   elseif verb == REFUND and isInLine(debits) then
     -- Nothing comes back before its time.
-  elseif verb == REFUND or (verb == PENALIZE and ready(debits, verdict)) then
+  elseif verb == REFUND or (verb == PENALIZE and ready(debits, result)) then
     for i = 1, #debits do
       local debit = debits[i]
       if debit.cost > 0 then
         if verb == PENALIZE then
-          debit.kernel.take(debit.state, debit.params, debit.cost, verdict.now)
+          debit.kernel.take(debit.state, debit.params, debit.cost, result.now)
         else
           debit.kernel.give(debit.state, debit.params, debit.cost)
         end
-        verdict.changed = true
+        result.changed = true
       end
     end
   elseif verb == RESET then
     for i = 1, #debits do
       local debit = debits[i]
       debit.kernel.clear(debit.state)
-      debit.kernel.advance(debit.state, debit.params, verdict.now)
+      debit.kernel.advance(debit.state, debit.params, result.now)
     end
-    verdict.changed = true
+    result.changed = true
   end
 end
 
-local function decide(verb, debits, raw, extra, verdict, booking)
+local function decide(verb, debits, raw, extra, result, booking)
   local now = raw
   for i = 1, #debits do
     local debit = debits[i]
@@ -69,7 +69,7 @@ local function decide(verb, debits, raw, extra, verdict, booking)
     if state.expiry > 0 and raw >= state.expiry * 1000 then debit.kernel.clear(state) end
     if state.last > now then now = state.last end
   end
-  verdict.readiness, verdict.now, verdict.granted, verdict.changed = READY, now, 0, false
+  result.readiness, result.now, result.granted, result.changed = READY, now, 0, false
   for i = 1, #debits do
     local debit = debits[i]
     debit.kernel.advance(debit.state, debit.params, now)
@@ -77,9 +77,9 @@ local function decide(verb, debits, raw, extra, verdict, booking)
   end
 
   if verb == CANCEL then
-    cancel(debits, booking, verdict)
+    cancel(debits, booking, result)
   elseif verb >= REFUND then
-    change(verb, debits, raw, extra, verdict)
+    change(verb, debits, raw, extra, result)
   end
   local fits, barred = true, false
   for i = 1, #debits do
@@ -92,23 +92,23 @@ local function decide(verb, debits, raw, extra, verdict, booking)
     end
     debit.asked = asked
     if asked > debit.params.capacity then
-      debit.standing = TOO_COSTLY
+      debit.reason = TOO_COSTLY
     elseif raw < debit.state.blocked then
-      debit.standing = BLOCKED
+      debit.reason = BLOCKED
     else
-      debit.standing = asked > debit.kernel.room(debit.state, debit.params, now) and QUOTA or OK
+      debit.reason = asked > debit.kernel.room(debit.state, debit.params, now) and QUOTA or OK
     end
-    if debit.standing ~= OK then fits = false end
+    if debit.reason ~= OK then fits = false end
     -- Who asks for nothing changes nothing: not even a denial of it, in debt, blocks.
-    if debit.standing > QUOTA or asked == 0 then barred = true end
+    if debit.reason > QUOTA or asked == 0 then barred = true end
   end
   local refused = 0
   if verb == RESERVE then
-    refused = reserve(debits, raw, extra, verdict)
+    refused = reserve(debits, raw, extra, result)
   elseif fits and verb <= CONSUME_UP_TO then
-    grant(verb, debits, verdict)
+    grant(verb, debits, result)
   elseif not fits and not barred and verb == CONSUME and extra > 0 then
-    block(debits, raw + extra, verdict)
+    block(debits, raw + extra, result)
   end
 
   local behind = now - raw
@@ -118,9 +118,9 @@ local function decide(verb, debits, raw, extra, verdict, booking)
     local blocked = state.blocked > raw and state.blocked - raw or 0
     debit.room = kernel.room(state, params, now)
     local wait = 0
-    if debit.standing == TOO_COSTLY then
+    if debit.reason == TOO_COSTLY then
       wait = NEVER
-    elseif debit.standing ~= OK then
+    elseif debit.reason ~= OK then
       if debit.asked > debit.room then wait = kernel.wait(state, params, debit.asked, now) + behind end
       if blocked > wait then wait = blocked end
     end
@@ -131,7 +131,7 @@ local function decide(verb, debits, raw, extra, verdict, booking)
     if blocked > reset then reset = blocked end
 
     local expiresAt = state.expiry * 1000
-    if verdict.changed then
+    if result.changed then
       state.last = now
       local soonest = reset > behind and raw + reset or now
       local latest = soonest + (reset > MIN_SLACK and reset or MIN_SLACK)
@@ -145,7 +145,7 @@ local function decide(verb, debits, raw, extra, verdict, booking)
       if reset > left then reset = left end
     end
     debit.wait = wait
-    if refused > wait and debit.standing == QUOTA then debit.wait = refused end
+    if refused > wait and debit.reason == QUOTA then debit.wait = refused end
     debit.reset = reset
   end
 end

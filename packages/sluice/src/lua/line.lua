@@ -37,19 +37,19 @@ local function isOneLine(debits)
   return true
 end
 
-local function reserve(debits, raw, maxWait, verdict)
-  local now = verdict.now
+local function reserve(debits, raw, maxWait, result)
+  local now = result.now
   local first = debits[1]
   local isQueue = #debits == 1 and first.params.strict == true
   local wait, isFull, canWait = 0, false, true
   for i = 1, #debits do
     local debit = debits[i]
     local kernel, params, state, cost = debit.kernel, debit.params, debit.state, debit.cost
-    if debit.standing > QUOTA then return 0 end
+    if debit.reason > QUOTA then return 0 end
     debit.wait = 0
     if isQueue then
       debit.wait = kernel.full(state, params, now)
-    elseif debit.standing == QUOTA then
+    elseif debit.reason == QUOTA then
       debit.wait = kernel.wait(state, params, cost, now)
     end
     local room = kernel.room(state, params, now)
@@ -61,16 +61,16 @@ local function reserve(debits, raw, maxWait, verdict)
   local delay = wait > 0 and wait + now - raw or 0
   if isFull or delay > maxWait or (delay > 0 and not canWait) then
     if not isQueue or isFull then return 0 end
-    first.standing = QUOTA
+    first.reason = QUOTA
     return delay
   end
-  if not ready(debits, verdict) then return 0 end
+  if not ready(debits, result) then return 0 end
 
   local least = math.huge
   for i = 1, #debits do
     local debit = debits[i]
     local kernel, params, state, cost = debit.kernel, debit.params, debit.state, debit.cost
-    debit.standing = OK
+    debit.reason = OK
     if cost < least then least = cost end
     if cost > 0 then
       if debit.wait > 0 and kernel.book then
@@ -80,13 +80,13 @@ local function reserve(debits, raw, maxWait, verdict)
       end
       sell(state, cost)
       if wait > 0 then stand(debit, now + wait, now) end
-      verdict.changed = true
+      result.changed = true
     end
   end
   local line = first.state.line
   if not isOneLine(debits) then line = NO_PLACE end
-  verdict.granted, verdict.wait = least, wait
-  verdict.opened, verdict.sold = line and line.opened or now, line and line.sold or 0
+  result.granted, result.wait = least, wait
+  result.opened, result.sold = line and line.opened or now, line and line.sold or 0
   return 0
 end
 
@@ -97,8 +97,8 @@ local function unsell(state, booking, amount)
   if line.sold == 0 then state.line = nil end
 end
 
-local function cancel(debits, booking, verdict)
-  if booking.readyAt < verdict.now then return end
+local function cancel(debits, booking, result)
+  if booking.readyAt < result.now then return end
   if booking.opened == NO_PLACE.opened or not isOneLine(debits) then return end
   local params, line = debits[1].params, debits[1].state.line
   local isGone, later = booking.sold > 0, 0
@@ -115,8 +115,8 @@ local function cancel(debits, booking, verdict)
     if amount > 0 then
       debit.kernel.give(debit.state, debit.params, amount)
       if later == 0 then unsell(debit.state, booking, amount) end
-      verdict.changed = true
+      result.changed = true
     end
   end
-  verdict.granted = least
+  result.granted = least
 end

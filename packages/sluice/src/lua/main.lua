@@ -24,7 +24,7 @@ local function load(debit)
   return failure
 end
 
-local verdict = { readiness = READY, now = raw, granted = 0, changed = false }
+local result = { readiness = READY, now = raw, granted = 0, changed = false }
 while cursor < #ARGV do
   local extra, first, stride, calls = ARGV[cursor + 1] + 0, ARGV[cursor + 2] + 0, ARGV[cursor + 3] + 0, ARGV[cursor + 4] + 0
   local verb, count = ARGV[cursor + 5] + 0, ARGV[cursor + 6] + 0
@@ -34,7 +34,7 @@ while cursor < #ARGV do
     local policy = policyOf(ARGV[cursor + 1] + 0)
     debits[i] = {
       kernel = policy.kernel, params = policy.params, cost = ARGV[cursor + 2] + 0,
-      key = '', at = 0, state = false, asked = 0, standing = OK, room = 0, wait = 0, reset = 0,
+      key = '', at = 0, state = false, asked = 0, reason = OK, room = 0, wait = 0, reset = 0,
     }
     cursor = cursor + 2
   end
@@ -63,30 +63,30 @@ while cursor < #ARGV do
       n = n + 1
       reply[n] = failure
     else
-      decide(verb, debits, raw, extra, verdict, booking)
-      local isReady, denied = verdict.readiness == READY, false
+      decide(verb, debits, raw, extra, result, booking)
+      local isReady, denied = result.readiness == READY, false
       for i = 1, count do
         local debit = debits[i]
-        denied = denied or debit.standing ~= OK
-        if verdict.changed then
+        denied = denied or debit.reason ~= OK
+        if result.changed then
           changed[debit.at], needs[debit.at] = debit.kernel, debit.reset
           -- Full is the same as never seen, to the next call of the batch too.
           if debit.reset == 0 then debit.kernel.clear(debit.state) end
         end
         states[debit.at] = debit.state
       end
-      local behind, says = verdict.now > raw, isReady and denied
+      local behind, says = result.now > raw, isReady and denied
       n = n + 1
-      reply[n] = verdict.readiness + (behind and TIME_FOLLOWS or 0) + (says and STANDINGS_FOLLOW or 0)
+      reply[n] = result.readiness + (behind and TIME_FOLLOWS or 0) + (says and REASONS_FOLLOW or 0)
       if behind then
         n = n + 1
-        reply[n] = verdict.now
+        reply[n] = result.now
       end
       if isReady and (verb == CONSUME_UP_TO or verb == CANCEL) then
         n = n + 1
-        reply[n] = verdict.granted
+        reply[n] = result.granted
       elseif isReady and not denied and verb == RESERVE then
-        reply[n + 1], reply[n + 2], reply[n + 3] = verdict.wait, verdict.opened, verdict.sold
+        reply[n + 1], reply[n + 2], reply[n + 3] = result.wait, result.opened, result.sold
         n = n + 3
       end
       if isReady then
@@ -95,7 +95,7 @@ while cursor < #ARGV do
           reply[n + 1], reply[n + 2] = debit.room, debit.reset
           n = n + 2
           if says then
-            reply[n + 1], reply[n + 2] = debit.standing, debit.wait
+            reply[n + 1], reply[n + 2] = debit.reason, debit.wait
             n = n + 2
           end
         end

@@ -10,12 +10,12 @@
 --       had sold
 -- Reply the raw clock, then for each call: readiness and flags; the time of the decision if it is not
 --       the raw clock; and where it is ready, what consumeUpTo granted or cancel gave back, or of a
---       reserve that stands well µs until the start, when its line opened, and what that has sold; and
+--       reserve that is admitted µs until the start, when its line opened, and what that has sold; and
 --       for each debit: room, reset,
---       and, unless all of the call's debits stand well, standing and wait; and if the calls that follow
+--       and, unless all of the call's debits are admitted, reason and wait; and if the calls that follow
 --       in the group got the very same, how many they are.
---       Or PLAIN times the number of consumes that all stand well, and then for each: room, reset.
---       Or RUN, how many consumes of the group stand well one after another on the same key, the room after the
+--       Or PLAIN times the number of consumes that all are admitted, and then for each: room, reset.
+--       Or RUN, how many consumes of the group are admitted one after another on the same key, the room after the
 --       last of them, and what tells their resets: a bucket's remainder, or a window's reset
 --
 -- Arguments become numbers by "+ 0", which costs half of tonumber(). Numbers given to Redis become text, which

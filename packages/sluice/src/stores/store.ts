@@ -46,7 +46,7 @@ export interface StoreCall {
 
 /** How one debit came out. */
 export interface DebitResult {
-  readonly standing: number;
+  readonly reason: number;
   /** Thousandths left after the call; negative in debt. */
   readonly room: number;
   /** Until the cost fits; 0 if it does, -1 if it never can. */
@@ -55,7 +55,7 @@ export interface DebitResult {
   readonly resetUs: number;
 }
 
-export interface Answer {
+export interface StoreResult {
   readonly nowUs: number;
   /** Thousandths taken, or given back by cancel. */
   readonly granted: number;
@@ -66,7 +66,7 @@ export interface Answer {
 }
 
 /** Takes what became of a call. */
-export type Done = (outcome: Answer | Error) => void;
+export type Done = (outcome: StoreResult | Error) => void;
 
 /** Whether a call that was not sent yet is still worth sending. */
 export function isAwaited({ abandoned }: StoreCall): boolean {
@@ -105,7 +105,7 @@ export interface Store {
 /** A store inside this process. */
 export interface SyncStore extends Store {
   /** The answer is the store's own object, good until its next call. */
-  executeSync(call: StoreCall): Answer;
+  executeSync(call: StoreCall): StoreResult;
 }
 
 export function isSyncStore(store: Store): store is SyncStore {
@@ -114,7 +114,7 @@ export function isSyncStore(store: Store): store is SyncStore {
 
 /** What a synchronous store does with `submit`: the answer is copied, since the store's own does not last. */
 export function submitSync(store: SyncStore, call: StoreCall, done: Done): void {
-  let outcome: Answer | Error;
+  let outcome: StoreResult | Error;
   try {
     const { nowUs, granted, debits, booking } = store.executeSync(call);
     outcome = {

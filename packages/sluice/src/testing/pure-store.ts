@@ -6,7 +6,7 @@ import type { Clock } from "../core/clock.js";
 import { KeyspaceRegistry } from "../stores/keyspaces.js";
 import { logFullError } from "../stores/refusals.js";
 import {
-  type Answer,
+  type StoreResult,
   type Done,
   type StoreCall,
   type Debit,
@@ -43,7 +43,7 @@ export class PureStore extends KeyspaceRegistry implements SyncStore {
     this.clock = clock;
   }
 
-  executeSync({ verb, debits, extraUs, booking }: StoreCall): Answer {
+  executeSync({ verb, debits, extraUs, booking }: StoreCall): StoreResult {
     const nowUs = this.clock.nowUs();
     const before = debits.map((debit) => this.#states.get(keyOf(debit))?.state);
     const costs = debits.map(({ cost }) => cost);

@@ -9,7 +9,7 @@ import { VERBS } from "../../src/algorithms/decide.js";
 import { ruleOf } from "../../src/algorithms/rule.js";
 import { fixedWindow, RateLimiter, slidingLog, type Store } from "../../src/index.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
-import type { Answer, Done, StoreCall, Debit } from "../../src/stores/store.js";
+import type { StoreResult, Done, StoreCall, Debit } from "../../src/stores/store.js";
 import { ManualClock, PureStore } from "../../src/testing/index.js";
 import { clients, type TestClient } from "../support/clients.js";
 import { type Happened, type Plan, POISONED, type Stage } from "../support/concurrent.js";
@@ -73,7 +73,7 @@ describe.each(KINDS)(`through %s (SLUICE_SEED=${seed})`, (kind) => {
       const history = await expectLinearizable(plan, { store, clock });
       for (const { again, outcome } of history) {
         if (typeof again === "function") continue;
-        const { booking, granted } = outcome as Answer;
+        const { booking, granted } = outcome as StoreResult;
         if (again.verb === VERBS.cancel) seen[granted > 0 ? "gifts" : "keepings"] += 1;
         if (again.verb !== VERBS.reserve) continue;
         if (booking === undefined) seen.refusals += 1;

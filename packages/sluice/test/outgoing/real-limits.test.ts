@@ -19,13 +19,13 @@ async function start(...scripts: readonly Script[]): Promise<ScriptedServer> {
   return server;
 }
 
-interface Answer {
+interface StoreResult {
   readonly status: number;
   text(): Promise<string>;
 }
 
 /** What sends requests to the root of a server. */
-type Send = (origin: string, signal?: AbortSignal) => Promise<Answer>;
+type Send = (origin: string, signal?: AbortSignal) => Promise<StoreResult>;
 
 const senders: [string, (options: OutgoingOptions) => Send][] = [
   [
@@ -50,7 +50,7 @@ const senders: [string, (options: OutgoingOptions) => Send][] = [
   ],
 ];
 
-const text = async (answer: Promise<Answer>): Promise<string> => (await answer).text();
+const text = async (answer: Promise<StoreResult>): Promise<string> => (await answer).text();
 
 function semaphoreOf(limit: number): Semaphore {
   const semaphore = new Semaphore({ limit });

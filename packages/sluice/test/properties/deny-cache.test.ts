@@ -18,7 +18,7 @@ import {
   tokenBucket,
 } from "../../src/index.js";
 import type { Kernel } from "../../src/algorithms/kernel.js";
-import type { Answer, Done } from "../../src/stores/store.js";
+import type { StoreResult, Done } from "../../src/stores/store.js";
 import { PureStore } from "../../src/testing/index.js";
 import { modelTime } from "../support/model-time.js";
 
@@ -29,7 +29,7 @@ class FarStore implements Store {
   readonly external = true;
   readonly #pure: PureStore;
   readonly #sent: { call: StoreCall; done: Done }[] = [];
-  readonly #decided: { outcome: Answer | Error; done: Done }[] = [];
+  readonly #decided: { outcome: StoreResult | Error; done: Done }[] = [];
   sent = 0;
 
   constructor(pure: PureStore) {

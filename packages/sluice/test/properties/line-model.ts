@@ -14,7 +14,7 @@ interface Standing {
 export interface ModelBooking {
   readonly readyAt: bigint;
   readonly amount: bigint;
-  readonly standing: Standing | undefined;
+  readonly reason: Standing | undefined;
 }
 
 /** One bucket: `limit` comes back each `period`, up to `capacity`. */
@@ -37,7 +37,7 @@ export class LineModel {
     const wait = this.wait(now, amount);
     if (wait === undefined || wait > maxWait) return undefined;
     const readyAt = now + wait;
-    return { readyAt, amount, standing: this.enter(now, amount, wait, readyAt) };
+    return { readyAt, amount, reason: this.enter(now, amount, wait, readyAt) };
   }
 
   /** Whole µs until the amount fits; undefined where it cannot wait. */
@@ -58,24 +58,24 @@ export class LineModel {
     if (wait > 0n) this.#tat = (now + wait) * this.limit + level * this.period;
     else this.#tat = bigMax(this.#tat, now * this.limit) + amount * this.period;
     if (readyAt === now && this.#line.length === 0) return undefined;
-    const standing = { amount };
-    this.#line.push(standing);
+    const reason = { amount };
+    this.#line.push(reason);
     this.#endsAt = bigMax(this.#endsAt, readyAt);
-    return standing;
+    return reason;
   }
 
   /** What was admitted behind someone; undefined where the line knows nothing of them any more. */
-  behind(now: bigint, standing: Standing | undefined): bigint | undefined {
+  behind(now: bigint, reason: Standing | undefined): bigint | undefined {
     this.#pass(now);
     // Who did not wait stands before all who began to in this same µs.
-    const place = standing === undefined ? -1 : this.#line.indexOf(standing);
-    if (standing !== undefined && place < 0) return undefined;
+    const place = reason === undefined ? -1 : this.#line.indexOf(reason);
+    if (reason !== undefined && place < 0) return undefined;
     return this.#line.slice(place + 1).reduce((sum, each) => sum + each.amount, 0n);
   }
 
   /** Gives back, and out of the line goes who stood at its end. */
-  leave(now: bigint, standing: Standing | undefined, back: bigint): void {
-    if (standing !== undefined && this.#line.at(-1) === standing) this.#line.pop();
+  leave(now: bigint, reason: Standing | undefined, back: bigint): void {
+    if (reason !== undefined && this.#line.at(-1) === reason) this.#line.pop();
     this.#tat = bigMax(now * this.limit, this.#tat - back * this.period);
   }
 
@@ -89,11 +89,11 @@ export class LineModel {
   }
 
   /** What it gave back. */
-  cancel(now: bigint, { readyAt, amount, standing }: ModelBooking): bigint {
-    const later = this.behind(now, standing);
+  cancel(now: bigint, { readyAt, amount, reason }: ModelBooking): bigint {
+    const later = this.behind(now, reason);
     if (readyAt < now || later === undefined) return 0n;
     const back = this.isQueue && later > 0n ? 0n : bigMax(0n, amount - later);
-    this.leave(now, standing, back);
+    this.leave(now, reason, back);
     return back;
   }
 
@@ -136,7 +136,7 @@ export class LineModel {
 export interface SetBooking {
   readonly readyAt: bigint;
   readonly amount: bigint;
-  readonly standings: readonly (Standing | undefined)[];
+  readonly reasons: readonly (Standing | undefined)[];
 }
 
 /** Some buckets that one call charges together; other calls may charge some of them with others, or alone. */
@@ -149,23 +149,23 @@ export class SetModel {
     const wait = waits.reduce(bigMax, 0n);
     if (wait > maxWait) return undefined;
     const readyAt = now + wait;
-    const standings = this.buckets.map((bucket, i) =>
+    const reasons = this.buckets.map((bucket, i) =>
       bucket.enter(now, amount, waits[i] as bigint, readyAt),
     );
-    return { readyAt, amount, standings };
+    return { readyAt, amount, reasons };
   }
 
   /** The most that may come back: of several buckets all or nothing, and nothing that anybody behind holds. */
-  mayGiveBack(now: bigint, { readyAt, amount, standings }: SetBooking): bigint {
+  mayGiveBack(now: bigint, { readyAt, amount, reasons }: SetBooking): bigint {
     if (readyAt < now) return 0n;
-    const behind = this.buckets.map((bucket, i) => bucket.behind(now, standings[i]));
+    const behind = this.buckets.map((bucket, i) => bucket.behind(now, reasons[i]));
     if (!behind.every((later) => later !== undefined)) return 0n;
     const later = behind.reduce(bigMax, 0n);
     return later > 0n && this.buckets.length > 1 ? 0n : bigMax(0n, amount - later);
   }
 
-  leave(now: bigint, { standings }: SetBooking, back: bigint): void {
-    for (const [i, bucket] of this.buckets.entries()) bucket.leave(now, standings[i], back);
+  leave(now: bigint, { reasons }: SetBooking, back: bigint): void {
+    for (const [i, bucket] of this.buckets.entries()) bucket.leave(now, reasons[i], back);
   }
 
   consume(now: bigint, amount: bigint): boolean {

@@ -237,7 +237,7 @@ describe("the schedule is the model's", () => {
             expect(granted).toBe(Number(model.cancel(now, chosen.model)));
           } else if (each.verb === "consume") {
             const { debits } = subject.ask(VERBS.consume, amount);
-            expect(debits[0]?.standing === 0).toBe(model.consume(now, BigInt(amount)));
+            expect(debits[0]?.reason === 0).toBe(model.consume(now, BigInt(amount)));
           } else {
             subject.ask(VERBS[each.verb], amount);
             if (each.verb === "reset") model.reset();
@@ -404,7 +404,7 @@ describe("of buckets that several sets charge", () => {
               } else if (most > 0) kept += 1;
             } else if (each.verb === "consume") {
               const { debits } = ask(set, VERBS.consume, amount);
-              const isAllowed = debits.every(({ standing }) => standing === 0);
+              const isAllowed = debits.every(({ reason }) => reason === 0);
               expect(isAllowed).toBe(model.consume(now, BigInt(amount)));
             } else {
               ask(set, VERBS[each.verb], amount);

@@ -3,7 +3,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { inspect, isDeepStrictEqual } from "node:util";
 import { ruleOf } from "../../src/algorithms/rule.js";
 import { consumeAtomic, type Policy, RateLimiter, type Store } from "../../src/index.js";
-import type { Answer, StoreCall } from "../../src/stores/store.js";
+import type { StoreResult, StoreCall } from "../../src/stores/store.js";
 import type { ManualClock } from "../../src/testing/index.js";
 import {
   answerOf,
@@ -255,7 +255,7 @@ export async function play(plan: Plan, stage: Stage): Promise<Happened[]> {
   };
 
   const goOn = async (errand: Errand, client: number, name: string): Promise<void> => {
-    const answers: (Answer | Error)[] = [];
+    const answers: (StoreResult | Error)[] = [];
     // What is asked later, after an answer, is not in line with the client's other calls.
     let isLater = false;
     const watch: Watch = (call) => {
@@ -275,7 +275,7 @@ export async function play(plan: Plan, stage: Stage): Promise<Happened[]> {
     const told = await errands.catch((error: unknown) => error);
     const failed = answers.find((answer) => answer instanceof Error);
     if (failed !== undefined || told === undefined) return;
-    const tells = errand.tells(answers as Answer[]);
+    const tells = errand.tells(answers as StoreResult[]);
     if (!isDeepStrictEqual(told, tells)) {
       lies.push(`${name} was told ${inspect(told)} when it was ${inspect(tells)}`);
     }

@@ -3,7 +3,7 @@
  * an errand is what the store was asked and answered, one by one; what the caller is told must be just that.
  */
 import { setImmediate as turn } from "node:timers/promises";
-import { STANDING } from "../../src/algorithms/decide.js";
+import { REASON } from "../../src/algorithms/decide.js";
 import {
   type AtomicRequest,
   consumeAtomic,
@@ -12,14 +12,14 @@ import {
   type RateLimiter,
   type Reservation,
 } from "../../src/index.js";
-import type { Answer, StoreCall } from "../../src/stores/store.js";
+import type { StoreResult, StoreCall } from "../../src/stores/store.js";
 import type { Plan, PlannedCall, PlannedLimiter } from "./concurrent.js";
 
 export interface Errand {
   /** Resolves to what the caller was told; undefined if that was nothing. */
   run(limiters: readonly RateLimiter[]): Promise<unknown>;
   /** What the caller must be told after these answers. */
-  tells(answers: readonly Answer[]): unknown;
+  tells(answers: readonly StoreResult[]): unknown;
 }
 
 export type Granted = Extract<Reservation, { readonly allowed: true }>;
@@ -72,8 +72,7 @@ export function errandOf(plan: Plan, call: PlannedCall, held: Granted[]): Errand
       return {
         run: async (limiters) =>
           (await consumeAtomic(atomicRequests(plan, call, limiters))).allowed,
-        tells: ([{ debits } = UNANSWERED]) =>
-          debits.every(({ standing }) => standing === STANDING.ok),
+        tells: ([{ debits } = UNANSWERED]) => debits.every(({ reason }) => reason === REASON.ok),
       };
     }
     default:
@@ -82,7 +81,7 @@ export function errandOf(plan: Plan, call: PlannedCall, held: Granted[]): Errand
 }
 
 const REFUSED = "refused";
-const UNANSWERED: Answer = { nowUs: 0, granted: 0, debits: [] };
+const UNANSWERED: StoreResult = { nowUs: 0, granted: 0, debits: [] };
 
 async function giveUp(over: AbortController, turns: number): Promise<void> {
   for (let i = 0; i < turns; i++) await turn();
@@ -107,7 +106,7 @@ export function atomicRequests(
 }
 
 /** What the store says in an answer, and nothing that it may share with other answers. */
-export function answerOf({ debits }: StoreCall, answer: Answer): Answer {
+export function answerOf({ debits }: StoreCall, answer: StoreResult): StoreResult {
   const { nowUs, granted, booking } = answer;
   return {
     nowUs,
@@ -115,6 +114,6 @@ export function answerOf({ debits }: StoreCall, answer: Answer): Answer {
     booking: booking && { ...booking },
     debits: answer.debits
       .slice(0, debits.length)
-      .map(({ standing, room, waitUs, resetUs }) => ({ standing, room, waitUs, resetUs })),
+      .map(({ reason, room, waitUs, resetUs }) => ({ reason, room, waitUs, resetUs })),
   };
 }

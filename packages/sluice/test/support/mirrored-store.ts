@@ -6,7 +6,7 @@ import { step } from "../../src/algorithms/step.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
 import { type RedisClientLike, scriptRunner } from "../../src/stores/redis/client.js";
 import type {
-  Answer,
+  StoreResult,
   Done,
   DebitResult,
   Keyspace,
@@ -81,7 +81,7 @@ export class MirroredStore implements Store {
     return this.#store.close();
   }
 
-  #follow(call: StoreCall, rawUs: number, actual: Answer | Error): void {
+  #follow(call: StoreCall, rawUs: number, actual: StoreResult | Error): void {
     const { verb, debits, extraUs, booking } = call;
     const keys = debits.map(keyOf);
     const before = keys.map((key) => this.#states.get(key));
@@ -114,8 +114,8 @@ export class MirroredStore implements Store {
   }
 }
 
-const answerOf = ({ standing, room, waitUs, resetUs }: DebitResult): DebitResult => ({
-  standing,
+const answerOf = ({ reason, room, waitUs, resetUs }: DebitResult): DebitResult => ({
+  reason,
   room,
   waitUs,
   resetUs,

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { HitLog } from "../../src/algorithms/sliding-log/hits.js";
 import { type RateLimiter, StoreUnavailableError } from "../../src/index.js";
-import type { Answer, StoreCall } from "../../src/stores/store.js";
+import type { StoreResult, StoreCall } from "../../src/stores/store.js";
 import { ManualClock, PureStore } from "../../src/testing/index.js";
 import type { PureSnapshot } from "../../src/testing/pure-store.js";
 import { type Happened, limitersOn, type Plan, POISONED, UNSEEN } from "./concurrent.js";
@@ -18,7 +18,7 @@ interface Moment {
 class PoisonableStore extends PureStore {
   poisoned: ReadonlySet<string> = new Set();
 
-  override executeSync(call: StoreCall): Answer {
+  override executeSync(call: StoreCall): StoreResult {
     if (call.debits.some(({ keyspace, id }) => this.poisoned.has(`${keyspace.name}:{${id}}`))) {
       throw new StoreUnavailableError(POISONED.error);
     }

@@ -28,7 +28,7 @@ const tableOf = (kernel: Kernel): Table => ({
       storedExpiryMs: 0,
       cost: 0,
       asked: 0,
-      standing: 0,
+      reason: 0,
       room: 0,
       waitUs: 0,
       resetUs: 0,

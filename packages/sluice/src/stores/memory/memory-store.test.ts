@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
-  type Answer,
+  type StoreResult,
   consumeAtomic,
   fixedWindow,
   InvalidOptionError,
@@ -425,7 +425,7 @@ describe("a store", () => {
     }
     const rule = ruleOf(policy);
     const keyspace = store.open("sluice:sliding-log", rule.kernel);
-    const outcomes: (Answer | Error)[] = [];
+    const outcomes: (StoreResult | Error)[] = [];
     for (const id of ["other", "full", "other"]) {
       const debits = [{ name: "p", rule, keyspace, id, cost: 1 }];
       store.submit({ verb: 1, debits, extraUs: 0 }, (outcome) => outcomes.push(outcome));

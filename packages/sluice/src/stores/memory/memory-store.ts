@@ -1,5 +1,5 @@
 /** The store inside this process: synchronous, bounded, swept as it is used. */
-import { consumeOne, decide, type Verdict, VERBS } from "../../algorithms/decide.js";
+import { consumeOne, decide, type CallResult, VERBS } from "../../algorithms/decide.js";
 import {
   type Kernel,
   LOG_FULL,
@@ -12,7 +12,7 @@ import { checkCount, checkOptions } from "../../core/options.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
 import { logFullError } from "../refusals.js";
 import {
-  type Answer,
+  type StoreResult,
   type Done,
   type StoreCall,
   type Debit,
@@ -59,7 +59,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   readonly semaphores: MemorySemaphores;
   readonly #arena = new Arena();
   readonly #ring = new ExpiryRing();
-  readonly #answer: Verdict & { debits: readonly RowDebit[] } = {
+  readonly #answer: CallResult & { debits: readonly RowDebit[] } = {
     readiness: READY,
     nowUs: 0,
     granted: 0,
@@ -89,7 +89,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     return this.#evictions;
   }
 
-  executeSync(call: StoreCall): Answer {
+  executeSync(call: StoreCall): StoreResult {
     const rawUs = this.clock.nowUs();
     if (this.#ring.isBehind(rawUs)) this.#sweep(rawUs);
     const answer = this.#answer;
@@ -222,7 +222,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
 }
 
 function rowDebit(kernel: Kernel): RowDebit {
-  const numbers = { cost: 0, asked: 0, standing: 0, room: 0, waitUs: 0, resetUs: 0 };
+  const numbers = { cost: 0, asked: 0, reason: 0, room: 0, waitUs: 0, resetUs: 0 };
   return {
     kernel,
     params: NO_PARAMS,

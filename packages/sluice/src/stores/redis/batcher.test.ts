@@ -1,9 +1,9 @@
 import { expect, test, vi } from "vitest";
 import { VERBS } from "../../algorithms/decide.js";
-import type { Answer, Done, StoreCall } from "../store.js";
+import type { StoreResult, Done, StoreCall } from "../store.js";
 import { Batcher } from "./batcher.js";
 
-const ANSWER: Answer = { nowUs: 0, granted: 1000, debits: [] };
+const ANSWER: StoreResult = { nowUs: 0, granted: 1000, debits: [] };
 
 interface Held {
   readonly calls: readonly StoreCall[];

@@ -5,7 +5,7 @@
  */
 import { atEndOfTick, inNextTurn, monotonicMs } from "../../core/clock.js";
 import { StoreUnavailableError } from "../../core/errors.js";
-import { type Answer, type Done, isAwaited, type StoreCall } from "../store.js";
+import { type StoreResult, type Done, isAwaited, type StoreCall } from "../store.js";
 
 /** What became of calls that were to be sent together. */
 export interface Sending {
@@ -18,7 +18,7 @@ export interface Sending {
 /** Sends calls, at least the first one, and settles each by its place. */
 export type SendBatch = (
   calls: readonly StoreCall[],
-  settle: (i: number, outcome: Answer | Error) => void,
+  settle: (i: number, outcome: StoreResult | Error) => void,
 ) => Sending;
 
 export interface BatcherOptions {

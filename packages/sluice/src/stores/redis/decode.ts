@@ -1,9 +1,9 @@
 /** From the script's reply, as lua/open.lua describes it, to what became of each call. */
-import { STANDING, VERBS } from "../../algorithms/decide.js";
+import { REASON, VERBS } from "../../algorithms/decide.js";
 import { type Booking, LOG_FULL, READY } from "../../algorithms/kernel.js";
 import { StoreUnavailableError } from "../../core/errors.js";
 import { logFullError } from "../refusals.js";
-import type { Answer, DebitResult, StoreCall, Debit } from "../store.js";
+import type { StoreResult, DebitResult, StoreCall, Debit } from "../store.js";
 
 /** After the readiness codes of the kernels: errors that only a store can meet, and calls that are told in one. */
 const WRONG_TYPE = 3;
@@ -12,12 +12,12 @@ const RUN = 5;
 
 /** Flags beside the readiness of a call, and what counts calls that need neither. */
 const TIME_FOLLOWS = 8;
-const STANDINGS_FOLLOW = 16;
+const REASONS_FOLLOW = 16;
 const REPEATS_FOLLOW = 32;
 const PLAIN = 64;
 
 /** One call's part of the reply; `needsCalendarAtUs` is the time that the table sent did not cover. */
-export type Outcome = Answer | Error | { readonly needsCalendarAtUs: number };
+export type Outcome = StoreResult | Error | { readonly needsCalendarAtUs: number };
 
 export interface DecodedBatch {
   /** The clock that decided, unraised. */
@@ -100,10 +100,10 @@ class Reader {
   }
 }
 
-/** The answer to a consume on one debit that stands well. */
-function admitted(call: StoreCall, nowUs: number, room: number, resetUs: number): Answer {
+/** The answer to a consume on one debit that is admitted. */
+function admitted(call: StoreCall, nowUs: number, room: number, resetUs: number): StoreResult {
   const { cost } = call.debits[0] as Debit;
-  return { nowUs, granted: cost, debits: [{ standing: STANDING.ok, room, waitUs: 0, resetUs }] };
+  return { nowUs, granted: cost, debits: [{ reason: REASON.ok, room, waitUs: 0, resetUs }] };
 }
 
 function readOutcome(reader: Reader, head: number, call: StoreCall): Outcome {
@@ -111,16 +111,16 @@ function readOutcome(reader: Reader, head: number, call: StoreCall): Outcome {
   const readiness = head % TIME_FOLLOWS;
   const nowUs = (head & TIME_FOLLOWS) === 0 ? rawUs : reader.next();
   if (readiness !== READY) return refusal(readiness, call, nowUs);
-  return readAnswer(reader, call, (head & STANDINGS_FOLLOW) !== 0, nowUs, rawUs);
+  return readResult(reader, call, (head & REASONS_FOLLOW) !== 0, nowUs, rawUs);
 }
 
-function readAnswer(
+function readResult(
   reader: Reader,
   { verb, debits }: StoreCall,
   isDenied: boolean,
   nowUs: number,
   rawUs: number,
-): Answer {
+): StoreResult {
   let granted = 0;
   let booking: Booking | undefined;
   if (verb === VERBS.consumeUpTo || verb === VERBS.cancel) granted = reader.next();
@@ -132,8 +132,8 @@ function readAnswer(
   const answers = debits.map((): DebitResult => {
     const room = reader.next();
     const resetUs = reader.next();
-    if (!isDenied) return { standing: STANDING.ok, room, waitUs: 0, resetUs };
-    return { standing: reader.next(), room, waitUs: reader.next(), resetUs };
+    if (!isDenied) return { reason: REASON.ok, room, waitUs: 0, resetUs };
+    return { reason: reader.next(), room, waitUs: reader.next(), resetUs };
   });
   return { nowUs, granted, debits: answers, ...(booking !== undefined && { booking }) };
 }

@@ -5,7 +5,7 @@ import { CrossSlotError, StoreUnavailableError } from "../../core/errors.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { scriptFor } from "../../lua/compose.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
-import type { Answer, Done, Store, StoreCall } from "../store.js";
+import type { StoreResult, Done, Store, StoreCall } from "../store.js";
 import { Batcher, type BatcherOptions, type SendBatch, type Sending } from "./batcher.js";
 import { isCluster, type RedisClientLike, type RunScript, scriptRunner } from "./client.js";
 import { type Connection, type ConnectOptions, connect } from "./connect.js";
@@ -48,7 +48,7 @@ const NONCE_BYTES = 9;
 const DEFAULT_MAX_BATCH = 256;
 const DEFAULT_MAX_IN_FLIGHT = 3;
 
-type Settle = (i: number, outcome: Answer | Error) => void;
+type Settle = (i: number, outcome: StoreResult | Error) => void;
 
 /**
  * Keeps state in Redis 6.2 or later, Valkey, or a Cluster of either.

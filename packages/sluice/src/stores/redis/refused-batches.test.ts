@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { VERBS } from "../../algorithms/decide.js";
 import { ruleOf } from "../../algorithms/rule.js";
 import { CrossSlotError, StoreUnavailableError, tokenBucket } from "../../index.js";
-import type { Answer, StoreCall } from "../store.js";
+import type { StoreResult, StoreCall } from "../store.js";
 import { RefusedBatches } from "./refused-batches.js";
 
 beforeEach(() => {
@@ -22,13 +22,13 @@ const call = (
   extraUs: 0,
   debits: [{ name: "p", rule, keyspace, id, cost: 1000 }],
 });
-const answer: Answer = { nowUs: 1, granted: 1000, debits: [] };
+const answer: StoreResult = { nowUs: 1, granted: 1000, debits: [] };
 const SLOT = 7;
 
 /** What was sent, as the identities of each batch; `fails` says which batches are answered by an error. */
 function batches(fails: (ids: string) => string | Error | undefined, slot: number | undefined) {
   const sent: string[] = [];
-  const outcomes = new Map<number, Answer | string>();
+  const outcomes = new Map<number, StoreResult | string>();
   const errors = new Map<number, Error>();
   const refused = new RefusedBatches({
     send: (calls, settle) => {

@@ -4,11 +4,11 @@
  */
 import { monotonicMs, startTimer } from "../../core/clock.js";
 import { CrossSlotError, SluiceError, StoreUnavailableError } from "../../core/errors.js";
-import { type Answer, isAwaited, type StoreCall } from "../store.js";
+import { type StoreResult, isAwaited, type StoreCall } from "../store.js";
 import { notSent, type SendBatch, type Sending } from "./batcher.js";
 import { givesBack } from "./encode.js";
 
-type Settle = (i: number, outcome: Answer | Error) => void;
+type Settle = (i: number, outcome: StoreResult | Error) => void;
 
 /** What all calls of a batch have in common, as flags: the slot, the keyspaces, and the keys, which imply both. */
 type Common = number;

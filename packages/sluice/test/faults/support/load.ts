@@ -24,7 +24,7 @@ import {
 } from "../../../src/index.js";
 import { type LagProbe, startLagProbe } from "./lag.js";
 
-export interface Answer {
+export interface StoreResult {
   readonly key: string;
   readonly startMs: number;
   readonly endMs: number;
@@ -56,7 +56,7 @@ export interface Load {
   readonly policies: readonly Policy[];
   readonly keys: readonly string[];
   readonly timeoutMs: number;
-  readonly answers: readonly Answer[];
+  readonly answers: readonly StoreResult[];
   /** What callers were thrown. */
   readonly errors: readonly unknown[];
   readonly notices: Notices;
@@ -123,7 +123,7 @@ export function startLoad(options: LoadOptions): Load {
   };
   const limiter = new RateLimiter(optionsOf(options, timeoutMs, hooks));
   const lag = startLagProbe();
-  const answers: Answer[] = [];
+  const answers: StoreResult[] = [];
   const errors: unknown[] = [];
   let begun = 0;
   const over = new AbortController();
@@ -145,14 +145,14 @@ export function startLoad(options: LoadOptions): Load {
   const all = Promise.all(Array.from({ length: callers }, (_, i) => call(i)));
 
   /** Looks at the answers of calls begun from now on, each once, until `isEnough` says so. */
-  const until = async (isEnough: (answer: Answer) => boolean): Promise<void> => {
+  const until = async (isEnough: (answer: StoreResult) => boolean): Promise<void> => {
     const fromMs = performance.now();
     let next = answers.length;
     let found = false;
     await vi.waitFor(
       () => {
         for (; next < answers.length && !found; next++) {
-          const answer = answers[next] as Answer;
+          const answer = answers[next] as StoreResult;
           found = answer.startMs >= fromMs && isEnough(answer);
         }
         if (!found) throw new Error(`still waiting; since then ${format(countBySource(answers))}`);
@@ -204,7 +204,7 @@ export function startLoad(options: LoadOptions): Load {
   };
 }
 
-export function countBySource(answers: readonly Answer[]): Sources {
+export function countBySource(answers: readonly StoreResult[]): Sources {
   const counts: Sources = {};
   for (const { decision } of answers) {
     counts[decision.source] = (counts[decision.source] ?? 0) + 1;
@@ -251,7 +251,7 @@ export async function readLedger({ limiter, answers }: Load): Promise<Ledger> {
 }
 
 /** The log of a load, as `sluice exercise` writes it, without the ledger. */
-export function logOf(policies: readonly Policy[], answers: readonly Answer[]): string {
+export function logOf(policies: readonly Policy[], answers: readonly StoreResult[]): string {
   const lines = answers
     .filter(({ key }) => key !== LEDGER_KEY)
     .map(({ key, decision }) => recordLine({ key: keyId(key), cost: 1 }, decision));
