@@ -18,7 +18,7 @@ export interface DebitState {
   /** What the answer is about: the cost, one unit for consumeUpTo, nothing for verbs that adjust. */
   asked: number;
   reason: number;
-  room: number;
+  available: number;
   waitUs: number;
   resetUs: number;
 }

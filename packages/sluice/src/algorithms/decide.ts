@@ -75,7 +75,7 @@ export function decide(
     debit.asked = asked;
     if (asked > params.capacity) debit.reason = REASON.tooCostly;
     else if (rawUs < state.blockedUntilUs) debit.reason = REASON.blocked;
-    else debit.reason = asked > kernel.room(state, params, nowUs) ? REASON.quota : REASON.ok;
+    else debit.reason = asked > kernel.available(state, params, nowUs) ? REASON.quota : REASON.ok;
     if (debit.reason !== REASON.ok) fits = false;
     // Who asks for nothing changes nothing: not even a denial of it, in debt, blocks.
     if (debit.reason > REASON.quota || asked === 0) barred = true;
@@ -89,7 +89,7 @@ export function decide(
 
   for (let i = 0; i < count; i++) {
     const debit = debits[i] as DebitState;
-    debit.room = debit.kernel.room(debit.state, debit.params, nowUs);
+    debit.available = debit.kernel.available(debit.state, debit.params, nowUs);
     measure(debit, debit.asked, rawUs, nowUs, result.changed);
     // A queue refuses what would fit, if it had to wait too long for its turn.
     if (refusedUs > debit.waitUs && debit.reason === REASON.quota) debit.waitUs = refusedUs;
@@ -104,17 +104,17 @@ function measure(
   nowUs: number,
   changed: boolean,
 ): void {
-  const { kernel, state, params, reason, room } = debit;
+  const { kernel, state, params, reason, available } = debit;
   const behindUs = nowUs - rawUs;
   const blockedUs = state.blockedUntilUs > rawUs ? state.blockedUntilUs - rawUs : 0;
   let waitUs = 0;
   if (reason === REASON.tooCostly) {
     waitUs = NEVER;
   } else if (reason !== REASON.ok) {
-    if (asked > room) waitUs = kernel.wait(state, params, asked, nowUs) + behindUs;
+    if (asked > available) waitUs = kernel.timeUntil(state, params, asked, nowUs) + behindUs;
     if (blockedUs > waitUs) waitUs = blockedUs;
   }
-  let resetUs = kernel.full(state, params, nowUs);
+  let resetUs = kernel.timeToFull(state, params, nowUs);
   const { line } = state;
   if (line !== undefined && line.endsUs - nowUs >= resetUs) resetUs = line.endsUs + 1 - nowUs;
   if (resetUs > 0) resetUs += behindUs;
@@ -160,11 +160,11 @@ export function consumeOne(
   kernel.advance(state, params, nowUs);
   if (state.line !== undefined) passLine(state, nowUs);
 
-  let room = kernel.room(state, params, nowUs);
+  let available = kernel.available(state, params, nowUs);
   let reason: number = REASON.ok;
   if (cost > params.capacity) reason = REASON.tooCostly;
   else if (rawUs < state.blockedUntilUs) reason = REASON.blocked;
-  else if (cost > room) reason = REASON.quota;
+  else if (cost > available) reason = REASON.quota;
   let changed = false;
   if (reason === REASON.ok) {
     if (cost > 0) {
@@ -174,7 +174,7 @@ export function consumeOne(
     if (changed) {
       kernel.take(state, params, cost, nowUs);
       if (state.line !== undefined) sell(state, cost);
-      room = kernel.room(state, params, nowUs);
+      available = kernel.available(state, params, nowUs);
       result.granted = cost;
     }
   } else if (reason === REASON.quota && extraUs > 0 && cost > 0) {
@@ -183,7 +183,7 @@ export function consumeOne(
   }
   result.changed = changed;
   debit.reason = reason;
-  debit.room = room;
+  debit.available = available;
   measure(debit, cost, rawUs, nowUs, changed);
 }
 
@@ -194,8 +194,8 @@ function grant(verb: Verb, debits: readonly DebitState[], count: number, result:
     const debit = debits[i] as DebitState;
     if (debit.cost < most) most = debit.cost;
     if (verb === VERBS.consumeUpTo) {
-      const room = debit.kernel.room(debit.state, debit.params, result.nowUs);
-      most = Math.min(most, Math.floor(room / UNIT) * UNIT);
+      const available = debit.kernel.available(debit.state, debit.params, result.nowUs);
+      most = Math.min(most, Math.floor(available / UNIT) * UNIT);
     }
   }
   if (!ready(debits, count, result)) return;
@@ -247,7 +247,7 @@ function change(
       const { kernel, state, params, cost } = debits[i] as DebitState;
       if (cost > 0) {
         if (verb === VERBS.penalize) kernel.take(state, params, cost, result.nowUs);
-        else kernel.give(state, params, cost);
+        else kernel.giveBack(state, params, cost);
         result.changed = true;
       }
     }

@@ -90,9 +90,9 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
   /** Brings the state to `nowUs`. */
   advance(s: S, p: P, nowUs: number): void;
   /** What can be taken now, rounded down to a thousandth; negative while in debt. */
-  room(s: S, p: P, nowUs: number): number;
-  /** Time until `amount` (0 ≤ amount ≤ capacity, amount > room) fits. */
-  wait(s: S, p: P, amount: number, nowUs: number): number;
+  available(s: S, p: P, nowUs: number): number;
+  /** Time until `amount` (0 ≤ amount ≤ capacity, amount > available) fits. */
+  timeUntil(s: S, p: P, amount: number, nowUs: number): number;
   /** Asked before `take`; an algorithm that is always ready leaves it out. */
   ready?(s: S, p: P, nowUs: number): Readiness;
   /** Adds `amount` > 0 to what is used, past the capacity if so told. */
@@ -101,13 +101,13 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
    * Takes for a start `delayUs` > 0 from now, after which `level` is in use, and until which as much drains as
    * drains by then. Kernels whose policies have a line have this.
    */
-  book?(s: S, p: P, level: number, delayUs: number): void;
+  reserve?(s: S, p: P, level: number, delayUs: number): void;
   /** Gives `amount` > 0 back, never above full. */
-  give(s: S, p: P, amount: number): void;
+  giveBack(s: S, p: P, amount: number): void;
   /** Time until the state is the same as a fresh one, 0 if it is. */
-  full(s: S, p: P, nowUs: number): number;
-  /** The same after a consume that left `room`, told from the third number that `luaLean` returned. Who has that has this. */
-  fullAt?(p: P, room: number, rest: number): number;
+  timeToFull(s: S, p: P, nowUs: number): number;
+  /** The same after a consume that left `available`, told from the third number that `luaLean` returned. Who has that has this. */
+  timeToFullAt?(p: P, available: number, rest: number): number;
   /** An independent copy. */
   copy(s: S): S;
   /** The parameters as the script reads them. */

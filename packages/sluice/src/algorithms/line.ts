@@ -51,13 +51,13 @@ export function reserve(
     const { kernel, params, state, cost } = debit;
     if (debit.reason > REASON.quota) return 0;
     debit.waitUs = 0;
-    if (isQueue) debit.waitUs = kernel.full(state, params, nowUs);
+    if (isQueue) debit.waitUs = kernel.timeToFull(state, params, nowUs);
     else if (debit.reason === REASON.quota) {
-      debit.waitUs = kernel.wait(state, params, cost, nowUs);
+      debit.waitUs = kernel.timeUntil(state, params, cost, nowUs);
     }
-    const room = kernel.room(state, params, nowUs);
-    if (isQueue && cost > room) isFull = true;
-    const inUse = params.capacity - room + cost;
+    const available = kernel.available(state, params, nowUs);
+    if (isQueue && cost > available) isFull = true;
+    const inUse = params.capacity - available + cost;
     if (params.line === undefined || inUse > params.line.maximum) canWait = false;
     if (debit.waitUs > waitUs) waitUs = debit.waitUs;
   }
@@ -77,8 +77,8 @@ export function reserve(
     debit.reason = REASON.ok;
     if (cost < least) least = cost;
     if (cost === 0) continue;
-    if (debit.waitUs > 0 && kernel.book !== undefined) {
-      kernel.book(state, params, isQueue ? cost : params.capacity, debit.waitUs);
+    if (debit.waitUs > 0 && kernel.reserve !== undefined) {
+      kernel.reserve(state, params, isQueue ? cost : params.capacity, debit.waitUs);
     } else kernel.take(state, params, cost, nowUs);
     sell(state, cost);
     if (waitUs > 0) stand(debit, readyAtUs, nowUs);
@@ -147,7 +147,7 @@ export function cancel(
     if (later > 0) amount = canSplit && amount > later ? amount - later : 0;
     if (amount < least) least = amount;
     if (amount > 0) {
-      debit.kernel.give(debit.state, debit.params, amount);
+      debit.kernel.giveBack(debit.state, debit.params, amount);
       if (later === 0) unsell(debit.state, booking, amount);
       result.changed = true;
     }

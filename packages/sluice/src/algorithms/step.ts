@@ -73,7 +73,7 @@ function decideOn(
       cost: own,
       asked: 0,
       reason: 0,
-      room: 0,
+      available: 0,
       waitUs: 0,
       resetUs: 0,
     };

@@ -26,7 +26,7 @@ export function decisionOf(
     allowed: debit.reason === REASON.ok,
     reason: REASON_NAMES[debit.reason] as DecisionReason,
     limit: label.rule.limit,
-    remaining: wholeUnits(debit.room),
+    remaining: wholeUnits(debit.available),
     retryAfterMs: retryAfterMs(debit),
     resetAfterMs: ceilMs(debit.resetUs),
     decidedAtUs: answer.nowUs,
@@ -46,7 +46,7 @@ function verdictOf(label: DebitLabel, debit: DebitResult): PolicyVerdict {
     allowed: debit.reason === REASON.ok,
     reason: REASON_NAMES[debit.reason] as DecisionReason,
     limit: label.rule.limit,
-    remaining: wholeUnits(debit.room),
+    remaining: wholeUnits(debit.available),
     retryAfterMs: retryAfterMs(debit),
     resetAfterMs: ceilMs(debit.resetUs),
   };
@@ -69,6 +69,6 @@ function weighs(a: DebitResult, b: DebitResult): boolean {
   const deniedA = a.reason !== REASON.ok;
   const deniedB = b.reason !== REASON.ok;
   if (deniedA !== deniedB) return deniedA;
-  if (!deniedA) return a.room < b.room;
+  if (!deniedA) return a.available < b.available;
   return retryAfterMs(a) > retryAfterMs(b);
 }

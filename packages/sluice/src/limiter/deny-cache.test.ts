@@ -269,7 +269,7 @@ describe("its size", () => {
   const refusal = {
     nowUs: 0,
     granted: 0,
-    debits: [{ reason: 1, room: 0, waitUs: 5e6, resetUs: 5e6 }],
+    debits: [{ reason: 1, available: 0, waitUs: 5e6, resetUs: 5e6 }],
   };
   const denial: Decision = {
     allowed: false,

@@ -53,9 +53,9 @@ export class PrefetchedResult implements StoreResult {
     const passedUs = Math.round(passedMs * 1e3);
     this.nowUs = answer.nowUs + passedUs;
     this.granted = granted;
-    this.debits = answer.debits.map(({ room, resetUs }) => ({
+    this.debits = answer.debits.map(({ available, resetUs }) => ({
       reason: REASON.ok,
-      room: room + left,
+      available: available + left,
       waitUs: 0,
       resetUs: Math.max(0, resetUs - passedUs),
     }));

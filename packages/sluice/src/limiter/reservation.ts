@@ -95,9 +95,10 @@ export async function attempt(engine: Engine, wait: Wait): Promise<Attempt> {
     return { reservation, isFinal: false, isQueueFull: false };
   }
   const answer = outcome instanceof Error ? undefined : outcome;
-  const room = answer?.debits[0]?.room ?? 0;
+  const available = answer?.debits[0]?.available ?? 0;
   const [only] = call.debits.length === 1 ? call.debits : [];
-  const isQueueFull = only?.rule.params.line?.strict === true && Math.round(cost * UNIT) > room;
+  const isQueueFull =
+    only?.rule.params.line?.strict === true && Math.round(cost * UNIT) > available;
   return {
     reservation: reservationOf(engine, prepared, decision, answer?.booking),
     isFinal: hasLine && decision.reason === "quota",

@@ -16,7 +16,7 @@ end
 
 -- So many calls of one cost on KEYS[at].
 local function consume(kernel, p, s, cost, extra, at, calls)
-  local getRoom, isReady, full = kernel.room, kernel.ready, kernel.full
+  local getAvailable, isReady, timeToFull = kernel.available, kernel.ready, kernel.timeToFull
   if s.expiry > 0 and raw >= s.expiry * 1000 then kernel.clear(s) end
   local now = s.last > raw and s.last or raw
   kernel.advance(s, p, now)
@@ -24,7 +24,7 @@ local function consume(kernel, p, s, cost, extra, at, calls)
   local line = s.line
   if line and line.ends < now then line, s.line = nil, nil end
 
-  local room = getRoom(s, p, now)
+  local available = getAvailable(s, p, now)
   while calls > 0 do
     calls = calls - 1
     local readiness, reason, changed = READY, OK, false
@@ -32,7 +32,7 @@ local function consume(kernel, p, s, cost, extra, at, calls)
       reason = TOO_COSTLY
     elseif raw < s.blocked then
       reason = BLOCKED
-    elseif cost > room then
+    elseif cost > available then
       reason = QUOTA
     end
     if reason == OK then
@@ -43,7 +43,7 @@ local function consume(kernel, p, s, cost, extra, at, calls)
       if changed then
         kernel.take(s, p, cost, now)
         if line then line.sold = line.sold + cost end
-        room = getRoom(s, p, now)
+        available = getAvailable(s, p, now)
       end
     elseif reason == QUOTA and extra > 0 and cost > 0 then
       s.blocked = raw + extra
@@ -55,10 +55,10 @@ local function consume(kernel, p, s, cost, extra, at, calls)
     if reason == TOO_COSTLY then
       wait = NEVER
     elseif reason ~= OK then
-      if cost > room then wait = kernel.wait(s, p, cost, now) + behind end
+      if cost > available then wait = kernel.timeUntil(s, p, cost, now) + behind end
       if blocked > wait then wait = blocked end
     end
-    local reset = full(s, p, now)
+    local reset = timeToFull(s, p, now)
     if line and line.ends - now >= reset then reset = line.ends + 1 - now end
     if reset > 0 then reset = reset + behind end
     if blocked > reset then reset = blocked end
@@ -86,7 +86,7 @@ local function consume(kernel, p, s, cost, extra, at, calls)
     end
     local last = behind > 0 and n + 2 or n + 1
     if readiness == READY then
-      reply[last + 1], reply[last + 2] = room, reset
+      reply[last + 1], reply[last + 2] = available, reset
       last = last + 2
       if reason ~= OK then
         head = head + REASONS_FOLLOW

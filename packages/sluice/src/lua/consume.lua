@@ -17,8 +17,8 @@ while cursor < #ARGV do
   local runs, length = calls, 1
   if stride == 0 then runs, length = 1, calls end
   for _ = 1, runs do
-    local stored, value, room, rest, reset, expiry = values[at], false
-    if consumeLean then value, room, rest, reset, expiry = consumeLean(stored, cost, length) end
+    local stored, value, available, rest, reset, expiry = values[at], false
+    if consumeLean then value, available, rest, reset, expiry = consumeLean(stored, cost, length) end
     if ttlOf and expiry then expiry = ttlOf(expiry) end
     if value and stored then
       call('SETRANGE', KEYS[at], '0', value)
@@ -35,7 +35,7 @@ while cursor < #ARGV do
       inFull(index, cost, extra, at, length)
       plain = 0
     elseif length > 1 then
-      reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = RUN, length, room, rest
+      reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = RUN, length, available, rest
       n = n + 4
       plain = 0
     else
@@ -45,7 +45,7 @@ while cursor < #ARGV do
         reply[n] = 0
       end
       reply[plain] = reply[plain] + PLAIN
-      reply[n + 1], reply[n + 2] = room, reset
+      reply[n + 1], reply[n + 2] = available, reset
       n = n + 2
     end
     at = at + stride

@@ -5,8 +5,8 @@ local function grant(verb, debits, result)
     local debit = debits[i]
     if debit.cost < most then most = debit.cost end
     if verb == CONSUME_UP_TO then
-      local room = debit.kernel.room(debit.state, debit.params, result.now)
-      most = min(most, floor(room / UNIT) * UNIT)
+      local available = debit.kernel.available(debit.state, debit.params, result.now)
+      most = min(most, floor(available / UNIT) * UNIT)
     end
   end
   if not ready(debits, result) then return end
@@ -46,7 +46,7 @@ local function change(verb, debits, raw, extra, result)
         if verb == PENALIZE then
           debit.kernel.take(debit.state, debit.params, debit.cost, result.now)
         else
-          debit.kernel.give(debit.state, debit.params, debit.cost)
+          debit.kernel.giveBack(debit.state, debit.params, debit.cost)
         end
         result.changed = true
       end
@@ -96,7 +96,7 @@ local function decide(verb, debits, raw, extra, result, booking)
     elseif raw < debit.state.blocked then
       debit.reason = BLOCKED
     else
-      debit.reason = asked > debit.kernel.room(debit.state, debit.params, now) and QUOTA or OK
+      debit.reason = asked > debit.kernel.available(debit.state, debit.params, now) and QUOTA or OK
     end
     if debit.reason ~= OK then fits = false end
     -- Who asks for nothing changes nothing: not even a denial of it, in debt, blocks.
@@ -116,15 +116,15 @@ local function decide(verb, debits, raw, extra, result, booking)
     local debit = debits[i]
     local kernel, state, params = debit.kernel, debit.state, debit.params
     local blocked = state.blocked > raw and state.blocked - raw or 0
-    debit.room = kernel.room(state, params, now)
+    debit.available = kernel.available(state, params, now)
     local wait = 0
     if debit.reason == TOO_COSTLY then
       wait = NEVER
     elseif debit.reason ~= OK then
-      if debit.asked > debit.room then wait = kernel.wait(state, params, debit.asked, now) + behind end
+      if debit.asked > debit.available then wait = kernel.timeUntil(state, params, debit.asked, now) + behind end
       if blocked > wait then wait = blocked end
     end
-    local reset = kernel.full(state, params, now)
+    local reset = kernel.timeToFull(state, params, now)
     local line = state.line
     if line and line.ends - now >= reset then reset = line.ends + 1 - now end
     if reset > 0 then reset = reset + behind end

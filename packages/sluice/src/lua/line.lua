@@ -48,13 +48,13 @@ local function reserve(debits, raw, maxWait, result)
     if debit.reason > QUOTA then return 0 end
     debit.wait = 0
     if isQueue then
-      debit.wait = kernel.full(state, params, now)
+      debit.wait = kernel.timeToFull(state, params, now)
     elseif debit.reason == QUOTA then
-      debit.wait = kernel.wait(state, params, cost, now)
+      debit.wait = kernel.timeUntil(state, params, cost, now)
     end
-    local room = kernel.room(state, params, now)
-    if isQueue and cost > room then isFull = true end
-    local inUse = params.capacity - room + cost
+    local available = kernel.available(state, params, now)
+    if isQueue and cost > available then isFull = true end
+    local inUse = params.capacity - available + cost
     if not params.canWait or inUse > params.maximum then canWait = false end
     if debit.wait > wait then wait = debit.wait end
   end
@@ -73,8 +73,8 @@ local function reserve(debits, raw, maxWait, result)
     debit.reason = OK
     if cost < least then least = cost end
     if cost > 0 then
-      if debit.wait > 0 and kernel.book then
-        kernel.book(state, params, isQueue and cost or params.capacity, debit.wait)
+      if debit.wait > 0 and kernel.reserve then
+        kernel.reserve(state, params, isQueue and cost or params.capacity, debit.wait)
       else
         kernel.take(state, params, cost, now)
       end
@@ -113,7 +113,7 @@ local function cancel(debits, booking, result)
     if later > 0 then amount = canSplit and amount > later and amount - later or 0 end
     if amount < least then least = amount end
     if amount > 0 then
-      debit.kernel.give(debit.state, debit.params, amount)
+      debit.kernel.giveBack(debit.state, debit.params, amount)
       if later == 0 then unsell(debit.state, booking, amount) end
       result.changed = true
     end

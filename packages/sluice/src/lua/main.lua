@@ -34,7 +34,7 @@ while cursor < #ARGV do
     local policy = policyOf(ARGV[cursor + 1] + 0)
     debits[i] = {
       kernel = policy.kernel, params = policy.params, cost = ARGV[cursor + 2] + 0,
-      key = '', at = 0, state = false, asked = 0, reason = OK, room = 0, wait = 0, reset = 0,
+      key = '', at = 0, state = false, asked = 0, reason = OK, available = 0, wait = 0, reset = 0,
     }
     cursor = cursor + 2
   end
@@ -92,7 +92,7 @@ while cursor < #ARGV do
       if isReady then
         for i = 1, count do
           local debit = debits[i]
-          reply[n + 1], reply[n + 2] = debit.room, debit.reset
+          reply[n + 1], reply[n + 2] = debit.available, debit.reset
           n = n + 2
           if says then
             reply[n + 1], reply[n + 2] = debit.reason, debit.wait

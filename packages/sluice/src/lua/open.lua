@@ -11,11 +11,11 @@
 -- Reply the raw clock, then for each call: readiness and flags; the time of the decision if it is not
 --       the raw clock; and where it is ready, what consumeUpTo granted or cancel gave back, or of a
 --       reserve that is admitted µs until the start, when its line opened, and what that has sold; and
---       for each debit: room, reset,
+--       for each debit: what is available, reset,
 --       and, unless all of the call's debits are admitted, reason and wait; and if the calls that follow
 --       in the group got the very same, how many they are.
---       Or PLAIN times the number of consumes that all are admitted, and then for each: room, reset.
---       Or RUN, how many consumes of the group are admitted one after another on the same key, the room after the
+--       Or PLAIN times the number of consumes that all are admitted, and then for each: what is available, reset.
+--       Or RUN, how many consumes of the group are admitted one after another on the same key, the what is available after the
 --       last of them, and what tells their resets: a bucket's remainder, or a window's reset
 --
 -- Arguments become numbers by "+ 0", which costs half of tonumber(). Numbers given to Redis become text, which

@@ -48,7 +48,7 @@ export interface StoreCall {
 export interface DebitResult {
   readonly reason: number;
   /** Thousandths left after the call; negative in debt. */
-  readonly room: number;
+  readonly available: number;
   /** Until the cost fits; 0 if it does, -1 if it never can. */
   readonly waitUs: number;
   /** Until the key is as if never seen. */

@@ -244,7 +244,7 @@ describe("the schedule is the model's", () => {
             else model[each.verb](now, BigInt(amount));
           }
           const { debits } = subject.ask(VERBS.peek, 0);
-          expect(debits[0]?.room).toBe(Number(model.room(now)));
+          expect(debits[0]?.available).toBe(Number(model.room(now)));
         }
       }),
       RUNS,
@@ -413,7 +413,7 @@ describe("of buckets that several sets charge", () => {
             }
             for (const [bucket, itsModel] of models.entries()) {
               const { debits } = ask([bucket], VERBS.peek, 0);
-              expect(debits[0]?.room).toBe(Number(itsModel.room(now)));
+              expect(debits[0]?.available).toBe(Number(itsModel.room(now)));
             }
           }
         },
@@ -618,6 +618,6 @@ test("after a reset, a booking from before gives nothing back", () => {
   reserve(10_000);
   const behind = reserve(5000);
   const { granted, debits } = subject.ask(VERBS.cancel, 5000, 0, before);
-  expect([granted, debits[0]?.room]).toEqual([0, -5000]);
+  expect([granted, debits[0]?.available]).toEqual([0, -5000]);
   expect(subject.ask(VERBS.cancel, 5000, 0, behind).granted).toBe(5000);
 });

@@ -114,6 +114,6 @@ export function answerOf({ debits }: StoreCall, answer: StoreResult): StoreResul
     booking: booking && { ...booking },
     debits: answer.debits
       .slice(0, debits.length)
-      .map(({ reason, room, waitUs, resetUs }) => ({ reason, room, waitUs, resetUs })),
+      .map(({ reason, available, waitUs, resetUs }) => ({ reason, available, waitUs, resetUs })),
   };
 }

@@ -114,9 +114,9 @@ export class MirroredStore implements Store {
   }
 }
 
-const answerOf = ({ reason, room, waitUs, resetUs }: DebitResult): DebitResult => ({
+const answerOf = ({ reason, available, waitUs, resetUs }: DebitResult): DebitResult => ({
   reason,
-  room,
+  available,
   waitUs,
   resetUs,
 });

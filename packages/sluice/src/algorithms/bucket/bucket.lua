@@ -95,11 +95,11 @@ kernels.b = {
     if s.used == 0 and s.remainder == 0 then s.since = now end
   end,
 
-  room = function(s, p)
+  available = function(s, p)
     return p.capacity - s.used - (s.remainder > 0 and 1 or 0)
   end,
 
-  wait = function(s, p, amount, now)
+  timeUntil = function(s, p, amount, now)
     return drainTime(s, p, s.used + amount - p.capacity, now)
   end,
 
@@ -107,17 +107,17 @@ kernels.b = {
     s.used = min(s.used + amount, p.maximum)
   end,
 
-  book = function(s, p, level, delay)
+  reserve = function(s, p, level, delay)
     local drained, remainder = mulDiv(delay, p.limit, p.period)
     s.used, s.remainder = level + drained, remainder
   end,
 
-  give = function(s, p, amount)
+  giveBack = function(s, p, amount)
     s.used = s.used - amount
     settle(s)
   end,
 
-  full = function(s, p, now)
+  timeToFull = function(s, p, now)
     if s.used == 0 and s.remainder == 0 then return 0 end
     return drainTime(s, p, s.used, now)
   end,

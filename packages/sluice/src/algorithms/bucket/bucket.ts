@@ -71,7 +71,7 @@ function settle(s: BucketState): void {
   }
 }
 
-function room(s: BucketState, p: BucketParams): number {
+function available(s: BucketState, p: BucketParams): number {
   return p.capacity - s.used - (s.remainder > 0 ? 1 : 0);
 }
 
@@ -86,7 +86,7 @@ function evenDrainTime(p: BucketParams, excess: number, rest: number): number {
   return whole + Math.ceil(((remainder[0] as number) + rest) / p.limit);
 }
 
-function wait(s: BucketState, p: BucketParams, amount: number, nowUs: number): number {
+function timeUntil(s: BucketState, p: BucketParams, amount: number, nowUs: number): number {
   return drainTime(s, p, s.used + amount - p.capacity, nowUs);
 }
 
@@ -95,23 +95,23 @@ function take(s: BucketState, p: BucketParams, amount: number): void {
 }
 
 /** Starts are whole µs: the schedule goes on from there, and not from the fraction before it. */
-function book(s: BucketState, p: BucketParams, level: number, delayUs: number): void {
+function reserve(s: BucketState, p: BucketParams, level: number, delayUs: number): void {
   s.used = level + mulDiv(delayUs, p.limit, p.period);
   s.remainder = remainder[0] as number;
 }
 
-function give(s: BucketState, _p: BucketParams, amount: number): void {
+function giveBack(s: BucketState, _p: BucketParams, amount: number): void {
   s.used -= amount;
   settle(s);
 }
 
-function full(s: BucketState, p: BucketParams, nowUs: number): number {
+function timeToFull(s: BucketState, p: BucketParams, nowUs: number): number {
   if (s.used === 0 && s.remainder === 0) return 0;
   return drainTime(s, p, s.used, nowUs);
 }
 
 /** Of an even drain; the mirror of `room`. */
-function fullAt(p: BucketParams, left: number, rest: number): number {
+function timeToFullAt(p: BucketParams, left: number, rest: number): number {
   return evenDrainTime(p, p.capacity - left - (rest > 0 ? 1 : 0), rest);
 }
 
@@ -133,13 +133,13 @@ export const bucketKernel: Kernel<BucketParams, BucketState> = {
   fresh: () => ({ used: 0, remainder: 0, per: 1, sinceUs: 0, ...FRESH }),
   clear,
   advance,
-  room,
-  wait,
+  available,
+  timeUntil,
   take,
-  book,
-  give,
-  full,
-  fullAt,
+  reserve,
+  giveBack,
+  timeToFull,
+  timeToFullAt,
   copy: (s) => ({ ...s }),
   numbers: (p) => [p.limit, p.period, p.capacity, p.maximum, modeOf(p)],
   row: {

@@ -347,7 +347,7 @@ export const bucketCases: readonly AlgorithmCase[] = [
     ],
   },
   {
-    name: "changed options: a larger burst adds room to what is in use",
+    name: "changed options: a larger burst adds available to what is in use",
     policy: ten,
     steps: [
       { at: 0, cost: 10, says: allows(0) },

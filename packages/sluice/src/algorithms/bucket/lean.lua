@@ -1,7 +1,7 @@
 -- The usual consume: so many calls of one cost that all fit into a bucket in the lean format, of the policy's own
 -- period, on a clock that did not go back. The statements are those of lua/consume-one.lua and bucket.lua with
 -- the state in locals, which takes half the time. Whatever else a call may meet is theirs.
--- Returns the new value, the room and the remainder behind the last call, its reset, and the expiry if that moved;
+-- Returns the new value, the what is available and the remainder behind the last call, its reset, and the expiry if that moved;
 -- nothing, if the calls are not of this kind.
 lean.b = function(at)
   local limit, period, capacity, maximum = ARGV[at + 1] + 0, ARGV[at + 2] + 0, ARGV[at + 3] + 0, ARGV[at + 4] + 0
@@ -26,8 +26,8 @@ lean.b = function(at)
     local rest = remainder > 0 and 1 or 0
     local first = used + cost
     used = used + cost * calls
-    local room, direct = capacity - used - rest, used * period
-    if room < 0 or cost == 0 or direct >= EXACT then return nil end
+    local available, direct = capacity - used - rest, used * period
+    if available < 0 or cost == 0 or direct >= EXACT then return nil end
     local reset = floor(direct / limit)
     reset = reset + ceil((direct - reset * limit + remainder) / limit)
 
@@ -40,6 +40,6 @@ lean.b = function(at)
       if moved or expiresAt > raw + least + (least > MIN_SLACK and least or MIN_SLACK) then return nil end
     end
     if moved then expiry = floor(latest / 1000) end
-    return structPack('<BI6I3I3I7I6', 1, used, remainder, period, raw, expiry), room, remainder, reset, moved and expiry
+    return structPack('<BI6I3I3I7I6', 1, used, remainder, period, raw, expiry), available, remainder, reset, moved and expiry
   end
 end

@@ -1,7 +1,7 @@
 -- The usual consume: so many calls of one cost that all fit into a window in the lean format, on a clock that did not
 -- go back. As bucket/lean.lua, by the statements of window.lua. Of a calendar only a running window: what opens one
 -- needs its table.
--- Returns the new value, the room behind the last call, the reset of each, again the reset, and the expiry if that
+-- Returns the new value, the what is available behind the last call, the reset of each, again the reset, and the expiry if that
 -- moved; nothing, if the calls are not of this kind.
 local function leanWindow(capacity, endOf)
   return function(value, cost, calls)
@@ -14,8 +14,8 @@ local function leanWindow(capacity, endOf)
       if raw >= endAt then count = 0 end
     end
 
-    local room = capacity - count - cost * calls
-    if room < 0 or cost == 0 then return nil end
+    local available = capacity - count - cost * calls
+    if available < 0 or cost == 0 then return nil end
     if count == 0 then
       if not endOf then return nil end
       endAt = endOf(raw)
@@ -26,7 +26,7 @@ local function leanWindow(capacity, endOf)
     local latest = soonest + (reset > MIN_SLACK and reset or MIN_SLACK)
     local moved = expiresAt < soonest or expiresAt > latest
     if moved then expiry = floor(latest / 1000) end
-    return structPack('<BI6I7I7I6', 1, capacity - room, endAt, raw, expiry), room, reset, reset, moved and expiry
+    return structPack('<BI6I7I7I6', 1, capacity - available, endAt, raw, expiry), available, reset, reset, moved and expiry
   end
 end
 

@@ -40,11 +40,11 @@ local function windowKernel(params, endOf)
       end
     end,
 
-    room = function(s, p)
+    available = function(s, p)
       return p.capacity - s.count
     end,
 
-    wait = function(s, p, amount, now)
+    timeUntil = function(s, p, amount, now)
       return s.endAt - now
     end,
 
@@ -57,11 +57,11 @@ local function windowKernel(params, endOf)
       s.count = min(s.count + amount, MAX_USED)
     end,
 
-    give = function(s, p, amount)
+    giveBack = function(s, p, amount)
       s.count = max(0, s.count - amount)
     end,
 
-    full = function(s, p, now)
+    timeToFull = function(s, p, now)
       return s.count == 0 and 0 or s.endAt - now
     end,
   }

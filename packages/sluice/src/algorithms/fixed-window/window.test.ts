@@ -14,7 +14,7 @@ test("a window's count saturates, so that sums stay exact", () => {
   const state = kernel.fresh();
   kernel.take(state, params, MAX_USED - 1, 0);
   kernel.take(state, params, 1e12, 0);
-  expect(kernel.room(state, params, 0)).toBe(5000 - MAX_USED);
+  expect(kernel.available(state, params, 0)).toBe(5000 - MAX_USED);
 });
 
 test("a sliding window's count saturates, and still fades exactly", () => {
@@ -25,8 +25,8 @@ test("a sliding window's count saturates, and still fades exactly", () => {
   slidingWindowKernel.take(state, sliding, 1e12, 0);
   expect(state.current).toBe(MAX_USED);
   const { window } = sliding;
-  const waitUs = slidingWindowKernel.wait(state, sliding, 5000, 0);
+  const waitUs = slidingWindowKernel.timeUntil(state, sliding, 5000, 0);
   expect(waitUs).toBe(2 * window);
   const oneUs = window - Number((4000n * BigInt(window)) / BigInt(MAX_USED));
-  expect(slidingWindowKernel.wait(state, sliding, 1000, 0)).toBe(window + oneUs);
+  expect(slidingWindowKernel.timeUntil(state, sliding, 1000, 0)).toBe(window + oneUs);
 });

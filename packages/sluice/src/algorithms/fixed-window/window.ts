@@ -28,19 +28,19 @@ function advance(s: WindowState, _p: Params, nowUs: number): void {
   }
 }
 
-function room(s: WindowState, p: Params): number {
+function available(s: WindowState, p: Params): number {
   return p.capacity - s.count;
 }
 
-function wait(s: WindowState, _p: Params, _amount: number, nowUs: number): number {
+function timeUntil(s: WindowState, _p: Params, _amount: number, nowUs: number): number {
   return s.endUs - nowUs;
 }
 
-function give(s: WindowState, _p: Params, amount: number): void {
+function giveBack(s: WindowState, _p: Params, amount: number): void {
   s.count = Math.max(0, s.count - amount);
 }
 
-function full(s: WindowState, _p: Params, nowUs: number): number {
+function timeToFull(s: WindowState, _p: Params, nowUs: number): number {
   return s.count === 0 ? 0 : s.endUs - nowUs;
 }
 
@@ -66,17 +66,17 @@ export function windowKernel<P extends Params>(
     fresh: () => ({ count: 0, endUs: 0, ...FRESH }),
     clear,
     advance,
-    room,
-    wait,
+    available,
+    timeUntil,
     ready: (s, p, nowUs) => (s.count > 0 || endOf(p, nowUs) > 0 ? READY : NEED_CALENDAR),
     take(s, p, amount, nowUs) {
       if (s.count === 0) s.endUs = endOf(p, nowUs);
       s.count = Math.min(s.count + amount, MAX_USED);
     },
-    give,
-    full,
+    giveBack,
+    timeToFull,
     // All calls on a running window are told the same.
-    fullAt: (_p, _room, resetUs) => resetUs,
+    timeToFullAt: (_p, _room, resetUs) => resetUs,
     copy: (s) => ({ ...s }),
     numbers,
     row: {

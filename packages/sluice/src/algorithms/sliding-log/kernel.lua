@@ -111,11 +111,11 @@ kernels.l = {
     end
   end,
 
-  room = function(s, p)
+  available = function(s, p)
     return p.capacity - s.live
   end,
 
-  wait = function(s, p, amount, now)
+  timeUntil = function(s, p, amount, now)
     local last = search(s, function(seq) return since(s, hit(s, seq).sum) <= p.capacity - amount end)
     return leavesAt(s, p, hit(s, last).at) - now
   end,
@@ -142,11 +142,11 @@ kernels.l = {
     s.first = to
   end,
 
-  give = function(s, p, amount)
+  giveBack = function(s, p, amount)
     s.live = max(0, s.live - amount)
   end,
 
-  full = function(s, p, now)
+  timeToFull = function(s, p, now)
     if s.live == 0 then return 0 end
     return leavesAt(s, p, hit(s, s.next - 1).at) - now
   end,

@@ -73,7 +73,7 @@ describe("hits that left the window", () => {
     const later = 20 * SECOND;
     for (const left of [250, 150, 50, 0, 0]) {
       log.advance(state, params, later);
-      expect(log.room(state, params, later)).toBeGreaterThan(0);
+      expect(log.available(state, params, later)).toBeGreaterThan(0);
       log.take(state, params, 1, later);
       expect(state.next - 1 - state.first).toBe(left);
     }
@@ -81,11 +81,11 @@ describe("hits that left the window", () => {
 
   test("count no more, however many of them are still stored", () => {
     const state = filled(5000, 1);
-    expect(log.room(state, params, 4999)).toBe(0);
+    expect(log.available(state, params, 4999)).toBe(0);
     log.advance(state, params, 10 * SECOND + 2499);
-    expect(log.room(state, params, 10 * SECOND + 2499)).toBe(2500);
-    expect(log.wait(state, params, 2501, 10 * SECOND + 2499)).toBe(1);
-    expect(log.wait(state, params, 5000, 10 * SECOND + 2499)).toBe(2500);
+    expect(log.available(state, params, 10 * SECOND + 2499)).toBe(2500);
+    expect(log.timeUntil(state, params, 2501, 10 * SECOND + 2499)).toBe(1);
+    expect(log.timeUntil(state, params, 5000, 10 * SECOND + 2499)).toBe(2500);
   });
 });
 
@@ -103,13 +103,13 @@ describe("the running sum", () => {
       log.take(state, params, amount, at);
     }
     expect(state.total).toBe(1500);
-    expect(log.room(state, params, 2)).toBe(2000);
-    expect(log.wait(state, params, 3000, 2)).toBe(10 * SECOND - 2);
-    expect(log.wait(state, params, 4000, 2)).toBe(10 * SECOND - 1);
+    expect(log.available(state, params, 2)).toBe(2000);
+    expect(log.timeUntil(state, params, 3000, 2)).toBe(10 * SECOND - 2);
+    expect(log.timeUntil(state, params, 4000, 2)).toBe(10 * SECOND - 1);
     log.advance(state, params, 10 * SECOND);
-    expect(log.room(state, params, 10 * SECOND)).toBe(3000);
+    expect(log.available(state, params, 10 * SECOND)).toBe(3000);
     log.advance(state, params, 10 * SECOND + 1);
-    expect(log.room(state, params, 10 * SECOND + 1)).toBe(4000);
+    expect(log.available(state, params, 10 * SECOND + 1)).toBe(4000);
   });
 });
 
@@ -117,8 +117,8 @@ test("a copy is independent of what it was made from", () => {
   const state = filled(10, 100);
   const copy = log.copy(state);
   log.take(copy, params, 1000, 20);
-  log.give(copy, params, 500);
-  expect(log.room(state, params, 20)).toBe(4000);
+  log.giveBack(copy, params, 500);
+  expect(log.available(state, params, 20)).toBe(4000);
   expect(state.hits.at(9)).toBe(9);
   expect(state.hits.at(10)).toBeUndefined();
 });

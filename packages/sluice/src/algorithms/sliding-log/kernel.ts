@@ -73,11 +73,11 @@ function leavesUs(s: SlidingLogState, p: SlidingLogParams, atUs: number): number
   return leftUs <= s.windowUntilUs ? leftUs : Math.max(s.windowUntilUs, atUs + p.window);
 }
 
-function room(s: SlidingLogState, p: SlidingLogParams): number {
+function available(s: SlidingLogState, p: SlidingLogParams): number {
   return p.capacity - s.live;
 }
 
-function wait(s: SlidingLogState, p: SlidingLogParams, amount: number, nowUs: number): number {
+function timeUntil(s: SlidingLogState, p: SlidingLogParams, amount: number, nowUs: number): number {
   const last = search(s, (seq) => since(s, s.hits.sum(seq)) <= p.capacity - amount);
   return leavesUs(s, p, s.hits.at(last)) - nowUs;
 }
@@ -112,11 +112,11 @@ function prune(s: SlidingLogState): void {
 }
 
 /** The oldest first: the newest stay longest in the window, so nothing comes back too early. */
-function give(s: SlidingLogState, _p: SlidingLogParams, amount: number): void {
+function giveBack(s: SlidingLogState, _p: SlidingLogParams, amount: number): void {
   s.live = Math.max(0, s.live - amount);
 }
 
-function full(s: SlidingLogState, p: SlidingLogParams, nowUs: number): number {
+function timeToFull(s: SlidingLogState, p: SlidingLogParams, nowUs: number): number {
   return s.live === 0 ? 0 : leavesUs(s, p, s.hits.at(s.next - 1)) - nowUs;
 }
 
@@ -138,12 +138,12 @@ export const slidingLogKernel: Kernel<SlidingLogParams, SlidingLogState> = {
   fresh,
   clear: (s) => void Object.assign(s, fresh()),
   advance,
-  room,
-  wait,
+  available,
+  timeUntil,
   ready,
   take,
-  give,
-  full,
+  giveBack,
+  timeToFull,
   copy: (s) => ({ ...s, hits: s.hits.copy() }),
   numbers: (p) => [p.capacity, p.window],
 };

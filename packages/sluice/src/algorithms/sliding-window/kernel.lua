@@ -53,11 +53,11 @@ kernels.s = {
     end
   end,
 
-  room = function(s, p, now)
+  available = function(s, p, now)
     return p.capacity - s.current - weighted(s, now)
   end,
 
-  wait = function(s, p, amount, now)
+  timeUntil = function(s, p, amount, now)
     local target = p.capacity - s.current - amount
     if target >= 0 then
       return s.endAt - s.width + fadeTime(s.previous, target, s.width) - now
@@ -69,13 +69,13 @@ kernels.s = {
     s.current = min(s.current + amount, MAX_USED)
   end,
 
-  give = function(s, p, amount)
+  giveBack = function(s, p, amount)
     local older = max(0, amount - s.current)
     s.current = max(0, s.current - amount)
     s.previous = max(0, s.previous - older)
   end,
 
-  full = function(s, p, now)
+  timeToFull = function(s, p, now)
     if s.current > 0 then return s.endAt + p.window - now end
     return s.previous > 0 and s.endAt - now or 0
   end,

@@ -39,7 +39,7 @@ function weighted(s: SlidingWindowState, nowUs: number): number {
   return (remainder[0] as number) > 0 ? share + 1 : share;
 }
 
-function room(s: SlidingWindowState, p: SlidingWindowParams, nowUs: number): number {
+function available(s: SlidingWindowState, p: SlidingWindowParams, nowUs: number): number {
   return p.capacity - s.current - weighted(s, nowUs);
 }
 
@@ -48,7 +48,7 @@ function fadeTime(previous: number, target: number, width: number): number {
   return previous <= target ? 0 : width - mulDiv(target, width, previous);
 }
 
-function wait(
+function timeUntil(
   s: SlidingWindowState,
   p: SlidingWindowParams,
   amount: number,
@@ -64,13 +64,13 @@ function take(s: SlidingWindowState, _p: SlidingWindowParams, amount: number): v
 }
 
 /** The newest first: what stays in the current window fades later, so nothing comes back too early. */
-function give(s: SlidingWindowState, _p: SlidingWindowParams, amount: number): void {
+function giveBack(s: SlidingWindowState, _p: SlidingWindowParams, amount: number): void {
   const older = Math.max(0, amount - s.current);
   s.current = Math.max(0, s.current - amount);
   s.previous = Math.max(0, s.previous - older);
 }
 
-function full(s: SlidingWindowState, p: SlidingWindowParams, nowUs: number): number {
+function timeToFull(s: SlidingWindowState, p: SlidingWindowParams, nowUs: number): number {
   if (s.current > 0) return s.endUs + p.window - nowUs;
   return s.previous > 0 ? s.endUs - nowUs : 0;
 }
@@ -92,11 +92,11 @@ export const slidingWindowKernel: Kernel<SlidingWindowParams, SlidingWindowState
   fresh: () => ({ previous: 0, current: 0, endUs: 0, widthUs: 0, ...FRESH }),
   clear,
   advance,
-  room,
-  wait,
+  available,
+  timeUntil,
   take,
-  give,
-  full,
+  giveBack,
+  timeToFull,
   copy: (s) => ({ ...s }),
   numbers: (p) => [p.capacity, p.window],
   row: {

@@ -29,7 +29,7 @@ const tableOf = (kernel: Kernel): Table => ({
       cost: 0,
       asked: 0,
       reason: 0,
-      room: 0,
+      available: 0,
       waitUs: 0,
       resetUs: 0,
     },

@@ -430,8 +430,8 @@ describe("a store", () => {
       const debits = [{ name: "p", rule, keyspace, id, cost: 1 }];
       store.submit({ verb: 1, debits, extraUs: 0 }, (outcome) => outcomes.push(outcome));
     }
-    expect(outcomes[0]).toMatchObject({ granted: 1, debits: [{ room: 9_999_999 }] });
+    expect(outcomes[0]).toMatchObject({ granted: 1, debits: [{ available: 9_999_999 }] });
     expect(outcomes[1]).toBeInstanceOf(InvalidOptionError);
-    expect(outcomes[2]).toMatchObject({ granted: 1, debits: [{ room: 9_999_998 }] });
+    expect(outcomes[2]).toMatchObject({ granted: 1, debits: [{ available: 9_999_998 }] });
   });
 });

@@ -160,7 +160,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
       this.#ring.remove(debit.slot);
       this.#ring.add(debit.slot, state.expiryMs * 1e3, rawUs);
     }
-    this.#arena.save(debit.slot, state, kernel, debit.room < 0);
+    this.#arena.save(debit.slot, state, kernel, debit.available < 0);
   }
 
   #drop(slot: number): void {
@@ -222,7 +222,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
 }
 
 function rowDebit(kernel: Kernel): RowDebit {
-  const numbers = { cost: 0, asked: 0, reason: 0, room: 0, waitUs: 0, resetUs: 0 };
+  const numbers = { cost: 0, asked: 0, reason: 0, available: 0, waitUs: 0, resetUs: 0 };
   return {
     kernel,
     params: NO_PARAMS,

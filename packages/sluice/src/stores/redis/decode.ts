@@ -47,7 +47,7 @@ class Reader {
   /** For how many calls more. */
   #left = 0;
   /** Behind the last call of a run, and what tells the resets of all. */
-  #room = 0;
+  #available = 0;
   #rest = 0;
   #last: Outcome | undefined;
 
@@ -81,7 +81,7 @@ class Reader {
     } else if (head === RUN) {
       this.#speaks = "run";
       this.#left = this.next() - 1;
-      this.#room = this.next();
+      this.#available = this.next();
       this.#rest = this.next();
     } else {
       this.#speaks = "repeat";
@@ -93,17 +93,17 @@ class Reader {
   /** Each call of a run takes as much as the next one has less; when its key is full again, its kernel can tell. */
   #ofRun(call: StoreCall): Outcome {
     const { cost, rule } = call.debits[0] as Debit;
-    const room = this.#room + this.#left * cost;
-    const resetUs = rule.kernel.fullAt?.(rule.params, room, this.#rest);
-    if (resetUs !== undefined) return admitted(call, this.rawUs, room, resetUs);
+    const available = this.#available + this.#left * cost;
+    const resetUs = rule.kernel.timeToFullAt?.(rule.params, available, this.#rest);
+    if (resetUs !== undefined) return admitted(call, this.rawUs, available, resetUs);
     throw new StoreUnavailableError("the script's reply does not fit the calls");
   }
 }
 
 /** The answer to a consume on one debit that is admitted. */
-function admitted(call: StoreCall, nowUs: number, room: number, resetUs: number): StoreResult {
+function admitted(call: StoreCall, nowUs: number, available: number, resetUs: number): StoreResult {
   const { cost } = call.debits[0] as Debit;
-  return { nowUs, granted: cost, debits: [{ reason: REASON.ok, room, waitUs: 0, resetUs }] };
+  return { nowUs, granted: cost, debits: [{ reason: REASON.ok, available, waitUs: 0, resetUs }] };
 }
 
 function readOutcome(reader: Reader, head: number, call: StoreCall): Outcome {
@@ -130,10 +130,10 @@ function readResult(
   }
   if (verb === VERBS.consume && !isDenied) granted = leastCost(debits);
   const answers = debits.map((): DebitResult => {
-    const room = reader.next();
+    const available = reader.next();
     const resetUs = reader.next();
-    if (!isDenied) return { reason: REASON.ok, room, waitUs: 0, resetUs };
-    return { reason: reader.next(), room, waitUs: reader.next(), resetUs };
+    if (!isDenied) return { reason: REASON.ok, available, waitUs: 0, resetUs };
+    return { reason: reader.next(), available, waitUs: reader.next(), resetUs };
   });
   return { nowUs, granted, debits: answers, ...(booking !== undefined && { booking }) };
 }
