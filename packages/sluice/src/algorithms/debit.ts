@@ -1,5 +1,5 @@
 /** What a call works on: one debit a policy, and the result that they share. */
-import type { Booking, Kernel, Params, Readiness, State } from "./kernel.js";
+import type { ReservationReceipt, Kernel, Params, Readiness, State } from "./kernel.js";
 import { READY } from "./kernel.js";
 
 /** How a debit stands. */
@@ -34,7 +34,7 @@ export interface CallResult {
   /** Whether the debits' states must be stored. */
   changed: boolean;
   /** The place in line that reserve got. */
-  booking: Booking | undefined;
+  receipt: ReservationReceipt | undefined;
 }
 
 /** Whether every debit can take its cost; the result says why not. */

@@ -6,8 +6,8 @@
  * nothing: every debit is checked before any is changed.
  */
 import { UNIT } from "../core/amount.js";
-import { type Booking, READY } from "./kernel.js";
-import { cancel, isInLine, passLine, reserve, sell } from "./line.js";
+import { type ReservationReceipt, READY } from "./kernel.js";
+import { cancel, hasReservations, expireReservations, reserve, record } from "./reservations.js";
 import { NEVER, ready, type DebitState, REASON, type CallResult } from "./debit.js";
 
 export { NEVER, type DebitState, REASON, type CallResult } from "./debit.js";
@@ -33,7 +33,7 @@ const MIN_SLACK_US = 1e6;
 
 /**
  * Decides `debits[0..count)` at `rawUs`. `extraUs` is the length of a block, negative for one that leaves longer ones
- * as they are, or the longest wait that reserve takes; `booking` what cancel gives back. Changes debits and result in
+ * as they are, or the longest wait that reserve takes; `receipt` what cancel gives back. Changes debits and result in
  * place.
  */
 export function decide(
@@ -43,7 +43,7 @@ export function decide(
   rawUs: number,
   extraUs: number,
   result: CallResult,
-  booking?: Booking,
+  receipt?: ReservationReceipt,
 ): void {
   let nowUs = rawUs;
   for (let i = 0; i < count; i++) {
@@ -55,14 +55,14 @@ export function decide(
   result.nowUs = nowUs;
   result.granted = 0;
   result.changed = false;
-  result.booking = undefined;
+  result.receipt = undefined;
   for (let i = 0; i < count; i++) {
     const debit = debits[i] as DebitState;
     debit.kernel.advance(debit.state, debit.params, nowUs);
-    passLine(debit.state, nowUs);
+    expireReservations(debit.state, nowUs);
   }
 
-  if (verb === VERBS.cancel) cancel(debits, count, booking, result);
+  if (verb === VERBS.cancel) cancel(debits, count, receipt, result);
   else if (verb >= VERBS.refund) change(verb, debits, count, rawUs, extraUs, result);
   let fits = true;
   let barred = false;
@@ -115,8 +115,9 @@ function measure(
     if (blockedUs > waitUs) waitUs = blockedUs;
   }
   let resetUs = kernel.timeToFull(state, params, nowUs);
-  const { line } = state;
-  if (line !== undefined && line.endsUs - nowUs >= resetUs) resetUs = line.endsUs + 1 - nowUs;
+  const { reservations } = state;
+  if (reservations !== undefined && reservations.endsUs - nowUs >= resetUs)
+    resetUs = reservations.endsUs + 1 - nowUs;
   if (resetUs > 0) resetUs += behindUs;
   if (blockedUs > resetUs) resetUs = blockedUs;
 
@@ -156,9 +157,9 @@ export function consumeOne(
   result.readiness = READY;
   result.nowUs = nowUs;
   result.granted = 0;
-  result.booking = undefined;
+  result.receipt = undefined;
   kernel.advance(state, params, nowUs);
-  if (state.line !== undefined) passLine(state, nowUs);
+  if (state.reservations !== undefined) expireReservations(state, nowUs);
 
   let available = kernel.available(state, params, nowUs);
   let reason: number = REASON.ok;
@@ -173,7 +174,7 @@ export function consumeOne(
     }
     if (changed) {
       kernel.take(state, params, cost, nowUs);
-      if (state.line !== undefined) sell(state, cost);
+      if (state.reservations !== undefined) record(state, cost);
       available = kernel.available(state, params, nowUs);
       result.granted = cost;
     }
@@ -204,7 +205,7 @@ function grant(verb: Verb, debits: readonly DebitState[], count: number, result:
     const amount = verb === VERBS.consumeUpTo ? most : debit.cost;
     if (amount > 0) {
       debit.kernel.take(debit.state, debit.params, amount, result.nowUs);
-      sell(debit.state, amount);
+      record(debit.state, amount);
       result.changed = true;
     }
   }
@@ -240,7 +241,7 @@ function change(
     block(debits, count, rawUs + Math.abs(extraUs), result, extraUs < 0);
   } else if (verb === VERBS.unblock) {
     block(debits, count, 0, result);
-  } else if (verb === VERBS.refund && isInLine(debits, count)) {
+  } else if (verb === VERBS.refund && hasReservations(debits, count)) {
     // What is in use is what waiting reservations were promised to follow: nothing comes back before its time.
   } else if (verb === VERBS.refund || (verb === VERBS.penalize && ready(debits, count, result))) {
     for (let i = 0; i < count; i++) {

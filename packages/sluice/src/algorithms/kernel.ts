@@ -20,11 +20,11 @@ export interface State {
    */
   expiryMs: number;
   /** Calls that wait for their start; undefined where nobody does. Replaced, never changed: copies share it. */
-  line: Line | undefined;
+  reservations: Reservations | undefined;
 }
 
 /** What a key remembers of those who were promised a start that is yet to come. */
-export interface Line {
+export interface Reservations {
   /** When the first of them came: tells this line from others of the same key, before and after. */
   readonly openedUs: number;
   /** Thousandths admitted since, less those given back from its end. */
@@ -34,13 +34,13 @@ export interface Line {
 }
 
 /** A place in line, as its holder keeps it: what it takes to give it back. */
-export interface Booking {
+export interface ReservationReceipt {
   /** When the reserved work may start, on the clock that decided. */
   readonly readyAtUs: number;
   /** From the decision until then, by the raw clock. */
   readonly delayUs: number;
   readonly openedUs: number;
-  /** What the line had sold with this booking: 0 where nobody waited, this one included. */
+  /** What the line had sold with this receipt: 0 where nobody waited, this one included. */
   readonly sold: number;
 }
 
@@ -49,7 +49,7 @@ export const FRESH: Readonly<State> = Object.freeze({
   lastUs: 0,
   blockedUntilUs: 0,
   expiryMs: 0,
-  line: undefined,
+  reservations: undefined,
 });
 
 /** What every algorithm's compiled parameters have. */
@@ -57,11 +57,11 @@ export interface Params {
   /** What a fresh key can take at once. */
   readonly capacity: number;
   /** How calls wait for quota; undefined where a start cannot be promised ahead. */
-  readonly line?: LineRules | undefined;
+  readonly reservations?: ReservationRules | undefined;
 }
 
 /** How calls wait in line. */
-export interface LineRules {
+export interface ReservationRules {
   /** One after another, each when those before it have drained: a strict queue no longer than the capacity. */
   readonly strict: boolean;
   /** What can be in use, promises included. */

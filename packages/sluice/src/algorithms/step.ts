@@ -3,7 +3,13 @@
  * and checking a store against the mathematics need. Slow and allocating, on purpose simple.
  */
 import { decide, type DebitState, type Verb, type CallResult } from "./decide.js";
-import { type Booking, NEED_CALENDAR, READY, type Readiness, type State } from "./kernel.js";
+import {
+  type ReservationReceipt,
+  NEED_CALENDAR,
+  READY,
+  type Readiness,
+  type State,
+} from "./kernel.js";
 import type { Rule } from "./rule.js";
 
 /** One state a rule; undefined = never seen. */
@@ -21,7 +27,7 @@ export interface StepCall {
    */
   readonly extraUs: number;
   /** What cancel gives back. */
-  readonly booking?: Booking | undefined;
+  readonly receipt?: ReservationReceipt | undefined;
 }
 
 export interface Step {
@@ -31,7 +37,7 @@ export interface Step {
   readonly granted: number;
   readonly debits: readonly DebitState[];
   /** The place in line that reserve got. */
-  readonly booking: Booking | undefined;
+  readonly receipt: ReservationReceipt | undefined;
 }
 
 /** Decides one call; the given states are not touched. */
@@ -43,7 +49,7 @@ export function step(rules: readonly Rule[], states: States, call: StepCall): St
     attempt = decideOn(rules, states, call);
   }
   const { debits, result } = attempt;
-  const { readiness, nowUs, granted, changed, booking } = result;
+  const { readiness, nowUs, granted, changed, receipt } = result;
   return {
     states: changed
       ? debits.map((debit) => (debit.resetUs === 0 ? undefined : debit.state))
@@ -52,14 +58,14 @@ export function step(rules: readonly Rule[], states: States, call: StepCall): St
     nowUs,
     granted,
     debits,
-    booking,
+    receipt,
   };
 }
 
 function decideOn(
   rules: readonly Rule[],
   states: States,
-  { verb, cost, nowUs, extraUs, booking }: StepCall,
+  { verb, cost, nowUs, extraUs, receipt }: StepCall,
 ): { debits: readonly DebitState[]; result: CallResult } {
   const debits = rules.map((rule, i): DebitState => {
     const { kernel, params } = rule;
@@ -83,8 +89,8 @@ function decideOn(
     nowUs,
     granted: 0,
     changed: false,
-    booking: undefined,
+    receipt: undefined,
   };
-  decide(verb, debits, debits.length, nowUs, extraUs, result, booking);
+  decide(verb, debits, debits.length, nowUs, extraUs, result, receipt);
   return { debits, result };
 }

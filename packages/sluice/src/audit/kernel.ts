@@ -45,7 +45,7 @@ export class Kernel {
     const reply = step(this.#rules, states, call);
     const decision: Decision = decisionOf(this.#labels, reply, "store");
     const granted = reply.granted / 1000;
-    const readyAtUs = reply.booking?.readyAtUs;
+    const readyAtUs = reply.receipt?.readyAtUs;
     return { outcome: { ...pick(decision), granted, readyAtUs }, states: reply.states };
   }
 }

@@ -1,6 +1,6 @@
 /** `reserve`: a place in line, in one call to the store, and its cancellation. */
 import { VERBS } from "../algorithms/decide.js";
-import type { Booking } from "../algorithms/kernel.js";
+import type { ReservationReceipt } from "../algorithms/kernel.js";
 import { UNIT } from "../core/amount.js";
 import type { Decision, DecisionReason } from "../core/decision.js";
 import { CENTURY_US, type Duration } from "../core/duration.js";
@@ -77,11 +77,12 @@ export async function attempt(engine: Engine, wait: Wait): Promise<Attempt> {
   const prepared = engine.prepare(VERBS.reserve, key, { cost }, 0);
   const { call } = prepared;
   const hasLine =
-    engine.isOwn(call.debits) && call.debits.every(({ rule }) => rule.params.line !== undefined);
+    engine.isOwn(call.debits) &&
+    call.debits.every(({ rule }) => rule.params.reservations !== undefined);
   if (hasLine) call.extraUs = maxWaitUs;
   const outcome = await engine.askOne(prepared, signal, (late) => {
     // Nobody waits for this start any more.
-    if (!(late instanceof Error)) void giveBack(engine, prepared, late.booking);
+    if (!(late instanceof Error)) void giveBack(engine, prepared, late.receipt);
   });
 
   let fallback: Reservation | undefined;
@@ -98,9 +99,9 @@ export async function attempt(engine: Engine, wait: Wait): Promise<Attempt> {
   const available = answer?.debits[0]?.available ?? 0;
   const [only] = call.debits.length === 1 ? call.debits : [];
   const isQueueFull =
-    only?.rule.params.line?.strict === true && Math.round(cost * UNIT) > available;
+    only?.rule.params.reservations?.strict === true && Math.round(cost * UNIT) > available;
   return {
-    reservation: reservationOf(engine, prepared, decision, answer?.booking),
+    reservation: reservationOf(engine, prepared, decision, answer?.receipt),
     isFinal: hasLine && decision.reason === "quota",
     isQueueFull,
   };
@@ -110,20 +111,20 @@ function reservationOf(
   engine: Engine,
   prepared: Prepared,
   decision: Decision,
-  booking: Booking | undefined,
+  receipt: ReservationReceipt | undefined,
 ): Reservation {
   const { reason, retryAfterMs, decidedAtUs } = decision;
   if (!decision.allowed) return { allowed: false, reason, retryAfterMs, decision };
   // A shadow never waits; without the store, nobody knows for how long.
-  const delays = engine.enforce && booking !== undefined;
+  const delays = engine.enforce && receipt !== undefined;
   let cancelled: Promise<boolean> | undefined;
   return {
     allowed: true,
-    delayMs: delays ? booking.delayUs / 1e3 : 0,
-    readyAtUs: delays ? booking.readyAtUs : decidedAtUs,
+    delayMs: delays ? receipt.delayUs / 1e3 : 0,
+    readyAtUs: delays ? receipt.readyAtUs : decidedAtUs,
     decision,
     cancel() {
-      cancelled ??= giveBack(engine, prepared, booking);
+      cancelled ??= giveBack(engine, prepared, receipt);
       return cancelled;
     },
   };
@@ -132,11 +133,11 @@ function reservationOf(
 async function giveBack(
   engine: Engine,
   prepared: Prepared,
-  booking: Booking | undefined,
+  receipt: ReservationReceipt | undefined,
 ): Promise<boolean> {
-  if (booking === undefined) return false;
+  if (receipt === undefined) return false;
   const { debits } = prepared.call;
-  const call = { verb: VERBS.cancel, debits, extraUs: 0, booking };
+  const call = { verb: VERBS.cancel, debits, extraUs: 0, receipt };
   const outcome = await engine
     .askOne({ ...prepared, call })
     .catch((error: unknown) => error as Error);

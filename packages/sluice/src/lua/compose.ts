@@ -34,7 +34,7 @@ function partsOf(kind: BatchKind, kernels: readonly Kernel[]): readonly string[]
   const twins = distinct(kernels.map(({ lua }) => lua));
   const inFull = ["lua/kernels", "lua/mul-div", ...twins];
   if (kind === "any") {
-    const verbs = ["lua/debit", "lua/line", "lua/decide", "lua/main"];
+    const verbs = ["lua/debit", "lua/reservations", "lua/decide", "lua/main"];
     return ["lua/prelude", "lua/open", ...inFull, ...verbs];
   }
   return [

@@ -21,8 +21,8 @@ local function consume(kernel, p, s, cost, extra, at, calls)
   local now = s.last > raw and s.last or raw
   kernel.advance(s, p, now)
   local behind, written = now - raw, false
-  local line = s.line
-  if line and line.ends < now then line, s.line = nil, nil end
+  local reservations = s.reservations
+  if reservations and reservations.ends < now then reservations, s.reservations = nil, nil end
 
   local available = getAvailable(s, p, now)
   while calls > 0 do
@@ -42,7 +42,7 @@ local function consume(kernel, p, s, cost, extra, at, calls)
       end
       if changed then
         kernel.take(s, p, cost, now)
-        if line then line.sold = line.sold + cost end
+        if reservations then reservations.sold = reservations.sold + cost end
         available = getAvailable(s, p, now)
       end
     elseif reason == QUOTA and extra > 0 and cost > 0 then
@@ -59,7 +59,7 @@ local function consume(kernel, p, s, cost, extra, at, calls)
       if blocked > wait then wait = blocked end
     end
     local reset = timeToFull(s, p, now)
-    if line and line.ends - now >= reset then reset = line.ends + 1 - now end
+    if reservations and reservations.ends - now >= reset then reset = reservations.ends + 1 - now end
     if reset > 0 then reset = reset + behind end
     if blocked > reset then reset = blocked end
 

@@ -15,7 +15,7 @@ local function grant(verb, debits, result)
     local amount = verb == CONSUME_UP_TO and most or debit.cost
     if amount > 0 then
       debit.kernel.take(debit.state, debit.params, amount, result.now)
-      sell(debit.state, amount)
+      record(debit.state, amount)
       result.changed = true
     end
   end
@@ -37,7 +37,7 @@ local function change(verb, debits, raw, extra, result)
     block(debits, raw + math.abs(extra), result, extra < 0)
   elseif verb == UNBLOCK then
     block(debits, 0, result)
-  elseif verb == REFUND and isInLine(debits) then
+  elseif verb == REFUND and hasReservations(debits) then
     -- Nothing comes back before its time.
   elseif verb == REFUND or (verb == PENALIZE and ready(debits, result)) then
     for i = 1, #debits do
@@ -61,7 +61,7 @@ local function change(verb, debits, raw, extra, result)
   end
 end
 
-local function decide(verb, debits, raw, extra, result, booking)
+local function decide(verb, debits, raw, extra, result, receipt)
   local now = raw
   for i = 1, #debits do
     local debit = debits[i]
@@ -73,11 +73,11 @@ local function decide(verb, debits, raw, extra, result, booking)
   for i = 1, #debits do
     local debit = debits[i]
     debit.kernel.advance(debit.state, debit.params, now)
-    passLine(debit.state, now)
+    expireReservations(debit.state, now)
   end
 
   if verb == CANCEL then
-    cancel(debits, booking, result)
+    cancel(debits, receipt, result)
   elseif verb >= REFUND then
     change(verb, debits, raw, extra, result)
   end
@@ -125,8 +125,8 @@ local function decide(verb, debits, raw, extra, result, booking)
       if blocked > wait then wait = blocked end
     end
     local reset = kernel.timeToFull(state, params, now)
-    local line = state.line
-    if line and line.ends - now >= reset then reset = line.ends + 1 - now end
+    local reservations = state.reservations
+    if reservations and reservations.ends - now >= reset then reset = reservations.ends + 1 - now end
     if reset > 0 then reset = reset + behind end
     if blocked > reset then reset = blocked end
 

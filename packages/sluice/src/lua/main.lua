@@ -38,9 +38,9 @@ while cursor < #ARGV do
     }
     cursor = cursor + 2
   end
-  local booking
+  local receipt
   if verb == CANCEL then
-    booking = { readyAt = ARGV[cursor + 1] + 0, opened = ARGV[cursor + 2] + 0, sold = ARGV[cursor + 3] + 0 }
+    receipt = { readyAt = ARGV[cursor + 1] + 0, opened = ARGV[cursor + 2] + 0, sold = ARGV[cursor + 3] + 0 }
     cursor = cursor + 3
   end
 
@@ -63,7 +63,7 @@ while cursor < #ARGV do
       n = n + 1
       reply[n] = failure
     else
-      decide(verb, debits, raw, extra, result, booking)
+      decide(verb, debits, raw, extra, result, receipt)
       local isReady, denied = result.readiness == READY, false
       for i = 1, count do
         local debit = debits[i]

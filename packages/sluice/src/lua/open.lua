@@ -6,7 +6,7 @@
 --       then groups of calls that differ in their keys alone: µs of a block (negative: a longer one stays) or of
 --       the longest wait, index of the first key, keys from one call to the next (0: all on the same), calls;
 --       where all are consumes on one debit, its policy and cost; else verb, number of debits, and for each debit
---       its policy and cost; and of a cancel when its booking may start, when its line opened, and what that
+--       its policy and cost; and of a cancel when its receipt may start, when its line opened, and what that
 --       had sold
 -- Reply the raw clock, then for each call: readiness and flags; the time of the decision if it is not
 --       the raw clock; and where it is ready, what consumeUpTo granted or cancel gave back, or of a

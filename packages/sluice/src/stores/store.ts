@@ -3,7 +3,7 @@
  * atomically, one after another, on its own clock; it knows nothing of limiters, hashing or failure policy.
  */
 import type { Verb } from "../algorithms/decide.js";
-import type { Booking, Kernel } from "../algorithms/kernel.js";
+import type { ReservationReceipt, Kernel } from "../algorithms/kernel.js";
 import type { Clock } from "../core/clock.js";
 import type { Rule } from "../algorithms/rule.js";
 import type { SemaphoreStore } from "../semaphore/port.js";
@@ -36,7 +36,7 @@ export interface StoreCall {
    */
   extraUs: number;
   /** What cancel gives back. */
-  booking?: Booking;
+  receipt?: ReservationReceipt;
   /**
    * Set once nobody waits for the answer any more: a store that has not sent the call yet drops it, and tells
    * `done` an error.
@@ -60,7 +60,7 @@ export interface StoreResult {
   /** Thousandths taken, or given back by cancel. */
   readonly granted: number;
   /** The place in line that reserve got. */
-  readonly booking?: Booking | undefined;
+  readonly receipt?: ReservationReceipt | undefined;
   /** At least as many as the call had, in its order. */
   readonly debits: readonly DebitResult[];
 }
@@ -116,12 +116,12 @@ export function isSyncStore(store: Store): store is SyncStore {
 export function submitSync(store: SyncStore, call: StoreCall, done: Done): void {
   let outcome: StoreResult | Error;
   try {
-    const { nowUs, granted, debits, booking } = store.executeSync(call);
+    const { nowUs, granted, debits, receipt } = store.executeSync(call);
     outcome = {
       nowUs,
       granted,
       debits: debits.slice(0, call.debits.length).map((debit) => ({ ...debit })),
-      ...(booking !== undefined && { booking }),
+      ...(receipt !== undefined && { receipt }),
     };
   } catch (error) {
     outcome = error instanceof Error ? error : new Error(String(error));

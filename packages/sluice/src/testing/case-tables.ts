@@ -1,7 +1,7 @@
 /** Every algorithm's worked examples, and what plays them on a store. */
 import { isDeepStrictEqual } from "node:util";
 import { bucketCases } from "../algorithms/bucket/cases.js";
-import { lineCases } from "../algorithms/bucket/line-cases.js";
+import { reservationCases } from "../algorithms/bucket/reservation-cases.js";
 import { calendarWindowCases } from "../algorithms/calendar-window/cases.js";
 import type { AlgorithmCase, CaseStep, Expectation } from "../algorithms/case-table.js";
 import { severalPoliciesCases } from "../algorithms/cases.js";
@@ -15,7 +15,7 @@ import { ManualClock } from "./manual-clock.js";
 /** The tables by what they are about. */
 export const caseTables: Readonly<Record<string, readonly AlgorithmCase[]>> = {
   bucket: bucketCases,
-  "waiting in line": lineCases,
+  "waiting in line": reservationCases,
   "fixed window": fixedWindowCases,
   "calendar window": calendarWindowCases,
   "sliding window": slidingWindowCases,

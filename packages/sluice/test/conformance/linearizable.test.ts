@@ -73,11 +73,11 @@ describe.each(KINDS)(`through %s (SLUICE_SEED=${seed})`, (kind) => {
       const history = await expectLinearizable(plan, { store, clock });
       for (const { again, outcome } of history) {
         if (typeof again === "function") continue;
-        const { booking, granted } = outcome as StoreResult;
+        const { receipt, granted } = outcome as StoreResult;
         if (again.verb === VERBS.cancel) seen[granted > 0 ? "gifts" : "keepings"] += 1;
         if (again.verb !== VERBS.reserve) continue;
-        if (booking === undefined) seen.refusals += 1;
-        else if (booking.delayUs > 0) seen.waits += 1;
+        if (receipt === undefined) seen.refusals += 1;
+        else if (receipt.delayUs > 0) seen.waits += 1;
       }
     });
     await fc.assert(run, { seed, numRuns: RUNS });
@@ -231,16 +231,16 @@ const LINE_FAULTS: typeof FAULTS = {
   "gives back what later reservations count on": (pure, calls) => {
     for (const [call, done] of calls) {
       const { keyspace, id } = call.debits[0] as Debit;
-      const line = pure.snapshot().get(`${keyspace.name}:{${id}}`)?.state.line;
+      const line = pure.snapshot().get(`${keyspace.name}:{${id}}`)?.state.reservations;
       // As if this one were the last in line.
-      const booking = call.booking && { ...call.booking, ...(line && { sold: line.sold }) };
-      pure.submit({ ...call, ...(booking && { booking }) }, done);
+      const receipt = call.receipt && { ...call.receipt, ...(line && { sold: line.sold }) };
+      pure.submit({ ...call, ...(receipt && { receipt }) }, done);
     }
   },
   "gives back what has started": (pure, calls) => {
     for (const [call, done] of calls) {
-      const booking = call.booking && { ...call.booking, readyAtUs: Number.POSITIVE_INFINITY };
-      pure.submit({ ...call, ...(booking && { booking }) }, done);
+      const receipt = call.receipt && { ...call.receipt, readyAtUs: Number.POSITIVE_INFINITY };
+      pure.submit({ ...call, ...(receipt && { receipt }) }, done);
     }
   },
   "promises everybody the same start": (pure, calls) => {

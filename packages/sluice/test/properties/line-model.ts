@@ -210,11 +210,11 @@ export class ScheduleModel {
     return { readyAt, amount, mySold: this.#sold };
   }
 
-  cancel(now: bigint, booking: { readyAt: bigint; amount: bigint; mySold: bigint }): void {
-    if (booking.readyAt < now) return;
-    const later = this.#sold - booking.mySold;
-    const back = bigMax(0n, booking.amount * this.period - later);
+  cancel(now: bigint, receipt: { readyAt: bigint; amount: bigint; mySold: bigint }): void {
+    if (receipt.readyAt < now) return;
+    const later = this.#sold - receipt.mySold;
+    const back = bigMax(0n, receipt.amount * this.period - later);
     this.#tat = bigMax(now * this.limit, this.#tat - back);
-    if (later === 0n) this.#sold -= booking.amount * this.period;
+    if (later === 0n) this.#sold -= receipt.amount * this.period;
   }
 }

@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Verb, VERBS } from "../../src/algorithms/decide.js";
-import type { Booking } from "../../src/algorithms/kernel.js";
+import type { ReservationReceipt } from "../../src/algorithms/kernel.js";
 import { type Rule, ruleOf } from "../../src/algorithms/rule.js";
 import { type States, step } from "../../src/algorithms/step.js";
 import { CENTURY_US } from "../../src/core/duration.js";
@@ -71,7 +71,7 @@ interface TraceStep {
   readonly moves: number;
   /** In thousandths of the capacity. */
   readonly part: number;
-  /** Which booking to cancel: so many before the newest. */
+  /** Which receipt to cancel: so many before the newest. */
   readonly back: number;
   /** The longest wait in units of time; 0 = any. */
   readonly patience: number;
@@ -113,8 +113,13 @@ class Subject {
     this.states = this.rules.map(() => undefined);
   }
 
-  ask(verb: Verb, cost: number, extraUs = 0, booking?: Booking): ReturnType<typeof step> {
-    const call = { verb, cost, nowUs: this.nowUs, extraUs, booking };
+  ask(
+    verb: Verb,
+    cost: number,
+    extraUs = 0,
+    receipt?: ReservationReceipt,
+  ): ReturnType<typeof step> {
+    const call = { verb, cost, nowUs: this.nowUs, extraUs, receipt };
     const answer = step(this.rules, this.states, call);
     this.states = answer.states;
     return answer;
@@ -122,7 +127,7 @@ class Subject {
 }
 
 interface Held {
-  readonly booking: Booking;
+  readonly receipt: ReservationReceipt;
   readonly amount: number;
   isHeld: boolean;
 }
@@ -147,13 +152,13 @@ function play(
     const { nowUs } = subject;
     const amount = amountOf(each, rate.size);
     if (each.verb === "reserve") {
-      const { booking } = subject.ask(VERBS.reserve, amount, patienceUs(each, rate));
-      if (booking !== undefined) held.push({ booking, amount, isHeld: true });
+      const { receipt } = subject.ask(VERBS.reserve, amount, patienceUs(each, rate));
+      if (receipt !== undefined) held.push({ receipt, amount, isHeld: true });
     } else if (each.verb === "cancel") {
       const chosen = held.at(-1 - each.back);
       // What gave back nothing still goes: its holder does not want it any more.
-      if (chosen?.isHeld === true && chosen.booking.readyAtUs >= nowUs) {
-        subject.ask(VERBS.cancel, chosen.amount, 0, chosen.booking);
+      if (chosen?.isHeld === true && chosen.receipt.readyAtUs >= nowUs) {
+        subject.ask(VERBS.cancel, chosen.amount, 0, chosen.receipt);
         chosen.isHeld = false;
       }
     } else {
@@ -164,7 +169,7 @@ function play(
   }
   const booked = held
     .filter(({ isHeld, amount }) => isHeld && amount > 0)
-    .map(({ booking, amount }) => ({ atUs: booking.readyAtUs, amount }));
+    .map(({ receipt, amount }) => ({ atUs: receipt.readyAtUs, amount }));
   const admissions = [...booked, ...consumed].sort((a, b) => a.atUs - b.atUs);
   return { admissions, refunds };
 }
@@ -214,26 +219,26 @@ describe("the schedule is the model's", () => {
       fc.property(rates, traces(VERBS_IN_USE), (rate, trace) => {
         const subject = new Subject([kind === "queue" ? queueOf(rate) : bucketOf(rate)]);
         const model = lineModelOf(rate, kind === "queue");
-        const held: { booking: Booking; model: ModelBooking; amount: number }[] = [];
+        const held: { receipt: ReservationReceipt; model: ModelBooking; amount: number }[] = [];
         for (const each of trace) {
           subject.nowUs += moveUs(each, rate);
           const now = BigInt(subject.nowUs);
           const amount = amountOf(each, rate.size);
           if (each.verb === "reserve") {
             const patience = patienceUs(each, rate);
-            const { booking } = subject.ask(VERBS.reserve, amount, patience);
+            const { receipt } = subject.ask(VERBS.reserve, amount, patience);
             const expected = model.reserve(now, BigInt(amount), BigInt(patience));
-            expect(booking?.readyAtUs).toEqual(
+            expect(receipt?.readyAtUs).toEqual(
               expected === undefined ? undefined : Number(expected.readyAt),
             );
-            if (booking !== undefined && expected !== undefined) {
-              expect(booking.delayUs).toBe(booking.readyAtUs - subject.nowUs);
-              held.push({ booking, model: expected, amount });
+            if (receipt !== undefined && expected !== undefined) {
+              expect(receipt.delayUs).toBe(receipt.readyAtUs - subject.nowUs);
+              held.push({ receipt, model: expected, amount });
             }
           } else if (each.verb === "cancel") {
             const [chosen] = held.splice(-1 - each.back, 1);
             if (chosen === undefined) continue;
-            const { granted } = subject.ask(VERBS.cancel, chosen.amount, 0, chosen.booking);
+            const { granted } = subject.ask(VERBS.cancel, chosen.amount, 0, chosen.receipt);
             expect(granted).toBe(Number(model.cancel(now, chosen.model)));
           } else if (each.verb === "consume") {
             const { debits } = subject.ask(VERBS.consume, amount);
@@ -260,17 +265,17 @@ describe("the schedule is the model's", () => {
           BigInt(Math.round(rate.period * 1000)),
           BigInt(Math.round(rate.size * 1000)),
         );
-        const held: [Booking, ReturnType<ScheduleModel["reserve"]>, number][] = [];
+        const held: [ReservationReceipt, ReturnType<ScheduleModel["reserve"]>, number][] = [];
         for (const each of trace) {
           // Bookings of one µs that nobody waits behind are not told apart in the state: see the README.
           subject.nowUs += Math.max(1, moveUs(each, rate));
           const amount = Math.max(1, amountOf(each, rate.size));
           const now = BigInt(subject.nowUs);
           if (each.verb === "reserve") {
-            const { booking } = subject.ask(VERBS.reserve, amount, CENTURY_US);
+            const { receipt } = subject.ask(VERBS.reserve, amount, CENTURY_US);
             const expected = model.reserve(now, BigInt(amount));
-            expect(booking?.readyAtUs).toBe(Number(expected.readyAt));
-            if (booking !== undefined) held.push([booking, expected, amount]);
+            expect(receipt?.readyAtUs).toBe(Number(expected.readyAt));
+            if (receipt !== undefined) held.push([receipt, expected, amount]);
           } else {
             const [chosen] = held.splice(-1 - each.back, 1);
             if (chosen === undefined) continue;
@@ -356,19 +361,24 @@ describe("of buckets that several sets charge", () => {
           );
           const [slowest] = [...three].sort((a, b) => unitUs(b) - unitUs(a)) as [Rate];
           const size = Math.min(...three.map((rate) => rate.size));
-          const held: { set: number; booking: Booking; amount: number; model: SetBooking }[] = [];
+          const held: {
+            set: number;
+            receipt: ReservationReceipt;
+            amount: number;
+            model: SetBooking;
+          }[] = [];
           let nowUs = START_US;
           const ask = (
             set: readonly number[],
             verb: Verb,
             cost: number,
             extraUs = 0,
-            booking?: Booking,
+            receipt?: ReservationReceipt,
           ): ReturnType<typeof step> => {
             const answer = step(
               set.map((i) => rules[i] as Rule),
               set.map((i) => states[i]),
-              { verb, cost, nowUs, extraUs, booking },
+              { verb, cost, nowUs, extraUs, receipt },
             );
             set.forEach((i, debit) => (states[i] = answer.states[debit]));
             return answer;
@@ -383,18 +393,18 @@ describe("of buckets that several sets charge", () => {
             const model = setModels[chosen] as SetModel;
             if (each.verb === "reserve") {
               const patience = patienceUs(each, slowest);
-              const { booking } = ask(set, VERBS.reserve, amount, patience);
+              const { receipt } = ask(set, VERBS.reserve, amount, patience);
               const expected = model.reserve(now, BigInt(amount), BigInt(patience));
-              expect(booking?.readyAtUs).toEqual(expected && Number(expected.readyAt));
-              if (booking !== undefined && expected !== undefined) {
-                held.push({ set: chosen, booking, amount, model: expected });
+              expect(receipt?.readyAtUs).toEqual(expected && Number(expected.readyAt));
+              if (receipt !== undefined && expected !== undefined) {
+                held.push({ set: chosen, receipt, amount, model: expected });
               }
             } else if (each.verb === "cancel") {
               const [given] = held.splice(-1 - each.back, 1);
               if (given === undefined) continue;
               const itsModel = setModels[given.set] as SetModel;
               const itsSet = chosenSets[given.set] as readonly number[];
-              const { granted } = ask(itsSet, VERBS.cancel, given.amount, 0, given.booking);
+              const { granted } = ask(itsSet, VERBS.cancel, given.amount, 0, given.receipt);
               const most = Number(itsModel.mayGiveBack(now, given.model));
               expect([0, most]).toContain(granted);
               if (granted > 0 || chosenSets.length === 1) expect(granted).toBe(most);
@@ -591,26 +601,26 @@ describe("x/time/rate's cases", () => {
   };
   test.each(Object.entries(cases))("%s", (_, [burst, steps]) => {
     const subject = new Subject([tokenBucket({ limit: 10, period: 1000, burst })]);
-    const named = new Map<string, [Booking, number]>();
+    const named = new Map<string, [ReservationReceipt, number]>();
     for (const [at, ...rest] of steps) {
       subject.nowUs = START_US + at * 100_000;
       if (typeof rest[0] === "string") {
-        const [booking, n] = named.get(rest[0]) as [Booking, number];
-        subject.ask(VERBS.cancel, n * 1000, 0, booking);
+        const [receipt, n] = named.get(rest[0]) as [ReservationReceipt, number];
+        subject.ask(VERBS.cancel, n * 1000, 0, receipt);
         continue;
       }
       const [n, start, name] = rest;
-      const { booking } = subject.ask(VERBS.reserve, n * 1000, CENTURY_US);
-      expect(booking?.readyAtUs).toBe(start === undefined ? undefined : START_US + start * 100_000);
-      if (booking !== undefined && name !== undefined) named.set(name, [booking, n]);
+      const { receipt } = subject.ask(VERBS.reserve, n * 1000, CENTURY_US);
+      expect(receipt?.readyAtUs).toBe(start === undefined ? undefined : START_US + start * 100_000);
+      if (receipt !== undefined && name !== undefined) named.set(name, [receipt, n]);
     }
   });
 });
 
-test("after a reset, a booking from before gives nothing back", () => {
+test("after a reset, a receipt from before gives nothing back", () => {
   const subject = new Subject([tokenBucket({ limit: 1, period: 1000, burst: 10 })]);
-  const reserve = (amount: number): Booking | undefined =>
-    subject.ask(VERBS.reserve, amount, CENTURY_US).booking;
+  const reserve = (amount: number): ReservationReceipt | undefined =>
+    subject.ask(VERBS.reserve, amount, CENTURY_US).receipt;
   reserve(10_000);
   const before = reserve(5000);
   subject.nowUs += 1;

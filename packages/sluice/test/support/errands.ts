@@ -37,8 +37,8 @@ export function errandOf(plan: Plan, call: PlannedCall, held: Granted[]): Errand
           held.push(reservation);
           return [reservation.readyAtUs, reservation.delayMs];
         },
-        tells: ([{ booking } = UNANSWERED]) =>
-          booking === undefined ? REFUSED : [booking.readyAtUs, booking.delayUs / 1e3],
+        tells: ([{ receipt } = UNANSWERED]) =>
+          receipt === undefined ? REFUSED : [receipt.readyAtUs, receipt.delayUs / 1e3],
       };
     case "cancel":
       return {
@@ -61,7 +61,7 @@ export function errandOf(plan: Plan, call: PlannedCall, held: Granted[]): Errand
             throw error;
           }
         },
-        tells: (answers) => answers.at(-1)?.booking?.readyAtUs ?? REFUSED,
+        tells: (answers) => answers.at(-1)?.receipt?.readyAtUs ?? REFUSED,
       };
     case "consumeAtomic": {
       // A denial blocks in a call of its own.
@@ -107,11 +107,11 @@ export function atomicRequests(
 
 /** What the store says in an answer, and nothing that it may share with other answers. */
 export function answerOf({ debits }: StoreCall, answer: StoreResult): StoreResult {
-  const { nowUs, granted, booking } = answer;
+  const { nowUs, granted, receipt } = answer;
   return {
     nowUs,
     granted,
-    booking: booking && { ...booking },
+    receipt: receipt && { ...receipt },
     debits: answer.debits
       .slice(0, debits.length)
       .map(({ reason, available, waitUs, resetUs }) => ({ reason, available, waitUs, resetUs })),

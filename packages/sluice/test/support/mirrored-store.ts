@@ -82,13 +82,13 @@ export class MirroredStore implements Store {
   }
 
   #follow(call: StoreCall, rawUs: number, actual: StoreResult | Error): void {
-    const { verb, debits, extraUs, booking } = call;
+    const { verb, debits, extraUs, receipt } = call;
     const keys = debits.map(keyOf);
     const before = keys.map((key) => this.#states.get(key));
     const after = step(
       debits.map(({ rule }) => rule),
       before,
-      { verb, cost: debits.map(({ cost }) => cost), nowUs: rawUs, extraUs, booking },
+      { verb, cost: debits.map(({ cost }) => cost), nowUs: rawUs, extraUs, receipt },
     );
     const expected =
       after.readiness === LOG_FULL
@@ -97,7 +97,7 @@ export class MirroredStore implements Store {
             nowUs: after.nowUs,
             granted: after.granted,
             debits: after.debits.map(answerOf),
-            ...(after.booking !== undefined && { booking: after.booking }),
+            ...(after.receipt !== undefined && { receipt: after.receipt }),
           };
     if (!isDeepStrictEqual(actual instanceof Error ? "log full" : actual, expected)) {
       const told = actual instanceof Error ? String(actual) : JSON.stringify(actual);

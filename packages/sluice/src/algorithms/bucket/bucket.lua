@@ -33,12 +33,12 @@ kernels.b = {
 
   clear = function(s)
     s.used, s.remainder, s.per, s.since = 0, 0, 1, 0
-    s.last, s.blocked, s.expiry, s.line = 0, 0, 0, nil
+    s.last, s.blocked, s.expiry, s.reservations = 0, 0, 0, nil
   end,
 
   unpack = function(s, value)
     local format, _ = byte(value, 1)
-    s.moved, s.line = false, nil
+    s.moved, s.reservations = false, nil
     if format == 1 and #value == 26 then
       _, s.used, s.remainder, s.per, s.last, s.expiry = structUnpack('<BI6I3I3I7I6', value)
       s.since, s.blocked = s.last, 0
@@ -47,19 +47,19 @@ kernels.b = {
       _, s.used, s.remainder, s.per, s.since, s.last, s.blocked, s.expiry = structUnpack('<BI6I6I6I7I7I7I6', value)
       return true
     elseif format == 3 and #value == 67 then
-      local line = {}
-      _, s.used, s.remainder, s.per, s.since, s.last, s.blocked, s.expiry, line.opened, line.sold, line.ends =
+      local reservations = {}
+      _, s.used, s.remainder, s.per, s.since, s.last, s.blocked, s.expiry, reservations.opened, reservations.sold, reservations.ends =
         structUnpack('<BI6I6I6I7I7I7I6I7I7I7', value)
-      s.line = line
+      s.reservations = reservations
       return true
     end
   end,
 
   pack = function(s)
-    local line = s.line
-    if line then
+    local reservations = s.reservations
+    if reservations then
       return structPack('<BI6I6I6I7I7I7I6I7I7I7', 3, s.used, s.remainder, s.per, s.since, s.last, s.blocked, s.expiry,
-        line.opened, line.sold, line.ends)
+        reservations.opened, reservations.sold, reservations.ends)
     end
     if s.since == s.last and s.blocked == 0 and s.per < 16777216 then
       return structPack('<BI6I3I3I7I6', 1, s.used, s.remainder, s.per, s.last, s.expiry)

@@ -10,7 +10,7 @@ import { mulDiv, remainder } from "../../core/mul-div.js";
 import {
   FRESH,
   type Kernel,
-  type LineRules,
+  type ReservationRules,
   MAX_USED,
   type Params,
   type State,
@@ -25,7 +25,7 @@ export interface BucketParams extends Params {
   /** Where debt saturates: what takes a hundred years to drain. */
   readonly maximum: number;
   readonly interval: boolean;
-  readonly line: LineRules | undefined;
+  readonly reservations: ReservationRules | undefined;
 }
 
 export interface BucketState extends State {
@@ -123,7 +123,7 @@ function clear(s: BucketState): void {
   s.lastUs = 0;
   s.blockedUntilUs = 0;
   s.expiryMs = 0;
-  s.line = undefined;
+  s.reservations = undefined;
 }
 
 export const bucketKernel: Kernel<BucketParams, BucketState> = {
@@ -160,9 +160,9 @@ export const bucketKernel: Kernel<BucketParams, BucketState> = {
 };
 
 /** How quota comes back and is waited for, as the script reads it. */
-function modeOf({ line }: BucketParams): number {
-  if (line === undefined) return 1;
-  return line.strict ? 2 : 0;
+function modeOf({ reservations }: BucketParams): number {
+  if (reservations === undefined) return 1;
+  return reservations.strict ? 2 : 0;
 }
 
 /** How quota comes back: evenly, in whole intervals, or evenly to calls that queue for it one by one. */
@@ -177,14 +177,14 @@ export function bucketParams(
 ): BucketParams {
   const maximum = Math.min(MAX_USED, mulDiv(CENTURY_US, limit, periodUs));
   if (mode === "interval") {
-    const line = undefined;
-    return { limit, period: periodUs, per: 1, capacity, maximum, interval: true, line };
+    const reservations = undefined;
+    return { limit, period: periodUs, per: 1, capacity, maximum, interval: true, reservations };
   }
-  const line = { strict: mode === "queue", maximum };
+  const reservations = { strict: mode === "queue", maximum };
   const divisor = greatestCommonDivisor(limit, periodUs);
   const period = periodUs / divisor;
   const lowest = { limit: limit / divisor, period, per: period };
-  return { ...lowest, capacity, maximum, interval: false, line };
+  return { ...lowest, capacity, maximum, interval: false, reservations };
 }
 
 function greatestCommonDivisor(a: number, b: number): number {

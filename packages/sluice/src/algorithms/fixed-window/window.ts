@@ -49,7 +49,7 @@ function clear(s: WindowState): void {
   s.endUs = 0;
   s.lastUs = 0;
   s.blockedUntilUs = 0;
-  s.line = undefined;
+  s.reservations = undefined;
   s.expiryMs = 0;
 }
 

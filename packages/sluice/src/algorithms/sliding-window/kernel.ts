@@ -82,7 +82,7 @@ function clear(s: SlidingWindowState): void {
   s.widthUs = 0;
   s.lastUs = 0;
   s.blockedUntilUs = 0;
-  s.line = undefined;
+  s.reservations = undefined;
   s.expiryMs = 0;
 }
 

@@ -4,7 +4,7 @@
  * stands beside the rows: blocks, lines, and the states of kernels that need more than a row.
  */
 import type { DebitState } from "../../algorithms/decide.js";
-import type { Kernel, Line, State } from "../../algorithms/kernel.js";
+import type { Kernel, Reservations, State } from "../../algorithms/kernel.js";
 import type { Keyspace } from "../store.js";
 
 /** A debit with the place of its state. */
@@ -37,7 +37,7 @@ export class Arena {
   readonly #tables: (Table | undefined)[] = [];
   readonly #objects = new Map<number, State>();
   readonly #blockedUntilUs = new Map<number, number>();
-  readonly #lines = new Map<number, Line>();
+  readonly #reservations = new Map<number, Reservations>();
   readonly #free: number[] = [];
 
   /** Rows in use. */
@@ -63,7 +63,7 @@ export class Arena {
     this.#tables[slot] = undefined;
     this.#objects.delete(slot);
     this.#blockedUntilUs.delete(slot);
-    this.#lines.delete(slot);
+    this.#reservations.delete(slot);
     this.#free.push(slot);
   }
 
@@ -75,7 +75,7 @@ export class Arena {
     state.expiryMs = Math.abs(row[at + EXPIRES] as number);
     state.lastUs = row[at + LAST] as number;
     state.blockedUntilUs = this.#blockedUntil(slot);
-    state.line = this.#lines.size === 0 ? undefined : this.#lines.get(slot);
+    state.reservations = this.#reservations.size === 0 ? undefined : this.#reservations.get(slot);
   }
 
   save(slot: number, state: State, kernel: Kernel, indebted: boolean): void {
@@ -87,8 +87,8 @@ export class Arena {
     row[at + LAST] = state.lastUs;
     if (state.blockedUntilUs > 0) this.#blockedUntilUs.set(slot, state.blockedUntilUs);
     else if (this.#blockedUntilUs.size > 0) this.#blockedUntilUs.delete(slot);
-    if (state.line !== undefined) this.#lines.set(slot, state.line);
-    else if (this.#lines.size > 0) this.#lines.delete(slot);
+    if (state.reservations !== undefined) this.#reservations.set(slot, state.reservations);
+    else if (this.#reservations.size > 0) this.#reservations.delete(slot);
   }
 
   expiresAtUs(slot: number): number {

@@ -64,7 +64,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     nowUs: 0,
     granted: 0,
     changed: false,
-    booking: undefined,
+    receipt: undefined,
     debits: [],
   };
   #evictions = 0;
@@ -113,7 +113,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   /** Nothing to end: the store has no timers and no connections. */
   async close(): Promise<void> {}
 
-  #decide({ verb, debits, extraUs, booking }: StoreCall, rawUs: number, calendarUs: number): void {
+  #decide({ verb, debits, extraUs, receipt }: StoreCall, rawUs: number, calendarUs: number): void {
     const answer = this.#answer;
     if (debits.length === 1) {
       const asked = debits[0] as Debit;
@@ -121,7 +121,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
       answer.debits = lone;
       this.#prepare(lone[0], asked, calendarUs);
       if (verb === VERBS.consume) consumeOne(lone[0], rawUs, extraUs, answer);
-      else decide(verb, lone, 1, rawUs, extraUs, answer, booking);
+      else decide(verb, lone, 1, rawUs, extraUs, answer, receipt);
       return;
     }
     answer.debits = debits.map((asked) => {
@@ -129,7 +129,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
       this.#prepare(debit, asked, calendarUs);
       return debit;
     });
-    decide(verb, answer.debits, debits.length, rawUs, extraUs, answer, booking);
+    decide(verb, answer.debits, debits.length, rawUs, extraUs, answer, receipt);
   }
 
   /** Reads what the call asks for, and the state of its key, into a debit of the same kernel. */

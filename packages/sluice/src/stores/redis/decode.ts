@@ -1,6 +1,6 @@
 /** From the script's reply, as lua/open.lua describes it, to what became of each call. */
 import { REASON, VERBS } from "../../algorithms/decide.js";
-import { type Booking, LOG_FULL, READY } from "../../algorithms/kernel.js";
+import { type ReservationReceipt, LOG_FULL, READY } from "../../algorithms/kernel.js";
 import { StoreUnavailableError } from "../../core/errors.js";
 import { logFullError } from "../refusals.js";
 import type { StoreResult, DebitResult, StoreCall, Debit } from "../store.js";
@@ -122,11 +122,11 @@ function readResult(
   rawUs: number,
 ): StoreResult {
   let granted = 0;
-  let booking: Booking | undefined;
+  let receipt: ReservationReceipt | undefined;
   if (verb === VERBS.consumeUpTo || verb === VERBS.cancel) granted = reader.next();
   else if (verb === VERBS.reserve && !isDenied) {
     granted = leastCost(debits);
-    booking = readBooking(reader, nowUs, rawUs);
+    receipt = readReceipt(reader, nowUs, rawUs);
   }
   if (verb === VERBS.consume && !isDenied) granted = leastCost(debits);
   const answers = debits.map((): DebitResult => {
@@ -135,10 +135,10 @@ function readResult(
     if (!isDenied) return { reason: REASON.ok, available, waitUs: 0, resetUs };
     return { reason: reader.next(), available, waitUs: reader.next(), resetUs };
   });
-  return { nowUs, granted, debits: answers, ...(booking !== undefined && { booking }) };
+  return { nowUs, granted, debits: answers, ...(receipt !== undefined && { receipt }) };
 }
 
-function readBooking(reader: Reader, nowUs: number, rawUs: number): Booking {
+function readReceipt(reader: Reader, nowUs: number, rawUs: number): ReservationReceipt {
   const waitUs = reader.next();
   const delayUs = waitUs > 0 ? waitUs + nowUs - rawUs : 0;
   return { readyAtUs: nowUs + waitUs, delayUs, openedUs: reader.next(), sold: reader.next() };

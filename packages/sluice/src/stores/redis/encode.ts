@@ -160,7 +160,7 @@ function encodeGroup(
   rules: Map<Rule, number>,
   body: string[],
 ): void {
-  const { verb, extraUs, debits, booking } = call;
+  const { verb, extraUs, debits, receipt } = call;
   body.push(String(extraUs), String(first), String(stride), String(calls));
   if (kind === "any") body.push(String(verb), String(debits.length));
   for (const { rule, cost } of debits) {
@@ -171,8 +171,8 @@ function encodeGroup(
     }
     body.push(String(index), String(cost));
   }
-  if (booking !== undefined) {
-    body.push(String(booking.readyAtUs), String(booking.openedUs), String(booking.sold));
+  if (receipt !== undefined) {
+    body.push(String(receipt.readyAtUs), String(receipt.openedUs), String(receipt.sold));
   }
 }
 

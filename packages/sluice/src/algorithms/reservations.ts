@@ -1,29 +1,31 @@
 /**
- * Waiting in line: `reserve` promises a start, `cancel` gives one back. Twin: lua/line.lua, statement by
+ * Waiting in line: `reserve` promises a start, `cancel` gives one back. Twin: lua/reservations.lua, statement by
  * statement. Maths and proofs: bucket/README.md.
  *
  * A call's own buckets are charged at once, each as if the work started as soon as that bucket lets it; the
  * slowest of them says when it does start. Each bucket keeps the line. While none but the same calls charge them,
- * their lines are equal, and the booking's place is one; where they are not, others stand in some of them.
+ * their lines are equal, and the receipt's place is one; where they are not, others stand in some of them.
  */
-import type { Booking, State } from "./kernel.js";
+import type { ReservationReceipt, State } from "./kernel.js";
 import { ready, type DebitState, REASON, type CallResult } from "./debit.js";
 
 /** Forgets a line whose last start has passed: nobody can give anything back any more. */
-export function passLine(state: State, nowUs: number): void {
-  if (state.line !== undefined && state.line.endsUs < nowUs) state.line = undefined;
+export function expireReservations(state: State, nowUs: number): void {
+  if (state.reservations !== undefined && state.reservations.endsUs < nowUs)
+    state.reservations = undefined;
 }
 
 /** Notes what was admitted behind those who wait. */
-export function sell(state: State, amount: number): void {
-  const { line } = state;
-  if (line !== undefined) state.line = { ...line, sold: line.sold + amount };
+export function record(state: State, amount: number): void {
+  const { reservations } = state;
+  if (reservations !== undefined)
+    state.reservations = { ...reservations, sold: reservations.sold + amount };
 }
 
 /** Whether anybody waits for a start on one of the debits. */
-export function isInLine(debits: readonly DebitState[], count: number): boolean {
+export function hasReservations(debits: readonly DebitState[], count: number): boolean {
   for (let i = 0; i < count; i++) {
-    if ((debits[i] as DebitState).state.line !== undefined) return true;
+    if ((debits[i] as DebitState).state.reservations !== undefined) return true;
   }
   return false;
 }
@@ -42,7 +44,7 @@ export function reserve(
   const { nowUs } = result;
   const first = debits[0] as DebitState;
   // Only alone: in a set the others may hold a start back, and then its turn would pass unused.
-  const isQueue = count === 1 && first.params.line?.strict === true;
+  const isQueue = count === 1 && first.params.reservations?.strict === true;
   let waitUs = 0;
   let isFull = false;
   let canWait = true;
@@ -58,7 +60,7 @@ export function reserve(
     const available = kernel.available(state, params, nowUs);
     if (isQueue && cost > available) isFull = true;
     const inUse = params.capacity - available + cost;
-    if (params.line === undefined || inUse > params.line.maximum) canWait = false;
+    if (params.reservations === undefined || inUse > params.reservations.maximum) canWait = false;
     if (debit.waitUs > waitUs) waitUs = debit.waitUs;
   }
   const delayUs = waitUs > 0 ? waitUs + nowUs - rawUs : 0;
@@ -80,66 +82,68 @@ export function reserve(
     if (debit.waitUs > 0 && kernel.reserve !== undefined) {
       kernel.reserve(state, params, isQueue ? cost : params.capacity, debit.waitUs);
     } else kernel.take(state, params, cost, nowUs);
-    sell(state, cost);
-    if (waitUs > 0) stand(debit, readyAtUs, nowUs);
+    record(state, cost);
+    if (waitUs > 0) append(debit, readyAtUs, nowUs);
     result.changed = true;
   }
-  const line = isOneLine(debits, count) ? first.state.line : NO_PLACE;
+  const reservations = sameReservations(debits, count) ? first.state.reservations : NO_RECEIPT;
   result.granted = least;
-  result.booking = {
+  result.receipt = {
     readyAtUs,
     delayUs,
-    openedUs: line === undefined ? nowUs : line.openedUs,
-    sold: line === undefined ? 0 : line.sold,
+    openedUs: reservations === undefined ? nowUs : reservations.openedUs,
+    sold: reservations === undefined ? 0 : reservations.sold,
   };
   return 0;
 }
 
-/** Of a booking that gives nothing back: who stands behind it differs from bucket to bucket. */
-const NO_PLACE = { openedUs: -1, sold: 0 };
+/** Of a receipt that gives nothing back: who stands behind it differs from bucket to bucket. */
+const NO_RECEIPT = { openedUs: -1, sold: 0 };
 
 /** Whether the same stand in all debits' lines, as far as lines tell. */
-function isOneLine(debits: readonly DebitState[], count: number): boolean {
-  const { line } = (debits[0] as DebitState).state;
+function sameReservations(debits: readonly DebitState[], count: number): boolean {
+  const { reservations } = (debits[0] as DebitState).state;
   for (let i = 1; i < count; i++) {
-    const other = (debits[i] as DebitState).state.line;
-    if (other?.openedUs !== line?.openedUs || other?.sold !== line?.sold) return false;
+    const other = (debits[i] as DebitState).state.reservations;
+    if (other?.openedUs !== reservations?.openedUs || other?.sold !== reservations?.sold)
+      return false;
   }
   return true;
 }
 
 /** Puts the newest of the line, who starts at `readyAtUs`, at its end. */
-function stand({ state, cost }: DebitState, readyAtUs: number, nowUs: number): void {
-  const { line } = state;
-  if (line === undefined) {
-    state.line = { openedUs: nowUs, sold: cost, endsUs: readyAtUs };
-  } else if (readyAtUs > line.endsUs) {
-    state.line = { ...line, endsUs: readyAtUs };
+function append({ state, cost }: DebitState, readyAtUs: number, nowUs: number): void {
+  const { reservations } = state;
+  if (reservations === undefined) {
+    state.reservations = { openedUs: nowUs, sold: cost, endsUs: readyAtUs };
+  } else if (readyAtUs > reservations.endsUs) {
+    state.reservations = { ...reservations, endsUs: readyAtUs };
   }
 }
 
 /**
- * Gives a booking's cost back, less what was admitted after it: those behind were promised starts that count
+ * Gives a receipt's cost back, less what was admitted after it: those behind were promised starts that count
  * on its being in use. Nothing comes back once its start has passed.
  */
 export function cancel(
   debits: readonly DebitState[],
   count: number,
-  booking: Booking | undefined,
+  receipt: ReservationReceipt | undefined,
   result: CallResult,
 ): void {
-  if (booking === undefined || booking.readyAtUs < result.nowUs) return;
-  if (booking.openedUs === NO_PLACE.openedUs || !isOneLine(debits, count)) return;
+  if (receipt === undefined || receipt.readyAtUs < result.nowUs) return;
+  if (receipt.openedUs === NO_RECEIPT.openedUs || !sameReservations(debits, count)) return;
   const { state, params } = debits[0] as DebitState;
-  const { line } = state;
-  // After a reset, what is in use is not this booking's.
-  const isGone = line === undefined ? booking.sold > 0 : line.openedUs !== booking.openedUs;
-  const later = line === undefined ? 0 : line.sold - booking.sold;
+  const { reservations } = state;
+  // After a reset, what is in use is not this receipt's.
+  const isGone =
+    reservations === undefined ? receipt.sold > 0 : reservations.openedUs !== receipt.openedUs;
+  const later = reservations === undefined ? 0 : reservations.sold - receipt.sold;
   if (isGone || later < 0) return;
 
   // A part would leave a gap before those behind. One bucket fills a gap within its bound; a queue would start
   // calls too near to each other, and of a set the faster buckets have drained what the slowest holds back.
-  const canSplit = count === 1 && params.line?.strict !== true;
+  const canSplit = count === 1 && params.reservations?.strict !== true;
   let least = Number.POSITIVE_INFINITY;
   for (let i = 0; i < count; i++) {
     const debit = debits[i] as DebitState;
@@ -148,7 +152,7 @@ export function cancel(
     if (amount < least) least = amount;
     if (amount > 0) {
       debit.kernel.giveBack(debit.state, debit.params, amount);
-      if (later === 0) unsell(debit.state, booking, amount);
+      if (later === 0) unrecord(debit.state, receipt, amount);
       result.changed = true;
     }
   }
@@ -156,10 +160,10 @@ export function cancel(
 }
 
 /** Takes the last of the line off its end. */
-function unsell(state: State, { sold }: Booking, amount: number): void {
-  const { line } = state;
+function unrecord(state: State, { sold }: ReservationReceipt, amount: number): void {
+  const { reservations } = state;
   // Who did not wait is not in the line.
-  if (line === undefined || sold < amount) return;
-  const left = line.sold - amount;
-  state.line = left === 0 ? undefined : { ...line, sold: left };
+  if (reservations === undefined || sold < amount) return;
+  const left = reservations.sold - amount;
+  state.reservations = left === 0 ? undefined : { ...reservations, sold: left };
 }

@@ -7,7 +7,7 @@ import { tokenBucket } from "./token-bucket.js";
 const ten = tokenBucket({ limit: 10, period: "1s" });
 const interval = tokenBucket({ limit: 5, period: "1s", burst: 10, refill: "interval" });
 
-export const lineCases: readonly AlgorithmCase[] = [
+export const reservationCases: readonly AlgorithmCase[] = [
   {
     name: "reserve promises the first moment at which the cost fits",
     policy: ten,

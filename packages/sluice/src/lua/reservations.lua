@@ -1,38 +1,38 @@
 -- Waiting in line. Twin of algorithms/line.ts, statement by statement; but a line is changed in place.
-local function passLine(state, now)
-  if state.line and state.line.ends < now then state.line = nil end
+local function expireReservations(state, now)
+  if state.reservations and state.reservations.ends < now then state.reservations = nil end
 end
 
-local function sell(state, amount)
-  local line = state.line
-  if line then line.sold = line.sold + amount end
+local function record(state, amount)
+  local reservations = state.reservations
+  if reservations then reservations.sold = reservations.sold + amount end
 end
 
-local function isInLine(debits)
+local function hasReservations(debits)
   for i = 1, #debits do
-    if debits[i].state.line then return true end
+    if debits[i].state.reservations then return true end
   end
   return false
 end
 
-local function stand(debit, readyAt, now)
-  local state, line = debit.state, debit.state.line
-  if not line then
-    state.line = { opened = now, sold = debit.cost, ends = readyAt }
-  elseif readyAt > line.ends then
-    line.ends = readyAt
+local function append(debit, readyAt, now)
+  local state, reservations = debit.state, debit.state.reservations
+  if not reservations then
+    state.reservations = { opened = now, sold = debit.cost, ends = readyAt }
+  elseif readyAt > reservations.ends then
+    reservations.ends = readyAt
   end
 end
 
--- What a booking says that gives nothing back.
-local NO_PLACE = { opened = -1, sold = 0 }
+-- What a receipt says that gives nothing back.
+local NO_RECEIPT = { opened = -1, sold = 0 }
 
-local function isOneLine(debits)
-  local line = debits[1].state.line
+local function sameReservations(debits)
+  local reservations = debits[1].state.reservations
   for i = 2, #debits do
-    local other = debits[i].state.line
-    if (other == nil) ~= (line == nil) then return false end
-    if line and (other.opened ~= line.opened or other.sold ~= line.sold) then return false end
+    local other = debits[i].state.reservations
+    if (other == nil) ~= (reservations == nil) then return false end
+    if reservations and (other.opened ~= reservations.opened or other.sold ~= reservations.sold) then return false end
   end
   return true
 end
@@ -78,31 +78,31 @@ local function reserve(debits, raw, maxWait, result)
       else
         kernel.take(state, params, cost, now)
       end
-      sell(state, cost)
-      if wait > 0 then stand(debit, now + wait, now) end
+      record(state, cost)
+      if wait > 0 then append(debit, now + wait, now) end
       result.changed = true
     end
   end
-  local line = first.state.line
-  if not isOneLine(debits) then line = NO_PLACE end
+  local reservations = first.state.reservations
+  if not sameReservations(debits) then reservations = NO_RECEIPT end
   result.granted, result.wait = least, wait
-  result.opened, result.sold = line and line.opened or now, line and line.sold or 0
+  result.opened, result.sold = reservations and reservations.opened or now, reservations and reservations.sold or 0
   return 0
 end
 
-local function unsell(state, booking, amount)
-  local line = state.line
-  if not line or booking.sold < amount then return end
-  line.sold = line.sold - amount
-  if line.sold == 0 then state.line = nil end
+local function unrecord(state, receipt, amount)
+  local reservations = state.reservations
+  if not reservations or receipt.sold < amount then return end
+  reservations.sold = reservations.sold - amount
+  if reservations.sold == 0 then state.reservations = nil end
 end
 
-local function cancel(debits, booking, result)
-  if booking.readyAt < result.now then return end
-  if booking.opened == NO_PLACE.opened or not isOneLine(debits) then return end
-  local params, line = debits[1].params, debits[1].state.line
-  local isGone, later = booking.sold > 0, 0
-  if line then isGone, later = line.opened ~= booking.opened, line.sold - booking.sold end
+local function cancel(debits, receipt, result)
+  if receipt.readyAt < result.now then return end
+  if receipt.opened == NO_RECEIPT.opened or not sameReservations(debits) then return end
+  local params, reservations = debits[1].params, debits[1].state.reservations
+  local isGone, later = receipt.sold > 0, 0
+  if reservations then isGone, later = reservations.opened ~= receipt.opened, reservations.sold - receipt.sold end
   if isGone or later < 0 then return end
 
   local canSplit = #debits == 1 and not params.strict
@@ -114,7 +114,7 @@ local function cancel(debits, booking, result)
     if amount < least then least = amount end
     if amount > 0 then
       debit.kernel.giveBack(debit.state, debit.params, amount)
-      if later == 0 then unsell(debit.state, booking, amount) end
+      if later == 0 then unrecord(debit.state, receipt, amount) end
       result.changed = true
     end
   end
