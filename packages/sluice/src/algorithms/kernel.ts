@@ -82,7 +82,7 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
   /** The path of the Lua twin below src, without its ending. */
   readonly lua: string;
   /** The path of a second one that decides usual consumes faster; see lua/consume.lua. */
-  readonly luaLean?: string;
+  readonly luaFast?: string;
   /** The state of a key never seen. */
   fresh(): S;
   /** Makes `s` the state of a key never seen. */
@@ -106,7 +106,7 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
   giveBack(s: S, p: P, amount: number): void;
   /** Time until the state is the same as a fresh one, 0 if it is. */
   timeToFull(s: S, p: P, nowUs: number): number;
-  /** The same after a consume that left `available`, told from the third number that `luaLean` returned. Who has that has this. */
+  /** The same after a consume that left `available`, told from the third number that `luaFast` returned. Who has that has this. */
   timeToFullAt?(p: P, available: number, rest: number): number;
   /** An independent copy. */
   copy(s: S): S;

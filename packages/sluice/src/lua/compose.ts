@@ -32,20 +32,20 @@ export function semaphoreScript(): Script {
 /** Names of sources, and lines of Lua around them. */
 function partsOf(kind: BatchKind, kernels: readonly Kernel[]): readonly string[] {
   const twins = distinct(kernels.map(({ lua }) => lua));
-  const inFull = ["lua/kernels", "lua/mul-div", ...twins];
+  const general = ["lua/kernels", "lua/mul-div", ...twins];
   if (kind === "any") {
     const verbs = ["lua/debit", "lua/reservations", "lua/decide", "lua/main"];
-    return ["lua/prelude", "lua/open", ...inFull, ...verbs];
+    return ["lua/prelude", "lua/open", ...general, ...verbs];
   }
   return [
     "lua/prelude",
     "lua/open",
-    "local lean = {}",
-    ...distinct(kernels.flatMap(({ luaLean }) => luaLean ?? [])),
-    "local function consumeInFull()",
+    "local fast = {}",
+    ...distinct(kernels.flatMap(({ luaFast }) => luaFast ?? [])),
+    "local function consumeGeneral()",
     // Again, for each name from outside costs the making of the function.
     "lua/prelude",
-    ...inFull,
+    ...general,
     "lua/consume-one",
     "end",
     "lua/consume",

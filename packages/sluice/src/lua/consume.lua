@@ -1,8 +1,8 @@
 -- Batches of nothing but consumes on one debit each, whose state is one value: nearly all there are. The usual of
--- these are decided by the lean twin of their kernel. The others are by consumeInFull, whose functions a script
+-- these are decided by the fast path of their kernel. The others are by consumeGeneral, whose functions a script
 -- that does not need them should not make: it makes its functions anew each time it runs.
 
-local inFull
+local general
 -- Where in the reply the calls that stand well are counted; 0 = they are to be counted anew.
 local plain = 0
 
@@ -11,14 +11,14 @@ while cursor < #ARGV do
   local calls, index, cost = ARGV[cursor + 4] + 0, ARGV[cursor + 5] + 0, ARGV[cursor + 6] + 0
   cursor = cursor + 6
   local policy = policies[index]
-  if policy.lean == nil then policy.lean = lean[policy.tag] and lean[policy.tag](policy.at) or false end
-  local consumeLean = policy.lean
+  if policy.fast == nil then policy.fast = fast[policy.tag] and fast[policy.tag](policy.at) or false end
+  local consumeFast = policy.fast
   -- Without a stride all calls are on one key.
   local runs, length = calls, 1
   if stride == 0 then runs, length = 1, calls end
   for _ = 1, runs do
     local stored, value, available, rest, reset, expiry = values[at], false
-    if consumeLean then value, available, rest, reset, expiry = consumeLean(stored, cost, length) end
+    if consumeFast then value, available, rest, reset, expiry = consumeFast(stored, cost, length) end
     if ttlOf and expiry then expiry = ttlOf(expiry) end
     if value and stored then
       call('SETRANGE', KEYS[at], '0', value)
@@ -31,8 +31,8 @@ while cursor < #ARGV do
     end
 
     if not value then
-      if not inFull then inFull = consumeInFull() end
-      inFull(index, cost, extra, at, length)
+      if not general then general = consumeGeneral() end
+      general(index, cost, extra, at, length)
       plain = 0
     elseif length > 1 then
       reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = RUN, length, available, rest

@@ -34,7 +34,7 @@ end
 local policies = {}
 for i = 1, ARGV[2] + 0 do
   cursor = cursor + 1
-  policies[i] = { tag = ARGV[cursor], at = cursor + 1, lean = nil, kernel = nil, params = nil }
+  policies[i] = { tag = ARGV[cursor], at = cursor + 1, fast = nil, kernel = nil, params = nil }
   cursor = cursor + 1 + ARGV[cursor + 1]
 end
 

@@ -1,6 +1,6 @@
 -- The bucket: token bucket, GCRA and leaky bucket. Twin of bucket.ts, statement by statement.
--- Value: byte 1 the format; 1 = the lean one, 2 = with an anchor, a block or a long period, 3 = with a line.
---   lean: used I6, remainder I3, per I3, last I7, expiry (ms) I6
+-- Value: byte 1 the format; 1 = the short one, 2 = with an anchor, a block or a long period, 3 = with a line.
+--   short: used I6, remainder I3, per I3, last I7, expiry (ms) I6
 --   full: used I6, remainder I6, per I6, since I7, last I7, blocked I7, expiry (ms) I6
 --   with a line: the same, then opened I7, sold I7, ends I7
 local function drainTime(s, p, excess, now)

@@ -1,5 +1,5 @@
 -- A count and the end of its window: fixed (f) and calendar (c) windows. Twin of window.ts.
--- Value: byte 1 the format; 1 = lean, 2 = with a block.
+-- Value: byte 1 the format; 1 = the short one, 2 = with a block.
 --   count I6, end I7, last I7, [blocked I7,] expiry (ms) I6
 local function windowKernel(params, endOf)
   return {

@@ -62,7 +62,7 @@ export function windowKernel<P extends Params>(
   return {
     tag,
     lua: "algorithms/fixed-window/window",
-    luaLean: "algorithms/fixed-window/lean",
+    luaFast: "algorithms/fixed-window/fast",
     fresh: () => ({ count: 0, endUs: 0, ...FRESH }),
     clear,
     advance,

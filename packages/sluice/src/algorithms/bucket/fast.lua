@@ -1,9 +1,9 @@
--- The usual consume: so many calls of one cost that all fit into a bucket in the lean format, of the policy's own
+-- The usual consume: so many calls of one cost that all fit into a bucket in the short format, of the policy's own
 -- period, on a clock that did not go back. The statements are those of lua/consume-one.lua and bucket.lua with
 -- the state in locals, which takes half the time. Whatever else a call may meet is theirs.
 -- Returns the new value, the what is available and the remainder behind the last call, its reset, and the expiry if that moved;
 -- nothing, if the calls are not of this kind.
-lean.b = function(at)
+fast.b = function(at)
   local limit, period, capacity, maximum = ARGV[at + 1] + 0, ARGV[at + 2] + 0, ARGV[at + 3] + 0, ARGV[at + 4] + 0
   if ARGV[at + 5] == '1' or period >= 16777216 then return nil end
 

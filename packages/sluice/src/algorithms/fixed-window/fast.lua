@@ -1,9 +1,9 @@
--- The usual consume: so many calls of one cost that all fit into a window in the lean format, on a clock that did not
--- go back. As bucket/lean.lua, by the statements of window.lua. Of a calendar only a running window: what opens one
+-- The usual consume: so many calls of one cost that all fit into a window in the short format, on a clock that did not
+-- go back. As bucket/fast.lua, by the statements of window.lua. Of a calendar only a running window: what opens one
 -- needs its table.
 -- Returns the new value, the what is available behind the last call, the reset of each, again the reset, and the expiry if that
 -- moved; nothing, if the calls are not of this kind.
-local function leanWindow(capacity, endOf)
+local function fastWindow(capacity, endOf)
   return function(value, cost, calls)
     local count, endAt, expiry = 0, 0, 0
     if value then
@@ -30,14 +30,14 @@ local function leanWindow(capacity, endOf)
   end
 end
 
-lean.f = function(at)
+fast.f = function(at)
   local capacity, window, first = ARGV[at + 1] + 0, ARGV[at + 2] + 0, ARGV[at + 3] == '1'
-  return leanWindow(capacity, function(now)
+  return fastWindow(capacity, function(now)
     if first then return now + window end
     return (floor(now / window) + 1) * window
   end)
 end
 
-lean.c = function(at)
-  return leanWindow(ARGV[at + 1] + 0)
+fast.c = function(at)
+  return fastWindow(ARGV[at + 1] + 0)
 end
