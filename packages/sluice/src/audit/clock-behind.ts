@@ -1,5 +1,5 @@
 import type { States } from "../algorithms/step.js";
-import { type Outcome, type Reply, sameButForWaits, sameOutcome } from "./kernel.js";
+import { type LoggedDecision, type Reply, sameButForWaits, sameDecision } from "./replayer.js";
 
 /**
  * The least by which the server's clock must have been behind for its answer to be `logged`.
@@ -9,27 +9,27 @@ import { type Outcome, type Reply, sameButForWaits, sameOutcome } from "./kernel
  * lag explains the answer.
  */
 export function clockBehind(
-  logged: Outcome & { readonly atUs: number },
+  logged: LoggedDecision & { readonly atUs: number },
   ask: (rawUs: number) => Reply,
 ): { readonly behindUs: number; readonly states: States } | undefined {
-  const { outcome } = ask(logged.atUs);
-  if (!sameButForWaits(outcome, logged)) return undefined;
+  const { decision } = ask(logged.atUs);
+  if (!sameButForWaits(decision, logged)) return undefined;
   const lagMs = Math.max(
-    lag(outcome.retryAfterMs, logged.retryAfterMs),
-    lag(outcome.resetAfterMs, logged.resetAfterMs),
+    lag(decision.retryAfterMs, logged.retryAfterMs),
+    lag(decision.resetAfterMs, logged.resetAfterMs),
   );
   let tooShort = 0;
   let longEnough = (lagMs + 1) * 1000;
   while (longEnough - tooShort > 1) {
     const middle = Math.floor((tooShort + longEnough) / 2);
-    const asked = ask(logged.atUs - middle).outcome;
+    const asked = ask(logged.atUs - middle).decision;
     const enough =
       asked.retryAfterMs >= logged.retryAfterMs && asked.resetAfterMs >= logged.resetAfterMs;
     if (enough) longEnough = middle;
     else tooShort = middle;
   }
   const reply = ask(logged.atUs - longEnough);
-  return sameOutcome(reply.outcome, logged)
+  return sameDecision(reply.decision, logged)
     ? { behindUs: longEnough, states: reply.states }
     : undefined;
 }

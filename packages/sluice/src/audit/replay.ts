@@ -1,14 +1,14 @@
 import type { Policy } from "../algorithms/registry.js";
 import type { States } from "../algorithms/step.js";
-import { Kernel, type Outcome, sameOutcome } from "./kernel.js";
+import { Replayer, type LoggedDecision, sameDecision } from "./replayer.js";
 import type { LogRecord } from "./record.js";
-import { explainTie } from "./tie.js";
+import { explainInstant } from "./same-instant.js";
 
 /** The first record that nothing explains. */
 export interface Mismatch {
   readonly record: LogRecord;
   /** What the kernel answers where the record would have to stand. */
-  readonly kernel: Outcome;
+  readonly kernel: LoggedDecision;
   /** How many records of this key share the microsecond, and were tried in other orders. */
   readonly tied: number;
   /** False where so many records are tied that not every order was tried. */
@@ -35,7 +35,7 @@ export interface ReplayReport {
  * it reported, where all calls cost alike; with different costs a refusal just before may seem wrong.
  */
 export function replay(policies: readonly Policy[], records: readonly LogRecord[]): ReplayReport {
-  const kernel = new Kernel(policies);
+  const kernel = new Replayer(policies);
   const ordered = records
     .filter(({ source }) => source === "store")
     .sort((a, b) => a.atUs - b.atUs);
@@ -47,13 +47,13 @@ export function replay(policies: readonly Policy[], records: readonly LogRecord[
     const [only] = tied;
     if (tied.length === 1 && only !== undefined) {
       const reply = kernel.ask(states, only, only.atUs);
-      if (!sameOutcome(reply.outcome, only)) {
-        const mismatch = { record: only, kernel: reply.outcome, tied: 1, exhaustive: true };
+      if (!sameDecision(reply.decision, only)) {
+        const mismatch = { record: only, kernel: reply.decision, tied: 1, exhaustive: true };
         return { matches: false, replayed: start, mismatch, clockBackUs };
       }
       states = reply.states;
     } else {
-      const explained = explainTie(kernel, states, tied);
+      const explained = explainInstant(kernel, states, tied);
       clockBackUs = Math.max(clockBackUs, explained.clockBackUs);
       if (explained.mismatch !== undefined) {
         const { mismatch } = explained;

@@ -1,7 +1,7 @@
 import type { AuditReport, KeyReport, Tally } from "../audit/audit.js";
 import type { BoundReport, WorstInterval } from "../audit/bound.js";
 import { type Fraction, toExactText, toNumber } from "../audit/fraction.js";
-import type { Outcome } from "../audit/kernel.js";
+import type { LoggedDecision } from "../audit/replayer.js";
 import type { Mismatch, ReplayReport } from "../audit/replay.js";
 import { describeBound, describePolicy } from "./describe-policy.js";
 import { formatCount, formatNumber, formatSpan, formatTimes, printable } from "./format.js";
@@ -17,7 +17,7 @@ export function auditText(report: AuditReport, terminal: Terminal): string {
     headOf(report, terminal),
     ...shown.map((key) => keyText(key, report, terminal)),
     ...remainderOf(report, shown.length),
-    verdictOf(report, terminal),
+    reportOutcome(report, terminal),
   ];
   return `${sections.join("\n\n")}\n`;
 }
@@ -150,8 +150,8 @@ function mismatchLines(
 }
 
 /** The answer in words, what differs from the other one in bold. */
-function outcomeText(outcome: Outcome, other: Outcome, terminal: Terminal): string {
-  const words = (shown: Outcome): string[] => [
+function outcomeText(outcome: LoggedDecision, other: LoggedDecision, terminal: Terminal): string {
+  const words = (shown: LoggedDecision): string[] => [
     shown.allowed ? "allowed" : "denied",
     `reason ${shown.reason}`,
     `granted ${formatNumber(shown.granted)}`,
@@ -178,7 +178,7 @@ function remainderOf({ keys }: AuditReport, shown: number): string[] {
   return [`and ${formatCount(hidden.length, "more key")}, ${verdict}; --json lists every one`];
 }
 
-function verdictOf({ passed, keys }: AuditReport, terminal: Terminal): string {
+function reportOutcome({ passed, keys }: AuditReport, terminal: Terminal): string {
   if (passed) return terminal.paint(["bold", "green"], "PASSED");
   const refuted = keys.filter((key) => !key.passed).length;
   return `${terminal.paint(["bold", "red"], "REFUTED")} on ${formatNumber(refuted)} of ${formatCount(keys.length, "key")}`;

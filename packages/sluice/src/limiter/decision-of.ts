@@ -36,11 +36,11 @@ export function decisionOf(
   if (labels.length === 1) return decision;
   return {
     ...decision,
-    policies: labels.map((each, i) => verdictOf(each, answer.debits[i] as DebitResult)),
+    policies: labels.map((each, i) => policyVerdict(each, answer.debits[i] as DebitResult)),
   };
 }
 
-function verdictOf(label: DebitLabel, debit: DebitResult): PolicyVerdict {
+function policyVerdict(label: DebitLabel, debit: DebitResult): PolicyVerdict {
   return {
     policy: label.name,
     allowed: debit.reason === REASON.ok,

@@ -83,7 +83,7 @@ export class StoreHealth {
 
   /** `outcome` is undefined for a call that its caller gave up. */
   ended(attempt: Attempt, call: StoreCall, outcome: StoreResult | Error | undefined): void {
-    const verdict = verdictOf(outcome);
+    const verdict = evidenceOf(outcome);
     if (verdict === "works") this.#worked(attempt);
     else if (verdict === "fails") this.#failed(attempt, call, outcome as Error);
     else attempt.probed?.dropped(true);
@@ -188,7 +188,7 @@ export class StoreHealth {
 }
 
 /** What an outcome tells of the store. */
-function verdictOf(outcome: StoreResult | Error | undefined): "works" | "fails" | "nothing" {
+function evidenceOf(outcome: StoreResult | Error | undefined): "works" | "fails" | "nothing" {
   if (outcome === undefined || outcome instanceof CrossSlotError) return "nothing";
   if (!(outcome instanceof Error)) return "works";
   // It looked, and refused this one call.

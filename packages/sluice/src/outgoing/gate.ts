@@ -7,7 +7,7 @@ import type { HeaderSource } from "../headers/header-source.js";
 import { parseRateLimit, waitMsOf } from "../headers/parse.js";
 import type { OutgoingPermit, OutgoingRequest, OutgoingSettings } from "./options.js";
 import { Pauses } from "./pauses.js";
-import { type Outcome, retryDelayMs } from "./retry.js";
+import { type TryOutcome, retryDelayMs } from "./retry.js";
 
 /** One call of the user's: all its tries together. */
 export interface Call {
@@ -146,7 +146,7 @@ export class Gate {
     await call.patience.during(() => this.#settings.sleep(delayMs, call.signal));
   }
 
-  #retryDelayMs(call: Call, outcome: Outcome): number | undefined {
+  #retryDelayMs(call: Call, outcome: TryOutcome): number | undefined {
     const { retries, random } = this.#settings;
     const delayMs = call.isReplayable
       ? retryDelayMs(retries, call.tries, call.method, outcome, random)

@@ -2,7 +2,7 @@
 import type { RetrySettings } from "./options.js";
 
 /** How a try ended. */
-export interface Outcome {
+export interface TryOutcome {
   /** The status code, or undefined where no answer came. */
   readonly status: number | undefined;
   /** Whether a refusal came with Retry-After. */
@@ -21,7 +21,7 @@ const IDEMPOTENT: ReadonlySet<string> = new Set([
   "DELETE",
 ]);
 
-type Condition = (method: string, outcome: Outcome) => boolean;
+type Condition = (method: string, outcome: TryOutcome) => boolean;
 
 const ifIdempotent: Condition = (method) => IDEMPOTENT.has(method);
 /** The answer says that nothing was done. */
@@ -51,7 +51,7 @@ export function retryDelayMs(
   settings: RetrySettings,
   attempt: number,
   method: string,
-  outcome: Outcome,
+  outcome: TryOutcome,
   random: () => number,
 ): number | undefined {
   if (attempt >= settings.attempts) return undefined;

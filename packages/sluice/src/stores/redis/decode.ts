@@ -17,12 +17,12 @@ const REPEATS_FOLLOW = 32;
 const PLAIN = 64;
 
 /** One call's part of the reply; `needsCalendarAtUs` is the time that the table sent did not cover. */
-export type Outcome = StoreResult | Error | { readonly needsCalendarAtUs: number };
+export type DecodedCall = StoreResult | Error | { readonly needsCalendarAtUs: number };
 
 export interface DecodedBatch {
   /** The clock that decided, unraised. */
   readonly rawUs: number;
-  readonly outcomes: readonly Outcome[];
+  readonly outcomes: readonly DecodedCall[];
 }
 
 export function decodeBatch(calls: readonly StoreCall[], reply: unknown): DecodedBatch {
@@ -49,7 +49,7 @@ class Reader {
   /** Behind the last call of a run, and what tells the resets of all. */
   #available = 0;
   #rest = 0;
-  #last: Outcome | undefined;
+  #last: DecodedCall | undefined;
 
   constructor(numbers: readonly number[]) {
     this.#numbers = numbers;
@@ -65,12 +65,12 @@ class Reader {
     return this.#left === 0 && this.#at === this.#numbers.length;
   }
 
-  outcome(call: StoreCall): Outcome {
+  outcome(call: StoreCall): DecodedCall {
     if (this.#left === 0) this.#begin(call);
     else this.#left -= 1;
     if (this.#speaks === "plain") return admitted(call, this.rawUs, this.next(), this.next());
     if (this.#speaks === "run") return this.#ofRun(call);
-    return this.#last as Outcome;
+    return this.#last as DecodedCall;
   }
 
   #begin(call: StoreCall): void {
@@ -91,7 +91,7 @@ class Reader {
   }
 
   /** Each call of a run takes as much as the next one has less; when its key is full again, its kernel can tell. */
-  #ofRun(call: StoreCall): Outcome {
+  #ofRun(call: StoreCall): DecodedCall {
     const { cost, rule } = call.debits[0] as Debit;
     const available = this.#available + this.#left * cost;
     const resetUs = rule.kernel.timeToFullAt?.(rule.params, available, this.#rest);
@@ -106,7 +106,7 @@ function admitted(call: StoreCall, nowUs: number, available: number, resetUs: nu
   return { nowUs, granted: cost, debits: [{ reason: REASON.ok, available, waitUs: 0, resetUs }] };
 }
 
-function readOutcome(reader: Reader, head: number, call: StoreCall): Outcome {
+function readOutcome(reader: Reader, head: number, call: StoreCall): DecodedCall {
   const { rawUs } = reader;
   const readiness = head % TIME_FOLLOWS;
   const nowUs = (head & TIME_FOLLOWS) === 0 ? rawUs : reader.next();
@@ -158,7 +158,7 @@ function numbersOf(reply: readonly unknown[]): readonly number[] {
   return numbers;
 }
 
-function refusal(readiness: number, call: StoreCall, nowUs: number): Outcome {
+function refusal(readiness: number, call: StoreCall, nowUs: number): DecodedCall {
   if (readiness === LOG_FULL) return logFullError();
   const keyspaces = call.debits.map(({ keyspace }) => keyspace.name).join(", ");
   if (readiness === WRONG_TYPE) {

@@ -9,7 +9,7 @@ import type { StoreResult, Done, Store, StoreCall } from "../store.js";
 import { Batcher, type BatcherOptions, type SendBatch, type Sending } from "./batcher.js";
 import { isCluster, type RedisClientLike, type RunScript, scriptRunner } from "./client.js";
 import { type Connection, type ConnectOptions, connect } from "./connect.js";
-import { decodeBatch, type Outcome } from "./decode.js";
+import { decodeBatch, type DecodedCall } from "./decode.js";
 import { encodeBatch } from "./encode.js";
 import { nodesOf } from "./nodes.js";
 import { RedisSemaphores } from "./redis-semaphores.js";
@@ -182,7 +182,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   /** Settles every call that was sent. Those whose calendar was off go again. */
   async #settle(
     calls: readonly StoreCall[],
-    first: Promise<readonly Outcome[]>,
+    first: Promise<readonly DecodedCall[]>,
     settle: Settle,
   ): Promise<void> {
     let pending = calls.map((_, i) => i);
@@ -224,7 +224,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   #sendOnce(
     calls: readonly StoreCall[],
     guessUs: number | undefined,
-  ): { readonly size: number; readonly outcomes: Promise<readonly Outcome[]> } {
+  ): { readonly size: number; readonly outcomes: Promise<readonly DecodedCall[]> } {
     if (guessUs !== undefined) {
       for (const { debits } of calls) for (const { rule } of debits) rule.refresh?.(guessUs);
     }
@@ -236,7 +236,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       nonce,
     );
     const { sha, source } = scriptFor(kind, kernels);
-    const run = async (): Promise<readonly Outcome[]> => {
+    const run = async (): Promise<readonly DecodedCall[]> => {
       const reply = await this.#run(sha, source, keys, args);
       const { rawUs, outcomes } = decodeBatch(calls.slice(0, size), reply);
       if (this.clock === undefined) this.#serverAheadUs = rawUs - systemClock.nowUs();

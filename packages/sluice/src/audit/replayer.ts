@@ -8,7 +8,7 @@ import { decisionOf } from "../limiter/decision-of.js";
 import type { LogRecord } from "./record.js";
 
 /** What a decision told its caller, as far as a log keeps it. */
-export type Outcome = Pick<
+export type LoggedDecision = Pick<
   LogRecord,
   "allowed" | "granted" | "remaining" | "retryAfterMs" | "resetAfterMs" | "reason" | "readyAtUs"
 >;
@@ -18,12 +18,12 @@ export type Request = Pick<LogRecord, "verb" | "cost" | "maxWaitUs">;
 
 /** The kernel's answer, and the states it leaves. */
 export interface Reply {
-  readonly outcome: Outcome;
+  readonly decision: LoggedDecision;
   readonly states: States;
 }
 
 /** The pure kernel on one key, asked in the log's own terms. */
-export class Kernel {
+export class Replayer {
   readonly fresh: States;
   readonly #rules: readonly Rule[];
   readonly #labels: readonly { readonly name: string; readonly rule: Rule }[];
@@ -46,23 +46,23 @@ export class Kernel {
     const decision: Decision = decisionOf(this.#labels, reply, "store");
     const granted = reply.granted / 1000;
     const readyAtUs = reply.receipt?.readyAtUs;
-    return { outcome: { ...pick(decision), granted, readyAtUs }, states: reply.states };
+    return { decision: { ...pick(decision), granted, readyAtUs }, states: reply.states };
   }
 }
 
-function pick(decision: Decision): Omit<Outcome, "granted" | "readyAtUs"> {
+function pick(decision: Decision): Omit<LoggedDecision, "granted" | "readyAtUs"> {
   const { allowed, remaining, retryAfterMs, resetAfterMs, reason } = decision;
   return { allowed, remaining, retryAfterMs, resetAfterMs, reason };
 }
 
-export function sameOutcome(a: Outcome, b: Outcome): boolean {
+export function sameDecision(a: LoggedDecision, b: LoggedDecision): boolean {
   return (
     sameButForWaits(a, b) && a.retryAfterMs === b.retryAfterMs && a.resetAfterMs === b.resetAfterMs
   );
 }
 
 /** Equal in all that does not count from the clock. */
-export function sameButForWaits(a: Outcome, b: Outcome): boolean {
+export function sameButForWaits(a: LoggedDecision, b: LoggedDecision): boolean {
   return (
     a.allowed === b.allowed &&
     a.granted === b.granted &&

@@ -1,6 +1,6 @@
 import type { States } from "../algorithms/step.js";
 import { clockBehind } from "./clock-behind.js";
-import type { Kernel, Outcome, Reply } from "./kernel.js";
+import type { Replayer, LoggedDecision, Reply } from "./replayer.js";
 import type { LogRecord } from "./record.js";
 import type { Mismatch } from "./replay.js";
 
@@ -26,8 +26,8 @@ const PATIENCE_PER_RECORD = 20;
  * different cost are ever a choice, since equal requests with equal answers are interchangeable.
  * Choices follow the order of the logs, which is nearly always right, and are taken back when stuck.
  */
-export function explainTie(
-  kernel: Kernel,
+export function explainInstant(
+  kernel: Replayer,
   states: States,
   records: readonly LogRecord[],
 ): Explanation {
@@ -65,7 +65,7 @@ interface Kind {
 }
 
 class Search {
-  readonly #kernel: Kernel;
+  readonly #kernel: Replayer;
   readonly #records: readonly LogRecord[];
   readonly #isPlaced: boolean[];
   readonly #kinds: readonly Kind[];
@@ -79,7 +79,7 @@ class Search {
   #patience: number;
   #furthest: { readonly placed: number; readonly mismatch: Mismatch } | undefined;
 
-  constructor(kernel: Kernel, states: States, records: readonly LogRecord[]) {
+  constructor(kernel: Replayer, states: States, records: readonly LogRecord[]) {
     this.#kernel = kernel;
     this.#position = { states, changed: false, clockBackUs: 0 };
     this.#records = [...records].sort((a, b) => a.file - b.file || a.line - b.line);
@@ -112,8 +112,8 @@ class Search {
     const { states: before, clockBackUs } = this.#position;
     for (const { request, answers, left } of this.#kinds) {
       if (left === 0) continue;
-      const { outcome, states } = this.#ask(request);
-      const fitting = answers.get(answerKey(outcome));
+      const { decision, states } = this.#ask(request);
+      const fitting = answers.get(answerKey(decision));
       if (states === before) {
         for (let at = fitting?.head(); at !== undefined; at = fitting?.head()) this.#place(at);
       } else {
@@ -194,9 +194,9 @@ class Search {
     const placed = this.#placed.length;
     const record = this.#records[this.#isPlaced.indexOf(false)];
     if (record === undefined || placed <= (this.#furthest?.placed ?? -1)) return;
-    const { outcome } = this.#ask(record);
+    const { decision } = this.#ask(record);
     const tied = this.#records.length;
-    this.#furthest = { placed, mismatch: { record, kernel: outcome, tied, exhaustive: true } };
+    this.#furthest = { placed, mismatch: { record, kernel: decision, tied, exhaustive: true } };
   }
 
   #explanation(mismatch: Mismatch | undefined): Explanation {
@@ -285,6 +285,6 @@ function answerKey({
   resetAfterMs,
   reason,
   readyAtUs,
-}: Outcome): string {
+}: LoggedDecision): string {
   return `${allowed} ${granted} ${remaining} ${retryAfterMs} ${resetAfterMs} ${reason} ${readyAtUs}`;
 }
