@@ -87,9 +87,9 @@ export type {
 } from "./semaphore/kernel.js";
 export type {
   Listening,
-  SemaphorePlace,
+  SemaphoreKey,
   SemaphoreStore,
-  WakeListener,
+  NotificationListener,
 } from "./semaphore/port.js";
 export type {
   StoreResult,

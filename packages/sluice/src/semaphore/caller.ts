@@ -9,7 +9,7 @@ import {
   type SemaphoreVerb,
   type Terms,
 } from "./kernel.js";
-import type { SemaphorePlace, SemaphoreStore } from "./port.js";
+import type { SemaphoreKey, SemaphoreStore } from "./port.js";
 
 export interface CallerOptions {
   readonly store: SemaphoreStore;
@@ -50,7 +50,7 @@ export class Caller {
 
   /** @throws StoreTimeoutError, StoreUnavailableError */
   call(
-    place: SemaphorePlace,
+    key: SemaphoreKey,
     verb: SemaphoreVerb,
     entries: readonly CommandEntry[],
     { channel = "", limit = this.#limit, late }: CallOptions = {},
@@ -61,7 +61,7 @@ export class Caller {
         if (outcome instanceof Error) reject(outcome);
         else resolve(outcome);
       };
-      const asked = this.store.execute(place, command, this.#timeoutMs);
+      const asked = this.store.execute(key, command, this.#timeoutMs);
       if (!this.#external) {
         asked.then(finish, (error: unknown) => {
           finish(asStoreError(error));
@@ -79,8 +79,8 @@ export class Caller {
   }
 
   /** Ends whatever these hold or wait for. A failure is not told: then their leases end it. */
-  async leave(place: SemaphorePlace, ids: readonly string[]): Promise<void> {
+  async leave(key: SemaphoreKey, ids: readonly string[]): Promise<void> {
     const entries = ids.map((id): CommandEntry => ({ id, number: 0 }));
-    await this.call(place, SEMAPHORE_VERBS.release, entries).catch(() => {});
+    await this.call(key, SEMAPHORE_VERBS.release, entries).catch(() => {});
   }
 }

@@ -10,7 +10,7 @@ import {
   type SemaphoreAnswer,
   type SemaphoreState,
   type SemaphoreVerb,
-  type Wake,
+  type Notification,
 } from "./kernel.js";
 
 const START_US = 1_800_000_000_000_000;
@@ -19,7 +19,7 @@ const TERMS = { leaseUs: 10e6, claimUs: 2e6, waitUs: 5e6 };
 /** A semaphore of one state under a clock of its own. */
 class Bench {
   readonly state: SemaphoreState = freshState();
-  readonly wakes: Wake[] = [];
+  readonly notifications: Notification[] = [];
   nowUs = START_US;
   limit = 2;
 
@@ -34,7 +34,7 @@ class Bench {
       channel: "here",
       entries: entries.map(([id, number]) => ({ id, number })),
     };
-    return executeSemaphore(this.state, command, this.nowUs, this.wakes);
+    return executeSemaphore(this.state, command, this.nowUs, this.notifications);
   }
 
   acquire(id: string, weight = 1): { outcome: number; number: number; untilUs: number } {
@@ -138,7 +138,7 @@ describe("a place", () => {
     bench.acquire("b.2");
     bench.nowUs += 1000;
     expect(bench.release("a.1", fence)).toBe(OUTCOME.released);
-    expect(bench.wakes.map(({ id }) => id)).toEqual(["b.1", "b.2"]);
+    expect(bench.notifications.map(({ id }) => id)).toEqual(["b.1", "b.2"]);
     expect(bench.state.holders.score("b.1")).toBe(bench.nowUs + TERMS.claimUs);
 
     const confirmed = bench.renew("b.1");
@@ -170,7 +170,7 @@ describe("a place", () => {
     bench.nowUs += 4e6;
     bench.acquire("b.1");
     bench.release("a.1", fence);
-    expect(bench.wakes.map(({ id }) => id)).toEqual(["dead.1"]);
+    expect(bench.notifications.map(({ id }) => id)).toEqual(["dead.1"]);
     bench.nowUs += TERMS.claimUs - 1;
     expect(bench.renew("b.1")).toMatchObject({ outcome: OUTCOME.waiting });
     bench.nowUs += 1;
@@ -215,7 +215,7 @@ describe("the limit", () => {
     bench.limit = 1;
     const { held, limit, waiting } = bench.do(SEMAPHORE_VERBS.setLimit);
     expect({ held, limit, waiting }).toEqual({ held: 2, limit: 1, waiting: 1 });
-    expect(bench.wakes).toMatchObject([{ channel: "here", id: "b.1", fence: 0 }]);
+    expect(bench.notifications).toMatchObject([{ channel: "here", id: "b.1", fence: 0 }]);
     expect(bench.renew("b.1")).toMatchObject({ outcome: OUTCOME.gone });
     expect(bench.acquire("b.1", 2)).toEqual({ outcome: OUTCOME.tooHeavy, number: 1, untilUs: 0 });
     bench.release("a.1");

@@ -125,7 +125,7 @@ export interface SemaphoreAnswer {
 }
 
 /** Who was handed a place, or must ask why not. */
-export interface Wake {
+export interface Notification {
   readonly channel: string;
   readonly id: string;
   /** 0 = no place. */
@@ -142,12 +142,12 @@ const LIMIT_KEPT_US = 366 * 86_400e6;
 /** So much later than needed, for the expiry not to move with every call. */
 const SLACK_US = 3600e6;
 
-/** Executes `command` at `nowUs`: changes `state`, adds to `wakes`, answers. */
+/** Executes `command` at `nowUs`: changes `state`, adds to `notifications`, answers. */
 export function executeSemaphore(
   state: SemaphoreState,
   command: SemaphoreCommand,
   nowUs: number,
-  wakes: Wake[],
+  notifications: Notification[],
 ): SemaphoreAnswer {
   const { verb, terms, channel, entries } = command;
   const { holders, queue, waits, members } = state;
@@ -223,7 +223,7 @@ export function executeSemaphore(
       waits.delete(id);
       fence = hold(id, member.weight, untilUs);
     } else break;
-    if (member.channel !== "") wakes.push({ channel: member.channel, id, fence, untilUs });
+    if (member.channel !== "") notifications.push({ channel: member.channel, id, fence, untilUs });
     changes += 1;
   }
 

@@ -4,7 +4,7 @@ import { LeaseLostError } from "../core/errors.js";
 import { monotonicOf, setAlarm } from "./alarm.js";
 import type { Caller } from "./caller.js";
 import { OUTCOME, SEMAPHORE_VERBS } from "./kernel.js";
-import type { SemaphorePlace } from "./port.js";
+import type { SemaphoreKey } from "./port.js";
 
 /** A place in a semaphore. `await using permit = await semaphore.acquire(key)` releases it at the end of the block. */
 export interface Permit extends AsyncDisposable {
@@ -24,7 +24,7 @@ export interface Permit extends AsyncDisposable {
 
 /** How a place was got. */
 export interface Grant {
-  readonly place: SemaphorePlace;
+  readonly key: SemaphoreKey;
   readonly id: string;
   readonly weight: number;
   /** Its place in line; the fence itself where there was no line; 0 where this process never learned it. */
@@ -141,11 +141,11 @@ export class HeldPermit implements Permit {
   async #sendRelease(): Promise<void> {
     this.#isGivenUp = true;
     this.#cancelAlarm();
-    const { place, id, fence } = this.#grant;
+    const { key, id, fence } = this.#grant;
     this.#observer.releasing?.(this.#grant);
     try {
       const entry = { id, number: fence };
-      const answer = await this.#caller.call(place, SEMAPHORE_VERBS.release, [entry]);
+      const answer = await this.#caller.call(key, SEMAPHORE_VERBS.release, [entry]);
       if (answer.entries[0]?.outcome === OUTCOME.released) {
         this.#observer.released?.(this.#grant, answer.nowUs);
       }
@@ -198,11 +198,11 @@ export class HeldPermit implements Permit {
 
   async #renew(): Promise<void> {
     this.#isRenewing = true;
-    const { place, id, fence } = this.#grant;
+    const { key, id, fence } = this.#grant;
     const sent = { monotonicMs: this.#monotonicMs(), wallUs: this.#caller.store.clock.nowUs() };
     try {
       const entry = { id, number: fence };
-      const answer = await this.#caller.call(place, SEMAPHORE_VERBS.renew, [entry]);
+      const answer = await this.#caller.call(key, SEMAPHORE_VERBS.renew, [entry]);
       const renewed = answer.entries[0];
       if (renewed?.outcome === OUTCOME.held) {
         this.#observer.renewed?.(this.#grant, answer.nowUs, renewed.untilUs);

@@ -1,9 +1,9 @@
 /** What a store offers, beside decisions, for semaphores to live in it. */
 import type { Clock } from "../core/clock.js";
-import type { SemaphoreAnswer, SemaphoreCommand, Wake } from "./kernel.js";
+import type { SemaphoreAnswer, SemaphoreCommand, Notification } from "./kernel.js";
 
 /** One semaphore's key. */
-export interface SemaphorePlace {
+export interface SemaphoreKey {
   /** `<namespace>:<name>`. */
   readonly keyspace: string;
   /** The identity, hashed where the semaphore says so. */
@@ -11,11 +11,11 @@ export interface SemaphorePlace {
 }
 
 /** Somebody who waits for places to be handed over. */
-export interface WakeListener {
+export interface NotificationListener {
   /** The first part of the ids of its waiters, up to the dot; nobody else has it. */
   readonly owner: string;
   /** A waiter was handed a place, or should ask why not. */
-  woken(wake: Omit<Wake, "channel">): void;
+  notified(wake: Omit<Notification, "channel">): void;
   /** From now on wake-ups arrive: what came before may have been missed. */
   live(): void;
 }
@@ -35,15 +35,11 @@ export interface SemaphoreStore {
    * Executes commands on a place one after another, in the order of the calls. What could not be done because the
    * place is moving may be tried again, and so come later, for `withinMs`.
    */
-  execute(
-    place: SemaphorePlace,
-    command: SemaphoreCommand,
-    withinMs: number,
-  ): Promise<SemaphoreAnswer>;
-  /** Where this process can be woken for a place: "" = it cannot. */
-  channelOf(place: SemaphorePlace): string;
+  execute(key: SemaphoreKey, command: SemaphoreCommand, withinMs: number): Promise<SemaphoreAnswer>;
+  /** Where this process can be notified for a place: "" = it cannot. */
+  channelOf(key: SemaphoreKey): string;
   /** Begins to listen for wake-ups on a place. */
-  listen(place: SemaphorePlace, listener: WakeListener): Listening;
+  listen(key: SemaphoreKey, listener: NotificationListener): Listening;
 }
 
 /** Whose waiter an id is. */

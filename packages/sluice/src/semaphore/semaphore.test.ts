@@ -64,12 +64,12 @@ interface HeldBack {
   losing: SemaphoreVerb | undefined;
 }
 
-/** A semaphore of one place whose store wakes and fails when the test says so. */
+/** A semaphore of one place whose store notifications and fails when the test says so. */
 function heldBack(): HeldBack {
   const clock = new ManualClock();
   const store = new MemoryStore({ clock });
   const inner = store.semaphores;
-  const wakes: ((aheadUs: number) => void)[] = [];
+  const notifications: ((aheadUs: number) => void)[] = [];
   let calls = 0;
   const semaphores: SemaphoreStore = {
     clock,
@@ -84,9 +84,9 @@ function heldBack(): HeldBack {
     listen: (place, listener) =>
       inner.listen(place, {
         owner: listener.owner,
-        woken: (wake) => {
-          wakes.push((aheadUs) => {
-            listener.woken({ ...wake, untilUs: wake.untilUs + aheadUs });
+        notified: (wake) => {
+          notifications.push((aheadUs) => {
+            listener.notified({ ...wake, untilUs: wake.untilUs + aheadUs });
           });
         },
         live: () => {
@@ -99,7 +99,7 @@ function heldBack(): HeldBack {
     clock,
     semaphore: new Semaphore({ limit: 1, leaseDuration: "30s", store }),
     deliver: (which = "all", aheadUs = 0) => {
-      for (const wake of wakes.splice(which === "all" ? 0 : -1)) wake(aheadUs);
+      for (const wake of notifications.splice(which === "all" ? 0 : -1)) wake(aheadUs);
     },
     calls: () => calls,
     failing: undefined,
@@ -385,7 +385,7 @@ describe("a permit", () => {
   });
 });
 
-describe("a waiter that is woken", () => {
+describe("a waiter that is notified", () => {
   it("begins at once while its claim surely holds, and confirms it meanwhile", async () => {
     const { clock, semaphore, deliver, calls } = heldBack();
     const first = await semaphore.acquire("k");

@@ -15,9 +15,9 @@ import { MemoryStore } from "../stores/memory/memory-store.js";
 import type { Store } from "../stores/store.js";
 import { Caller } from "./caller.js";
 import { SEMAPHORE_VERBS, type SemaphoreAnswer, type SemaphoreVerb, type Terms } from "./kernel.js";
-import { Line, type LineRequest } from "./line.js";
+import { WaitQueue, type WaitRequest } from "./wait-queue.js";
 import { type Grant, HeldPermit, type Permit, type PermitObserver } from "./permit.js";
-import type { SemaphorePlace, SemaphoreStore } from "./port.js";
+import type { SemaphoreKey, SemaphoreStore } from "./port.js";
 
 export interface SemaphoreOptions<S extends Store = Store> {
   /** Weight held at once at most, 1 to 1e9; setLimit changes it for one key. */
@@ -100,9 +100,9 @@ class SharedSemaphore<S extends Store = Store> implements AsyncDisposable {
   readonly #keyspace: string;
   readonly #fingerprint: string;
   readonly #nonce = randomBytes(NONCE_BYTES).toString("base64url");
-  readonly #lines = new Map<string, Line>();
+  readonly #queues = new Map<string, WaitQueue>();
   readonly #permits = new Set<HeldPermit>();
-  #linesMade = 0;
+  #queuesMade = 0;
   #isClosed = false;
 
   constructor(options: SemaphoreOptions<S>) {
@@ -173,12 +173,12 @@ class SharedSemaphore<S extends Store = Store> implements AsyncDisposable {
   /** Stores another limit for a key, for all processes, in place of the option's. Lowering it revokes nothing. */
   async setLimit(key: string, limit: number): Promise<void> {
     checkCount("limit", limit, 1, MOST);
-    await this.#tell(this.#placeOf(key), SEMAPHORE_VERBS.setLimit, limit);
+    await this.#tell(this.#keyOf(key), SEMAPHORE_VERBS.setLimit, limit);
   }
 
   /** What a key is at. */
   async inspect(key: string): Promise<SemaphoreUsage> {
-    const { limit, held, waiting } = await this.#tell(this.#placeOf(key), SEMAPHORE_VERBS.inspect);
+    const { limit, held, waiting } = await this.#tell(this.#keyOf(key), SEMAPHORE_VERBS.inspect);
     return { limit, held, waiting };
   }
 
@@ -190,9 +190,9 @@ class SharedSemaphore<S extends Store = Store> implements AsyncDisposable {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.store.release(this.#keyspace, this.#fingerprint);
-    const lines = [...this.#lines.values()].map((line) => line.abandon(closedError()));
+    const queues = [...this.#queues.values()].map((queue) => queue.abandon(closedError()));
     const permits = [...this.#permits].map((permit) => permit.revoke("the semaphore was closed"));
-    await Promise.all([...lines, ...permits]);
+    await Promise.all([...queues, ...permits]);
     if (this.#ownsStore) await this.store.close();
   }
 
@@ -209,20 +209,20 @@ class SharedSemaphore<S extends Store = Store> implements AsyncDisposable {
     }
   }
 
-  #placeOf(key: string): SemaphorePlace {
+  #keyOf(key: string): SemaphoreKey {
     checkKey(key);
     return { keyspace: this.#keyspace, id: this.#identify(key) };
   }
 
   /** A permit, or the error of whoever would not wait longer. */
-  async #acquire(key: string, request: LineRequest): Promise<HeldPermit | MaxWaitExceededError> {
+  async #acquire(key: string, request: WaitRequest): Promise<HeldPermit | MaxWaitExceededError> {
     checkCount("weight", request.weight, 1, MOST);
-    const place = this.#placeOf(key);
+    const semaphoreKey = this.#keyOf(key);
     request.signal?.throwIfAborted();
     if (this.#isClosed) throw closedError();
-    const line = this.#lineOf(place);
-    const permit = await line.acquire(request);
-    if (permit === undefined) return line.maxWaitExceeded(0);
+    const queue = this.#queueOf(semaphoreKey);
+    const permit = await queue.acquire(request);
+    if (permit === undefined) return queue.maxWaitExceeded(0);
     // Closed since the grant: then it was given back.
     if (this.#isClosed) throw closedError();
     return permit;
@@ -237,25 +237,25 @@ class SharedSemaphore<S extends Store = Store> implements AsyncDisposable {
     return permit;
   }
 
-  #lineOf(place: SemaphorePlace): Line {
-    let line = this.#lines.get(place.id);
-    if (line === undefined) {
-      this.#linesMade += 1;
-      const owner = `${this.#nonce}${this.#linesMade.toString(36)}`;
-      line = new Line({
+  #queueOf(semaphoreKey: SemaphoreKey): WaitQueue {
+    let queue = this.#queues.get(semaphoreKey.id);
+    if (queue === undefined) {
+      this.#queuesMade += 1;
+      const owner = `${this.#nonce}${this.#queuesMade.toString(36)}`;
+      queue = new WaitQueue({
         owner,
-        place,
+        key: semaphoreKey,
         caller: this.#caller,
         hold: (grant) => this.#hold(grant),
-        ended: () => this.#lines.delete(place.id),
+        ended: () => this.#queues.delete(semaphoreKey.id),
       });
-      this.#lines.set(place.id, line);
+      this.#queues.set(semaphoreKey.id, queue);
     }
-    return line;
+    return queue;
   }
 
-  #tell(place: SemaphorePlace, verb: SemaphoreVerb, limit?: number): Promise<SemaphoreAnswer> {
-    return this.#caller.call(place, verb, [], limit === undefined ? {} : { limit });
+  #tell(key: SemaphoreKey, verb: SemaphoreVerb, limit?: number): Promise<SemaphoreAnswer> {
+    return this.#caller.call(key, verb, [], limit === undefined ? {} : { limit });
   }
 }
 

@@ -35,7 +35,7 @@ test.each(driverNames)(
     });
     onTestFinished(() => limiter.close());
     const parts = living.map(({ port }) => `127.0.0.1:${port}`);
-    const isTold = (calls: readonly (readonly [ErrorEvent | RecoveryEvent])[]): boolean =>
+    const wasNotified = (calls: readonly (readonly [ErrorEvent | RecoveryEvent])[]): boolean =>
       parts.every((part) => calls.some(([event]) => event.part === part));
     const refused: string[] = [];
     let asked = 0;
@@ -52,9 +52,9 @@ test.each(driverNames)(
     await ask(() => asked > 100);
     expect(refused).toEqual([]);
     await victim.kill();
-    await ask(() => isTold(onError.mock.calls));
+    await ask(() => wasNotified(onError.mock.calls));
     await victim.restart();
-    await ask(() => isTold(onRecovery.mock.calls));
+    await ask(() => wasNotified(onRecovery.mock.calls));
     // So that no client is still waiting to connect to it when it is closed.
     await expect.poll(async () => (await limiter.peek(VICTIMS)).source).toBe("store");
 

@@ -170,7 +170,7 @@ describe.concurrent("a process", () => {
     expect(longestMs).toBeLessThan(LEASE_MS + stalls.max / 1e6);
   });
 
-  test("that was stopped as it held finds when it wakes that its place is lost, and changes nothing any more", async (context) => {
+  test("that was stopped as it held finds when it notifications that its place is lost, and changes nothing any more", async (context) => {
     const key = "stopped";
     const semaphore = ours(context, LEASE_MS);
     const client = createClient({ url: redis.url });

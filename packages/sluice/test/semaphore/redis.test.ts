@@ -1,4 +1,4 @@
-/** Semaphores on real servers, through every client that can be woken and some that cannot. */
+/** Semaphores on real servers, through every client that can be notified and some that cannot. */
 import { readFileSync } from "node:fs";
 import { Cluster, Redis } from "ioredis";
 import { createClient, createCluster } from "redis";
@@ -94,7 +94,7 @@ describe.each(Object.keys(clients) as (keyof typeof clients)[])("through %s", (k
 
 describe("a waiter", () => {
   test.each(["ioredis", "node-redis", "iovalkey"] as const)(
-    "is woken by the release and asks just once through %s",
+    "is notified by the release and asks just once through %s",
     async (kind) => {
       const server = await startRedis();
       const opened = await clients[kind]({ url: server.url });
@@ -126,13 +126,13 @@ describe("a waiter", () => {
         timeout: 20_000,
       });
       for (let i = 0; i < 9; i++) await round();
-      // Who is not woken learns by renewing his place in line, within 1.7 s: thousands of PINGs later.
+      // Who is not notified learns by renewing his place in line, within 1.7 s: thousands of PINGs later.
       const [, , , , median = Number.NaN] = handOffs.slice(-9).sort((a, b) => a - b);
       expect(median).toBeLessThan(500);
     },
   );
 
-  test("asks where it cannot be woken, and less and less often", async () => {
+  test("asks where it cannot be notified, and less and less often", async () => {
     const server = await startRedis();
     const client = new Redis(server.url);
     onTestFinished(async () => {
@@ -181,7 +181,7 @@ describe("a waiter", () => {
   }
 
   test.each(["ioredis", "node-redis", "iovalkey"] as const)(
-    "asks while the subscriber of %s is cut off, and is woken again when it is back",
+    "asks while the subscriber of %s is cut off, and is notified again when it is back",
     async (kind) => {
       const server = await startRedis();
       const opened = await clients[kind]({ url: server.url });
@@ -379,39 +379,44 @@ describe("on a Cluster", () => {
     },
   };
 
-  test.each(Object.keys(connect))("serves in order, and wakes, through %s", async (kind) => {
-    const connected = await (connect[kind] as () => Promise<Connected>)();
-    onTestFinished(connected.close);
-    const name = newName();
-    await serveInOrder(() => semaphoreOn(connected.client, name));
+  test.each(Object.keys(connect))(
+    "serves in order, and notifications, through %s",
+    async (kind) => {
+      const connected = await (connect[kind] as () => Promise<Connected>)();
+      onTestFinished(connected.close);
+      const name = newName();
+      await serveInOrder(() => semaphoreOn(connected.client, name));
 
-    const semaphore = semaphoreOn(connected.client, newName());
-    const nodes = cluster.ports.map((port) => new Redis(port));
-    onTestFinished(() => {
-      for (const node of nodes) node.disconnect();
-    });
-    const count = async (ask: (node: Redis) => Promise<unknown>): Promise<number> =>
-      (await Promise.all(nodes.map(ask))).reduce<number>((sum, each) => sum + Number(each), 0);
-    const channels = (): Promise<number> =>
-      count(
-        async (node) => ((await node.call("PUBSUB", "SHARDCHANNELS", "*")) as unknown[]).length,
-      );
-    const calls = (): Promise<number> =>
-      count((node) => scriptCalls((...args) => node.call(...(args as [string, ...string[]]))));
-    const round = async (): Promise<number> => {
-      const permit = await semaphore.acquire("k");
-      const waiting = semaphore.acquire("k");
-      await vi.waitFor(async () => expect(await channels()).toBe(1), { timeout: 20_000 });
-      await inLine(semaphore, 1);
-      const before = await calls();
-      await permit.release();
-      await (await waiting).release();
-      return (await calls()) - before;
-    };
-    // On a busy machine a renewal of the place in line may come between.
-    await vi.waitFor(async () => expect(await round()).toBeLessThanOrEqual(4), { timeout: 20_000 });
-    await vi.waitFor(async () => expect(await channels()).toBe(0), { timeout: 20_000 });
-  });
+      const semaphore = semaphoreOn(connected.client, newName());
+      const nodes = cluster.ports.map((port) => new Redis(port));
+      onTestFinished(() => {
+        for (const node of nodes) node.disconnect();
+      });
+      const count = async (ask: (node: Redis) => Promise<unknown>): Promise<number> =>
+        (await Promise.all(nodes.map(ask))).reduce<number>((sum, each) => sum + Number(each), 0);
+      const channels = (): Promise<number> =>
+        count(
+          async (node) => ((await node.call("PUBSUB", "SHARDCHANNELS", "*")) as unknown[]).length,
+        );
+      const calls = (): Promise<number> =>
+        count((node) => scriptCalls((...args) => node.call(...(args as [string, ...string[]]))));
+      const round = async (): Promise<number> => {
+        const permit = await semaphore.acquire("k");
+        const waiting = semaphore.acquire("k");
+        await vi.waitFor(async () => expect(await channels()).toBe(1), { timeout: 20_000 });
+        await inLine(semaphore, 1);
+        const before = await calls();
+        await permit.release();
+        await (await waiting).release();
+        return (await calls()) - before;
+      };
+      // On a busy machine a renewal of the place in line may come between.
+      await vi.waitFor(async () => expect(await round()).toBeLessThanOrEqual(4), {
+        timeout: 20_000,
+      });
+      await vi.waitFor(async () => expect(await channels()).toBe(0), { timeout: 20_000 });
+    },
+  );
 });
 
 test("a permit is one round trip where there is no line", async () => {
@@ -499,7 +504,7 @@ test("every permission that docs/semaphore.md asks for is needed", async () => {
     const { semaphores } = store;
     const place = { keyspace: "sluice:semaphore", id: "k" };
     const terms = { leaseUs: 60e6, claimUs: 60e6, waitUs: 60e6 };
-    const listening = semaphores.listen(place, { owner: "a", woken: () => {}, live: () => {} });
+    const listening = semaphores.listen(place, { owner: "a", notified: () => {}, live: () => {} });
     const tell = async (verb: SemaphoreVerb, id: string, number: number): Promise<void> => {
       const entries = [{ id, number }];
       const channel = semaphores.channelOf(place);
@@ -536,7 +541,7 @@ test("every permission that docs/semaphore.md asks for is needed", async () => {
   }
 });
 
-/** Two semaphores of one name on a server of their own; one is woken by a subscriber that the test looks at. */
+/** Two semaphores of one name on a server of their own; one is notified by a subscriber that the test looks at. */
 async function wokenBy(): Promise<{
   readonly other: Semaphore;
   readonly semaphore: Semaphore;
@@ -604,7 +609,7 @@ test("a signal that aborts around the grant comes too late or in time, and leaks
   expect([...outcomes].sort()).toEqual(["granted", "rejected"]);
 });
 
-test("a higher limit wakes who waits in another process", async () => {
+test("a higher limit notifications who waits in another process", async () => {
   const { other, semaphore, subscriber } = await wokenBy();
   const first = await other.acquire("k");
   const waiting = [1, 2, 3].map(() => semaphore.acquire("k"));

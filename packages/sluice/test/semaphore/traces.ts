@@ -18,7 +18,7 @@ export interface Step {
   readonly verb: keyof typeof SEMAPHORE_VERBS;
   readonly limit: number;
   readonly terms: Terms;
-  /** "" where nobody is to be woken. */
+  /** "" where nobody is to be notified. */
   readonly channel: string;
   readonly entries: readonly {
     readonly id: string;

@@ -1,4 +1,4 @@
-/** The script in Redis does on any trace exactly what the pure kernel does, wakes the same, and leaves the same behind. */
+/** The script in Redis does on any trace exactly what the pure kernel does, notifications the same, and leaves the same behind. */
 import fc from "fast-check";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, inject, test, vi } from "vitest";
@@ -6,7 +6,7 @@ import {
   executeSemaphore,
   freshState,
   type SemaphoreState,
-  type Wake,
+  type Notification,
 } from "../../src/semaphore/kernel.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
 import { semaphoreKey } from "../../src/stores/redis/semaphore-wire.js";
@@ -46,7 +46,7 @@ async function hear(): Promise<Message[]> {
   return messages;
 }
 
-const messageOf = ({ channel, id, fence, untilUs }: Wake): Message => ({
+const messageOf = ({ channel, id, fence, untilUs }: Notification): Message => ({
   channel,
   text: `${id} ${fence} ${untilUs}`,
 });
@@ -109,16 +109,16 @@ async function play(steps: readonly Step[]): Promise<void> {
   const { semaphores } = new RedisStore({ client: redis, clock, subscriber: false });
   const state = freshState();
   const player = new Player(START_MS * 1e3, CHANNELS);
-  const wakes: Wake[] = [];
+  const notifications: Notification[] = [];
   for (const step of steps) {
     const command = player.commandOf(step);
     clock.set(player.nowUs);
-    const expected = executeSemaphore(state, command, player.nowUs, wakes);
+    const expected = executeSemaphore(state, command, player.nowUs, notifications);
     const actual = await semaphores.execute(place, command, 0);
     expect(actual).toEqual(expected);
     player.learn(command, expected);
   }
-  expect(await hear()).toEqual(wakes.map(messageOf));
+  expect(await hear()).toEqual(notifications.map(messageOf));
   const key = semaphoreKey(place);
   expect(await dump(key)).toEqual(picture(state));
   if (state.expiryMs > 0) expect(await redis.pttl(key)).toBeGreaterThan(0);

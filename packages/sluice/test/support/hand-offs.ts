@@ -1,4 +1,4 @@
-/** Whether a waiter is woken or has to ask, beside one that always has to. No clock decides: machines differ. */
+/** Whether a waiter is notified or has to ask, beside one that always has to. No clock decides: machines differ. */
 import { expect, vi } from "vitest";
 import type { Semaphore } from "../../src/index.js";
 
@@ -70,7 +70,7 @@ export async function handOff(
   return { asked, share };
 }
 
-/** Begins to be woken, and from then on is: hardly asks, and is faster than one who has to. */
+/** Begins to be notified, and from then on is: hardly asks, and is faster than one who has to. */
 export async function expectWoken(round: () => Promise<HandOff>): Promise<void> {
   await vi.waitFor(async () => expect((await round()).asked).toBeLessThan(ASKS / 2), {
     timeout: 60_000,
@@ -86,7 +86,7 @@ function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
-/** Begins to ask, like one who is never woken. */
+/** Begins to ask, like one who is never notified. */
 export async function expectAsking(round: () => Promise<HandOff>): Promise<void> {
   await vi.waitFor(async () => expect((await round()).asked).toBeGreaterThanOrEqual(ASKS / 2), {
     timeout: 60_000,

@@ -7,17 +7,17 @@ import {
   type SemaphoreAnswer,
   type SemaphoreCommand,
   type SemaphoreState,
-  type Wake,
+  type Notification,
 } from "../../semaphore/kernel.js";
 import {
   type Listening,
   ownerOf,
-  type SemaphorePlace,
+  type SemaphoreKey,
   type SemaphoreStore,
-  type WakeListener,
+  type NotificationListener,
 } from "../../semaphore/port.js";
 
-/** Waiters of this process are woken by their id; the channel only says that they can be. */
+/** Waiters of this process are notified by their id; the channel only says that they can be. */
 const CHANNEL = "memory";
 
 /** Keys looked at to make room for a new one. */
@@ -27,7 +27,7 @@ export class MemorySemaphores implements SemaphoreStore {
   readonly clock: Clock;
   readonly #maxKeys: number;
   readonly #states = new Map<string, SemaphoreState>();
-  readonly #listeners = new Map<string, WakeListener>();
+  readonly #listeners = new Map<string, NotificationListener>();
   /** No state that was forgotten gave out a higher number, so that fences rise even where time stands still. */
   #counterFloor = 0;
 
@@ -41,9 +41,9 @@ export class MemorySemaphores implements SemaphoreStore {
     return this.#states.size;
   }
 
-  async execute(place: SemaphorePlace, command: SemaphoreCommand): Promise<SemaphoreAnswer> {
-    const key = `${place.keyspace}:{${place.id}}`;
-    const known = this.#states.get(key);
+  async execute(key: SemaphoreKey, command: SemaphoreCommand): Promise<SemaphoreAnswer> {
+    const name = `${key.keyspace}:{${key.id}}`;
+    const known = this.#states.get(name);
     const state = known ?? freshState(this.#counterFloor);
     const isFull = known === undefined && this.#states.size >= this.#maxKeys;
     if (isFull && !this.#makeRoom()) {
@@ -51,14 +51,14 @@ export class MemorySemaphores implements SemaphoreStore {
         `the store is full: ${this.#maxKeys} semaphores are held, waited for or limited by setLimit`,
       );
     }
-    const wakes: Wake[] = [];
-    const answer = executeSemaphore(state, command, this.clock.nowUs(), wakes);
+    const notifications: Notification[] = [];
+    const answer = executeSemaphore(state, command, this.clock.nowUs(), notifications);
     if (isIdle(state) && state.limit === 0) {
       this.#counterFloor = Math.max(this.#counterFloor, state.counter);
-      this.#states.delete(key);
-    } else if (known === undefined) this.#states.set(key, state);
+      this.#states.delete(name);
+    } else if (known === undefined) this.#states.set(name, state);
     // Not before the caller has its own answer.
-    if (wakes.length > 0) queueMicrotask(() => this.#wake(wakes));
+    if (notifications.length > 0) queueMicrotask(() => this.#notify(notifications));
     return answer;
   }
 
@@ -66,7 +66,7 @@ export class MemorySemaphores implements SemaphoreStore {
     return CHANNEL;
   }
 
-  listen(_place: SemaphorePlace, listener: WakeListener): Listening {
+  listen(_key: SemaphoreKey, listener: NotificationListener): Listening {
     this.#listeners.set(listener.owner, listener);
     return {
       isLive: () => true,
@@ -77,23 +77,23 @@ export class MemorySemaphores implements SemaphoreStore {
     };
   }
 
-  #wake(wakes: readonly Wake[]): void {
-    for (const wake of wakes) this.#listeners.get(ownerOf(wake.id))?.woken(wake);
+  #notify(notifications: readonly Notification[]): void {
+    for (const wake of notifications) this.#listeners.get(ownerOf(wake.id))?.notified(wake);
   }
 
   /** Forgets one key of a few, going round, that nobody uses: its leases all ended, or it only has a limit. */
   #makeRoom(): boolean {
     const nowUs = this.clock.nowUs();
     let looks = LOOKS_FOR_ROOM;
-    for (const [key, state] of this.#states) {
+    for (const [name, state] of this.#states) {
       if (looks === 0) return false;
       looks -= 1;
-      this.#states.delete(key);
+      this.#states.delete(name);
       if (isIdle(state) || isOver(state, nowUs)) {
         this.#counterFloor = Math.max(this.#counterFloor, state.counter);
         return true;
       }
-      this.#states.set(key, state);
+      this.#states.set(name, state);
     }
     return false;
   }

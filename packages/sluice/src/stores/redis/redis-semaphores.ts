@@ -1,13 +1,13 @@
-/** Semaphores in Redis: each command is one call of one script, and who waits is woken by a published hint. */
+/** Semaphores in Redis: each command is one call of one script, and who waits is notified by a published hint. */
 import { type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 import { semaphoreScript } from "../../lua/compose.js";
 import type { SemaphoreAnswer, SemaphoreCommand } from "../../semaphore/kernel.js";
 import {
   type Listening,
   ownerOf,
-  type SemaphorePlace,
+  type SemaphoreKey,
   type SemaphoreStore,
-  type WakeListener,
+  type NotificationListener,
 } from "../../semaphore/port.js";
 import type { RunScript } from "./client.js";
 import { growingPause, isOfMovingSlot } from "./refused-batches.js";
@@ -29,7 +29,7 @@ export class RedisSemaphores implements SemaphoreStore {
   readonly clock: Clock;
   readonly #options: RedisSemaphoresOptions;
   readonly #subscriber: Subscriber;
-  readonly #listeners = new Map<string, WakeListener>();
+  readonly #listeners = new Map<string, NotificationListener>();
 
   constructor(options: RedisSemaphoresOptions) {
     const { client, subscriber, isCluster } = options;
@@ -42,25 +42,25 @@ export class RedisSemaphores implements SemaphoreStore {
       heard: (message) => {
         const [id = "", fence, untilUs] = message.split(" ");
         const wake = { id, fence: Number(fence), untilUs: Number(untilUs) };
-        this.#listeners.get(ownerOf(id))?.woken(wake);
+        this.#listeners.get(ownerOf(id))?.notified(wake);
       },
     });
   }
 
   async execute(
-    place: SemaphorePlace,
+    key: SemaphoreKey,
     command: SemaphoreCommand,
     withinMs: number,
   ): Promise<SemaphoreAnswer> {
     const { run, clock } = this.#options;
     const { sha, source } = semaphoreScript();
-    const keys = [semaphoreKey(place)];
+    const keys = [semaphoreKey(key)];
     const untilMs = monotonicMs() + withinMs;
     const pause = growingPause();
     for (;;) {
       const args = encodeSemaphore(command, clock?.nowUs());
       try {
-        return decodeSemaphore(place, command, await run(sha, source, keys, args));
+        return decodeSemaphore(key, command, await run(sha, source, keys, args));
       } catch (error) {
         if (!isOfMovingSlot(error) || monotonicMs() >= untilMs) throw error;
       }
@@ -68,15 +68,15 @@ export class RedisSemaphores implements SemaphoreStore {
     }
   }
 
-  channelOf(place: SemaphorePlace): string {
+  channelOf(key: SemaphoreKey): string {
     if (!this.#subscriber.canHear) return "";
     const { isCluster, nonce } = this.#options;
     // On a Cluster a message stays within the slot of its key, so there the channel carries the key's tag.
-    return isCluster ? `${place.keyspace}:{${place.id}}!${nonce}` : `sluice:wake:${nonce}`;
+    return isCluster ? `${key.keyspace}:{${key.id}}!${nonce}` : `sluice:wake:${nonce}`;
   }
 
-  listen(place: SemaphorePlace, listener: WakeListener): Listening {
-    const channel = this.channelOf(place);
+  listen(key: SemaphoreKey, listener: NotificationListener): Listening {
+    const channel = this.channelOf(key);
     if (channel === "") return NEVER_HEARD;
     this.#listeners.set(listener.owner, listener);
     const subscription = this.#subscriber.subscribe(channel, () => {

@@ -20,7 +20,7 @@ export interface RedisStoreOptions {
   /** A connected client of redis, ioredis, iovalkey, valkey-glide, Upstash or Bun; or a function that runs a script. */
   readonly client: RedisClientLike;
   /**
-   * A connection for subscriptions alone, by which waiting semaphores are woken: a client of redis, ioredis or
+   * A connection for subscriptions alone, by which waiting semaphores are notified: a client of redis, ioredis or
    * iovalkey. Default: a duplicate of `client`, opened by the first that waits, where it is one of these.
    * false, or where there is none: who waits has to ask again and again.
    */

@@ -1,7 +1,7 @@
 /** The semaphore script's arguments and reply; see semaphore/semaphore.lua for both. */
 import { StoreUnavailableError } from "../../core/errors.js";
 import type { EntryAnswer, SemaphoreAnswer, SemaphoreCommand } from "../../semaphore/kernel.js";
-import type { SemaphorePlace } from "../../semaphore/port.js";
+import type { SemaphoreKey } from "../../semaphore/port.js";
 
 const WRONG_TYPE = 3;
 const WRONG_FORMAT = 4;
@@ -10,7 +10,7 @@ const HEAD = 6;
 const PER_ENTRY = 3;
 
 /** All of a place is in one key: a Cluster serves that even while it moves it. */
-export function semaphoreKey({ keyspace, id }: SemaphorePlace): string {
+export function semaphoreKey({ keyspace, id }: SemaphoreKey): string {
   return `${keyspace}:{${id}}`;
 }
 
@@ -24,7 +24,7 @@ export function encodeSemaphore(command: SemaphoreCommand, nowUs: number | undef
 }
 
 export function decodeSemaphore(
-  place: SemaphorePlace,
+  key: SemaphoreKey,
   command: SemaphoreCommand,
   reply: unknown,
 ): SemaphoreAnswer {
@@ -33,12 +33,12 @@ export function decodeSemaphore(
   const [failure, nowUs = 0, nextUs = 0, limit = 0, held = 0, waiting = 0] = numbers;
   if (failure === WRONG_TYPE) {
     throw new StoreUnavailableError(
-      `a key of ${place.keyspace} holds a value of another type, not written by Sluice`,
+      `a key of ${key.keyspace} holds a value of another type, not written by Sluice`,
     );
   }
   if (failure === WRONG_FORMAT) {
     throw new StoreUnavailableError(
-      `a key of ${place.keyspace} holds a state of a format that this version does not know`,
+      `a key of ${key.keyspace} holds a state of a format that this version does not know`,
     );
   }
   const answered = (numbers.length - HEAD) / PER_ENTRY;

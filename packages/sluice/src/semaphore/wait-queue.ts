@@ -1,5 +1,5 @@
 /**
- * All that one process waits for on one key. Waiters are woken by the store, or ask where it cannot wake them;
+ * All that one process waits for on one key. Waiters are notified by the store, or ask where it cannot wake them;
  * all of them renew their places in line together; and when somebody's lease may have ended, the first asks.
  */
 import { onAbort } from "../core/abort.js";
@@ -13,22 +13,22 @@ import {
   SEMAPHORE_VERBS,
   type SemaphoreAnswer,
   type SemaphoreVerb,
-  type Wake,
+  type Notification,
 } from "./kernel.js";
 import { type Grant, type HeldPermit, type Moment, msSince, TRUSTED_FOR } from "./permit.js";
-import type { Listening, SemaphorePlace, WakeListener } from "./port.js";
+import type { Listening, SemaphoreKey, NotificationListener } from "./port.js";
 
-export interface LineRequest {
+export interface WaitRequest {
   readonly weight: number;
   /** 0 = now or never. */
   readonly maxWaitMs: number;
   readonly signal: AbortSignal | undefined;
 }
 
-export interface LineOptions {
+export interface WaitQueueOptions {
   /** The first part of the ids of all waiters; nobody else has it. */
   readonly owner: string;
-  readonly place: SemaphorePlace;
+  readonly key: SemaphoreKey;
   readonly caller: Caller;
   /** Makes the permit, in the moment in which the grant is known: from then on it is looked after. */
   readonly hold: (grant: Grant) => HeldPermit;
@@ -47,15 +47,15 @@ interface Waiter {
   /** Whether a command about it is under way. */
   isAsking: boolean;
   /** Woken while it was. */
-  isWoken: boolean;
-  /** Whether it was ever woken. */
-  isTold: boolean;
+  isNotified: boolean;
+  /** Whether it was ever notified. */
+  wasNotified: boolean;
   /** Undefined once it is decided. */
-  decide: ((outcome: Outcome) => void) | undefined;
+  decide: ((outcome: Settlement) => void) | undefined;
 }
 
 /** A permit; undefined where there is no place now; or why there is none at all. */
-type Outcome = HeldPermit | undefined | { readonly reason: Error };
+type Settlement = HeldPermit | undefined | { readonly reason: Error };
 
 /** When a command was sent, and which. */
 interface Asked extends Moment {
@@ -64,7 +64,7 @@ interface Asked extends Moment {
 
 /** Waiters in one command: more would hold the server for too long. */
 const TOLD_TOGETHER = 200;
-/** Between two questions where nobody is woken: each half as long again as the one before. */
+/** Between two questions where nobody is notified: each half as long again as the one before. */
 const FIRST_POLL_MS = 10;
 const LONGEST_POLL_MS = 1000;
 const POLL_GROWTH = 1.5;
@@ -73,9 +73,9 @@ const HINT_TAKES_US = 100e3;
 /** A lease is over only after its last microsecond. */
 const PAST_MS = 1;
 
-export class Line implements WakeListener {
+export class WaitQueue implements NotificationListener {
   readonly owner: string;
-  readonly #place: SemaphorePlace;
+  readonly #key: SemaphoreKey;
   readonly #caller: Caller;
   readonly #hold: (grant: Grant) => HeldPermit;
   readonly #ended: () => void;
@@ -97,9 +97,9 @@ export class Line implements WakeListener {
   #nextAtMs = Number.POSITIVE_INFINITY;
   #cancelAlarm: () => void = () => {};
 
-  constructor({ owner, place, caller, hold, ended }: LineOptions) {
+  constructor({ owner, key, caller, hold, ended }: WaitQueueOptions) {
     this.owner = owner;
-    this.#place = place;
+    this.#key = key;
     this.#caller = caller;
     this.#hold = hold;
     this.#ended = ended;
@@ -109,7 +109,7 @@ export class Line implements WakeListener {
   }
 
   /** Waits for a place; undefined where there is none now and `maxWaitMs` is 0. */
-  acquire({ weight, maxWaitMs, signal }: LineRequest): Promise<HeldPermit | undefined> {
+  acquire({ weight, maxWaitMs, signal }: WaitRequest): Promise<HeldPermit | undefined> {
     this.#acquisitions += 1;
     const id = `${this.owner}.${this.#acquisitions.toString(36)}`;
     const waits = maxWaitMs > 0;
@@ -120,8 +120,8 @@ export class Line implements WakeListener {
         ticket: 0,
         wasInLine: false,
         isAsking: false,
-        isWoken: false,
-        isTold: false,
+        isNotified: false,
+        wasNotified: false,
         decide: (outcome) => {
           waiter.decide = undefined;
           endWatch?.();
@@ -165,16 +165,16 @@ export class Line implements WakeListener {
     for (const { decide } of waiters) decide?.({ reason });
     for (const some of chunksOf(waiters)) {
       await this.#caller.leave(
-        this.#place,
+        this.#key,
         some.map(({ id }) => id),
       );
     }
   }
 
-  woken({ id, fence, untilUs }: Omit<Wake, "channel">): void {
+  notified({ id, fence, untilUs }: Omit<Notification, "channel">): void {
     const waiter = this.#waiters.get(id);
     if (waiter === undefined) return;
-    waiter.isTold = true;
+    waiter.wasNotified = true;
     const heard = this.#heard;
     if (fence > 0 && waiter.ticket > 0 && heard !== undefined) {
       // The store read its clock after the command was sent, so by now it shows no more than this. The place is
@@ -192,7 +192,7 @@ export class Line implements WakeListener {
         return;
       }
     }
-    if (waiter.isAsking) waiter.isWoken = true;
+    if (waiter.isAsking) waiter.isNotified = true;
     else void this.#ask(waiter);
   }
 
@@ -209,11 +209,11 @@ export class Line implements WakeListener {
     const asked = this.#asks(verb);
     try {
       const answer = await this.#caller.call(
-        this.#place,
+        this.#key,
         verb,
         [{ id: waiter.id, number: waiter.weight }],
         {
-          channel: this.#caller.store.channelOf(this.#place),
+          channel: this.#caller.store.channelOf(this.#key),
           late: (late) => {
             this.#learn([waiter], late, asked);
           },
@@ -231,15 +231,15 @@ export class Line implements WakeListener {
   /** Confirms a place that was handed over, or finds out what else became of the waiter. */
   async #ask(waiter: Waiter): Promise<boolean> {
     waiter.isAsking = true;
-    const isTold = await this.#renew([waiter]);
+    const wasNotified = await this.#renew([waiter]);
     this.#asked(waiter);
-    return isTold;
+    return wasNotified;
   }
 
   #asked(waiter: Waiter): void {
     waiter.isAsking = false;
-    if (!waiter.isWoken) return;
-    waiter.isWoken = false;
+    if (!waiter.isNotified) return;
+    waiter.isNotified = false;
     if (waiter.decide !== undefined) void this.#ask(waiter);
   }
 
@@ -250,7 +250,7 @@ export class Line implements WakeListener {
       const late = (answer: SemaphoreAnswer): void => {
         this.#learn(waiters, answer, asked);
       };
-      const answer = await this.#caller.call(this.#place, asked.verb, entries, { late });
+      const answer = await this.#caller.call(this.#key, asked.verb, entries, { late });
       this.#isFailing = false;
       this.#learn(waiters, answer, asked);
       return true;
@@ -278,11 +278,11 @@ export class Line implements WakeListener {
     if (decide === undefined) {
       // Given up while the command was under way.
       const isThere = outcome === OUTCOME.held || outcome === OUTCOME.waiting;
-      if (isThere && !this.#granted.has(waiter)) void this.#caller.leave(this.#place, [id]);
+      if (isThere && !this.#granted.has(waiter)) void this.#caller.leave(this.#key, [id]);
     } else if (outcome === OUTCOME.held) {
       // A fence is at least the time at which it was given.
       const isLate = number < nowUs - HINT_TAKES_US;
-      if (waiter.ticket > 0 && !waiter.isTold && isLate) this.#listening?.missed();
+      if (waiter.ticket > 0 && !waiter.wasNotified && isLate) this.#listening?.missed();
       // Without a line the fence is the ticket; but an older fence is of a place that was handed over meanwhile, to
       // a waiter of whose ticket the answer was lost.
       const isNew = asked.verb !== SEMAPHORE_VERBS.renew && number >= nowUs;
@@ -309,14 +309,14 @@ export class Line implements WakeListener {
     }
   }
 
-  #grant(waiter: Waiter, got: Omit<Grant, "place" | "id" | "weight">): void {
+  #grant(waiter: Waiter, got: Omit<Grant, "key" | "id" | "weight">): void {
     const { id, weight, decide } = waiter;
     if (decide === undefined) return;
     this.#granted.add(waiter);
     this.#pollMs = FIRST_POLL_MS;
     // Decided: an abort from within comes too late.
     waiter.decide = undefined;
-    decide(this.#hold({ place: this.#place, id, weight, ...got }));
+    decide(this.#hold({ key: this.#key, id, weight, ...got }));
   }
 
   #line(waiter: Waiter, ticket: number): void {
@@ -326,7 +326,7 @@ export class Line implements WakeListener {
     this.#waiters.set(waiter.id, waiter);
     if (this.#listening !== undefined) return;
     this.#renewAtMs = this.#monotonicMs() + this.#renewEveryMs;
-    this.#listening = this.#caller.store.listen(this.#place, this);
+    this.#listening = this.#caller.store.listen(this.#key, this);
   }
 
   /** Decides for an error, and takes the waiter out of the line. */
@@ -334,7 +334,7 @@ export class Line implements WakeListener {
     const { decide } = waiter;
     if (decide === undefined) return;
     decide({ reason });
-    await this.#caller.leave(this.#place, [waiter.id]);
+    await this.#caller.leave(this.#key, [waiter.id]);
   }
 
   #remove(waiter: Waiter): void {
@@ -360,8 +360,8 @@ export class Line implements WakeListener {
     this.#cancelAlarm();
     if (this.#listening === undefined || this.#isPolling) return;
     const nowMs = this.#monotonicMs();
-    const isWoken = this.#listening.isLive() && !this.#isFailing;
-    const pollInMs = isWoken ? this.#nextAtMs - nowMs : this.#pollMs * (0.5 + Math.random());
+    const isNotified = this.#listening.isLive() && !this.#isFailing;
+    const pollInMs = isNotified ? this.#nextAtMs - nowMs : this.#pollMs * (0.5 + Math.random());
     const inMs = Math.max(0, Math.min(pollInMs, this.#renewAtMs - nowMs));
     // A caller waits for this: the process must go on.
     this.#cancelAlarm = setAlarm(this.#caller.store.clock, inMs, true, () => void this.#poll());
