@@ -4,7 +4,7 @@ import { InvalidOptionError, StoreUnavailableError } from "../../core/errors.js"
 import { checkBoolean, checkOptions } from "../../core/options.js";
 import type { RedisClientLike } from "./client.js";
 import { disconnectForGood } from "./disconnect.js";
-import { type NodeRedisClient, RenewedClient } from "./renewed-client.js";
+import { type NodeRedisClient, ReconnectingClient } from "./reconnecting-client.js";
 
 export interface ConnectOptions {
   /** The URL names one node of a Cluster. */
@@ -191,7 +191,7 @@ async function openNodeRedis(module: unknown, target: Target): Promise<Connectio
           topologyRefreshOnReconnectionAttemptStrategy: REDISCOVER_MS,
         }),
       )
-    : new RenewedClient(
+    : new ReconnectingClient(
         () =>
           tolerant(
             redis.createClient({

@@ -10,7 +10,7 @@ import {
   type NotificationListener,
 } from "../../semaphore/port.js";
 import type { RunScript } from "./client.js";
-import { growingPause, isOfMovingSlot } from "./refused-batches.js";
+import { growingPause, isOfMovingSlot } from "./split-retry.js";
 import { decodeSemaphore, encodeSemaphore, semaphoreKey } from "./semaphore-wire.js";
 import { Subscriber } from "./subscriber.js";
 

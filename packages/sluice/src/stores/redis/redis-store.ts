@@ -13,7 +13,7 @@ import { decodeBatch, type DecodedCall } from "./decode.js";
 import { encodeBatch } from "./encode.js";
 import { nodesOf } from "./nodes.js";
 import { RedisSemaphores } from "./redis-semaphores.js";
-import { RefusedBatches } from "./refused-batches.js";
+import { SplitRetry } from "./split-retry.js";
 import { type Placement, placementBy, SLOTS, slotOf } from "./slot.js";
 
 export interface RedisStoreOptions {
@@ -72,7 +72,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly #batcher: Batcher;
   /** As many as there are slots at most. */
   readonly #slotBatchers = new Map<number, Batcher>();
-  readonly #sender: RefusedBatches;
+  readonly #sender: SplitRetry;
   /** The clock of tests that decides and is waited by; undefined for the server's own. */
   readonly clock: Clock | undefined;
   readonly #placement: Placement;
@@ -103,7 +103,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       maxBatch: checkCount("maxBatch", maxBatch, 1, 1000),
       maxInFlight: checkCount("maxInFlight", maxInFlight, 1, 1000),
     };
-    const sender = new RefusedBatches({
+    const sender = new SplitRetry({
       send: (calls, settle) => this.#sendTogether(calls, settle),
       slotsOf: (call) => this.#slotsOf(call),
       isCluster: isCluster(options.client),

@@ -18,7 +18,7 @@ export interface NodeRedisClient {
   destroy(): void;
 }
 
-export class RenewedClient {
+export class ReconnectingClient {
   readonly #make: () => NodeRedisClient;
   readonly #silenceMs: number;
   #client: NodeRedisClient;

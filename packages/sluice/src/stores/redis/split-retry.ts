@@ -85,7 +85,7 @@ export function growingPause(): () => Promise<void> {
   };
 }
 
-export interface RefusedBatchesOptions {
+export interface SplitRetryOptions {
   readonly send: SendBatch;
   /** The slots of a call's keys, each once. */
   readonly slotsOf: (call: StoreCall) => readonly number[];
@@ -107,13 +107,13 @@ interface Refused {
   error: Error;
 }
 
-export class RefusedBatches {
-  readonly #options: RefusedBatchesOptions;
+export class SplitRetry {
+  readonly #options: SplitRetryOptions;
   /** What is sent apart by slot, or for calls of no certain one; as many entries at most as there are slots. */
   readonly #apart = new Map<number | undefined, { common: Common; untilMs: number }>();
   #isCluster: boolean;
 
-  constructor(options: RefusedBatchesOptions) {
+  constructor(options: SplitRetryOptions) {
     this.#options = options;
     this.#isCluster = options.isCluster;
   }

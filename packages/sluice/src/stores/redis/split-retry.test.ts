@@ -3,7 +3,7 @@ import { VERBS } from "../../algorithms/decide.js";
 import { ruleOf } from "../../algorithms/rule.js";
 import { CrossSlotError, StoreUnavailableError, tokenBucket } from "../../index.js";
 import type { StoreResult, StoreCall } from "../store.js";
-import { RefusedBatches } from "./refused-batches.js";
+import { SplitRetry } from "./split-retry.js";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -30,7 +30,7 @@ function batches(fails: (ids: string) => string | Error | undefined, slot: numbe
   const sent: string[] = [];
   const outcomes = new Map<number, StoreResult | string>();
   const errors = new Map<number, Error>();
-  const refused = new RefusedBatches({
+  const refused = new SplitRetry({
     send: (calls, settle) => {
       const ids = calls.map(({ debits }) => debits.map(({ id }) => id).join("")).join("");
       sent.push(ids);
