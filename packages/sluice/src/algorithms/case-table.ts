@@ -8,7 +8,7 @@ export interface CaseStep {
   /** Milliseconds since the case began; less than the step before = the clock went back. */
   readonly at: number;
   /** Default "consume". */
-  readonly verb?: Exclude<VerbName, "cancel">;
+  readonly verb?: Exclude<VerbName, "cancel" | "extendBlock">;
   /** The longest wait of a reserve; default any. */
   readonly maxWaitMs?: number;
   /** Units, of refund and penalize too; default 1. */

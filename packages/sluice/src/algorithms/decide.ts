@@ -24,26 +24,35 @@ export const VERBS = Object.freeze({
   reset: 8,
   reserve: 9,
   cancel: 10,
+  /** A block that leaves a longer one as it is. */
+  extendBlock: 11,
 });
 export type VerbName = keyof typeof VERBS;
 export type Verb = (typeof VERBS)[VerbName];
+
+/** What a call asks for, beside its debits. */
+export interface VerbCall {
+  readonly verb: Verb;
+  /** How long block and extendBlock block, or a denied consume; 0 = not. */
+  readonly blockUs: number;
+  /** The longest wait that reserve takes. */
+  readonly maxWaitUs: number;
+  /** What cancel gives back. */
+  readonly receipt?: ReservationReceipt | undefined;
+}
 
 /** A state is kept until it is the same as none and some slack longer, at most so much or as long again. */
 const MIN_SLACK_US = 1e6;
 
 /**
- * Decides `debits[0..count)` at `rawUs`. `extraUs` is the length of a block, negative for one that leaves longer ones
- * as they are, or the longest wait that reserve takes; `receipt` what cancel gives back. Changes debits and result in
- * place.
+ * Decides `debits[0..count)` at `rawUs`. Changes debits and result in place.
  */
 export function decide(
-  verb: Verb,
+  { verb, blockUs, maxWaitUs, receipt }: VerbCall,
   debits: readonly DebitState[],
   count: number,
   rawUs: number,
-  extraUs: number,
   result: CallResult,
-  receipt?: ReservationReceipt,
 ): void {
   let nowUs = rawUs;
   for (let i = 0; i < count; i++) {
@@ -63,7 +72,7 @@ export function decide(
   }
 
   if (verb === VERBS.cancel) cancel(debits, count, receipt, result);
-  else if (verb >= VERBS.refund) change(verb, debits, count, rawUs, extraUs, result);
+  else if (verb >= VERBS.refund) change(verb, debits, count, rawUs + blockUs, result);
   let fits = true;
   let barred = false;
   for (let i = 0; i < count; i++) {
@@ -81,10 +90,10 @@ export function decide(
     if (debit.reason > REASON.quota || asked === 0) barred = true;
   }
   let refusedUs = 0;
-  if (verb === VERBS.reserve) refusedUs = reserve(debits, count, rawUs, extraUs, result);
+  if (verb === VERBS.reserve) refusedUs = reserve(debits, count, rawUs, maxWaitUs, result);
   else if (fits && verb <= VERBS.consumeUpTo) grant(verb, debits, count, result);
-  else if (!fits && !barred && verb === VERBS.consume && extraUs > 0) {
-    block(debits, count, rawUs + extraUs, result);
+  else if (!fits && !barred && verb === VERBS.consume && blockUs > 0) {
+    block(debits, count, rawUs + blockUs, result);
   }
 
   for (let i = 0; i < count; i++) {
@@ -116,8 +125,9 @@ function measure(
   }
   let resetUs = kernel.timeToFull(state, params, nowUs);
   const { reservations } = state;
-  if (reservations !== undefined && reservations.endsUs - nowUs >= resetUs)
+  if (reservations !== undefined && reservations.endsUs - nowUs >= resetUs) {
     resetUs = reservations.endsUs + 1 - nowUs;
+  }
   if (resetUs > 0) resetUs += behindUs;
   if (blockedUs > resetUs) resetUs = blockedUs;
 
@@ -148,7 +158,7 @@ function measure(
 export function consumeOne(
   debit: DebitState,
   rawUs: number,
-  extraUs: number,
+  blockUs: number,
   result: CallResult,
 ): void {
   const { kernel, state, params, cost } = debit;
@@ -178,8 +188,8 @@ export function consumeOne(
       available = kernel.available(state, params, nowUs);
       result.granted = cost;
     }
-  } else if (reason === REASON.quota && extraUs > 0 && cost > 0) {
-    state.blockedUntilUs = rawUs + extraUs;
+  } else if (reason === REASON.quota && blockUs > 0 && cost > 0) {
+    state.blockedUntilUs = rawUs + blockUs;
     changed = true;
   }
   result.changed = changed;
@@ -233,12 +243,11 @@ function change(
   verb: Verb,
   debits: readonly DebitState[],
   count: number,
-  rawUs: number,
-  extraUs: number,
+  untilUs: number,
   result: CallResult,
 ): void {
-  if (verb === VERBS.block) {
-    block(debits, count, rawUs + Math.abs(extraUs), result, extraUs < 0);
+  if (verb === VERBS.block || verb === VERBS.extendBlock) {
+    block(debits, count, untilUs, result, verb === VERBS.extendBlock);
   } else if (verb === VERBS.unblock) {
     block(debits, count, 0, result);
   } else if (verb === VERBS.refund && hasReservations(debits, count)) {

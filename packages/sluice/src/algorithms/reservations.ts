@@ -11,15 +11,15 @@ import { ready, type DebitState, REASON, type CallResult } from "./debit.js";
 
 /** Forgets a line whose last start has passed: nobody can give anything back any more. */
 export function expireReservations(state: State, nowUs: number): void {
-  if (state.reservations !== undefined && state.reservations.endsUs < nowUs)
-    state.reservations = undefined;
+  const { reservations } = state;
+  if (reservations !== undefined && reservations.endsUs < nowUs) state.reservations = undefined;
 }
 
 /** Notes what was admitted behind those who wait. */
 export function record(state: State, amount: number): void {
   const { reservations } = state;
-  if (reservations !== undefined)
-    state.reservations = { ...reservations, sold: reservations.sold + amount };
+  if (reservations === undefined) return;
+  state.reservations = { ...reservations, sold: reservations.sold + amount };
 }
 
 /** Whether anybody waits for a start on one of the debits. */
@@ -105,8 +105,8 @@ function sameReservations(debits: readonly DebitState[], count: number): boolean
   const { reservations } = (debits[0] as DebitState).state;
   for (let i = 1; i < count; i++) {
     const other = (debits[i] as DebitState).state.reservations;
-    if (other?.openedUs !== reservations?.openedUs || other?.sold !== reservations?.sold)
-      return false;
+    if (other?.openedUs !== reservations?.openedUs) return false;
+    if (other?.sold !== reservations?.sold) return false;
   }
   return true;
 }

@@ -43,7 +43,8 @@ describe("a step", () => {
                 verb: VERBS[verb],
                 cost,
                 nowUs,
-                extraUs: verb === "block" ? BLOCK_US : 0,
+                blockUs: verb === "block" || verb === "extendBlock" ? BLOCK_US : 0,
+                maxWaitUs: 0,
               };
               const before = picture(states);
               const after = step([ruleOf(policy)], states, call);

@@ -2,7 +2,7 @@
  * The kernels as one pure function from states and a call to states and an answer: what replaying a log
  * and checking a store against the mathematics need. Slow and allocating, on purpose simple.
  */
-import { decide, type DebitState, type Verb, type CallResult } from "./decide.js";
+import { decide, type DebitState, type VerbCall, type CallResult } from "./decide.js";
 import {
   type ReservationReceipt,
   NEED_CALENDAR,
@@ -15,19 +15,11 @@ import type { Rule } from "./rule.js";
 /** One state a rule; undefined = never seen. */
 export type States = readonly (State | undefined)[];
 
-export interface StepCall {
-  readonly verb: Verb;
+export interface StepCall extends VerbCall {
   /** Thousandths: for every rule the same, or one number a rule. */
   readonly cost: number | readonly number[];
   /** The raw clock. */
   readonly nowUs: number;
-  /**
-   * Length of a block: of the verb "block", where a negative one leaves longer blocks as they are, or after a
-   * denial; 0 = none. Of reserve, the longest wait.
-   */
-  readonly extraUs: number;
-  /** What cancel gives back. */
-  readonly receipt?: ReservationReceipt | undefined;
 }
 
 export interface Step {
@@ -65,8 +57,9 @@ export function step(rules: readonly Rule[], states: States, call: StepCall): St
 function decideOn(
   rules: readonly Rule[],
   states: States,
-  { verb, cost, nowUs, extraUs, receipt }: StepCall,
+  call: StepCall,
 ): { debits: readonly DebitState[]; result: CallResult } {
+  const { cost, nowUs } = call;
   const debits = rules.map((rule, i): DebitState => {
     const { kernel, params } = rule;
     const before = states[i];
@@ -91,6 +84,6 @@ function decideOn(
     changed: false,
     receipt: undefined,
   };
-  decide(verb, debits, debits.length, nowUs, extraUs, result, receipt);
+  decide(call, debits, debits.length, nowUs, result);
   return { debits, result };
 }

@@ -40,7 +40,8 @@ export class Replayer {
       verb: VERBS[verb],
       cost: toThousandths("cost", cost),
       nowUs,
-      extraUs: maxWaitUs,
+      blockUs: 0,
+      maxWaitUs,
     };
     const reply = step(this.#rules, states, call);
     const decision: Decision = decisionOf(this.#labels, reply, "store");

@@ -154,7 +154,7 @@ function joined(calls: readonly StoreCall[]): {
       return debits.push({ ...debit }) - 1;
     }),
   );
-  return { call: { verb: VERBS.consume, debits, extraUs: 0 }, places };
+  return { call: { verb: VERBS.consume, debits, blockUs: 0, maxWaitUs: 0 }, places };
 }
 
 /** The part of a joint answer that concerns one of its calls. */

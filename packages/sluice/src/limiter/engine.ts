@@ -79,11 +79,11 @@ export class Engine {
     }
   }
 
-  prepare(verb: Verb, key: string, options: CallOptions, extraUs: number): Prepared {
+  prepare(verb: Verb, key: string, options: CallOptions, blockUs: number): Prepared {
     checkKey(key);
     const { cost = 1, policy } = options;
     const thousandths = toThousandths("cost", cost);
-    return this.#prepared(verb, key, options, thousandths, this.#plan.of(key, policy), extraUs);
+    return this.#prepared(verb, key, options, thousandths, this.#plan.of(key, policy), blockUs);
   }
 
   /** A consume: from a shortcut, or else from the store. */
@@ -127,9 +127,9 @@ export class Engine {
     { cost = 1, policy }: CallOptions,
     thousandths: number,
     bound: readonly BoundPolicy[],
-    extraUs: number,
+    blockUs: number,
   ): Prepared {
-    const call = storeCall(verb, bound, this.#identify(key), thousandths, extraUs);
+    const call = storeCall(verb, bound, this.#identify(key), thousandths, blockUs);
     const atMs = monotonicMs();
     const asked = this.#shortcuts.before(key, call, bound, policy !== undefined, atMs);
     return { key, cost, call, asked, atMs };
@@ -220,8 +220,8 @@ export class Engine {
   }
 
   /** A verb that has no decision to label: its failure is always thrown. */
-  async administer(verb: Verb, key: string, extraUs: number): Promise<void> {
-    const { call } = this.prepare(verb, key, { cost: 0 }, extraUs);
+  async administer(verb: Verb, key: string, blockUs: number): Promise<void> {
+    const { call } = this.prepare(verb, key, { cost: 0 }, blockUs);
     const outcome = await this.#access.ask(call, undefined, { instead: "thrown" });
     this.#shortcuts.after(key, call);
     if (!(outcome instanceof Error)) return;
@@ -325,12 +325,12 @@ function storeCall(
   bound: readonly BoundPolicy[],
   id: string,
   cost: number,
-  extraUs: number,
+  blockUs: number,
 ): StoreCall {
   const debits = bound.map(
     ({ name, rule, keyspace }): Debit => ({ name, rule, keyspace, id, cost }),
   );
-  return { verb, debits, extraUs };
+  return { verb, debits, blockUs, maxWaitUs: 0 };
 }
 
 /** consumeUpTo says how many units it granted. */

@@ -253,7 +253,7 @@ export class Prefetch {
     const sentAtMs = monotonicMs();
     const asked = this.#size - holding.left;
     const debits = holding.debits.map((debit) => ({ ...debit, cost: asked }));
-    const call: StoreCall = { verb: VERBS.consumeUpTo, debits, extraUs: 0 };
+    const call: StoreCall = { verb: VERBS.consumeUpTo, debits, blockUs: 0, maxWaitUs: 0 };
     const refill: Refill = { call, sentAtMs, waiting: [first], landed: () => {} };
     holding.refill = refill;
     holding.endsAtMs = sentAtMs + this.#ttlMs;
@@ -324,7 +324,12 @@ export class Prefetch {
     holding.left = 0;
     if (left === 0 || returnTo.length === 0) return;
     const debits = returnTo.map((debit) => ({ ...debit, cost: left }));
-    const refund = this.#context.refund(key, { verb: VERBS.refund, debits, extraUs: 0 });
+    const refund = this.#context.refund(key, {
+      verb: VERBS.refund,
+      debits,
+      blockUs: 0,
+      maxWaitUs: 0,
+    });
     this.#refunds.add(refund);
     void refund.finally(() => this.#refunds.delete(refund));
   }

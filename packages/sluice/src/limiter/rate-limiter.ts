@@ -221,7 +221,7 @@ class Limiter<S extends Store = Store> {
     const us = toMicroseconds("duration", duration, MIN_PERIOD_US, CENTURY_US);
     checkOptions("options", options, ["keepLonger"]);
     const keepsLonger = checkBoolean("keepLonger", options.keepLonger ?? false);
-    await this.#engine.administer(VERBS.block, key, keepsLonger ? -us : us);
+    await this.#engine.administer(keepsLonger ? VERBS.extendBlock : VERBS.block, key, us);
   }
 
   /** Lifts a block. Throws if the store fails. */

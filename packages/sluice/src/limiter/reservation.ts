@@ -79,7 +79,7 @@ export async function attempt(engine: Engine, wait: Wait): Promise<Attempt> {
   const hasLine =
     engine.isOwn(call.debits) &&
     call.debits.every(({ rule }) => rule.params.reservations !== undefined);
-  if (hasLine) call.extraUs = maxWaitUs;
+  if (hasLine) call.maxWaitUs = maxWaitUs;
   const outcome = await engine.askOne(prepared, signal, (late) => {
     // Nobody waits for this start any more.
     if (!(late instanceof Error)) void giveBack(engine, prepared, late.receipt);
@@ -137,7 +137,7 @@ async function giveBack(
 ): Promise<boolean> {
   if (receipt === undefined) return false;
   const { debits } = prepared.call;
-  const call = { verb: VERBS.cancel, debits, extraUs: 0, receipt };
+  const call = { verb: VERBS.cancel, debits, blockUs: 0, maxWaitUs: 0, receipt };
   const outcome = await engine
     .askOne({ ...prepared, call })
     .catch((error: unknown) => error as Error);

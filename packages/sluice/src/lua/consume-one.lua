@@ -15,7 +15,7 @@ local function load(kernel, s, at)
 end
 
 -- So many calls of one cost on KEYS[at].
-local function consume(kernel, p, s, cost, extra, at, calls)
+local function consume(kernel, p, s, cost, blockFor, at, calls)
   local getAvailable, isReady, timeToFull = kernel.available, kernel.ready, kernel.timeToFull
   if s.expiry > 0 and raw >= s.expiry * 1000 then kernel.clear(s) end
   local now = s.last > raw and s.last or raw
@@ -45,8 +45,8 @@ local function consume(kernel, p, s, cost, extra, at, calls)
         if reservations then reservations.sold = reservations.sold + cost end
         available = getAvailable(s, p, now)
       end
-    elseif reason == QUOTA and extra > 0 and cost > 0 then
-      s.blocked = raw + extra
+    elseif reason == QUOTA and blockFor > 0 and cost > 0 then
+      s.blocked = raw + blockFor
       changed = true
     end
 
@@ -107,12 +107,12 @@ local function consume(kernel, p, s, cost, extra, at, calls)
   if written then store(at, kernel.pack(s), s) end
 end
 
-return function(index, cost, extra, at, calls)
+return function(index, cost, blockFor, at, calls)
   local policy = policyOf(index)
   local s = policy.kernel.fresh()
   local failure = load(policy.kernel, s, at)
   if not failure then
-    consume(policy.kernel, policy.params, s, cost, extra, at, calls)
+    consume(policy.kernel, policy.params, s, cost, blockFor, at, calls)
   elseif calls > 1 then
     reply[n + 1], reply[n + 2] = failure + REPEATS_FOLLOW, calls - 1
     n = n + 2

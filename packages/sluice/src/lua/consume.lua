@@ -7,7 +7,7 @@ local general
 local plain = 0
 
 while cursor < #ARGV do
-  local extra, at, stride = ARGV[cursor + 1] + 0, ARGV[cursor + 2] + 0, ARGV[cursor + 3] + 0
+  local blockFor, at, stride = ARGV[cursor + 1] + 0, ARGV[cursor + 2] + 0, ARGV[cursor + 3] + 0
   local calls, index, cost = ARGV[cursor + 4] + 0, ARGV[cursor + 5] + 0, ARGV[cursor + 6] + 0
   cursor = cursor + 6
   local policy = policies[index]
@@ -32,7 +32,7 @@ while cursor < #ARGV do
 
     if not value then
       if not general then general = consumeGeneral() end
-      general(index, cost, extra, at, length)
+      general(index, cost, blockFor, at, length)
       plain = 0
     elseif length > 1 then
       reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = RUN, length, available, rest

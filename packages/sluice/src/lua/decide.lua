@@ -32,9 +32,9 @@ local function block(debits, untilRaw, result, keepsLonger)
   end
 end
 
-local function change(verb, debits, raw, extra, result)
-  if verb == BLOCK then
-    block(debits, raw + math.abs(extra), result, extra < 0)
+local function change(verb, debits, untilRaw, result)
+  if verb == BLOCK or verb == EXTEND_BLOCK then
+    block(debits, untilRaw, result, verb == EXTEND_BLOCK)
   elseif verb == UNBLOCK then
     block(debits, 0, result)
   elseif verb == REFUND and hasReservations(debits) then
@@ -61,7 +61,7 @@ local function change(verb, debits, raw, extra, result)
   end
 end
 
-local function decide(verb, debits, raw, extra, result, receipt)
+local function decide(verb, debits, raw, duration, result, receipt)
   local now = raw
   for i = 1, #debits do
     local debit = debits[i]
@@ -79,7 +79,7 @@ local function decide(verb, debits, raw, extra, result, receipt)
   if verb == CANCEL then
     cancel(debits, receipt, result)
   elseif verb >= REFUND then
-    change(verb, debits, raw, extra, result)
+    change(verb, debits, raw + duration, result)
   end
   local fits, barred = true, false
   for i = 1, #debits do
@@ -104,11 +104,11 @@ local function decide(verb, debits, raw, extra, result, receipt)
   end
   local refused = 0
   if verb == RESERVE then
-    refused = reserve(debits, raw, extra, result)
+    refused = reserve(debits, raw, duration, result)
   elseif fits and verb <= CONSUME_UP_TO then
     grant(verb, debits, result)
-  elseif not fits and not barred and verb == CONSUME and extra > 0 then
-    block(debits, raw + extra, result)
+  elseif not fits and not barred and verb == CONSUME and duration > 0 then
+    block(debits, raw + duration, result)
   end
 
   local behind = now - raw

@@ -2,7 +2,7 @@
 local byte, min, max = string.byte, math.min, math.max
 
 local CONSUME, CONSUME_UP_TO, PEEK, REFUND, PENALIZE, BLOCK, UNBLOCK, RESET = 1, 2, 3, 4, 5, 6, 7, 8
-local RESERVE, CANCEL = 9, 10
+local RESERVE, CANCEL, EXTEND_BLOCK = 9, 10, 11
 local OK, QUOTA, TOO_COSTLY, BLOCKED = 0, 1, 2, 3
 local UNIT, NEVER, MAX_USED = 1000, -1, 35184372088832
 

@@ -26,7 +26,7 @@ end
 
 local result = { readiness = READY, now = raw, granted = 0, changed = false }
 while cursor < #ARGV do
-  local extra, first, stride, calls = ARGV[cursor + 1] + 0, ARGV[cursor + 2] + 0, ARGV[cursor + 3] + 0, ARGV[cursor + 4] + 0
+  local duration, first, stride, calls = ARGV[cursor + 1] + 0, ARGV[cursor + 2] + 0, ARGV[cursor + 3] + 0, ARGV[cursor + 4] + 0
   local verb, count = ARGV[cursor + 5] + 0, ARGV[cursor + 6] + 0
   cursor = cursor + 6
   local debits = {}
@@ -63,7 +63,7 @@ while cursor < #ARGV do
       n = n + 1
       reply[n] = failure
     else
-      decide(verb, debits, raw, extra, result, receipt)
+      decide(verb, debits, raw, duration, result, receipt)
       local isReady, denied = result.readiness == READY, false
       for i = 1, count do
         local debit = debits[i]

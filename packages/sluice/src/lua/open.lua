@@ -3,7 +3,7 @@
 -- KEYS  distinct keys of debits; after those of a refund or a cancel one that marks that it was done
 -- ARGV  now in µs, or '' for the server's own clock
 --       the number of policies, then each one's tag, how many numbers it has, and these
---       then groups of calls that differ in their keys alone: µs of a block (negative: a longer one stays) or of
+--       then groups of calls that differ in their keys alone: µs of a block or of
 --       the longest wait, index of the first key, keys from one call to the next (0: all on the same), calls;
 --       where all are consumes on one debit, its policy and cost; else verb, number of debits, and for each debit
 --       its policy and cost; and of a cancel when its receipt may start, when its line opened, and what that

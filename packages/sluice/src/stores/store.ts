@@ -30,11 +30,10 @@ export interface Debit {
 export interface StoreCall {
   verb: Verb;
   debits: readonly Debit[];
-  /**
-   * Length of a block: of the verb "block", where a negative one leaves longer blocks as they are, or after a
-   * denial; 0 = none. Of reserve, the longest wait.
-   */
-  extraUs: number;
+  /** How long block and extendBlock block, or a denied consume; 0 = not. */
+  blockUs: number;
+  /** The longest wait that reserve takes. */
+  maxWaitUs: number;
   /** What cancel gives back. */
   receipt?: ReservationReceipt;
   /**

@@ -43,12 +43,13 @@ export class PureStore extends KeyspaceRegistry implements SyncStore {
     this.clock = clock;
   }
 
-  executeSync({ verb, debits, extraUs, receipt }: StoreCall): StoreResult {
+  executeSync(call: StoreCall): StoreResult {
+    const { debits } = call;
     const nowUs = this.clock.nowUs();
     const before = debits.map((debit) => this.#states.get(keyOf(debit))?.state);
     const costs = debits.map(({ cost }) => cost);
     const rules = debits.map(({ rule }) => rule);
-    const after = step(rules, before, { verb, cost: costs, nowUs, extraUs, receipt });
+    const after = step(rules, before, { ...call, cost: costs, nowUs });
     if (after.readiness === LOG_FULL) throw logFullError();
     if (after.states !== before) {
       debits.forEach((debit, i) => {

@@ -116,10 +116,10 @@ class Subject {
   ask(
     verb: Verb,
     cost: number,
-    extraUs = 0,
+    maxWaitUs = 0,
     receipt?: ReservationReceipt,
   ): ReturnType<typeof step> {
-    const call = { verb, cost, nowUs: this.nowUs, extraUs, receipt };
+    const call = { verb, cost, nowUs: this.nowUs, blockUs: 0, maxWaitUs, receipt };
     const answer = step(this.rules, this.states, call);
     this.states = answer.states;
     return answer;
@@ -372,13 +372,13 @@ describe("of buckets that several sets charge", () => {
             set: readonly number[],
             verb: Verb,
             cost: number,
-            extraUs = 0,
+            maxWaitUs = 0,
             receipt?: ReservationReceipt,
           ): ReturnType<typeof step> => {
             const answer = step(
               set.map((i) => rules[i] as Rule),
               set.map((i) => states[i]),
-              { verb, cost, nowUs, extraUs, receipt },
+              { verb, cost, nowUs, blockUs: 0, maxWaitUs, receipt },
             );
             set.forEach((i, debit) => (states[i] = answer.states[debit]));
             return answer;

@@ -82,13 +82,13 @@ export class MirroredStore implements Store {
   }
 
   #follow(call: StoreCall, rawUs: number, actual: StoreResult | Error): void {
-    const { verb, debits, extraUs, receipt } = call;
+    const { debits } = call;
     const keys = debits.map(keyOf);
     const before = keys.map((key) => this.#states.get(key));
     const after = step(
       debits.map(({ rule }) => rule),
       before,
-      { verb, cost: debits.map(({ cost }) => cost), nowUs: rawUs, extraUs, receipt },
+      { ...call, cost: debits.map(({ cost }) => cost), nowUs: rawUs },
     );
     const expected =
       after.readiness === LOG_FULL

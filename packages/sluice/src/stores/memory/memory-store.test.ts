@@ -428,7 +428,9 @@ describe("a store", () => {
     const outcomes: (StoreResult | Error)[] = [];
     for (const id of ["other", "full", "other"]) {
       const debits = [{ name: "p", rule, keyspace, id, cost: 1 }];
-      store.submit({ verb: 1, debits, extraUs: 0 }, (outcome) => outcomes.push(outcome));
+      store.submit({ verb: 1, debits, blockUs: 0, maxWaitUs: 0 }, (outcome) =>
+        outcomes.push(outcome),
+      );
     }
     expect(outcomes[0]).toMatchObject({ granted: 1, debits: [{ available: 9_999_999 }] });
     expect(outcomes[1]).toBeInstanceOf(InvalidOptionError);

@@ -113,15 +113,16 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   /** Nothing to end: the store has no timers and no connections. */
   async close(): Promise<void> {}
 
-  #decide({ verb, debits, extraUs, receipt }: StoreCall, rawUs: number, calendarUs: number): void {
+  #decide(call: StoreCall, rawUs: number, calendarUs: number): void {
+    const { verb, debits } = call;
     const answer = this.#answer;
     if (debits.length === 1) {
       const asked = debits[0] as Debit;
       const { lone } = asked.keyspace as Table;
       answer.debits = lone;
       this.#prepare(lone[0], asked, calendarUs);
-      if (verb === VERBS.consume) consumeOne(lone[0], rawUs, extraUs, answer);
-      else decide(verb, lone, 1, rawUs, extraUs, answer, receipt);
+      if (verb === VERBS.consume) consumeOne(lone[0], rawUs, call.blockUs, answer);
+      else decide(call, lone, 1, rawUs, answer);
       return;
     }
     answer.debits = debits.map((asked) => {
@@ -129,7 +130,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
       this.#prepare(debit, asked, calendarUs);
       return debit;
     });
-    decide(verb, answer.debits, debits.length, rawUs, extraUs, answer, receipt);
+    decide(call, answer.debits, debits.length, rawUs, answer);
   }
 
   /** Reads what the call asks for, and the state of its key, into a debit of the same kernel. */

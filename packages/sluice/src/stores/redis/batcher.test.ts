@@ -29,7 +29,7 @@ function oneAtATime(): { readonly batcher: Batcher; readonly sent: Held[] } {
   return { batcher, sent };
 }
 
-const call = (): StoreCall => ({ verb: VERBS.consume, debits: [], extraUs: 0 });
+const call = (): StoreCall => ({ verb: VERBS.consume, debits: [], blockUs: 0, maxWaitUs: 0 });
 
 test("a call that nobody waits for any more is not sent, and told so, once", async () => {
   const { batcher, sent } = oneAtATime();

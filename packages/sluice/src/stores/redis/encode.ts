@@ -133,7 +133,7 @@ function isRepeat(group: Group, call: StoreCall): boolean {
 
 /** Whether calls differ in their keys alone. */
 function isAlike(a: StoreCall, b: StoreCall): boolean {
-  if (a.verb !== b.verb || givesBack(a) || a.extraUs !== b.extraUs) return false;
+  if (a.verb !== b.verb || givesBack(a) || durationUsOf(a) !== durationUsOf(b)) return false;
   if (a.debits.length !== b.debits.length) return false;
   for (let i = 0; i < a.debits.length; i++) {
     const ours = a.debits[i] as Debit;
@@ -154,14 +154,19 @@ function joins(group: Group, call: StoreCall, first: number): boolean {
   return true;
 }
 
+/** A call has one duration at most: of the block, or of the longest wait. */
+function durationUsOf({ verb, blockUs, maxWaitUs }: StoreCall): number {
+  return verb === VERBS.reserve ? maxWaitUs : blockUs;
+}
+
 function encodeGroup(
   { call, first, stride, calls }: Group,
   kind: BatchKind,
   rules: Map<Rule, number>,
   body: string[],
 ): void {
-  const { verb, extraUs, debits, receipt } = call;
-  body.push(String(extraUs), String(first), String(stride), String(calls));
+  const { verb, debits, receipt } = call;
+  body.push(String(durationUsOf(call)), String(first), String(stride), String(calls));
   if (kind === "any") body.push(String(verb), String(debits.length));
   for (const { rule, cost } of debits) {
     let index = rules.get(rule);

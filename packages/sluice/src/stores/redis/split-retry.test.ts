@@ -19,7 +19,8 @@ const call = (
   keyspace = { name: "s:p" },
 ): StoreCall => ({
   verb,
-  extraUs: 0,
+  blockUs: 0,
+  maxWaitUs: 0,
   debits: [{ name: "p", rule, keyspace, id, cost: 1000 }],
 });
 const answer: StoreResult = { nowUs: 1, granted: 1000, debits: [] };
