@@ -46,15 +46,19 @@ export {
   StoreTimeoutError,
   StoreUnavailableError,
 } from "./core/errors.js";
-export type { BreakerOptions } from "./limiter/breaker.js";
-export type { DecisionEvent, ErrorEvent, Hooks, RecoveryEvent } from "./limiter/hooks.js";
-export type { DenyCacheOptions } from "./limiter/deny-cache.js";
-export type { PrefetchOptions } from "./limiter/prefetch.js";
-export type { Start } from "./limiter/acquire.js";
-export type { Reservation, WaitOptions } from "./limiter/reservation.js";
-export { limited, type LimitedDecorator, type LimitedOptions } from "./limiter/decorator.js";
-export type { Acquirer, WrapOptions } from "./limiter/wrap.js";
-export type { Identity } from "./limiter/identity.js";
+export type { BreakerOptions } from "./resilience/breaker.js";
+export type { DecisionEvent, ErrorEvent, Hooks, RecoveryEvent } from "./events/hooks.js";
+export type { DenyCacheOptions } from "./limiter/shortcuts/deny-cache.js";
+export type { PrefetchOptions } from "./limiter/shortcuts/prefetch.js";
+export type { Start } from "./limiter/waiting/acquire.js";
+export type { Reservation, WaitOptions } from "./limiter/waiting/reserve.js";
+export {
+  limited,
+  type LimitedDecorator,
+  type LimitedOptions,
+} from "./limiter/waiting/decorator.js";
+export type { Acquirer, WrapOptions } from "./limiter/waiting/wrap.js";
+export type { Identity } from "./core/identity.js";
 export {
   type AtomicDecision,
   type AtomicOptions,
@@ -70,7 +74,7 @@ export type {
   OnStoreFailure,
   RateLimiterOptions,
 } from "./limiter/options.js";
-export type { Instead, Unanswered } from "./limiter/outage.js";
+export type { Instead, Unanswered } from "./resilience/outage.js";
 export { RateLimiter } from "./limiter/rate-limiter.js";
 export type { Permit } from "./semaphore/permit.js";
 export {

@@ -4,7 +4,7 @@ import { type Rule, ruleOf } from "../algorithms/rule.js";
 import { type States, step } from "../algorithms/step.js";
 import { toThousandths } from "../core/amount.js";
 import type { Decision } from "../core/decision.js";
-import { decisionOf } from "../limiter/decision-of.js";
+import { decisionOf } from "../limiter/decisions.js";
 import type { LogRecord } from "./record.js";
 
 /** What a decision told its caller, as far as a log keeps it. */

@@ -2,10 +2,10 @@ import { failedCallLine, headerLine, keyId, recordLine } from "../audit/record.j
 import { toThousandths } from "../core/amount.js";
 import type { Policy } from "../algorithms/registry.js";
 import { MemoryStore, RateLimiter } from "../index.js";
-import { waitFor } from "../limiter/acquire.js";
+import { waitFor } from "../limiter/waiting/acquire.js";
 import type { Engine } from "../limiter/engine.js";
 import { engineOf } from "../limiter/rate-limiter.js";
-import { waitOf } from "../limiter/reservation.js";
+import { waitOf } from "../limiter/waiting/reserve.js";
 import { defineCommand, EXIT } from "./command.js";
 import { describePolicy } from "./describe-policy.js";
 import { exerciseSemaphore, SEMAPHORE_OPTIONS } from "./exercise-semaphore.js";

@@ -5,7 +5,7 @@ import type { Decision } from "../core/decision.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import type { StoreResult, DebitResult, Keyspace, StoreCall, Debit } from "../stores/store.js";
-import { decisionOf } from "./decision-of.js";
+import { decisionOf } from "./decisions.js";
 import type { Engine, Prepared } from "./engine.js";
 import type { KeyedRequest } from "./options.js";
 import { engineOf, type RateLimiter } from "./rate-limiter.js";

@@ -1,7 +1,7 @@
 /** Answers made without the store, labelled as such. */
 import { systemClock } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
-import type { DebitLabel } from "./decision-of.js";
+import type { DebitLabel } from "./decisions.js";
 
 /** What a fail-closed answer tells callers to wait: nobody knows when the store will be back. */
 const CLOSED_RETRY_MS = 1000;

@@ -9,19 +9,19 @@ import type { Decision } from "../core/decision.js";
 import { asStoreError } from "../core/errors.js";
 import { checkKey } from "../core/key.js";
 import type { StoreResult, Done, Store, StoreCall, Debit, SyncStore } from "../stores/store.js";
-import type { BreakerSettings } from "./breaker.js";
-import { decisionOf } from "./decision-of.js";
-import type { Asked } from "./deny-cache.js";
+import type { BreakerSettings } from "../resilience/breaker.js";
+import { decisionOf } from "./decisions.js";
+import type { Asked } from "./shortcuts/deny-cache.js";
 import { degradedDecision } from "./degraded.js";
-import type { HookRunner } from "./hooks.js";
-import type { Identify } from "./identity.js";
-import { PrefetchedResult } from "./prefetch.js";
+import type { HookRunner } from "../events/hooks.js";
+import type { Identify } from "../core/identity.js";
+import { PrefetchedResult } from "./shortcuts/prefetch.js";
 import type { AsyncCallOptions, CallOptions, OnStoreFailure } from "./options.js";
-import type { Instead } from "./outage.js";
+import type { Instead } from "../resilience/outage.js";
 import type { RateLimiter } from "./rate-limiter.js";
 import type { BoundPolicy, PolicyResolver } from "./policy-resolver.js";
-import { type ShortcutOptions, Shortcuts } from "./shortcuts.js";
-import { StoreAccess } from "./store-access.js";
+import { type ShortcutOptions, Shortcuts } from "./shortcuts/shortcuts.js";
+import { StoreAccess } from "../resilience/guarded-store.js";
 
 /** One call of one verb, checked and ready for the store. */
 export interface Prepared {

@@ -5,11 +5,11 @@ import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import type { Store } from "../stores/store.js";
-import type { BreakerOptions } from "./breaker.js";
-import type { DenyCacheOptions } from "./deny-cache.js";
-import type { Hooks } from "./hooks.js";
-import type { Identity } from "./identity.js";
-import type { PrefetchOptions } from "./prefetch.js";
+import type { BreakerOptions } from "../resilience/breaker.js";
+import type { DenyCacheOptions } from "./shortcuts/deny-cache.js";
+import type { Hooks } from "../events/hooks.js";
+import type { Identity } from "../core/identity.js";
+import type { PrefetchOptions } from "./shortcuts/prefetch.js";
 import type { RateLimiter } from "./rate-limiter.js";
 import type { PolicyOption } from "./policy-resolver.js";
 

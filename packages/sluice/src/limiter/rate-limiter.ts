@@ -8,13 +8,13 @@ import { checkName } from "../core/key.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import { isSyncStore, type Store, type SyncStore } from "../stores/store.js";
-import { acquire, type Start } from "./acquire.js";
-import { checkBreaker } from "./breaker.js";
-import { DenyCache } from "./deny-cache.js";
+import { acquire, type Start } from "./waiting/acquire.js";
+import { checkBreaker } from "../resilience/breaker.js";
+import { DenyCache } from "./shortcuts/deny-cache.js";
 import { Engine } from "./engine.js";
-import { HookRunner } from "./hooks.js";
-import { identifyBy } from "./identity.js";
-import { checkPrefetch } from "./prefetch.js";
+import { HookRunner } from "../events/hooks.js";
+import { identifyBy } from "../core/identity.js";
+import { checkPrefetch } from "./shortcuts/prefetch.js";
 import {
   type AsyncCallOptions,
   type BlockOptions,
@@ -28,9 +28,9 @@ import {
   NO_OPTIONS,
   type RateLimiterOptions,
 } from "./options.js";
-import { attempt, type Reservation, waitOf, type WaitOptions } from "./reservation.js";
+import { attempt, type Reservation, waitOf, type WaitOptions } from "./waiting/reserve.js";
 import { PolicyResolver } from "./policy-resolver.js";
-import { type WrapOptions, wrapWith } from "./wrap.js";
+import { type WrapOptions, wrapWith } from "./waiting/wrap.js";
 
 const DEFAULT_TIMEOUT = 250;
 const MAX_TIMEOUT_US = 3600e6;

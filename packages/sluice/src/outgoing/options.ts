@@ -7,7 +7,7 @@ import { checkKey } from "../core/key.js";
 import { checkBoolean, checkCount, checkFunction, checkOptions } from "../core/options.js";
 import { maxWaitMs } from "../core/max-wait.js";
 import type { BlockOptions } from "../limiter/options.js";
-import type { Acquirer } from "../limiter/wrap.js";
+import type { Acquirer } from "../limiter/waiting/wrap.js";
 
 /** What a request is to be judged by. */
 export interface OutgoingRequest {

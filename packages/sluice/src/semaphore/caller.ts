@@ -1,6 +1,6 @@
 /** Commands of one semaphore on their way to the store: with its terms, and within its deadline. */
 import { asStoreError, StoreTimeoutError } from "../core/errors.js";
-import { Deadlines } from "../limiter/deadlines.js";
+import { Deadlines } from "../resilience/deadlines.js";
 import {
   type CommandEntry,
   SEMAPHORE_VERBS,

@@ -8,7 +8,7 @@ import type { Policy } from "../algorithms/registry.js";
 import { type Clock, systemClock } from "../core/clock.js";
 import { consumeAtomic } from "../limiter/consume-atomic.js";
 import { RateLimiter } from "../limiter/rate-limiter.js";
-import type { Granted } from "../limiter/reservation.js";
+import type { Granted } from "../limiter/waiting/reserve.js";
 import type { Store } from "../stores/store.js";
 import { caseTables, playCase } from "./case-tables.js";
 import { ManualClock } from "./manual-clock.js";

@@ -6,7 +6,7 @@ import { monotonicMs } from "../core/clock.js";
 import { CrossSlotError, InvalidOptionError, StoreUnavailableError } from "../core/errors.js";
 import type { StoreResult, Store, StoreCall } from "../stores/store.js";
 import { Breaker, type BreakerSettings, DEFAULT_PROBE_EVERY_MS } from "./breaker.js";
-import type { ErrorEvent, HookRunner } from "./hooks.js";
+import type { ErrorEvent, HookRunner } from "../events/hooks.js";
 import { type Instead, Outage } from "./outage.js";
 
 /** A call on its way to the store: what was known when it began. */

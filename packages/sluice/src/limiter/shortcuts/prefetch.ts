@@ -3,11 +3,11 @@
  * many. While a key's refill is under way, calls on it wait for it in order and are served from it; what it
  * does not cover goes on to the store. Unused units go back when a holding is over.
  */
-import { REASON, VERBS } from "../algorithms/decide.js";
-import { MAX_UNITS, UNIT } from "../core/amount.js";
-import { monotonicMs, startTimer, systemClock, type Timer } from "../core/clock.js";
-import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
-import { checkCount, checkOptions } from "../core/options.js";
+import { REASON, VERBS } from "../../algorithms/decide.js";
+import { MAX_UNITS, UNIT } from "../../core/amount.js";
+import { monotonicMs, startTimer, systemClock, type Timer } from "../../core/clock.js";
+import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../../core/duration.js";
+import { checkCount, checkOptions } from "../../core/options.js";
 import {
   type StoreResult,
   type Done,
@@ -16,8 +16,8 @@ import {
   type Store,
   type StoreCall,
   type Debit,
-} from "../stores/store.js";
-import { alike, type BoundPolicy } from "./policy-resolver.js";
+} from "../../stores/store.js";
+import { alike, type BoundPolicy } from "../policy-resolver.js";
 
 export interface PrefetchOptions {
   /** Units taken at once, and held unspent at most, by each limiter: whole, 1 to 1e9. */

@@ -3,7 +3,7 @@
  * `onRecovery`, with the number of calls in between that the store did not answer.
  */
 import { monotonicMs } from "../core/clock.js";
-import type { ErrorEvent, HookRunner } from "./hooks.js";
+import type { ErrorEvent, HookRunner } from "../events/hooks.js";
 
 /** What a call got in place of the store's answer. */
 export type Instead = "failOpen" | "failClosed" | "fallback" | "thrown";

@@ -1,8 +1,8 @@
 /** Functions and methods whose calls wait for quota. */
 import { describe, expect, test } from "vitest";
-import { InvalidOptionError, MaxWaitExceededError } from "../core/errors.js";
+import { InvalidOptionError, MaxWaitExceededError } from "../../core/errors.js";
 import { limited } from "./decorator.js";
-import type { WaitOptions } from "./reservation.js";
+import type { WaitOptions } from "./reserve.js";
 import { type Acquirer, type WrapOptions, wrapWith } from "./wrap.js";
 
 class Recorder implements Acquirer {

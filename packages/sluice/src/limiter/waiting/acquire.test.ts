@@ -11,10 +11,10 @@ import {
   type RateLimiterOptions,
   type Reservation,
   tokenBucket,
-} from "../index.js";
-import { ManualClock } from "../testing/index.js";
-import { OutsideStore } from "../../test/support/outside-store.js";
-import { settle, watch } from "../../test/support/watch.js";
+} from "../../index.js";
+import { ManualClock } from "../../testing/index.js";
+import { OutsideStore } from "../../../test/support/outside-store.js";
+import { settle, watch } from "../../../test/support/watch.js";
 
 const ten = tokenBucket({ limit: 10, period: "1s" });
 

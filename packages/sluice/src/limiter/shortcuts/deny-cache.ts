@@ -2,13 +2,13 @@
  * Denials remembered for a moment: after one, the process refuses what the store would refuse anyway. A
  * denial with wait r that was asked for at t stays true until t + r, as long as nobody gives quota back.
  */
-import { NEVER, REASON } from "../algorithms/decide.js";
-import { monotonicMs } from "../core/clock.js";
-import type { Decision, PolicyVerdict } from "../core/decision.js";
-import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
-import { checkCount, checkOptions } from "../core/options.js";
-import type { StoreResult } from "../stores/store.js";
-import { alike, type BoundPolicy } from "./policy-resolver.js";
+import { NEVER, REASON } from "../../algorithms/decide.js";
+import { monotonicMs } from "../../core/clock.js";
+import type { Decision, PolicyVerdict } from "../../core/decision.js";
+import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../../core/duration.js";
+import { checkCount, checkOptions } from "../../core/options.js";
+import type { StoreResult } from "../../stores/store.js";
+import { alike, type BoundPolicy } from "../policy-resolver.js";
 
 export interface DenyCacheOptions {
   /** How long a denial is repeated at most, 1 ms to 1 s; default 1 s. */

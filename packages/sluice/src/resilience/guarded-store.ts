@@ -12,7 +12,7 @@ import {
 import type { StoreResult, Done, Store, StoreCall } from "../stores/store.js";
 import type { BreakerSettings } from "./breaker.js";
 import { Deadlines } from "./deadlines.js";
-import type { HookRunner } from "./hooks.js";
+import type { HookRunner } from "../events/hooks.js";
 import type { Instead } from "./outage.js";
 import { StoreHealth } from "./store-health.js";
 

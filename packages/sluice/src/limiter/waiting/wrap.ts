@@ -1,10 +1,10 @@
 /** Functions whose calls wait for quota. */
-import { toThousandths } from "../core/amount.js";
-import type { Duration } from "../core/duration.js";
-import { checkFunction, checkOptions } from "../core/options.js";
-import { checkKey } from "../core/key.js";
-import type { WaitOptions } from "./reservation.js";
-import { maxWaitMs } from "../core/max-wait.js";
+import { toThousandths } from "../../core/amount.js";
+import type { Duration } from "../../core/duration.js";
+import { checkFunction, checkOptions } from "../../core/options.js";
+import { checkKey } from "../../core/key.js";
+import type { WaitOptions } from "./reserve.js";
+import { maxWaitMs } from "../../core/max-wait.js";
 
 /** What waits for quota: a `RateLimiter`, or anything with its `acquire`. */
 export interface Acquirer {

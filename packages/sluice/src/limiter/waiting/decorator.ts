@@ -1,6 +1,6 @@
 /** A decorator for methods whose calls wait for quota (TC39 decorators, as TypeScript 5 and later have them). */
-import { InvalidOptionError } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { InvalidOptionError } from "../../core/errors.js";
+import { checkOptions } from "../../core/options.js";
 import { type Acquirer, WRAP_OPTIONS, type WrapOptions, wrapWith } from "./wrap.js";
 
 export interface LimitedOptions<A extends unknown[]> extends WrapOptions<A> {

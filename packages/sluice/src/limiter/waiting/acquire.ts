@@ -1,9 +1,9 @@
 /** `acquire`: wait until the work may start. */
-import { type Clock, monotonicMs, systemClock } from "../core/clock.js";
-import type { Decision } from "../core/decision.js";
-import { MaxWaitExceededError, QueueFullError, StoreUnavailableError } from "../core/errors.js";
-import type { Engine } from "./engine.js";
-import { type Attempt, attempt, type Granted, type Wait } from "./reservation.js";
+import { type Clock, monotonicMs, systemClock } from "../../core/clock.js";
+import type { Decision } from "../../core/decision.js";
+import { MaxWaitExceededError, QueueFullError, StoreUnavailableError } from "../../core/errors.js";
+import type { Engine } from "../engine.js";
+import { type Attempt, attempt, type Granted, type Wait } from "./reserve.js";
 
 /** Those who were refused together do not come back together: they spread over a tenth of their wait, at most this. */
 const MAX_JITTER_MS = 100;

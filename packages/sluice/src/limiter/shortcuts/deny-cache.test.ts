@@ -1,9 +1,9 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test, vi } from "vitest";
-import { stopTime } from "../../test/support/model-time.js";
-import { drain, policy, setUp } from "../../test/support/outside-limiter.js";
-import { OutsideStore } from "../../test/support/outside-store.js";
+import { stopTime } from "../../../test/support/model-time.js";
+import { drain, policy, setUp } from "../../../test/support/outside-limiter.js";
+import { OutsideStore } from "../../../test/support/outside-store.js";
 import {
   consumeAtomic,
   type Decision,
@@ -13,7 +13,7 @@ import {
   MemoryStore,
   RateLimiter,
   tokenBucket,
-} from "../index.js";
+} from "../../index.js";
 import { DenyCache } from "./deny-cache.js";
 
 describe("a remembered denial", () => {

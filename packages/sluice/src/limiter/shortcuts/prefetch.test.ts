@@ -1,7 +1,7 @@
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { type ModelTime, stopTime } from "../../test/support/model-time.js";
-import { OutsideStore } from "../../test/support/outside-store.js";
-import { VERBS } from "../algorithms/decide.js";
+import { type ModelTime, stopTime } from "../../../test/support/model-time.js";
+import { OutsideStore } from "../../../test/support/outside-store.js";
+import { VERBS } from "../../algorithms/decide.js";
 import {
   type Decision,
   type ErrorEvent,
@@ -12,8 +12,8 @@ import {
   type RateLimiterOptions,
   type StoreCall,
   tokenBucket,
-} from "../index.js";
-import type { Done } from "../stores/store.js";
+} from "../../index.js";
+import type { Done } from "../../stores/store.js";
 
 const policy = tokenBucket({ limit: 100, period: "100h" });
 const prefetch = { size: 10, ttl: "10s" };

@@ -1,7 +1,7 @@
 /** Listeners of a limiter's decisions. A hook can never break or delay a decision. */
 import type { Decision } from "../core/decision.js";
 import { checkFunction, checkOptions } from "../core/options.js";
-import type { Unanswered } from "./outage.js";
+import type { Unanswered } from "../resilience/outage.js";
 
 /** What a hook is told. */
 export interface DecisionEvent {

@@ -8,10 +8,10 @@ import {
   RateLimiter,
   type Store,
   tokenBucket,
-} from "../index.js";
-import { ManualClock } from "../testing/index.js";
-import { OutsideStore } from "../../test/support/outside-store.js";
-import { settle, watch } from "../../test/support/watch.js";
+} from "../../index.js";
+import { ManualClock } from "../../testing/index.js";
+import { OutsideStore } from "../../../test/support/outside-store.js";
+import { settle, watch } from "../../../test/support/watch.js";
 
 const fast = tokenBucket({ name: "fast", limit: 100, period: "1s" });
 const slow = tokenBucket({ name: "slow", limit: 60, period: "1m", burst: 1 });

@@ -2,13 +2,13 @@
  * Answers that a limiter gives without asking the store, and what ends them: verbs that adjust a key,
  * called through any limiter of the store in this process.
  */
-import { VERBS } from "../algorithms/decide.js";
-import type { Decision } from "../core/decision.js";
-import type { StoreResult, Store, StoreCall } from "../stores/store.js";
-import { decisionOf } from "./decision-of.js";
+import { VERBS } from "../../algorithms/decide.js";
+import type { Decision } from "../../core/decision.js";
+import type { StoreResult, Store, StoreCall } from "../../stores/store.js";
+import { decisionOf } from "../decisions.js";
 import type { Asked, DenyCache } from "./deny-cache.js";
 import { type PrefetchTerms, Prefetch } from "./prefetch.js";
-import type { BoundPolicy } from "./policy-resolver.js";
+import type { BoundPolicy } from "../policy-resolver.js";
 
 export interface ShortcutOptions {
   readonly store: Store;

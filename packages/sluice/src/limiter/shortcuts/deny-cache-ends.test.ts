@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { drain, policy, type Setup, setUp } from "../../test/support/outside-limiter.js";
-import type { OutsideStore } from "../../test/support/outside-store.js";
-import { RateLimiter, tokenBucket } from "../index.js";
+import { drain, policy, type Setup, setUp } from "../../../test/support/outside-limiter.js";
+import type { OutsideStore } from "../../../test/support/outside-store.js";
+import { RateLimiter, tokenBucket } from "../../index.js";
 
 describe("other options", () => {
   const wider = tokenBucket({ limit: 20, period: "10s" });

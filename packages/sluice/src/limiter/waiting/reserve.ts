@@ -1,12 +1,12 @@
 /** `reserve`: a place in line, in one call to the store, and its cancellation. */
-import { VERBS } from "../algorithms/decide.js";
-import type { ReservationReceipt } from "../algorithms/kernel.js";
-import { UNIT } from "../core/amount.js";
-import type { Decision, DecisionReason } from "../core/decision.js";
-import { CENTURY_US, type Duration } from "../core/duration.js";
-import { maxWaitMs } from "../core/max-wait.js";
-import type { Engine, Prepared } from "./engine.js";
-import { checkCall } from "./options.js";
+import { VERBS } from "../../algorithms/decide.js";
+import type { ReservationReceipt } from "../../algorithms/kernel.js";
+import { UNIT } from "../../core/amount.js";
+import type { Decision, DecisionReason } from "../../core/decision.js";
+import { CENTURY_US, type Duration } from "../../core/duration.js";
+import { maxWaitMs } from "../../core/max-wait.js";
+import type { Engine, Prepared } from "../engine.js";
+import { checkCall } from "../options.js";
 
 export interface WaitOptions {
   /** Units: 0 to 1e9 in whole thousandths; default 1. */
