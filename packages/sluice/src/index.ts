@@ -47,7 +47,27 @@ export {
   StoreUnavailableError,
 } from "./core/errors.js";
 export type { BreakerOptions } from "./resilience/breaker.js";
-export type { DecisionEvent, ErrorEvent, Hooks, RecoveryEvent } from "./events/hooks.js";
+export type {
+  BatchSent,
+  DecisionMade,
+  ErrorEvent,
+  EventMap,
+  EventName,
+  Events,
+  Evicted,
+  Instead,
+  Listener,
+  OutageEnded,
+  PermitChanged,
+  PoliciesChanged,
+  Prefetched,
+  RecoveryEvent,
+  StoreCalled,
+  Unanswered,
+  WaitBegun,
+  WaitEnded,
+} from "./events/events.js";
+export type { DecisionEvent, Hooks, OutageHooks } from "./events/hooks.js";
 export type { DenyCacheOptions } from "./limiter/shortcuts/deny-cache.js";
 export type { PrefetchOptions } from "./limiter/shortcuts/prefetch.js";
 export type { Start } from "./limiter/waiting/acquire.js";
@@ -58,7 +78,7 @@ export {
   type LimitedOptions,
 } from "./limiter/waiting/decorator.js";
 export type { Acquirer, WrapOptions } from "./limiter/waiting/wrap.js";
-export type { Identity } from "./core/identity.js";
+export type { Identity } from "./core/key.js";
 export {
   type AtomicDecision,
   type AtomicOptions,
@@ -74,7 +94,6 @@ export type {
   OnStoreFailure,
   RateLimiterOptions,
 } from "./limiter/options.js";
-export type { Instead, Unanswered } from "./resilience/outage.js";
 export { RateLimiter } from "./limiter/rate-limiter.js";
 export type { Permit } from "./semaphore/permit.js";
 export {

@@ -1,6 +1,6 @@
 import type { Policy } from "../algorithms/registry.js";
 import type { Decision } from "../core/decision.js";
-import { identifyBy } from "../core/identity.js";
+import { identifyBy } from "../core/key.js";
 
 /** The version that this code writes and reads; a change of meaning raises it. */
 export const FORMAT = 1;

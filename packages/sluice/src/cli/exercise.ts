@@ -3,9 +3,9 @@ import { toThousandths } from "../core/amount.js";
 import type { Policy } from "../algorithms/registry.js";
 import { MemoryStore, RateLimiter } from "../index.js";
 import { waitFor } from "../limiter/waiting/acquire.js";
-import type { Engine } from "../limiter/engine.js";
-import { engineOf } from "../limiter/rate-limiter.js";
-import { waitOf } from "../limiter/waiting/reserve.js";
+import type { Pipeline } from "../limiter/pipeline.js";
+import { pipelineOf } from "../limiter/rate-limiter.js";
+import { waitRequest } from "../limiter/waiting/reserve.js";
 import { defineCommand, EXIT } from "./command.js";
 import { describePolicy } from "./describe-policy.js";
 import { exerciseSemaphore, SEMAPHORE_OPTIONS } from "./exercise-semaphore.js";
@@ -205,10 +205,10 @@ function callOf(
   if (maxWaitMs === undefined) {
     return async () => ({ decision: await limiter.consume(key, { cost }) });
   }
-  const engine = engineOf(limiter) as Engine;
-  const wait = waitOf(key, { cost, maxWait: maxWaitMs });
+  const pipeline = pipelineOf(limiter) as Pipeline;
+  const wait = waitRequest(key, { cost, maxWait: maxWaitMs });
   return async () => {
-    const { reservation, lateMs } = await waitFor(engine, wait);
+    const { reservation, lateMs } = await waitFor(pipeline, wait);
     const { decision } = reservation;
     return reservation.allowed
       ? { decision, readyAtUs: reservation.readyAtUs, lateMs }

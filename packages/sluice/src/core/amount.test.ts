@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { MAX_UNITS, toThousandths, wholeUnits } from "./amount.js";
+import { MAX_UNITS, toThousandths } from "./amount.js";
 import { InvalidOptionError } from "./errors.js";
 
 describe("an amount", () => {
@@ -64,19 +64,5 @@ describe("an amount", () => {
       "limit: 0 is not allowed; expected a number of units from 0.001 to 1000000000",
     );
     expect(() => toThousandths("limit", 10_001, 0.001, 10_000)).toThrow("to 10000 in whole");
-  });
-});
-
-describe("whole units", () => {
-  test.each([
-    [0, 0],
-    [999, 0],
-    [1000, 1],
-    [1999, 1],
-    [1e12, 1e9],
-    [-1, 0],
-    [-5000, 0],
-  ])("of %d thousandths are %d: rounded down, a debt shows as 0", (thousandths, units) => {
-    expect(wholeUnits(thousandths)).toBe(units);
   });
 });

@@ -28,8 +28,3 @@ export function toThousandths(
     `a number of units from ${minimum} to ${maximum} in whole thousandths`,
   );
 }
-
-/** Thousandths to whole units, rounded down; a debt shows as 0. */
-export function wholeUnits(thousandths: number): number {
-  return thousandths <= 0 ? 0 : Math.floor(thousandths / UNIT);
-}

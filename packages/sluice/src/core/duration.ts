@@ -64,8 +64,3 @@ function parse(text: unknown): number {
   }
   return us;
 }
-
-/** Whole milliseconds, rounded up: what a caller who waits that long is sure of. */
-export function ceilMs(us: number): number {
-  return Math.ceil(us / 1e3);
-}

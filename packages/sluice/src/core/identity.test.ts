@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MemoryStore, RateLimiter, type RateLimiterOptions, tokenBucket } from "../index.js";
 import { ManualClock, PureStore } from "../testing/index.js";
-import { identifyBy } from "./identity.js";
+import { identifyBy } from "./key.js";
 
 const SECRET = "correct horse battery staple";
 const policy = tokenBucket({ limit: 5, period: "1s" });

@@ -1,9 +1,9 @@
-/** Listeners of a limiter's decisions. A hook can never break or delay a decision. */
+/** Hooks: the listeners that the options `hooks` name. A hook can never break or delay a decision. */
 import type { Decision } from "../core/decision.js";
 import { checkFunction, checkOptions } from "../core/options.js";
-import type { Unanswered } from "../resilience/outage.js";
+import type { DecisionMade, ErrorEvent, Events, RecoveryEvent } from "./events.js";
 
-/** What a hook is told. */
+/** What a hook is called with. */
 export interface DecisionEvent {
   /** The key as the caller gave it: mind where you log it. */
   readonly key: string;
@@ -12,28 +12,15 @@ export interface DecisionEvent {
   readonly decision: Decision;
 }
 
-export interface ErrorEvent {
-  readonly error: unknown;
-  readonly key: string;
-  readonly cost: number;
-  /** The decision made in spite of the error, where there is one. */
-  readonly decision?: Decision;
-  /** The part of the store that failed, where parts fail by themselves: a Cluster node's "host:port". */
-  readonly part?: string;
+/** Hooks of whatever asks a store: a store itself, and a semaphore. */
+export interface OutageHooks {
+  /** The first failure of an outage of the store. */
+  readonly onError?: ((event: ErrorEvent) => unknown) | undefined;
+  /** The end of an outage: once for each that `onError` was called for. */
+  readonly onRecovery?: ((event: RecoveryEvent) => unknown) | undefined;
 }
 
-/** An outage that is over: the store has answered for a while and not failed. */
-export interface RecoveryEvent {
-  /** What it began with, as `onError` was told. */
-  readonly error: unknown;
-  /** Milliseconds from the first failure to the first answer after the last one. */
-  readonly outageMs: number;
-  /** Calls that the store did not answer meanwhile: all, and by what they got in place of its answer. */
-  readonly unanswered: Unanswered;
-  /** The part of the store that had failed, as in `onError`. */
-  readonly part?: string;
-}
-
+/** Hooks of a limiter. */
 export interface Hooks {
   readonly onAllowed?: (event: DecisionEvent) => unknown;
   readonly onDenied?: (event: DecisionEvent) => unknown;
@@ -44,61 +31,72 @@ export interface Hooks {
    * what another hook threw or rejected with.
    */
   readonly onError?: (event: ErrorEvent) => unknown;
-  /** The end of an outage: once for each that `onError` was told of. */
+  /** The end of an outage: once for each that `onError` was called for. */
   readonly onRecovery?: (event: RecoveryEvent) => unknown;
 }
 
 /** Part of the limit at or below which an allowed call is "near" it. */
 const NEAR_LIMIT = 0.1;
+/** Hooks hear of verbs that ask for quota; the other verbs ask or adjust. */
+const ASKING: ReadonlySet<string> = new Set(["consume", "consumeUpTo", "reserve"]);
 
-export class HookRunner {
-  readonly #hooks: Hooks;
-  /** Nobody listens to decisions: the usual case, which should cost nothing. */
-  readonly #silent: boolean;
+const OUTAGE_HOOKS = ["onError", "onRecovery"];
+const DECISION_HOOKS = ["onAllowed", "onDenied", "onNearLimit"];
 
-  constructor(hooks: unknown = {}) {
-    const names = ["onAllowed", "onDenied", "onNearLimit", "onError", "onRecovery"];
-    for (const [name, hook] of Object.entries(checkOptions("hooks", hooks, names))) {
-      if (hook !== undefined) checkFunction(`hooks.${name}`, hook);
-    }
-    this.#hooks = { ...(hooks as Hooks) };
-    const { onAllowed, onDenied, onNearLimit } = this.#hooks;
-    this.#silent = onAllowed === undefined && onDenied === undefined && onNearLimit === undefined;
-  }
-
-  /** Tells whoever listens about a decision. */
-  decided(key: string, cost: number, decision: Decision): void {
-    if (this.#silent) return;
-    const { onAllowed, onDenied, onNearLimit } = this.#hooks;
-    const hook = decision.allowed ? onAllowed : onDenied;
+/** Checks a limiter's hooks and has them listen. */
+export function addHooks(events: Events, hooks: unknown): void {
+  const checked = checkHooks(hooks, [...DECISION_HOOKS, ...OUTAGE_HOOKS]) as Hooks;
+  addOutages(events, checked);
+  const { onAllowed, onDenied, onNearLimit } = checked;
+  if (onAllowed === undefined && onDenied === undefined && onNearLimit === undefined) return;
+  events.on("decision", ({ verb, key, cost, decision }) => {
+    if (!ASKING.has(verb)) return;
     const event = { key, cost, decision };
-    if (hook !== undefined) this.#call(hook, event, event);
-    const near =
-      decision.allowed &&
-      decision.reason === "ok" &&
-      decision.remaining <= decision.limit * NEAR_LIMIT;
-    if (onNearLimit !== undefined && near) this.#call(onNearLimit, event, event);
-  }
+    const call = (hook: ((event: DecisionEvent) => unknown) | undefined): void => {
+      if (hook !== undefined) attempt(hook, event, failureOf(events, event));
+    };
+    call(decision.allowed ? onAllowed : onDenied);
+    if (isNear(decision)) call(onNearLimit);
+  });
+}
 
-  failed(event: ErrorEvent): void {
-    const { onError } = this.#hooks;
-    if (onError === undefined) return;
-    // Nobody is left to tell when onError itself fails.
-    attempt(onError, event, () => {});
-  }
+/** Checks the hooks of a store or a semaphore and has them listen. */
+export function addOutageHooks(events: Events, hooks: unknown): void {
+  addOutages(events, checkHooks(hooks, OUTAGE_HOOKS) as OutageHooks);
+}
 
-  /** `first` is what `onError` was told when the outage began. */
-  recovered(event: RecoveryEvent, first: ErrorEvent): void {
-    const { onRecovery } = this.#hooks;
-    if (onRecovery !== undefined) this.#call(onRecovery, event, first);
+function checkHooks(hooks: unknown = {}, names: readonly string[]): object {
+  const checked = checkOptions("hooks", hooks, names);
+  for (const [name, hook] of Object.entries(checked)) {
+    if (hook !== undefined) checkFunction(`hooks.${name}`, hook);
   }
+  return { ...checked };
+}
 
-  /** What the hook throws goes to onError, as the fault of the call that `about` describes. */
-  #call<E>(hook: (event: E) => unknown, event: E, about: Omit<ErrorEvent, "error">): void {
-    attempt(hook, event, (error) => {
-      this.failed({ ...about, error });
+function addOutages(events: Events, { onError, onRecovery }: OutageHooks): void {
+  if (onError !== undefined) {
+    events.on("failure", (failure) => {
+      // Nobody is left to hear of it when onError itself fails.
+      attempt(onError, failure, () => {});
     });
   }
+  if (onRecovery !== undefined) {
+    events.on("recovery", ({ first, ...recovery }) => {
+      attempt(onRecovery, recovery, failureOf(events, first));
+    });
+  }
+}
+
+function isNear({ allowed, reason, remaining, limit }: Decision): boolean {
+  return allowed && reason === "ok" && remaining <= limit * NEAR_LIMIT;
+}
+
+/** What a hook throws is a failure of the call that `about` describes. */
+function failureOf(
+  events: Events,
+  about: Partial<DecisionMade> & Pick<ErrorEvent, "key" | "cost">,
+): (error: unknown) => void {
+  return (error) => events.to.failure?.({ ...about, error });
 }
 
 /** Calls a hook that may throw or return a promise that rejects. */

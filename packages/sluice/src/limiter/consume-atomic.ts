@@ -6,9 +6,9 @@ import { InvalidOptionError } from "../core/errors.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import type { StoreResult, DebitResult, Keyspace, StoreCall, Debit } from "../stores/store.js";
 import { decisionOf } from "./decisions.js";
-import type { Engine, Prepared } from "./engine.js";
 import type { KeyedRequest } from "./options.js";
-import { engineOf, type RateLimiter } from "./rate-limiter.js";
+import type { Pipeline, PreparedRequest } from "./pipeline.js";
+import { pipelineOf, type RateLimiter } from "./rate-limiter.js";
 
 export interface AtomicRequest extends KeyedRequest {
   readonly limiter: RateLimiter;
@@ -27,8 +27,8 @@ export interface AtomicDecision {
 }
 
 /** A request with what its limiter makes of it. */
-interface Entry extends Prepared {
-  readonly engine: Engine;
+interface AtomicEntry extends PreparedRequest {
+  readonly limiter: Pipeline;
 }
 
 /**
@@ -59,41 +59,45 @@ export async function consumeAtomic(
   ]) as AtomicOptions;
   checkBoolean("atomic", atomic);
   checkList("requests", requests);
-  const engines = requests.map((request, i) => engineFor(request, i, requests));
+  const limiters = requests.map((request, i) => pipelineFor(request, i, requests));
   if (requests.length === 0) return { allowed: true, decisions: [] };
   if (!atomic) return consumeInOrder(requests, signal);
 
   // Each has one policy at least: too many are refused before they are hashed.
   let debits = requests.length;
-  const entries = requests.map(({ key, cost }, i): Entry => {
+  const entries = requests.map(({ key, cost = 1 }, i): AtomicEntry => {
     checkDebits(requests, debits);
-    const engine = engines[i] as Engine;
-    const prepared = engine.prepare(VERBS.consume, key, cost === undefined ? {} : { cost }, 0);
+    const limiter = limiters[i] as Pipeline;
+    const prepared = limiter.prepare({ verb: VERBS.consume, key, cost, blockUs: 0, signal });
     debits += prepared.call.debits.length - 1;
-    return { engine, ...prepared };
+    return { limiter, ...prepared };
   });
   checkDebits(requests, debits);
   const decisions = await decideTogether(entries, signal);
   const charged = decisions.every(
-    ({ allowed }, i) => allowed || !(entries[i] as Entry).engine.enforce,
+    ({ allowed }, i) => allowed || !(entries[i] as AtomicEntry).limiter.enforce,
   );
-  const told = await Promise.all(
-    entries.map((entry, i) => tellAndBlock(entry, decisions[i] as Decision, charged)),
+  const reported = await Promise.all(
+    entries.map((entry, i) => reportAndBlock(entry, decisions[i] as Decision, charged)),
   );
-  return { allowed: charged, decisions: told };
+  return { allowed: charged, decisions: reported };
 }
 
-function engineFor(request: AtomicRequest, i: number, requests: readonly AtomicRequest[]): Engine {
+function pipelineFor(
+  request: AtomicRequest,
+  i: number,
+  requests: readonly AtomicRequest[],
+): Pipeline {
   checkOptions(`requests[${i}]`, request, ["limiter", "key", "cost"]);
-  const engine = engineOf(request.limiter);
-  if (engine === undefined) {
+  const limiter = pipelineOf(request.limiter);
+  if (limiter === undefined) {
     throw new InvalidOptionError(`requests[${i}].limiter`, request.limiter, "a RateLimiter");
   }
-  if (engine.store !== requests[0]?.limiter.store) {
+  if (limiter.store !== requests[0]?.limiter.store) {
     const allowed = "the store of the first limiter: no two stores can decide as one";
     throw new InvalidOptionError(`requests[${i}].limiter.store`, "another store", allowed);
   }
-  return engine;
+  return limiter;
 }
 
 function checkDebits(requests: readonly AtomicRequest[], debits: number): void {
@@ -106,30 +110,29 @@ function checkDebits(requests: readonly AtomicRequest[], debits: number): void {
 
 /** Those who enforce decide in one call; who only shadows has no vote and a call of its own. */
 async function decideTogether(
-  entries: readonly Entry[],
+  entries: readonly AtomicEntry[],
   signal: AbortSignal | undefined,
 ): Promise<Decision[]> {
-  const voters = entries.filter(({ engine }) => engine.enforce);
-  const shadows = entries.filter(({ engine }) => !engine.enforce);
+  const voters = entries.filter(({ limiter }) => limiter.enforce);
+  const shadows = entries.filter(({ limiter }) => !limiter.enforce);
   const { call, places } = joined(voters.map((voter) => voter.call));
-  const engines = voters.map(({ engine }) => engine);
+  const limiters = voters.map(({ limiter }) => limiter);
   const [vote, ...apart] = await Promise.all([
-    engines[0]?.askTogether(call, engines, signal),
-    ...shadows.map((shadow) => shadow.engine.ask([shadow.call], signal)),
+    limiters[0]?.outcomeTogether(call, limiters, signal),
+    ...shadows.map(({ limiter, call: own, atMs }) => limiter.outcomeOf(own, signal, atMs)),
   ]);
-  const outcomes = new Map<Entry, StoreResult | Error>();
+  const outcomes = new Map<AtomicEntry, StoreResult | Error>();
   for (const [i, shadow] of shadows.entries()) {
-    outcomes.set(shadow, apart[i]?.[0] as StoreResult | Error);
+    outcomes.set(shadow, apart[i] as StoreResult | Error);
   }
   for (const [i, voter] of voters.entries()) {
     outcomes.set(voter, placed(vote as StoreResult | Error, places[i] as readonly number[]));
   }
   return Promise.all(
     entries.map(async (entry) => {
-      const { engine, key, cost } = entry;
       const outcome = outcomes.get(entry) as StoreResult | Error;
-      if (!(outcome instanceof Error)) return decisionOf(entry.call.debits, outcome, "store");
-      return engine.conclude(entry, outcome, (to) => to.consume(key, { cost }));
+      if (!(outcome instanceof Error)) return decisionOf(entry.bound, outcome, "store");
+      return entry.limiter.conclude(entry, outcome);
     }),
   );
 }
@@ -139,7 +142,7 @@ function joined(calls: readonly StoreCall[]): {
   call: StoreCall;
   places: readonly (readonly number[])[];
 } {
-  const debits: Debit[] = [];
+  const debits: (Debit & { cost: number })[] = [];
   const known = new Map<Keyspace, Map<string, number>>();
   const places = calls.map((call) =>
     call.debits.map((debit) => {
@@ -147,7 +150,7 @@ function joined(calls: readonly StoreCall[]): {
       const inKeyspace = known.get(keyspace) ?? new Map<string, number>();
       const at = inKeyspace.get(id);
       if (at !== undefined) {
-        (debits[at] as Debit).cost += cost;
+        (debits[at] as { cost: number }).cost += cost;
         return at;
       }
       known.set(keyspace, inKeyspace.set(id, debits.length));
@@ -164,17 +167,17 @@ function placed(outcome: StoreResult | Error, places: readonly number[]): StoreR
 }
 
 /** A request that was itself allowed, but not charged because another was denied, is nobody's event. */
-async function tellAndBlock(
-  { engine, key, cost }: Entry,
+async function reportAndBlock(
+  { limiter, request }: AtomicEntry,
   decision: Decision,
   charged: boolean,
 ): Promise<Decision> {
   if (decision.source !== "store") return decision;
-  if (decision.reason === "quota" && engine.blockForUs > 0) {
-    await engine.blockAfterDenial(key);
+  if (decision.reason === "quota" && limiter.blockForUs > 0) {
+    await limiter.blockAfterDenial(request.key);
   }
-  const tells = charged || !decision.allowed || !engine.enforce;
-  return tells ? engine.report(key, cost, decision) : decision;
+  const reports = charged || !decision.allowed || !limiter.enforce;
+  return reports ? limiter.report(request, decision) : decision;
 }
 
 async function consumeInOrder(

@@ -1,26 +1,24 @@
 /** From a store's answer in thousandths and µs to the decision that callers see. */
 import { NEVER, REASON } from "../algorithms/decide.js";
-import { wholeUnits } from "../core/amount.js";
+import { systemClock } from "../core/clock.js";
+import { UNIT } from "../core/amount.js";
 import type { Decision, DecisionReason, DecisionSource, PolicyVerdict } from "../core/decision.js";
-import { ceilMs } from "../core/duration.js";
-import type { StoreResult, DebitResult } from "../stores/store.js";
+import type { DebitResult, StoreResult } from "../stores/store.js";
+import type { BoundPolicy } from "./policy-resolver.js";
 
-/** What a decision says of a debit beside the answer. */
-export interface DebitLabel {
-  readonly name: string;
-  readonly rule: { readonly limit: number };
-}
+/** What a decision shows of a policy. */
+type Shown = Pick<BoundPolicy, "name" | "rule">;
 
 const REASON_NAMES: readonly DecisionReason[] = ["ok", "quota", "too-costly", "blocked"];
 
 /** The decision on a call with these debits. */
 export function decisionOf(
-  labels: readonly DebitLabel[],
+  labels: readonly Shown[],
   answer: StoreResult,
   source: DecisionSource,
 ): Decision {
   const deciding = labels.length === 1 ? 0 : decidingDebit(labels.length, answer.debits);
-  const label = labels[deciding] as DebitLabel;
+  const label = labels[deciding] as Shown;
   const debit = answer.debits[deciding] as DebitResult;
   const decision: Decision = {
     allowed: debit.reason === REASON.ok,
@@ -40,7 +38,7 @@ export function decisionOf(
   };
 }
 
-function policyVerdict(label: DebitLabel, debit: DebitResult): PolicyVerdict {
+function policyVerdict(label: Shown, debit: DebitResult): PolicyVerdict {
   return {
     policy: label.name,
     allowed: debit.reason === REASON.ok,
@@ -71,4 +69,33 @@ function weighs(a: DebitResult, b: DebitResult): boolean {
   if (deniedA !== deniedB) return deniedA;
   if (!deniedA) return a.available < b.available;
   return retryAfterMs(a) > retryAfterMs(b);
+}
+
+/** What a fail-closed answer tells callers to wait: nobody knows when the store will be back. */
+const CLOSED_RETRY_MS = 1000;
+
+/** A decision by the failure policy "open" or "closed": nothing was counted, so nothing is known to remain. */
+export function degradedDecision(labels: readonly Shown[], allowed: boolean): Decision {
+  const label = labels[0] as Shown;
+  return {
+    allowed,
+    reason: "store",
+    limit: label.rule.limit,
+    remaining: 0,
+    retryAfterMs: allowed ? 0 : CLOSED_RETRY_MS,
+    resetAfterMs: 0,
+    decidedAtUs: systemClock.nowUs(),
+    policy: label.name,
+    source: allowed ? "fail-open" : "fail-closed",
+  };
+}
+
+/** Thousandths to whole units, rounded down; a debt shows as 0. */
+export function wholeUnits(thousandths: number): number {
+  return thousandths <= 0 ? 0 : Math.floor(thousandths / UNIT);
+}
+
+/** Whole milliseconds, rounded up: what a caller who waits that long is sure of. */
+export function ceilMs(us: number): number {
+  return Math.ceil(us / 1e3);
 }

@@ -7,10 +7,10 @@ import { checkOptions } from "../core/options.js";
 import type { Store } from "../stores/store.js";
 import type { BreakerOptions } from "../resilience/breaker.js";
 import type { DenyCacheOptions } from "./shortcuts/deny-cache.js";
+import type { Events } from "../events/events.js";
 import type { Hooks } from "../events/hooks.js";
-import type { Identity } from "../core/identity.js";
+import type { Identity } from "../core/key.js";
 import type { PrefetchOptions } from "./shortcuts/prefetch.js";
-import type { RateLimiter } from "./rate-limiter.js";
 import type { PolicyOption } from "./policy-resolver.js";
 
 export interface RateLimiterOptions<S extends Store = Store> {
@@ -94,7 +94,14 @@ export const LIMITER_OPTIONS: readonly (keyof RateLimiterOptions)[] = [
  * "open" admits unmetered, "closed" denies, "throw" rejects, and a fallback limiter decides instead.
  * Prefer "closed" or a fallback where a flood that downs the store must not open the door.
  */
-export type OnStoreFailure = "open" | "closed" | "throw" | { readonly fallback: RateLimiter };
+export type OnStoreFailure = "open" | "closed" | "throw" | { readonly fallback: FallbackLimiter };
+
+/** A RateLimiter, whatever its store. Its shape alone is not enough: it is checked to be one. */
+export interface FallbackLimiter {
+  readonly store: Store;
+  readonly events: Events;
+  consume(key: string, options?: AsyncCallOptions): Promise<Decision>;
+}
 
 export interface CallOptions {
   /** Units: 0 to 1e9 in whole thousandths; default 1. 0 asks and never counts. */
@@ -143,15 +150,15 @@ export function checkStore(store: unknown): Store {
   );
 }
 
-/** `isLimiter` knows the class, which this file must not import. */
+/** `isLimiter` knows the class, which imports this file. */
 export function checkFailurePolicy(
   value: unknown,
-  isLimiter: (fallback: unknown) => fallback is RateLimiter,
+  isLimiter: (fallback: unknown) => boolean,
 ): OnStoreFailure {
   if (value === "open" || value === "closed" || value === "throw") return value;
   if (typeof value === "object" && value !== null) {
     const { fallback } = checkOptions("onStoreFailure", value, ["fallback"]);
-    if (isLimiter(fallback)) return { fallback };
+    if (isLimiter(fallback)) return { fallback: fallback as FallbackLimiter };
   }
   throw new InvalidOptionError(
     "onStoreFailure",

@@ -2,6 +2,7 @@
 import type { Policy } from "../algorithms/registry.js";
 import { type Rule, ruleOf, rulesOf } from "../algorithms/rule.js";
 import { InvalidOptionError } from "../core/errors.js";
+import type { Events } from "../events/events.js";
 import { isShared, joinSet, leaveSet } from "./sharing.js";
 import type { Keyspace, Store } from "../stores/store.js";
 
@@ -53,6 +54,7 @@ function numberOf(fn: object): number {
 
 export class PolicyResolver {
   readonly #store: Store;
+  readonly #events: Events;
   readonly #namespace: string;
   readonly #option: PolicyOption;
   readonly #fixed: readonly BoundPolicy[] | undefined;
@@ -60,10 +62,13 @@ export class PolicyResolver {
   readonly #known = new WeakMap<Rule, Map<string, BoundPolicy>>();
   /** Spaces claimed in the store, with the fingerprint of the claim. */
   readonly #claimed = new Map<string, string>();
+  /** The options under which each policy of a function was last used, while somebody listens. */
+  readonly #inUse = new Map<string, string>();
   /** The names of a fixed set; a function's sets count as one, since a key has one of them. */
   readonly #set: string;
 
-  constructor(store: Store, namespace: string, option: unknown) {
+  constructor(store: Store, namespace: string, option: unknown, events: Events) {
+    this.#events = events;
     this.#store = store;
     this.#namespace = namespace;
     this.#option = option as PolicyOption;
@@ -87,16 +92,19 @@ export class PolicyResolver {
   }
 
   /** The bound of a key, with the options of this call where it overrides them. */
-  of(key: string, override?: unknown): readonly BoundPolicy[] {
+  resolve(key: string, override?: unknown): readonly BoundPolicy[] {
     const bound = this.#fixed ?? this.#dynamic(key);
     return override === undefined ? bound : this.#overridden(bound, override);
   }
 
-  /** Whether nobody but limiters with the same policies charges these buckets. One alone needs no such thing. */
-  isOwn(debits: readonly { readonly keyspace: Keyspace }[]): boolean {
-    return (
-      debits.length === 1 || debits.every(({ keyspace }) => !isShared(this.#store, keyspace.name))
-    );
+  /**
+   * Whether a start can be promised ahead: every policy can be reserved, and nobody but limiters with the same
+   * policies charges these buckets, which a bucket alone does not need.
+   */
+  canReserve(bound: readonly BoundPolicy[]): boolean {
+    if (bound.some(({ rule }) => rule.params.reservations === undefined)) return false;
+    if (bound.length === 1) return true;
+    return bound.every(({ keyspace }) => !isShared(this.#store, keyspace.name));
   }
 
   release(): void {
@@ -123,7 +131,18 @@ export class PolicyResolver {
       }
       this.#claim(keyspace.name, `policy function ${numberOf(choose)}`);
     }
+    this.#noteChanges(bound);
     return bound;
+  }
+
+  /** Lets listeners know of policies that a function returns for the first time, or with other options. */
+  #noteChanges(bound: readonly BoundPolicy[]): void {
+    const listener = this.#events.to.policies;
+    if (listener === undefined) return;
+    const changed = bound.filter(({ name, rule }) => this.#inUse.get(name) !== rule.fingerprint);
+    for (const { name, rule } of changed) this.#inUse.set(name, rule.fingerprint);
+    const policies = changed.map(({ name }) => name);
+    if (policies.length > 0) listener({ limiter: this.#namespace, policies });
   }
 
   /** One policy overrides the only one, whatever its name; several are matched by name. */

@@ -1,20 +1,17 @@
-/** The limiter as users meet it: one method a verb, over the engine that they share. */
-import { VERBS } from "../algorithms/decide.js";
+/** The limiter as users meet it: each method checks its arguments and sends a request through the pipeline. */
+import { type Verb, VERBS } from "../algorithms/decide.js";
 import { MAX_UNITS, toThousandths } from "../core/amount.js";
 import type { Decision } from "../core/decision.js";
 import { CENTURY_US, type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
-import { checkName } from "../core/key.js";
+import { checkName, identifyBy } from "../core/key.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
+import { Events } from "../events/events.js";
+import { addHooks } from "../events/hooks.js";
+import { checkBreaker } from "../resilience/breaker.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import { isSyncStore, type Store, type SyncStore } from "../stores/store.js";
-import { acquire, type Start } from "./waiting/acquire.js";
-import { checkBreaker } from "../resilience/breaker.js";
-import { DenyCache } from "./shortcuts/deny-cache.js";
-import { Engine } from "./engine.js";
-import { HookRunner } from "../events/hooks.js";
-import { identifyBy } from "../core/identity.js";
-import { checkPrefetch } from "./shortcuts/prefetch.js";
+import { OnFailure } from "./on-failure.js";
 import {
   type AsyncCallOptions,
   type BlockOptions,
@@ -28,8 +25,12 @@ import {
   NO_OPTIONS,
   type RateLimiterOptions,
 } from "./options.js";
-import { attempt, type Reservation, waitOf, type WaitOptions } from "./waiting/reserve.js";
+import { Pipeline } from "./pipeline.js";
 import { PolicyResolver } from "./policy-resolver.js";
+import { DenyCache } from "./shortcuts/deny-cache.js";
+import { checkPrefetch } from "./shortcuts/prefetch.js";
+import { acquire, type Start } from "./waiting/acquire.js";
+import { type Reservation, reserve, type WaitOptions, waitRequest } from "./waiting/reserve.js";
 import { type WrapOptions, wrapWith } from "./waiting/wrap.js";
 
 const DEFAULT_TIMEOUT = 250;
@@ -37,25 +38,30 @@ const MAX_TIMEOUT_US = 3600e6;
 
 const SYNC_CALL_OPTIONS = ["cost", "policy"];
 
-const engines = new WeakMap<object, Engine>();
+let pipelineIn: (limiter: object) => Pipeline | undefined;
 
-/** The engine of a limiter, for calls over several; undefined if `limiter` is none. */
-export function engineOf(limiter: unknown): Engine | undefined {
-  return typeof limiter === "object" && limiter !== null ? engines.get(limiter) : undefined;
+/** The way of requests through a limiter, for calls over several; undefined if `limiter` is none. */
+export function pipelineOf(limiter: unknown): Pipeline | undefined {
+  return typeof limiter === "object" && limiter !== null ? pipelineIn(limiter) : undefined;
 }
 
-function isLimiter(value: unknown): value is RateLimiter {
-  return engineOf(value) !== undefined;
-}
+class Limiter<S extends Store = Store> implements AsyncDisposable {
+  static readonly name = "RateLimiter";
 
-class Limiter<S extends Store = Store> {
+  static {
+    pipelineIn = (limiter) => (#pipeline in limiter ? limiter.#pipeline : undefined);
+  }
+
   readonly store: S;
+  /** What happens in this limiter, for whoever listens; hooks are listeners too. */
+  readonly events: Events;
   readonly #sync: SyncStore | undefined;
   /** The store of consumes that nothing comes before. */
   readonly #direct: SyncStore | undefined;
   readonly #ownsStore: boolean;
-  readonly #engine: Engine;
+  readonly #pipeline: Pipeline;
 
+  /** @throws InvalidOptionError */
   constructor(options: RateLimiterOptions<S>) {
     checkOptions("options", options, LIMITER_OPTIONS);
     const { store = new MemoryStore(), namespace = "sluice", enforce = true } = options;
@@ -63,8 +69,7 @@ class Limiter<S extends Store = Store> {
     const { denyCache, prefetch } = options;
     const denials = denyCache === false ? undefined : new DenyCache(denyCache);
     if (prefetch !== undefined && blockFor !== undefined) {
-      const allowed =
-        "no blockFor beside prefetch: prefetched units would be spent during the block";
+      const allowed = "no blockFor beside prefetch: what is held would be spent during the block";
       throw new InvalidOptionError("prefetch", prefetch, allowed);
     }
     this.store = checkStore(store) as S;
@@ -72,37 +77,40 @@ class Limiter<S extends Store = Store> {
     this.#direct = prefetch === undefined ? this.#sync : undefined;
     this.#ownsStore = options.store === undefined;
     checkName("namespace", namespace);
-    this.#engine = new Engine({
+    const events = new Events();
+    this.events = events;
+    this.#pipeline = new Pipeline({
       store: this.store,
+      name: namespace,
       identify: identifyBy(options.identity, this.store.external),
       timeoutMs: toMicroseconds("timeout", timeout, MIN_PERIOD_US, MAX_TIMEOUT_US) / 1e3,
-      onStoreFailure: checkFailurePolicy(onStoreFailure, isLimiter),
+      onFailure: failurePolicy(onStoreFailure),
       breaker: checkBreaker(options.breaker),
       blockForUs:
         blockFor === undefined
           ? 0
           : toMicroseconds("blockFor", blockFor, MIN_PERIOD_US, CENTURY_US),
       enforce: checkBoolean("enforce", enforce),
-      hooks: new HookRunner(options.hooks),
+      events: withHooks(events, options.hooks),
       // Checked, but of no use where the store is asked as fast as a cache.
       denials: this.store.external ? denials : undefined,
       prefetch: prefetch === undefined ? undefined : checkPrefetch(prefetch),
       // Last, for it claims the names in the store: nothing after it may throw.
-      plan: new PolicyResolver(this.store, namespace, options.policy),
+      resolver: new PolicyResolver(this.store, namespace, options.policy, events),
     });
-    engines.set(this, this.#engine);
   }
 
   /** Takes `cost` units if every policy has them, else takes nothing and says when to come back. */
   consume(key: string, options: AsyncCallOptions = NO_OPTIONS): Promise<Decision> {
-    // Not async: the engine's promise is the caller's, and one around it costs more than the rest of this method.
+    // Not async: the pipeline's promise is the caller's, and one around it costs more than the rest of this method.
     try {
       checkCall(options);
+      const { cost = 1, policy, signal } = options;
       if (this.#direct === undefined) {
-        return this.#engine.consume(key, options, (to) => to.consume(key, unpoliced(options)));
+        return this.#pipeline.run({ verb: VERBS.consume, key, cost, policy, signal });
       }
-      options.signal?.throwIfAborted();
-      return Promise.resolve(this.#engine.consumeSync(this.#direct, key, options));
+      signal?.throwIfAborted();
+      return Promise.resolve(this.#pipeline.consumeSync(this.#direct, key, cost, policy));
     } catch (error) {
       return rejected(error as Error);
     }
@@ -115,9 +123,9 @@ class Limiter<S extends Store = Store> {
     options: CallOptions = NO_OPTIONS,
   ): Decision {
     if (options !== NO_OPTIONS) checkCall(options, SYNC_CALL_OPTIONS);
-    const limiter = this as unknown as Limiter;
-    const store = limiter.#sync;
-    if (store !== undefined) return limiter.#engine.consumeSync(store, key, options);
+    const { cost = 1, policy } = options;
+    const store = this.#sync;
+    if (store !== undefined) return this.#pipeline.consumeSync(store, key, cost, policy);
     const allowed = "a store inside the process for consumeSync";
     throw new InvalidOptionError("store", "an asynchronous store", allowed);
   }
@@ -128,20 +136,13 @@ class Limiter<S extends Store = Store> {
     options: AsyncCallOptions & { readonly cost: number },
   ): Promise<Grant> {
     checkCall(options);
-    if (!Number.isInteger(options.cost) || options.cost < 1) {
-      throw new InvalidOptionError(
-        "cost",
-        options.cost,
-        `a whole number of units from 1 to ${MAX_UNITS}`,
-      );
+    const { cost, policy, signal } = options;
+    if (!Number.isInteger(cost) || cost < 1) {
+      const allowed = `a whole number of units from 1 to ${MAX_UNITS}`;
+      throw new InvalidOptionError("cost", cost, allowed);
     }
-    const prepared = this.#engine.prepare(VERBS.consumeUpTo, key, options, 0);
-    const { cost, signal } = options;
-    return this.#engine.decide(
-      prepared,
-      (to) => to.consumeUpTo(key, { cost }),
-      signal,
-    ) as Promise<Grant>;
+    const request = { verb: VERBS.consumeUpTo, key, cost, policy, signal };
+    return this.#pipeline.run(request) as Promise<Grant>;
   }
 
   /** Many independent calls side by side, in one go to the store. */
@@ -151,41 +152,30 @@ class Limiter<S extends Store = Store> {
   ): Promise<Decision[]> {
     checkCall(options, ["signal"]);
     checkList("requests", requests);
+    const { signal } = options;
     const prepared = requests.map((request, i) => {
       checkOptions(`requests[${i}]`, request, ["key", "cost"]);
-      return this.#engine.prepare(VERBS.consume, request.key, request, this.#engine.blockForUs);
+      const { key, cost = 1 } = request;
+      return this.#pipeline.prepare({ verb: VERBS.consume, key, cost, signal });
     });
-    return Promise.all(
-      prepared.map(async (each) => {
-        const { key, cost } = each;
-        return this.#engine.consumePrepared(
-          each,
-          (to) => to.consume(key, { cost }),
-          options.signal,
-        );
-      }),
-    );
+    return Promise.all(prepared.map((each) => this.#pipeline.runPrepared(each)));
   }
 
   /** What consume would say, without counting; always asks the store. */
   async peek(key: string, options: AsyncCallOptions = NO_OPTIONS): Promise<Decision> {
     checkCall(options);
-    const prepared = this.#engine.prepare(VERBS.peek, key, options, 0);
-    return this.#engine.decide(prepared, (to) => to.peek(key, unpoliced(options)), options.signal);
+    const { cost = 1, policy, signal } = options;
+    return this.#pipeline.run({ verb: VERBS.peek, key, cost, policy, signal });
   }
 
   /** Gives `amount` units back, never above full. Answers as a peek at cost 0 right after would. */
   async refund(key: string, amount: number): Promise<Decision> {
-    toThousandths("amount", amount);
-    const prepared = this.#engine.prepare(VERBS.refund, key, { cost: amount }, 0);
-    return this.#engine.decide(prepared, (to) => to.refund(key, amount));
+    return this.#adjust(VERBS.refund, key, amount);
   }
 
   /** Takes `amount` units whatever is left, into debt if need be. Answers as a peek at cost 0 right after would. */
   async penalize(key: string, amount: number): Promise<Decision> {
-    toThousandths("amount", amount);
-    const prepared = this.#engine.prepare(VERBS.penalize, key, { cost: amount }, 0);
-    return this.#engine.decide(prepared, (to) => to.penalize(key, amount));
+    return this.#adjust(VERBS.penalize, key, amount);
   }
 
   /**
@@ -194,7 +184,7 @@ class Limiter<S extends Store = Store> {
    * start ahead (windows, refill "interval", buckets shared with other sets) answer for now. See docs/waiting.md.
    */
   async reserve(key: string, options: WaitOptions = NO_OPTIONS): Promise<Reservation> {
-    return (await attempt(this.#engine, waitOf(key, options))).reservation;
+    return (await reserve(this.#pipeline, waitRequest(key, options))).reservation;
   }
 
   /**
@@ -202,7 +192,7 @@ class Limiter<S extends Store = Store> {
    * @throws MaxWaitExceededError, QueueFullError at once; the signal's reason, after giving back
    */
   async acquire(key: string, options: WaitOptions = NO_OPTIONS): Promise<Start> {
-    return acquire(this.#engine, waitOf(key, options));
+    return acquire(this.#pipeline, waitRequest(key, options));
   }
 
   /** `fn` behind `acquire`: every call waits its turn. */
@@ -218,30 +208,36 @@ class Limiter<S extends Store = Store> {
    * set and that one lasts longer. Throws if the store fails.
    */
   async block(key: string, duration: Duration, options: BlockOptions = {}): Promise<void> {
-    const us = toMicroseconds("duration", duration, MIN_PERIOD_US, CENTURY_US);
+    const blockUs = toMicroseconds("duration", duration, MIN_PERIOD_US, CENTURY_US);
     checkOptions("options", options, ["keepLonger"]);
     const keepsLonger = checkBoolean("keepLonger", options.keepLonger ?? false);
-    await this.#engine.administer(keepsLonger ? VERBS.extendBlock : VERBS.block, key, us);
+    const verb = keepsLonger ? VERBS.extendBlock : VERBS.block;
+    await this.#pipeline.administer({ verb, key, cost: 0, blockUs });
   }
 
   /** Lifts a block. Throws if the store fails. */
   async unblock(key: string): Promise<void> {
-    await this.#engine.administer(VERBS.unblock, key, 0);
+    await this.#pipeline.administer({ verb: VERBS.unblock, key, cost: 0 });
   }
 
   /** Forgets the key: full quota, no block. Throws if the store fails. */
   async reset(key: string): Promise<void> {
-    await this.#engine.administer(VERBS.reset, key, 0);
+    await this.#pipeline.administer({ verb: VERBS.reset, key, cost: 0 });
   }
 
-  /** Gives unused units of prefetch back and ends what the limiter itself opened; a store that was passed in stays open. */
+  /** Gives unused prefetched units back and ends what the limiter itself opened; a store that was passed in stays open. */
   async close(): Promise<void> {
-    await this.#engine.close();
+    await this.#pipeline.close();
     if (this.#ownsStore) await this.store.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #adjust(verb: Verb, key: string, amount: number): Promise<Decision> {
+    toThousandths("amount", amount);
+    return this.#pipeline.run({ verb, key, cost: amount });
   }
 }
 
@@ -249,11 +245,18 @@ function rejected(reason: Error): Promise<never> {
   return Promise.reject(reason);
 }
 
-/** A call's options for another limiter, whose policies are its own. */
-function unpoliced({ cost, signal }: AsyncCallOptions): AsyncCallOptions {
-  return { ...(cost !== undefined && { cost }), ...(signal !== undefined && { signal }) };
+function failurePolicy(option: unknown): OnFailure {
+  const policy = checkFailurePolicy(option, (value) => pipelineOf(value) !== undefined);
+  const fallback = typeof policy === "object" ? pipelineOf(policy.fallback) : undefined;
+  return new OnFailure(policy, fallback);
 }
 
+function withHooks(events: Events, hooks: unknown): Events {
+  addHooks(events, hooks);
+  return events;
+}
+
+/** Without a store a limiter has a MemoryStore of its own; one whose store is not named may have any. */
 interface RateLimiterConstructor {
   new (options: RateLimiterOptions & { readonly store?: undefined }): RateLimiter<MemoryStore>;
   new <S extends Store>(options: RateLimiterOptions<S> & { readonly store: S }): RateLimiter<S>;

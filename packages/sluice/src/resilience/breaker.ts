@@ -56,6 +56,10 @@ export class Breaker {
     this.settings = settings;
   }
 
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
   /** Asked once for every call. Who gets "probe" must tell how the probe ended. */
   admit(nowMs: number): Admission {
     if (!this.#isOpen) return "pass";

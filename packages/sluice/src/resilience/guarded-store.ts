@@ -1,187 +1,230 @@
 /**
- * How a limiter asks its store: within the deadline, past an open breaker not at all, and with a record
+ * How a limiter or a semaphore asks its store: within its deadline, past an open breaker not at all, and with a record
  * of every failure. Failures are outcomes; misuse and an aborted signal reject.
  */
 import { onAbort } from "../core/abort.js";
+import { monotonicMs } from "../core/clock.js";
 import {
   asStoreError,
   CrossSlotError,
   InvalidOptionError,
+  type StoreUnavailableError,
   StoreTimeoutError,
 } from "../core/errors.js";
-import type { StoreResult, Done, Store, StoreCall } from "../stores/store.js";
-import type { BreakerSettings } from "./breaker.js";
+import type { ErrorEvent, Events, Instead } from "../events/events.js";
+import { type BreakerSettings, DEFAULT_PROBE_EVERY_MS } from "./breaker.js";
 import { Deadlines } from "./deadlines.js";
-import type { HookRunner } from "../events/hooks.js";
-import type { Instead } from "./outage.js";
-import { StoreHealth } from "./store-health.js";
+import type { Audience, OutageNotice } from "./outage.js";
+import type { PartHealth } from "./part-health.js";
+import { type Attempt, evidenceOf, type StoreHealth } from "./store-health.js";
 
-export interface StoreAccessOptions {
-  readonly store: Store;
+/** A call that a store drops unsent once nobody waits for it. */
+export interface Abandonable {
+  abandoned?: boolean;
+}
+
+export interface GuardedStoreOptions<Call, Result> {
+  /** Who asks, as events name it. */
+  readonly name: string;
+  readonly health: StoreHealth;
+  /** false = inside this process: asked without deadline or breaker. */
+  readonly external: boolean;
   readonly timeoutMs: number;
   /** Undefined = the store is always asked. */
   readonly breaker: BreakerSettings | undefined;
-  readonly hooks: HookRunner;
+  readonly events: Events;
   /** What a call gets that the store does not answer. */
   readonly instead: Instead;
+  /** The part of the store that decides a call; undefined where it has no parts. */
+  readonly partOf: ((call: Call) => string) | undefined;
+  /** Hands a call to the store, which calls `done` once. */
+  readonly submit: Submit<Call, Result>;
 }
 
-type Submit = (call: StoreCall, done: Done) => void;
+type Submit<Call, Result> = (call: Call, done: (outcome: Result | Error) => void) => void;
 
-interface AskOptions {
-  /** What the caller gets without an answer, if not what the limiter's option says. */
+/** Who asks: one of `complete` and `reject` is called, once. */
+export interface Asker<Result> {
+  readonly signal: AbortSignal | undefined;
+  /** When the call began, on the monotonic clock: its deadline counts from then. */
+  readonly atMs: number;
+  /** With the store's answer, or why there is none. */
+  complete(outcome: Result | Error): void;
+  /** Misuse, or what the signal says. */
+  reject(reason: Error): void;
+  /** With what comes after the deadline or an abort. */
+  late?(outcome: Result | Error): void;
+}
+
+export interface AskOptions<Call extends Abandonable, Result extends object> {
+  /** What the caller gets without an answer, if not what the option says. */
   readonly instead?: Instead;
-  /** Hands the call to the store, in time; default: at once. */
-  readonly submit?: Submit | undefined;
-  /** When the call began, on the monotonic clock; default: now. */
-  readonly atMs?: number;
-  /** Is told what comes after the deadline or an abort. */
-  readonly late?: Done;
+  /** In place of the store's own. */
+  readonly submit?: Submit<Call, Result> | undefined;
+  /** Others that this call is asked for too: they report its outage, and count it. */
+  readonly others?: readonly GuardedStore<Call, Result>[];
+  /** Asks past an open breaker too: what keeps alive what is held must not wait for a probe. */
+  readonly always?: boolean;
 }
 
-export class StoreAccess {
-  readonly health: StoreHealth;
-  readonly #store: Store;
-  readonly #instead: Instead;
-  readonly #submit: Submit;
-  readonly #deadlines: Deadlines<StoreResult | Error>;
+export class GuardedStore<Call extends Abandonable, Result extends object> {
+  readonly #options: GuardedStoreOptions<Call, Result>;
+  readonly #health: StoreHealth;
+  readonly #audience: Audience;
+  readonly #deadlines: Deadlines<Result | Error>;
+  /** Which outage an error belongs to, for those who answer its call. */
+  readonly #notices = new WeakMap<Error, OutageNotice>();
 
-  constructor({ store, timeoutMs, breaker, hooks, instead }: StoreAccessOptions) {
-    this.health = new StoreHealth(store, breaker, hooks);
-    this.#store = store;
-    this.#instead = instead;
-    this.#submit = (call, done) => {
-      store.submit(call, done);
-    };
-    this.#deadlines = new Deadlines<StoreResult | Error>(
+  constructor(options: GuardedStoreOptions<Call, Result>) {
+    const { health, timeoutMs, breaker, events } = options;
+    this.#options = options;
+    this.#health = health;
+    this.#audience = { events, quietMs: breaker?.probeEveryMs ?? DEFAULT_PROBE_EVERY_MS };
+    this.#deadlines = new Deadlines<Result | Error>(
       timeoutMs,
       () => new StoreTimeoutError(timeoutMs),
     );
   }
 
-  ask(
-    call: StoreCall,
-    signal: AbortSignal | undefined,
-    options: AskOptions = NO_OPTIONS,
-  ): Promise<StoreResult | Error> {
-    return new Promise((told, refused) => {
-      this.tell(call, signal, options, told, refused);
-    });
-  }
-
-  /** `ask` without a promise of its own, for who makes one anyway: tells one of the two, once. */
-  tell(
-    call: StoreCall,
-    signal: AbortSignal | undefined,
-    options: AskOptions,
-    told: Done,
-    refused: (reason: Error) => void,
-  ): void {
-    const receiver = { told, refused };
-    this.#ask(call, signal, options, receiver, (error) => {
-      this.health.count(error, options.instead ?? this.#instead);
-    });
-  }
-
-  /**
-   * Asks for the requests of several limiters in one call. The deadline and the breaker are this one's;
-   * all take note of what becomes of the call.
-   */
-  askTogether(
-    call: StoreCall,
-    signal: AbortSignal | undefined,
-    requests: readonly StoreAccess[],
-  ): Promise<StoreResult | Error> {
-    const others = new Set(requests.map(({ health }) => health));
-    others.delete(this.health);
-    const count = (error: Error): void => {
-      for (const access of requests) access.health.count(error, access.#instead);
-    };
-    return new Promise((told, refused) => {
-      this.#ask(call, signal, NO_OPTIONS, { told, refused }, count, [...others]);
-    });
-  }
-
-  /** `count` is called for a failure that all have noted, and before anybody is answered. */
-  #ask(
-    call: StoreCall,
-    signal: AbortSignal | undefined,
-    options: AskOptions,
-    receiver: Receiver,
-    count: (error: Error) => void,
-    others: readonly StoreHealth[] = NONE,
-  ): void {
+  ask(call: Call, asker: Asker<Result>, options: AskOptions<Call, Result> = NO_OPTIONS): void {
+    const { signal } = asker;
     if (signal?.aborted === true) {
-      receiver.refused(signal.reason as Error);
+      asker.reject(signal.reason as Error);
       return;
     }
-    const { submit = this.#submit, late, atMs } = options;
-    if (!this.#store.external) {
-      submit(call, (settled) => {
-        pass(asOutcome(settled), receiver);
+    const submit = options.submit ?? this.#options.submit;
+    if (!this.#options.external) {
+      submit(call, (outcome) => {
+        pass(asOutcome(outcome), asker);
       });
       return;
     }
-    const attempt = this.health.begin(call);
+    const attempt = this.#begin(call, options);
     if (attempt instanceof Error) {
-      for (const health of others) health.refused(call, attempt);
-      count(attempt);
-      receiver.told(attempt);
+      this.#count(attempt, options);
+      asker.complete(attempt);
       return;
     }
-    const followed = others.map((health) => ({ health, attempt: health.follow(call) }));
-    /** Those who take note are told before the caller is; of undefined if the caller gave the call up. */
-    const ended = (outcome: StoreResult | Error | undefined): void => {
-      this.health.ended(attempt, call, outcome);
-      for (const other of followed) other.health.ended(other.attempt, call, outcome);
-      if (outcome instanceof Error) count(outcome);
-    };
     const pending = this.#deadlines.begin((settled) => {
       endWatch?.();
       if (signal?.aborted === true) {
         call.abandoned = true;
-        ended(undefined);
-        receiver.refused(signal.reason as Error);
+        this.#ended(call, asker, attempt, undefined, options);
+        asker.reject(signal.reason as Error);
         return;
       }
       if (settled instanceof StoreTimeoutError) call.abandoned = true;
       const outcome = asOutcome(settled);
-      ended(outcome);
-      pass(outcome, receiver);
-    }, atMs);
+      this.#ended(call, asker, attempt, outcome, options);
+      pass(outcome, asker);
+    }, asker.atMs);
     const endWatch =
       signal &&
       onAbort(signal, () => {
         this.#deadlines.settle(pending, ABORTED);
       });
     submit(call, (settled) => {
-      if (!this.#deadlines.settle(pending, settled)) late?.(settled);
+      if (!this.#deadlines.settle(pending, settled)) asker.late?.(settled);
     });
+  }
+
+  /**
+   * How to report a failure, from when its call begins to be answered: the first call of an outage reports for all of
+   * them, and a failure that is not the store's is always reported.
+   */
+  reporter(error: Error): (failure: ErrorEvent) => void {
+    const notice = this.#notices.get(error);
+    if (notice === undefined) return (failure) => this.#options.events.to.failure?.(failure);
+    if (!notice.claim()) return () => {};
+    return (failure) => {
+      notice.report(failure);
+    };
+  }
+
+  /** What the call is to be ended with; or, past an open breaker, the error to answer with. */
+  #begin(call: Call, options: AskOptions<Call, Result>): Attempt | StoreUnavailableError {
+    const health = this.#health;
+    const { partOf, breaker: settings } = this.#options;
+    if (health.troubled.size === 0 && partOf === undefined) return UNTROUBLED;
+    const part = partOf?.(call) ?? "";
+    const trouble = settings && health.troubled.get(part);
+    if (trouble === undefined || options.always === true) return health.attempt(part, undefined);
+    const breaker = trouble.breaker(settings as BreakerSettings);
+    const admission = breaker.admit(monotonicMs());
+    if (admission !== "refuse") {
+      return health.attempt(part, admission === "probe" ? breaker : undefined);
+    }
+    const refusal = trouble.refusal(breaker);
+    this.#report(refusal, trouble, options);
+    return refusal;
+  }
+
+  /** Takes note before the caller is answered; `outcome` is undefined for a call that its caller gave up. */
+  #ended(
+    call: Call,
+    { atMs }: Asker<Result>,
+    attempt: Attempt,
+    outcome: Result | Error | undefined,
+    options: AskOptions<Call, Result>,
+  ): void {
+    const { name, events, partOf, breaker } = this.#options;
+    const error = outcome instanceof Error ? outcome : undefined;
+    if (error === undefined && outcome !== undefined) {
+      if (this.#health.troubled.size > 0) this.#health.worked(attempt);
+    } else {
+      const evidence = evidenceOf(outcome);
+      if (evidence === "nothing") attempt.probed?.dropped(true);
+      else if (evidence === "works") this.#health.worked(attempt);
+      else if (error !== undefined) {
+        const partNow = (): string => partOf?.(call) ?? "";
+        const trouble = this.#health.failed(attempt, error, breaker, partNow);
+        this.#report(error, trouble, options);
+      }
+      if (error !== undefined) this.#count(error, options);
+    }
+    const { storeCall } = events.to;
+    if (storeCall === undefined) return;
+    const durationMs = monotonicMs() - atMs;
+    storeCall({ caller: name, part: attempt.part, durationMs, error });
+  }
+
+  /** Which outage the error is of, for everyone who asked. */
+  #report(error: Error, trouble: PartHealth, { others = NONE }: AskOptions<Call, Result>): void {
+    this.#notices.set(error, trouble.notice(this.#audience));
+    for (const other of others) other.#notices.set(error, trouble.notice(other.#audience));
+    const { audience } = this.#health;
+    if (audience === undefined) return;
+    const notice = trouble.notice(audience);
+    if (notice.claim()) notice.report({ error, key: "", cost: 0 });
+  }
+
+  /** One more request that got something else in place of an answer; not of an outage if it was no failure. */
+  #count(error: Error, options: AskOptions<Call, Result>): void {
+    const { others = NONE } = options;
+    const notice = this.#notices.get(error);
+    if (notice === undefined) return;
+    notice.count(options.instead ?? this.#options.instead);
+    for (const other of others) other.#notices.get(error)?.count(other.#options.instead);
   }
 }
 
-/** Who asked. */
-interface Receiver {
-  readonly told: Done;
-  /** Misuse, or what the signal says. */
-  readonly refused: (reason: Error) => void;
+function pass<Result>(outcome: Result | Error, asker: Asker<Result>): void {
+  if (isMisuse(outcome)) asker.reject(outcome);
+  else asker.complete(outcome);
 }
 
-function pass(outcome: StoreResult | Error, { told, refused }: Receiver): void {
-  if (isMisuse(outcome)) refused(outcome);
-  else told(outcome);
-}
-
-const NO_OPTIONS: AskOptions = {};
-const NONE: readonly StoreHealth[] = [];
+/** Of a call that began while every part of the store was well. */
+const UNTROUBLED: Attempt = Object.freeze({ part: "", failuresBefore: 0, probed: undefined });
+const NO_OPTIONS: Readonly<Record<never, never>> = Object.freeze({});
+const NONE: readonly never[] = [];
 /** Ends the wait of a call whose signal says why. */
 const ABORTED = new Error("aborted");
 
 /** What the caller has to mend, whatever the failure policy. */
-function isMisuse(outcome: StoreResult | Error): outcome is Error {
+function isMisuse(outcome: unknown): outcome is Error {
   return outcome instanceof InvalidOptionError || outcome instanceof CrossSlotError;
 }
 
-function asOutcome(outcome: StoreResult | Error): StoreResult | Error {
+function asOutcome<Result>(outcome: Result | Error): Result | Error {
   return outcome instanceof Error ? asStoreError(outcome) : outcome;
 }

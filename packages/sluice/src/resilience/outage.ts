@@ -1,28 +1,28 @@
 /**
- * One outage of the store: told once when it begins, by `onError`, and once when it is over, by
- * `onRecovery`, with the number of calls in between that the store did not answer.
+ * One outage, as one limiter, semaphore or store reports it: once when it begins and once when it is over, with the
+ * number of calls in between that the store did not answer.
  */
 import { monotonicMs } from "../core/clock.js";
-import type { ErrorEvent, HookRunner } from "../events/hooks.js";
+import type { ErrorEvent, Events, Instead } from "../events/events.js";
 
-/** What a call got in place of the store's answer. */
-export type Instead = "failOpen" | "failClosed" | "fallback" | "thrown";
+/** Who reports outages of a store, and how long the store must have answered until one is over. */
+export interface Audience {
+  readonly events: Events;
+  readonly quietMs: number;
+}
 
-/** Calls that the store did not answer. */
-export type Unanswered = Readonly<Record<Instead | "total", number>>;
-
-export class Outage {
-  readonly #hooks: HookRunner;
+export class OutageNotice {
+  readonly #events: Events;
   readonly #part: string;
   readonly #beganMs = monotonicMs();
   readonly #unanswered = { total: 0, failOpen: 0, failClosed: 0, fallback: 0, thrown: 0 };
   #isClaimed = false;
-  #told: ErrorEvent | undefined;
+  #first: ErrorEvent | undefined;
   #lastedMs: number | undefined;
 
   /** `part` is the part of the store that fails, "" for all of it. */
-  constructor(hooks: HookRunner, part: string) {
-    this.#hooks = hooks;
+  constructor(events: Events, part: string) {
+    this.#events = events;
     this.#part = part;
   }
 
@@ -31,29 +31,30 @@ export class Outage {
     this.#unanswered.total += 1;
   }
 
-  /** True for the first to ask, who is then to `tell`. */
+  /** True for the first to ask, who is then to `report`. */
   claim(): boolean {
     if (this.#isClaimed) return false;
     this.#isClaimed = true;
     return true;
   }
 
-  /** The decision made in spite of an error may take its time, and the store be back by then. */
-  tell(event: ErrorEvent): void {
-    this.#told = this.#part === "" ? event : { ...event, part: this.#part };
-    this.#hooks.failed(this.#told);
-    if (this.#lastedMs !== undefined) this.#tellOfRecovery(this.#told, this.#lastedMs);
+  /** The decision made in spite of an error may take its time, and the store may be back by then. */
+  report(failure: ErrorEvent): void {
+    this.#first = this.#part === "" ? failure : { ...failure, part: this.#part };
+    this.#events.to.failure?.(this.#first);
+    if (this.#lastedMs !== undefined) this.#reportEnd(this.#first, this.#lastedMs);
   }
 
   /** `answeredAtMs` is when the store first answered after its last failure. */
   end(answeredAtMs: number): void {
     this.#lastedMs = answeredAtMs - this.#beganMs;
-    if (this.#told !== undefined) this.#tellOfRecovery(this.#told, this.#lastedMs);
+    if (this.#first !== undefined) this.#reportEnd(this.#first, this.#lastedMs);
   }
 
-  #tellOfRecovery(told: ErrorEvent, outageMs: number): void {
+  #reportEnd(first: ErrorEvent, outageMs: number): void {
+    const { error } = first;
     const part = this.#part === "" ? {} : { part: this.#part };
     const unanswered = { ...this.#unanswered };
-    this.#hooks.recovered({ error: told.error, outageMs, unanswered, ...part }, told);
+    this.#events.to.recovery?.({ error, first, outageMs, unanswered, ...part });
   }
 }

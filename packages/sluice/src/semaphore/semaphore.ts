@@ -9,7 +9,7 @@ import {
 import { checkKey, checkName } from "../core/key.js";
 import { maxWaitMs } from "../core/max-wait.js";
 import { checkCount, checkFunction, checkOptions } from "../core/options.js";
-import { type Identify, type Identity, identifyBy } from "../core/identity.js";
+import { type Identify, type Identity, identifyBy } from "../core/key.js";
 import { checkStore } from "../limiter/options.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import type { Store } from "../stores/store.js";

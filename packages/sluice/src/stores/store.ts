@@ -4,6 +4,7 @@
  */
 import type { Verb } from "../algorithms/decide.js";
 import type { ReservationReceipt, Kernel } from "../algorithms/kernel.js";
+import type { Events } from "../events/events.js";
 import type { Clock } from "../core/clock.js";
 import type { Rule } from "../algorithms/rule.js";
 import type { SemaphoreStore } from "../semaphore/port.js";
@@ -17,25 +18,25 @@ export interface Keyspace {
 /** One policy's part of a call. */
 export interface Debit {
   /** The policy's name, as decisions show it. */
-  name: string;
-  rule: Rule;
-  keyspace: Keyspace;
+  readonly name: string;
+  readonly rule: Rule;
+  readonly keyspace: Keyspace;
   /** The identity, hashed where the limiter says so. */
-  id: string;
+  readonly id: string;
   /** Thousandths of a unit. */
-  cost: number;
+  readonly cost: number;
 }
 
 /** Something to do, all debits or none. */
 export interface StoreCall {
-  verb: Verb;
+  readonly verb: Verb;
   debits: readonly Debit[];
   /** How long block and extendBlock block, or a denied consume; 0 = not. */
-  blockUs: number;
+  readonly blockUs: number;
   /** The longest wait that reserve takes. */
-  maxWaitUs: number;
+  readonly maxWaitUs: number;
   /** What cancel gives back. */
-  receipt?: ReservationReceipt;
+  readonly receipt?: ReservationReceipt;
   /**
    * Set once nobody waits for the answer any more: a store that has not sent the call yet drops it, and tells
    * `done` an error.
@@ -64,8 +65,11 @@ export interface StoreResult {
   readonly debits: readonly DebitResult[];
 }
 
+/** What became of a call. */
+export type Outcome = StoreResult | Error;
+
 /** Takes what became of a call. */
-export type Done = (outcome: StoreResult | Error) => void;
+export type Done = (outcome: Outcome) => void;
 
 /** Whether a call that was not sent yet is still worth sending. */
 export function isAwaited({ abandoned }: StoreCall): boolean {
@@ -76,6 +80,8 @@ export function isAwaited({ abandoned }: StoreCall): boolean {
 export interface Store {
   /** Whether state leaves this process: identities are then hashed by default. */
   readonly external: boolean;
+  /** What happens in the store itself: batches, evictions, and outages whoever met them. */
+  readonly events?: Events;
   /** What waits go by where it is not the machine's own: a clock of tests. */
   readonly clock?: Clock | undefined;
   /** The keyspace of a policy name; the same one each time. */

@@ -30,7 +30,7 @@ const SWEPT = 2;
 const ROUNDING_MS = 1e-3;
 
 /** A call that goes to the store: what its denial, if it is one, was decided under. */
-export interface Asked {
+export interface DenialContext {
   readonly key: string;
   /** Thousandths. */
   readonly cost: number;
@@ -92,7 +92,7 @@ export class DenyCache {
   }
 
   /** A consume is about to be sent. Quota drains by the options of the call: what was denied under others ends. */
-  ask(key: string, cost: number, bound: readonly BoundPolicy[], nowMs: number): Asked {
+  ask(key: string, cost: number, bound: readonly BoundPolicy[], nowMs: number): DenialContext {
     this.differs(key, bound);
     return { key, cost, bound, sentAtMs: nowMs, clears: this.#clears };
   }
@@ -105,7 +105,7 @@ export class DenyCache {
 
   /** Remembers what the store answered, if that was a denial that still holds. */
   remember(
-    { key, cost, bound, sentAtMs, clears }: Asked,
+    { key, cost, bound, sentAtMs, clears }: DenialContext,
     answer: StoreResult,
     decision: Decision,
   ): void {

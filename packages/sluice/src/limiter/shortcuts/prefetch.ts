@@ -8,6 +8,7 @@ import { MAX_UNITS, UNIT } from "../../core/amount.js";
 import { monotonicMs, startTimer, systemClock, type Timer } from "../../core/clock.js";
 import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../../core/duration.js";
 import { checkCount, checkOptions } from "../../core/options.js";
+import type { Events } from "../../events/events.js";
 import {
   type StoreResult,
   type Done,
@@ -98,6 +99,9 @@ const LOST_MS = 1000;
 export interface PrefetchContext {
   readonly store: Store;
   readonly timeoutMs: number;
+  /** The limiter's, as events name it. */
+  readonly name: string;
+  readonly events: Events;
   /** Sends a refund within the limiter's deadline; never rejects. */
   readonly refund: (key: string, call: StoreCall) => Promise<void>;
 }
@@ -273,6 +277,7 @@ export class Prefetch {
       holding.answer = outcome;
       holding.answeredAtMs = monotonicMs();
       holding.left += outcome.granted;
+      this.#emit("taken", holding.key, outcome.granted);
       this.#spread(holding, refill, outcome);
     } else if (!isAwaited(refill.call)) {
       this.#passOn(refill);
@@ -323,6 +328,7 @@ export class Prefetch {
     else this.#ending.set(key, holding);
     holding.left = 0;
     if (left === 0 || returnTo.length === 0) return;
+    this.#emit("returned", key, left);
     const debits = returnTo.map((debit) => ({ ...debit, cost: left }));
     const refund = this.#context.refund(key, {
       verb: VERBS.refund,
@@ -332,6 +338,12 @@ export class Prefetch {
     });
     this.#refunds.add(refund);
     void refund.finally(() => this.#refunds.delete(refund));
+  }
+
+  #emit(change: "taken" | "returned", key: string, thousandths: number): void {
+    const { events, name } = this.#context;
+    if (thousandths === 0) return;
+    events.to.prefetch?.({ limiter: name, change, key, units: thousandths / UNIT });
   }
 
   /** One timer for all holdings; it keeps no process alive. */

@@ -4,9 +4,10 @@
  */
 import { VERBS } from "../../algorithms/decide.js";
 import type { Decision } from "../../core/decision.js";
-import type { StoreResult, Store, StoreCall } from "../../stores/store.js";
+import type { Events } from "../../events/events.js";
+import type { Store, StoreCall, StoreResult } from "../../stores/store.js";
 import { decisionOf } from "../decisions.js";
-import type { Asked, DenyCache } from "./deny-cache.js";
+import type { DenialContext, DenyCache } from "./deny-cache.js";
 import { type PrefetchTerms, Prefetch } from "./prefetch.js";
 import type { BoundPolicy } from "../policy-resolver.js";
 
@@ -16,6 +17,9 @@ export interface ShortcutOptions {
   readonly denials: DenyCache | undefined;
   readonly prefetch: PrefetchTerms | undefined;
   readonly timeoutMs: number;
+  /** The limiter's, as events name it. */
+  readonly name: string;
+  readonly events: Events;
   /** Sends a refund within the limiter's deadline; never rejects. */
   readonly refund: (key: string, call: StoreCall) => Promise<void>;
 }
@@ -35,12 +39,12 @@ export class Shortcuts {
   readonly #store: Store;
   readonly #ref: WeakRef<Shortcuts>;
 
-  constructor({ store, denials, prefetch, timeoutMs, refund }: ShortcutOptions) {
+  constructor(options: ShortcutOptions) {
+    const { store, denials, prefetch } = options;
     this.#store = store;
     this.#ref = new WeakRef(this);
     this.#denials = denials;
-    this.prefetch =
-      prefetch === undefined ? undefined : new Prefetch(prefetch, { store, timeoutMs, refund });
+    this.prefetch = prefetch === undefined ? undefined : new Prefetch(prefetch, options);
     if (denials === undefined && prefetch === undefined) return;
     const peers: Peers = peersOf.get(store) ?? new Set();
     peersOf.set(store, peers);
@@ -67,10 +71,10 @@ export class Shortcuts {
     bound: readonly BoundPolicy[],
     overridden: boolean,
     nowMs: number,
-  ): Asked | undefined {
+  ): DenialContext | undefined {
     const { verb } = call;
     if (verb === VERBS.peek) return undefined;
-    if (adjusts(call)) this.#tell((peer) => peer.prefetch?.drop(key, call));
+    if (adjusts(call)) this.#forAll((peer) => peer.prefetch?.drop(key, call));
     if (adjusts(call) || overridden) this.forget(key);
     if (verb === VERBS.consume) {
       return this.#denials?.ask(key, call.debits[0]?.cost ?? 0, bound, nowMs);
@@ -86,11 +90,11 @@ export class Shortcuts {
 
   /** Forgets denials of the key, here and in all limiters of the store. */
   forget(key: string): void {
-    this.#tell((peer) => peer.#denials?.clear(key));
+    this.#forAll((peer) => peer.#denials?.clear(key));
   }
 
-  remember(asked: Asked | undefined, answer: StoreResult, decision: Decision): void {
-    if (asked !== undefined) this.#denials?.remember(asked, answer, decision);
+  remember(asked: DenialContext, answer: StoreResult, decision: Decision): void {
+    this.#denials?.remember(asked, answer, decision);
   }
 
   /** Ends all shortcuts; resolves when unused units were given back. */
@@ -100,7 +104,7 @@ export class Shortcuts {
     await this.prefetch?.close();
   }
 
-  #tell(what: (peer: Shortcuts) => void): void {
+  #forAll(what: (peer: Shortcuts) => void): void {
     for (const ref of peersOf.get(this.#store) ?? []) {
       const peer = ref.deref();
       if (peer !== undefined) what(peer);

@@ -2,14 +2,15 @@
 import { type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 import type { Decision } from "../../core/decision.js";
 import { MaxWaitExceededError, QueueFullError, StoreUnavailableError } from "../../core/errors.js";
-import type { Engine } from "../engine.js";
-import { type Attempt, attempt, type Granted, type Wait } from "./reserve.js";
+import type { WaitEnded } from "../../events/events.js";
+import type { Pipeline } from "../pipeline.js";
+import { type Granted, reserve, type ReserveAttempt, type WaitRequest } from "./reserve.js";
 
 /** Those who were refused together do not come back together: they spread over a tenth of their wait, at most this. */
 const MAX_JITTER_MS = 100;
 
 /** What a wait came to: a start whose time has come, or the refusal. */
-export interface Outcome extends Attempt {
+export interface WaitOutcome extends ReserveAttempt {
   /** How long after its time the work may start, in this process's own time; 0 when it was refused. */
   readonly lateMs: number;
 }
@@ -23,29 +24,51 @@ export interface Start extends Decision {
 }
 
 /** Waits until the work may start; throws where it may not. */
-export async function acquire(engine: Engine, wait: Wait): Promise<Start> {
-  const outcome = await waitFor(engine, wait);
+export async function acquire(limiter: Pipeline, request: WaitRequest): Promise<Start> {
+  const outcome = await waitFor(limiter, request);
   if (!outcome.reservation.allowed) throw refusalOf(outcome);
   const { decision, readyAtUs } = outcome.reservation;
   return { ...decision, readyAtUs, lateMs: outcome.lateMs };
+}
+
+/** Waits, and lets the listeners know when that begins and ends. */
+export async function waitFor(limiter: Pipeline, request: WaitRequest): Promise<WaitOutcome> {
+  const { waitBegun, waitEnded } = limiter.events.to;
+  if (waitBegun === undefined && waitEnded === undefined) return untilAllowed(limiter, request);
+  const { key, cost } = request;
+  const wait = { caller: limiter.name, key, cost };
+  const beganMs = monotonicMs();
+  const end = (outcome: WaitEnded["outcome"], lateMs: number): void => {
+    const waitedMs = monotonicMs() - beganMs;
+    limiter.events.to.waitEnded?.({ ...wait, outcome, waitedMs, lateMs });
+  };
+  waitBegun?.(wait);
+  try {
+    const outcome = await untilAllowed(limiter, request);
+    end(outcome.reservation.allowed ? "started" : "refused", outcome.lateMs);
+    return outcome;
+  } catch (error) {
+    end("failed", 0);
+    throw error;
+  }
 }
 
 /**
  * A promised start where there is one: then this is one call to the store and a sleep. Else the call is made
  * again when the refusal said, until `maxWaitUs` is over.
  */
-export async function waitFor(engine: Engine, wait: Wait): Promise<Outcome> {
-  const { store } = engine;
+async function untilAllowed(limiter: Pipeline, request: WaitRequest): Promise<WaitOutcome> {
+  const { store } = limiter;
   const clock = store.clock ?? systemClock;
   const beganAtUs = nowUs(clock);
   // Whole µs: a wait of just maxWait is allowed, and a fraction of milliseconds would lose one now and then.
-  let leftUs = wait.maxWaitUs;
+  let leftUs = request.maxWaitUs;
   for (;;) {
-    const attempted = await attempt(engine, { ...wait, maxWaitUs: leftUs });
+    const attempted = await reserve(limiter, { ...request, maxWaitUs: leftUs });
     const { reservation } = attempted;
     if (reservation.allowed) {
       const answeredAtUs = nowUs(clock);
-      await untilStart(reservation, clock, wait.signal);
+      await untilStart(reservation, clock, request.signal);
       const waitedMs = (nowUs(clock) - answeredAtUs) / 1e3;
       return { ...attempted, lateMs: waitedMs - reservation.delayMs };
     }
@@ -54,18 +77,18 @@ export async function waitFor(engine: Engine, wait: Wait): Promise<Outcome> {
     const jitterMs = store.external
       ? Math.random() * Math.min(MAX_JITTER_MS, retryAfterMs / 10)
       : 0;
-    await clock.sleep(Math.min(retryAfterMs + jitterMs, leftUs / 1e3), wait.signal);
-    leftUs = Math.max(0, Math.floor(wait.maxWaitUs - (nowUs(clock) - beganAtUs)));
+    await clock.sleep(Math.min(retryAfterMs + jitterMs, leftUs / 1e3), request.signal);
+    leftUs = Math.max(0, Math.floor(request.maxWaitUs - (nowUs(clock) - beganAtUs)));
   }
 }
 
 /** Whether there is nothing to wait for: the answer is no, at once. */
-function isHopeless({ reservation, isFinal }: Attempt, leftUs: number): boolean {
+function isHopeless({ reservation, isFinal }: ReserveAttempt, leftUs: number): boolean {
   if (reservation.allowed) return false;
   return isFinal || reservation.reason === "store" || reservation.retryAfterMs * 1e3 > leftUs;
 }
 
-/** A clock of tests tells what has passed; the machine's may be set meanwhile. */
+/** A clock of tests says what has passed; the machine's may be set meanwhile. */
 function nowUs(clock: Clock): number {
   return clock === systemClock ? monotonicMs() * 1e3 : clock.nowUs();
 }
@@ -84,7 +107,7 @@ async function untilStart(
   }
 }
 
-function refusalOf({ reservation: { decision }, isQueueFull }: Attempt): Error {
+function refusalOf({ reservation: { decision }, isQueueFull }: ReserveAttempt): Error {
   if (decision.reason === "store") {
     return new StoreUnavailableError("the store failed, and onStoreFailure is closed");
   }

@@ -1,12 +1,11 @@
-/** `reserve`: a place in line, in one call to the store, and its cancellation. */
+/** `reserve`: a promised start, in one call to the store, and its cancellation. */
 import { VERBS } from "../../algorithms/decide.js";
-import type { ReservationReceipt } from "../../algorithms/kernel.js";
 import { UNIT } from "../../core/amount.js";
 import type { Decision, DecisionReason } from "../../core/decision.js";
 import { CENTURY_US, type Duration } from "../../core/duration.js";
 import { maxWaitMs } from "../../core/max-wait.js";
-import type { Engine, Prepared } from "../engine.js";
 import { checkCall } from "../options.js";
+import type { LimiterAnswer, LimiterRequest, RequestRunner, Reserved } from "../request.js";
 
 export interface WaitOptions {
   /** Units: 0 to 1e9 in whole thousandths; default 1. */
@@ -27,7 +26,7 @@ export interface Granted {
   readonly decision: Decision;
   /**
    * Gives back what nobody behind was promised; whether that was anything. Nothing comes back once the start
-   * has passed. Never rejects: where the store fails, it says false and the hook `onError` is told.
+   * has passed. Never rejects: where the store fails, it says false and the hook `onError` is called.
    */
   cancel(): Promise<boolean>;
 }
@@ -43,28 +42,23 @@ export interface Refused {
 
 export type Reservation = Granted | Refused;
 
-/** What a wait was asked for, checked. */
-export interface Wait {
-  readonly key: string;
-  readonly cost: number;
-  readonly maxWaitUs: number;
-  readonly signal: AbortSignal | undefined;
-}
+/** What a caller who waits asks for, checked. */
+export type WaitRequest = LimiterRequest & { readonly maxWaitUs: number };
 
-export function waitOf(key: string, options: WaitOptions): Wait {
+export function waitRequest(key: string, options: WaitOptions): WaitRequest {
   checkCall(options, ["cost", "maxWait", "signal"]);
   const { cost = 1, maxWait, signal } = options;
   // No delay is longer than a century, where debts saturate.
   const maxWaitUs = Math.min(CENTURY_US, Math.round(maxWaitMs(maxWait) * 1e3));
-  return { key, cost, maxWaitUs, signal };
+  return { verb: VERBS.reserve, key, cost, maxWaitUs, signal };
 }
 
-/** An attempt to get a start, with what `acquire` goes by when it was refused. */
-export interface Attempt {
+/** One attempt to get a start, with what `acquire` goes by when it was refused. */
+export interface ReserveAttempt {
   readonly reservation: Reservation;
-  /** Whether the refusal is final: no start could be promised, so another attempt would only jump the line. */
+  /** Whether the refusal is final: no start could be promised, so another attempt would only jump the queue. */
   readonly isFinal: boolean;
-  /** Whether a queue has no room. */
+  /** Whether a strict queue has no room. */
   readonly isQueueFull: boolean;
 }
 
@@ -72,76 +66,40 @@ export interface Attempt {
  * Asks once. Where no start can be promised ahead (windows, refills by interval, buckets that other limiters
  * use in other company), the answer is about now.
  */
-export async function attempt(engine: Engine, wait: Wait): Promise<Attempt> {
-  const { key, cost, maxWaitUs, signal } = wait;
-  const prepared = engine.prepare(VERBS.reserve, key, { cost }, 0);
-  const { call } = prepared;
-  const hasLine =
-    engine.isOwn(call.debits) &&
-    call.debits.every(({ rule }) => rule.params.reservations !== undefined);
-  if (hasLine) call.maxWaitUs = maxWaitUs;
-  const outcome = await engine.askOne(prepared, signal, (late) => {
-    // Nobody waits for this start any more.
-    if (!(late instanceof Error)) void giveBack(engine, prepared, late.receipt);
-  });
-
-  let fallback: Reservation | undefined;
-  const decision = await engine.conclude(prepared, outcome, async (to) => {
-    const maxWait = maxWaitUs / 1e3;
-    fallback = await to.reserve(key, { cost, maxWait, ...(signal !== undefined && { signal }) });
-    return fallback.decision;
-  });
-  if (fallback !== undefined) {
-    const reservation = { ...fallback, decision };
-    return { reservation, isFinal: false, isQueueFull: false };
-  }
-  const answer = outcome instanceof Error ? undefined : outcome;
-  const available = answer?.debits[0]?.available ?? 0;
+export async function reserve(
+  limiter: RequestRunner,
+  request: WaitRequest,
+): Promise<ReserveAttempt> {
+  const answer = await limiter.run(request);
+  const { reserved, ...decision } = answer as LimiterAnswer & { readonly reserved: Reserved };
+  const { call, result, canReserve } = reserved;
+  const reservation = reservationOf(decision, reserved);
+  // A fallback's refusal is its own: it may be asked again.
+  if (decision.source === "fallback") return { reservation, isFinal: false, isQueueFull: false };
+  const available = result?.debits[0]?.available ?? 0;
   const [only] = call.debits.length === 1 ? call.debits : [];
-  const isQueueFull =
-    only?.rule.params.reservations?.strict === true && Math.round(cost * UNIT) > available;
+  const isStrict = only?.rule.params.reservations?.strict === true;
   return {
-    reservation: reservationOf(engine, prepared, decision, answer?.receipt),
-    isFinal: hasLine && decision.reason === "quota",
-    isQueueFull,
+    reservation,
+    isFinal: canReserve && decision.reason === "quota",
+    isQueueFull: isStrict && Math.round(request.cost * UNIT) > available,
   };
 }
 
-function reservationOf(
-  engine: Engine,
-  prepared: Prepared,
-  decision: Decision,
-  receipt: ReservationReceipt | undefined,
-): Reservation {
+function reservationOf(decision: Decision, { result, enforce, cancel }: Reserved): Reservation {
   const { reason, retryAfterMs, decidedAtUs } = decision;
   if (!decision.allowed) return { allowed: false, reason, retryAfterMs, decision };
   // A shadow never waits; without the store, nobody knows for how long.
-  const delays = engine.enforce && receipt !== undefined;
+  const receipt = enforce ? result?.receipt : undefined;
   let cancelled: Promise<boolean> | undefined;
   return {
     allowed: true,
-    delayMs: delays ? receipt.delayUs / 1e3 : 0,
-    readyAtUs: delays ? receipt.readyAtUs : decidedAtUs,
+    delayMs: receipt === undefined ? 0 : receipt.delayUs / 1e3,
+    readyAtUs: receipt?.readyAtUs ?? decidedAtUs,
     decision,
     cancel() {
-      cancelled ??= giveBack(engine, prepared, receipt);
+      cancelled ??= cancel();
       return cancelled;
     },
   };
-}
-
-async function giveBack(
-  engine: Engine,
-  prepared: Prepared,
-  receipt: ReservationReceipt | undefined,
-): Promise<boolean> {
-  if (receipt === undefined) return false;
-  const { debits } = prepared.call;
-  const call = { verb: VERBS.cancel, debits, blockUs: 0, maxWaitUs: 0, receipt };
-  const outcome = await engine
-    .askOne({ ...prepared, call })
-    .catch((error: unknown) => error as Error);
-  if (!(outcome instanceof Error)) return outcome.granted > 0;
-  engine.failed(outcome, prepared.key, prepared.cost);
-  return false;
 }

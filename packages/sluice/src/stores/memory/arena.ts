@@ -91,6 +91,11 @@ export class Arena {
     else if (this.#reservations.size > 0) this.#reservations.delete(slot);
   }
 
+  /** Whose row it is. */
+  keyOf(slot: number): { readonly keyspace: string; readonly id: string } {
+    return { keyspace: this.#tables[slot]?.name ?? "", id: this.#ids[slot] ?? "" };
+  }
+
   expiresAtUs(slot: number): number {
     return Math.abs(this.#row(slot)[this.#offset(slot) + EXPIRES] as number) * 1e3;
   }

@@ -9,6 +9,7 @@ import {
 } from "../../algorithms/kernel.js";
 import { checkClock, type Clock, systemClock } from "../../core/clock.js";
 import { checkCount, checkOptions } from "../../core/options.js";
+import { type Evicted, Events } from "../../events/events.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
 import { logFullError } from "../refusals.js";
 import {
@@ -54,6 +55,8 @@ const NO_PARAMS: Params = Object.freeze({ capacity: 0 });
  */
 export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   readonly external = false;
+  /** Evictions, for whoever listens. */
+  readonly events = new Events();
   readonly clock: Clock;
   readonly maxKeys: number;
   readonly semaphores: MemorySemaphores;
@@ -154,7 +157,11 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
       return;
     }
     if (debit.slot === NO_SLOT) {
-      if (!this.#makeRoom(rawUs)) return;
+      if (!this.#makeRoom(rawUs)) {
+        // Nothing may go: the new key is the one that is forgotten.
+        this.#evicted({ keyspace: keyspace.name, id });
+        return;
+      }
       debit.slot = this.#arena.allocate(keyspace as Table, id);
       this.#ring.add(debit.slot, state.expiryMs * 1e3, rawUs);
     } else if (state.expiryMs < debit.storedExpiryMs) {
@@ -162,6 +169,11 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
       this.#ring.add(debit.slot, state.expiryMs * 1e3, rawUs);
     }
     this.#arena.save(debit.slot, state, kernel, debit.available < 0);
+  }
+
+  #evicted(key: Evicted): void {
+    this.#evictions += 1;
+    this.events.to.eviction?.(key);
   }
 
   #drop(slot: number): void {
@@ -190,11 +202,9 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     );
     if (this.size < this.maxKeys) return true;
     const victim = this.#victim(nowUs);
-    // What expired within the running second is no loss.
-    const isLoss = victim === NO_SLOT || this.#arena.expiresAtUs(victim) > nowUs;
-    if (isLoss) this.#evictions += 1;
-    // Nothing was found that may go: the new key is the one that is forgotten.
     if (victim === NO_SLOT) return false;
+    // What expired within the running second is no loss.
+    if (this.#arena.expiresAtUs(victim) > nowUs) this.#evicted(this.#arena.keyOf(victim));
     this.#drop(victim);
     return true;
   }

@@ -1,0 +1,181 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { describe, expect, test, vi } from "vitest";
+import { HeldStore } from "../../test/support/held-store.js";
+import { OutsideStore } from "../../test/support/outside-store.js";
+import {
+  type EventMap,
+  type EventName,
+  fixedWindow,
+  MemoryStore,
+  RateLimiter,
+  tokenBucket,
+} from "../index.js";
+import { ManualClock } from "../testing/index.js";
+import { Events } from "./events.js";
+
+const policy = tokenBucket({ limit: 10, period: "1h" });
+
+/** Everything of some kinds that is emitted from now on. */
+function record<K extends EventName>(events: Events, ...names: K[]): [K, EventMap[K]][] {
+  const heard: [K, EventMap[K]][] = [];
+  for (const name of names) events.on(name, (event) => heard.push([name, event]));
+  return heard;
+}
+
+describe("events", () => {
+  test("reach every listener of their kind until it ends, in order", () => {
+    const events = new Events();
+    const calls: string[] = [];
+    const end = events.on("eviction", ({ id }) => calls.push(`first ${id}`));
+    events.on("eviction", ({ id }) => calls.push(`second ${id}`));
+    events.to.eviction?.({ keyspace: "s", id: "a" });
+    end();
+    events.to.eviction?.({ keyspace: "s", id: "b" });
+    expect(calls).toEqual(["first a", "second a", "second b"]);
+    expect(events.to.batch).toBeUndefined();
+  });
+
+  test("are not made where the last listener has ended", () => {
+    const events = new Events();
+    events.on("eviction", () => {})();
+    expect(events.to.eviction).toBeUndefined();
+  });
+
+  test("go on where a listener throws, and what it throws is a failure", () => {
+    const events = new Events();
+    const failures = record(events, "failure");
+    const heard = vi.fn<() => void>();
+    const boom = new Error("boom");
+    events.on("eviction", () => {
+      throw boom;
+    });
+    events.on("eviction", heard);
+    events.to.eviction?.({ keyspace: "s", id: "a" });
+    expect(heard).toHaveBeenCalledOnce();
+    expect(failures).toEqual([["failure", { error: boom, key: "", cost: 0 }]]);
+  });
+});
+
+describe("a limiter's events", () => {
+  test("show every decision with its verb, and how long it took", async () => {
+    const limiter = new RateLimiter({ policy, namespace: "api" });
+    const heard = record(limiter.events, "decision");
+    const spent = await limiter.consume("k", { cost: 2 });
+    await limiter.peek("k");
+    await limiter.refund("k", 1);
+    expect(heard.map(([, { limiter: name, verb, key, cost }]) => [name, verb, key, cost])).toEqual([
+      ["api", "consume", "k", 2],
+      ["api", "peek", "k", 1],
+      ["api", "refund", "k", 1],
+    ]);
+    expect(heard[0]?.[1].decision).toEqual(spent);
+    expect(heard.every(([, { durationMs }]) => durationMs >= 0)).toBe(true);
+  });
+
+  test("show every call of a store outside the process, and its error", async () => {
+    const store = new HeldStore();
+    const limiter = new RateLimiter({ policy, store, timeout: "30s" });
+    const heard = record(limiter.events, "storeCall");
+    const good = limiter.consume("k");
+    store.settleAll();
+    await good;
+    const bad = limiter.consume("k");
+    store.settleAll(new Error("connection lost"));
+    await bad;
+    expect(heard.map(([, { caller, part, error }]) => [caller, part, error?.message])).toEqual([
+      ["sluice", "", undefined],
+      ["sluice", "", "the store failed: connection lost"],
+    ]);
+  });
+
+  test("show waits from beginning to end", async () => {
+    const clock = new ManualClock();
+    const store = new MemoryStore({ clock });
+    const limiter = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1s" }), store });
+    const heard = record(limiter.events, "waitBegun", "waitEnded");
+    await limiter.acquire("k");
+    const second = limiter.acquire("k");
+    await vi.waitFor(() => {
+      clock.advance(1000);
+      expect(heard.length).toBe(4);
+    });
+    await second;
+    await limiter.consume("k");
+    await expect(limiter.acquire("k", { maxWait: 0 })).rejects.toThrow("no quota");
+    expect(heard.map(([name, event]) => [name, "outcome" in event && event.outcome])).toEqual([
+      ["waitBegun", false],
+      ["waitEnded", "started"],
+      ["waitBegun", false],
+      ["waitEnded", "started"],
+      ["waitBegun", false],
+      ["waitEnded", "refused"],
+    ]);
+  });
+
+  test("show units that are taken ahead and given back", async () => {
+    const limiter = new RateLimiter({
+      policy,
+      store: new OutsideStore(),
+      prefetch: { size: 4, ttl: "1h" },
+    });
+    const heard = record(limiter.events, "prefetch");
+    await limiter.consume("k");
+    await limiter.close();
+    expect(heard.map(([, { change, key, units }]) => [change, key, units])).toEqual([
+      ["taken", "k", 4],
+      ["returned", "k", 3],
+    ]);
+  });
+
+  test("show policies of a function when they are new or have new options", () => {
+    let limit = 1;
+    const limiter = new RateLimiter({
+      policy: (key) => fixedWindow({ name: key, limit, window: "1h" }),
+    });
+    const heard = record(limiter.events, "policies");
+    for (const key of ["a", "b", "a"]) limiter.consumeSync(key);
+    limit = 2;
+    limiter.consumeSync("a");
+    expect(heard.map(([, { policies }]) => policies)).toEqual([["a"], ["b"], ["a"]]);
+  });
+});
+
+test("a full store in memory shows what it forgets", () => {
+  const store = new MemoryStore({ clock: new ManualClock(), maxKeys: 1 });
+  const limiter = new RateLimiter({ policy, store });
+  const heard = record(store.events, "eviction");
+  limiter.consumeSync("first");
+  limiter.consumeSync("second");
+  expect(heard).toEqual([["eviction", { keyspace: "sluice:token-bucket", id: "first" }]]);
+  expect(store.evictions).toBe(1);
+});
+
+describe("hooks", () => {
+  test("run in the context of the caller whose decision it is, whoever sent the batch", async () => {
+    const store = new HeldStore();
+    const context = new AsyncLocalStorage<string>();
+    const seen: [string, string | undefined][] = [];
+    const hooks = {
+      onAllowed: ({ key }: { key: string }) => seen.push([key, context.getStore()]),
+      onError: ({ key }: { key: string }) => seen.push([`${key}!`, context.getStore()]),
+    };
+    const limiter = new RateLimiter({ policy, store, identity: "plain", timeout: "30s", hooks });
+    const spend = (name: string) => context.run(name, () => limiter.consume(name));
+    const both = [spend("alice"), spend("bob")];
+    context.run("whoever answers", () => {
+      store.settleAll();
+    });
+    await Promise.all(both);
+    const lost = [spend("carol")];
+    context.run("whoever answers", () => {
+      store.settleAll(new Error("connection lost"));
+    });
+    await Promise.all(lost);
+    expect(seen).toEqual([
+      ["alice", "alice"],
+      ["bob", "bob"],
+      ["carol!", "carol"],
+      ["carol", "carol"],
+    ]);
+  });
+});

@@ -1,0 +1,194 @@
+/**
+ * What happens in a limiter, a semaphore and a store, for whoever listens: hooks, and later metrics, traces and logs.
+ * An event is made only where somebody listens to its kind, so that nobody else pays for it.
+ */
+import type { VerbName } from "../algorithms/decide.js";
+import type { Decision } from "../core/decision.js";
+
+/** A limiter has answered. Shadow mode shows what it would have answered. */
+export interface DecisionMade {
+  /** The limiter's namespace. */
+  readonly limiter: string;
+  readonly verb: VerbName;
+  /** The key as the caller gave it: mind where you log it. */
+  readonly key: string;
+  /** Units. */
+  readonly cost: number;
+  /** It names the policy and the source. */
+  readonly decision: Decision;
+  /** From the call to the answer, in milliseconds; 0 for answers that did not leave the process. */
+  readonly durationMs: number;
+}
+
+/** A store has answered one call of a limiter or a semaphore, or has not in time. */
+export interface StoreCalled {
+  /** The limiter's namespace, or the semaphore's keyspace. */
+  readonly caller: string;
+  /** The part of the store that was asked, such as a Cluster node's "host:port"; "" where it has none. */
+  readonly part: string;
+  /** From the call to the answer, in milliseconds. */
+  readonly durationMs: number;
+  /** Why there is no answer. */
+  readonly error: Error | undefined;
+}
+
+/** A store has sent calls together, and they are answered. */
+export interface BatchSent {
+  /** How many calls. */
+  readonly size: number;
+  readonly part: string;
+  readonly durationMs: number;
+  readonly error: Error | undefined;
+}
+
+/** A call failed: the first of an outage, one on a key that is not Sluice's, or a listener that threw. */
+export interface ErrorEvent {
+  readonly error: unknown;
+  /** As the caller gave it; "" where the failure is of no one call. */
+  readonly key: string;
+  readonly cost: number;
+  /** The decision made in spite of the error, where there is one. */
+  readonly decision?: Decision;
+  /** The part of the store that failed, where parts fail by themselves: a Cluster node's "host:port". */
+  readonly part?: string;
+}
+
+/** What a call got in place of the store's answer. */
+export type Instead = "failOpen" | "failClosed" | "fallback" | "thrown";
+
+/** Calls that the store did not answer. */
+export type Unanswered = Readonly<Record<Instead | "total", number>>;
+
+/** An outage is over: the store has answered for a while without a failure. */
+export interface RecoveryEvent {
+  /** What it began with, as `onError` got it. */
+  readonly error: unknown;
+  /** Milliseconds from the first failure to the first answer after the last one. */
+  readonly outageMs: number;
+  /** Calls that the store did not answer meanwhile: all, and by what they got in place of its answer. */
+  readonly unanswered: Unanswered;
+  /** The part of the store that had failed, as in `onError`. */
+  readonly part?: string;
+}
+
+/** The same, with the failure that was reported first. */
+export interface OutageEnded extends RecoveryEvent {
+  readonly first: ErrorEvent;
+}
+
+/** Somebody begins to wait for quota or for a permit. */
+export interface WaitBegun {
+  /** The limiter's namespace, or the semaphore's keyspace. */
+  readonly caller: string;
+  readonly key: string;
+  /** Units, or the permit's weight. */
+  readonly cost: number;
+}
+
+/** The wait is over. */
+export interface WaitEnded extends WaitBegun {
+  /** "started", "refused" (no quota or permit within maxWait) or "failed" (aborted, closed, no store). */
+  readonly outcome: "started" | "refused" | "failed";
+  readonly waitedMs: number;
+  /** How much later than promised the work may start: milliseconds, never negative. */
+  readonly lateMs: number;
+}
+
+/** What became of a semaphore's permit. */
+export interface PermitChanged {
+  /** The semaphore's keyspace. */
+  readonly semaphore: string;
+  readonly change: "granted" | "renewed" | "releasing" | "released" | "lost";
+  /** The key's id, as the store sees it. */
+  readonly id: string;
+  readonly fence: number;
+  readonly weight: number;
+  /** Its place in the queue; the fence itself where nobody waited; 0 where this process never learned it. */
+  readonly ticket: number;
+  /** The store's clock when it answered: µs since the epoch; 0 where it was not asked. */
+  readonly atUs: number;
+  /** The end of the lease by the store's clock: µs since the epoch. */
+  readonly untilUs: number;
+}
+
+/** Units of a key were taken ahead, or given back unused. */
+export interface Prefetched {
+  readonly limiter: string;
+  readonly change: "taken" | "returned";
+  readonly key: string;
+  /** Units. */
+  readonly units: number;
+}
+
+/** A store in memory was full, and forgot a key that was alive. */
+export interface Evicted {
+  readonly keyspace: string;
+  readonly id: string;
+}
+
+/** The policies that a limiter decides by have changed: a policy function returned one with other options. */
+export interface PoliciesChanged {
+  readonly limiter: string;
+  /** The names of the policies that are new or have new options. */
+  readonly policies: readonly string[];
+}
+
+/** Every kind of event, with what its listeners get. */
+export interface EventMap {
+  readonly decision: DecisionMade;
+  readonly storeCall: StoreCalled;
+  readonly batch: BatchSent;
+  /** A failure: once an outage, and each one that is no outage. */
+  readonly failure: ErrorEvent;
+  readonly recovery: OutageEnded;
+  readonly waitBegun: WaitBegun;
+  readonly waitEnded: WaitEnded;
+  readonly permit: PermitChanged;
+  readonly prefetch: Prefetched;
+  readonly eviction: Evicted;
+  readonly policies: PoliciesChanged;
+}
+
+export type EventName = keyof EventMap;
+export type Listener<K extends EventName> = (event: EventMap[K]) => void;
+
+/** Where events are emitted and listened to. */
+export class Events {
+  /** By kind, one function that calls every listener; undefined where nobody listens. */
+  readonly to: { [K in EventName]?: Listener<K> } = {};
+  readonly #listeners = new Map<EventName, Set<Listener<never>>>();
+
+  /**
+   * Calls `listener` with every event of the kind, at once and in the order in which they happen; what is returned
+   * ends that. A listener that throws breaks nothing: what it throws goes to the listeners of "failure".
+   */
+  on<K extends EventName>(name: K, listener: Listener<K>): () => void {
+    const listeners = (this.#listeners.get(name) ?? new Set()) as Set<Listener<K>>;
+    this.#listeners.set(name, listeners as Set<Listener<never>>);
+    listeners.add(listener);
+    this.#set(name, listeners);
+    return () => {
+      listeners.delete(listener);
+      this.#set(name, listeners);
+    };
+  }
+
+  #set<K extends EventName>(name: K, listeners: ReadonlySet<Listener<K>>): void {
+    const to = this.to as { [L in K]?: Listener<L> };
+    if (listeners.size === 0) {
+      delete (this.to as Partial<Record<EventName, unknown>>)[name];
+      return;
+    }
+    const all = [...listeners];
+    to[name] = (event) => {
+      for (const listener of all) {
+        try {
+          listener(event);
+        } catch (error) {
+          // A listener of failures that fails has nobody left to hear of it.
+          if (name !== "failure") this.to.failure?.({ error, key: "", cost: 0 });
+        }
+      }
+    };
+  }
+}

@@ -1,0 +1,387 @@
+/**
+ * The way of every request through a limiter, in order: which policies decide, whether a shortcut answers, what the
+ * store says in time, what that decides, what is answered where the store fails; and then the listeners hear of it.
+ * Each stage is a file with one method, called here.
+ */
+import { VERBS } from "../algorithms/decide.js";
+import { toThousandths, UNIT } from "../core/amount.js";
+import { monotonicMs } from "../core/clock.js";
+import type { Decision } from "../core/decision.js";
+import { asStoreError } from "../core/errors.js";
+import { checkKey, type Identify } from "../core/key.js";
+import type { Events } from "../events/events.js";
+import type { BreakerSettings } from "../resilience/breaker.js";
+import { type AskOptions, type Asker, GuardedStore } from "../resilience/guarded-store.js";
+import { healthOf } from "../resilience/store-health.js";
+import type { Debit, Outcome, Store, StoreCall, StoreResult, SyncStore } from "../stores/store.js";
+import { decisionOf } from "./decisions.js";
+import type { OnFailure } from "./on-failure.js";
+import type { BoundPolicy, PolicyResolver } from "./policy-resolver.js";
+import {
+  asksForQuota,
+  type LimiterAnswer,
+  type LimiterRequest,
+  nameOf,
+  type RequestRunner,
+} from "./request.js";
+import type { DenialContext } from "./shortcuts/deny-cache.js";
+import { PrefetchedResult } from "./shortcuts/prefetch.js";
+import { type ShortcutOptions, Shortcuts } from "./shortcuts/shortcuts.js";
+
+type Ask = AskOptions<StoreCall, StoreResult>;
+
+/** A request with what was made of it, ready for the store. */
+export interface PreparedRequest {
+  readonly request: LimiterRequest;
+  readonly bound: readonly BoundPolicy[];
+  readonly call: StoreCall;
+  /** What a denial of it would be remembered with, where denials are. */
+  readonly denial: DenialContext | undefined;
+  /** Of reserve: whether a start can be promised ahead. */
+  readonly canReserve: boolean;
+  /** When it was prepared, on the monotonic clock: its deadline counts from then. */
+  readonly atMs: number;
+}
+
+export interface PipelineOptions extends Pick<ShortcutOptions, "denials" | "prefetch"> {
+  readonly store: Store;
+  /** The limiter's, as events name it. */
+  readonly name: string;
+  readonly resolver: PolicyResolver;
+  readonly identify: Identify;
+  readonly timeoutMs: number;
+  readonly breaker: BreakerSettings | undefined;
+  readonly onFailure: OnFailure;
+  readonly blockForUs: number;
+  readonly enforce: boolean;
+  readonly events: Events;
+}
+
+export class Pipeline implements RequestRunner {
+  readonly store: Store;
+  readonly name: string;
+  readonly events: Events;
+  readonly enforce: boolean;
+  readonly blockForUs: number;
+  readonly resolver: PolicyResolver;
+  readonly #identify: Identify;
+  readonly #shortcuts: Shortcuts;
+  readonly #guarded: GuardedStore<StoreCall, StoreResult>;
+  readonly #onFailure: OnFailure;
+  /** The call that synchronous consumes of an only, fixed policy use again and again. */
+  readonly #reused: Writable<StoreCall, Writable<Debit>> | undefined;
+
+  constructor(options: PipelineOptions) {
+    const { store, name, events, enforce, blockForUs, resolver, identify, onFailure } = options;
+    this.store = store;
+    this.name = name;
+    this.events = events;
+    this.enforce = enforce;
+    this.blockForUs = blockForUs;
+    this.resolver = resolver;
+    this.#identify = identify;
+    this.#onFailure = onFailure;
+    this.#guarded = new GuardedStore<StoreCall, StoreResult>({
+      ...options,
+      health: healthOf(store),
+      external: store.external,
+      instead: onFailure.instead,
+      partOf: store.partOf?.bind(store),
+      submit: (call, done) => {
+        store.submit(call, done);
+      },
+    });
+    this.#shortcuts = new Shortcuts({
+      ...options,
+      refund: (key, call) => this.#returnUnits(key, call),
+    });
+    const { only } = resolver;
+    if (only !== undefined) {
+      const debit = { ...only, id: "", cost: 0 };
+      this.#reused = { verb: VERBS.consume, debits: [debit], blockUs: blockForUs, maxWaitUs: 0 };
+    }
+  }
+
+  /** Answers a request: by its policies, from a shortcut or the store, or without it by policy. */
+  run(request: LimiterRequest): Promise<LimiterAnswer> {
+    const { verb, key, cost, policy, signal } = request;
+    checkKey(key);
+    const thousandths = cost === 1 ? UNIT : toThousandths("cost", cost);
+    const bound = this.resolver.resolve(key, policy);
+    if (verb === VERBS.consume) {
+      signal?.throwIfAborted();
+      const known = this.#shortcuts.answer(key, thousandths, bound);
+      if (known !== undefined) return Promise.resolve(this.#report(request, known, 0));
+    }
+    return this.#ask(this.#prepare(request, thousandths, bound));
+  }
+
+  /** Everything that can be wrong with a request is found here: nothing is asked yet. */
+  prepare(request: LimiterRequest): PreparedRequest {
+    const { key, cost, policy } = request;
+    checkKey(key);
+    const thousandths = toThousandths("cost", cost);
+    return this.#prepare(request, thousandths, this.resolver.resolve(key, policy));
+  }
+
+  /** `run`, of a consume that was prepared with others. */
+  async runPrepared(prepared: PreparedRequest): Promise<LimiterAnswer> {
+    const { request, bound, call } = prepared;
+    request.signal?.throwIfAborted();
+    const known = this.#shortcuts.answer(request.key, call.debits[0]?.cost ?? 0, bound);
+    if (known !== undefined) return this.#report(request, known, 0);
+    return this.#ask(prepared);
+  }
+
+  /** A consume on a store inside the process. */
+  consumeSync(store: SyncStore, key: string, cost: number, policy: unknown): Decision {
+    let call: StoreCall | undefined = this.#reused;
+    let bound: readonly Pick<BoundPolicy, "name" | "rule">[];
+    if (this.#reused === undefined || policy !== undefined) {
+      const prepared = this.prepare({ verb: VERBS.consume, key, cost, policy });
+      ({ call, bound } = prepared);
+    } else {
+      checkKey(key);
+      const debit = this.#reused.debits[0] as Writable<Debit>;
+      debit.cost = cost === 1 ? UNIT : toThousandths("cost", cost);
+      debit.id = this.#identify(key);
+      bound = this.#reused.debits;
+    }
+    const decision = decisionOf(bound, store.executeSync(call as StoreCall), "store");
+    const { decision: listener } = this.events.to;
+    if (listener === undefined && this.enforce) return decision;
+    return this.#report({ verb: VERBS.consume, key, cost }, decision, 0);
+  }
+
+  /** A verb that has no decision: its failure is always thrown. */
+  async administer(request: LimiterRequest): Promise<void> {
+    const { call, atMs } = this.prepare(request);
+    const outcome = await this.outcomeOf(call, undefined, atMs, { instead: "thrown" });
+    this.#shortcuts.after(request.key, call);
+    if (!(outcome instanceof Error)) return;
+    this.failed(outcome, request);
+    throw outcome;
+  }
+
+  /** The block that follows a denial which is already decided: its failure is thrown only if all are. */
+  async blockAfterDenial(key: string): Promise<void> {
+    try {
+      await this.administer({ verb: VERBS.block, key, cost: 0, blockUs: this.blockForUs });
+    } catch (error) {
+      if (this.#onFailure.throws) throw error;
+    }
+  }
+
+  /** What the store says, for a caller who concludes by itself. Misuse and an aborted signal reject. */
+  outcomeOf(
+    call: StoreCall,
+    signal: AbortSignal | undefined,
+    atMs: number,
+    options?: Ask,
+  ): Promise<Outcome> {
+    return new Promise((complete, reject) => {
+      this.#guarded.ask(call, { signal, atMs, complete, reject }, options);
+    });
+  }
+
+  /** The same, asked in one call for the requests of several limiters, of which this is the first. */
+  outcomeTogether(
+    call: StoreCall,
+    limiters: readonly Pipeline[],
+    signal: AbortSignal | undefined,
+  ): Promise<Outcome> {
+    // One for each request: a limiter that has two of them counts two that got no answer.
+    const others = limiters.slice(1).map((limiter) => limiter.#guarded);
+    return this.outcomeOf(call, signal, monotonicMs(), { others });
+  }
+
+  /** From an outcome to the caller's answer. */
+  conclude(prepared: PreparedRequest, outcome: Outcome): LimiterAnswer | Promise<LimiterAnswer> {
+    const { request, bound, call, denial, atMs } = prepared;
+    this.#shortcuts.after(request.key, call);
+    if (outcome instanceof Error) return this.#withoutStore(prepared, outcome);
+    const source = outcome instanceof PrefetchedResult ? "prefetch" : "store";
+    const decision = decisionOf(bound, outcome, source);
+    if (denial !== undefined) this.#shortcuts.remember(denial, outcome, decision);
+    if (request.verb === VERBS.consume) return this.#report(request, decision, atMs);
+    const answer = withGrant(request, decision, outcome.granted);
+    return this.#withReserved(prepared, this.#report(request, answer, atMs), outcome);
+  }
+
+  /** Calls the listeners, then lets everything pass in shadow mode: the reason still says why it would not have. */
+  report(request: LimiterRequest, decision: Decision): Decision {
+    return this.#report(request, decision, 0);
+  }
+
+  /** A failure of a request that has no decision. */
+  failed(error: Error, { key, cost }: Pick<LimiterRequest, "key" | "cost">): void {
+    this.#guarded.reporter(error)({ error, key, cost });
+  }
+
+  /** Resolves when unused units were given back. */
+  async close(): Promise<void> {
+    this.resolver.release();
+    await this.#shortcuts.close();
+  }
+
+  #prepare(
+    request: LimiterRequest,
+    thousandths: number,
+    bound: readonly BoundPolicy[],
+  ): PreparedRequest {
+    const { verb, key, policy } = request;
+    const id = this.#identify(key);
+    const debits = bound.map(({ name, rule, keyspace }): Debit => {
+      return { name, rule, keyspace, id, cost: thousandths };
+    });
+    const blockUs = request.blockUs ?? (verb === VERBS.consume ? this.blockForUs : 0);
+    const canReserve = verb === VERBS.reserve && this.resolver.canReserve(bound);
+    const maxWaitUs = canReserve ? (request.maxWaitUs ?? 0) : 0;
+    const call: StoreCall = { verb, debits, blockUs, maxWaitUs };
+    const atMs = monotonicMs();
+    const denial = this.#shortcuts.before(key, call, bound, policy !== undefined, atMs);
+    return { request, bound, call, denial, canReserve, atMs };
+  }
+
+  #ask(prepared: PreparedRequest): Promise<LimiterAnswer> {
+    if (this.#mustConcludeInContext()) {
+      return this.#outcome(prepared).then((outcome) => this.conclude(prepared, outcome));
+    }
+    return new Promise((resolve, reject: (reason: Error) => void) => {
+      this.#askFor(prepared, reject, (outcome) => {
+        // What is thrown here is this call's, and must not reach those that were answered together with it.
+        try {
+          resolve(this.conclude(prepared, outcome));
+        } catch (error) {
+          reject(error as Error);
+        }
+      });
+    });
+  }
+
+  /**
+   * Answers arrive in the context of whoever sent the batch. A hook, and a fallback with its hooks, must run in the
+   * caller's own AsyncLocalStorage: in a reaction to a promise that the caller's turn made.
+   */
+  #mustConcludeInContext(): boolean {
+    const { decision, failure } = this.events.to;
+    const { instead } = this.#onFailure;
+    return decision !== undefined || failure !== undefined || instead === "fallback";
+  }
+
+  #outcome(prepared: PreparedRequest): Promise<Outcome> {
+    return new Promise((resolve, reject: (reason: Error) => void) => {
+      this.#askFor(prepared, reject, resolve);
+    });
+  }
+
+  #askFor(
+    prepared: PreparedRequest,
+    reject: (reason: Error) => void,
+    complete: (outcome: Outcome) => void,
+  ): void {
+    const { request, call, atMs } = prepared;
+    const { verb, signal } = request;
+    const { prefetch } = this.#shortcuts;
+    const asker: Asker<StoreResult> = { signal, atMs, complete, reject };
+    if (verb === VERBS.reserve) {
+      asker.late = (late) => {
+        // Nobody waits for this start any more.
+        if (!(late instanceof Error)) void this.#cancel(prepared, late);
+      };
+    }
+    if (prefetch === undefined || verb !== VERBS.consume || request.policy !== undefined) {
+      this.#guarded.ask(call, asker);
+      return;
+    }
+    this.#guarded.ask(call, asker, {
+      submit: (each, done) => {
+        prefetch.submit(request.key, each, done);
+      },
+    });
+  }
+
+  async #withoutStore(prepared: PreparedRequest, error: Error): Promise<LimiterAnswer> {
+    const { request, bound, atMs } = prepared;
+    const { key, cost } = request;
+    // Claimed now: a fallback may take longer than the outage.
+    const report = this.#guarded.reporter(error);
+    let answer: LimiterAnswer;
+    try {
+      answer = await this.#onFailure.answer(request, bound, error);
+    } catch (thrown) {
+      report({ error, key, cost });
+      throw thrown;
+    }
+    const { reserved, ...decision } = answer;
+    report({ error, key, cost, decision });
+    const reported = this.#report(request, decision, atMs);
+    if (request.verb !== VERBS.reserve) return reported;
+    if (reserved !== undefined) return { ...reported, reserved };
+    return this.#withReserved(prepared, reported, undefined);
+  }
+
+  #report<D extends Decision>(request: LimiterRequest, decision: D, atMs: number): D {
+    const { verb, key, cost } = request;
+    const { decision: listener } = this.events.to;
+    if (listener !== undefined) {
+      const durationMs = atMs === 0 ? 0 : monotonicMs() - atMs;
+      listener({ limiter: this.name, verb: nameOf(verb), key, cost, decision, durationMs });
+    }
+    if (this.enforce || !asksForQuota(verb)) return decision;
+    // In shadow mode a partial grant becomes a whole one.
+    const grant = "granted" in decision ? { granted: cost } : {};
+    return { ...decision, allowed: true, retryAfterMs: 0, ...grant };
+  }
+
+  #withReserved(
+    prepared: PreparedRequest,
+    decision: LimiterAnswer,
+    result: StoreResult | undefined,
+  ): LimiterAnswer {
+    if (prepared.request.verb !== VERBS.reserve) return decision;
+    const { call, canReserve } = prepared;
+    const reserved = {
+      call,
+      result,
+      canReserve,
+      enforce: this.enforce,
+      cancel: async (): Promise<boolean> => result !== undefined && this.#cancel(prepared, result),
+    };
+    return Object.assign(decision, { reserved });
+  }
+
+  async #cancel({ request, call }: PreparedRequest, { receipt }: StoreResult): Promise<boolean> {
+    if (receipt === undefined) return false;
+    const { debits } = call;
+    const cancel = { verb: VERBS.cancel, debits, blockUs: 0, maxWaitUs: 0, receipt };
+    const outcome = await this.outcomeOf(cancel, undefined, monotonicMs()).catch(asStoreError);
+    this.#shortcuts.after(request.key, cancel);
+    if (!(outcome instanceof Error)) return outcome.granted > 0;
+    this.failed(outcome, request);
+    return false;
+  }
+
+  /** Unused units of a prefetch: nobody waits for them, so a failure is only reported. */
+  async #returnUnits(key: string, call: StoreCall): Promise<void> {
+    this.#shortcuts.after(key, call);
+    const outcome = await this.outcomeOf(call, undefined, monotonicMs(), {
+      instead: "thrown",
+    }).catch(asStoreError);
+    this.#shortcuts.after(key, call);
+    const cost = (call.debits[0]?.cost ?? 0) / UNIT;
+    if (outcome instanceof Error) this.failed(outcome, { key, cost });
+  }
+}
+
+/** The same, to be filled again for each call. */
+type Writable<T, D = never> = {
+  -readonly [K in keyof T]: K extends "debits" ? readonly D[] : T[K];
+};
+
+/** consumeUpTo says how many units it granted. */
+function withGrant({ verb }: LimiterRequest, decision: Decision, granted: number): LimiterAnswer {
+  return verb === VERBS.consumeUpTo
+    ? Object.assign(decision, { granted: granted / UNIT })
+    : decision;
+}

@@ -1,0 +1,57 @@
+/** A request to a limiter, as plain data: whoever decides it, here or on a fallback, needs no more. */
+import { type Verb, VERBS } from "../algorithms/decide.js";
+import type { Decision } from "../core/decision.js";
+import type { StoreCall, StoreResult } from "../stores/store.js";
+
+export interface LimiterRequest {
+  readonly verb: Verb;
+  readonly key: string;
+  /** Units. */
+  readonly cost: number;
+  /** Policies of this call in place of the limiter's. */
+  readonly policy?: unknown;
+  /** The longest wait that reserve takes. */
+  readonly maxWaitUs?: number;
+  /** How long block and extendBlock block. */
+  readonly blockUs?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a request comes to: the decision, and what some verbs have beside it. */
+export interface LimiterAnswer extends Decision {
+  /** Of consumeUpTo: whole units. */
+  readonly granted?: number;
+  /** Of reserve: what it takes to wait for the start, and to give it back. */
+  readonly reserved?: Reserved;
+}
+
+export interface Reserved {
+  readonly call: StoreCall;
+  /** Undefined where the store did not answer. */
+  readonly result: StoreResult | undefined;
+  /** Whether a start could be promised ahead: then a refusal for lack of quota is final. */
+  readonly canReserve: boolean;
+  /** false in shadow mode, which never waits. */
+  readonly enforce: boolean;
+  /** Gives the start back: whether anything came back. Never rejects. */
+  readonly cancel: () => Promise<boolean>;
+}
+
+/** Whoever answers requests: a limiter, as a fallback of another one sees it. */
+export interface RequestRunner {
+  run(request: LimiterRequest): Promise<LimiterAnswer>;
+}
+
+const NAMES = Object.fromEntries(
+  Object.entries(VERBS).map(([name, verb]) => [verb, name]),
+) as Readonly<Record<Verb, keyof typeof VERBS>>;
+
+/** What a verb is called. */
+export function nameOf(verb: Verb): keyof typeof VERBS {
+  return NAMES[verb];
+}
+
+/** Whether a verb asks for quota: then shadow mode lets it pass. */
+export function asksForQuota(verb: Verb): boolean {
+  return verb === VERBS.consume || verb === VERBS.consumeUpTo || verb === VERBS.reserve;
+}

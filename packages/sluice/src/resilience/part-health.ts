@@ -1,0 +1,112 @@
+/**
+ * A part of a store that failed, and has not yet answered for a while without a failure: its breakers, and who
+ * reports its outage. What speaks against the part counts for every breaker, whoever asked.
+ */
+import { monotonicMs } from "../core/clock.js";
+import { StoreUnavailableError } from "../core/errors.js";
+import { Breaker, type BreakerSettings } from "./breaker.js";
+import { type Audience, OutageNotice } from "./outage.js";
+
+export class PartHealth {
+  readonly part: string;
+  /** When the store first answered a call that began after the last failure; undefined until then. */
+  answeredAtMs: number | undefined;
+  /** The number of the last failure among all of the store. */
+  lastFailure = 0;
+  /** Which part decides now what failed last: another one may have taken its place. */
+  partNow: () => string;
+  #lastError: Error | undefined;
+  #failuresInARow = 0;
+  /** By their settings: limiters that choose alike share one. */
+  readonly #breakers = new Map<string, Breaker>();
+  readonly #refusals = new Map<Breaker, StoreUnavailableError>();
+  readonly #notices = new Map<Audience, OutageNotice>();
+
+  constructor(part: string) {
+    this.part = part;
+    this.partNow = () => part;
+  }
+
+  /** The breaker with these settings. */
+  breaker(settings: BreakerSettings): Breaker {
+    const name = `${settings.failures} ${settings.probeEveryMs}`;
+    let breaker = this.#breakers.get(name);
+    if (breaker === undefined) {
+      breaker = new Breaker(settings);
+      const nowMs = monotonicMs();
+      const known = Math.min(this.#failuresInARow, settings.failures);
+      for (let i = 0; i < known; i++) breaker.failed(false, nowMs);
+      this.#breakers.set(name, breaker);
+    }
+    return breaker;
+  }
+
+  /** `probed` is the breaker that let the call through as its probe. */
+  failed(error: Error, failure: number, probed: Breaker | undefined): void {
+    const nowMs = monotonicMs();
+    this.#lastError = error;
+    this.lastFailure = failure;
+    this.answeredAtMs = undefined;
+    this.#refusals.clear();
+    this.#failuresInARow += 1;
+    for (const breaker of this.#breakers.values()) breaker.failed(probed === breaker, nowMs);
+  }
+
+  /** A call that began before the last failure may be answered: while a breaker is open only its probe counts. */
+  worked(probed: Breaker | undefined): void {
+    for (const breaker of this.#breakers.values()) breaker.succeeded(probed === breaker);
+    if ([...this.#breakers.values()].every(({ isOpen }) => !isOpen)) this.#failuresInARow = 0;
+  }
+
+  /** Calls are asked again from now on; only the end of the outage waits. */
+  answered(nowMs: number): void {
+    this.answeredAtMs = nowMs;
+    this.#failuresInARow = 0;
+    // New ones: a probe of the one before says nothing of what comes from now on.
+    this.#breakers.clear();
+    this.#refusals.clear();
+  }
+
+  /** What calls get while the breaker is open: one error until the next failure. */
+  refusal(breaker: Breaker): StoreUnavailableError {
+    let refusal = this.#refusals.get(breaker);
+    if (refusal === undefined) {
+      const { failures, probeEveryMs } = breaker.settings;
+      const of = this.part === "" ? "" : ` of ${this.part}`;
+      refusal = new StoreUnavailableError(
+        `the breaker${of} is open: after ${failures} failures in a row ` +
+          `one call every ${probeEveryMs} ms asks the store`,
+        { cause: this.#lastError },
+      );
+      this.#refusals.set(breaker, refusal);
+    }
+    return refusal;
+  }
+
+  /** The outage under way, as `audience` reports it. */
+  notice(audience: Audience): OutageNotice {
+    let notice = this.#notices.get(audience);
+    if (notice === undefined) {
+      notice = new OutageNotice(audience.events, this.part);
+      this.#notices.set(audience, notice);
+    }
+    return notice;
+  }
+
+  /**
+   * Ends the outage for all who have seen answers for long enough. `forget` is called when nobody reports it any more,
+   * and before anybody hears of the end: a listener may ask the store, and meet the next trouble.
+   */
+  endIfOver(nowMs: number, forget: () => void): void {
+    const { answeredAtMs } = this;
+    if (answeredAtMs === undefined) return;
+    const over: OutageNotice[] = [];
+    for (const [audience, notice] of this.#notices) {
+      if (nowMs - answeredAtMs < audience.quietMs) continue;
+      this.#notices.delete(audience);
+      over.push(notice);
+    }
+    if (this.#notices.size === 0) forget();
+    for (const notice of over) notice.end(answeredAtMs);
+  }
+}
