@@ -1,6 +1,7 @@
 /** Runs one job in a fresh process: no contender inherits another's compiled code or garbage. */
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { environmentFor } from "./build.mjs";
 
 /** @typedef {import("./worker.mjs").Job} Job */
 
@@ -10,13 +11,15 @@ const LONGEST_MS = 60_000;
 /**
  * @template {Job} J
  * @param {J} job
+ * @param {import("./build.mjs").Build} [build] of Sluice; default: the working tree's
  * @returns {Promise<import("./worker.mjs").Result<J>>}
  */
-export function perform(job) {
+export function perform(job, build) {
   return new Promise((resolve, reject) => {
     const child = fork(WORKER, [JSON.stringify(job)], {
       execArgv: ["--expose-gc"],
       timeout: LONGEST_MS,
+      env: environmentFor(build),
     });
     /** @type {import("./worker.mjs").Result<J> | undefined} */
     let result;

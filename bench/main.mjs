@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
+import { checkRows, compare, isSlower, ROWS, showComparison } from "./against.mjs";
 import { FLOOR, REFERENCE } from "./contenders/index.mjs";
 import { measureFlood, showFlood } from "./flood.mjs";
 import { showGoals } from "./goals.mjs";
@@ -27,10 +28,11 @@ const SECTIONS = {
 const NAMES = Object.keys(SECTIONS);
 
 const USAGE = `npm run bench -- [--quick] [--only ${NAMES.join("|")}]... [--rounds N] [--json FILE]
-npm run bench -- --from FILE     the tables of an earlier run again`;
+npm run bench -- --from FILE     the tables of an earlier run again
+npm run bench -- --against COMMIT [--quick] [--pairs N] [--rows ${ROWS.join(",")}] [--json FILE]`;
 
-const FULL = { rounds: 5, ms: 400 };
-const QUICK = { rounds: 1, ms: 150 };
+const FULL = { rounds: 5, ms: 400, pairs: 15 };
+const QUICK = { rounds: 1, ms: 150, pairs: 3 };
 
 function readOptions() {
   const { values } = parseArgs({
@@ -40,14 +42,21 @@ function readOptions() {
       rounds: { type: "string" },
       json: { type: "string" },
       from: { type: "string" },
+      against: { type: "string" },
+      pairs: { type: "string" },
+      rows: { type: "string", multiple: true, default: [] },
     },
   });
-  const { quick, only, json, from } = values;
+  const { quick, only, json, from, against } = values;
   const defaults = quick ? QUICK : FULL;
   const rounds = Number(values.rounds ?? defaults.rounds);
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds: a whole number from 1");
+  const pairs = Number(values.pairs ?? defaults.pairs);
+  if (!Number.isInteger(pairs) || pairs < 1) throw new Error("--pairs: a whole number from 1");
+  const asked = values.rows.flatMap((list) => list.split(","));
+  checkRows(asked);
   if (!only.every((name) => NAMES.includes(name))) throw new Error(`--only: ${NAMES.join(", ")}`);
-  return { only, json, from, rounds, ms: defaults.ms, isQuick: quick };
+  return { only, json, from, against, pairs, asked, rounds, ms: defaults.ms, isQuick: quick };
 }
 
 function readOptionsOrExit() {
@@ -90,7 +99,7 @@ function show(result) {
     .join("\n\n");
 }
 
-const { only, json, from, rounds, ms, isQuick } = readOptionsOrExit();
+const { only, json, from, against, pairs, asked, rounds, ms, isQuick } = readOptionsOrExit();
 const beganMs = performance.now();
 const say = (/** @type {string} */ line) => void process.stderr.write(`${line}\n`);
 
@@ -115,10 +124,20 @@ async function measureAll() {
   return { machine, workload: { keys: KEYS, limit: LIMIT, periodMs: PERIOD_MS, ms }, sections };
 }
 
-const result =
-  from === undefined
-    ? await measureAll()
-    : /** @type {Result} */ (JSON.parse(readFileSync(from, "utf8")));
-console.log(show(result));
+async function measureOrRead() {
+  if (against !== undefined) {
+    const comparison = await compare({ commit: against, pairs, asked, ms, say });
+    if (comparison.compared.some(isSlower)) process.exitCode = 1;
+    return { result: comparison, text: showComparison(comparison) };
+  }
+  const result =
+    from === undefined
+      ? await measureAll()
+      : /** @type {Result} */ (JSON.parse(readFileSync(from, "utf8")));
+  return { result, text: show(result) };
+}
+
+const { result, text } = await measureOrRead();
+console.log(text);
 if (json !== undefined) writeFileSync(json, `${JSON.stringify(result, null, 2)}\n`);
 say(`${Math.round((performance.now() - beganMs) / 1e3)} s`);

@@ -22,7 +22,7 @@ import { factorSpread, table, wholeSpread } from "./table.mjs";
 const OWN = "sluice";
 const OTHER = "redis-semaphore";
 /** @type {readonly Crowd[]} */
-const CROWDS = [
+export const CROWDS = [
   { processes: 4, callers: 5, limit: 5 },
   { processes: 2, callers: 1, limit: 1 },
 ];
@@ -51,24 +51,35 @@ const WARM_UP_MS = 500;
  */
 export async function measureSemaphore(schedule) {
   const { server, result } = await withServer(({ url, admin }) =>
-    interleave(schedule, ENTRANTS, async ({ contender, client, crowd }) => {
-      await admin.flushall();
-      await admin.config("RESETSTAT");
-      const { processes, limit } = crowd;
-      const kind = /** @type {const} */ ("semaphore");
-      const times = { holdMs: HOLD_MS, pauseMs: PAUSE_MS, ms: WARM_UP_MS + LENGTH * schedule.ms };
-      const job = { kind, contender, client, url, ...crowd, ...times };
-      const all = await Promise.all(Array.from({ length: processes }, () => perform(job)));
-      const calls = await scriptCalls(admin);
-      const taken = all.reduce((sum, { startsUs }) => sum + startsUs.length, 0);
-      return { ...summary(all, limit), scripts: calls / taken };
-    }),
+    interleave(schedule, ENTRANTS, (entrant) =>
+      measureCrowd({ url, admin }, entrant, LENGTH * schedule.ms),
+    ),
   );
   const rows = ENTRANTS.map((entrant, i) => {
     const values = result[i] ?? [];
     return { ...entrant, values, rounds: values.length, allowed: 1 };
   });
   return { server, rows };
+}
+
+/**
+ * @param {import("./server.mjs").Server} server
+ * @param {Entrant} entrant
+ * @param {number} ms after the warm-up
+ * @param {import("./build.mjs").Build} [build] of Sluice
+ * @returns {Promise<Round>}
+ */
+export async function measureCrowd({ url, admin }, { contender, client, crowd }, ms, build) {
+  await admin.flushall();
+  await admin.config("RESETSTAT");
+  const { processes, limit } = crowd;
+  const kind = /** @type {const} */ ("semaphore");
+  const times = { holdMs: HOLD_MS, pauseMs: PAUSE_MS, ms: WARM_UP_MS + ms };
+  const job = { kind, contender, client, url, ...crowd, ...times };
+  const all = await Promise.all(Array.from({ length: processes }, () => perform(job, build)));
+  const calls = await scriptCalls(admin);
+  const taken = all.reduce((sum, { startsUs }) => sum + startsUs.length, 0);
+  return { ...summary(all, limit), scripts: calls / taken };
 }
 
 /** @param {{ info(section: string): Promise<string> }} admin */

@@ -32,6 +32,26 @@ export function quantile(sorted, q) {
 }
 
 /**
+ * What the median of the distribution behind some values is between, with a confidence of 95% at least, whatever the
+ * distribution: the k-th value from below and from above, with the largest k for which fewer than k of n tosses of a
+ * coin come up heads at most once in forty. There is no such interval for fewer than six values.
+ * @param {readonly number[]} values
+ * @returns {{ low: number, high: number } | undefined}
+ */
+export function medianInterval(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const n = sorted.length;
+  let k = 0;
+  let exactly = 0.5 ** n;
+  for (let below = exactly; below <= 0.025; below += exactly) {
+    k += 1;
+    exactly *= (n - k + 1) / k;
+  }
+  const [low, high] = [sorted[k - 1], sorted[n - k]];
+  return low === undefined || high === undefined ? undefined : { low, high };
+}
+
+/**
  * The line of least squares through points, and the standard error of its slope.
  * @param {readonly (readonly [x: number, y: number])[]} points at least three
  */

@@ -1,21 +1,16 @@
-import { Semaphore } from "../../../packages/sluice/dist/index.js";
-import { RedisStore } from "../../../packages/sluice/dist/stores/redis/index.js";
+import { redisSemaphore } from "../../sluice.mjs";
 
 /**
  * @param {import("../../clients.mjs").Client} client
  * @param {number} limit
  */
-export function open({ raw }, limit) {
-  const store = new RedisStore({ client: raw });
-  const semaphore = new Semaphore({ limit, store, timeout: "10s" });
+export function open(client, limit) {
+  const { semaphore, close } = redisSemaphore(client, limit);
   return {
     acquire: async () => {
       const permit = await semaphore.acquire("k");
       return () => permit.release();
     },
-    close: async () => {
-      await semaphore.close();
-      await store.close();
-    },
+    close,
   };
 }
