@@ -167,7 +167,10 @@ const POLICIES: readonly (readonly [string, readonly Verb[], Policy | readonly P
   ],
 ];
 
-describe(`${PROCESSES} processes of the release and of the present build`, () => {
+// Each takes some seconds, and on a machine that others use as many times as long.
+const PATIENCE = { timeout: 240_000 };
+
+describe(`${PROCESSES} processes of the release and of the present build`, PATIENCE, () => {
   test.each(POLICIES)(
     "keep the bound of %s, and every decision is the kernel's",
     async (...each) => {
@@ -289,7 +292,7 @@ describe(`${PROCESSES} processes of the release and of the present build`, () =>
   });
 });
 
-test("the golden bytes are those of the release", async () => {
+test("the golden bytes are those of the release", PATIENCE, async () => {
   const [core, { RedisStore }, { ManualClock }] = (await Promise.all(
     [release.core, release.redis, release.testing].map(
       (path) => import(/* @vite-ignore */ pathToFileURL(path).href),
