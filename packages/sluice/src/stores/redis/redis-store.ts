@@ -9,12 +9,11 @@ import type { StoreResult, Done, Store, StoreCall } from "../store.js";
 import { Batcher, type BatcherOptions, type SendBatch, type Sending } from "./batcher.js";
 import { isCluster, type RedisClientLike, type RunScript, scriptRunner } from "./client.js";
 import { type Connection, type ConnectOptions, connect } from "./connect.js";
-import { decodeBatch, type DecodedCall } from "./decode.js";
-import { encodeBatch } from "./encode.js";
 import { nodesOf } from "./nodes.js";
 import { RedisSemaphores } from "./redis-semaphores.js";
 import { SplitRetry } from "./split-retry.js";
 import { type Placement, placementBy, SLOTS, slotOf } from "./slot.js";
+import { decodeBatch, type DecodedCall, encodeBatch } from "./wire.js";
 
 export interface RedisStoreOptions {
   /** A connected client of redis, ioredis, iovalkey, valkey-glide, Upstash or Bun; or a function that runs a script. */
@@ -75,7 +74,8 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly #sender: SplitRetry;
   /** The clock of tests that decides and is waited by; undefined for the server's own. */
   readonly clock: Clock | undefined;
-  readonly #placement: Placement;
+  /** Undefined without partitions. */
+  readonly #placement: Placement | undefined;
   #connection: Connection | undefined;
   /** How far the server's clock is ahead of this process's: a guess that only calendars use. */
   #serverAheadUs = 0;
@@ -93,11 +93,11 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     const { maxBatch = DEFAULT_MAX_BATCH, maxInFlight = DEFAULT_MAX_IN_FLIGHT } = options;
     const { partitions } = options;
     if (partitions !== undefined) checkCount("partitions", partitions, 1, SLOTS);
-    this.#placement = placementBy(partitions);
+    this.#placement = partitions === undefined ? undefined : placementBy(partitions);
     this.#run = scriptRunner(options.client);
     const nodeOf = nodesOf(options.client);
     if (nodeOf !== undefined) {
-      this.partOf = ({ debits }) => nodeOf(slotOf(this.#placement.tagOf(debits[0]?.id ?? "")));
+      this.partOf = ({ debits }) => nodeOf(this.#slotOf(debits[0]?.id ?? ""));
     }
     this.#batching = {
       maxBatch: checkCount("maxBatch", maxBatch, 1, 1000),
@@ -154,7 +154,11 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   }
 
   #slotsOf({ debits }: StoreCall): readonly number[] {
-    return [...new Set(debits.map(({ id }) => slotOf(this.#placement.tagOf(id))))];
+    return [...new Set(debits.map(({ id }) => this.#slotOf(id)))];
+  }
+
+  #slotOf(id: string): number {
+    return slotOf(this.#placement === undefined ? id : this.#placement.tagOf(id));
   }
 
   /**

@@ -2,9 +2,8 @@
 import { StoreUnavailableError } from "../../core/errors.js";
 import type { EntryAnswer, SemaphoreAnswer, SemaphoreCommand } from "../../semaphore/kernel.js";
 import type { SemaphoreKey } from "../../semaphore/port.js";
+import { WRONG_FORMAT, WRONG_TYPE } from "./wire.js";
 
-const WRONG_TYPE = 3;
-const WRONG_FORMAT = 4;
 /** Numbers of the reply before the entries, and of each entry. */
 const HEAD = 6;
 const PER_ENTRY = 3;

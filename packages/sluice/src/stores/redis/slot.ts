@@ -17,16 +17,16 @@ export function slotOf(tag: string): number {
   for (let i = 0; i < tag.length; i++) {
     const code = tag.charCodeAt(i);
     if (code >= ASCII_END) return slotOfBytes(encoder.encode(tag));
-    crc = step(crc, code);
+    crc = crcStep(crc, code);
   }
   return crc % SLOTS;
 }
 
 function slotOfBytes(bytes: Uint8Array): number {
-  return bytes.reduce(step, 0) % SLOTS;
+  return bytes.reduce(crcStep, 0) % SLOTS;
 }
 
-function step(crc: number, byte: number): number {
+function crcStep(crc: number, byte: number): number {
   return ((crc << 8) ^ (TABLE[((crc >> 8) ^ byte) & 0xff] as number)) & 0xffff;
 }
 

@@ -6,7 +6,7 @@ import { monotonicMs, startTimer } from "../../core/clock.js";
 import { CrossSlotError, SluiceError, StoreUnavailableError } from "../../core/errors.js";
 import { type StoreResult, isAwaited, type StoreCall } from "../store.js";
 import { notSent, type SendBatch, type Sending } from "./batcher.js";
-import { givesBack } from "./encode.js";
+import { givesBack } from "./wire.js";
 
 type Settle = (i: number, outcome: StoreResult | Error) => void;
 
