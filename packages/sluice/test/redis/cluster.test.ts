@@ -7,7 +7,7 @@ import {
   RateLimiter,
   tokenBucket,
 } from "../../src/index.js";
-import { scriptRunner } from "../../src/stores/redis/client.js";
+import { scriptRunner } from "../../src/stores/redis/clients/index.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
 import { storeConformance } from "../../src/testing/index.js";
 import { startCluster, type TestCluster } from "../support/cluster.js";

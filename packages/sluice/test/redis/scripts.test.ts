@@ -16,7 +16,7 @@ import {
   StoreUnavailableError,
   tokenBucket,
 } from "../../src/index.js";
-import { scriptRunner } from "../../src/stores/redis/client.js";
+import { scriptRunner } from "../../src/stores/redis/clients/index.js";
 import { RedisStore, type RunScript } from "../../src/stores/redis/index.js";
 import { ManualClock } from "../../src/testing/index.js";
 import { clients, type TestClient } from "../support/clients.js";

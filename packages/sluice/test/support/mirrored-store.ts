@@ -4,7 +4,7 @@ import type { Kernel, State } from "../../src/algorithms/kernel.js";
 import { LOG_FULL } from "../../src/algorithms/kernel.js";
 import { step } from "../../src/algorithms/step.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
-import { type RedisClientLike, scriptRunner } from "../../src/stores/redis/client.js";
+import { type RedisClientLike, scriptRunner } from "../../src/stores/redis/clients/index.js";
 import type {
   StoreResult,
   Done,

@@ -1,12 +1,10 @@
 /** sluice/redis: the store on Redis, Valkey or a Cluster of either. */
-export type {
-  BunLike,
-  GlideLike,
-  IoRedisLike,
-  NodeRedisLike,
-  RedisClientLike,
-  RunScript,
-  UpstashLike,
-} from "./client.js";
+export type { BunLike } from "./clients/bun.js";
+export type { RunScript } from "./clients/client.js";
+export type { GlideLike } from "./clients/glide.js";
+export type { RedisClientLike } from "./clients/index.js";
+export type { IoRedisLike } from "./clients/ioredis.js";
+export type { NodeRedisLike } from "./clients/node-redis.js";
+export type { UpstashLike } from "./clients/upstash.js";
 export type { ConnectOptions } from "./connect.js";
 export { RedisStore, type RedisStoreOptions } from "./redis-store.js";

@@ -9,7 +9,7 @@ import {
   type SemaphoreStore,
   type NotificationListener,
 } from "../../semaphore/port.js";
-import type { RunScript } from "./client.js";
+import type { RunScript } from "./clients/client.js";
 import { growingPause, isOfMovingSlot } from "./split-retry.js";
 import { decodeSemaphore, encodeSemaphore, semaphoreKey } from "./semaphore-wire.js";
 import { Subscriber } from "./subscriber.js";
@@ -39,7 +39,7 @@ export class RedisSemaphores implements SemaphoreStore {
       client,
       subscriber,
       sharded: isCluster,
-      heard: (message) => {
+      received: (message) => {
         const [id = "", fence, untilUs] = message.split(" ");
         const wake = { id, fence: Number(fence), untilUs: Number(untilUs) };
         this.#listeners.get(ownerOf(id))?.notified(wake);
@@ -69,7 +69,7 @@ export class RedisSemaphores implements SemaphoreStore {
   }
 
   channelOf(key: SemaphoreKey): string {
-    if (!this.#subscriber.canHear) return "";
+    if (!this.#subscriber.canSubscribe) return "";
     const { isCluster, nonce } = this.#options;
     // On a Cluster a message stays within the slot of its key, so there the channel carries the key's tag.
     return isCluster ? `${key.keyspace}:{${key.id}}!${nonce}` : `sluice:wake:${nonce}`;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { RunScript } from "./client.js";
+import type { RunScript } from "./clients/client.js";
 import { RedisStore } from "./redis-store.js";
 
 const client: RunScript = async () => [];

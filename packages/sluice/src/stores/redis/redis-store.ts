@@ -7,9 +7,10 @@ import { scriptFor } from "../../lua/compose.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
 import type { StoreResult, Done, Store, StoreCall } from "../store.js";
 import { Batcher, type BatcherOptions, type SendBatch, type Sending } from "./batcher.js";
-import { isCluster, type RedisClientLike, type RunScript, scriptRunner } from "./client.js";
-import { type Connection, type ConnectOptions, connect } from "./connect.js";
-import { nodesOf } from "./nodes.js";
+import type { RunScript } from "./clients/client.js";
+import { adapterOf, type RedisClientLike } from "./clients/index.js";
+import type { OwnConnection } from "./clients/own-connection.js";
+import { type ConnectOptions, openConnection } from "./connect.js";
 import { RedisSemaphores } from "./redis-semaphores.js";
 import { SplitRetry } from "./split-retry.js";
 import { type Placement, placementBy, SLOTS, slotOf } from "./slot.js";
@@ -76,7 +77,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly clock: Clock | undefined;
   /** Undefined without partitions. */
   readonly #placement: Placement | undefined;
-  #connection: Connection | undefined;
+  #connection: OwnConnection | undefined;
   /** How far the server's clock is ahead of this process's: a guess that only calendars use. */
   #serverAheadUs = 0;
 
@@ -94,8 +95,10 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     const { partitions } = options;
     if (partitions !== undefined) checkCount("partitions", partitions, 1, SLOTS);
     this.#placement = partitions === undefined ? undefined : placementBy(partitions);
-    this.#run = scriptRunner(options.client);
-    const nodeOf = nodesOf(options.client);
+    const adapter = adapterOf(options.client);
+    const cluster = adapter.clusterOf?.(options.client);
+    this.#run = adapter.runnerOf(options.client);
+    const nodeOf = cluster?.nodeOf;
     if (nodeOf !== undefined) {
       this.partOf = ({ debits }) => nodeOf(this.#slotOf(debits[0]?.id ?? ""));
     }
@@ -106,7 +109,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     const sender = new SplitRetry({
       send: (calls, settle) => this.#sendTogether(calls, settle),
       slotsOf: (call) => this.#slotsOf(call),
-      isCluster: isCluster(options.client),
+      isCluster: cluster !== undefined,
     });
     this.#sender = sender;
     this.#batcher = new Batcher(
@@ -129,8 +132,8 @@ export class RedisStore extends KeyspaceRegistry implements Store {
    * @throws InvalidOptionError if the URL is none, or neither package is there.
    */
   static async connect(url: string, options: ConnectOptions = {}): Promise<RedisStore> {
-    const connection = await connect(url, options);
-    const store = new RedisStore({ client: connection.client });
+    const connection = await openConnection(url, options);
+    const store = new RedisStore({ client: connection.client as RedisClientLike });
     store.#connection = connection;
     return store;
   }

@@ -2,7 +2,7 @@
 import { Cluster, Redis } from "ioredis";
 import { createCluster, createSentinel } from "redis";
 import { onTestFinished } from "vitest";
-import { disconnectForGood } from "../../../src/stores/redis/disconnect.js";
+import { disconnectForGood } from "../../../src/stores/redis/clients/ioredis.js";
 import { type RedisClientLike, RedisStore } from "../../../src/stores/redis/index.js";
 
 export interface SentinelAddress {

@@ -1,31 +1,30 @@
 /**
- * A client of node-redis that is made anew when its connection goes silent: open, but nothing comes back, as
- * behind a network that swallows. No option of node-redis sees to it, for its socketTimeout counts what is
- * written too: as long as somebody calls, if only to ask whether the server is back, the connection stays.
+ * A client of node-redis that is replaced when its connection goes silent: open, but no answer comes back, as behind
+ * a network that drops packets. No option of node-redis prevents that. Its socketTimeout counts what is written too,
+ * so the dead connection stays as long as somebody calls, if only to ask whether the server is back.
  */
-import { startTimer, type Timer } from "../../core/clock.js";
-
-type Method = (...args: never[]) => unknown;
+import { startTimer, type Timer } from "../../../core/clock.js";
+import type { ClientMethod } from "./client.js";
 
 /** Only what is used of node-redis. */
-export interface NodeRedisClient {
-  evalSha: Method;
-  eval: Method;
-  sSubscribe: Method;
-  duplicate: Method;
+export interface ConnectingNodeRedis {
+  evalSha: ClientMethod;
+  eval: ClientMethod;
+  sSubscribe: ClientMethod;
+  duplicate: ClientMethod;
   on(event: "connect" | "ready" | "error" | "end", listener: () => void): unknown;
   connect(): Promise<unknown>;
   destroy(): void;
 }
 
 export class ReconnectingClient {
-  readonly #make: () => NodeRedisClient;
+  readonly #make: () => ConnectingNodeRedis;
   readonly #silenceMs: number;
-  #client: NodeRedisClient;
+  #client: ConnectingNodeRedis;
   #isClosed = false;
 
-  /** `make` makes a client that tries for ever to connect, once it was connected. */
-  constructor(make: () => NodeRedisClient, silenceMs: number) {
+  /** `make` makes a client that tries for ever to connect again, once it was connected. */
+  constructor(make: () => ConnectingNodeRedis, silenceMs: number) {
     this.#make = make;
     this.#silenceMs = silenceMs;
     this.#client = this.#open();
@@ -39,7 +38,7 @@ export class ReconnectingClient {
     return this.#answered(this.#client, this.#client.eval(...args));
   }
 
-  /** By this the store knows how to subscribe; it does so on a duplicate. */
+  /** The store recognizes by this method how to subscribe; it does so on a duplicate. */
   sSubscribe(...args: never[]): unknown {
     return this.#client.sSubscribe(...args);
   }
@@ -57,9 +56,9 @@ export class ReconnectingClient {
     this.#client.destroy();
   }
 
-  #open(): NodeRedisClient {
+  #open(): ConnectingNodeRedis {
     const client = this.#make();
-    // A server that accepts and then says nothing would hold up the connecting for ever.
+    // A server that accepts a connection and never answers would keep the client connecting for ever.
     let greeting: Timer | undefined;
     const settled = (): void => {
       greeting?.cancel();
@@ -74,7 +73,7 @@ export class ReconnectingClient {
     return client;
   }
 
-  async #answered(client: NodeRedisClient, answer: unknown): Promise<unknown> {
+  async #answered(client: ConnectingNodeRedis, answer: unknown): Promise<unknown> {
     const patience = this.#patience(client);
     try {
       return await answer;
@@ -83,7 +82,7 @@ export class ReconnectingClient {
     }
   }
 
-  #patience(client: NodeRedisClient): Timer {
+  #patience(client: ConnectingNodeRedis): Timer {
     const timer = startTimer(this.#silenceMs, () => {
       this.#leave(client);
     });
@@ -91,7 +90,7 @@ export class ReconnectingClient {
     return timer;
   }
 
-  #leave(silent: NodeRedisClient): void {
+  #leave(silent: ConnectingNodeRedis): void {
     if (this.#isClosed || silent !== this.#client) return;
     silent.destroy();
     this.#client = this.#open();

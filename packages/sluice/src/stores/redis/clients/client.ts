@@ -1,0 +1,100 @@
+/**
+ * The port for Redis clients: what Sluice needs of one. Everything that is known of one client stands in one file of
+ * this folder. A client is recognized by the shape of the object that the user made, so none is imported.
+ */
+import type { ConnectablePackage } from "./own-connection.js";
+
+/** Runs a script by SHA-1 and keeps it loaded; the reply is a flat array of integers. */
+export type RunScript = (
+  sha: string,
+  source: string,
+  keys: readonly string[],
+  args: readonly string[],
+) => Promise<unknown>;
+
+/** A method of a client, whatever it takes. */
+export type ClientMethod = (...args: never[]) => unknown;
+
+/** Address of a slot's master, "host:port"; "" if the client does not know it. */
+export type NodeOf = (slot: number) => string;
+
+/** A Cluster as its client shows it. */
+export interface ClusterView {
+  /**
+   * Reads the table that the client keeps up to date itself, anew for each call, because slots move. Undefined for
+   * a client that does not show its table.
+   */
+  readonly nodeOf: NodeOf | undefined;
+}
+
+/** Why a script was refused as a whole; each reason proves that nothing was done. */
+export type RefusalReason =
+  /** The slot moves to another node, and its keys are not in one place. */
+  | "movingSlot"
+  /** The keys are in several slots. */
+  | "severalSlots"
+  /** This user may not access one of the keys. */
+  | "unreachableKey";
+
+/** One kind of client. */
+export interface ClientAdapter<Client = object> {
+  /** Whether `client` is one of this kind, by its methods alone. */
+  fits(client: unknown): client is Client;
+  /** How to run scripts through `client`. */
+  runnerOf(client: Client): RunScript;
+  /** Undefined unless `client` says that it talks to a Cluster. */
+  clusterOf?(client: Client): ClusterView | undefined;
+  /** The refusal in an error that this client words in its own way, instead of passing on the server's words. */
+  refusalIn?(error: Error): RefusalReason | undefined;
+  /** Only for clients that can subscribe through a duplicate of themselves. */
+  readonly subscriptions?: SubscriptionAdapter;
+  /** Only for clients that RedisStore.connect can open. */
+  readonly connectable?: ConnectablePackage;
+}
+
+export type MessageListener = (message: string, channel: string) => void;
+
+/** A client that subscribes emits events. */
+export interface SubscribingClient {
+  on(event: string, listener: (...args: never[]) => void): unknown;
+  removeListener(event: string, listener: (...args: never[]) => void): unknown;
+}
+
+/** How one kind of client subscribes to channels; `sharded` = to those of a Cluster's slots. */
+export interface SubscriptionAdapter<Client extends SubscribingClient = SubscribingClient> {
+  fits(client: unknown): client is Client;
+  /** A second connection like the client's, which tries for ever to connect. */
+  duplicate(client: Client, sharded: boolean): Client;
+  /** Begins to connect a duplicate; its failures show in its events. */
+  connect(duplicate: Client): void;
+  /** For clients that have one listener for all channels; returns what removes it. */
+  listen?(client: Client, sharded: boolean, listener: MessageListener): () => void;
+  /** Resolves once the channel is subscribed; `listener` is for clients that have one for each channel. */
+  subscribe(
+    client: Client,
+    sharded: boolean,
+    channel: string,
+    listener: MessageListener,
+  ): Promise<unknown>;
+  unsubscribe(client: Client, sharded: boolean, channel: string): Promise<unknown>;
+  /** Ends a duplicate for good. */
+  end(duplicate: Client): void;
+  /** Whether the client will not connect again. */
+  hasGivenUp(client: Client): boolean;
+  /** Events after which messages may be lost. */
+  lossEvents(client: Client): readonly string[];
+  /** Events after which it is worth subscribing again. */
+  readonly recoveryEvents: readonly string[];
+}
+
+/** Whether `client` is an object with these methods. Functions may have them too, but run scripts by themselves. */
+export function isObjectWith(client: unknown, ...methods: readonly string[]): boolean {
+  return typeof client === "object" && hasMethods(client, methods);
+}
+
+/** Whether `client` has these methods. A subscriber of node-redis is callable in some versions. */
+export function hasMethods(client: unknown, methods: readonly string[]): boolean {
+  if ((typeof client !== "object" && typeof client !== "function") || client === null) return false;
+  const known = client as Readonly<Record<string, unknown>>;
+  return methods.every((method) => typeof known[method] === "function");
+}

@@ -1,0 +1,205 @@
+/** All that Sluice knows of ioredis and of iovalkey, its twin for Valkey: Redis, Sentinel and Cluster. */
+import { withReload } from "../script-runner.js";
+import {
+  type ClientAdapter,
+  type ClientMethod,
+  type ClusterView,
+  hasMethods,
+  isObjectWith,
+  type SubscribingClient,
+  type SubscriptionAdapter,
+} from "./client.js";
+import {
+  CONNECT_TIMEOUT_MS,
+  type ConnectTarget,
+  type OwnConnection,
+  reconnectDelayMs,
+  SILENCE_MS,
+  withinTime,
+} from "./own-connection.js";
+
+/** ioredis and iovalkey: Redis or Cluster. */
+export interface IoRedisLike {
+  evalsha: ClientMethod;
+  eval: ClientMethod;
+  defineCommand: ClientMethod;
+}
+
+interface IoRedis extends IoRedisLike {
+  evalsha(sha: string, keyCount: number, ...keysAndArgs: readonly string[]): Promise<unknown>;
+  eval(source: string, keyCount: number, ...keysAndArgs: readonly string[]): Promise<unknown>;
+  /** True for a Cluster's client. */
+  readonly isCluster?: unknown;
+  /** A Cluster's addresses by slot, the master's first. */
+  readonly slots?: readonly (readonly string[] | undefined)[];
+}
+
+/** Words of its own, when it was sent from node to node too often; then the last node's answer. */
+const MOVING_SLOT = /^Too many Cluster redirections.*(?:TRYAGAIN|ASK|MOVED) /;
+
+function ioredisCluster(client: IoRedis): ClusterView | undefined {
+  if (client.isCluster !== true) return undefined;
+  const showsSlots = Array.isArray(client.slots);
+  return { nodeOf: showsSlots ? (slot) => client.slots?.[slot]?.[0] ?? "" : undefined };
+}
+
+/** Only what is used of a connection for subscriptions. */
+interface IoRedisSubscriber extends SubscribingClient {
+  readonly status: string;
+  readonly stream?: { unref?: () => void };
+  duplicate(...args: readonly unknown[]): IoRedisSubscriber;
+  connect(): Promise<unknown>;
+  disconnect(): void;
+  subscribe(channel: string): Promise<unknown>;
+  ssubscribe(channel: string): Promise<unknown>;
+  unsubscribe(channel: string): Promise<unknown>;
+  sunsubscribe(channel: string): Promise<unknown>;
+}
+
+const ioredisSubscriptions: SubscriptionAdapter<IoRedisSubscriber> = {
+  fits: (client): client is IoRedisSubscriber => hasMethods(client, ["defineCommand"]),
+  duplicate: (client, sharded) => {
+    const options = { lazyConnect: true, enableOfflineQueue: true };
+    if (sharded) return client.duplicate([], { ...options, shardedSubscribers: true });
+    return client.duplicate({
+      ...options,
+      // The store subscribes again itself: it must know when messages are received again.
+      autoResubscribe: false,
+      maxRetriesPerRequest: null,
+      retryStrategy: reconnectDelayMs,
+    });
+  },
+  connect: (duplicate) => {
+    // Callers that wait keep the process alive by themselves; this connection must not.
+    duplicate.on("connect", () => {
+      duplicate.stream?.unref?.();
+    });
+    void duplicate.connect().catch(() => {});
+  },
+  listen: (client, sharded, listener) => {
+    const event = sharded ? "smessage" : "message";
+    const onMessage = (channel: string, message: string): void => {
+      listener(message, channel);
+    };
+    client.on(event, onMessage);
+    return () => void client.removeListener(event, onMessage);
+  },
+  subscribe: async (client, sharded, channel) => {
+    if (!sharded) return client.subscribe(channel);
+    // It would put the command off until it is ready. If it does not know the slot then, it throws where nobody
+    // can catch it, and the process ends.
+    if (client.status !== "ready") throw new Error("not ready");
+    return client.ssubscribe(channel);
+  },
+  unsubscribe: async (client, sharded, channel) => {
+    if (!sharded) return client.unsubscribe(channel);
+    return client.status === "ready" ? client.sunsubscribe(channel) : undefined;
+  },
+  end: disconnectForGood,
+  hasGivenUp: (client) => client.status === "end",
+  lossEvents: () => ["close", "end", "-node", "nodeError"],
+  recoveryEvents: ["ready", "+node", "subscribersReady"],
+};
+
+/**
+ * A Cluster's client that is disconnected while it asks for its slots would go on to ask for ever, and keep the
+ * process alive.
+ */
+export function disconnectForGood(client: { disconnect: () => void }): void {
+  const cluster = client as { refreshSlotsCache?: unknown };
+  if (cluster.refreshSlotsCache !== undefined) cluster.refreshSlotsCache = () => {};
+  client.disconnect();
+}
+
+/** A node that hangs cannot redirect calls to the one that serves its slots now, so the table is read again. */
+const SLOTS_REFRESH_MS = 1000;
+
+/** Only what is used of the package. */
+interface IoRedisModule {
+  Redis: (new (
+    options: object,
+  ) => ConnectingIoRedis) & {
+    Cluster: new (nodes: readonly object[], options: object) => ConnectingIoRedis;
+  };
+}
+interface ConnectingIoRedis extends IoRedisLike {
+  on(event: "error", listener: (error: Error) => void): unknown;
+  connect(): Promise<unknown>;
+  disconnect(): void;
+}
+
+function createIoRedis({ Redis }: IoRedisModule, target: ConnectTarget): ConnectingIoRedis {
+  const { host, port, db, username, password, tls, cluster } = target;
+  const options = {
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(tls && { tls }),
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    lazyConnect: true,
+    // A call that is sent again after a reconnect could count twice.
+    autoResendUnfulfilledCommands: false,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    socketTimeout: SILENCE_MS,
+  };
+  if (!cluster) return new Redis({ ...options, host, port, db });
+  return new Redis.Cluster([{ host, port }], {
+    lazyConnect: true,
+    // Connections to the nodes begin with their first call: others must not fail meanwhile.
+    enableOfflineQueue: true,
+    // What was under way when a node died may have been counted.
+    retryDelayOnFailover: 0,
+    slotsRefreshInterval: SLOTS_REFRESH_MS,
+    // Sent again to any node, a call would outlive its caller and hide why from it.
+    retryDelayOnClusterDown: 0,
+    // The store does it better: it sends apart what cannot go together.
+    retryDelayOnTryAgain: 1,
+    redisOptions: options,
+  });
+}
+
+async function openIoRedis(module: unknown, target: ConnectTarget): Promise<OwnConnection> {
+  const client = createIoRedis(module as IoRedisModule, target);
+  let failure: Error | undefined;
+  client.on("error", (error) => {
+    failure ??= error;
+  });
+  const close = async (): Promise<void> => {
+    disconnectForGood(client);
+  };
+  try {
+    await withinTime(client.connect());
+  } catch (error) {
+    await close();
+    // The rejection only says that the connection is closed; the event before it says why.
+    throw withoutCommand(failure ?? error);
+  }
+  if (failure !== undefined && !target.cluster) {
+    // A database that does not exist is only an event too: the client goes on with number 0.
+    await close();
+    throw withoutCommand(failure);
+  }
+  return { client, close };
+}
+
+/** It attaches the command that failed to its errors: of a login, the password. */
+function withoutCommand(error: unknown): unknown {
+  if (!(error instanceof Error) || !("command" in error)) return error;
+  return Object.assign(new Error(error.message), { name: error.name });
+}
+
+export const ioredis: ClientAdapter<IoRedis> = {
+  fits: (client): client is IoRedis => isObjectWith(client, "defineCommand"),
+  runnerOf: (client) =>
+    withReload(
+      {
+        evalSha: (sha, keys, args) => client.evalsha(sha, keys.length, ...keys, ...args),
+        eval: (source, keys, args) => client.eval(source, keys.length, ...keys, ...args),
+      },
+      { nodeOf: ioredisCluster(client)?.nodeOf },
+    ),
+  clusterOf: ioredisCluster,
+  refusalIn: ({ message }) => (MOVING_SLOT.test(message) ? "movingSlot" : undefined),
+  subscriptions: ioredisSubscriptions,
+  connectable: { name: "ioredis", open: openIoRedis },
+};

@@ -1,0 +1,176 @@
+/** All that Sluice knows of the package `redis`: client, pool, Sentinel and Cluster. */
+import { withReload } from "../script-runner.js";
+import {
+  type ClientAdapter,
+  type ClientMethod,
+  type ClusterView,
+  hasMethods,
+  isObjectWith,
+  type MessageListener,
+  type SubscribingClient,
+  type SubscriptionAdapter,
+} from "./client.js";
+import {
+  CONNECT_TIMEOUT_MS,
+  type ConnectTarget,
+  type OwnConnection,
+  reconnectDelayMs,
+  SILENCE_MS,
+  withinTime,
+} from "./own-connection.js";
+import { type ConnectingNodeRedis, ReconnectingClient } from "./reconnecting-client.js";
+
+/** node-redis: client, Sentinel, pool or Cluster. */
+export interface NodeRedisLike {
+  evalSha: ClientMethod;
+  eval: ClientMethod;
+}
+
+interface ScriptInput {
+  readonly keys: readonly string[];
+  readonly arguments: readonly string[];
+}
+
+interface NodeRedis extends NodeRedisLike {
+  evalSha(sha: string, input: ScriptInput): Promise<unknown>;
+  eval(source: string, input: ScriptInput): Promise<unknown>;
+  /** Only a Cluster's client has it. */
+  readonly nodeByAddress?: unknown;
+  readonly slots?: readonly ({ readonly master: { readonly address: string } } | undefined)[];
+}
+
+/** When it was sent from node to node too often; the last node's answer is the error's cause. */
+const TOO_MANY_REDIRECTIONS = "Too many Cluster redirections";
+
+function nodeRedisCluster(client: NodeRedis): ClusterView | undefined {
+  if (client.nodeByAddress === undefined) return undefined;
+  return { nodeOf: (slot) => client.slots?.[slot]?.master.address ?? "" };
+}
+
+/** Only what is used of a connection for subscriptions. */
+interface NodeRedisSubscriber extends SubscribingClient {
+  /** A Cluster's client and a Sentinel's do not say. */
+  readonly isReady?: boolean;
+  readonly isOpen?: boolean;
+  /** Only a Sentinel's client has it. */
+  readonly getSentinelNode?: unknown;
+  readonly unref?: () => void;
+  duplicate(options: object): NodeRedisSubscriber;
+  connect(): Promise<unknown>;
+  destroy(): void;
+  subscribe(channel: string, listener: MessageListener): Promise<unknown>;
+  sSubscribe(channel: string, listener: MessageListener): Promise<unknown>;
+  unsubscribe(channel: string): Promise<unknown>;
+  sUnsubscribe(channel: string): Promise<unknown>;
+}
+
+const nodeRedisSubscriptions: SubscriptionAdapter<NodeRedisSubscriber> = {
+  fits: (client): client is NodeRedisSubscriber => hasMethods(client, ["sSubscribe"]),
+  duplicate: (client) => client.duplicate({ disableOfflineQueue: false }),
+  connect: (duplicate) => {
+    // Callers that wait keep the process alive by themselves; this connection must not.
+    if (typeof duplicate.unref === "function") duplicate.unref();
+    void duplicate.connect().catch(() => {});
+  },
+  subscribe: async (client, sharded, channel, listener) => {
+    await (sharded ? client.sSubscribe(channel, listener) : client.subscribe(channel, listener));
+    // It takes a subscription while it is disconnected, and the server does not know of it.
+    if (client.isReady === false) throw new Error("not ready");
+  },
+  unsubscribe: async (client, sharded, channel) =>
+    sharded ? client.sUnsubscribe(channel) : client.unsubscribe(channel),
+  end: (duplicate) => {
+    duplicate.destroy();
+  },
+  hasGivenUp: (client) => client.isOpen === false,
+  lossEvents: (client) => {
+    const events = ["reconnecting", "end", "terminated", "node-reconnecting", "node-disconnect"];
+    // A Sentinel's client emits nothing but errors for the connection on which it subscribes.
+    return typeof client.getSentinelNode === "function" ? [...events, "error"] : events;
+  },
+  recoveryEvents: ["ready", "node-ready"],
+};
+
+/** After a node of a Cluster went away, the others are asked who serves its slots now. */
+const REDISCOVER_MS = 500;
+
+/** Only what is used of the package. */
+interface NodeRedisModule {
+  createClient(options: object): ConnectingNodeRedis;
+  createCluster(options: object): ConnectingNodeRedis;
+}
+
+/** Failures reach the limiter call by call; an "error" event without listener would end the process. */
+function ignoringErrors(client: ConnectingNodeRedis): ConnectingNodeRedis {
+  client.on("error", () => {});
+  return client;
+}
+
+function createNodeRedis(
+  redis: NodeRedisModule,
+  target: ConnectTarget,
+  wasConnected: () => boolean,
+): ConnectingNodeRedis | ReconnectingClient {
+  const { host, port, db, username, password, tls, cluster } = target;
+  const socket = { connectTimeout: CONNECT_TIMEOUT_MS, ...(tls && { ...tls, tls: true }) };
+  const options = {
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    // Without a queue a call fails at once while the server is away, instead of being counted late.
+    disableOfflineQueue: true,
+  };
+  if (cluster) {
+    return ignoringErrors(
+      redis.createCluster({
+        rootNodes: [{ socket: { host, port } }],
+        defaults: { ...options, socket },
+        topologyRefreshOnReconnectionAttemptStrategy: REDISCOVER_MS,
+      }),
+    );
+  }
+  // By its own rules the client would try a wrong address or password for ever.
+  const reconnectStrategy = (retries: number): number | false =>
+    wasConnected() && reconnectDelayMs(retries);
+  const clientOptions = {
+    ...options,
+    database: db,
+    socket: { host, port, ...socket, reconnectStrategy },
+  };
+  return new ReconnectingClient(
+    () => ignoringErrors(redis.createClient(clientOptions)),
+    SILENCE_MS,
+  );
+}
+
+async function openNodeRedis(module: unknown, target: ConnectTarget): Promise<OwnConnection> {
+  let isConnected = false;
+  const client = createNodeRedis(module as NodeRedisModule, target, () => isConnected);
+  const close = async (): Promise<void> => {
+    client.destroy();
+  };
+  try {
+    await withinTime(client.connect());
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  isConnected = true;
+  return { client, close };
+}
+
+export const nodeRedis: ClientAdapter<NodeRedis> = {
+  fits: (client): client is NodeRedis => isObjectWith(client, "evalSha"),
+  runnerOf: (client) =>
+    withReload(
+      {
+        evalSha: (sha, keys, args) => client.evalSha(sha, { keys, arguments: args }),
+        eval: (source, keys, args) => client.eval(source, { keys, arguments: args }),
+      },
+      { nodeOf: nodeRedisCluster(client)?.nodeOf },
+    ),
+  clusterOf: nodeRedisCluster,
+  refusalIn: ({ message, cause }) =>
+    message === TOO_MANY_REDIRECTIONS && cause instanceof Error ? "movingSlot" : undefined,
+  subscriptions: nodeRedisSubscriptions,
+  connectable: { name: "redis", open: openNodeRedis },
+};

@@ -1,0 +1,52 @@
+/** What connections have in common that RedisStore.connect opens itself, whichever client is installed. */
+import { startTimer } from "../../../core/clock.js";
+
+/** A checked URL with credentials and TLS taken out of it. */
+export interface ConnectTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly db: number;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  readonly tls: object | undefined;
+  readonly cluster: boolean;
+}
+
+export interface OwnConnection {
+  readonly client: object;
+  close(): Promise<void>;
+}
+
+/** A client's package, and how to open a connection with it. */
+export interface ConnectablePackage {
+  readonly name: string;
+  open(module: unknown, target: ConnectTarget): Promise<OwnConnection>;
+}
+
+export const CONNECT_TIMEOUT_MS = 5000;
+/** A connection on which a call waits so long without an answer is replaced. */
+export const SILENCE_MS = 5000;
+
+const FIRST_RECONNECT_MS = 50;
+const LONGEST_RECONNECT_MS = 2000;
+
+/** The wait before attempt number `attempt` to connect again; each is twice as long. */
+export function reconnectDelayMs(attempt: number): number {
+  return Math.min(FIRST_RECONNECT_MS * 2 ** attempt, LONGEST_RECONNECT_MS);
+}
+
+/** Rejects when `work` has not settled in time: a server that accepts but never answers. */
+export function withinTime(work: Promise<unknown>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = startTimer(CONNECT_TIMEOUT_MS, () => {
+      reject(new Error(`no answer within ${CONNECT_TIMEOUT_MS} ms`));
+    });
+    work
+      .then(() => {
+        resolve();
+      }, reject)
+      .finally(() => {
+        timer.cancel();
+      });
+  });
+}

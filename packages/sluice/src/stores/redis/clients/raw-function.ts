@@ -1,0 +1,7 @@
+/** A function of the user's own in place of a client: it runs scripts by itself, and loads them as it likes. */
+import type { ClientAdapter, RunScript } from "./client.js";
+
+export const rawFunction: ClientAdapter<RunScript> = {
+  fits: (client): client is RunScript => typeof client === "function",
+  runnerOf: (client) => client,
+};

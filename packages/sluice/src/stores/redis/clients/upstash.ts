@@ -1,0 +1,24 @@
+/** All that Sluice knows of @upstash/redis, which sends each command as an HTTP request. */
+import { withReload } from "../script-runner.js";
+import { type ClientAdapter, type ClientMethod, isObjectWith } from "./client.js";
+
+/** @upstash/redis. */
+export interface UpstashLike {
+  evalsha: ClientMethod;
+  eval: ClientMethod;
+  createScript: ClientMethod;
+}
+
+interface Upstash extends UpstashLike {
+  evalsha(sha: string, keys: readonly string[], args: readonly string[]): Promise<unknown>;
+  eval(source: string, keys: readonly string[], args: readonly string[]): Promise<unknown>;
+}
+
+export const upstash: ClientAdapter<Upstash> = {
+  fits: (client): client is Upstash => isObjectWith(client, "createScript"),
+  runnerOf: (client) =>
+    withReload({
+      evalSha: (sha, keys, args) => client.evalsha(sha, keys, args),
+      eval: (source, keys, args) => client.eval(source, keys, args),
+    }),
+};
