@@ -15,11 +15,11 @@ export interface Sending {
   readonly settled: Promise<unknown>;
 }
 
+/** Settles a call of a batch by its place. */
+export type SettleCall = (i: number, outcome: StoreResult | Error) => void;
+
 /** Sends calls, at least the first one, and settles each by its place. */
-export type SendBatch = (
-  calls: readonly StoreCall[],
-  settle: (i: number, outcome: StoreResult | Error) => void,
-) => Sending;
+export type SendBatch = (calls: readonly StoreCall[], settle: SettleCall) => Sending;
 
 export interface BatcherOptions {
   /** Calls sent together at most. */
@@ -28,7 +28,7 @@ export interface BatcherOptions {
   readonly maxInFlight: number;
 }
 
-interface Waiting {
+interface QueuedCall {
   readonly call: StoreCall;
   readonly done: Done;
 }
@@ -41,7 +41,7 @@ const STALLED_MS = 1000;
 export class Batcher {
   readonly #send: SendBatch;
   readonly #options: BatcherOptions;
-  readonly #queue: Waiting[] = [];
+  readonly #queue: QueuedCall[] = [];
   /** When each batch under way was sent. */
   readonly #sentAtMs = new Set<{ readonly ms: number }>();
   #sentCalls = 0;
@@ -108,7 +108,7 @@ export class Batcher {
     const calls = batch.map(({ call }) => call);
     const { left, settled } = this.#send(calls, (i, outcome) => batch[i]?.done(outcome));
     // Ahead of all that came after them, and of every batch that is sent from now on.
-    this.#queue.unshift(...left.map((i) => batch[i] as Waiting));
+    this.#queue.unshift(...left.map((i) => batch[i] as QueuedCall));
     const sentCalls = batch.length - left.length;
     this.#sentCalls += sentCalls;
     void settled.finally(() => {
@@ -120,8 +120,8 @@ export class Batcher {
   }
 }
 
-/** Nobody waits for these outcomes, but somebody may keep account of what is under way. */
-function drop(taken: readonly Waiting[]): void {
+/** Nobody waits for these outcomes, but whoever counts what is under way needs them. */
+function drop(taken: readonly QueuedCall[]): void {
   const dropped = notSent();
   for (const { call, done } of taken) if (!isAwaited(call)) done(dropped);
 }

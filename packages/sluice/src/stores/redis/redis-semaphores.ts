@@ -1,4 +1,4 @@
-/** Semaphores in Redis: each command is one call of one script, and who waits is notified by a published hint. */
+/** Semaphores in Redis: each command is one call of one script, and waiting callers are notified by a published hint. */
 import { type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 import { semaphoreScript } from "../../lua/compose.js";
 import type { SemaphoreAnswer, SemaphoreCommand } from "../../semaphore/kernel.js";
@@ -10,7 +10,7 @@ import {
   type NotificationListener,
 } from "../../semaphore/port.js";
 import type { RunScript } from "./clients/client.js";
-import { growingPause, isOfMovingSlot } from "./split-retry.js";
+import { failedByMovingSlot, growingPause } from "./split-retry.js";
 import { decodeSemaphore, encodeSemaphore, semaphoreKey } from "./semaphore-wire.js";
 import { Subscriber } from "./subscriber.js";
 
@@ -21,7 +21,7 @@ export interface RedisSemaphoresOptions {
   readonly isCluster: boolean;
   /** Decides instead of the server's clock. */
   readonly clock: Clock | undefined;
-  /** Names this process among all that listen. */
+  /** Names this process among all that subscribe. */
   readonly nonce: string;
 }
 
@@ -56,14 +56,15 @@ export class RedisSemaphores implements SemaphoreStore {
     const { sha, source } = semaphoreScript();
     const keys = [semaphoreKey(key)];
     const untilMs = monotonicMs() + withinMs;
-    const pause = growingPause();
+    let pause: (() => Promise<void>) | undefined;
     for (;;) {
       const args = encodeSemaphore(command, clock?.nowUs());
       try {
         return decodeSemaphore(key, command, await run(sha, source, keys, args));
       } catch (error) {
-        if (!isOfMovingSlot(error) || monotonicMs() >= untilMs) throw error;
+        if (!failedByMovingSlot(error) || monotonicMs() >= untilMs) throw error;
       }
+      pause ??= growingPause();
       await pause();
     }
   }
@@ -77,7 +78,7 @@ export class RedisSemaphores implements SemaphoreStore {
 
   listen(key: SemaphoreKey, listener: NotificationListener): Listening {
     const channel = this.channelOf(key);
-    if (channel === "") return NEVER_HEARD;
+    if (channel === "") return NO_MESSAGES;
     this.#listeners.set(listener.owner, listener);
     const subscription = this.#subscriber.subscribe(channel, () => {
       listener.live();
@@ -99,7 +100,7 @@ export class RedisSemaphores implements SemaphoreStore {
   }
 }
 
-const NEVER_HEARD: Listening = Object.freeze({
+const NO_MESSAGES: Listening = Object.freeze({
   isLive: () => false,
   missed: () => {},
   end: () => {},

@@ -1,54 +1,58 @@
 /** The store that many processes share: every decision is one script call on the server's clock. */
 import { randomBytes } from "node:crypto";
-import { checkClock, type Clock, systemClock } from "../../core/clock.js";
+import { checkClock, type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 import { CrossSlotError, StoreUnavailableError } from "../../core/errors.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { scriptFor } from "../../lua/compose.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
-import type { StoreResult, Done, Store, StoreCall } from "../store.js";
-import { Batcher, type BatcherOptions, type SendBatch, type Sending } from "./batcher.js";
+import type { Done, Store, StoreCall } from "../store.js";
+import {
+  Batcher,
+  type BatcherOptions,
+  type SendBatch,
+  type Sending,
+  type SettleCall,
+} from "./batcher.js";
 import type { RunScript } from "./clients/client.js";
 import { adapterOf, type RedisClientLike } from "./clients/index.js";
 import type { OwnConnection } from "./clients/own-connection.js";
 import { type ConnectOptions, openConnection } from "./connect.js";
 import { RedisSemaphores } from "./redis-semaphores.js";
-import { SplitRetry } from "./split-retry.js";
 import { type Placement, placementBy, SLOTS, slotOf } from "./slot.js";
-import { decodeBatch, type DecodedCall, encodeBatch } from "./wire.js";
+import { type RefusalSorter, SplitRetry } from "./split-retry.js";
+import { decodeBatch, type DecodedCall, type EncodedBatch, encodeBatch } from "./wire.js";
 
 export interface RedisStoreOptions {
   /** A connected client of redis, ioredis, iovalkey, valkey-glide, Upstash or Bun; or a function that runs a script. */
   readonly client: RedisClientLike;
   /**
-   * A connection for subscriptions alone, by which waiting semaphores are notified: a client of redis, ioredis or
-   * iovalkey. Default: a duplicate of `client`, opened by the first that waits, where it is one of these.
-   * false, or where there is none: who waits has to ask again and again.
+   * A connection for subscriptions alone, by which waiting callers of semaphores are notified: a client of redis,
+   * ioredis or iovalkey. Default: a duplicate of `client`, if it is one of these, opened when somebody first waits.
+   * With false, or a `client` that cannot subscribe, waiting callers have to ask again and again.
    */
   readonly subscriber?: object | false;
   /**
    * Decisions made by one script call at most, 1 to 1,000; default 256, some 0.6 ms of the server's time. A call
-   * over three policies is three of them, and goes alone if it is more than that.
+   * over three policies counts as three; one over more policies than this goes alone.
    */
   readonly maxBatch?: number;
-  /** Batches under way at once, 1 to 1,000; default 3. Calls that come meanwhile form the next one. */
+  /** Batches under way at once, 1 to 1,000; default 3. Calls that arrive meanwhile form the next one. */
   readonly maxInFlight?: number;
   /**
    * For a Cluster: puts identities together on so many slots, 1 to 16,384, so that batches are larger and
-   * calls over several identities more often possible. Default: each identity has a slot of its own choice.
-   * Another number is another key: a change loses the state.
+   * calls over several identities more often possible. Default: each identity has a hash tag of its own.
+   * The number is part of the keys, so a change loses the state.
    */
   readonly partitions?: number;
-  /** For tests and simulation: decides instead of the server's clock. */
+  /** For tests and simulation: used instead of the server's clock. */
   readonly clock?: Clock;
 }
 
 /** A calendar's table is off at most twice: once for the clock, once for a boundary passed meanwhile. */
 const CALENDAR_TRIPS = 3;
-const NONCE_BYTES = 9;
+const STORE_NONCE_BYTES = 9;
 const DEFAULT_MAX_BATCH = 256;
 const DEFAULT_MAX_IN_FLIGHT = 3;
-
-type Settle = (i: number, outcome: StoreResult | Error) => void;
 
 /**
  * Keeps state in Redis 6.2 or later, Valkey, or a Cluster of either.
@@ -64,7 +68,7 @@ type Settle = (i: number, outcome: StoreResult | Error) => void;
  */
 export class RedisStore extends KeyspaceRegistry implements Store {
   readonly external = true;
-  /** The node that decides a call; only where the client is of a Cluster and tells. */
+  /** The node that decides a call; only with a Cluster's client that shows its nodes. */
   readonly partOf?: (call: StoreCall) => string;
   readonly semaphores: RedisSemaphores;
   readonly #run: RunScript;
@@ -72,8 +76,8 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly #batcher: Batcher;
   /** As many as there are slots at most. */
   readonly #slotBatchers = new Map<number, Batcher>();
-  readonly #sender: SplitRetry;
-  /** The clock of tests that decides and is waited by; undefined for the server's own. */
+  readonly #splitRetry: SplitRetry;
+  /** Undefined for the server's own. */
   readonly clock: Clock | undefined;
   /** Undefined without partitions. */
   readonly #placement: Placement | undefined;
@@ -106,14 +110,13 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       maxBatch: checkCount("maxBatch", maxBatch, 1, 1000),
       maxInFlight: checkCount("maxInFlight", maxInFlight, 1, 1000),
     };
-    const sender = new SplitRetry({
+    this.#splitRetry = new SplitRetry({
       send: (calls, settle) => this.#sendTogether(calls, settle),
       slotsOf: (call) => this.#slotsOf(call),
       isCluster: cluster !== undefined,
     });
-    this.#sender = sender;
     this.#batcher = new Batcher(
-      (calls, settle) => sender.send(undefined, calls, settle),
+      (calls, settle) => this.#send(undefined, calls, settle),
       this.#batching,
     );
     this.clock = options.clock === undefined ? undefined : checkClock(options.clock);
@@ -121,7 +124,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       run: this.#run,
       client: options.client,
       subscriber: options.subscriber,
-      isCluster: sender.isCluster,
+      isCluster: cluster !== undefined,
       clock: this.clock,
       nonce: nonce(),
     });
@@ -129,7 +132,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
 
   /**
    * Connects with whichever of `redis` and `ioredis` is installed.
-   * @throws InvalidOptionError if the URL is none, or neither package is there.
+   * @throws InvalidOptionError if the URL is not valid, or neither package is installed.
    */
   static async connect(url: string, options: ConnectOptions = {}): Promise<RedisStore> {
     const connection = await openConnection(url, options);
@@ -139,7 +142,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   }
 
   submit(call: StoreCall, done: Done): void {
-    if (!this.#sender.isCluster) {
+    if (!this.#splitRetry.isCluster) {
       this.#batcher.add(call, done);
       return;
     }
@@ -148,7 +151,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     else this.#batcherOf(slot).add(call, done);
   }
 
-  /** Ends what the store itself opened; a client that was passed in stays as it is. */
+  /** Ends what the store itself opened, not a client that was passed in. */
   async close(): Promise<void> {
     this.semaphores.close();
     const connection = this.#connection;
@@ -165,32 +168,51 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   }
 
   /**
-   * The keys of a script share a slot, so on a Cluster each slot has batches of its own, and they are waited
-   * for apart: a node that hangs must not hold back the calls to the others.
+   * The keys of a script share a slot, so on a Cluster each slot has a batcher of its own. A node that hangs then
+   * does not hold back the calls to the others.
    */
   #batcherOf(slot: number): Batcher {
     let batcher = this.#slotBatchers.get(slot);
     if (batcher === undefined) {
-      const send: SendBatch = (calls, settle) => this.#sender.send(slot, calls, settle);
+      const send: SendBatch = (calls, settle) => this.#send(slot, calls, settle);
       batcher = new Batcher(send, this.#batching);
       this.#slotBatchers.set(slot, batcher);
     }
     return batcher;
   }
 
+  /** Sends calls of one slot or, without it, of any; what is refused as a whole goes again in parts. */
+  #send(slot: number | undefined, calls: readonly StoreCall[], settle: SettleCall): Sending {
+    const retry = this.#splitRetry;
+    // Calls that were queued before the Cluster was recognized may be of several slots.
+    const mayBeSplit = retry.apart.size > 0 || (slot === undefined && retry.isCluster);
+    if (mayBeSplit) return retry.send(slot, calls, settle);
+    const sentMs = monotonicMs();
+    let sorter: RefusalSorter | undefined;
+    const { left, settled } = this.#sendTogether(calls, (i, outcome) => {
+      if (!(outcome instanceof Error)) {
+        settle(i, outcome);
+        return;
+      }
+      sorter ??= retry.sorterOf(slot, calls, settle, sentMs);
+      sorter.settle(i, outcome);
+    });
+    return { left, settled: settled.then(() => sorter?.sendAgain()) };
+  }
+
   /** Sends the first of the calls, as many as fit into one script call. */
-  #sendTogether(calls: readonly StoreCall[], settle: Settle): Sending {
+  #sendTogether(calls: readonly StoreCall[], settle: SettleCall): Sending {
     const guessUs = this.clock?.nowUs() ?? systemClock.nowUs() + this.#serverAheadUs;
     const { size, outcomes } = this.#sendOnce(calls, guessUs);
     const left = calls.map((_, i) => i).slice(size);
     return { left, settled: this.#settle(calls.slice(0, size), outcomes, settle) };
   }
 
-  /** Settles every call that was sent. Those whose calendar was off go again. */
+  /** Settles every call that was sent. Those whose calendar did not cover the server's time go again. */
   async #settle(
     calls: readonly StoreCall[],
     first: Promise<readonly DecodedCall[]>,
-    settle: Settle,
+    settle: SettleCall,
   ): Promise<void> {
     let pending = calls.map((_, i) => i);
     try {
@@ -235,24 +257,29 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     if (guessUs !== undefined) {
       for (const { debits } of calls) for (const { rule } of debits) rule.refresh?.(guessUs);
     }
-    const { size, kind, kernels, keys, args } = encodeBatch(
+    const batch = encodeBatch(
       calls,
       this.#batching.maxBatch,
       this.clock?.nowUs(),
       this.#placement,
       nonce,
     );
+    return { size: batch.size, outcomes: this.#execute(calls.slice(0, batch.size), batch) };
+  }
+
+  /** Runs the script once. Here every batch begins and ends, so its size, node, duration and error are known here. */
+  async #execute(
+    calls: readonly StoreCall[],
+    { kind, kernels, keys, args }: EncodedBatch,
+  ): Promise<readonly DecodedCall[]> {
     const { sha, source } = scriptFor(kind, kernels);
-    const run = async (): Promise<readonly DecodedCall[]> => {
-      const reply = await this.#run(sha, source, keys, args);
-      const { rawUs, outcomes } = decodeBatch(calls.slice(0, size), reply);
-      if (this.clock === undefined) this.#serverAheadUs = rawUs - systemClock.nowUs();
-      return outcomes;
-    };
-    return { size, outcomes: run() };
+    const reply = await this.#run(sha, source, keys, args);
+    const { rawUs, outcomes } = decodeBatch(calls, reply);
+    if (this.clock === undefined) this.#serverAheadUs = rawUs - systemClock.nowUs();
+    return outcomes;
   }
 }
 
 function nonce(): string {
-  return randomBytes(NONCE_BYTES).toString("base64url");
+  return randomBytes(STORE_NONCE_BYTES).toString("base64url");
 }

@@ -1,14 +1,15 @@
 /**
- * Batches that Redis refuses as a whole, in a way which proves that nothing was done: they are sent again in
- * parts, so that no call fails for what is the matter with another. Nothing is sent again after any other failure.
+ * Batches that Redis refuses as a whole, in a way which proves that nothing was done: they are sent again in parts,
+ * so that no call fails because of another. Nothing is sent again after any other failure. The store enters this file
+ * only after a failure, and while calls are sent apart because of one.
  */
 import { monotonicMs, startTimer } from "../../core/clock.js";
 import { CrossSlotError, SluiceError, StoreUnavailableError } from "../../core/errors.js";
-import { type StoreResult, isAwaited, type StoreCall } from "../store.js";
-import { notSent, type SendBatch, type Sending } from "./batcher.js";
+import { isAwaited, type StoreCall } from "../store.js";
+import { notSent, type SendBatch, type Sending, type SettleCall } from "./batcher.js";
+import type { RefusalReason } from "./clients/client.js";
+import { refusalWordedByClient } from "./clients/index.js";
 import { givesBack } from "./wire.js";
-
-type Settle = (i: number, outcome: StoreResult | Error) => void;
 
 /** What all calls of a batch have in common, as flags: the slot, the keyspaces, and the keys, which imply both. */
 type Common = number;
@@ -17,68 +18,63 @@ const KEYSPACES = 2;
 const KEYS = 4 | SLOT | KEYSPACES;
 
 interface Refusal {
+  /** The server's own words; a client may have others. */
   readonly says: RegExp;
-  /** What calls must have in common for it to be about each of them. */
+  /** What calls must have in common for the refusal to be about each of them. */
   readonly common: Common;
-  /** What a call that is refused by itself comes to; without it, it is tried again until it is served. */
-  readonly outcome?: (refusal: Error, call: StoreCall) => Error;
+  /** The error of a call that is refused by itself; without it, the call is tried again until it is served. */
+  readonly errorOf?: (refusal: Error, call: StoreCall) => Error;
 }
 
 /** Some clients say first who failed. */
 const BY = /^(?:[\w ]+: (?:- )?)?/.source;
 
-/**
- * Of a slot that is moving to another node, where a script is served only where all of its keys are: calls
- * on one key always are, those on several once these are in one place. ioredis asks any node in between,
- * so that its last answer may be that of one which has nothing to do with the slot.
- */
-const MOVING: Refusal = {
-  says: /^(?:TRYAGAIN|Too many Cluster redirections.*(?:TRYAGAIN|ASK|MOVED)) /,
-  common: KEYS,
-};
-/** What node-redis says when it was sent to and fro often enough; the last node's answer is the cause. */
-const TO_AND_FRO = "Too many Cluster redirections";
-
-const REFUSALS: readonly Refusal[] = [
-  MOVING,
-  {
-    /** Of a Cluster, by a client that does not tell that it is of one. */
-    says: new RegExp(`${BY}(?:CROSSSLOT|CrossSlot)\\b`),
-    common: SLOT,
-    outcome: (cause) => new CrossSlotError({ cause }),
+const SPLIT_REFUSALS: Readonly<Record<RefusalReason, Refusal>> = {
+  /**
+   * While a slot moves to another node, a script is served only where all of its keys are: calls on one key always
+   * are, those on several once these are in one place.
+   */
+  movingSlot: {
+    says: /^TRYAGAIN /,
+    common: KEYS,
   },
-  {
-    /** Of keys out of this user's reach; a command out of its reach has other words, and is everybody's trouble. */
-    says: new RegExp(
-      `${BY}(?:NOPERM|PermissionDenied)\\b[^[]* access (?:a key|one of the keys)\\b`,
-    ),
+  /** From a Cluster, by a client that does not say that it talks to one. */
+  severalSlots: {
+    says: new RegExp(`${BY}CROSSSLOT\\b`),
+    common: SLOT,
+    errorOf: (cause) => new CrossSlotError({ cause }),
+  },
+  /** A command that this user may not run has other words, and fails for every call. */
+  unreachableKey: {
+    says: new RegExp(`${BY}NOPERM\\b[^[]* access (?:a key|one of the keys)\\b`),
     common: KEYSPACES,
-    outcome: (cause, { debits }) => {
+    errorOf: (cause, { debits }) => {
       const keyspaces = debits.map(({ keyspace }) => keyspace.name).join(", ");
       const message = `the user may not access a key of ${keyspaces}: ${cause.message}`;
       return new StoreUnavailableError(message, { ofKey: true, cause });
     },
   },
-];
+};
+const ALL_REFUSALS = Object.values(SPLIT_REFUSALS);
 
-const FIRST_RETRY_MS = 2;
-const LONGEST_RETRY_MS = 50;
+const FIRST_PAUSE_MS = 2;
+const LONGEST_PAUSE_MS = 50;
 /** For how long after a refusal calls are sent apart from the start. */
 const APART_MS = 1000;
-/** A client that tried many times by itself before it told us must not do so often. */
+/** A client that tried many times by itself before it passed on the refusal must not do so often. */
 const APART_PER_LOST_MS = 10;
 
 /** Whether what was sent failed because its slot is moving, so that it may be sent again. */
-export function isOfMovingSlot(failure: unknown): boolean {
-  return failure instanceof Error && refusalIn(failure) === MOVING;
+export function failedByMovingSlot(failure: unknown): boolean {
+  return failure instanceof Error && refusalIn(failure) === SPLIT_REFUSALS.movingSlot;
 }
 
 /** Waits until it is worth trying again, longer each time. */
 export function growingPause(): () => Promise<void> {
-  let nextMs = FIRST_RETRY_MS;
+  let nextMs = FIRST_PAUSE_MS;
   return () => {
     const ms = nextMs;
-    nextMs = Math.min(2 * ms, LONGEST_RETRY_MS);
+    nextMs = Math.min(2 * ms, LONGEST_PAUSE_MS);
     return new Promise((resolve) => {
       startTimer(ms, resolve);
     });
@@ -89,71 +85,88 @@ export interface SplitRetryOptions {
   readonly send: SendBatch;
   /** The slots of a call's keys, each once. */
   readonly slotsOf: (call: StoreCall) => readonly number[];
-  /** Whether the client is known to be of a Cluster. */
+  /** Whether the client is known to be a Cluster's. */
   readonly isCluster: boolean;
 }
 
 /** Calls on their way, and how to settle each by its place. */
-interface Batch {
+interface SentBatch {
   readonly slot: number | undefined;
   readonly calls: readonly StoreCall[];
-  readonly settle: Settle;
+  readonly settle: SettleCall;
 }
 
-/** Calls that were refused alike: their places, and the last error that said so. */
-interface Refused {
+/** Calls that were refused for one reason: their places, and the last error that said so. */
+interface RefusedCalls {
   readonly refusal: Refusal;
   readonly places: number[];
   error: Error;
 }
 
+/** Takes the outcomes of a batch in place of its own `settle`. */
+export interface RefusalSorter {
+  /** Settles the call, unless it was refused and will be sent again. */
+  readonly settle: SettleCall;
+  /** To be called once all calls came to something: sends again what was refused. */
+  readonly sendAgain: () => Promise<void>;
+}
+
 export class SplitRetry {
+  /**
+   * Slots whose calls are sent apart for now, `undefined` for batches of no certain slot. The store sends a batch
+   * through this class while there are any.
+   */
+  readonly apart = new Map<
+    number | undefined,
+    { readonly common: Common; readonly untilMs: number }
+  >();
+  /** Whether calls belong together by slot, as known from the beginning or learnt from a refusal. */
+  isCluster: boolean;
   readonly #options: SplitRetryOptions;
-  /** What is sent apart by slot, or for calls of no certain one; as many entries at most as there are slots. */
-  readonly #apart = new Map<number | undefined, { common: Common; untilMs: number }>();
-  #isCluster: boolean;
 
   constructor(options: SplitRetryOptions) {
     this.#options = options;
-    this.#isCluster = options.isCluster;
-  }
-
-  /** Whether calls belong together by slot, as known from the beginning or learnt from a refusal. */
-  get isCluster(): boolean {
-    return this.#isCluster;
+    this.isCluster = options.isCluster;
   }
 
   /**
    * Sends calls, of one slot or, without it, of any. Settles every call that it sends, those that wait for
    * their keys to meet after it resolves.
    */
-  send(slot: number | undefined, calls: readonly StoreCall[], settle: Settle): Sending {
-    const batch = { slot, calls, settle };
-    const places = calls.map((_, i) => i);
-    const common = slot === undefined ? 0 : SLOT;
+  send(slot: number | undefined, calls: readonly StoreCall[], settle: SettleCall): Sending {
+    const common = commonOf(slot);
     const wanted = common | this.#wanted(slot);
-    if (wanted !== common) return { left: [], settled: this.#sendApart(batch, places, wanted) };
-    const sentMs = monotonicMs();
-    const refused: Refused[] = [];
-    const { left, settled } = this.#options.send(calls, sortOut(places, settle, refused));
-    const rest = async (): Promise<void> => {
-      await settled;
-      await this.#again(batch, refused, common, sentMs);
+    if (wanted !== common) {
+      const places = calls.map((_, i) => i);
+      return { left: [], settled: this.#sendApart({ slot, calls, settle }, places, wanted) };
+    }
+    const sorter = this.sorterOf(slot, calls, settle, monotonicMs());
+    const { left, settled } = this.#options.send(calls, sorter.settle);
+    return { left, settled: settled.then(sorter.sendAgain) };
+  }
+
+  /** For a batch that was sent at `sentMs` without this class, and in which something failed. */
+  sorterOf(
+    slot: number | undefined,
+    calls: readonly StoreCall[],
+    settle: SettleCall,
+    sentMs: number,
+  ): RefusalSorter {
+    const refused: RefusedCalls[] = [];
+    return {
+      settle: settleUnlessRefused(settle, refused),
+      sendAgain: () => this.#again({ slot, calls, settle }, refused, commonOf(slot), sentMs),
     };
-    return { left, settled: rest() };
   }
 
   #wanted(slot: number | undefined): Common {
-    const always = this.#isCluster ? SLOT : 0;
-    const apart = this.#apart.get(slot);
-    if (apart === undefined) return always;
-    if (monotonicMs() < apart.untilMs) return always | apart.common;
-    this.#apart.delete(slot);
-    return always;
+    const nowMs = monotonicMs();
+    for (const [each, { untilMs }] of this.apart) if (nowMs >= untilMs) this.apart.delete(each);
+    return (this.isCluster ? SLOT : 0) | (this.apart.get(slot)?.common ?? 0);
   }
 
   /** Sends calls in groups that have so much in common. */
-  async #sendApart(batch: Batch, places: readonly number[], common: Common): Promise<void> {
+  async #sendApart(batch: SentBatch, places: readonly number[], common: Common): Promise<void> {
     await Promise.all(
       this.#groups(batch, places, common).map(async (group) => {
         const sentMs = monotonicMs();
@@ -164,8 +177,8 @@ export class SplitRetry {
 
   /** Goes on with what was refused among calls that have so much in common. */
   async #again(
-    batch: Batch,
-    refused: readonly Refused[],
+    batch: SentBatch,
+    refused: readonly RefusedCalls[],
     common: Common,
     sentMs: number,
   ): Promise<void> {
@@ -183,21 +196,27 @@ export class SplitRetry {
 
   #remember(slot: number | undefined, { common }: Refusal, lostMs: number): void {
     if (common === SLOT) {
-      this.#isCluster = true;
+      this.isCluster = true;
       return;
     }
     const untilMs = monotonicMs() + Math.max(APART_MS, APART_PER_LOST_MS * lostMs);
-    this.#apart.set(slot, { common: common | (this.#apart.get(slot)?.common ?? 0), untilMs });
+    this.apart.set(slot, { common: common | (this.apart.get(slot)?.common ?? 0), untilMs });
   }
 
   /** Sends these calls; what was refused is not settled, but returned. */
-  async #try({ calls, settle }: Batch, places: readonly number[]): Promise<readonly Refused[]> {
-    const refused: Refused[] = [];
+  async #try(
+    { calls, settle }: SentBatch,
+    places: readonly number[],
+  ): Promise<readonly RefusedCalls[]> {
+    const refused: RefusedCalls[] = [];
+    const sort = settleUnlessRefused(settle, refused);
     for (let rest = places; rest.length > 0; ) {
       const sent = rest;
       const { left, settled } = this.#options.send(
         sent.map((i) => calls[i] as StoreCall),
-        sortOut(sent, settle, refused),
+        (k, outcome) => {
+          sort(sent[k] as number, outcome);
+        },
       );
       rest = left.map((k) => sent[k] as number);
       await settled;
@@ -205,7 +224,7 @@ export class SplitRetry {
     return refused;
   }
 
-  async #persist(batch: Batch, places: readonly number[]): Promise<void> {
+  async #persist(batch: SentBatch, places: readonly number[]): Promise<void> {
     let waiting = places;
     for (const pause = growingPause(); ; ) {
       await pause();
@@ -223,7 +242,11 @@ export class SplitRetry {
   }
 
   /** Groups of calls that have so much in common, each in order of arrival. */
-  #groups({ slot, calls }: Batch, places: readonly number[], common: Common): readonly number[][] {
+  #groups(
+    { slot, calls }: SentBatch,
+    places: readonly number[],
+    common: Common,
+  ): readonly number[][] {
     const groups = new Map<string, number[]>();
     for (const i of places) {
       const call = calls[i] as StoreCall;
@@ -237,6 +260,10 @@ export class SplitRetry {
   }
 }
 
+function commonOf(slot: number | undefined): Common {
+  return slot === undefined ? 0 : SLOT;
+}
+
 function keysOf(call: StoreCall, i: number): string {
   const own = givesBack(call) ? `${i}` : "";
   return call.debits.map(({ keyspace, id }) => `${keyspace.name}:{${id}}`).join("\n") + own;
@@ -246,10 +273,9 @@ function keyspacesOf({ debits }: StoreCall, common: Common): string {
   return (common & KEYSPACES) === 0 ? "" : debits.map(({ keyspace }) => keyspace.name).join("\n");
 }
 
-/** Settles the calls of `places`, but for those that were refused. */
-function sortOut(places: readonly number[], settle: Settle, refused: Refused[]): Settle {
-  return (k, outcome) => {
-    const i = places[k] as number;
+/** Settles calls, but gathers those that were refused. */
+function settleUnlessRefused(settle: SettleCall, refused: RefusedCalls[]): SettleCall {
+  return (i, outcome) => {
     const error = outcome instanceof Error ? outcome : undefined;
     const refusal = error && refusalIn(error);
     if (error === undefined || refusal === undefined) {
@@ -266,15 +292,20 @@ function sortOut(places: readonly number[], settle: Settle, refused: Refused[]):
 }
 
 function refusalIn(error: Error): Refusal | undefined {
-  // Ours tell of one call alone.
+  // Sluice's own errors are about one call alone.
   if (error instanceof SluiceError) return undefined;
-  if (error.message === TO_AND_FRO && error.cause instanceof Error) return MOVING;
-  return REFUSALS.find(({ says }) => says.test(error.message));
+  const saidByServer = ALL_REFUSALS.find(({ says }) => says.test(error.message));
+  if (saidByServer !== undefined) return saidByServer;
+  const reason = refusalWordedByClient(error);
+  return reason && SPLIT_REFUSALS[reason];
 }
 
 /** False for calls that are to be tried again. */
-function settleRefused({ calls, settle }: Batch, { refusal, places, error }: Refused): boolean {
-  if (refusal.outcome === undefined) return false;
-  for (const i of places) settle(i, refusal.outcome(error, calls[i] as StoreCall));
+function settleRefused(
+  { calls, settle }: SentBatch,
+  { refusal, places, error }: RefusedCalls,
+): boolean {
+  if (refusal.errorOf === undefined) return false;
+  for (const i of places) settle(i, refusal.errorOf(error, calls[i] as StoreCall));
   return true;
 }

@@ -34,7 +34,10 @@ interface IoRedis extends IoRedisLike {
   readonly slots?: readonly (readonly string[] | undefined)[];
 }
 
-/** Words of its own, when it was sent from node to node too often; then the last node's answer. */
+/**
+ * Its own words once it was redirected too often, and then the last node's answer. It asks any node in between, so
+ * that answer may come from a node which has nothing to do with the slot: MOVED proves as little as TRYAGAIN.
+ */
 const MOVING_SLOT = /^Too many Cluster redirections.*(?:TRYAGAIN|ASK|MOVED) /;
 
 function ioredisCluster(client: IoRedis): ClusterView | undefined {
