@@ -107,13 +107,13 @@ export { MemoryStore, type MemoryStoreOptions } from "./stores/memory/memory-sto
 export type {
   SemaphoreAnswer,
   SemaphoreCommand,
-} from "./semaphore/kernel.js";
+} from "./algorithms/semaphore/kernel.js";
 export type {
   Listening,
   SemaphoreKey,
   SemaphoreStore,
   NotificationListener,
-} from "./semaphore/port.js";
+} from "./stores/semaphore-store.js";
 export type {
   StoreResult,
   DebitResult,

@@ -8,8 +8,8 @@ import {
   type SemaphoreCommand,
   type SemaphoreVerb,
   type Terms,
-} from "./kernel.js";
-import type { SemaphoreKey, SemaphoreStore } from "./port.js";
+} from "../algorithms/semaphore/kernel.js";
+import type { SemaphoreKey, SemaphoreStore } from "../stores/semaphore-store.js";
 
 export interface CallerOptions {
   readonly store: SemaphoreStore;

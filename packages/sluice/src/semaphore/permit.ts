@@ -1,10 +1,10 @@
 /** A place that is held: renewed as long as nobody releases it, and given up for lost before its lease ends. */
 import { type Clock, inNextTurn } from "../core/clock.js";
 import { LeaseLostError } from "../core/errors.js";
-import { monotonicOf, setAlarm } from "./alarm.js";
+import { monotonicOf, setAlarm } from "../core/alarm.js";
 import type { Caller } from "./caller.js";
-import { OUTCOME, SEMAPHORE_VERBS } from "./kernel.js";
-import type { SemaphoreKey } from "./port.js";
+import { OUTCOME, SEMAPHORE_VERBS } from "../algorithms/semaphore/kernel.js";
+import type { SemaphoreKey } from "../stores/semaphore-store.js";
 
 /** A place in a semaphore. `await using permit = await semaphore.acquire(key)` releases it at the end of the block. */
 export interface Permit extends AsyncDisposable {

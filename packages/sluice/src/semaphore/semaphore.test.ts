@@ -16,7 +16,7 @@ import { auditSemaphore } from "../audit/semaphore-audit.js";
 import { readSemaphoreLogs } from "../audit/semaphore-log.js";
 import { permitLog, semaphoreHeaderLine } from "../audit/semaphore-record.js";
 import { ManualClock } from "../testing/index.js";
-import { SEMAPHORE_VERBS, type SemaphoreVerb } from "./kernel.js";
+import { SEMAPHORE_VERBS, type SemaphoreVerb } from "../algorithms/semaphore/kernel.js";
 import { observePermits } from "./semaphore.js";
 
 interface Bench {

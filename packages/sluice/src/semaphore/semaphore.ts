@@ -14,10 +14,15 @@ import { checkStore } from "../limiter/options.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import type { Store } from "../stores/store.js";
 import { Caller } from "./caller.js";
-import { SEMAPHORE_VERBS, type SemaphoreAnswer, type SemaphoreVerb, type Terms } from "./kernel.js";
+import {
+  SEMAPHORE_VERBS,
+  type SemaphoreAnswer,
+  type SemaphoreVerb,
+  type Terms,
+} from "../algorithms/semaphore/kernel.js";
 import { WaitQueue, type WaitRequest } from "./wait-queue.js";
 import { type Grant, HeldPermit, type Permit, type PermitObserver } from "./permit.js";
-import type { SemaphoreKey, SemaphoreStore } from "./port.js";
+import type { SemaphoreKey, SemaphoreStore } from "../stores/semaphore-store.js";
 
 export interface SemaphoreOptions<S extends Store = Store> {
   /** Weight held at once at most, 1 to 1e9; setLimit changes it for one key. */

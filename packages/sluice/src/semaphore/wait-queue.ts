@@ -4,7 +4,7 @@
  */
 import { onAbort } from "../core/abort.js";
 import { InvalidOptionError, MaxWaitExceededError } from "../core/errors.js";
-import { monotonicOf, setAlarm } from "./alarm.js";
+import { monotonicOf, setAlarm } from "../core/alarm.js";
 import type { Caller } from "./caller.js";
 import {
   type CommandEntry,
@@ -14,9 +14,9 @@ import {
   type SemaphoreAnswer,
   type SemaphoreVerb,
   type Notification,
-} from "./kernel.js";
+} from "../algorithms/semaphore/kernel.js";
 import { type Grant, type HeldPermit, type Moment, msSince, TRUSTED_FOR } from "./permit.js";
-import type { Listening, SemaphoreKey, NotificationListener } from "./port.js";
+import type { Listening, SemaphoreKey, NotificationListener } from "../stores/semaphore-store.js";
 
 export interface WaitRequest {
   readonly weight: number;

@@ -7,7 +7,7 @@ import type { ReservationReceipt, Kernel } from "../algorithms/kernel.js";
 import type { Events } from "../events/events.js";
 import type { Clock } from "../core/clock.js";
 import type { Rule } from "../algorithms/rule.js";
-import type { SemaphoreStore } from "../semaphore/port.js";
+import type { SemaphoreStore } from "./semaphore-store.js";
 
 /** Where the keys of one policy name live in a store. */
 export interface Keyspace {

@@ -5,7 +5,7 @@ import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { startRedis } from "../../../../scripts/redis-server.mjs";
 import { Semaphore } from "../../src/index.js";
-import { SEMAPHORE_VERBS, type SemaphoreVerb } from "../../src/semaphore/kernel.js";
+import { SEMAPHORE_VERBS, type SemaphoreVerb } from "../../src/algorithms/semaphore/kernel.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
 
 const LONG = 10_000;

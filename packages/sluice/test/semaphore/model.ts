@@ -2,7 +2,11 @@
  * A semaphore as one would write it without thought of cost: two lists, filtered anew with each command. Shares
  * nothing with the kernel but the shapes of commands and answers.
  */
-import type { EntryAnswer, SemaphoreAnswer, SemaphoreCommand } from "../../src/semaphore/kernel.js";
+import type {
+  EntryAnswer,
+  SemaphoreAnswer,
+  SemaphoreCommand,
+} from "../../src/algorithms/semaphore/kernel.js";
 
 interface Holder {
   readonly id: string;

@@ -11,7 +11,7 @@ import {
   StoreTimeoutError,
   StoreUnavailableError,
 } from "../../src/index.js";
-import { SEMAPHORE_VERBS, type SemaphoreVerb } from "../../src/semaphore/kernel.js";
+import { SEMAPHORE_VERBS, type SemaphoreVerb } from "../../src/algorithms/semaphore/kernel.js";
 import { observePermits } from "../../src/semaphore/semaphore.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
 import { clients } from "../support/clients.js";

@@ -8,7 +8,7 @@ import {
   type SemaphoreCommand,
   type SemaphoreVerb,
   type Terms,
-} from "../../src/semaphore/kernel.js";
+} from "../../src/algorithms/semaphore/kernel.js";
 
 /** Which fence a renewal or a release names: none, the one last given, one before it, or one never given. */
 const FENCES = ["none", "last", "old", "wrong"] as const;

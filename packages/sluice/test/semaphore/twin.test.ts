@@ -7,7 +7,7 @@ import {
   freshState,
   type SemaphoreState,
   type Notification,
-} from "../../src/semaphore/kernel.js";
+} from "../../src/algorithms/semaphore/kernel.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
 import { semaphoreKey } from "../../src/stores/redis/semaphore-wire.js";
 import { ManualClock } from "../../src/testing/index.js";

@@ -8,14 +8,14 @@ import {
   type SemaphoreCommand,
   type SemaphoreState,
   type Notification,
-} from "../../semaphore/kernel.js";
+} from "../../algorithms/semaphore/kernel.js";
 import {
   type Listening,
   ownerOf,
   type SemaphoreKey,
   type SemaphoreStore,
   type NotificationListener,
-} from "../../semaphore/port.js";
+} from "../semaphore-store.js";
 
 /** Waiters of this process are notified by their id; the channel only says that they can be. */
 const CHANNEL = "memory";

@@ -1,14 +1,14 @@
 /** Semaphores in Redis: each command is one call of one script, and waiting callers are notified by a published hint. */
 import { type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 import { semaphoreScript } from "../../lua/compose.js";
-import type { SemaphoreAnswer, SemaphoreCommand } from "../../semaphore/kernel.js";
+import type { SemaphoreAnswer, SemaphoreCommand } from "../../algorithms/semaphore/kernel.js";
 import {
   type Listening,
   ownerOf,
   type SemaphoreKey,
   type SemaphoreStore,
   type NotificationListener,
-} from "../../semaphore/port.js";
+} from "../semaphore-store.js";
 import type { RunScript } from "./clients/client.js";
 import { failedByMovingSlot, growingPause } from "./split-retry.js";
 import { decodeSemaphore, encodeSemaphore, semaphoreKey } from "./semaphore-wire.js";

@@ -1,7 +1,11 @@
 /** The semaphore script's arguments and reply; see semaphore/semaphore.lua for both. */
 import { StoreUnavailableError } from "../../core/errors.js";
-import type { EntryAnswer, SemaphoreAnswer, SemaphoreCommand } from "../../semaphore/kernel.js";
-import type { SemaphoreKey } from "../../semaphore/port.js";
+import type {
+  EntryAnswer,
+  SemaphoreAnswer,
+  SemaphoreCommand,
+} from "../../algorithms/semaphore/kernel.js";
+import type { SemaphoreKey } from "../semaphore-store.js";
 import { WRONG_FORMAT, WRONG_TYPE } from "./wire.js";
 
 /** Numbers of the reply before the entries, and of each entry. */

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
-import { SemaphoreModel } from "../../test/semaphore/model.js";
-import { Player, traces } from "../../test/semaphore/traces.js";
+import { SemaphoreModel } from "../../../test/semaphore/model.js";
+import { Player, traces } from "../../../test/semaphore/traces.js";
 import {
   executeSemaphore,
   freshState,

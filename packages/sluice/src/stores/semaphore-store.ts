@@ -1,6 +1,10 @@
 /** What a store offers, beside decisions, for semaphores to live in it. */
 import type { Clock } from "../core/clock.js";
-import type { SemaphoreAnswer, SemaphoreCommand, Notification } from "./kernel.js";
+import type {
+  SemaphoreAnswer,
+  SemaphoreCommand,
+  Notification,
+} from "../algorithms/semaphore/kernel.js";
 
 /** One semaphore's key. */
 export interface SemaphoreKey {

@@ -1,5 +1,5 @@
 /** Timers by any clock: the machine's runs on its own timers, another one by its `sleep`. */
-import { type Clock, monotonicMs, startTimer, systemClock, type Timer } from "../core/clock.js";
+import { type Clock, monotonicMs, startTimer, systemClock, type Timer } from "./clock.js";
 
 /** No timer of the machine is longer. */
 const LONGEST_MS = 2 ** 31 - 1;
