@@ -1,15 +1,10 @@
-/** Timers by any clock: the machine's runs on its own timers, another one by its `sleep`. */
-import { type Clock, monotonicMs, startTimer, systemClock, type Timer } from "./clock.js";
+/** Timers by any clock: the machine's own timers, or the `sleep` of a test's clock. */
+import { type Clock, startTimer, systemClock } from "./clock.js";
 
-/** No timer of the machine is longer. */
-const LONGEST_MS = 2 ** 31 - 1;
-
-/** Milliseconds that never go back, where the clock is the machine's. */
-export function monotonicOf(clock: Clock): () => number {
-  return clock === systemClock ? monotonicMs : () => clock.nowUs() / 1e3;
-}
-
-/** Calls `fire` once after `ms`; returns what prevents that. `keepsAlive`: whether the process waits for it. */
+/**
+ * Calls `fire` once after `ms`, never where that is Infinity; the function it returns prevents it. With `keepsAlive`
+ * the process does not end before.
+ */
 export function setAlarm(
   clock: Clock,
   ms: number,
@@ -24,16 +19,8 @@ export function setAlarm(
       controller.abort();
     };
   }
-  let timer: Timer;
-  const start = (leftMs: number): void => {
-    const now = Math.min(leftMs, LONGEST_MS);
-    timer = startTimer(now, () => {
-      if (leftMs > now) start(leftMs - now);
-      else fire();
-    });
-    if (!keepsAlive) timer.unref();
-  };
-  start(Math.max(0, ms));
+  const timer = startTimer(Math.max(0, ms), fire);
+  if (!keepsAlive) timer.unref();
   return () => {
     timer.cancel();
   };

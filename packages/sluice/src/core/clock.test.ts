@@ -143,6 +143,26 @@ describe("a one-shot timer", () => {
     timer.cancel();
   });
 
+  test("of more than a timer can be fires when all of its time is over", () => {
+    const fire = vi.fn();
+    clock.startTimer(2 * LONGEST_TIMER_MS + 5, fire);
+    vi.advanceTimersByTime(LONGEST_TIMER_MS);
+    vi.advanceTimersByTime(LONGEST_TIMER_MS);
+    vi.advanceTimersByTime(4);
+    expect(fire).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(1);
+    expect(fire).toHaveBeenCalledOnce();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("of more than a timer can be is cancelled in any of its parts", () => {
+    const fire = vi.fn();
+    const timer = clock.startTimer(2 * LONGEST_TIMER_MS, fire);
+    vi.advanceTimersByTime(LONGEST_TIMER_MS + 1);
+    timer.cancel();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   test("says whether it keeps the process alive", () => {
     vi.useRealTimers();
     const alive = (): number =>
@@ -156,6 +176,14 @@ describe("a one-shot timer", () => {
     expect(alive()).toBe(others + 1);
     timer.cancel();
   });
+});
+
+test("monotonicUs measures spans by the machine's monotonic clock, and by a test's clock in a test", () => {
+  const before = clock.monotonicUs(clock.systemClock);
+  stepSystemClock(-3_600_000);
+  vi.advanceTimersByTime(5);
+  expect(clock.monotonicUs(clock.systemClock) - before).toBe(5000);
+  expect(clock.monotonicUs({ nowUs: () => 7, sleep: () => Promise.resolve() })).toBe(7);
 });
 
 test("monotonicMs measures spans that steps of the system's clock do not touch", () => {

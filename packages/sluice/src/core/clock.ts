@@ -18,7 +18,7 @@ export function checkClock(clock: unknown): Clock {
   throw new InvalidOptionError("clock", clock, "an object with nowUs() and sleep()");
 }
 
-/** Timers take a signed 32-bit count of milliseconds; a longer one would fire at once. */
+/** The machine's timers take a signed 32-bit count of milliseconds; a longer one would fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** How far the fine clock may stray from the system's before it is set again. */
@@ -49,9 +49,8 @@ function nowUs(): number {
 
 async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   const endMs = performance.now() + ms;
-  for (let left = ms; left > 0; left = endMs - performance.now()) {
-    await timer(Math.min(Math.ceil(left), LONGEST_TIMER_MS), signal);
-  }
+  // A timer of the machine may fire up to a millisecond early: a caller would find its time not over yet.
+  for (let left = ms; left > 0; left = endMs - performance.now()) await timer(left, signal);
   signal?.throwIfAborted();
 }
 
@@ -61,14 +60,14 @@ function timer(ms: number, signal?: AbortSignal): Promise<void> {
       reject(signal.reason as Error);
       return;
     }
-    const handle = setTimeout(() => {
+    const started = startTimer(ms, () => {
       endWatch?.();
       resolve();
-    }, ms);
+    });
     const endWatch =
       signal &&
       onAbort(signal, () => {
-        clearTimeout(handle);
+        started.cancel();
         reject(signal.reason as Error);
       });
   });
@@ -82,6 +81,14 @@ export function monotonicMs(): number {
   return performance.now();
 }
 
+/**
+ * Microseconds for measuring spans by any clock: the machine's may be set meanwhile, so its monotonic one counts; a
+ * test's clock shows what has passed in the test.
+ */
+export function monotonicUs(clock: Clock): number {
+  return clock === systemClock ? performance.now() * 1e3 : clock.nowUs();
+}
+
 /** A one-shot timer as a value: `ref` and `unref` say whether it keeps the process alive. */
 export interface Timer {
   ref(): void;
@@ -89,18 +96,39 @@ export interface Timer {
   cancel(): void;
 }
 
-/** Calls `fire` once after `ms`. */
+/** Calls `fire` once after `ms`, in parts where that is longer than a timer of the machine can be. */
 export function startTimer(ms: number, fire: () => void): Timer {
-  const handle = setTimeout(fire, Math.min(Math.ceil(ms), LONGEST_TIMER_MS));
-  // Browsers number their timers and have no ref(): nothing there ends while a timer is pending.
-  const object = typeof handle === "object" ? handle : undefined;
+  let leftMs = Math.ceil(ms);
+  let keepsAlive = true;
+  let handle: ReturnType<typeof setTimeout>;
+  const start = (): void => {
+    const partMs = Math.min(leftMs, LONGEST_TIMER_MS);
+    leftMs -= partMs;
+    handle = setTimeout(() => {
+      if (leftMs > 0) start();
+      else fire();
+    }, partMs);
+    if (!keepsAlive) unref(handle);
+  };
+  start();
   return {
-    ref: () => void object?.ref(),
-    unref: () => void object?.unref(),
+    ref: () => {
+      keepsAlive = true;
+      if (typeof handle === "object") handle.ref();
+    },
+    unref: () => {
+      keepsAlive = false;
+      unref(handle);
+    },
     cancel: () => {
       clearTimeout(handle);
     },
   };
+}
+
+/** Browsers number their timers and have no unref(): nothing there ends while a timer is pending. */
+function unref(handle: ReturnType<typeof setTimeout>): void {
+  if (typeof handle === "object") handle.unref();
 }
 
 /**

@@ -1,6 +1,6 @@
 /** What callers of other people's services can be told, and the checks on it. */
 import { toThousandths } from "../core/amount.js";
-import { type Clock, checkClock, monotonicMs, systemClock } from "../core/clock.js";
+import { type Clock, checkClock, monotonicUs, systemClock } from "../core/clock.js";
 import { type Duration, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkKey } from "../core/key.js";
@@ -121,14 +121,14 @@ export function checkOutgoing(
   known: readonly string[] = OUTGOING_OPTIONS,
 ): OutgoingSettings {
   checkOptions("options", options, known);
-  const { limiter, semaphore, key, cost, clock, random = Math.random } = options;
+  const { limiter, semaphore, key, cost, clock = systemClock, random = Math.random } = options;
   checkAcquirer("limiter", limiter);
   checkAcquirer("semaphore", semaphore);
   if (key !== undefined && typeof key !== "function") checkKey(key);
   if (typeof cost === "number") toThousandths("cost", cost);
   else if (cost !== undefined) checkFunction("cost", cost);
   checkFunction("random", random);
-  const time = clock === undefined ? undefined : checkClock(clock);
+  const time = checkClock(clock);
   return {
     limiter,
     semaphore,
@@ -139,8 +139,8 @@ export function checkOutgoing(
     share: checkBoolean("share", options.share ?? true),
     maxPauseMs: toMicroseconds("maxPause", options.maxPause ?? DEFAULT_MAX_PAUSE) / 1e3,
     retries: checkRetries(options.retries),
-    nowMs: time === undefined ? monotonicMs : () => time.nowUs() / 1e3,
-    sleep: (ms, signal) => (time ?? systemClock).sleep(ms, signal),
+    nowMs: () => monotonicUs(time) / 1e3,
+    sleep: (ms, signal) => time.sleep(ms, signal),
     random,
   };
 }

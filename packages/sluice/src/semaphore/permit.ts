@@ -1,7 +1,7 @@
 /** A place that is held: renewed as long as nobody releases it, and given up for lost before its lease ends. */
-import { type Clock, inNextTurn } from "../core/clock.js";
+import { setAlarm } from "../core/alarm.js";
+import { type Clock, inNextTurn, monotonicUs } from "../core/clock.js";
 import { LeaseLostError } from "../core/errors.js";
-import { monotonicOf, setAlarm } from "../core/alarm.js";
 import type { Caller } from "./caller.js";
 import { OUTCOME, SEMAPHORE_VERBS } from "../algorithms/semaphore/kernel.js";
 import type { SemaphoreKey } from "../stores/semaphore-store.js";
@@ -51,7 +51,7 @@ export interface Moment {
  * wall clock can be set back.
  */
 export function msSince({ monotonicMs, wallUs }: Moment, clock: Clock): number {
-  return Math.max(monotonicOf(clock)() - monotonicMs, (clock.nowUs() - wallUs) / 1e3);
+  return Math.max(monotonicUs(clock) / 1e3 - monotonicMs, (clock.nowUs() - wallUs) / 1e3);
 }
 
 /** Is told of everything that the store said of a permit. */
@@ -99,7 +99,7 @@ export class HeldPermit implements Permit {
     this.#observer = observer;
     this.#ended = ended;
     this.fencingToken = BigInt(grant.fence);
-    this.#monotonicMs = monotonicOf(caller.store.clock);
+    this.#monotonicMs = () => monotonicUs(caller.store.clock) / 1e3;
     this.#leaseMs = caller.terms.leaseUs / 1e3;
     this.#sent = grant.sent;
     this.#untilUs = grant.untilUs;

@@ -3,8 +3,9 @@
  * all of them renew their places in line together; and when somebody's lease may have ended, the first asks.
  */
 import { onAbort } from "../core/abort.js";
+import { setAlarm } from "../core/alarm.js";
+import { monotonicUs } from "../core/clock.js";
 import { InvalidOptionError, MaxWaitExceededError } from "../core/errors.js";
-import { monotonicOf, setAlarm } from "../core/alarm.js";
 import type { Caller } from "./caller.js";
 import {
   type CommandEntry,
@@ -103,7 +104,7 @@ export class WaitQueue implements NotificationListener {
     this.#caller = caller;
     this.#hold = hold;
     this.#ended = ended;
-    this.#monotonicMs = monotonicOf(caller.store.clock);
+    this.#monotonicMs = () => monotonicUs(caller.store.clock) / 1e3;
     // Often enough to confirm every claim.
     this.#longestPollMs = Math.min(LONGEST_POLL_MS, caller.terms.claimUs / 2e3);
   }
