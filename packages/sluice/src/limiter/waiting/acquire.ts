@@ -1,5 +1,5 @@
 /** `acquire`: wait until the work may start. */
-import { type Clock, monotonicMs, systemClock } from "../../core/clock.js";
+import { type Clock, monotonicMs, monotonicUs, systemClock } from "../../core/clock.js";
 import type { Decision } from "../../core/decision.js";
 import { MaxWaitExceededError, QueueFullError, StoreUnavailableError } from "../../core/errors.js";
 import type { WaitEnded } from "../../events/events.js";
@@ -60,16 +60,16 @@ export async function waitFor(limiter: Pipeline, request: WaitRequest): Promise<
 async function untilAllowed(limiter: Pipeline, request: WaitRequest): Promise<WaitOutcome> {
   const { store } = limiter;
   const clock = store.clock ?? systemClock;
-  const beganAtUs = nowUs(clock);
+  const beganAtUs = monotonicUs(clock);
   // Whole µs: a wait of just maxWait is allowed, and a fraction of milliseconds would lose one now and then.
   let leftUs = request.maxWaitUs;
   for (;;) {
     const attempted = await reserve(limiter, { ...request, maxWaitUs: leftUs });
     const { reservation } = attempted;
     if (reservation.allowed) {
-      const answeredAtUs = nowUs(clock);
+      const answeredAtUs = monotonicUs(clock);
       await untilStart(reservation, clock, request.signal);
-      const waitedMs = (nowUs(clock) - answeredAtUs) / 1e3;
+      const waitedMs = (monotonicUs(clock) - answeredAtUs) / 1e3;
       return { ...attempted, lateMs: waitedMs - reservation.delayMs };
     }
     const { retryAfterMs } = reservation;
@@ -78,7 +78,7 @@ async function untilAllowed(limiter: Pipeline, request: WaitRequest): Promise<Wa
       ? Math.random() * Math.min(MAX_JITTER_MS, retryAfterMs / 10)
       : 0;
     await clock.sleep(Math.min(retryAfterMs + jitterMs, leftUs / 1e3), request.signal);
-    leftUs = Math.max(0, Math.floor(request.maxWaitUs - (nowUs(clock) - beganAtUs)));
+    leftUs = Math.max(0, Math.floor(request.maxWaitUs - (monotonicUs(clock) - beganAtUs)));
   }
 }
 
@@ -86,11 +86,6 @@ async function untilAllowed(limiter: Pipeline, request: WaitRequest): Promise<Wa
 function isHopeless({ reservation, isFinal }: ReserveAttempt, leftUs: number): boolean {
   if (reservation.allowed) return false;
   return isFinal || reservation.reason === "store" || reservation.retryAfterMs * 1e3 > leftUs;
-}
-
-/** A clock of tests says what has passed; the machine's may be set meanwhile. */
-function nowUs(clock: Clock): number {
-  return clock === systemClock ? monotonicMs() * 1e3 : clock.nowUs();
 }
 
 async function untilStart(
