@@ -2,12 +2,8 @@
 import fc from "fast-check";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, inject, test, vi } from "vitest";
-import {
-  executeSemaphore,
-  freshState,
-  type SemaphoreState,
-  type Notification,
-} from "../../src/algorithms/semaphore/kernel.js";
+import { executeSemaphore, type Notification } from "../../src/algorithms/semaphore/kernel.js";
+import { freshState, type SemaphoreState } from "../../src/algorithms/semaphore/state.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
 import { semaphoreKey } from "../../src/stores/redis/semaphore-wire.js";
 import { ManualClock } from "../../src/testing/index.js";

@@ -4,14 +4,13 @@ import { SemaphoreModel } from "../../../test/semaphore/model.js";
 import { Player, traces } from "../../../test/semaphore/traces.js";
 import {
   executeSemaphore,
-  freshState,
   OUTCOME,
   SEMAPHORE_VERBS,
   type SemaphoreAnswer,
-  type SemaphoreState,
   type SemaphoreVerb,
   type Notification,
 } from "./kernel.js";
+import { freshState, type SemaphoreState } from "./state.js";
 
 const START_US = 1_800_000_000_000_000;
 const TERMS = { leaseUs: 10e6, claimUs: 2e6, waitUs: 5e6 };

@@ -1,98 +1,59 @@
 /**
- * The semaphore's decision: who holds, who waits, who is next. No clock, no I/O, no randomness; the twin of
- * semaphore.lua, in the same order. Times are integer µs, weights whole numbers.
+ * The semaphore's decision: who holds, who waits, who is next. No clock, no I/O, no randomness. The twin of
+ * semaphore.lua: the same names in the same order. Times are integer µs, weights whole numbers.
  *
  * A holder keeps its place until its lease ends. A waiter keeps its place in line until its own, shorter lease
- * ends. Whoever frees room hands it to the head of the line, as a claim that ends soon unless the waiter
- * confirms it by asking.
+ * ends. A release hands the free room to the head of the line, as a claim: it ends soon unless the waiter
+ * confirms it by a command.
  */
-import { ScoreSet } from "./score-set.js";
+import type { ScoreSet } from "./score-set.js";
+import type { SemaphoreMember, SemaphoreState } from "./state.js";
 
-/** What is known of a holder or a waiter. */
-interface Member {
-  readonly weight: number;
-  /** 0 while waiting. */
-  readonly fence: number;
-  /** Where to tell a waiter that it holds; "" = nowhere, it asks. */
-  readonly channel: string;
-}
-
-export interface SemaphoreState {
-  /** What setLimit stored; 0 = nothing, the limit of the call holds. */
-  limit: number;
-  /** The last ticket or fence that was given out. */
-  counter: number;
-  /** Weight of all holders. */
-  held: number;
-  /** From when on the whole may be forgotten, in ms; 0 = nothing is stored. */
-  expiryMs: number;
-  /** Holders by the end of their lease. */
-  readonly holders: ScoreSet;
-  /** Waiters by their ticket. */
-  readonly queue: ScoreSet;
-  /** Waiters by the end of their lease. */
-  readonly waits: ScoreSet;
-  readonly members: Map<string, Member>;
-}
-
-export function freshState(counter = 0): SemaphoreState {
-  return {
-    limit: 0,
-    counter,
-    held: 0,
-    expiryMs: 0,
-    holders: new ScoreSet(),
-    queue: new ScoreSet(),
-    waits: new ScoreSet(),
-    members: new Map(),
-  };
-}
-
-/** As the wire has them. */
+/** What a command does, by its number on the wire. */
 export const SEMAPHORE_VERBS = {
-  /** Of each entry: hold, or get in line. */
+  /** Each entry holds, or gets in line. */
   acquire: 1,
-  /** Of each entry: hold, or leave it. */
+  /** Each entry holds, or is refused. */
   tryAcquire: 2,
-  /** Of each entry, which holds under a fence or, with 0, waits: go on with it. Confirms a claim. */
+  /** Extends each entry: the permit of that fence or, with 0, whatever its id has. Confirms a claim. */
   renew: 3,
-  /** Of each entry: end what is held under that fence or, with 0, whatever it holds or waits for. */
+  /** Ends each entry: the permit of that fence or, with 0, whatever its id holds or waits for. */
   release: 4,
   setLimit: 5,
-  /** Only what every verb does: let go what expired, hand over what is free. */
+  /** Does only what every verb does: drops what has expired, hands over what is free. */
   inspect: 6,
 } as const;
 export type SemaphoreVerb = (typeof SEMAPHORE_VERBS)[keyof typeof SEMAPHORE_VERBS];
 
-/** What one call says of leases: all µs. */
+/** How long leases are in one command: all µs. */
 export interface Terms {
-  /** Of holders. */
+  /** A holder's. */
   readonly leaseUs: number;
-  /** Of a place that was handed over, until it is confirmed. */
+  /** A claim's: how long a handed-over place waits for its confirmation. */
   readonly claimUs: number;
-  /** Of waiters. */
+  /** A waiter's. */
   readonly waitUs: number;
 }
 
 export interface SemaphoreCommand {
   readonly verb: SemaphoreVerb;
-  /** The limit where none is stored; of setLimit, the one to store. */
+  /** Counts where no limit is stored; setLimit stores it. */
   readonly limit: number;
   readonly terms: Terms;
-  /** Where to wake those who get in line by this call. */
+  /** Where those who get in line by this command are notified. */
   readonly channel: string;
   readonly entries: readonly CommandEntry[];
 }
 
 export interface CommandEntry {
-  /** Unique to one acquisition; a call that is sent again finds what the first did. */
+  /** Unique to one acquisition: a command that is sent twice finds what it did the first time. */
   readonly id: string;
   /** The weight to acquire; else the fence, or 0. */
   readonly number: number;
 }
 
 export const OUTCOME = {
-  /** Unknown, or no longer as the caller believes. */
+  /** Unknown, or under another fence. */
   gone: 0,
   /** In line; number = ticket. */
   waiting: 1,
@@ -102,7 +63,7 @@ export const OUTCOME = {
   busy: 3,
   /** Can never fit; number = the limit. */
   tooHeavy: 4,
-  /** Ended by this call. */
+  /** This command ended it. */
   released: 5,
 } as const;
 
@@ -113,7 +74,7 @@ export interface EntryAnswer {
 }
 
 export interface SemaphoreAnswer {
-  /** The clock that decided. */
+  /** The time at which the command was executed, by the store's clock. */
   readonly nowUs: number;
   /** How long until a holder's lease may end; 0 = there is more to do at once; -1 = nobody holds. */
   readonly nextUs: number;
@@ -124,7 +85,7 @@ export interface SemaphoreAnswer {
   readonly entries: readonly EntryAnswer[];
 }
 
-/** Who was handed a place, or must ask why not. */
+/** A waiter was handed a place, or must ask why not. */
 export interface Notification {
   readonly channel: string;
   readonly id: string;
@@ -134,13 +95,26 @@ export interface Notification {
   readonly untilUs: number;
 }
 
-/** Members let go or handed over by one call at most: so that none holds the server for long. */
+/** One command drops or hands over at most so many: more would hold the server for too long. */
 const MOST_CHANGES = 100;
 /** The fence is remembered for a day past the last lease, and a stored limit for 366 days. */
 const KEPT_US = 86_400e6;
 const LIMIT_KEPT_US = 366 * 86_400e6;
-/** So much later than needed, for the expiry not to move with every call. */
+/** The expiry is set so much later than needed, or it would move, and be written, with every command. */
 const SLACK_US = 3600e6;
+
+/** One command while it is executed. */
+interface Execution {
+  readonly state: SemaphoreState;
+  readonly command: SemaphoreCommand;
+  readonly nowUs: number;
+  readonly notifications: Notification[];
+  readonly answers: EntryAnswer[];
+  /** The limit that counts. */
+  limit: number;
+  /** Members dropped or handed a place so far. */
+  changes: number;
+}
 
 /** Executes `command` at `nowUs`: changes `state`, adds to `notifications`, answers. */
 export function executeSemaphore(
@@ -149,141 +123,181 @@ export function executeSemaphore(
   nowUs: number,
   notifications: Notification[],
 ): SemaphoreAnswer {
-  const { verb, terms, channel, entries } = command;
-  const { holders, queue, waits, members } = state;
-  // From then on a store may have forgotten it.
+  const { verb, limit } = command;
+  // A store may have forgotten it from then on: one that has not must answer the same.
   if (state.expiryMs > 0 && state.expiryMs * 1e3 <= nowUs) state.limit = 0;
-  let changes = 0;
-
-  function drop(id: string, member: Member): void {
-    if (member.fence > 0) {
-      holders.delete(id);
-      state.held -= member.weight;
-    } else {
-      queue.delete(id);
-      waits.delete(id);
-    }
-    members.delete(id);
-  }
-
-  function dropExpired(set: ScoreSet): void {
-    for (let first = set.first(); first !== undefined; first = set.first()) {
-      if (first.score > nowUs || changes >= MOST_CHANGES) break;
-      drop(first.id, members.get(first.id) as Member);
-      changes += 1;
-    }
-  }
-
-  function next(): number {
-    state.counter = Math.max(state.counter + 1, nowUs);
-    return state.counter;
-  }
-
-  function hold(id: string, weight: number, untilUs: number): number {
-    const fence = next();
-    members.set(id, { weight, fence, channel: "" });
-    holders.set(id, untilUs);
-    state.held += weight;
-    return fence;
-  }
-
-  dropExpired(holders);
-  dropExpired(waits);
-
-  const answers: EntryAnswer[] = [];
-  const answer = (outcome: number, number: number, untilUs: number): void => {
-    answers.push({ outcome, number, untilUs });
+  const run: Execution = {
+    state,
+    command,
+    nowUs,
+    notifications,
+    answers: [],
+    limit,
+    changes: 0,
   };
+  dropExpired(run, state.holders);
+  dropExpired(run, state.waits);
+  if (verb === SEMAPHORE_VERBS.setLimit) state.limit = limit;
+  if (state.limit > 0) run.limit = state.limit;
+  if (verb === SEMAPHORE_VERBS.release) releaseEntries(run);
+  handOver(run);
+  if (verb === SEMAPHORE_VERBS.acquire || verb === SEMAPHORE_VERBS.tryAcquire) acquireEntries(run);
+  if (verb === SEMAPHORE_VERBS.renew) renewEntries(run);
+  keepState(run);
+  return replyOf(run);
+}
 
-  if (verb === SEMAPHORE_VERBS.setLimit) state.limit = command.limit;
-  const limit = state.limit > 0 ? state.limit : command.limit;
+/** Where the caller names a fence, only the member that holds under it. */
+function getBy({ state }: Execution, id: string, fence: number): SemaphoreMember | undefined {
+  const member = state.members.get(id);
+  return fence === 0 || member?.fence === fence ? member : undefined;
+}
 
-  if (verb === SEMAPHORE_VERBS.release) {
-    for (const { id, number: fence } of entries) {
-      const member = members.get(id);
-      if (member !== undefined && (fence === 0 || member.fence === fence)) {
-        drop(id, member);
-        answer(OUTCOME.released, 0, 0);
-      } else answer(OUTCOME.gone, 0, 0);
-    }
+/** Begins the lease of a holder or a waiter anew, and answers that it goes on. */
+function extend(run: Execution, { id, fence }: SemaphoreMember): void {
+  const { state, command, nowUs } = run;
+  if (fence > 0) {
+    const untilUs = nowUs + command.terms.leaseUs;
+    state.holders.set(id, untilUs);
+    answer(run, OUTCOME.held, fence, untilUs);
+  } else {
+    state.waits.set(id, nowUs + command.terms.waitUs);
+    answer(run, OUTCOME.waiting, state.queue.score(id), 0);
   }
+}
 
-  // What is free goes to the head of the line, and to nobody behind it as long as it does not fit. Only a new
-  // limit makes it worth looking where nothing is free.
-  while (changes < MOST_CHANGES && (state.held < limit || verb === SEMAPHORE_VERBS.setLimit)) {
-    const first = queue.first();
+function leaveLine({ state }: Execution, id: string): void {
+  state.queue.delete(id);
+  state.waits.delete(id);
+}
+
+function drop(run: Execution, member: SemaphoreMember): void {
+  const { state } = run;
+  const { id, weight, fence } = member;
+  if (fence > 0) {
+    state.holders.delete(id);
+    state.held -= weight;
+  } else leaveLine(run, id);
+  state.members.delete(id);
+}
+
+function dropExpired(run: Execution, leases: ScoreSet): void {
+  const { members } = run.state;
+  for (let first = leases.first(); first !== undefined; first = leases.first()) {
+    if (first.score > run.nowUs || run.changes >= MOST_CHANGES) break;
+    drop(run, members.get(first.id) as SemaphoreMember);
+    run.changes += 1;
+  }
+}
+
+function nextNumber({ state, nowUs }: Execution): number {
+  state.counter = Math.max(state.counter + 1, nowUs);
+  return state.counter;
+}
+
+function hold(run: Execution, id: string, weight: number, untilUs: number): number {
+  const { state } = run;
+  const fence = nextNumber(run);
+  state.members.set(id, { id, weight, fence, channel: "" });
+  state.holders.set(id, untilUs);
+  state.held += weight;
+  return fence;
+}
+
+function answer({ answers }: Execution, outcome: number, number: number, untilUs: number): void {
+  answers.push({ outcome, number, untilUs });
+}
+
+function releaseEntries(run: Execution): void {
+  for (const { id, number: fence } of run.command.entries) {
+    const member = getBy(run, id, fence);
+    if (member !== undefined) {
+      drop(run, member);
+      answer(run, OUTCOME.released, 0, 0);
+    } else answer(run, OUTCOME.gone, 0, 0);
+  }
+}
+
+/**
+ * Gives what is free to the head of the line, and to nobody behind it as long as it does not fit: a heavy waiter
+ * would starve. Where nothing is free, only a new limit makes it worth looking: it may rule out the head.
+ */
+function handOver(run: Execution): void {
+  const { state, command, nowUs, notifications, limit } = run;
+  const isNewLimit = command.verb === SEMAPHORE_VERBS.setLimit;
+  while (run.changes < MOST_CHANGES && (state.held < limit || isNewLimit)) {
+    const first = state.queue.first();
     if (first === undefined) break;
-    const { id } = first;
-    const member = members.get(id) as Member;
-    const untilUs = nowUs + terms.claimUs;
+    const member = state.members.get(first.id) as SemaphoreMember;
+    const { id, weight, channel } = member;
+    const untilUs = nowUs + command.terms.claimUs;
     let fence = 0;
-    if (member.weight > limit) drop(id, member);
-    else if (state.held + member.weight <= limit) {
-      queue.delete(id);
-      waits.delete(id);
-      fence = hold(id, member.weight, untilUs);
+    if (weight > limit) drop(run, member);
+    else if (state.held + weight <= limit) {
+      leaveLine(run, id);
+      fence = hold(run, id, weight, untilUs);
     } else break;
-    if (member.channel !== "") notifications.push({ channel: member.channel, id, fence, untilUs });
-    changes += 1;
+    if (channel !== "") notifications.push({ channel, id, fence, untilUs });
+    run.changes += 1;
   }
+}
 
-  if (verb === SEMAPHORE_VERBS.acquire || verb === SEMAPHORE_VERBS.tryAcquire) {
-    for (const { id, number: weight } of entries) {
-      const member = members.get(id);
-      if (member !== undefined && member.fence > 0) {
-        holders.set(id, nowUs + terms.leaseUs);
-        answer(OUTCOME.held, member.fence, nowUs + terms.leaseUs);
-      } else if (weight > limit) {
-        if (member !== undefined) drop(id, member);
-        answer(OUTCOME.tooHeavy, limit, 0);
-      } else if (member !== undefined) {
-        waits.set(id, nowUs + terms.waitUs);
-        answer(OUTCOME.waiting, queue.score(id), 0);
-      } else if (queue.size === 0 && state.held + weight <= limit) {
-        const fence = hold(id, weight, nowUs + terms.leaseUs);
-        answer(OUTCOME.held, fence, nowUs + terms.leaseUs);
-      } else if (verb === SEMAPHORE_VERBS.tryAcquire) {
-        answer(OUTCOME.busy, 0, 0);
-      } else {
-        const ticket = next();
-        members.set(id, { weight, fence: 0, channel });
-        queue.set(id, ticket);
-        waits.set(id, nowUs + terms.waitUs);
-        answer(OUTCOME.waiting, ticket, 0);
-      }
+function acquireEntries(run: Execution): void {
+  const { state, command, nowUs, limit } = run;
+  const { verb, terms, channel } = command;
+  for (const { id, number: weight } of command.entries) {
+    const member = state.members.get(id);
+    if (member !== undefined && member.fence > 0) {
+      extend(run, member);
+    } else if (weight > limit) {
+      if (member !== undefined) drop(run, member);
+      answer(run, OUTCOME.tooHeavy, limit, 0);
+    } else if (member !== undefined) {
+      extend(run, member);
+    } else if (state.queue.size === 0 && state.held + weight <= limit) {
+      const fence = hold(run, id, weight, nowUs + terms.leaseUs);
+      answer(run, OUTCOME.held, fence, nowUs + terms.leaseUs);
+    } else if (verb === SEMAPHORE_VERBS.tryAcquire) {
+      answer(run, OUTCOME.busy, 0, 0);
+    } else {
+      const ticket = nextNumber(run);
+      state.members.set(id, { id, weight, fence: 0, channel });
+      state.queue.set(id, ticket);
+      state.waits.set(id, nowUs + terms.waitUs);
+      answer(run, OUTCOME.waiting, ticket, 0);
     }
   }
+}
 
-  if (verb === SEMAPHORE_VERBS.renew) {
-    for (const { id, number: fence } of entries) {
-      const member = members.get(id);
-      if (member === undefined || (fence > 0 && member.fence !== fence)) {
-        answer(OUTCOME.gone, 0, 0);
-      } else if (member.fence > 0) {
-        holders.set(id, nowUs + terms.leaseUs);
-        answer(OUTCOME.held, member.fence, nowUs + terms.leaseUs);
-      } else if (member.weight > limit) {
-        drop(id, member);
-        answer(OUTCOME.tooHeavy, limit, 0);
-      } else {
-        waits.set(id, nowUs + terms.waitUs);
-        answer(OUTCOME.waiting, queue.score(id), 0);
-      }
+function renewEntries(run: Execution): void {
+  for (const { id, number: fence } of run.command.entries) {
+    const member = getBy(run, id, fence);
+    if (member === undefined) {
+      answer(run, OUTCOME.gone, 0, 0);
+    } else if (member.fence > 0) {
+      extend(run, member);
+    } else if (member.weight > run.limit) {
+      drop(run, member);
+      answer(run, OUTCOME.tooHeavy, run.limit, 0);
+    } else {
+      extend(run, member);
     }
   }
+}
 
-  // Where nothing was ever stored there is nothing to keep.
-  if (state.counter > 0 || state.limit > 0) {
-    const keptUs = state.limit > 0 ? LIMIT_KEPT_US : KEPT_US;
-    const neededUs = nowUs + Math.max(terms.leaseUs, terms.waitUs) + keptUs;
-    if (state.expiryMs * 1e3 < neededUs) {
-      state.expiryMs = Math.ceil((neededUs + SLACK_US) / 1e3);
-    }
-  }
+/** Moves the time from which on the state may be forgotten; where nothing was ever stored there is none. */
+function keepState({ state, command, nowUs }: Execution): void {
+  if (state.counter === 0 && state.limit === 0) return;
+  const { leaseUs, waitUs } = command.terms;
+  const keptUs = state.limit > 0 ? LIMIT_KEPT_US : KEPT_US;
+  const neededUs = nowUs + Math.max(leaseUs, waitUs) + keptUs;
+  if (state.expiryMs * 1e3 < neededUs) state.expiryMs = Math.ceil((neededUs + SLACK_US) / 1e3);
+}
 
-  const soonest = holders.first();
+function replyOf({ state, nowUs, answers, limit, changes }: Execution): SemaphoreAnswer {
+  const soonest = state.holders.first();
   let nextUs = -1;
   if (changes >= MOST_CHANGES) nextUs = 0;
   else if (soonest !== undefined) nextUs = soonest.score - nowUs;
-  return { nowUs, nextUs, limit, held: state.held, waiting: queue.size, entries: answers };
+  return { nowUs, nextUs, limit, held: state.held, waiting: state.queue.size, entries: answers };
 }

@@ -1,13 +1,13 @@
-/** Ids in the order of a number, with the same ties as Redis's sorted sets: by the id. */
+/** A sorted set of ids by a number, as the semaphore's kernel needs them; ties go by the id, as in Redis. */
 
-interface Entry {
+interface ScoredId {
   readonly id: string;
   readonly score: number;
 }
 
 export class ScoreSet {
-  /** Sorted. Moving ten thousand entries by one place costs a few µs, which no tree would better. */
-  readonly #entries: Entry[] = [];
+  /** Sorted. A tree would not be faster: moving ten thousand entries by one place takes a few µs. */
+  readonly #entries: ScoredId[] = [];
   readonly #scores = new Map<string, number>();
 
   get size(): number {
@@ -28,17 +28,17 @@ export class ScoreSet {
     this.#entries.splice(this.#placeOf(id, score), 1);
   }
 
-  /** The score of an id that is here, else 0. */
+  /** The score of an id; 0 where it is not in the set. */
   score(id: string): number {
     return this.#scores.get(id) ?? 0;
   }
 
   /** The entry with the lowest score. */
-  first(): Entry | undefined {
+  first(): ScoredId | undefined {
     return this.#entries[0];
   }
 
-  [Symbol.iterator](): Iterator<Entry> {
+  [Symbol.iterator](): Iterator<ScoredId> {
     return this.#entries.values();
   }
 
@@ -48,7 +48,7 @@ export class ScoreSet {
     let high = this.#entries.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const entry = this.#entries[middle] as Entry;
+      const entry = this.#entries[middle] as ScoredId;
       if (entry.score < score || (entry.score === score && entry.id < id)) low = middle + 1;
       else high = middle;
     }

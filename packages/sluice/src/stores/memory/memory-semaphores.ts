@@ -3,12 +3,11 @@ import type { Clock } from "../../core/clock.js";
 import { StoreUnavailableError } from "../../core/errors.js";
 import {
   executeSemaphore,
-  freshState,
   type SemaphoreAnswer,
   type SemaphoreCommand,
-  type SemaphoreState,
   type Notification,
 } from "../../algorithms/semaphore/kernel.js";
+import { freshState, type SemaphoreState } from "../../algorithms/semaphore/state.js";
 import {
   type Listening,
   ownerOf,
