@@ -1,5 +1,6 @@
 /** The lines of a log of a semaphore: what the store said of each place, by the store's clock. */
-import type { Grant, PermitObserver } from "../semaphore/permit.js";
+import type { PermitGrant } from "../semaphore/permit-grant.js";
+import type { PermitObserver } from "../semaphore/permit-observers.js";
 import { FORMAT, keyId } from "./record.js";
 
 /** The first line of such a log. */
@@ -14,7 +15,7 @@ export function permitLog(key: string, write: (line: string) => void): PermitObs
     write(line({ key: id, ...fields }));
   };
   return {
-    granted: ({ fence, ticket, weight, atUs, untilUs }: Grant) => {
+    granted: ({ fence, ticket, weight, atUs, untilUs }: PermitGrant) => {
       say({ granted: fence, ticket, weight, atUs, untilUs });
     },
     renewed: ({ fence }, atUs, untilUs) => {

@@ -9,7 +9,7 @@ import {
 import { monotonicMs, systemClock } from "../core/clock.js";
 import { MaxWaitExceededError, SluiceError } from "../core/errors.js";
 import { MemoryStore, Semaphore } from "../index.js";
-import { observePermits } from "../semaphore/semaphore.js";
+import { observePermits } from "../semaphore/permit-observers.js";
 import { EXIT, type ExitCode } from "./command.js";
 import { formatNumber, formatSignificant, formatSpan, printable } from "./format.js";
 import { LogWriter } from "./log-writer.js";

@@ -108,7 +108,7 @@ export function startTimer(ms: number, fire: () => void): Timer {
       if (leftMs > 0) start();
       else fire();
     }, partMs);
-    if (!keepsAlive) unref(handle);
+    if (!keepsAlive) letProcessEnd(handle);
   };
   start();
   return {
@@ -118,7 +118,7 @@ export function startTimer(ms: number, fire: () => void): Timer {
     },
     unref: () => {
       keepsAlive = false;
-      unref(handle);
+      letProcessEnd(handle);
     },
     cancel: () => {
       clearTimeout(handle);
@@ -127,7 +127,7 @@ export function startTimer(ms: number, fire: () => void): Timer {
 }
 
 /** Browsers number their timers and have no unref(): nothing there ends while a timer is pending. */
-function unref(handle: ReturnType<typeof setTimeout>): void {
+function letProcessEnd(handle: ReturnType<typeof setTimeout>): void {
   if (typeof handle === "object") handle.unref();
 }
 

@@ -1,4 +1,4 @@
-/** Commands of one semaphore on their way to the store: with its terms, and within its deadline. */
+/** Sends the commands of one semaphore to the store: with its terms, and within its deadline. */
 import { asStoreError, StoreTimeoutError } from "../core/errors.js";
 import { Deadlines } from "../resilience/deadlines.js";
 import {
@@ -13,18 +13,18 @@ import type { SemaphoreKey, SemaphoreStore } from "../stores/semaphore-store.js"
 
 export interface CallerOptions {
   readonly store: SemaphoreStore;
-  /** Whether the store may keep one waiting. */
+  /** Whether the store is outside this process, so that an answer may not come in time. */
   readonly external: boolean;
   readonly limit: number;
   readonly terms: Terms;
   readonly timeoutMs: number;
 }
 
-export interface CallOptions {
+export interface CommandOptions {
   readonly channel?: string;
-  /** In place of the semaphore's own. */
+  /** Default: the semaphore's own. */
   readonly limit?: number;
-  /** Takes an answer that came past the deadline. */
+  /** Takes an answer that comes after the deadline. */
   readonly late?: (answer: SemaphoreAnswer) => void;
 }
 
@@ -53,7 +53,7 @@ export class Caller {
     key: SemaphoreKey,
     verb: SemaphoreVerb,
     entries: readonly CommandEntry[],
-    { channel = "", limit = this.#limit, late }: CallOptions = {},
+    { channel = "", limit = this.#limit, late }: CommandOptions = {},
   ): Promise<SemaphoreAnswer> {
     const command: SemaphoreCommand = { verb, limit, terms: this.terms, channel, entries };
     return new Promise((resolve, reject) => {
@@ -78,7 +78,7 @@ export class Caller {
     });
   }
 
-  /** Ends whatever these hold or wait for. A failure is not told: then their leases end it. */
+  /** Ends whatever these ids hold or wait for. Never rejects: where the store fails, their leases end it. */
   async leave(key: SemaphoreKey, ids: readonly string[]): Promise<void> {
     const entries = ids.map((id): CommandEntry => ({ id, number: 0 }));
     await this.call(key, SEMAPHORE_VERBS.release, entries).catch(() => {});

@@ -1,95 +1,54 @@
-/** A place that is held: renewed as long as nobody releases it, and given up for lost before its lease ends. */
+/** A permit that is held: it renews its lease until it is released, and counts as lost before the lease ends. */
 import { setAlarm } from "../core/alarm.js";
-import { type Clock, inNextTurn, monotonicUs } from "../core/clock.js";
+import { inNextTurn, monotonicUs } from "../core/clock.js";
 import { LeaseLostError } from "../core/errors.js";
-import type { Caller } from "./caller.js";
 import { OUTCOME, SEMAPHORE_VERBS } from "../algorithms/semaphore/kernel.js";
-import type { SemaphoreKey } from "../stores/semaphore-store.js";
+import type { Caller } from "./caller.js";
+import { type Moment, momentOf, msSince, type PermitGrant, TRUSTED_SHARE } from "./permit-grant.js";
+import type { PermitObserver } from "./permit-observers.js";
 
 /** A place in a semaphore. `await using permit = await semaphore.acquire(key)` releases it at the end of the block. */
 export interface Permit extends AsyncDisposable {
-  /** Strictly increasing per key: what is guarded can refuse a lower one than it has seen. */
+  /** Strictly increasing per key: the guarded resource can refuse a token lower than one it has seen. */
   readonly fencingToken: bigint;
-  /** When the lease ends unless it is renewed, by the store's clock: integer µs since the Unix epoch. */
+  /** The lease ends then unless it is renewed, by the store's clock: integer µs since the Unix epoch. */
   readonly expiresAtUs: number;
   /** Fires, with a LeaseLostError, when the lease can no longer be trusted. */
   readonly lost: AbortSignal;
   /**
-   * Gives the place to the next in line; again: nothing more. Once the place is lost, nothing.
-   * @throws StoreUnavailableError, StoreTimeoutError; then the place ends with its lease, before which `lost` fires,
-   * and one may try again
+   * Gives the place to the next in line. A second call does nothing more, nor does a call for a lost permit.
+   * @throws StoreUnavailableError, StoreTimeoutError: the place then ends with its lease, `lost` fires before that,
+   * and the call can be repeated
    */
   release(): Promise<void>;
 }
 
-/** How a place was got. */
-export interface Grant {
-  readonly key: SemaphoreKey;
-  readonly id: string;
-  readonly weight: number;
-  /** Its place in line; the fence itself where there was no line; 0 where this process never learned it. */
-  readonly ticket: number;
-  readonly fence: number;
-  readonly untilUs: number;
-  /** The store's clock when it answered. */
-  readonly atUs: number;
-  /** From when on it can be trusted, and for how long. */
-  readonly sent: Moment;
-  readonly trustedMs: number;
-  /** Whether the place is only a claim so far, which ends at `untilUs`. */
-  readonly isClaim: boolean;
-}
-
-/** When a command was sent, by both clocks of this process. */
-export interface Moment {
-  readonly monotonicMs: number;
-  readonly wallUs: number;
-}
-
-/**
- * What has passed since, by the clock that went further: the monotonic one stands while the machine sleeps, and the
- * wall clock can be set back.
- */
-export function msSince({ monotonicMs, wallUs }: Moment, clock: Clock): number {
-  return Math.max(monotonicUs(clock) / 1e3 - monotonicMs, (clock.nowUs() - wallUs) / 1e3);
-}
-
-/** Is told of everything that the store said of a permit. */
-export interface PermitObserver {
-  granted?(grant: Grant): void;
-  renewed?(grant: Grant, atUs: number, untilUs: number): void;
-  releasing?(grant: Grant): void;
-  released?(grant: Grant, atUs: number): void;
-  lost?(grant: Grant): void;
-}
-
-/** Parts of the lease: when it is renewed, when it is no longer trusted, how often the clocks are looked at. */
+/** The lease is renewed after this part of it: two renewals may fail before it is lost. */
 const RENEWED_AFTER = 1 / 3;
-export const TRUSTED_FOR = 0.9;
-const LOOKS = 30;
+/** The clocks are looked at so many times in a lease. */
+const LOOKS_PER_LEASE = 30;
 
 export class HeldPermit implements Permit {
   readonly fencingToken: bigint;
-  readonly #grant: Grant;
+  readonly #grant: PermitGrant;
   readonly #caller: Caller;
   readonly #observer: PermitObserver;
   readonly #ended: (permit: HeldPermit) => void;
   readonly #lost = new AbortController();
-  readonly #monotonicMs: () => number;
   readonly #leaseMs: number;
-  /** When a command was sent that the store has answered, and how long from then on its answer can be trusted. */
+  /** When the last answered command was sent, and how long its answer can be trusted from then on. */
   #sent: Moment;
   #trustedMs: number;
   #untilUs: number;
   #renewAtMs: number;
   #isRenewing = false;
-  /** Whether anybody asked for its release, so that it is not renewed any more. */
+  /** Whether its release was asked for: then it is not renewed any more. */
   #isGivenUp = false;
   #cancelAlarm: () => void = () => {};
   #release: Promise<void> | undefined;
 
   constructor(
-    grant: Grant,
+    grant: PermitGrant,
     caller: Caller,
     observer: PermitObserver,
     ended: (permit: HeldPermit) => void,
@@ -99,7 +58,6 @@ export class HeldPermit implements Permit {
     this.#observer = observer;
     this.#ended = ended;
     this.fencingToken = BigInt(grant.fence);
-    this.#monotonicMs = () => monotonicUs(caller.store.clock) / 1e3;
     this.#leaseMs = caller.terms.leaseUs / 1e3;
     this.#sent = grant.sent;
     this.#untilUs = grant.untilUs;
@@ -107,7 +65,7 @@ export class HeldPermit implements Permit {
     // A claim becomes a lease by its first renewal.
     this.#renewAtMs = grant.isClaim ? 0 : grant.sent.monotonicMs + this.#leaseMs * RENEWED_AFTER;
     observer.granted?.(grant);
-    // The holder begins first: sending a command takes as long as the rest of the hand-over in this process.
+    // The holder begins before the claim is confirmed: to send a command first would double the hand-over's time here.
     if (grant.isClaim) inNextTurn(() => this.#tick());
     else this.#tick();
   }
@@ -117,7 +75,7 @@ export class HeldPermit implements Permit {
   }
 
   get lost(): AbortSignal {
-    // A process that was stopped may look before its timers run.
+    // After a process was stopped, its holder may look before its timers run, and must not find a stale permit good.
     this.#look();
     return this.#lost.signal;
   }
@@ -127,12 +85,12 @@ export class HeldPermit implements Permit {
     return this.#release;
   }
 
-  /** As `release`, but a failure of the store is not told: the place then ends with its lease. */
+  /** As `release`, but never rejects: where the store fails, the place ends with its lease. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release().catch(() => {});
   }
 
-  /** Gives the permit up for `reason`, and its place back. */
+  /** Declares the permit lost for `reason`, and gives its place back. */
   async revoke(reason: string): Promise<void> {
     if (this.#release === undefined) this.#lose(reason);
     await this[Symbol.asyncDispose]();
@@ -151,7 +109,7 @@ export class HeldPermit implements Permit {
       }
     } catch (error) {
       this.#release = undefined;
-      // It may be held still, until its lease ends: then `lost` is to fire as for any other.
+      // It may still be held, until its lease ends: without a tick `lost` would never fire.
       this.#tick();
       throw error;
     }
@@ -164,7 +122,7 @@ export class HeldPermit implements Permit {
     this.#ended(this);
   }
 
-  /** Whether the permit is still to be looked after. */
+  /** Whether it is neither lost nor released. */
   #isHeld(): boolean {
     return this.#release === undefined && !this.#lost.signal.aborted;
   }
@@ -186,12 +144,12 @@ export class HeldPermit implements Permit {
   #tick(): void {
     this.#look();
     if (!this.#isHeld()) return;
-    const nowMs = this.#monotonicMs();
+    const { clock } = this.#caller.store;
+    const nowMs = monotonicUs(clock) / 1e3;
     const isDue = nowMs >= this.#renewAtMs && !this.#isRenewing && !this.#isGivenUp;
     if (isDue) void this.#renew();
-    // Renewing must not keep a process alive that has nothing else to do.
-    const { clock } = this.#caller.store;
-    this.#cancelAlarm = setAlarm(clock, this.#leaseMs / LOOKS, false, () => {
+    // A process that has nothing else to do must be able to end.
+    this.#cancelAlarm = setAlarm(clock, this.#leaseMs / LOOKS_PER_LEASE, false, () => {
       this.#tick();
     });
   }
@@ -199,7 +157,7 @@ export class HeldPermit implements Permit {
   async #renew(): Promise<void> {
     this.#isRenewing = true;
     const { key, id, fence } = this.#grant;
-    const sent = { monotonicMs: this.#monotonicMs(), wallUs: this.#caller.store.clock.nowUs() };
+    const sent = momentOf(this.#caller.store.clock);
     try {
       const entry = { id, number: fence };
       const answer = await this.#caller.call(key, SEMAPHORE_VERBS.renew, [entry]);
@@ -208,12 +166,12 @@ export class HeldPermit implements Permit {
         this.#observer.renewed?.(this.#grant, answer.nowUs, renewed.untilUs);
         if (!this.#isHeld()) return;
         this.#sent = sent;
-        this.#trustedMs = this.#leaseMs * TRUSTED_FOR;
+        this.#trustedMs = this.#leaseMs * TRUSTED_SHARE;
         this.#untilUs = renewed.untilUs;
         this.#renewAtMs = sent.monotonicMs + this.#leaseMs * RENEWED_AFTER;
       } else if (this.#isHeld()) this.#lose("the store no longer knows the permit");
     } catch {
-      // With the next look, until the lease is over.
+      // The next tick tries again, until the lease is over.
     } finally {
       this.#isRenewing = false;
     }

@@ -17,7 +17,7 @@ import { readSemaphoreLogs } from "../audit/semaphore-log.js";
 import { permitLog, semaphoreHeaderLine } from "../audit/semaphore-record.js";
 import { ManualClock } from "../testing/index.js";
 import { SEMAPHORE_VERBS, type SemaphoreVerb } from "../algorithms/semaphore/kernel.js";
-import { observePermits } from "./semaphore.js";
+import { observePermits } from "./permit-observers.js";
 
 interface Bench {
   readonly clock: ManualClock;

@@ -20,8 +20,11 @@ import {
   type SemaphoreVerb,
   type Terms,
 } from "../algorithms/semaphore/kernel.js";
-import { WaitQueue, type WaitRequest } from "./wait-queue.js";
-import { type Grant, HeldPermit, type Permit, type PermitObserver } from "./permit.js";
+import { WaitQueue } from "./wait-queue.js";
+import type { WaitRequest } from "./waiter.js";
+import { HeldPermit, type Permit } from "./permit.js";
+import type { PermitGrant } from "./permit-grant.js";
+import { observerOf } from "./permit-observers.js";
 import type { SemaphoreKey, SemaphoreStore } from "../stores/semaphore-store.js";
 
 export interface SemaphoreOptions<S extends Store = Store> {
@@ -88,13 +91,6 @@ const LOCAL_WAIT_US = 86_400e6;
 function termsOf(leaseUs: number, external: boolean): Terms {
   const claimUs = Math.min(2e6, Math.floor(leaseUs / 4));
   return { leaseUs, claimUs, waitUs: external ? Math.floor(claimUs * 2.5) : LOCAL_WAIT_US };
-}
-
-const observers = new WeakMap<object, PermitObserver>();
-
-/** Has `observer` told what becomes of all permits that `semaphore` gives from now on. */
-export function observePermits(semaphore: Semaphore, observer: PermitObserver): void {
-  observers.set(semaphore, observer);
 }
 
 class SharedSemaphore<S extends Store = Store> implements AsyncDisposable {
@@ -233,8 +229,8 @@ class SharedSemaphore<S extends Store = Store> implements AsyncDisposable {
     return permit;
   }
 
-  #hold(grant: Grant): HeldPermit {
-    const observer = observers.get(this) ?? {};
+  #hold(grant: PermitGrant): HeldPermit {
+    const observer = observerOf(this);
     const permit: HeldPermit = new HeldPermit(grant, this.#caller, observer, () =>
       this.#permits.delete(permit),
     );

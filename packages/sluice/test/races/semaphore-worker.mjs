@@ -16,8 +16,8 @@ const { MemoryStore, Semaphore } = /** @type {typeof import("../../src/index.js"
 const { RedisStore } = /** @type {typeof import("../../src/stores/redis/index.js")} */ (
   await import(from("stores/redis/index.js"))
 );
-const { observePermits } = /** @type {typeof import("../../src/semaphore/semaphore.js")} */ (
-  await import(from("semaphore/semaphore.js"))
+const { observePermits } = /** @type {typeof import("../../src/semaphore/permit-observers.js")} */ (
+  await import(from("semaphore/permit-observers.js"))
 );
 const { permitLog, semaphoreHeaderLine } =
   /** @type {typeof import("../../src/audit/semaphore-record.js")} */ (

@@ -12,7 +12,7 @@ import {
   StoreUnavailableError,
 } from "../../src/index.js";
 import { SEMAPHORE_VERBS, type SemaphoreVerb } from "../../src/algorithms/semaphore/kernel.js";
-import { observePermits } from "../../src/semaphore/semaphore.js";
+import { observePermits } from "../../src/semaphore/permit-observers.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
 import { clients } from "../support/clients.js";
 import { startCluster, type TestCluster } from "../support/cluster.js";

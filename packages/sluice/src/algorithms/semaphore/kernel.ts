@@ -224,13 +224,13 @@ function releaseEntries(run: Execution): void {
  */
 function handOver(run: Execution): void {
   const { state, command, nowUs, notifications, limit } = run;
-  const isNewLimit = command.verb === SEMAPHORE_VERBS.setLimit;
-  while (run.changes < MOST_CHANGES && (state.held < limit || isNewLimit)) {
+  const { verb, terms } = command;
+  while (run.changes < MOST_CHANGES && (state.held < limit || verb === SEMAPHORE_VERBS.setLimit)) {
     const first = state.queue.first();
     if (first === undefined) break;
     const member = state.members.get(first.id) as SemaphoreMember;
     const { id, weight, channel } = member;
-    const untilUs = nowUs + command.terms.claimUs;
+    const untilUs = nowUs + terms.claimUs;
     let fence = 0;
     if (weight > limit) drop(run, member);
     else if (state.held + weight <= limit) {

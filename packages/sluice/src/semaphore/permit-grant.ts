@@ -1,0 +1,45 @@
+/** How a permit was granted, and how long this process can trust that, by its own two clocks. */
+import { type Clock, monotonicUs } from "../core/clock.js";
+import type { SemaphoreKey } from "../stores/semaphore-store.js";
+
+export interface PermitGrant {
+  readonly key: SemaphoreKey;
+  readonly id: string;
+  readonly weight: number;
+  /** Its place in line; the fence itself where there was no line; 0 where this process never learned it. */
+  readonly ticket: number;
+  readonly fence: number;
+  readonly untilUs: number;
+  /** The store's clock when it answered. */
+  readonly atUs: number;
+  /** The grant can be trusted from then on, for `trustedMs`. */
+  readonly sent: Moment;
+  readonly trustedMs: number;
+  /** Whether the place is only a claim so far, which ends at `untilUs`. */
+  readonly isClaim: boolean;
+}
+
+/** When a command was sent, by both clocks of this process. */
+export interface Moment {
+  readonly monotonicMs: number;
+  readonly wallUs: number;
+}
+
+/**
+ * How much of a lease its holder trusts: the rest covers clocks that run at different speeds, or two would hold one
+ * place.
+ */
+export const TRUSTED_SHARE = 0.9;
+
+export function momentOf(clock: Clock): Moment {
+  return { monotonicMs: monotonicUs(clock) / 1e3, wallUs: clock.nowUs() };
+}
+
+/**
+ * The time since then, by the clock that went further: the monotonic one stands while the machine sleeps, and the
+ * wall clock can be set back.
+ */
+export function msSince({ monotonicMs, wallUs }: Moment, clock: Clock): number {
+  const now = momentOf(clock);
+  return Math.max(now.monotonicMs - monotonicMs, (now.wallUs - wallUs) / 1e3);
+}

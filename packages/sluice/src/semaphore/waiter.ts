@@ -1,0 +1,60 @@
+/** One acquisition that is not decided yet. */
+import type { HeldPermit } from "./permit.js";
+
+export interface WaitRequest {
+  readonly weight: number;
+  /** 0 = now or never. */
+  readonly maxWaitMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** A permit; undefined where there is no place now; or why there is none at all. */
+export type WaitOutcome = HeldPermit | undefined | { readonly reason: Error };
+
+/** Waiters in one command: more would hold the server for too long. */
+const WAITERS_PER_COMMAND = 200;
+
+export class Waiter {
+  readonly id: string;
+  readonly weight: number;
+  /** Its place in line; 0 where that is not known. */
+  ticket = 0;
+  /** Whether it ever was in line: from then on it waits, also while the store fails. */
+  wasInLine = false;
+  /** Whether a command about it is under way. */
+  isAsking = false;
+  /** Whether it was notified meanwhile: that command may have been executed before, so it must ask again. */
+  mustAskAgain = false;
+  /** Whether it was ever notified. */
+  wasNotified = false;
+  /** Whether a permit has its place: a second answer about it changes nothing. */
+  isGranted = false;
+  /** Undefined once it is decided. */
+  #decided: ((outcome: WaitOutcome) => void) | undefined;
+
+  constructor(id: string, weight: number, decided: (outcome: WaitOutcome) => void) {
+    this.id = id;
+    this.weight = weight;
+    this.#decided = decided;
+  }
+
+  get isDecided(): boolean {
+    return this.#decided === undefined;
+  }
+
+  /** Decides for what `makeOutcome` returns; a waiter that is decided stays so. */
+  decide(makeOutcome: () => WaitOutcome): void {
+    const decided = this.#decided;
+    if (decided === undefined) return;
+    // First: an abort by the code that `makeOutcome` runs comes too late.
+    this.#decided = undefined;
+    decided(makeOutcome());
+  }
+}
+
+/** Parts of `waiters` that fit into one command. */
+export function* chunksOf(waiters: readonly Waiter[]): Generator<readonly Waiter[]> {
+  for (let first = 0; first < waiters.length; first += WAITERS_PER_COMMAND) {
+    yield waiters.slice(first, first + WAITERS_PER_COMMAND);
+  }
+}
