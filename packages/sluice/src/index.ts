@@ -96,13 +96,13 @@ export type {
 } from "./limiter/options.js";
 export { RateLimiter } from "./limiter/rate-limiter.js";
 export type { Permit } from "./semaphore/permit.js";
-export {
-  type AcquireOptions,
-  Semaphore,
-  type SemaphoreOptions,
-  type SemaphoreUsage,
-  type TryAcquireOptions,
-} from "./semaphore/semaphore.js";
+export type {
+  AcquireOptions,
+  SemaphoreOptions,
+  StoreOf,
+  TryAcquireOptions,
+} from "./semaphore/options.js";
+export { Semaphore, type SemaphoreUsage } from "./semaphore/semaphore.js";
 export { MemoryStore, type MemoryStoreOptions } from "./stores/memory/memory-store.js";
 export type {
   SemaphoreAnswer,

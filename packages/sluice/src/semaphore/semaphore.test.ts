@@ -1,4 +1,5 @@
 /** The semaphore on memory, where time is the test's. */
+import { inspect } from "node:util";
 import { describe, expect, it, onTestFinished, test, vi } from "vitest";
 import { OutsideStore } from "../../test/support/outside-store.js";
 import {
@@ -692,4 +693,19 @@ test("memory is bounded by maxKeys: limits that nobody uses go first, then new k
   await semaphore.acquire("d");
   await semaphore.close();
   expect(store.semaphores.size).toBe(0);
+});
+
+test("is a class under its own name, which can be extended", async () => {
+  class Uploads extends Semaphore<MemoryStore> {
+    upload(): Promise<Permit> {
+      return this.acquire("uploads");
+    }
+  }
+  expect(Semaphore.name).toBe("Semaphore");
+  expect(inspect(new Semaphore({ limit: 1 }))).toMatch(/^Semaphore \{/);
+  const uploads = new Uploads({ limit: 1 });
+  expect(inspect(uploads)).toMatch(/^Uploads \{/);
+  expect(uploads).toBeInstanceOf(Semaphore);
+  await (await uploads.upload()).release();
+  await uploads.close();
 });

@@ -1,0 +1,122 @@
+/** The options of a semaphore and of its calls, and what they mean once they are checked. */
+import type { Terms } from "../algorithms/semaphore/kernel.js";
+import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { checkName } from "../core/key.js";
+import { checkCount, checkOptions } from "../core/options.js";
+import { type Identify, type Identity, identifyBy } from "../limiter/identity.js";
+import { checkStore } from "../limiter/options.js";
+import { MemoryStore } from "../stores/memory/memory-store.js";
+import type { SemaphoreStore } from "../stores/semaphore-store.js";
+import type { Store } from "../stores/store.js";
+
+export interface SemaphoreOptions<S extends Store | undefined = Store | undefined> {
+  /** The most weight that may be held at once, 1 to 1e9; setLimit changes it for one key. */
+  readonly limit: number;
+  /**
+   * How long a place stays with a holder that no longer renews it, because it crashed or was cut off: 100 ms to
+   * 1 day, default 30 s.
+   */
+  readonly leaseDuration?: Duration;
+  /** Default: a new MemoryStore of this semaphore's own. */
+  readonly store?: S;
+  /** First part of every store key; default "sluice". */
+  readonly namespace?: string;
+  /** Tells the semaphores of one namespace apart; default "semaphore". */
+  readonly name?: string;
+  readonly identity?: Identity;
+  /** The semaphore's own deadline for a store call, 1 ms to 1 h; default 250 ms. */
+  readonly timeout?: Duration;
+}
+
+/** The store of a semaphore whose option is an `S`. */
+export type StoreOf<S extends Store | undefined> = S extends Store ? S : MemoryStore;
+
+export interface TryAcquireOptions {
+  /** How much of the limit the place takes, 1 to the limit; default 1. */
+  readonly weight?: number;
+}
+
+export interface AcquireOptions extends TryAcquireOptions {
+  /** The longest wait in line; default: no limit. */
+  readonly maxWait?: Duration;
+  /** Its abort ends the wait: the call rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** No limit and no weight is more. */
+export const MAX_SEMAPHORE_LIMIT = 1e9;
+
+/** What the options come to. */
+export interface SemaphoreSettings<S extends Store | undefined> {
+  readonly limit: number;
+  readonly terms: Terms;
+  readonly store: StoreOf<S>;
+  readonly semaphores: SemaphoreStore;
+  readonly ownsStore: boolean;
+  /** Where the semaphore's keys are in the store. */
+  readonly keyspace: string;
+  readonly identify: Identify;
+  readonly timeoutMs: number;
+}
+
+const SEMAPHORE_OPTION_NAMES: readonly (keyof SemaphoreOptions)[] = [
+  "limit",
+  "leaseDuration",
+  "store",
+  "namespace",
+  "name",
+  "identity",
+  "timeout",
+];
+const DEFAULT_NAME = "semaphore";
+const MIN_LEASE_US = 100e3;
+const MAX_LEASE_US = 86_400e6;
+const LONGEST_TIMEOUT_US = 3600e6;
+/** A waiter of a store inside this process cannot die without the store, so its place in line needs no renewal. */
+const LOCAL_WAIT_US = 86_400e6;
+
+/** @throws InvalidOptionError */
+export function checkSemaphoreOptions<S extends Store | undefined>(
+  options: SemaphoreOptions<S>,
+): SemaphoreSettings<S> {
+  checkOptions("options", options, SEMAPHORE_OPTION_NAMES);
+  const { store: given = new MemoryStore(), namespace = "sluice", name = DEFAULT_NAME } = options;
+  const { leaseDuration = "30s", timeout = 250 } = options;
+  const limit = checkCount("limit", options.limit, 1, MAX_SEMAPHORE_LIMIT);
+  const leaseUs = toMicroseconds("leaseDuration", leaseDuration, MIN_LEASE_US, MAX_LEASE_US);
+  const store = checkStore(given) as StoreOf<S>;
+  return {
+    limit,
+    terms: leaseTerms(leaseUs, store.external),
+    store,
+    semaphores: semaphoresOf(store),
+    ownsStore: options.store === undefined,
+    timeoutMs: toMicroseconds("timeout", timeout, MIN_PERIOD_US, LONGEST_TIMEOUT_US) / 1e3,
+    identify: identifyBy(options.identity, store.external),
+    keyspace: keyspaceOf(namespace, name),
+  };
+}
+
+/** The suffix keeps a semaphore's keys apart from those of a policy of the same name. */
+function keyspaceOf(namespace: string, name: string): string {
+  const suffix = checkName("name", name) === DEFAULT_NAME ? "" : `~${DEFAULT_NAME}`;
+  return `${checkName("namespace", namespace)}:${name}${suffix}`;
+}
+
+/**
+ * A handed-over place is confirmed within a quarter of the lease, 2 s at most; a waiter leaves the line after two and
+ * a half times as long without a sign of life. Together that is less than a lease: a dead waiter never keeps a place
+ * for longer than a dead holder.
+ */
+function leaseTerms(leaseUs: number, external: boolean): Terms {
+  const claimUs = Math.min(2e6, Math.floor(leaseUs / 4));
+  return { leaseUs, claimUs, waitUs: external ? Math.floor(claimUs * 2.5) : LOCAL_WAIT_US };
+}
+
+function semaphoresOf(store: Store): SemaphoreStore {
+  if (store.semaphores !== undefined) return store.semaphores;
+  const allowed =
+    "a store that holds semaphores, such as new MemoryStore() or new RedisStore({ client })";
+  throw new InvalidOptionError("store", "a store without semaphores", allowed);
+}
