@@ -1,4 +1,4 @@
-/** The semaphore script's arguments and reply; see semaphore/semaphore.lua for both. */
+/** The semaphore script's arguments and reply; see scripts/semaphore.lua for both. */
 import { StoreUnavailableError } from "../../core/errors.js";
 import type {
   EntryAnswer,

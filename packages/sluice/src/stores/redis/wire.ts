@@ -1,5 +1,5 @@
 /**
- * The wire between the store and its script, as lua/open.lua describes it: calls become keys and arguments, and the
+ * The wire between the store and its script, as the heads of scripts/*.lua describe it: calls become keys and arguments, and the
  * reply becomes what each call came to. Both sides of the format change together.
  */
 import { REASON, VERBS } from "../../algorithms/decide.js";
@@ -208,13 +208,13 @@ function policyHeadOf(rule: Rule): readonly string[] {
 /** After the readiness codes of the kernels: errors that only a store can meet, and a run of like consumes. */
 export const WRONG_TYPE = 3;
 export const WRONG_FORMAT = 4;
-const RUN = 5;
+export const RUN = 5;
 
 /** Flags beside the readiness of a call, and what counts calls that need neither. */
-const TIME_FOLLOWS = 8;
-const REASONS_FOLLOW = 16;
-const REPEATS_FOLLOW = 32;
-const PLAIN = 64;
+export const TIME_FOLLOWS = 8;
+export const REASONS_FOLLOW = 16;
+export const REPEATS_FOLLOW = 32;
+export const PLAIN = 64;
 
 /** One call's part of the reply; `needsCalendarAtUs` is the time that the table sent did not cover. */
 export type DecodedCall = StoreResult | Error | { readonly needsCalendarAtUs: number };
