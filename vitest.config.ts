@@ -15,7 +15,10 @@ export default defineConfig({
     expect: { poll: { timeout: 30_000 } },
     coverage: {
       include: ["packages/*/src/**/*.ts"],
-      exclude: ["packages/*/src/**/*.test.ts", "packages/sluice/src/lua/generated.ts"],
+      exclude: [
+        "packages/*/src/**/*.test.ts",
+        "packages/sluice/src/stores/redis/scripts/generated.ts",
+      ],
     },
   },
 });

@@ -1,5 +1,5 @@
 /**
- * The verbs, written once over all kernels. Twin: lua/decide.lua, statement by statement; `measure` stands
+ * The verbs, written once over all kernels. Twin: decide.lua, statement by statement; `measure` stands
  * inline there, where a call costs what a line of it does.
  *
  * A call has debits: one a policy (or one a limiter and key, for calls over several). It is all or

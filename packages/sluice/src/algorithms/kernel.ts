@@ -79,10 +79,6 @@ export type Readiness = typeof READY | typeof NEED_CALENDAR | typeof LOG_FULL;
 export interface Kernel<P extends Params = Params, S extends State = State> {
   /** One letter: part of the store key and the name of the twin in Lua. */
   readonly tag: string;
-  /** The path of the Lua twin below src, without its ending. */
-  readonly lua: string;
-  /** The path of a second one that decides usual consumes faster; see lua/consume.lua. */
-  readonly luaFast?: string;
   /** The state of a key never seen. */
   fresh(): S;
   /** Makes `s` the state of a key never seen. */
@@ -106,7 +102,7 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
   giveBack(s: S, p: P, amount: number): void;
   /** Time until the state is the same as a fresh one, 0 if it is. */
   timeToFull(s: S, p: P, nowUs: number): number;
-  /** The same after a consume that left `available`, told from the third number that `luaFast` returned. Who has that has this. */
+  /** The same after a consume that left `available`, from the `rest` that fast.lua returned. A kernel with that file has this. */
   timeToFullAt?(p: P, available: number, rest: number): number;
   /** An independent copy. */
   copy(s: S): S;

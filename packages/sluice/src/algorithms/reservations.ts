@@ -1,5 +1,5 @@
 /**
- * Waiting in line: `reserve` promises a start, `cancel` gives one back. Twin: lua/reservations.lua, statement by
+ * Waiting in line: `reserve` promises a start, `cancel` gives one back. Twin: reservations.lua, statement by
  * statement. Maths and proofs: bucket/README.md.
  *
  * A call's own buckets are charged at once, each as if the work started as soon as that bucket lets it; the

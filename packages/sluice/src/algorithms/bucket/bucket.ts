@@ -128,8 +128,6 @@ function clear(s: BucketState): void {
 
 export const bucketKernel: Kernel<BucketParams, BucketState> = {
   tag: "b",
-  lua: "algorithms/bucket/bucket",
-  luaFast: "algorithms/bucket/fast",
   fresh: () => ({ used: 0, remainder: 0, per: 1, sinceUs: 0, ...FRESH }),
   clear,
   advance,

@@ -1,32 +1,45 @@
--- The usual consume: so many calls of one cost that all fit into a window in the short format, on a clock that did not
--- go back. As bucket/fast.lua, by the statements of window.lua. Of a calendar only a running window: what opens one
--- needs its table.
--- Returns the new value, the what is available behind the last call, the reset of each, again the reset, and the expiry if that
--- moved; nothing, if the calls are not of this kind.
+-- The usual consume: calls of one cost that all fit into a window in the short format, on a clock that did not go back.
+-- Of a calendar only into a running window: what opens one needs its table. As bucket/fast.lua, for windows.
+--
+-- ARGV    as kernel.lua
+--
+-- Given   value       stored, or false
+--         cost        thousandths
+--         calls       how many
+-- Returns nothing, if the calls are not of this kind; else
+--         value       new
+--         available   behind the last call
+--         rest        the reset of each call, µs
+--         reset       the same
+--         expiry      ms, or false if it did not move
+--
+-- @const SHORT, SHORT_NUMBER, SHORT_BYTES from algorithms/fixed-window/format.lua
 local function fastWindow(capacity, endOf)
   return function(value, cost, calls)
-    local count, endAt, expiry = 0, 0, 0
+    -- `unpack` and `advance`.
+    local count, endUs, expiry = 0, 0, 0
     if value then
-      if #value ~= 27 then return nil end
+      if #value ~= SHORT_BYTES then return nil end
       local format, last
-      format, count, endAt, last, expiry = structUnpack('<BI6I7I7I6', value)
-      if format ~= 1 or last > raw or raw >= expiry * 1000 then return nil end
-      if raw >= endAt then count = 0 end
+      format, count, endUs, last, expiry = structUnpack(SHORT, value)
+      if format ~= SHORT_NUMBER or last > raw or raw >= expiry * 1000 then return nil end
+      if raw >= endUs then count = 0 end
     end
 
+    -- `take` and `available`.
     local available = capacity - count - cost * calls
     if available < 0 or cost == 0 then return nil end
     if count == 0 then
       if not endOf then return nil end
-      endAt = endOf(raw)
+      endUs = endOf(raw)
     end
-    local reset = endAt - raw
+    -- `timeToFull`.
+    local reset = endUs - raw
 
     local soonest, expiresAt = raw + reset, expiry * 1000
-    local latest = soonest + (reset > MIN_SLACK and reset or MIN_SLACK)
-    local moved = expiresAt < soonest or expiresAt > latest
-    if moved then expiry = floor(latest / 1000) end
-    return structPack('<BI6I7I7I6', 1, capacity - available, endAt, raw, expiry), available, reset, reset, moved and expiry
+    -- @include algorithms/expiry.lua
+    -- `pack`.
+    return structPack(SHORT, SHORT_NUMBER, capacity - available, endUs, raw, expiry), available, reset, reset, moved and expiry
   end
 end
 

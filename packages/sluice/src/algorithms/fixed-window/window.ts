@@ -61,8 +61,6 @@ export function windowKernel<P extends Params>(
 ): Kernel<P, WindowState> {
   return {
     tag,
-    lua: "algorithms/fixed-window/window",
-    luaFast: "algorithms/fixed-window/fast",
     fresh: () => ({ count: 0, endUs: 0, ...FRESH }),
     clear,
     advance,

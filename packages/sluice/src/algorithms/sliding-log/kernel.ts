@@ -134,7 +134,6 @@ const fresh = (): SlidingLogState => ({
 
 export const slidingLogKernel: Kernel<SlidingLogParams, SlidingLogState> = {
   tag: "l",
-  lua: "algorithms/sliding-log/kernel",
   fresh,
   clear: (s) => void Object.assign(s, fresh()),
   advance,

@@ -88,7 +88,6 @@ function clear(s: SlidingWindowState): void {
 
 export const slidingWindowKernel: Kernel<SlidingWindowParams, SlidingWindowState> = {
   tag: "s",
-  lua: "algorithms/sliding-window/kernel",
   fresh: () => ({ previous: 0, current: 0, endUs: 0, widthUs: 0, ...FRESH }),
   clear,
   advance,

@@ -1,6 +1,6 @@
 /** Semaphores in Redis: each command is one call of one script, and waiting callers are notified by a published hint. */
 import { type Clock, monotonicMs, systemClock } from "../../core/clock.js";
-import { semaphoreScript } from "../../lua/compose.js";
+import { semaphoreScript } from "./scripts.js";
 import type { SemaphoreAnswer, SemaphoreCommand } from "../../algorithms/semaphore/kernel.js";
 import {
   type Listening,

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { checkClock, type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 import { CrossSlotError, StoreUnavailableError } from "../../core/errors.js";
 import { checkCount, checkOptions } from "../../core/options.js";
-import { scriptFor } from "../../lua/compose.js";
+import { scriptFor } from "./scripts.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
 import type { Done, Store, StoreCall } from "../store.js";
 import {

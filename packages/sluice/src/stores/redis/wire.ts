@@ -6,7 +6,7 @@ import { REASON, VERBS } from "../../algorithms/decide.js";
 import { type Kernel, LOG_FULL, READY, type ReservationReceipt } from "../../algorithms/kernel.js";
 import type { Rule } from "../../algorithms/rule.js";
 import { StoreUnavailableError } from "../../core/errors.js";
-import type { BatchKind } from "../../lua/compose.js";
+import type { BatchKind } from "./scripts.js";
 import { logFullError } from "../refusals.js";
 import type { Debit, DebitResult, StoreCall, StoreResult } from "../store.js";
 import type { Placement } from "./slot.js";

@@ -1,22 +1,15 @@
--- One command on one semaphore, on one reading of the clock. The twin of kernel.ts.
+-- The semaphore's decision: who holds, who waits, who is next. Twin of ../../semaphore/kernel.ts: the same names in the same order.
+-- executeSemaphore is the body of the script, stores/redis/scripts/semaphore.lua.
 --
--- KEYS  1 a sorted set with all of it, so that a Cluster always finds it in one place. At -inf is the state, '#' and
---       its numbers. What is known of a member is 'd' (weight, id, channel), which lies with 't' and the id at its
---       ticket or fence; 'e' and the id is at the end of its lease. Each kind of number has a band of its own.
--- ARGV  now in µs, or '' for the server's own clock; verb; limit; lease, claim and wait in µs; channel;
---       then two for each entry: id, and weight or fence
--- Reply format error, or 0; now; µs until a lease may end; limit; held; waiting; then three for each entry:
---       outcome, number, end of the lease
+-- Given   key, now, verb, limit, lease, claim, wait, channel    as in the head of the script
+--         stored, state       what was stored, as text and as numbers
+--         holding, waiting    how many hold and wait, which saves asking
 --
--- Every step takes O(log n) of the members, whatever their number.
-local call, ceil, max, floor = redis.call, math.ceil, math.max, math.floor
-local ACQUIRE, TRY_ACQUIRE, RENEW, RELEASE, SET_LIMIT = 1, 2, 3, 4, 5
-local GONE, WAITING, HELD, BUSY, TOO_HEAVY, RELEASED = 0, 1, 2, 3, 4, 5
-local WRONG_TYPE, WRONG_FORMAT = 3, 4
-local FORMAT = '1'
-local MOST_CHANGES = 100
-local KEPT_US, LIMIT_KEPT_US, SLACK_US = 86400000000, 31622400000000, 3600000000
-local INJECTED_CLOCK_MIN_TTL_MS = 3600000
+-- Value   see format.lua. Every step takes O(log n) of the members, whatever their number.
+--
+-- @const SEMAPHORE_VERBS, OUTCOME, MOST_CHANGES, KEPT_US, LIMIT_KEPT_US, SLACK_US from semaphore/kernel.ts
+-- @const FORMAT, STATE, MEMBER, MEMBER_PATTERN from algorithms/semaphore/format.lua
+local max = math.max
 -- Scores are exact from -2^53 to 2^53: four bands of 2^52 µs each, which time fills in the year 2112.
 local BAND = 4503599627370496
 local QUEUE, WAITS, HOLDERS, FENCES = -2 * BAND, -BAND, 0, BAND
@@ -24,39 +17,11 @@ local QUEUE, WAITS, HOLDERS, FENCES = -2 * BAND, -BAND, 0, BAND
 local FROM = { [QUEUE] = '-9007199254740992', [WAITS] = '-4503599627370496', [HOLDERS] = '0' }
 local TO = { [QUEUE] = '(-4503599627370496', [WAITS] = '(0', [HOLDERS] = '(4503599627370496' }
 
-local key = KEYS[1]
-
-local injected = ARGV[1] ~= ''
-local now
-if injected then
-  now = ARGV[1] + 0
-else
-  local time = call('TIME')
-  now = time[1] * 1000000 + time[2]
-end
-local verb, limit = ARGV[2] + 0, ARGV[3] + 0
-local lease, claim, wait, channel = ARGV[4] + 0, ARGV[5] + 0, ARGV[6] + 0, ARGV[7]
-
--- The type is checked before the first write: an error in the middle would keep what was written.
-local lowest = redis.pcall('ZRANGE', key, '0', '0')
-if lowest.err then
-  if not lowest.err:find('WRONGTYPE', 1, true) then error(lowest.err, 0) end
-  return { WRONG_TYPE }
-end
-local stored = lowest[1]
-local state = { limit = 0, counter = 0, held = 0, expiry = 0 }
--- How many holders and waiters there are, which saves asking.
-local holding, waiting = 0, 0
-if stored then
-  local format, storedLimit, counter, held, expiry, holders, waiters =
-    stored:match('^#(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
-  if format ~= FORMAT then return { WRONG_FORMAT } end
-  state.limit, state.counter, state.held, state.expiry = storedLimit + 0, counter + 0, held + 0, expiry + 0
-  holding, waiting = holders + 0, waiters + 0
-end
-
--- From then on Redis may have forgotten it.
-if state.expiry > 0 and state.expiry * 1000 <= now then state.limit = 0 end
+-- How many members were dropped or handed a permit so far.
+local changes = 0
+local answers, n = {}, 0
+-- Declared ahead of its first use: functions stand in the twin's order.
+local answer
 
 -- The first of each band, once it was asked for.
 local firstText, firstScore = {}, {}
@@ -72,7 +37,7 @@ local function first(band)
 end
 
 local function parse(text, fence, ticket)
-  local weight, id, to = text:match('^d(%d+) (%S+) (.*)$')
+  local weight, id, to = text:match(MEMBER_PATTERN)
   return { text = text, id = id, weight = weight + 0, channel = to, fence = fence, ticket = ticket }
 end
 
@@ -99,14 +64,22 @@ end
 -- A member at its ticket or fence, and the end of its lease, whether or not it was there.
 local function put(id, weight, to, score, band, untilUs)
   local at = string.format('%.0f', score)
-  local text = string.format('d%.0f %s %s', weight, id, to)
+  local text = string.format(MEMBER, weight, id, to)
   call('ZADD', key, at, 't' .. id, at, text, band + untilUs, 'e' .. id)
   if firstText[band] and untilUs <= firstScore[band] then firstText[band] = nil end
 end
 
-local function extend(band, id, untilUs)
+-- Begins the lease of a holder or a waiter anew, and answers that it goes on.
+local function extend(member)
+  local id, isHolder = member.id, member.fence > 0
+  local band, untilUs = isHolder and HOLDERS or WAITS, now + (isHolder and lease or wait)
   call('ZADD', key, band + untilUs, 'e' .. id)
   if firstText[band] and (firstText[band] == 'e' .. id or untilUs <= firstScore[band]) then firstText[band] = nil end
+  if isHolder then
+    answer(OUTCOME.held, member.fence, untilUs)
+  else
+    answer(OUTCOME.waiting, member.ticket, 0)
+  end
 end
 
 -- Only a hint: where nobody may publish, waiters ask. A Cluster's channels carry their key's tag.
@@ -114,8 +87,6 @@ local function wake(to, id, fence, untilUs)
   local command = to:find('{', 1, true) and 'SPUBLISH' or 'PUBLISH'
   redis.pcall(command, to, string.format('%s %.0f %.0f', id, fence, untilUs))
 end
-
-local changes = 0
 
 local function leaveLine(member)
   waiting = waiting - 1
@@ -156,117 +127,107 @@ local function hold(id, weight, untilUs)
   return fence
 end
 
-dropExpired(HOLDERS)
-dropExpired(WAITS)
-
-local answers, n = {}, 0
-local function answer(outcome, number, untilUs)
+function answer(outcome, number, untilUs)
   answers[n + 1], answers[n + 2], answers[n + 3] = outcome, number, untilUs
   n = n + 3
 end
 
-if verb == SET_LIMIT then state.limit = limit end
-if state.limit > 0 then limit = state.limit end
-
-if verb == RELEASE then
+local function releaseEntries()
   for i = 8, #ARGV, 2 do
     local id, fence = ARGV[i], ARGV[i + 1] + 0
     local member = getBy(id, fence)
     if member then
       drop(member)
-      answer(RELEASED, 0, 0)
-    else answer(GONE, 0, 0) end
+      answer(OUTCOME.released, 0, 0)
+    else answer(OUTCOME.gone, 0, 0) end
   end
 end
 
--- What is free goes to the head of the line, and to nobody behind it as long as it does not fit. Only a new
--- limit makes it worth looking where nothing is free.
-while changes < MOST_CHANGES and (state.held < limit or verb == SET_LIMIT) do
-  local text, ticket = first(QUEUE)
-  if not text then break end
-  local member = parse(text, 0, ticket)
-  local fence, untilUs = 0, now + claim
-  if member.weight > limit then drop(member)
-  elseif state.held + member.weight <= limit then
-    leaveLine(member)
-    call('ZREM', key, text)
-    fence = hold(member.id, member.weight, untilUs)
-  else break end
-  if member.channel ~= '' then wake(member.channel, member.id, fence, untilUs) end
-  changes = changes + 1
+-- Gives what is free to the head of the line, and to nobody behind it as long as it does not fit. Where nothing is
+-- free, only a new limit makes it worth looking.
+local function handOver()
+  while changes < MOST_CHANGES and (state.held < limit or verb == SEMAPHORE_VERBS.setLimit) do
+    local text, ticket = first(QUEUE)
+    if not text then break end
+    local member = parse(text, 0, ticket)
+    local fence, untilUs = 0, now + claim
+    if member.weight > limit then drop(member)
+    elseif state.held + member.weight <= limit then
+      leaveLine(member)
+      call('ZREM', key, text)
+      fence = hold(member.id, member.weight, untilUs)
+    else break end
+    if member.channel ~= '' then wake(member.channel, member.id, fence, untilUs) end
+    changes = changes + 1
+  end
 end
 
-if verb == ACQUIRE or verb == TRY_ACQUIRE then
+local function acquireEntries()
   for i = 8, #ARGV, 2 do
     local id, weight = ARGV[i], ARGV[i + 1] + 0
     local member = get(id)
     if member and member.fence > 0 then
-      extend(HOLDERS, id, now + lease)
-      answer(HELD, member.fence, now + lease)
+      extend(member)
     elseif weight > limit then
       if member then drop(member) end
-      answer(TOO_HEAVY, limit, 0)
+      answer(OUTCOME.tooHeavy, limit, 0)
     elseif member then
-      extend(WAITS, id, now + wait)
-      answer(WAITING, member.ticket, 0)
+      extend(member)
     elseif waiting == 0 and state.held + weight <= limit then
       local fence = hold(id, weight, now + lease)
-      answer(HELD, fence, now + lease)
-    elseif verb == TRY_ACQUIRE then
-      answer(BUSY, 0, 0)
+      answer(OUTCOME.held, fence, now + lease)
+    elseif verb == SEMAPHORE_VERBS.tryAcquire then
+      answer(OUTCOME.busy, 0, 0)
     else
       local ticket = nextNumber()
       put(id, weight, channel, QUEUE + ticket, WAITS, now + wait)
       waiting = waiting + 1
-      answer(WAITING, ticket, 0)
+      answer(OUTCOME.waiting, ticket, 0)
     end
   end
 end
 
-if verb == RENEW then
+local function renewEntries()
   for i = 8, #ARGV, 2 do
     local id, fence = ARGV[i], ARGV[i + 1] + 0
     local member = getBy(id, fence)
     if not member then
-      answer(GONE, 0, 0)
+      answer(OUTCOME.gone, 0, 0)
     elseif member.fence > 0 then
-      extend(HOLDERS, id, now + lease)
-      answer(HELD, member.fence, now + lease)
+      extend(member)
     elseif member.weight > limit then
       drop(member)
-      answer(TOO_HEAVY, limit, 0)
+      answer(OUTCOME.tooHeavy, limit, 0)
     else
-      extend(WAITS, id, now + wait)
-      answer(WAITING, member.ticket, 0)
+      extend(member)
     end
   end
 end
 
--- Where nothing was ever stored there is nothing to keep.
-if state.counter > 0 or state.limit > 0 then
+-- Writes the state and, where it moves, its expiry; where nothing was ever stored there is nothing to keep.
+local function keepState()
+  if state.counter == 0 and state.limit == 0 then return end
   local kept = state.limit > 0 and LIMIT_KEPT_US or KEPT_US
   local needed = now + max(lease, wait) + kept
   local moved = state.expiry * 1000 < needed
   if moved then state.expiry = ceil((needed + SLACK_US) / 1000) end
 
-  local text = string.format('#%s %.0f %.0f %.0f %.0f %.0f %.0f',
+  local text = string.format(STATE,
     FORMAT, state.limit, state.counter, state.held, state.expiry, holding, waiting)
   if text ~= stored then
     -- First the new one: a set without members would be gone, and its expiry with it.
     call('ZADD', key, '-inf', text)
     if stored then call('ZREM', key, stored) end
   end
-  if moved and injected then
-    call('PEXPIRE', key, max(INJECTED_CLOCK_MIN_TTL_MS, state.expiry - floor(now / 1000)))
-  elseif moved then
-    call('PEXPIREAT', key, state.expiry)
-  end
+  if moved then call(expireCommand, key, ttlOf and ttlOf(state.expiry) or state.expiry) end
 end
 
-local last, soonest = first(HOLDERS)
-local nextUs = -1
-if changes >= MOST_CHANGES then nextUs = 0
-elseif last then nextUs = soonest - now end
-local reply = { 0, now, nextUs, limit, state.held, waiting }
-for i = 1, n do reply[6 + i] = answers[i] end
-return reply
+local function replyOf()
+  local text, soonest = first(HOLDERS)
+  local nextUs = -1
+  if changes >= MOST_CHANGES then nextUs = 0
+  elseif text then nextUs = soonest - now end
+  local reply = { 0, now, nextUs, limit, state.held, waiting }
+  for i = 1, n do reply[6 + i] = answers[i] end
+  return reply
+end

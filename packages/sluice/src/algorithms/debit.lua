@@ -1,4 +1,6 @@
--- What the verbs ask of all debits. Twin of algorithms/debit.ts.
+-- What the verbs ask of all debits. Twin of debit.ts.
+--
+-- @const READY from algorithms/kernel.ts
 local function ready(debits, result)
   for i = 1, #debits do
     local debit = debits[i]

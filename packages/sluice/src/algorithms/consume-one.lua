@@ -1,21 +1,11 @@
--- Consumes on one debit whose state is one value. Twin of consumeOne in algorithms/decide.ts, statement by statement,
--- in a loop for the calls that fold: those on the same key share what cannot change between them, and all that
--- follow one that changed nothing are as it.
-
--- The state of KEYS[at] into `s`; returns why not, if not.
-local function load(kernel, s, at)
-  local value = values[at]
-  if value then
-    if not kernel.unpack(s, value) then return WRONG_FORMAT end
-  elseif call('EXISTS', KEYS[at]) == 1 then
-    return WRONG_TYPE
-  else
-    kernel.clear(s)
-  end
-end
-
--- So many calls of one cost on KEYS[at].
-local function consume(kernel, p, s, cost, blockFor, at, calls)
+-- Consumes of one cost on one key whose state is one value. Twin of consumeOne in decide.ts, statement by statement, in a
+-- loop: what cannot change from one to the next is asked once, and all that follow one that changed nothing are as it.
+-- What became of them goes to the reply at once, as the head of stores/redis/scripts/consume.lua says.
+--
+-- @const REASON, NEVER from algorithms/debit.ts
+-- @const READY from algorithms/kernel.ts
+-- @const TIME_FOLLOWS, REASONS_FOLLOW, REPEATS_FOLLOW from stores/redis/wire.ts
+local function consumeOne(kernel, p, s, cost, duration, at, calls)
   local getAvailable, isReady, timeToFull = kernel.available, kernel.ready, kernel.timeToFull
   if s.expiry > 0 and raw >= s.expiry * 1000 then kernel.clear(s) end
   local now = s.last > raw and s.last or raw
@@ -27,15 +17,15 @@ local function consume(kernel, p, s, cost, blockFor, at, calls)
   local available = getAvailable(s, p, now)
   while calls > 0 do
     calls = calls - 1
-    local readiness, reason, changed = READY, OK, false
+    local readiness, reason, changed = READY, REASON.ok, false
     if cost > p.capacity then
-      reason = TOO_COSTLY
-    elseif raw < s.blocked then
-      reason = BLOCKED
+      reason = REASON.tooCostly
+    elseif raw < s.blockedUntil then
+      reason = REASON.blocked
     elseif cost > available then
-      reason = QUOTA
+      reason = REASON.quota
     end
-    if reason == OK then
+    if reason == REASON.ok then
       if cost > 0 then
         if isReady then readiness = isReady(s, p, now) end
         changed = readiness == READY
@@ -45,16 +35,16 @@ local function consume(kernel, p, s, cost, blockFor, at, calls)
         if reservations then reservations.sold = reservations.sold + cost end
         available = getAvailable(s, p, now)
       end
-    elseif reason == QUOTA and blockFor > 0 and cost > 0 then
-      s.blocked = raw + blockFor
+    elseif reason == REASON.quota and duration > 0 and cost > 0 then
+      s.blockedUntil = raw + duration
       changed = true
     end
 
-    local blocked = s.blocked > raw and s.blocked - raw or 0
+    local blocked = s.blockedUntil > raw and s.blockedUntil - raw or 0
     local wait = 0
-    if reason == TOO_COSTLY then
+    if reason == REASON.tooCostly then
       wait = NEVER
-    elseif reason ~= OK then
+    elseif reason ~= REASON.ok then
       if cost > available then wait = kernel.timeUntil(s, p, cost, now) + behind end
       if blocked > wait then wait = blocked end
     end
@@ -63,16 +53,14 @@ local function consume(kernel, p, s, cost, blockFor, at, calls)
     if reset > 0 then reset = reset + behind end
     if blocked > reset then reset = blocked end
 
-    local expiresAt = s.expiry * 1000
+    local expiry = s.expiry
+    local expiresAt = expiry * 1000
     if changed then
       s.last = now
       written = true
       local soonest = reset > behind and raw + reset or now
-      local latest = soonest + (reset > MIN_SLACK and reset or MIN_SLACK)
-      if expiresAt < soonest or expiresAt > latest then
-        s.expiry = floor(latest / 1000)
-        s.moved = true
-      end
+      -- @include algorithms/expiry.lua
+      if moved then s.expiry, s.moved = expiry, true end
     elseif expiresAt > 0 then
       local left = expiresAt - raw
       if wait > left then wait = left end
@@ -88,7 +76,7 @@ local function consume(kernel, p, s, cost, blockFor, at, calls)
     if readiness == READY then
       reply[last + 1], reply[last + 2] = available, reset
       last = last + 2
-      if reason ~= OK then
+      if reason ~= REASON.ok then
         head = head + REASONS_FOLLOW
         reply[last + 1], reply[last + 2] = reason, wait
         last = last + 2
@@ -105,19 +93,4 @@ local function consume(kernel, p, s, cost, blockFor, at, calls)
   end
 
   if written then store(at, kernel.pack(s), s) end
-end
-
-return function(index, cost, blockFor, at, calls)
-  local policy = policyOf(index)
-  local s = policy.kernel.fresh()
-  local failure = load(policy.kernel, s, at)
-  if not failure then
-    consume(policy.kernel, policy.params, s, cost, blockFor, at, calls)
-  elseif calls > 1 then
-    reply[n + 1], reply[n + 2] = failure + REPEATS_FOLLOW, calls - 1
-    n = n + 2
-  else
-    n = n + 1
-    reply[n] = failure
-  end
 end

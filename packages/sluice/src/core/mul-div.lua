@@ -1,5 +1,7 @@
--- Exact a*b/m for integers whose product may pass 2^53: the twin of core/mul-div.ts.
+-- Exact a*b/m for integers whose product may pass 2^53. Twin of mul-div.ts, whose mulDivWide stands inline.
 -- Returns the quotient and the remainder.
+--
+-- @const EXACT, BASE, TOP_SCALE from core/mul-div.ts
 local function mulDiv(a, b, m)
   local direct = a * b
   if direct < EXACT then
@@ -8,15 +10,15 @@ local function mulDiv(a, b, m)
   end
   local whole = floor(a / m)
   a = a - whole * m
-  local quotient, r, tail, scale = 0, 0, b, 4398046511104
+  local quotient, r, tail, scale = 0, 0, b, TOP_SCALE
   while scale >= 1 do
     local digit = floor(tail / scale)
     tail = tail - digit * scale
-    r = r * 128 + a * digit
+    r = r * BASE + a * digit
     local step = floor(r / m)
     r = r - step * m
-    quotient = quotient * 128 + step
-    scale = scale / 128
+    quotient = quotient * BASE + step
+    scale = scale / BASE
   end
   return whole * b + quotient, r
 end

@@ -1,4 +1,12 @@
--- Waiting in line. Twin of algorithms/line.ts, statement by statement; but a line is changed in place.
+-- Waiting for a start that was promised. Twin of reservations.ts, statement by statement; but what a state holds of
+-- them is changed in place.
+--
+-- @const REASON from algorithms/debit.ts
+-- @const NO_RECEIPT from algorithms/reservations.ts
+
+-- Declared ahead of their first use: functions stand in the twin's order.
+local sameReservations, append, unrecord
+
 local function expireReservations(state, now)
   if state.reservations and state.reservations.ends < now then state.reservations = nil end
 end
@@ -15,28 +23,6 @@ local function hasReservations(debits)
   return false
 end
 
-local function append(debit, readyAt, now)
-  local state, reservations = debit.state, debit.state.reservations
-  if not reservations then
-    state.reservations = { opened = now, sold = debit.cost, ends = readyAt }
-  elseif readyAt > reservations.ends then
-    reservations.ends = readyAt
-  end
-end
-
--- What a receipt says that gives nothing back.
-local NO_RECEIPT = { opened = -1, sold = 0 }
-
-local function sameReservations(debits)
-  local reservations = debits[1].state.reservations
-  for i = 2, #debits do
-    local other = debits[i].state.reservations
-    if (other == nil) ~= (reservations == nil) then return false end
-    if reservations and (other.opened ~= reservations.opened or other.sold ~= reservations.sold) then return false end
-  end
-  return true
-end
-
 local function reserve(debits, raw, maxWait, result)
   local now = result.now
   local first = debits[1]
@@ -45,11 +31,11 @@ local function reserve(debits, raw, maxWait, result)
   for i = 1, #debits do
     local debit = debits[i]
     local kernel, params, state, cost = debit.kernel, debit.params, debit.state, debit.cost
-    if debit.reason > QUOTA then return 0 end
+    if debit.reason > REASON.quota then return 0 end
     debit.wait = 0
     if isQueue then
       debit.wait = kernel.timeToFull(state, params, now)
-    elseif debit.reason == QUOTA then
+    elseif debit.reason == REASON.quota then
       debit.wait = kernel.timeUntil(state, params, cost, now)
     end
     local available = kernel.available(state, params, now)
@@ -61,7 +47,7 @@ local function reserve(debits, raw, maxWait, result)
   local delay = wait > 0 and wait + now - raw or 0
   if isFull or delay > maxWait or (delay > 0 and not canWait) then
     if not isQueue or isFull then return 0 end
-    first.reason = QUOTA
+    first.reason = REASON.quota
     return delay
   end
   if not ready(debits, result) then return 0 end
@@ -70,7 +56,7 @@ local function reserve(debits, raw, maxWait, result)
   for i = 1, #debits do
     local debit = debits[i]
     local kernel, params, state, cost = debit.kernel, debit.params, debit.state, debit.cost
-    debit.reason = OK
+    debit.reason = REASON.ok
     if cost < least then least = cost end
     if cost > 0 then
       if debit.wait > 0 and kernel.reserve then
@@ -84,22 +70,37 @@ local function reserve(debits, raw, maxWait, result)
     end
   end
   local reservations = first.state.reservations
-  if not sameReservations(debits) then reservations = NO_RECEIPT end
-  result.granted, result.wait = least, wait
-  result.opened, result.sold = reservations and reservations.opened or now, reservations and reservations.sold or 0
+  result.granted, result.wait, result.opened, result.sold = least, wait, now, 0
+  if not sameReservations(debits) then
+    result.opened, result.sold = NO_RECEIPT.openedUs, NO_RECEIPT.sold
+  elseif reservations then
+    result.opened, result.sold = reservations.opened, reservations.sold
+  end
   return 0
 end
 
-local function unrecord(state, receipt, amount)
-  local reservations = state.reservations
-  if not reservations or receipt.sold < amount then return end
-  reservations.sold = reservations.sold - amount
-  if reservations.sold == 0 then state.reservations = nil end
+function sameReservations(debits)
+  local reservations = debits[1].state.reservations
+  for i = 2, #debits do
+    local other = debits[i].state.reservations
+    if (other == nil) ~= (reservations == nil) then return false end
+    if reservations and (other.opened ~= reservations.opened or other.sold ~= reservations.sold) then return false end
+  end
+  return true
+end
+
+function append(debit, readyAt, now)
+  local state, reservations = debit.state, debit.state.reservations
+  if not reservations then
+    state.reservations = { opened = now, sold = debit.cost, ends = readyAt }
+  elseif readyAt > reservations.ends then
+    reservations.ends = readyAt
+  end
 end
 
 local function cancel(debits, receipt, result)
   if receipt.readyAt < result.now then return end
-  if receipt.opened == NO_RECEIPT.opened or not sameReservations(debits) then return end
+  if receipt.opened == NO_RECEIPT.openedUs or not sameReservations(debits) then return end
   local params, reservations = debits[1].params, debits[1].state.reservations
   local isGone, later = receipt.sold > 0, 0
   if reservations then isGone, later = reservations.opened ~= receipt.opened, reservations.sold - receipt.sold end
@@ -119,4 +120,11 @@ local function cancel(debits, receipt, result)
     end
   end
   result.granted = least
+end
+
+function unrecord(state, receipt, amount)
+  local reservations = state.reservations
+  if not reservations or receipt.sold < amount then return end
+  reservations.sold = reservations.sold - amount
+  if reservations.sold == 0 then state.reservations = nil end
 end

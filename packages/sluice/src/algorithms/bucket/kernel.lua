@@ -1,0 +1,140 @@
+-- The bucket: token bucket, GCRA and leaky bucket. Twin of bucket.ts, statement by statement.
+--
+-- ARGV    limit, period, capacity, maximum
+--         mode                     0 = continuous, 1 = interval, 2 = queue
+--
+-- Value   see format.lua
+--
+-- @const SHORT, SHORT_NUMBER, SHORT_BYTES, SHORT_PERIODS from algorithms/bucket/format.lua
+-- @const FULL, FULL_NUMBER, FULL_BYTES from algorithms/bucket/format.lua
+-- @const RESERVED, RESERVED_NUMBER, RESERVED_BYTES from algorithms/bucket/format.lua
+
+-- Declared ahead of its first use: functions stand in the twin's order.
+local settle
+
+local function advance(s, p, now)
+  if s.per ~= p.per then
+    if s.remainder > 0 then s.used = s.used + 1 end
+    s.remainder = 0
+    s.per = p.per
+  end
+  if s.used > p.maximum then s.used = p.maximum end
+  if s.used > 0 or s.remainder > 0 then
+    local elapsed = now - s.since
+    if p.interval then
+      local refills = floor(elapsed / p.period)
+      s.used = s.used - refills * p.limit
+      s.since = s.since + refills * p.period
+    else
+      local drained, remainder = mulDiv(elapsed, p.limit, p.period)
+      s.used = s.used - drained
+      s.remainder = s.remainder - remainder
+      if s.remainder < 0 then
+        s.used = s.used - 1
+        s.remainder = s.remainder + p.per
+      end
+      s.since = now
+    end
+  end
+  settle(s)
+  if s.used == 0 and s.remainder == 0 then s.since = now end
+end
+
+function settle(s)
+  if s.used < 0 then
+    s.used = 0
+    s.remainder = 0
+  end
+end
+
+local function available(s, p)
+  return p.capacity - s.used - (s.remainder > 0 and 1 or 0)
+end
+
+local function drainTime(s, p, excess, now)
+  if p.interval then return s.since + ceil(excess / p.limit) * p.period - now end
+  local whole, remainder = mulDiv(excess, p.period, p.limit)
+  return whole + ceil((remainder + s.remainder) / p.limit)
+end
+
+local function timeUntil(s, p, amount, now)
+  return drainTime(s, p, s.used + amount - p.capacity, now)
+end
+
+local function take(s, p, amount)
+  s.used = min(s.used + amount, p.maximum)
+end
+
+local function reserve(s, p, level, delay)
+  local drained, remainder = mulDiv(delay, p.limit, p.period)
+  s.used, s.remainder = level + drained, remainder
+end
+
+local function giveBack(s, p, amount)
+  s.used = s.used - amount
+  settle(s)
+end
+
+local function timeToFull(s, p, now)
+  if s.used == 0 and s.remainder == 0 then return 0 end
+  return drainTime(s, p, s.used, now)
+end
+
+local function clear(s)
+  s.used, s.remainder, s.per, s.since = 0, 0, 1, 0
+  s.last, s.blockedUntil, s.expiry, s.reservations = 0, 0, 0, nil
+end
+
+kernels.b = {
+  fresh = function()
+    return { used = 0, remainder = 0, per = 1, since = 0, last = 0, blockedUntil = 0, expiry = 0, moved = false }
+  end,
+
+  clear = clear,
+  advance = advance,
+  available = available,
+  timeUntil = timeUntil,
+  take = take,
+  reserve = reserve,
+  giveBack = giveBack,
+  timeToFull = timeToFull,
+
+  params = function(at)
+    local period, mode = ARGV[at + 2] + 0, ARGV[at + 5]
+    return {
+      limit = ARGV[at + 1] + 0, period = period, per = mode == '1' and 1 or period, capacity = ARGV[at + 3] + 0,
+      maximum = ARGV[at + 4] + 0, interval = mode == '1', canWait = mode ~= '1', strict = mode == '2',
+    }
+  end,
+
+  unpack = function(s, value)
+    local format, _ = byte(value, 1)
+    s.moved, s.reservations = false, nil
+    if format == SHORT_NUMBER and #value == SHORT_BYTES then
+      _, s.used, s.remainder, s.per, s.last, s.expiry = structUnpack(SHORT, value)
+      s.since, s.blockedUntil = s.last, 0
+      return true
+    elseif format == FULL_NUMBER and #value == FULL_BYTES then
+      _, s.used, s.remainder, s.per, s.since, s.last, s.blockedUntil, s.expiry = structUnpack(FULL, value)
+      return true
+    elseif format == RESERVED_NUMBER and #value == RESERVED_BYTES then
+      local r = {}
+      _, s.used, s.remainder, s.per, s.since, s.last, s.blockedUntil, s.expiry, r.opened, r.sold, r.ends =
+        structUnpack(RESERVED, value)
+      s.reservations = r
+      return true
+    end
+  end,
+
+  pack = function(s)
+    local r = s.reservations
+    if r then
+      return structPack(RESERVED, RESERVED_NUMBER, s.used, s.remainder, s.per, s.since, s.last, s.blockedUntil, s.expiry,
+        r.opened, r.sold, r.ends)
+    end
+    if s.since == s.last and s.blockedUntil == 0 and s.per < SHORT_PERIODS then
+      return structPack(SHORT, SHORT_NUMBER, s.used, s.remainder, s.per, s.last, s.expiry)
+    end
+    return structPack(FULL, FULL_NUMBER, s.used, s.remainder, s.per, s.since, s.last, s.blockedUntil, s.expiry)
+  end,
+}

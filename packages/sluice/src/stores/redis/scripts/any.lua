@@ -1,0 +1,152 @@
+-- Decides a batch of calls of any verb on any number of debits.
+--
+-- KEYS    one for each debit      the keys of a call stand together; calls on the same keys share them
+--         one mark more           behind the keys of a refund or a cancel: that it was done
+--
+-- ARGV    now                     µs; '' = the server's own clock
+--         policies                how many; then of each:
+--           tag                   of its kernel
+--           count                 of its numbers
+--           numbers               see the kernel
+--         groups                  to the end: calls that differ in their keys alone; of each:
+--           duration              µs of the block, or of the longest wait
+--           first                 index of the first call's first key
+--           stride                keys from one call to the next; 0 = all on the same
+--           calls                 how many
+--           verb                  see VERBS in decide.ts
+--           debits                how many; then of each:
+--             policy              its index, from 1
+--             cost                thousandths
+--           readyAt, opened, sold  of a cancel: its receipt
+--
+-- Reply   raw                     the clock, µs
+--         calls                   of each:
+--           head                  readiness, or an error of wire.ts; and its flags
+--           now                   TIME_FOLLOWS: the time of the decision, µs
+--           granted               of consumeUpTo and cancel: taken, or given back
+--           wait, opened, sold    of a reserve that is admitted: µs until the start, and its receipt
+--           debits                where it is ready; of each:
+--             available, reset    thousandths, µs
+--             reason, wait        REASONS_FOLLOW: not all are admitted; µs
+--
+-- @include stores/redis/scripts/include/prelude.lua
+-- @include stores/redis/scripts/include/clock.lua
+-- @include stores/redis/scripts/include/open.lua
+-- @include stores/redis/scripts/include/kernels.lua
+-- @include core/mul-div.lua
+-- @kernels
+-- @include algorithms/debit.lua
+-- @include algorithms/reservations.lua
+-- @include algorithms/decide.lua
+--
+-- @const TIME_FOLLOWS, REASONS_FOLLOW from stores/redis/wire.ts
+-- @const READY from algorithms/kernel.ts
+-- @const REASON from algorithms/debit.ts
+-- @const VERBS from algorithms/decide.ts
+local GIVEN_BACK_REMEMBERED_MS = '60000'
+
+-- By index of the key: its state, read once; and for those that changed, its kernel and its time to live.
+local states, changed, needs = {}, {}, {}
+
+-- Adds what became of a call to the reply.
+local function answer(verb, debits, result)
+  local isReady, denied = result.readiness == READY, false
+  for i = 1, #debits do denied = denied or debits[i].reason ~= REASON.ok end
+  local behind, says = result.now > raw, isReady and denied
+  n = n + 1
+  reply[n] = result.readiness + (behind and TIME_FOLLOWS or 0) + (says and REASONS_FOLLOW or 0)
+  if behind then
+    n = n + 1
+    reply[n] = result.now
+  end
+  if not isReady then return end
+  if verb == VERBS.consumeUpTo or verb == VERBS.cancel then
+    n = n + 1
+    reply[n] = result.granted
+  elseif not denied and verb == VERBS.reserve then
+    reply[n + 1], reply[n + 2], reply[n + 3] = result.wait, result.opened, result.sold
+    n = n + 3
+  end
+  for i = 1, #debits do
+    local debit = debits[i]
+    reply[n + 1], reply[n + 2] = debit.available, debit.reset
+    n = n + 2
+    if says then
+      reply[n + 1], reply[n + 2] = debit.reason, debit.wait
+      n = n + 2
+    end
+  end
+end
+
+local result = { readiness = READY, now = raw, granted = 0, changed = false }
+while cursor < #ARGV do
+  local duration, first, stride, calls = ARGV[cursor + 1] + 0, ARGV[cursor + 2] + 0, ARGV[cursor + 3] + 0, ARGV[cursor + 4] + 0
+  local verb, count = ARGV[cursor + 5] + 0, ARGV[cursor + 6] + 0
+  cursor = cursor + 6
+  local debits = {}
+  for i = 1, count do
+    local policy = policyOf(ARGV[cursor + 1] + 0)
+    debits[i] = {
+      kernel = policy.kernel, params = policy.params, cost = ARGV[cursor + 2] + 0,
+      key = '', at = 0, state = false, asked = 0, reason = REASON.ok, available = 0, wait = 0, reset = 0,
+    }
+    cursor = cursor + 2
+  end
+  local receipt
+  if verb == VERBS.cancel then
+    receipt = { readyAt = ARGV[cursor + 1] + 0, opened = ARGV[cursor + 2] + 0, sold = ARGV[cursor + 3] + 0 }
+    cursor = cursor + 3
+  end
+
+  for _ = 1, calls do
+    local failure
+    for i = 1, count do
+      local debit = debits[i]
+      debit.at = first + i - 1
+      debit.key = KEYS[debit.at]
+      debit.state = states[debit.at]
+      if not debit.state then
+        local why
+        debit.state, why = load(debit.kernel, debit.at)
+        states[debit.at], failure = debit.state, why or failure
+      end
+    end
+    -- A client that lost the connection may send the same again: it gives back once.
+    if (verb == VERBS.refund or verb == VERBS.cancel) and not failure
+      and not call('SET', KEYS[first + count], '', 'NX', 'PX', GIVEN_BACK_REMEMBERED_MS) then
+      for i = 1, count do debits[i].cost = 0 end
+    end
+
+    if failure then
+      n = n + 1
+      reply[n] = failure
+    else
+      decide(verb, debits, raw, duration, result, receipt)
+      answer(verb, debits, result)
+      if result.changed then
+        for i = 1, count do
+          local debit = debits[i]
+          changed[debit.at], needs[debit.at] = debit.kernel, debit.reset
+          -- Full is the same as never seen, to the next call of the batch too.
+          if debit.reset == 0 then debit.kernel.clear(debit.state) end
+        end
+      end
+    end
+    first = first + stride
+  end
+end
+
+for at = 1, #KEYS do
+  local kernel, key, s = changed[at], KEYS[at], states[at]
+  if kernel then
+    if needs[at] == 0 then
+      call('DEL', key)
+    elseif kernel.save then
+      kernel.save(s)
+      if s.moved then expire(key, s.expiry) end
+    else
+      store(at, kernel.pack(s), s)
+    end
+  end
+end
+return reply
