@@ -1,4 +1,4 @@
--- The semaphore's decision: who holds, who waits, who is next. Twin of ../../semaphore/kernel.ts: the same names in the same order.
+-- The semaphore's decision: who holds, who waits, who is next. Twin of kernel.ts: the same names in the same order.
 -- executeSemaphore is the body of the script, stores/redis/scripts/semaphore.lua.
 --
 -- Given   key, now, verb, limit, lease, claim, wait, channel    as in the head of the script
@@ -7,7 +7,7 @@
 --
 -- Value   see format.lua. Every step takes O(log n) of the members, whatever their number.
 --
--- @const SEMAPHORE_VERBS, OUTCOME, MOST_CHANGES, KEPT_US, LIMIT_KEPT_US, SLACK_US from semaphore/kernel.ts
+-- @const SEMAPHORE_VERBS, OUTCOME, MOST_CHANGES, KEPT_US, LIMIT_KEPT_US, SLACK_US from algorithms/semaphore/kernel.ts
 -- @const FORMAT, STATE, MEMBER, MEMBER_PATTERN from algorithms/semaphore/format.lua
 local max = math.max
 -- Scores are exact from -2^53 to 2^53: four bands of 2^52 µs each, which time fills in the year 2112.

@@ -25,7 +25,7 @@
 -- @include stores/redis/scripts/include/prelude.lua
 -- @include stores/redis/scripts/include/clock.lua
 --
--- @const SEMAPHORE_VERBS from semaphore/kernel.ts
+-- @const SEMAPHORE_VERBS from algorithms/semaphore/kernel.ts
 -- @const FORMAT, STATE_PATTERN from algorithms/semaphore/format.lua
 -- @const WRONG_TYPE, WRONG_FORMAT from stores/redis/wire.ts
 local key, now = KEYS[1], raw
