@@ -1,4 +1,4 @@
-/** What a store offers, beside decisions, for semaphores to live in it. */
+/** The port between a semaphore and the store that keeps it: commands, and notifications of handed-over places. */
 import type { Clock } from "../core/clock.js";
 import type {
   SemaphoreAnswer,
@@ -10,43 +10,43 @@ import type {
 export interface SemaphoreKey {
   /** `<namespace>:<name>`. */
   readonly keyspace: string;
-  /** The identity, hashed where the semaphore says so. */
+  /** The identity, hashed if the semaphore hashes identities. */
   readonly id: string;
 }
 
-/** Somebody who waits for places to be handed over. */
+/** Hears of the places that are handed to the waiters of one process and key. */
 export interface NotificationListener {
   /** The first part of the ids of its waiters, up to the dot; nobody else has it. */
   readonly owner: string;
   /** A waiter was handed a place, or should ask why not. */
   notified(wake: Omit<Notification, "channel">): void;
-  /** From now on wake-ups arrive: what came before may have been missed. */
+  /** Notifications arrive from now on; earlier ones may have been missed. */
   live(): void;
 }
 
 export interface Listening {
-  /** Whether wake-ups arrive, as far as is known; else waiters have to ask. */
+  /** Whether notifications arrive, as far as is known; else waiters have to ask. */
   isLive(): boolean;
-  /** A wake-up was due that did not arrive: waiters have to ask until it is clear again that they do. */
+  /** A notification did not arrive: until it is clear that they arrive again, waiters have to ask. */
   missed(): void;
   end(): void;
 }
 
 export interface SemaphoreStore {
-  /** What waiting goes by. */
+  /** The clock of leases and waits in this process. */
   readonly clock: Clock;
   /**
-   * Executes commands on a place one after another, in the order of the calls. What could not be done because the
-   * place is moving may be tried again, and so come later, for `withinMs`.
+   * Executes the commands of one key one after another, in the order of the calls. A command that fails because the
+   * key is moving to another node may be tried again for `withinMs`, and so come later.
    */
   execute(key: SemaphoreKey, command: SemaphoreCommand, withinMs: number): Promise<SemaphoreAnswer>;
-  /** Where this process can be notified for a place: "" = it cannot. */
+  /** Where this process can be notified about a key; "" = it cannot. */
   channelOf(key: SemaphoreKey): string;
-  /** Begins to listen for wake-ups on a place. */
+  /** Begins to listen for notifications about a key. */
   listen(key: SemaphoreKey, listener: NotificationListener): Listening;
 }
 
-/** Whose waiter an id is. */
+/** The owner of the waiter that has this id. */
 export function ownerOf(id: string): string {
   return id.slice(0, id.indexOf("."));
 }
