@@ -24,9 +24,8 @@ const ONLY: Readonly<Record<string, Only>> = {
   "algorithms/fixed-window/kernel.lua": { ts: "timeToFullAt copy load save", lua: "unpack pack" },
   // Lua has the members in a sorted set; the decision is the body of its script.
   "algorithms/semaphore/kernel.lua": {
-    ts: "freshState executeSemaphore next",
-    lua: `first parse memberAt get getBy put extend wake leaveLine nextNumber answer
-      releaseEntries handOver acquireEntries renewEntries keepState replyOf`,
+    ts: "executeSemaphore",
+    lua: "first parse memberAt get put wake",
   },
   // Lua has the hits in a hash.
   "algorithms/sliding-log/kernel.lua": { ts: "copy numbers", lua: "hit params load save" },
