@@ -1,18 +1,34 @@
 import { defineConfig } from "vitest/config";
 
+const sluice = "packages/sluice/test";
+
+/** Processes by the dozen, clusters, faults, measurements: minutes, and deadlines that are real. */
+const stress = [
+  `${sluice}/{examples,faults,races}/**/*.test.ts`,
+  `${sluice}/conformance/cluster.test.ts`,
+  `${sluice}/redis/{acl,cluster,connect,cross-slot,leases,outage}.test.ts`,
+  `${sluice}/semaphore/cost.test.ts`,
+];
+
+/** On real servers. */
+const redis = [
+  `${sluice}/{cli,conformance,docs,redis,semaphore}/**/*.test.ts`,
+  `${sluice}/support/redis-server.test.ts`,
+];
+
+const globalSetup = `${sluice}/support/global-setup.ts`;
+
+/** Ends a test that hangs, and none that is slow: that depends on the machine, and on how much it is asked to repeat. */
+const HANGS_MS = 10 * 60_000 * Math.max(1, Number(process.env["SLUICE_RUNS"] ?? 1));
+
 export default defineConfig({
   test: {
-    include: ["packages/*/src/**/*.test.ts", "packages/*/test/**/*.test.ts"],
-    globalSetup: "packages/sluice/test/support/global-setup.ts",
-    setupFiles: "packages/sluice/test/support/leaks.ts",
+    setupFiles: `${sluice}/support/leaks.ts`,
     pool: "forks",
-    // Tests start servers and processes of their own, and wait for them most of the time. More workers would starve
-    // their deadlines on two cores, and fewer take more than five minutes.
-    maxWorkers: 3,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: HANGS_MS,
+    hookTimeout: HANGS_MS,
     // A poll that fails is a test that hangs: a busy machine must not decide which.
-    expect: { poll: { timeout: 30_000 } },
+    expect: { poll: { timeout: 120_000 } },
     coverage: {
       include: ["packages/*/src/**/*.ts"],
       exclude: [
@@ -20,5 +36,32 @@ export default defineConfig({
         "packages/sluice/src/stores/redis/scripts/generated.ts",
       ],
     },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["packages/*/src/**/*.test.ts", "packages/*/test/**/*.test.ts"],
+          exclude: [...redis, ...stress],
+          maxWorkers: 3,
+        },
+      },
+      {
+        extends: true,
+        test: { name: "redis", include: redis, exclude: stress, globalSetup, maxWorkers: 3 },
+      },
+      {
+        extends: true,
+        test: {
+          name: "stress",
+          include: stress,
+          globalSetup,
+          // They start servers and processes of their own: more workers would starve them on two cores. They come last,
+          // with the machine to themselves.
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 });

@@ -8,6 +8,7 @@ import {
   starts,
   steps,
 } from "../../test/properties/arbitraries.js";
+import { runs } from "../../test/support/runs.js";
 import { VERBS, type VerbName } from "./decide.js";
 import { ruleOf } from "./rule.js";
 import { type States, step } from "./step.js";
@@ -57,7 +58,7 @@ describe("a step", () => {
             }
           },
         ),
-        { numRuns: 150 },
+        { numRuns: runs(150) },
       );
     },
   );

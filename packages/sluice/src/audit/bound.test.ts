@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { record, START_US } from "../../test/audit/records.js";
 import { parsePolicy, type Policy } from "../algorithms/registry.js";
+import { runs } from "../../test/support/runs.js";
 import { checkBound } from "./bound.js";
 import { fraction, toNumber } from "./fraction.js";
 import type { LogRecord } from "./record.js";
@@ -145,7 +146,7 @@ describe("the bound checker finds what a search through every interval finds", (
             policy.algorithm === "sliding-window" ? slack > 0n : slack >= 0n,
           );
         }),
-        { numRuns: 500 },
+        { numRuns: runs(500) },
       );
     });
   }

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { record, START_US } from "../../test/audit/records.js";
 import { POLICIES, recordsOf, shuffled, TOGETHER, traces } from "../../test/audit/traces.js";
 import { parsePolicy } from "../algorithms/registry.js";
+import { runs } from "../../test/support/runs.js";
 import type { LogRecord } from "./record.js";
 import { replay } from "./replay.js";
 
@@ -22,7 +23,7 @@ describe("a log of the limiter's own replays", () => {
             clockBackUs: 0,
           });
         }),
-        { numRuns: 60 },
+        { numRuns: runs(60) },
       );
     });
   }
@@ -37,7 +38,7 @@ describe("a log of the limiter's own replays", () => {
           replayed: records.length,
         });
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 });
@@ -88,7 +89,7 @@ describe("a log that is wrong in one record fails", () => {
             expect(report.mismatch?.kernel).toMatchObject({ allowed, remaining, reason });
           },
         ),
-        { numRuns: 100 },
+        { numRuns: runs(100) },
       );
     });
   }

@@ -1,8 +1,9 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fakeProcess } from "../../test/cli/io.js";
+import { eventually } from "../../test/support/eventually.js";
 import { run } from "./run.js";
 
 let directory: string;
@@ -89,7 +90,7 @@ describe("sluice exercise --semaphore", () => {
 
   test("--wait ends a wait, which counts as denied and not as failed", async () => {
     const log = join(directory, "denied.jsonl");
-    const load = ["--limit", "1", "--calls", "3", "--concurrency", "3", "--hold", "300ms"];
+    const load = ["--limit", "1", "--calls", "3", "--concurrency", "3", "--hold", "1s"];
     const result = await resultOf(...load, "--wait", "10ms", "--log", log);
     expect(result).toMatchObject({
       maxWaitMs: 10,
@@ -107,7 +108,7 @@ describe("sluice exercise --semaphore", () => {
   });
 
   test("--wait 0 takes a place or goes without", async () => {
-    const load = ["--limit", "2", "--calls", "3", "--concurrency", "3", "--hold", "50ms"];
+    const load = ["--limit", "2", "--calls", "3", "--concurrency", "3", "--hold", "1s"];
     const { code, stdout } = await exercise(...load, "--wait", "0");
     expect(code).toBe(0);
     expect(stdout).toMatch(/^ {2}granted {4}2 /m);
@@ -122,9 +123,7 @@ describe("sluice exercise --semaphore", () => {
       ["exercise", "demo", "--semaphore", ...load, "--log", log, "--json"],
       process.io,
     );
-    await vi.waitFor(async () => expect((await recordsOf(log)).length).toBeGreaterThan(10), {
-      timeout: 30_000,
-    });
+    await eventually(async () => expect((await recordsOf(log)).length).toBeGreaterThan(10));
     process.interrupt();
     expect({ code: await running, stderr: process.stderr() }).toEqual({ code: 0, stderr: "" });
     const result = JSON.parse(process.stdout()) as { granted: number };

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { runs } from "../../test/support/runs.js";
 import { MAX_UNITS, toThousandths } from "./amount.js";
 import { InvalidOptionError } from "./errors.js";
 
@@ -30,7 +31,7 @@ describe("an amount", () => {
       fc.property(fc.integer({ min: 0, max: MAX_UNITS * 1000 }), (thousandths) => {
         expect(toThousandths("cost", thousandths / 1000)).toBe(thousandths);
       }),
-      { numRuns: 20_000 },
+      { numRuns: runs(20_000) },
     );
   });
 

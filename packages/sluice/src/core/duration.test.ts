@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { runs } from "../../test/support/runs.js";
 import { CENTURY_US, MAX_PERIOD_US, MIN_PERIOD_US, toMicroseconds } from "./duration.js";
 import { InvalidOptionError } from "./errors.js";
 
@@ -23,7 +24,7 @@ describe("a duration as a number", () => {
         const us = Math.abs(integer) % (CENTURY_US + 1);
         expect(toMicroseconds("period", us / 1e3)).toBe(us);
       }),
-      { numRuns: 20_000 },
+      { numRuns: runs(20_000) },
     );
   });
 
@@ -102,6 +103,7 @@ describe("a duration as text", () => {
         const us = parts.reduce((sum, [count, unit]) => sum + count * units[unit], 0);
         expect(toMicroseconds("period", text)).toBe(us);
       }),
+      { numRuns: runs(100) },
     );
   });
 

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { runs } from "../../test/support/runs.js";
 import {
   type ErrorCode,
   InvalidOptionError,
@@ -148,7 +149,7 @@ describe("a message", () => {
       fc.property(fc.anything(), fc.string({ unit: "binary" }), (value, option) => {
         expect(new InvalidOptionError(option, value, "other").message).not.toMatch(UNPRINTABLE);
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 });

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MemoryStore, RateLimiter, type RateLimiterOptions, tokenBucket } from "../index.js";
 import { ManualClock, PureStore } from "../testing/index.js";
+import { runs } from "../../test/support/runs.js";
 import { identifyBy } from "./key.js";
 
 const SECRET = "correct horse battery staple";
@@ -18,7 +19,7 @@ describe("an identity", () => {
       fc.property(fc.string({ unit: "binary", minLength: 1 }), (key) => {
         expect(identify(key)).toBe(first16(createHash("sha256").update(key).digest()));
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
     expect(identify("user:42")).toMatch(/^[A-Za-z0-9_-]{22}$/);
   });

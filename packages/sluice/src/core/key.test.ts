@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { runs } from "../../test/support/runs.js";
 import { InvalidOptionError } from "./errors.js";
 import { checkKey, checkName } from "./key.js";
 
@@ -61,7 +62,7 @@ describe("a key", () => {
         }
         expect(refused).toBe(bytes(key) > 4096);
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { Random } from "../testing/trace.js";
 import { mulDiv, remainder } from "./mul-div.js";
+import { runs } from "../../test/support/runs.js";
 
-const CASES = 200_000;
+const CASES = runs(200_000);
 const MAX_USED = 2 ** 45;
 const MAX_FACTOR = 2 ** 49 - 1;
 const EXACT = 2n ** 53n;

@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { InvalidOptionError } from "../core/errors.js";
+import { runs } from "../../test/support/runs.js";
 import {
   formatRateLimit,
   formatRateLimitPolicy,
@@ -49,6 +50,7 @@ describe("round trips", () => {
         expect(info.policies).toEqual(some);
         expect(info.limits).toEqual(others);
       }),
+      { numRuns: runs(100) },
     );
   });
 
@@ -71,6 +73,7 @@ describe("round trips", () => {
         expect(resetAfterMs).toBeGreaterThanOrEqual(ms);
         expect(resetAfterMs).toBeLessThanOrEqual(ms + 1000);
       }),
+      { numRuns: runs(100) },
     );
   });
 
@@ -82,6 +85,7 @@ describe("round trips", () => {
         expect(read).toBeGreaterThanOrEqual(ms);
         expect(read).toBeLessThan(ms + 1000);
       }),
+      { numRuns: runs(100) },
     );
   });
 });
@@ -181,6 +185,7 @@ describe("bad input", () => {
           { name: anyName, remaining: 1 },
         ]);
       }),
+      { numRuns: runs(100) },
     );
   });
 });

@@ -1,6 +1,7 @@
 /** What answers say about limits, in each form and from each kind of header object. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { runs } from "../../test/support/runs.js";
 import type { HeaderSource } from "./header-source.js";
 import { parseRateLimit, waitMsOf } from "./parse.js";
 
@@ -265,12 +266,14 @@ describe("header objects", () => {
         parseRateLimit(object as HeaderSource);
         parseRateLimit(array as unknown as HeaderSource);
       }),
+      { numRuns: runs(100) },
     );
     const fields = fc.dictionary(name, fc.string({ unit: "binary" }));
     fc.assert(
       fc.property(fields, (object) => {
         expect(waitMsOf(parseRateLimit(object))).toBeGreaterThanOrEqual(0);
       }),
+      { numRuns: runs(100) },
     );
   });
 });

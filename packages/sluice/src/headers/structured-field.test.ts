@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { InvalidOptionError } from "../core/errors.js";
+import { runs } from "../../test/support/runs.js";
 import { decodeBase64, encodeBase64 } from "./base64.js";
 import {
   type BareItem,
@@ -213,6 +214,7 @@ describe("round trips", () => {
       fc.property(item, (value) => {
         expect(parseItem(serializeItem(value))).toEqual(value);
       }),
+      { numRuns: runs(100) },
     );
   });
 
@@ -221,6 +223,7 @@ describe("round trips", () => {
       fc.property(list, (value) => {
         expect(parseList(` ${serializeList(value)} `)).toEqual(value);
       }),
+      { numRuns: runs(100) },
     );
   });
 
@@ -231,6 +234,7 @@ describe("round trips", () => {
         expect(back).toEqual(value);
         expect([...(back ?? new Map()).keys()]).toEqual([...value.keys()]);
       }),
+      { numRuns: runs(100) },
     );
   });
 
@@ -245,7 +249,7 @@ describe("round trips", () => {
         const value = parseList(text);
         if (value !== undefined) expect(parseList(serializeList(value))).toEqual(value);
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 
@@ -255,6 +259,7 @@ describe("round trips", () => {
         expect(encodeBase64(bytes)).toBe(Buffer.from(bytes).toString("base64"));
         expect(decodeBase64(encodeBase64(bytes))).toEqual(Uint8Array.from(bytes));
       }),
+      { numRuns: runs(100) },
     );
   });
 });
@@ -308,6 +313,7 @@ describe("hostile input", () => {
         parseList(text);
         parseDictionary(text);
       }),
+      { numRuns: runs(100) },
     );
   });
 

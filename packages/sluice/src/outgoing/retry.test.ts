@@ -1,6 +1,7 @@
 /** Which requests are tried again, and when. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { runs } from "../../test/support/runs.js";
 import { isReplayable, retryDelayMs } from "./retry.js";
 
 const SETTINGS = { attempts: 2, baseDelayMs: 100, maxDelayMs: 1000 };
@@ -58,6 +59,7 @@ describe("a request is tried again", () => {
         expect(delay).toBeGreaterThanOrEqual(waitMs);
         expect(delay).toBeLessThanOrEqual(waitMs + Math.min(1000, 100 * 2 ** n));
       }),
+      { numRuns: runs(100) },
     );
   });
 });

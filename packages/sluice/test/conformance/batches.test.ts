@@ -6,10 +6,11 @@ import { RedisStore, type RedisStoreOptions } from "../../src/stores/redis/index
 import { ManualClock } from "../../src/testing/index.js";
 import { makeTrace, Random } from "../../src/testing/trace.js";
 import { clients, type TestClient } from "../support/clients.js";
+import { runs } from "../support/runs.js";
 import { playInBursts } from "./bursts.js";
 
 const seed = Number(process.env["SLUICE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
-const TRACES = 150;
+const TRACES = runs(150);
 const STEPS = 60;
 
 let connection: TestClient;
@@ -45,6 +46,7 @@ describe(`calls in one batch (SLUICE_SEED=${seed})`, () => {
       namespace,
       onStoreFailure: "throw",
       denyCache: false,
+      timeout: "30s",
     });
     // A refund never shares its key's place in a batch, and the next batch is ready to go.
     const decisions = await Promise.all([
@@ -76,6 +78,7 @@ describe(`calls in one batch (SLUICE_SEED=${seed})`, () => {
           identity: "plain",
           onStoreFailure: "throw",
           denyCache: false,
+          timeout: "30s",
         });
       const [together, apart] = [limiter(0, {}), limiter(1, { maxBatch: 1, maxInFlight: 1 })];
       const stored = (i: number): Promise<Buffer | null> =>
@@ -113,6 +116,7 @@ describe(`calls in one batch (SLUICE_SEED=${seed})`, () => {
         namespace,
         onStoreFailure: "throw",
         denyCache: false,
+        timeout: "30s",
       });
       await limiter.consume("k");
       clock.advance(1000);

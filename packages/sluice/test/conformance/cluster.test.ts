@@ -12,13 +12,14 @@ import {
   clusterClients,
 } from "../support/cluster-clients.js";
 import type { Plan, Stage } from "../support/concurrent.js";
+import { runs } from "../support/runs.js";
 import { playInBursts } from "./bursts.js";
 import { KEYS, linePlans, plans } from "./concurrent-plans.js";
 import { explain } from "./explain.js";
 
 const seed = Number(process.env["SLUICE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
-const RUNS = 40;
-const TRACES = 20;
+const RUNS = runs(40);
+const TRACES = runs(20);
 const STEPS = 60;
 
 let cluster: TestCluster;

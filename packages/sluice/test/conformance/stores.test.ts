@@ -1,12 +1,13 @@
-/** Every store gives the pure kernels' answers; SLUICE_SEED repeats a run, SLUICE_TRACES lengthens it. */
+/** Every store gives the pure kernels' answers; SLUICE_SEED repeats a run. */
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { type Clock, MemoryStore } from "../../src/index.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
 import { storeConformance } from "../../src/testing/index.js";
 import { clients, type TestClient } from "../support/clients.js";
+import { runs } from "../support/runs.js";
 
 const seed = Number(process.env["SLUICE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
-const traces = Number(process.env["SLUICE_TRACES"] ?? 1000);
+const traces = runs(1000, 200);
 
 describe(`stores conform (SLUICE_SEED=${seed})`, () => {
   describe("memory", () => {

@@ -13,7 +13,7 @@ let cluster: TestCluster;
 let victim: ClusterNode;
 let living: readonly ClusterNode[];
 beforeEach(async () => {
-  cluster = await startCluster({ partial: false, nodeTimeoutMs: 1000 });
+  cluster = await startCluster({ partial: false, nodeTimeoutMs: 2500 });
   onTestFinished(() => cluster.stop());
   victim = cluster.masterOf(0);
   living = cluster.masters.filter((master) => master !== victim);
@@ -28,7 +28,7 @@ test.each(driverNames)(
       store: await drivers[name].cluster(cluster.ports),
       policy: tokenBucket({ limit: 10, period: "365d" }),
       identity: "plain",
-      timeout: "1s",
+      timeout: "10s",
       onStoreFailure: "closed",
       breaker: { probeEvery: "50ms" },
       hooks: { onError, onRecovery },

@@ -1,7 +1,8 @@
 /** A network cut between a master and everybody but some of its clients: two masters serve the same keys. */
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { type Decision, tokenBucket } from "../../src/index.js";
 import { type AuditReport, auditFiles } from "../../src/testing/index.js";
+import { eventually } from "../support/eventually.js";
 import { drivers } from "./support/drivers.js";
 import { lateAnswers, type Load, logOf, startLoad, withFiles } from "./support/load.js";
 import { type Proxy, startProxy } from "./support/proxy.js";
@@ -104,13 +105,10 @@ test("two masters serve for a while: no more is admitted than is said", async ()
     await others.answered("fail-closed", 20);
     await others.recovered();
     // Until a lost state alone no longer explains what both admitted.
-    await vi.waitFor(
-      async () => {
-        const over = unitsOver(await audit({ old, others }), Number.POSITIVE_INFINITY);
-        expect(over).toBeGreaterThan(1.2 * FRESH_STARTS * policy.burst);
-      },
-      { timeout: 30_000, interval: 300 },
-    );
+    await eventually(async () => {
+      const over = unitsOver(await audit({ old, others }), Number.POSITIVE_INFINITY);
+      expect(over).toBeGreaterThan(1.2 * FRESH_STARTS * policy.burst);
+    }, 300);
     proxy.heal();
     // A Sentinel would keep those that hang for a while.
     proxy.endAll();

@@ -1,9 +1,10 @@
 /** Semaphores whose slot moves from one master of a Cluster to another, key by key, while they are in use. */
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type Permit, Semaphore } from "../../src/index.js";
 import type { RedisStore } from "../../src/stores/redis/index.js";
 import { slotOf } from "../../src/stores/redis/slot.js";
 import { startCluster, type TestCluster } from "../support/cluster.js";
+import { eventually } from "../support/eventually.js";
 import { beginMove, identitiesIn } from "../support/slot-move.js";
 import { driverNames, drivers } from "./support/drivers.js";
 
@@ -14,11 +15,10 @@ beforeAll(async () => {
 afterAll(() => cluster.stop());
 
 const LIMIT = 2;
-const patient = { timeout: 30_000 };
 
 describe.each(driverNames)("through %s", (name) => {
   /** As another process would have it. */
-  async function open(leaseDuration: string, timeout = "10s"): Promise<Semaphore<RedisStore>> {
+  async function open(leaseDuration: string, timeout = "30s"): Promise<Semaphore<RedisStore>> {
     const store = await drivers[name].cluster(cluster.ports);
     const options = { limit: LIMIT, identity: "plain", timeout, leaseDuration } as const;
     const semaphore = new Semaphore({ ...options, name: `moving.${name}`, store });
@@ -33,7 +33,7 @@ describe.each(driverNames)("through %s", (name) => {
   async function renewed(permit: Permit): Promise<void> {
     for (let i = 0; i < 2; i++) {
       const { expiresAtUs } = permit;
-      await vi.waitFor(() => expect(permit.expiresAtUs).toBeGreaterThan(expiresAtUs), patient);
+      await eventually(() => expect(permit.expiresAtUs).toBeGreaterThan(expiresAtUs));
     }
     expect(permit.lost.aborted).toBe(false);
   }
@@ -43,7 +43,7 @@ describe.each(driverNames)("through %s", (name) => {
     const [key = "", unseen = ""] = identitiesIn(slot, 2);
     const [one, other] = [await open("3s"), await open("3s")];
     const waiting = (count: number): Promise<void> =>
-      vi.waitFor(async () => expect((await one.inspect(key)).waiting).toBe(count), patient);
+      eventually(async () => expect((await one.inspect(key)).waiting).toBe(count));
     const kept = await one.acquire(key);
     let held = await other.acquire(key);
     /** Somebody gets in line, and is handed the place that another gives up. */
@@ -94,7 +94,7 @@ describe.each(driverNames)("through %s", (name) => {
     await expect(hasty.acquire(hastily)).rejects.toThrow(/did not answer|redirections/);
     await move.announce();
     await (await acquired).release();
-    expect(await hasty.inspect(hastily)).toEqual({ limit: LIMIT, held: 0, waiting: 0 });
+    expect(await semaphore.inspect(hastily)).toEqual({ limit: LIMIT, held: 0, waiting: 0 });
     for (const key of await move.keys()) await move.carry(key);
     await move.end();
   });
@@ -129,7 +129,7 @@ describe.each(driverNames)("through %s", (name) => {
     );
     const more = async (): Promise<void> => {
       const target = served + 100;
-      await vi.waitFor(() => expect(served).toBeGreaterThan(target), patient);
+      await eventually(() => expect(served).toBeGreaterThan(target));
     };
     await more();
     const move = await beginMove(cluster, slot);

@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { MaxWaitExceededError } from "../../src/core/errors.js";
 import { limitFetch, type LimitFetchOptions } from "../../src/outgoing/fetch.js";
 import { ManualClock } from "../../src/testing/manual-clock.js";
+import { eventually } from "../support/eventually.js";
 import { FakeLimiter, FakeSemaphore } from "./fakes.js";
 import { type Script, type ScriptedServer, serve } from "./server.js";
 
@@ -162,13 +163,10 @@ describe("the permit is given back", () => {
     const server = await start({ body: "x".repeat(1e6) });
     await (async () => void (await limited(server.url)))();
     expect(semaphore.held).toBe(1);
-    await vi.waitFor(
-      () => {
-        collect();
-        expect(semaphore.held).toBe(0);
-      },
-      { timeout: 30_000, interval: 20 },
-    );
+    await eventually(() => {
+      collect();
+      expect(semaphore.held).toBe(0);
+    }, 20);
   });
 
   test.each<[string, LimitFetchOptions, RegExp]>([
@@ -359,7 +357,7 @@ describe("obeying answers", () => {
     let open = (): void => {};
     limiter.before = () => new Promise((resolve) => (open = resolve));
     const waiting = limited(server.url);
-    await vi.waitFor(() => expect(limiter.acquired).toHaveLength(1));
+    await eventually(() => expect(limiter.acquired).toHaveLength(1));
     limiter.before = async () => {};
     expect((await limited(server.url)).status).toBe(429);
     open();
@@ -438,7 +436,7 @@ describe("retries", () => {
     const server = await start(slowDown(20));
     const abort = new AbortController();
     const call = limitFetch()(server.url, { signal: abort.signal });
-    await vi.waitFor(() => expect(server.arrivals).toHaveLength(1));
+    await eventually(() => expect(server.arrivals).toHaveLength(1));
     abort.abort(new Error("changed my mind"));
     await expect(call).rejects.toThrow(/changed my mind/);
   });
@@ -463,7 +461,7 @@ describe("aborts", () => {
     const first = await limited(server.url);
     const abort = new AbortController();
     const second = limited(server.url, { signal: abort.signal });
-    await vi.waitFor(() => expect(semaphore.waiting).toBe(1));
+    await eventually(() => expect(semaphore.waiting).toBe(1));
     abort.abort();
     await expect(second).rejects.toThrow(/abort/i);
     await first.text();

@@ -6,6 +6,7 @@ import { limitFetch } from "../../src/outgoing/fetch.js";
 import type { OutgoingOptions } from "../../src/outgoing/options.js";
 import { limitInterceptor } from "../../src/outgoing/undici.js";
 import { ManualClock } from "../../src/testing/index.js";
+import { eventually } from "../support/eventually.js";
 import { type Script, type ScriptedServer, serve } from "./server.js";
 
 const closers: (() => Promise<void>)[] = [];
@@ -67,7 +68,7 @@ describe.each(senders)("%s", (_, sender) => {
   test("has as many under way as there are permits, and starts them as far apart as the limit asks", async () => {
     const slow: Script = {
       act: (_request, response) => {
-        setTimeout(() => response.writeHead(200, { connection: "close" }).end("ok"), 100);
+        setTimeout(() => response.writeHead(200, { connection: "close" }).end("ok"), 300);
       },
     };
     const server = await start(...Array.from({ length: 12 }, () => slow));
@@ -89,7 +90,7 @@ describe.each(senders)("%s", (_, sender) => {
     const gaps = times.slice(1).map((time, i) => time - (times[i] as number));
     expect(Math.min(...gaps)).toBeGreaterThanOrEqual(10_000);
     expect(Math.min(...starts.map(({ lateMs }) => lateMs))).toBeGreaterThanOrEqual(0);
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       expect(await semaphore.inspect("k")).toEqual({ limit: 3, held: 0, waiting: 0 });
     });
   });
@@ -113,7 +114,7 @@ describe.each(senders)("%s", (_, sender) => {
     // Each has a gate of its own, as processes have.
     const [one, other, third] = [sender(options), sender(options), sender(options)];
     const older = text(other(server.url));
-    await vi.waitFor(() => expect(server.arrivals).toHaveLength(1));
+    await eventually(() => expect(server.arrivals).toHaveLength(1));
     expect((await one(server.url)).status).toBe(429);
     finish();
     await older;
@@ -136,7 +137,7 @@ describe.each(senders)("%s", (_, sender) => {
     const semaphore = semaphoreOf(1);
     const send = sender({ limiter, semaphore, key: "k", maxWait: "1m" });
     await expect(send(server.url)).rejects.toMatchObject({ code: "MAX_WAIT_EXCEEDED" });
-    await vi.waitFor(async () => expect((await semaphore.inspect("k")).held).toBe(0));
+    await eventually(async () => expect((await semaphore.inspect("k")).held).toBe(0));
     expect(server.arrivals).toEqual([]);
   });
 
@@ -149,11 +150,11 @@ describe.each(senders)("%s", (_, sender) => {
     expect(await text(send(server.url))).toBe("ok");
     const abort = new AbortController();
     const waiting = send(server.url, abort.signal);
-    await vi.waitFor(() => expect(acquire).toHaveBeenCalledTimes(2));
+    await eventually(() => expect(acquire).toHaveBeenCalledTimes(2));
     await new Promise((resolve) => setImmediate(resolve));
     abort.abort();
     await expect(waiting).rejects.toThrow(/abort/i);
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       expect(await semaphore.inspect("k")).toMatchObject({ held: 0, waiting: 0 });
       // One in use, not two: the next would wait an hour, less what has passed.
       const next = await limiter.reserve("k", { maxWait: 0 });
@@ -175,7 +176,7 @@ describe.each(senders)("%s", (_, sender) => {
     const send = sender({ semaphore, key: "k" });
     const first = await send(server.url);
     const second = text(send(server.url));
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       expect(await semaphore.inspect("k")).toMatchObject({ held: 1, waiting: 1 });
     });
     expect(server.arrivals).toHaveLength(1);

@@ -2,10 +2,11 @@
 import { once } from "node:events";
 import { Readable } from "node:stream";
 import { Agent, Client, fetch as fetchOfUndici } from "undici";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import type { OutgoingOptions } from "../../src/outgoing/options.js";
 import { limitInterceptor } from "../../src/outgoing/undici.js";
 import type { Dispatch, Handler } from "../../src/outgoing/undici-types.js";
+import { eventually } from "../support/eventually.js";
 import { FakeLimiter, FakeSemaphore } from "./fakes.js";
 import { type Script, serve } from "./server.js";
 
@@ -41,7 +42,7 @@ describe("request()", () => {
     expect(response.statusCode).toBe(200);
     expect(await response.body.text()).toBe("hi");
     expect(limiter.acquired).toEqual([{ key: server.url, cost: 2 }]);
-    await vi.waitFor(() => expect(semaphore.held).toBe(0));
+    await eventually(() => expect(semaphore.held).toBe(0));
   });
 
   test("never has more under way than there are permits", async () => {
@@ -93,7 +94,7 @@ describe("request()", () => {
     const { server, client, get } = await start({ retries: quick }, started);
     const abort = new AbortController();
     const call = client.request({ ...get, signal: abort.signal });
-    await vi.waitFor(() => expect(server.load.now).toBe(1));
+    await eventually(() => expect(server.load.now).toBe(1));
     abort.abort();
     await expect(call).rejects.toThrow(/abort/i);
     expect(server.arrivals).toHaveLength(1);
@@ -119,7 +120,7 @@ describe("request()", () => {
       /closed|reset|hang up/i,
     );
     expect(server.arrivals).toHaveLength(3);
-    await vi.waitFor(() => expect(semaphore.held).toBe(0));
+    await eventually(() => expect(semaphore.held).toBe(0));
   });
 
   test("makes later calls wait, and other processes, as the answer asks", async () => {
@@ -147,7 +148,7 @@ describe("request()", () => {
     const first = await client.request(get);
     const inLine = new AbortController();
     const waiting = client.request({ ...get, signal: inLine.signal });
-    await vi.waitFor(() => expect(semaphore.waiting).toBe(1));
+    await eventually(() => expect(semaphore.waiting).toBe(1));
     inLine.abort();
     await expect(waiting).rejects.toThrow(/abort/i);
     expect(semaphore.waiting).toBe(0);
@@ -157,8 +158,8 @@ describe("request()", () => {
 
     const backingOff = new AbortController();
     const refused = client.request({ ...get, signal: backingOff.signal });
-    await vi.waitFor(() => expect(server.arrivals).toHaveLength(2));
-    await vi.waitFor(() => expect(semaphore.held).toBe(0));
+    await eventually(() => expect(server.arrivals).toHaveLength(2));
+    await eventually(() => expect(semaphore.held).toBe(0));
     backingOff.abort();
     await expect(refused).rejects.toThrow(/abort/i);
   });
@@ -172,7 +173,7 @@ describe("request()", () => {
     const { body } = await client.request(get);
     body.on("error", () => {});
     body.destroy();
-    await vi.waitFor(() => expect(semaphore.held).toBe(0));
+    await eventually(() => expect(semaphore.held).toBe(0));
   });
 });
 
@@ -223,7 +224,7 @@ describe("a permit does not stay with a request that ends oddly", () => {
     const [echoed] = (await once(socket, "data")) as [Buffer];
     expect([echoed.toString(), semaphore.held]).toEqual(["hello", 1]);
     socket.destroy();
-    await vi.waitFor(() => expect(semaphore.held).toBe(0));
+    await eventually(() => expect(semaphore.held).toBe(0));
   });
 });
 
@@ -252,7 +253,7 @@ describe.each<[string, typeof fetchOfUndici]>([
     const response = await get(server.url, { dispatcher: client });
     expect([response.status, await response.text()]).toEqual([200, "ok"]);
     expect(limiter.acquired).toHaveLength(2);
-    await vi.waitFor(() => expect(semaphore.held).toBe(0));
+    await eventually(() => expect(semaphore.held).toBe(0));
   });
 
   test("reads a body bigger than its buffers, however slowly", async () => {
@@ -284,7 +285,7 @@ describe.each<[string, typeof fetchOfUndici]>([
     expect(semaphore.held).toBe(1);
     abort.abort();
     await expect(response.text()).rejects.toThrow(/abort/i);
-    await vi.waitFor(() => expect(semaphore.held).toBe(0));
+    await eventually(() => expect(semaphore.held).toBe(0));
   });
 });
 

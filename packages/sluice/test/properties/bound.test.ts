@@ -17,6 +17,7 @@ import {
   tokenBucket,
 } from "../../src/index.js";
 import { record } from "../audit/records.js";
+import { runs } from "../support/runs.js";
 import {
   capacityOf,
   costOf,
@@ -170,7 +171,7 @@ describe("no interval sees more than its policy's bound", () => {
         );
         expect(checkBound(policy, records)).toMatchObject({ holds: true });
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 });

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type ErrorEvent, RateLimiter, type RecoveryEvent, tokenBucket } from "../../src/index.js";
 import { type HeldCall, HeldStore } from "../support/held-store.js";
+import { runs } from "../support/runs.js";
 
 const policy = tokenBucket({ limit: 1e6, period: "1h" });
 
@@ -255,5 +256,5 @@ afterEach(() => {
 });
 
 test("a breaker and its outages do as the model says", async () => {
-  await fc.assert(fc.asyncProperty(someSettings, steps, play), { numRuns: 500 });
+  await fc.assert(fc.asyncProperty(someSettings, steps, play), { numRuns: runs(500) });
 });

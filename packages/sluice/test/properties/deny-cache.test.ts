@@ -21,6 +21,7 @@ import type { Kernel } from "../../src/algorithms/kernel.js";
 import type { StoreResult, Done } from "../../src/stores/store.js";
 import { PureStore } from "../../src/testing/index.js";
 import { modelTime } from "../support/model-time.js";
+import { runs } from "../support/runs.js";
 
 const MAX_AGE_MS = 1000;
 
@@ -263,9 +264,9 @@ describe.each(Object.entries(POLICIES))("%s", (_, policies) => {
         refused += found.length;
         expect(found.filter(({ wrong }) => wrong)).toEqual([]);
       }),
-      { numRuns: 250 },
+      { numRuns: runs(250) },
     );
-    expect(refused).toBeGreaterThan(50);
+    expect(refused).toBeGreaterThan(runs(50));
   });
 
   test("if one does, a refusal is stale by maxAge at most", async () => {
@@ -276,7 +277,8 @@ describe.each(Object.entries(POLICIES))("%s", (_, policies) => {
         stale += wrong.length;
         for (const { sinceGiftMs } of wrong) expect(sinceGiftMs).toBeLessThan(MAX_AGE_MS);
       }),
-      { numRuns: 250 },
+      // One in ten or twenty of these traces has such a refusal.
+      { numRuns: runs(250, 250) },
     );
     expect(stale).toBeGreaterThan(0);
   });

@@ -3,6 +3,7 @@ import { Temporal } from "@js-temporal/polyfill";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { gcra, leakyBucket, type Policy, type TokenBucketPolicy } from "../../src/index.js";
+import { runs } from "../support/runs.js";
 import {
   capacityOf,
   costOf,
@@ -106,7 +107,7 @@ function endOfUnit(
 }
 
 describe("answers as a plain model in exact fractions does", () => {
-  const runs: Readonly<Record<Kind, number>> = {
+  const counts: Readonly<Record<Kind, number>> = {
     tokenBucket: 300,
     "tokenBucket by interval": 300,
     gcra: 150,
@@ -118,12 +119,12 @@ describe("answers as a plain model in exact fractions does", () => {
     slidingLog: 300,
   };
 
-  test.for(Object.entries(runs) as [Kind, number][])("%s", async ([kind, numRuns]) => {
+  test.for(Object.entries(counts) as [Kind, number][])("%s", async ([kind, count]) => {
     await fc.assert(
       fc.asyncProperty(policies[kind]("p"), starts, steps(VERBS, 40), (policy, start, trace) =>
         expectAsModelled(policy, usageOf(policy), start, trace),
       ),
-      { numRuns },
+      { numRuns: runs(count) },
     );
   });
 });
@@ -149,6 +150,6 @@ test("token bucket, GCRA and leaky bucket are the same thing", async () => {
         expect(answers[2]).toEqual(answers[0]);
       }
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
 });

@@ -21,6 +21,7 @@ import {
 } from "../../src/index.js";
 import { ManualClock } from "../../src/testing/index.js";
 import { record } from "../audit/records.js";
+import { runs } from "../support/runs.js";
 import {
   LineModel,
   type ModelBooking,
@@ -211,7 +212,7 @@ const bucketOf = ({ limit, period, size }: Rate, name = "p"): Policy =>
 const queueOf = ({ limit, period, size }: Rate): Policy =>
   leakyBucket({ limit, period, capacity: size });
 
-const RUNS = { numRuns: 3000 };
+const RUNS = { numRuns: runs(3000) };
 
 describe("the schedule is the model's", () => {
   test.each(["bucket", "queue"] as const)("%s", (kind) => {
@@ -328,7 +329,7 @@ test("nothing is given back twice, however often a reservation is cancelled", as
         }
       },
     ),
-    { numRuns: 1000 },
+    { numRuns: runs(1000) },
   );
 });
 
@@ -477,7 +478,7 @@ describe("no interval sees more starts than the bound", () => {
           undefined,
         );
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 

@@ -6,6 +6,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Decision, Policy, PolicyVerdict } from "../../src/index.js";
+import { runs } from "../support/runs.js";
 import {
   capacityOf,
   costOf,
@@ -137,7 +138,7 @@ describe("retryAfterMs and resetAfterMs are exact to the millisecond", () => {
       fc.asyncProperty(policies[kind]("p"), starts, steps(VERBS, 30), (policy, start, trace) =>
         playOut([[policy], [policy]], start, trace),
       ),
-      { numRuns: 250 },
+      { numRuns: runs(250) },
     );
   });
 
@@ -146,7 +147,7 @@ describe("retryAfterMs and resetAfterMs are exact to the millisecond", () => {
       fc.asyncProperty(variantsOf(kind, "p"), starts, steps(VERBS, 30), ([a, b], start, trace) =>
         playOut([[a], [b]], start, trace),
       ),
-      { numRuns: 250 },
+      { numRuns: runs(250) },
     );
   });
 
@@ -160,14 +161,14 @@ describe("retryAfterMs and resetAfterMs are exact to the millisecond", () => {
       fc.asyncProperty(several, starts, steps(VERBS, 30), (variants, start, trace) =>
         playOut(variants, start, trace),
       ),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 
   test("with blockFor", async () => {
     const blocks = fc.constantFrom(1, 250.001, 5000);
     await fc.assert(fc.asyncProperty(several, starts, steps(VERBS, 30), blocks, playOut), {
-      numRuns: 300,
+      numRuns: runs(300),
     });
   });
 });

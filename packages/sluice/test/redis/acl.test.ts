@@ -21,6 +21,7 @@ import { startSentinels, type Watched } from "../faults/support/sentinel.js";
 import { clients } from "../support/clients.js";
 import { startCluster, type TestCluster } from "../support/cluster.js";
 import { namedSlowPolicies, slowPolicies } from "../support/policies.js";
+import { runs } from "../support/runs.js";
 import { commandTo } from "../support/servers.js";
 import { beginMove, identitiesIn } from "../support/slot-move.js";
 
@@ -212,7 +213,8 @@ describe(`the documented user passes the conformance suite (SLUICE_SEED=${seed})
     user = await asUser("resetkeys", "~conformance.*", "+pexpire");
   });
   const createStore = (clock: Clock): RedisStore => new RedisStore({ client: user, clock });
-  for (const { name, run } of storeConformance({ createStore, seed, traces: 50 })) test(name, run);
+  const cases = storeConformance({ createStore, seed, traces: runs(50) });
+  for (const { name, run } of cases) test(name, run);
 });
 
 describe("with the documented user", () => {
@@ -261,7 +263,7 @@ async function tryOut(open: Open, keys: readonly string[]): Promise<unknown> {
     const store = new RedisStore({ client: opened.client });
     const options = { policy: bucket, store, identity: "plain", onStoreFailure: "throw" } as const;
     // A client without a command that it needs may try for ever.
-    const limiter = new RateLimiter({ ...options, timeout: "2s", breaker: false });
+    const limiter = new RateLimiter({ ...options, timeout: "5s", breaker: false });
     for (const key of keys) await limiter.peek(key);
     return "works";
   } catch (error) {

@@ -16,6 +16,7 @@ import {
   clusterClientNames,
   clusterClients,
 } from "../support/cluster-clients.js";
+import { runs } from "../support/runs.js";
 
 const seed = Number(process.env["SLUICE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 
@@ -34,13 +35,13 @@ describe.each(clusterClientNames)(`on a Cluster through %s (SLUICE_SEED=${seed})
 
   const createStore = (clock: Clock): RedisStore =>
     new RedisStore({ client: connected.client, clock });
-  const cases = storeConformance({ createStore, atomicAcrossKeys: false, seed, traces: 100 });
+  const cases = storeConformance({ createStore, atomicAcrossKeys: false, seed, traces: runs(100) });
   for (const { name: title, run } of cases) test(title, run);
 
   describe("with all identities in one partition", () => {
     const createOne = (clock: Clock): RedisStore =>
       new RedisStore({ client: connected.client, clock, partitions: 1 });
-    const together = storeConformance({ createStore: createOne, seed, traces: 30 });
+    const together = storeConformance({ createStore: createOne, seed, traces: runs(30) });
     for (const { name: title, run } of together) test(title, run);
   });
 

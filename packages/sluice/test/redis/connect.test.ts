@@ -266,9 +266,9 @@ test("a store that connected itself hears of places that become free", async () 
   onTestFinished(redis.stop);
   const store = await RedisStore.connect(redis.url);
   onTestFinished(() => store.close());
-  await using semaphore = new Semaphore({ limit: 1, store, name: "heard" });
+  await using semaphore = new Semaphore({ limit: 1, store, name: "heard", timeout: "30s" });
   const held = await semaphore.acquire("k");
-  const next = semaphore.acquire("k", { maxWait: "30s" });
+  const next = semaphore.acquire("k", { maxWait: "2m" });
   const operator = await clients.ioredis({ url: redis.url });
   const channels = (): Promise<unknown> => operator.command("PUBSUB", "CHANNELS", "sluice:wake:*");
   await expect.poll(channels).toHaveLength(1);

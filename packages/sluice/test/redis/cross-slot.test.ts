@@ -1,9 +1,10 @@
 /** Clients that do not tell that they talk to a Cluster: the store learns it from the first refusal. */
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { consumeAtomic, CrossSlotError, RateLimiter, tokenBucket } from "../../src/index.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
 import { clients } from "../support/clients.js";
 import { startCluster } from "../support/cluster.js";
+import { eventually } from "../support/eventually.js";
 import { startVictim, type Victim } from "../support/servers.js";
 
 const SLOTS = 16_384;
@@ -15,12 +16,9 @@ let server: Victim;
 beforeAll(async () => {
   server = await startVictim({ args: ["--cluster-enabled", "yes"] });
   await server.command("CLUSTER", "ADDSLOTS", ...Array.from({ length: SLOTS }, (_, i) => `${i}`));
-  await vi.waitFor(
-    async () => {
-      expect(String(await server.command("CLUSTER", "INFO"))).toMatch(/cluster_state:ok/);
-    },
-    { timeout: 30_000 },
-  );
+  await eventually(async () => {
+    expect(String(await server.command("CLUSTER", "INFO"))).toMatch(/cluster_state:ok/);
+  });
 });
 afterAll(() => server.stop());
 

@@ -44,7 +44,7 @@ describe.each(["ioredis", "node-redis"] as const)(
       "calls that time out in the queue are never sent: %d under way",
       async (slots) => {
         const { server, limiterWith, counted } = await setUp(slots);
-        const limiter = limiterWith(50);
+        const limiter = limiterWith(500);
         server.suspend();
         const sent = slots * MAX_BATCH;
         const outcomes = await Promise.allSettled(

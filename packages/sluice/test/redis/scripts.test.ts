@@ -292,7 +292,11 @@ describe("keys in Redis", () => {
 
   test("begin with sluice unless told otherwise", async () => {
     const store = new RedisStore({ client: redis });
-    const limiter = new RateLimiter({ policy: gcra({ limit: 1, period: "1d" }), store });
+    const limiter = new RateLimiter({
+      policy: gcra({ limit: 1, period: "1d" }),
+      store,
+      timeout: "30s",
+    });
     await limiter.consume("k");
     expect(await redis.keys("sluice:*")).toEqual([`sluice:gcra:{${idOf("k")}}`]);
   });

@@ -16,6 +16,7 @@ import {
 import { play } from "../../src/testing/conformance.js";
 import { makeTrace, Random, type Trace, type TraceStep } from "../../src/testing/trace.js";
 import { MirroredStore } from "../support/mirrored-store.js";
+import { runs } from "../support/runs.js";
 
 const seed = Number(process.env["SLUICE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const REFUND_REMEMBERED_MS = 60_000;
@@ -135,7 +136,7 @@ describe(`expiry on the server's clock (SLUICE_SEED=${seed})`, () => {
 
   test("so does every key of policies, verbs and options at random", async () => {
     // Time passes by itself; these traces are about long needs, debts and changed options.
-    for (let i = 0; i < 100; i++) await playAndCheck(makeTrace(seed + 100 + i, 30), () => 0);
+    for (let i = 0; i < runs(100); i++) await playAndCheck(makeTrace(seed + 100 + i, 30), () => 0);
     await checkAllKeys();
   });
 });

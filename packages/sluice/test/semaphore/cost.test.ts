@@ -2,11 +2,12 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { Redis } from "ioredis";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { startRedis } from "../../../../scripts/redis-server.mjs";
 import { Semaphore } from "../../src/index.js";
 import { SEMAPHORE_VERBS, type SemaphoreVerb } from "../../src/algorithms/semaphore/kernel.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
+import { eventually } from "../support/eventually.js";
 
 const LONG = 10_000;
 const SHORT = 10;
@@ -30,12 +31,19 @@ function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
+/** EVALSHA and EVAL that the server has done. */
+async function scriptCalls(): Promise<number> {
+  const info = await client.info("commandstats");
+  const counts = [...info.matchAll(/cmdstat_eval(?:sha)?:calls=(\d+)/g)];
+  return counts.reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
 test("a hand-off takes few round trips", async () => {
   const ends: (() => Promise<unknown>)[] = [];
   const open = (): Semaphore => {
     const own = new Redis(server.url);
     const store = new RedisStore({ client: own });
-    const semaphore = new Semaphore({ limit: 1, timeout: "10s", store });
+    const semaphore = new Semaphore({ limit: 1, timeout: "30s", store });
     ends.push(async () => {
       await semaphore.close();
       await store.close();
@@ -46,12 +54,14 @@ test("a hand-off takes few round trips", async () => {
   const semaphores = [open(), open()];
   const pings: number[] = [];
   const handOffs: number[] = [];
+  const calls: number[] = [];
   let permit = await (semaphores[0] as Semaphore).acquire("k");
   for (let i = 1; i <= 8 * ROUNDS; i++) {
     const next = (semaphores[i % 2] as Semaphore).acquire("k");
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       expect((await (semaphores[0] as Semaphore).inspect("k")).waiting).toBe(1);
-    });
+    }, 1);
+    const callsBefore = await scriptCalls();
     let beganMs = performance.now();
     await client.ping();
     pings.push(performance.now() - beganMs);
@@ -59,23 +69,27 @@ test("a hand-off takes few round trips", async () => {
     void permit.release();
     permit = await next;
     handOffs.push(performance.now() - beganMs);
+    calls.push((await scriptCalls()) - callsBefore);
   }
   await permit.release();
   await Promise.all(ends.map((end) => end()));
   // The first ones opened the subscribers.
   pings.splice(0, ROUNDS);
   handOffs.splice(0, ROUNDS);
+  calls.splice(0, ROUNDS);
   const [ping, handOff] = [median(pings), median(handOffs)];
   say(
     `a hand-off takes ${(handOff * 1e3).toFixed(0)} µs at the median, ${(handOff / ping).toFixed(2)} times a PING of ${(ping * 1e3).toFixed(0)} µs`,
   );
+  // The release, and the confirmation by who is handed the place, who may not wait for it.
+  expect(median(calls)).toBeLessThanOrEqual(2);
   // One that asks again and again would take a hundred, always. A busy machine delays a hand-off, which needs more
-  // turns of this process than a PING does, but not all the time.
+  // turns of this process than a PING does, and not all the time.
   const ratios = Array.from({ length: handOffs.length / ROUNDS }, (_, i) => {
     const part = [i * ROUNDS, (i + 1) * ROUNDS] as const;
     return median(handOffs.slice(...part)) / median(pings.slice(...part));
   });
-  expect(Math.min(...ratios)).toBeLessThan(8);
+  expect(Math.min(...ratios)).toBeLessThan(40);
 });
 
 test(`with ${LONG} waiting a hand-off takes the server no more than twice as long as with ${SHORT}`, async () => {
@@ -141,7 +155,8 @@ test(`with ${LONG} waiting a hand-off takes the server no more than twice as lon
       line.costs.push(((await usec()) - before) / (SHORT / 2));
     }
   }
-  const [long = 0, short = 0] = lines.map(({ costs }) => median(costs));
+  // What a busy machine does to a script only makes it slower.
+  const [long = 0, short = 0] = lines.map(({ costs }) => Math.min(...costs));
   const key = "cost:semaphore:{long}";
   // A waiter is three members.
   expect(await client.zcard(key)).toBeGreaterThan(3 * (LONG - SHORT));
@@ -162,9 +177,7 @@ test(`${LONG} callers of one process wait for one key`, async () => {
   collect();
   const before = process.memoryUsage().heapUsed;
   const outcomes = Promise.allSettled(Array.from({ length: LONG }, () => semaphore.acquire("k")));
-  await vi.waitFor(async () => expect((await semaphore.inspect("k")).waiting).toBe(LONG), {
-    timeout: 30_000,
-  });
+  await eventually(async () => expect((await semaphore.inspect("k")).waiting).toBe(LONG));
   collect();
   const bytes = (process.memoryUsage().heapUsed - before) / LONG;
   const stats = async (): Promise<{ calls: number; usec: number }> => {
@@ -173,11 +186,8 @@ test(`${LONG} callers of one process wait for one key`, async () => {
   };
   // A renewal of all, by some fifty commands.
   const { calls, usec } = await stats();
-  await vi.waitFor(
-    async () => expect((await stats()).calls - calls).toBeGreaterThanOrEqual(LONG / 200),
-    {
-      timeout: 30_000,
-    },
+  await eventually(async () =>
+    expect((await stats()).calls - calls).toBeGreaterThanOrEqual(LONG / 200),
   );
   const after = await stats();
   const renewal = (after.usec - usec) / (after.calls - calls) / 200;

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Cluster, Redis } from "ioredis";
 import { createClient, createCluster } from "redis";
-import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
 import { startRedis } from "../../../../scripts/redis-server.mjs";
 import {
   MaxWaitExceededError,
@@ -16,6 +16,7 @@ import { observePermits } from "../../src/semaphore/permit-observers.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
 import { clients } from "../support/clients.js";
 import { startCluster, type TestCluster } from "../support/cluster.js";
+import { eventually } from "../support/eventually.js";
 import { expectAsking, expectWoken, handOff, noteAsks } from "../support/hand-offs.js";
 
 interface Connected {
@@ -33,7 +34,7 @@ function semaphoreOn(
 ): Semaphore<RedisStore> {
   const { subscriber, ...rest } = options;
   const store = new RedisStore({ client, ...(subscriber === undefined ? {} : { subscriber }) });
-  const semaphore = new Semaphore({ limit: 1, timeout: "10s", ...rest, name, store });
+  const semaphore = new Semaphore({ limit: 1, timeout: "30s", ...rest, name, store });
   onTestFinished(async () => {
     await semaphore.close();
     await store.close();
@@ -47,9 +48,7 @@ const newName = (): string => {
 };
 
 const inLine = (semaphore: Semaphore, waiting: number): Promise<void> =>
-  vi.waitFor(async () => expect(await semaphore.inspect("k")).toMatchObject({ waiting }), {
-    timeout: 20_000,
-  });
+  eventually(async () => expect(await semaphore.inspect("k")).toMatchObject({ waiting }));
 
 /** Ten waiters of three semaphores that know nothing of each other, served one after another. */
 async function serveInOrder(make: () => Semaphore): Promise<void> {
@@ -122,9 +121,7 @@ describe("a waiter", () => {
       // The first waiter opens the subscriber, and asks meanwhile.
       await round();
       // The release, the confirmation unless it comes to nothing before, the other release.
-      await vi.waitFor(async () => expect(await round()).toBeLessThanOrEqual(3), {
-        timeout: 20_000,
-      });
+      await eventually(async () => expect(await round()).toBeLessThanOrEqual(3));
       for (let i = 0; i < 9; i++) await round();
       // Who is not notified learns by renewing his place in line, within 1.7 s: thousands of PINGs later.
       const [, , , , median = Number.NaN] = handOffs.slice(-9).sort((a, b) => a - b);
@@ -144,9 +141,7 @@ describe("a waiter", () => {
     const semaphore = semaphoreOn(client, newName(), { subscriber: false });
     const permit = await semaphore.acquire("k");
     const waiting = semaphore.acquire("k");
-    await vi.waitFor(async () => expect(await scriptCalls(command)).toBeGreaterThan(8), {
-      timeout: 20_000,
-    });
+    await eventually(async () => expect(await scriptCalls(command)).toBeGreaterThan(8));
     // From 10 ms to 1 s at half as long again: some 13 in the first 4 s.
     expect(await scriptCalls(command)).toBeLessThan(30);
     await permit.release();
@@ -170,9 +165,7 @@ describe("a waiter", () => {
     };
     const spectator = semaphoreOn(admin, name, { subscriber: false });
     const subscribers = async (count: number): Promise<void> =>
-      vi.waitFor(async () => expect(await admin.pubsub("CHANNELS", "*")).toHaveLength(count), {
-        timeout: 40_000,
-      });
+      eventually(async () => expect(await admin.pubsub("CHANNELS", "*")).toHaveLength(count));
     return {
       admin,
       subscribers,
@@ -242,7 +235,7 @@ describe("a waiter", () => {
 describe("when Redis fails", () => {
   async function ownServer(): Promise<{ client: Redis; pid: number; stop: () => Promise<void> }> {
     const server = await startRedis();
-    const client = new Redis(server.url, { retryStrategy: () => 50 });
+    const client = new Redis(server.url, { retryStrategy: () => 50, maxRetriesPerRequest: null });
     client.on("error", () => {});
     onTestFinished(async () => {
       client.disconnect();
@@ -254,7 +247,7 @@ describe("when Redis fails", () => {
   test("who is not in line yet is told, and who holds is told before anybody else can", async () => {
     const { client, stop } = await ownServer();
     const store = new RedisStore({ client });
-    const semaphore = new Semaphore({ limit: 1, leaseDuration: "500ms", timeout: "100ms", store });
+    const semaphore = new Semaphore({ limit: 1, leaseDuration: "3s", timeout: "1s", store });
     const permit = await semaphore.acquire("k");
     await stop();
     await expect(semaphore.acquire("k")).rejects.toThrow(StoreTimeoutError);
@@ -268,11 +261,11 @@ describe("when Redis fails", () => {
   test("who waits goes on waiting until maxWait, or an abort", async () => {
     const { client, stop } = await ownServer();
     const store = new RedisStore({ client });
-    const semaphore = new Semaphore({ limit: 1, timeout: "100ms", store });
+    const semaphore = new Semaphore({ limit: 1, timeout: "1s", store });
     await semaphore.acquire("k");
     const controller = new AbortController();
     const outcomes = Promise.allSettled([
-      semaphore.acquire("k", { maxWait: "2s" }),
+      semaphore.acquire("k", { maxWait: "5s" }),
       semaphore.acquire("k", { signal: controller.signal }),
     ]);
     await inLine(semaphore, 2);
@@ -291,7 +284,7 @@ describe("when Redis fails", () => {
   test("who waits gets a place when it is back, though it has forgotten everything", async () => {
     const { client, pid } = await ownServer();
     const store = new RedisStore({ client });
-    const semaphore = new Semaphore({ limit: 1, leaseDuration: "1s", timeout: "200ms", store });
+    const semaphore = new Semaphore({ limit: 1, leaseDuration: "3s", timeout: "1s", store });
     const permit = await semaphore.acquire("k");
     const waiting = semaphore.acquire("k");
     await inLine(semaphore, 1);
@@ -318,6 +311,7 @@ describe("when Redis fails", () => {
       limit: 1,
       name: `${name}-plain`,
       identity: "plain",
+      timeout: "30s",
       store: new RedisStore({ client }),
     });
     await client.set(`sluice:${name}-plain~semaphore:{k}`, "mine");
@@ -342,6 +336,7 @@ describe("when Redis fails", () => {
       name,
       identity: "plain",
       leaseDuration: "1s",
+      timeout: "30s",
       store,
     });
     const permit = await semaphore.acquire("k");
@@ -379,44 +374,39 @@ describe("on a Cluster", () => {
     },
   };
 
-  test.each(Object.keys(connect))(
-    "serves in order, and notifications, through %s",
-    async (kind) => {
-      const connected = await (connect[kind] as () => Promise<Connected>)();
-      onTestFinished(connected.close);
-      const name = newName();
-      await serveInOrder(() => semaphoreOn(connected.client, name));
+  test.each(Object.keys(connect))("serves in order, and wakes, through %s", async (kind) => {
+    const connected = await (connect[kind] as () => Promise<Connected>)();
+    onTestFinished(connected.close);
+    const name = newName();
+    await serveInOrder(() => semaphoreOn(connected.client, name));
 
-      const semaphore = semaphoreOn(connected.client, newName());
-      const nodes = cluster.ports.map((port) => new Redis(port));
-      onTestFinished(() => {
-        for (const node of nodes) node.disconnect();
-      });
-      const count = async (ask: (node: Redis) => Promise<unknown>): Promise<number> =>
-        (await Promise.all(nodes.map(ask))).reduce<number>((sum, each) => sum + Number(each), 0);
-      const channels = (): Promise<number> =>
-        count(
-          async (node) => ((await node.call("PUBSUB", "SHARDCHANNELS", "*")) as unknown[]).length,
-        );
-      const calls = (): Promise<number> =>
-        count((node) => scriptCalls((...args) => node.call(...(args as [string, ...string[]]))));
-      const round = async (): Promise<number> => {
-        const permit = await semaphore.acquire("k");
-        const waiting = semaphore.acquire("k");
-        await vi.waitFor(async () => expect(await channels()).toBe(1), { timeout: 20_000 });
-        await inLine(semaphore, 1);
-        const before = await calls();
-        await permit.release();
-        await (await waiting).release();
-        return (await calls()) - before;
-      };
-      // On a busy machine a renewal of the place in line may come between.
-      await vi.waitFor(async () => expect(await round()).toBeLessThanOrEqual(4), {
-        timeout: 20_000,
-      });
-      await vi.waitFor(async () => expect(await channels()).toBe(0), { timeout: 20_000 });
-    },
-  );
+    const semaphore = semaphoreOn(connected.client, newName());
+    const nodes = cluster.ports.map((port) => new Redis(port));
+    onTestFinished(() => {
+      for (const node of nodes) node.disconnect();
+    });
+    const count = async (ask: (node: Redis) => Promise<unknown>): Promise<number> =>
+      (await Promise.all(nodes.map(ask))).reduce<number>((sum, each) => sum + Number(each), 0);
+    const channels = (): Promise<number> =>
+      count(
+        async (node) => ((await node.call("PUBSUB", "SHARDCHANNELS", "*")) as unknown[]).length,
+      );
+    const calls = (): Promise<number> =>
+      count((node) => scriptCalls((...args) => node.call(...(args as [string, ...string[]]))));
+    const round = async (): Promise<number> => {
+      const permit = await semaphore.acquire("k");
+      const waiting = semaphore.acquire("k");
+      await eventually(async () => expect(await channels()).toBe(1));
+      await inLine(semaphore, 1);
+      const before = await calls();
+      await permit.release();
+      await (await waiting).release();
+      return (await calls()) - before;
+    };
+    // On a busy machine a renewal of the place in line may come between.
+    await eventually(async () => expect(await round()).toBeLessThanOrEqual(4));
+    await eventually(async () => expect(await channels()).toBe(0));
+  });
 });
 
 test("a permit is one round trip where there is no line", async () => {
@@ -517,9 +507,8 @@ test("every permission that docs/semaphore.md asks for is needed", async () => {
     await tell(SEMAPHORE_VERBS.renew, "a.2", 0);
     await tell(SEMAPHORE_VERBS.release, "a.1", 0);
     await tell(SEMAPHORE_VERBS.release, "a.2", 0);
-    await vi.waitFor(
-      async () => expect(listening.isLive() || (await log()).includes("subscribe")).toBe(true),
-      { timeout: 20_000 },
+    await eventually(async () =>
+      expect(listening.isLive() || (await log()).includes("subscribe")).toBe(true),
     );
     listening.end();
     await store.close();
@@ -534,9 +523,7 @@ test("every permission that docs/semaphore.md asks for is needed", async () => {
     await admin.call("ACL", "LOG", "RESET");
     await admin.call("ACL", "SETUSER", "waiter", `-${word}`);
     await use();
-    await vi.waitFor(async () => expect(await log(), word).toContain(`"${word}"`), {
-      timeout: 20_000,
-    });
+    await eventually(async () => expect(await log(), word).toContain(`"${word}"`));
     await admin.call("ACL", "SETUSER", "waiter", `+${word}`);
   }
 });
@@ -560,9 +547,8 @@ async function wokenBy(): Promise<{
   // The first that waits has the subscriber opened.
   const permit = await other.acquire("k");
   const waiting = semaphore.acquire("k");
-  await vi.waitFor(
-    async () => expect(await client.pubsub("CHANNELS", "sluice:wake:*")).toHaveLength(1),
-    { timeout: 20_000 },
+  await eventually(async () =>
+    expect(await client.pubsub("CHANNELS", "sluice:wake:*")).toHaveLength(1),
   );
   await permit.release();
   await (await waiting).release();
@@ -620,9 +606,7 @@ test("a higher limit notifications who waits in another process", async () => {
   const permits = await Promise.all(waiting.slice(0, 2));
   expect(await other.inspect("k")).toEqual({ limit: 3, held: 3, waiting: 1 });
   const fences = permits.map(({ fencingToken }) => String(fencingToken));
-  await vi.waitFor(() => expect(hints.map((hint) => hint.split(" ")[1])).toEqual(fences), {
-    timeout: 20_000,
-  });
+  await eventually(() => expect(hints.map((hint) => hint.split(" ")[1])).toEqual(fences));
   await first.release();
   permits.push(await (waiting[2] as Promise<Permit>));
   await Promise.all(permits.map((permit) => permit.release()));

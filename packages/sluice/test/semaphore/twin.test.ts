@@ -1,12 +1,14 @@
 /** The script in Redis does on any trace exactly what the pure kernel does, notifications the same, and leaves the same behind. */
 import fc from "fast-check";
 import { Redis } from "ioredis";
-import { afterAll, beforeAll, expect, inject, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { executeSemaphore, type Notification } from "../../src/algorithms/semaphore/kernel.js";
 import { freshState, type SemaphoreState } from "../../src/algorithms/semaphore/state.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
 import { semaphoreKey } from "../../src/stores/redis/semaphore-wire.js";
 import { ManualClock } from "../../src/testing/index.js";
+import { eventually } from "../support/eventually.js";
+import { runs } from "../support/runs.js";
 import { Player, type Step, traces } from "./traces.js";
 
 const START_MS = 1_800_000_000_000;
@@ -36,7 +38,7 @@ let heard: Message[] = [];
 async function hear(): Promise<Message[]> {
   const end = { channel: `${CHANNELS}end`, text: String(keys) };
   await redis.publish(end.channel, end.text);
-  await vi.waitFor(() => expect(heard.at(-1)).toEqual(end), { interval: 1, timeout: 30_000 });
+  await eventually(() => expect(heard.at(-1)).toEqual(end), 1);
   const messages = heard.slice(0, -1);
   heard = [];
   return messages;
@@ -122,5 +124,5 @@ async function play(steps: readonly Step[]): Promise<void> {
 }
 
 test("on random traces", async () => {
-  await fc.assert(fc.asyncProperty(traces(), play), { numRuns: 300 });
+  await fc.assert(fc.asyncProperty(traces(), play), { numRuns: runs(300) });
 });

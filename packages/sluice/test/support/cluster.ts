@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
-import { vi } from "vitest";
+import { eventually } from "./eventually.js";
 import { startVictim, type Victim } from "./servers.js";
 
 export interface ClusterNode extends Victim {
@@ -96,13 +96,10 @@ async function allSay(
   ask: (client: Redis) => Promise<unknown>,
   answer: RegExp,
 ): Promise<void> {
-  await vi.waitFor(
-    async () => {
-      for (const client of clients) {
-        const said = String(await ask(client));
-        if (!answer.test(said)) throw new Error(said);
-      }
-    },
-    { timeout: 30_000 },
-  );
+  await eventually(async () => {
+    for (const client of clients) {
+      const said = String(await ask(client));
+      if (!answer.test(said)) throw new Error(said);
+    }
+  });
 }

@@ -1,6 +1,7 @@
-/** Whether a waiter is notified or has to ask, beside one that always has to. No clock decides: machines differ. */
-import { expect, vi } from "vitest";
+/** Whether a waiter is woken or has to ask, beside one that always has to. No clock decides: machines differ. */
+import { expect } from "vitest";
 import type { Semaphore } from "../../src/index.js";
+import { eventually } from "./eventually.js";
 
 export interface Asking {
   /** When script calls were sent, on performance.now(). */
@@ -36,7 +37,6 @@ export interface HandOff {
 }
 
 const ASKS = 7;
-const patient = { timeout: 40_000 };
 
 /** `spectator` looks at the same keys as `watched`, without being counted. */
 export async function handOff(
@@ -49,15 +49,12 @@ export async function handOff(
   const controlHeld = await control.semaphore.acquire("k");
   const waiting = semaphore.acquire("k");
   waiting.catch(() => {});
-  await vi.waitFor(
-    async () => expect(await spectator.inspect("k")).toMatchObject({ waiting: 1 }),
-    patient,
-  );
+  await eventually(async () => expect(await spectator.inspect("k")).toMatchObject({ waiting: 1 }));
   const controlWaiting = control.semaphore.acquire("k");
   controlWaiting.catch(() => {});
   const [before, controlBefore] = [asking.atMs.length, control.asking.atMs.length];
   const times = (): readonly number[] => control.asking.atMs.slice(controlBefore);
-  await vi.waitFor(() => expect(times().length).toBeGreaterThanOrEqual(ASKS), patient);
+  await eventually(() => expect(times().length).toBeGreaterThanOrEqual(ASKS));
   const asked = asking.atMs.length - before;
   const [lastButOne = 0, last = 0] = times().slice(-2);
   const beganMs = performance.now();
@@ -72,14 +69,15 @@ export async function handOff(
 
 /** Begins to be notified, and from then on is: hardly asks, and is faster than one who has to. */
 export async function expectWoken(round: () => Promise<HandOff>): Promise<void> {
-  await vi.waitFor(async () => expect((await round()).asked).toBeLessThan(ASKS / 2), {
-    timeout: 60_000,
+  await eventually(async () => expect((await round()).asked).toBeLessThan(ASKS / 2));
+  // A busy machine delays hand-offs, but not always; one who has to ask is late again and again.
+  await eventually(async () => {
+    const rounds: HandOff[] = [];
+    for (let i = 0; i < 5; i++) rounds.push(await round());
+    // Where each line has a channel of its own it asks until that is heard, and once more; and places are renewed.
+    expect(median(rounds.map(({ asked }) => asked))).toBeLessThan(ASKS / 2);
+    expect(median(rounds.map(({ share }) => share))).toBeLessThan(0.25);
   });
-  const rounds: HandOff[] = [];
-  for (let i = 0; i < 5; i++) rounds.push(await round());
-  // Where each line has a channel of its own it asks until that is heard, and once more; and places are renewed.
-  expect(median(rounds.map(({ asked }) => asked))).toBeLessThan(ASKS / 2);
-  expect(median(rounds.map(({ share }) => share))).toBeLessThan(0.25);
 }
 
 function median(values: readonly number[]): number {
@@ -88,7 +86,5 @@ function median(values: readonly number[]): number {
 
 /** Begins to ask, like one who is never notified. */
 export async function expectAsking(round: () => Promise<HandOff>): Promise<void> {
-  await vi.waitFor(async () => expect((await round()).asked).toBeGreaterThanOrEqual(ASKS / 2), {
-    timeout: 60_000,
-  });
+  await eventually(async () => expect((await round()).asked).toBeGreaterThanOrEqual(ASKS / 2));
 }

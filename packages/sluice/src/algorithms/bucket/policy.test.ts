@@ -4,6 +4,7 @@ import { InvalidOptionError } from "../../core/errors.js";
 import { MemoryStore } from "../../stores/memory/memory-store.js";
 import { RateLimiter } from "../../limiter/rate-limiter.js";
 import { ManualClock } from "../../testing/manual-clock.js";
+import { runs } from "../../../test/support/runs.js";
 import type { BucketParams } from "./bucket.js";
 import { gcra } from "./gcra.js";
 import { leakyBucket } from "./leaky-bucket.js";
@@ -63,7 +64,7 @@ describe("a bucket that takes more than a hundred years to fill is refused", () 
         const { params } = compileBucket(policy.limit, policy.period, policy.burst);
         expect((params as BucketParams).maximum).toBeGreaterThanOrEqual(params.capacity);
       }),
-      { numRuns: 5000 },
+      { numRuns: runs(5000) },
     );
   });
 });

@@ -1,6 +1,7 @@
 import { Temporal } from "@js-temporal/polyfill";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { runs } from "../../../test/support/runs.js";
 import {
   type CalendarSpec,
   type CalendarUnit,
@@ -454,7 +455,7 @@ describe("calendarBoundaries against Temporal", () => {
           temporalWindow(unit, timeZone, weekStartsOn, sec),
         );
       }),
-      { numRuns: 600 },
+      { numRuns: runs(600) },
     );
   });
 
@@ -536,7 +537,7 @@ describe("calendarBoundaries against a local clock that is watched through a tra
         const range = [transitionSec - 36 * HOUR_SEC, transitionSec + 36 * HOUR_SEC] as const;
         expect(boundariesBetween(calendar, ...range)).toEqual(watchDates(calendar, ...range));
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 
@@ -584,7 +585,7 @@ describe("calendarBoundaries against a local clock that is watched through a tra
         const range = [transitionSec - 2 * HOUR_SEC, transitionSec + 2 * HOUR_SEC] as const;
         expect(boundariesBetween(calendar, ...range)).toEqual(watchClock(calendar, ...range));
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 });
@@ -619,7 +620,7 @@ describe("calendarBoundaries, for any unit and zone,", () => {
           calendarBoundaries(calendar, nowUs, before, after + 1),
         );
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 });

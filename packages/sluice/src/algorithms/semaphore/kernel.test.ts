@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
 import { SemaphoreModel } from "../../../test/semaphore/model.js";
 import { Player, traces } from "../../../test/semaphore/traces.js";
+import { runs } from "../../../test/support/runs.js";
 import {
   executeSemaphore,
   OUTCOME,
@@ -62,7 +63,7 @@ test("does on any trace what two plain lists do", () => {
         player.learn(command, answer);
       }
     }),
-    { numRuns: 2000 },
+    { numRuns: runs(2000) },
   );
 });
 
@@ -103,7 +104,7 @@ test("never holds more than the limit, unless it was lowered, and gives ever hig
       }
       expect(lastLimit).toBeGreaterThan(0);
     }),
-    { numRuns: 2000 },
+    { numRuns: runs(2000) },
   );
 });
 

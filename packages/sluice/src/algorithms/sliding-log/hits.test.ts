@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { runs } from "../../../test/support/runs.js";
 import { ArrayHitLog } from "./hits.js";
 
 test("a log answers by sequence number, however it was pruned", () => {
@@ -34,5 +35,6 @@ test("a log answers by sequence number, however it was pruned", () => {
         }
       });
     }),
+    { numRuns: runs(100) },
   );
 });

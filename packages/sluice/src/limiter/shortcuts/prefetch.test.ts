@@ -609,6 +609,8 @@ describe("a debit that fails", () => {
       prefetch,
       timeout: 60,
     });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    onTestFinished(() => void vi.useRealTimers());
     const order: string[] = [];
     // The debit takes half of the deadline, and the plain call that follows it never ends.
     store.submit = (call, done) => {
@@ -621,8 +623,15 @@ describe("a debit that fails", () => {
     };
     const both = [limiter.consume("k"), limiter.consume("k")];
     void both[1]?.then(() => order.push("waited for the debit"));
+    await vi.advanceTimersByTimeAsync(59);
+    expect(order).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(order).toEqual(["waited for the debit"]);
     expect(sourcesOf(await Promise.all(both))).toEqual(["prefetch", "fail-open"]);
-    await expect.poll(() => order).toEqual(["waited for the debit", "begun after the debit"]);
+    await vi.advanceTimersByTimeAsync(29);
+    expect(order).toEqual(["waited for the debit"]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(order).toEqual(["waited for the debit", "begun after the debit"]);
     await limiter.close();
   });
 

@@ -13,6 +13,7 @@ import {
   tokenBucket,
 } from "../../index.js";
 import { ManualClock } from "../../testing/index.js";
+import { eventually } from "../../../test/support/eventually.js";
 import { OutsideStore } from "../../../test/support/outside-store.js";
 import { settle, watch } from "../../../test/support/watch.js";
 
@@ -331,7 +332,7 @@ describe("when the store fails", () => {
     expect(await reservation.cancel()).toBe(false);
     expect(failures).toHaveLength(1);
     clock.advance(100);
-    await vi.waitFor(() => expect(waiting.settled).toMatchObject({ allowed: true }));
+    await eventually(() => expect(waiting.settled).toMatchObject({ allowed: true }));
   });
 
   test("an answer that comes too late gives its place back", async () => {
@@ -347,7 +348,7 @@ describe("when the store fails", () => {
     expect(await limiter.acquire("k", { cost: 5 })).toMatchObject({ source: "fail-open" });
     store.submit = submit;
     for (const answer of answers) answer();
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       expect(await limiter.reserve("k", { maxWait: 0 })).toMatchObject({ retryAfterMs: 100 });
     });
   });

@@ -6,6 +6,7 @@ import { ruleOf } from "../../algorithms/rule.js";
 import { slidingLogKernel } from "../../algorithms/sliding-log/kernel.js";
 import { slidingWindowKernel } from "../../algorithms/sliding-window/kernel.js";
 import { fixedWindow } from "../../index.js";
+import { runs } from "../../../test/support/runs.js";
 import { Arena, type Table } from "./arena.js";
 
 const kernels = [
@@ -103,7 +104,7 @@ describe("the arena", () => {
         const ids = tables.flatMap(({ slots }) => [...slots.keys()]);
         expect(ids.sort()).toEqual([...model.values()].map(({ id }) => id).sort());
       }),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     );
   });
 

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { runs } from "../../../test/support/runs.js";
 import { ExpiryRing } from "./expiry-ring.js";
 
 const SECOND = 1e6;
@@ -117,7 +118,7 @@ describe("the expiry ring", () => {
         nowUs += 5000 * SECOND;
         expect(sorted(due(ring, nowUs))).toEqual(sorted(model.keys()));
       }),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     );
   });
 });

@@ -1,6 +1,7 @@
 import { expect, test, vi } from "vitest";
 import { VERBS } from "../../algorithms/decide.js";
 import type { StoreResult, Done, StoreCall } from "../store.js";
+import { eventually } from "../../../test/support/eventually.js";
 import { Batcher } from "./batcher.js";
 
 const ANSWER: StoreResult = { nowUs: 0, granted: 1000, debits: [] };
@@ -34,14 +35,14 @@ const call = (): StoreCall => ({ verb: VERBS.consume, debits: [], blockUs: 0, ma
 test("a call that nobody waits for any more is not sent, and told so, once", async () => {
   const { batcher, sent } = oneAtATime();
   batcher.add(call(), () => {});
-  await vi.waitFor(() => expect(sent).toHaveLength(1));
+  await eventually(() => expect(sent).toHaveLength(1));
   const [given, wanted] = [call(), call()];
   const [ofGiven, ofWanted] = [vi.fn<Done>(), vi.fn<Done>()];
   batcher.add(given, ofGiven);
   batcher.add(wanted, ofWanted);
   given.abandoned = true;
   sent[0]?.answer();
-  await vi.waitFor(() => expect(sent).toHaveLength(2));
+  await eventually(() => expect(sent).toHaveLength(2));
   expect(sent[1]?.calls).toEqual([wanted]);
   sent[1]?.answer();
   expect(ofWanted.mock.calls).toEqual([[ANSWER]]);
@@ -51,7 +52,7 @@ test("a call that nobody waits for any more is not sent, and told so, once", asy
 test("what is added by one who is told so is sent", async () => {
   const { batcher, sent } = oneAtATime();
   batcher.add(call(), () => {});
-  await vi.waitFor(() => expect(sent).toHaveLength(1));
+  await eventually(() => expect(sent).toHaveLength(1));
   const given = call();
   const instead = call();
   const done = vi.fn<Done>();
@@ -60,7 +61,7 @@ test("what is added by one who is told so is sent", async () => {
   });
   given.abandoned = true;
   sent[0]?.answer();
-  await vi.waitFor(() => expect(sent).toHaveLength(2));
+  await eventually(() => expect(sent).toHaveLength(2));
   expect(sent[1]?.calls).toEqual([instead]);
   sent[1]?.answer();
   expect(done.mock.calls).toEqual([[ANSWER]]);

@@ -14,7 +14,8 @@ export interface SentinelAddress {
 
 /** Opens a client, of which the test's end is the end. */
 export interface Driver {
-  server(port: number): Promise<RedisStore>;
+  /** `silenceMs` is after how long a connection on which nothing comes back is given up; node-redis has its own way. */
+  server(port: number, silenceMs?: number): Promise<RedisStore>;
   sentinel(address: SentinelAddress): Promise<RedisStore>;
   sentinelClient(address: SentinelAddress): Promise<RedisClientLike>;
   cluster(ports: readonly number[]): Promise<RedisStore>;
@@ -35,8 +36,9 @@ const ioOptions = {
 } as const;
 
 const ioredis: Driver = {
-  server: async (port) => {
-    const client = new Redis({ host, port, lazyConnect: true, ...ioOptions });
+  server: async (port, silenceMs = ioOptions.socketTimeout) => {
+    const options = { ...ioOptions, socketTimeout: silenceMs };
+    const client = new Redis({ host, port, lazyConnect: true, ...options });
     client.on("error", ignore);
     onTestFinished(() => {
       client.disconnect();

@@ -1,6 +1,7 @@
 /** A master, a replica, and three Sentinels that agree on which is which. */
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import { startRedis } from "../../../../../scripts/redis-server.mjs";
+import { eventually } from "../../support/eventually.js";
 import { commandTo, startVictim, type Victim } from "../../support/servers.js";
 import type { SentinelAddress } from "./drivers.js";
 
@@ -16,14 +17,14 @@ const NAME = "limits";
 const SENTINELS = 3;
 const QUORUM = 2;
 /** A master that is silent for so long is down. */
-const DOWN_AFTER_MS = 1500;
+const DOWN_AFTER_MS = 3000;
 
 export interface SentinelOptions {
   /** What the master is started with. */
   readonly masterArgs?: readonly string[];
   /** Opens a port that leads to the master's, by which its replica and the Sentinels know it. */
   readonly behind?: (port: number) => Promise<number>;
-  /** Default: 1,500. */
+  /** Default: 3,000. */
   readonly downAfterMs?: number;
 }
 
@@ -59,22 +60,15 @@ export async function startSentinels(options: SentinelOptions = {}): Promise<Wat
       ]),
     );
   };
-  await vi.waitFor(
-    async () => {
-      const replication = String(await replica.command("INFO", "replication"));
-      expect(replication).toMatch(/master_link_status:up/);
-      for (const port of ports) {
-        const facts = await known(port);
-        const seen = [
-          facts.get("num-slaves"),
-          facts.get("num-other-sentinels"),
-          facts.get("flags"),
-        ];
-        expect(seen).toEqual(["1", String(SENTINELS - 1), "master"]);
-      }
-    },
-    { timeout: 30_000 },
-  );
+  await eventually(async () => {
+    const replication = String(await replica.command("INFO", "replication"));
+    expect(replication).toMatch(/master_link_status:up/);
+    for (const port of ports) {
+      const facts = await known(port);
+      const seen = [facts.get("num-slaves"), facts.get("num-other-sentinels"), facts.get("flags")];
+      expect(seen).toEqual(["1", String(SENTINELS - 1), "master"]);
+    }
+  });
   return {
     name: NAME,
     ports,
