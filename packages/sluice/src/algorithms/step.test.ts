@@ -90,18 +90,19 @@ function expectKept({ states, debits }: ReturnType<typeof step>, nowUs: number):
   expect(Number.isSafeInteger(state.expiryMs)).toBe(true);
 }
 
+const NEEDS_NO_COST: ReadonlySet<VerbName> = new Set([
+  "extendBlock",
+  "block",
+  "unblock",
+  "reset",
+  "consumeUpTo",
+]);
+
 function expectOnlyVerbsThatNeedNoCost(
   verb: VerbName,
   after: ReturnType<typeof step>,
   before: States,
 ): void {
-  if (
-    verb === "extendBlock" ||
-    verb === "block" ||
-    verb === "unblock" ||
-    verb === "reset" ||
-    verb === "consumeUpTo"
-  )
-    return;
+  if (NEEDS_NO_COST.has(verb)) return;
   expect(after.states).toBe(before);
 }

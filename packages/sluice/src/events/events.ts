@@ -155,16 +155,17 @@ export type Listener<K extends EventName> = (event: EventMap[K]) => void;
 /** Where events are emitted and listened to. */
 export class Events {
   /** By kind, one function that calls every listener; undefined where nobody listens. */
-  readonly to: { [K in EventName]?: Listener<K> } = {};
-  readonly #listeners = new Map<EventName, Set<Listener<never>>>();
+  readonly to: { [K in EventName]?: Listener<K> | undefined } = {};
+  readonly #listeners: { [K in EventName]?: Set<Listener<K>> } = {};
 
   /**
    * Calls `listener` with every event of the kind, at once and in the order in which they happen; what is returned
    * ends that. A listener that throws breaks nothing: what it throws goes to the listeners of "failure".
    */
   on<K extends EventName>(name: K, listener: Listener<K>): () => void {
-    const listeners = (this.#listeners.get(name) ?? new Set()) as Set<Listener<K>>;
-    this.#listeners.set(name, listeners as Set<Listener<never>>);
+    const all: { [L in K]?: Set<Listener<L>> } = this.#listeners;
+    const listeners = all[name] ?? new Set<Listener<K>>();
+    all[name] = listeners;
     listeners.add(listener);
     this.#set(name, listeners);
     return () => {
@@ -174,21 +175,22 @@ export class Events {
   }
 
   #set<K extends EventName>(name: K, listeners: ReadonlySet<Listener<K>>): void {
-    const to = this.to as { [L in K]?: Listener<L> };
-    if (listeners.size === 0) {
-      delete (this.to as Partial<Record<EventName, unknown>>)[name];
-      return;
-    }
+    const to: { [L in K]?: Listener<L> | undefined } = this.to;
     const all = [...listeners];
-    to[name] = (event) => {
-      for (const listener of all) {
-        try {
-          listener(event);
-        } catch (error) {
-          // A listener of failures that fails has nobody left to hear of it.
-          if (name !== "failure") this.to.failure?.({ error, key: "", cost: 0 });
-        }
-      }
-    };
+    if (all.length === 0) to[name] = undefined;
+    else {
+      to[name] = (event) => {
+        for (const listener of all) this.#call(name, listener, event);
+      };
+    }
+  }
+
+  #call<K extends EventName>(name: K, listener: Listener<K>, event: EventMap[K]): void {
+    try {
+      listener(event);
+    } catch (error) {
+      // A listener of failures that fails has nobody left to hear of it.
+      if (name !== "failure") this.to.failure?.({ error, key: "", cost: 0 });
+    }
   }
 }

@@ -62,7 +62,7 @@ export function addHooks(events: Events, hooks: unknown): void {
 
 /** Checks the hooks of a store or a semaphore and has them listen. */
 export function addOutageHooks(events: Events, hooks: unknown): void {
-  addOutages(events, checkHooks(hooks, OUTAGE_HOOKS) as OutageHooks);
+  addOutages(events, checkHooks(hooks, OUTAGE_HOOKS));
 }
 
 function checkHooks(hooks: unknown = {}, names: readonly string[]): object {

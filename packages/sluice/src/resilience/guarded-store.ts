@@ -215,7 +215,7 @@ function pass<Result>(outcome: Result | Error, asker: Asker<Result>): void {
 
 /** Of a call that began while every part of the store was well. */
 const UNTROUBLED: Attempt = Object.freeze({ part: "", failuresBefore: 0, probed: undefined });
-const NO_OPTIONS: Readonly<Record<never, never>> = Object.freeze({});
+const NO_OPTIONS = Object.freeze({});
 const NONE: readonly never[] = [];
 /** Ends the wait of a call whose signal says why. */
 const ABORTED = new Error("aborted");

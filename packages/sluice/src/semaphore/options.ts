@@ -2,9 +2,8 @@
 import type { Terms } from "../algorithms/semaphore/kernel.js";
 import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
-import { checkName } from "../core/key.js";
+import { checkName, type Identify, type Identity, identifyBy } from "../core/key.js";
 import { checkCount, checkOptions } from "../core/options.js";
-import { type Identify, type Identity, identifyBy } from "../core/key.js";
 import { checkStore } from "../limiter/options.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import type { SemaphoreStore } from "../stores/semaphore-store.js";

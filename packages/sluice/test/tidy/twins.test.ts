@@ -22,9 +22,9 @@ const ONLY: Readonly<Record<string, Only>> = {
   // Lua has measure inline, and consumeOne in consume-one.lua.
   "algorithms/decide.lua": { ts: "measure consumeOne", lua: "" },
   "algorithms/fixed-window/kernel.lua": { ts: "timeToFullAt copy load save", lua: "unpack pack" },
-  // Lua has the members in a sorted set; the decision is the body of its script.
+  // Lua has the members in a sorted set; the decision is the body of its script, with what is called once inline.
   "algorithms/semaphore/kernel.lua": {
-    ts: "executeSemaphore",
+    ts: "executeSemaphore releaseEntries handOver acquireEntries renewEntries keepState replyOf",
     lua: "first parse memberAt get put wake",
   },
   // Lua has the hits in a hash.

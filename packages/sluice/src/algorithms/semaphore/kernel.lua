@@ -1,5 +1,5 @@
 -- The semaphore's decision: who holds, who waits, who is next. Twin of kernel.ts: the same names in the same order.
--- executeSemaphore is the body of the script, stores/redis/scripts/semaphore.lua.
+-- A part of stores/redis/scripts/semaphore.lua, which has read what is given.
 --
 -- Given   key, now, verb, limit, lease, claim, wait, channel    as in the head of the script
 --         stored, state       what was stored, as text and as numbers
@@ -132,7 +132,17 @@ function answer(outcome, number, untilUs)
   n = n + 3
 end
 
-local function releaseEntries()
+-- The rest is executeSemaphore. What it alone calls stands inline: a script makes its functions anew each time it runs.
+
+-- From then on Redis may have forgotten it.
+if state.expiry > 0 and state.expiry * 1000 <= now then state.limit = 0 end
+dropExpired(HOLDERS)
+dropExpired(WAITS)
+if verb == SEMAPHORE_VERBS.setLimit then state.limit = limit end
+if state.limit > 0 then limit = state.limit end
+
+-- releaseEntries
+if verb == SEMAPHORE_VERBS.release then
   for i = 8, #ARGV, 2 do
     local id, fence = ARGV[i], ARGV[i + 1] + 0
     local member = getBy(id, fence)
@@ -143,26 +153,25 @@ local function releaseEntries()
   end
 end
 
--- Gives what is free to the head of the line, and to nobody behind it as long as it does not fit. Where nothing is
--- free, only a new limit makes it worth looking.
-local function handOver()
-  while changes < MOST_CHANGES and (state.held < limit or verb == SEMAPHORE_VERBS.setLimit) do
-    local text, ticket = first(QUEUE)
-    if not text then break end
-    local member = parse(text, 0, ticket)
-    local fence, untilUs = 0, now + claim
-    if member.weight > limit then drop(member)
-    elseif state.held + member.weight <= limit then
-      leaveLine(member)
-      call('ZREM', key, text)
-      fence = hold(member.id, member.weight, untilUs)
-    else break end
-    if member.channel ~= '' then wake(member.channel, member.id, fence, untilUs) end
-    changes = changes + 1
-  end
+-- handOver. What is free goes to the head of the line, and to nobody behind it as long as it does not fit. Where
+-- nothing is free, only a new limit makes it worth looking.
+while changes < MOST_CHANGES and (state.held < limit or verb == SEMAPHORE_VERBS.setLimit) do
+  local text, ticket = first(QUEUE)
+  if not text then break end
+  local member = parse(text, 0, ticket)
+  local fence, untilUs = 0, now + claim
+  if member.weight > limit then drop(member)
+  elseif state.held + member.weight <= limit then
+    leaveLine(member)
+    call('ZREM', key, text)
+    fence = hold(member.id, member.weight, untilUs)
+  else break end
+  if member.channel ~= '' then wake(member.channel, member.id, fence, untilUs) end
+  changes = changes + 1
 end
 
-local function acquireEntries()
+-- acquireEntries
+if verb == SEMAPHORE_VERBS.acquire or verb == SEMAPHORE_VERBS.tryAcquire then
   for i = 8, #ARGV, 2 do
     local id, weight = ARGV[i], ARGV[i + 1] + 0
     local member = get(id)
@@ -187,7 +196,8 @@ local function acquireEntries()
   end
 end
 
-local function renewEntries()
+-- renewEntries
+if verb == SEMAPHORE_VERBS.renew then
   for i = 8, #ARGV, 2 do
     local id, fence = ARGV[i], ARGV[i + 1] + 0
     local member = getBy(id, fence)
@@ -204,9 +214,8 @@ local function renewEntries()
   end
 end
 
--- Writes the state and, where it moves, its expiry; where nothing was ever stored there is nothing to keep.
-local function keepState()
-  if state.counter == 0 and state.limit == 0 then return end
+-- keepState. Where nothing was ever stored there is nothing to keep.
+if state.counter > 0 or state.limit > 0 then
   local kept = state.limit > 0 and LIMIT_KEPT_US or KEPT_US
   local needed = now + max(lease, wait) + kept
   local moved = state.expiry * 1000 < needed
@@ -222,12 +231,11 @@ local function keepState()
   if moved then call(expireCommand, key, ttlOf and ttlOf(state.expiry) or state.expiry) end
 end
 
-local function replyOf()
-  local text, soonest = first(HOLDERS)
-  local nextUs = -1
-  if changes >= MOST_CHANGES then nextUs = 0
-  elseif text then nextUs = soonest - now end
-  local reply = { 0, now, nextUs, limit, state.held, waiting }
-  for i = 1, n do reply[6 + i] = answers[i] end
-  return reply
-end
+-- replyOf
+local text, soonest = first(HOLDERS)
+local nextUs = -1
+if changes >= MOST_CHANGES then nextUs = 0
+elseif text then nextUs = soonest - now end
+local reply = { 0, now, nextUs, limit, state.held, waiting }
+for i = 1, n do reply[6 + i] = answers[i] end
+return reply

@@ -25,7 +25,6 @@
 -- @include stores/redis/scripts/include/prelude.lua
 -- @include stores/redis/scripts/include/clock.lua
 --
--- @const SEMAPHORE_VERBS from algorithms/semaphore/kernel.ts
 -- @const FORMAT, STATE_PATTERN from algorithms/semaphore/format.lua
 -- @const WRONG_TYPE, WRONG_FORMAT from stores/redis/wire.ts
 local key, now = KEYS[1], raw
@@ -49,16 +48,3 @@ if stored then
 end
 
 -- @include algorithms/semaphore/kernel.lua
-
--- From then on Redis may have forgotten it.
-if state.expiry > 0 and state.expiry * 1000 <= now then state.limit = 0 end
-dropExpired(HOLDERS)
-dropExpired(WAITS)
-if verb == SEMAPHORE_VERBS.setLimit then state.limit = limit end
-if state.limit > 0 then limit = state.limit end
-if verb == SEMAPHORE_VERBS.release then releaseEntries() end
-handOver()
-if verb == SEMAPHORE_VERBS.acquire or verb == SEMAPHORE_VERBS.tryAcquire then acquireEntries() end
-if verb == SEMAPHORE_VERBS.renew then renewEntries() end
-keepState()
-return replyOf()
