@@ -1,37 +1,37 @@
 /** The core: policies, the limiter, the store in memory, errors. No runtime dependencies. */
 export type { Policy } from "./algorithms/registry.js";
 export { parsePolicy } from "./algorithms/registry.js";
-export { gcra, type GcraOptions, type GcraPolicy } from "./algorithms/bucket/gcra.js";
+export { gcra, type GcraOptions, type GcraPolicy } from "./algorithms/gcra/policy.js";
 export {
   leakyBucket,
   type LeakyBucketOptions,
   type LeakyBucketPolicy,
-} from "./algorithms/bucket/leaky-bucket.js";
+} from "./algorithms/leaky-bucket/policy.js";
 export {
   tokenBucket,
   type TokenBucketOptions,
   type TokenBucketPolicy,
-} from "./algorithms/bucket/token-bucket.js";
+} from "./algorithms/token-bucket/policy.js";
 export {
   calendarWindow,
   type CalendarWindowOptions,
   type CalendarWindowPolicy,
-} from "./algorithms/calendar-window/calendar-window.js";
+} from "./algorithms/calendar-window/policy.js";
 export {
   fixedWindow,
   type FixedWindowOptions,
   type FixedWindowPolicy,
-} from "./algorithms/fixed-window/fixed-window.js";
+} from "./algorithms/fixed-window/policy.js";
 export {
   slidingLog,
   type SlidingLogOptions,
   type SlidingLogPolicy,
-} from "./algorithms/sliding-log/sliding-log.js";
+} from "./algorithms/sliding-log/policy.js";
 export {
   slidingWindow,
   type SlidingWindowOptions,
   type SlidingWindowPolicy,
-} from "./algorithms/sliding-window/sliding-window.js";
+} from "./algorithms/sliding-window/policy.js";
 export type { Clock } from "./core/clock.js";
 export type { Decision, DecisionReason, DecisionSource, PolicyVerdict } from "./core/decision.js";
 export type { Duration } from "./core/duration.js";

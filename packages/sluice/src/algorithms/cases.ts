@@ -1,10 +1,10 @@
 /** Worked examples of what is the same for all algorithms: several policies on one key. */
-import { gcra } from "./bucket/gcra.js";
-import { tokenBucket } from "./bucket/token-bucket.js";
+import { gcra } from "./gcra/policy.js";
+import { tokenBucket } from "./token-bucket/policy.js";
 import { type AlgorithmCase, allows, blocks, denies, neverFits } from "./case-table.js";
-import { fixedWindow } from "./fixed-window/fixed-window.js";
-import { slidingLog } from "./sliding-log/sliding-log.js";
-import { slidingWindow } from "./sliding-window/sliding-window.js";
+import { fixedWindow } from "./fixed-window/policy.js";
+import { slidingLog } from "./sliding-log/policy.js";
+import { slidingWindow } from "./sliding-window/policy.js";
 
 const burst = tokenBucket({ name: "burst", limit: 10, period: "1s" });
 const daily = fixedWindow({ name: "daily", limit: 15, window: "1d" });

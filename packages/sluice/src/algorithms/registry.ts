@@ -1,14 +1,14 @@
 /** Every algorithm, by id. Adding one is its folder and a line here. */
 import { InvalidOptionError } from "../core/errors.js";
 import type { Algorithm, PolicyBase } from "./algorithm.js";
-import { gcraAlgorithm } from "./bucket/gcra.js";
-import { leakyBucketAlgorithm } from "./bucket/leaky-bucket.js";
-import { tokenBucketAlgorithm } from "./bucket/token-bucket.js";
-import { calendarWindowAlgorithm } from "./calendar-window/calendar-window.js";
-import { fixedWindowAlgorithm } from "./fixed-window/fixed-window.js";
+import { gcraAlgorithm } from "./gcra/policy.js";
+import { leakyBucketAlgorithm } from "./leaky-bucket/policy.js";
+import { tokenBucketAlgorithm } from "./token-bucket/policy.js";
+import { calendarWindowAlgorithm } from "./calendar-window/policy.js";
+import { fixedWindowAlgorithm } from "./fixed-window/policy.js";
 import type { Compiled } from "./kernel.js";
-import { slidingLogAlgorithm } from "./sliding-log/sliding-log.js";
-import { slidingWindowAlgorithm } from "./sliding-window/sliding-window.js";
+import { slidingLogAlgorithm } from "./sliding-log/policy.js";
+import { slidingWindowAlgorithm } from "./sliding-window/policy.js";
 
 const algorithms = [
   tokenBucketAlgorithm,

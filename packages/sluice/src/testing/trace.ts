@@ -1,12 +1,12 @@
 /** Random traces: what a store is asked, step by step, made from a seed. */
-import { calendarWindow } from "../algorithms/calendar-window/calendar-window.js";
-import { gcra } from "../algorithms/bucket/gcra.js";
-import { leakyBucket } from "../algorithms/bucket/leaky-bucket.js";
-import { tokenBucket } from "../algorithms/bucket/token-bucket.js";
-import { fixedWindow } from "../algorithms/fixed-window/fixed-window.js";
+import { calendarWindow } from "../algorithms/calendar-window/policy.js";
+import { gcra } from "../algorithms/gcra/policy.js";
+import { leakyBucket } from "../algorithms/leaky-bucket/policy.js";
+import { tokenBucket } from "../algorithms/token-bucket/policy.js";
+import { fixedWindow } from "../algorithms/fixed-window/policy.js";
 import type { Policy } from "../algorithms/registry.js";
-import { slidingLog } from "../algorithms/sliding-log/sliding-log.js";
-import { slidingWindow } from "../algorithms/sliding-window/sliding-window.js";
+import { slidingLog } from "../algorithms/sliding-log/policy.js";
+import { slidingWindow } from "../algorithms/sliding-window/policy.js";
 
 export type TraceVerb =
   | "consume"

@@ -1,9 +1,9 @@
 /** The bucket's worked examples. */
 import { type AlgorithmCase, allows, blocks, denies, neverFits } from "../case-table.js";
-import { fixedWindow } from "../fixed-window/fixed-window.js";
-import { gcra } from "./gcra.js";
-import { leakyBucket } from "./leaky-bucket.js";
-import { tokenBucket } from "./token-bucket.js";
+import { fixedWindow } from "../fixed-window/policy.js";
+import { gcra } from "../gcra/policy.js";
+import { leakyBucket } from "../leaky-bucket/policy.js";
+import { tokenBucket } from "../token-bucket/policy.js";
 
 const name = "p";
 const ten = tokenBucket({ name, limit: 10, period: "1s" });

@@ -1,8 +1,8 @@
 /** Worked examples of waiting in line. */
 import { type AlgorithmCase, allows, denies, neverFits } from "../case-table.js";
-import { gcra } from "./gcra.js";
-import { leakyBucket } from "./leaky-bucket.js";
-import { tokenBucket } from "./token-bucket.js";
+import { gcra } from "../gcra/policy.js";
+import { leakyBucket } from "../leaky-bucket/policy.js";
+import { tokenBucket } from "../token-bucket/policy.js";
 
 const ten = tokenBucket({ limit: 10, period: "1s" });
 const interval = tokenBucket({ limit: 5, period: "1s", burst: 10, refill: "interval" });

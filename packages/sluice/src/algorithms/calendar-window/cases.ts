@@ -1,7 +1,7 @@
 /** The calendar window's worked examples; where its windows begin is calendar.test.ts's matter. */
 import { type AlgorithmCase, allows, denies, neverFits } from "../case-table.js";
-import { fixedWindow } from "../fixed-window/fixed-window.js";
-import { calendarWindow } from "./calendar-window.js";
+import { fixedWindow } from "../fixed-window/policy.js";
+import { calendarWindow } from "./policy.js";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;

@@ -1,7 +1,7 @@
 /** The fixed window's worked examples. */
-import { tokenBucket } from "../bucket/token-bucket.js";
+import { tokenBucket } from "../token-bucket/policy.js";
 import { type AlgorithmCase, allows, blocks, denies, neverFits } from "../case-table.js";
-import { fixedWindow } from "./fixed-window.js";
+import { fixedWindow } from "./policy.js";
 
 const name = "p";
 const five = fixedWindow({ name, limit: 5, window: "10s" });

@@ -1,7 +1,7 @@
 /** The sliding log's worked examples. */
-import { tokenBucket } from "../bucket/token-bucket.js";
+import { tokenBucket } from "../token-bucket/policy.js";
 import { type AlgorithmCase, allows, blocks, denies, neverFits } from "../case-table.js";
-import { slidingLog } from "./sliding-log.js";
+import { slidingLog } from "./policy.js";
 
 const name = "p";
 const five = slidingLog({ name, limit: 5, window: "10s" });

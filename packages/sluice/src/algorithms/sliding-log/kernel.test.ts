@@ -9,7 +9,7 @@ import {
   type SlidingLogState,
   slidingLogKernel,
 } from "./kernel.js";
-import { slidingLog } from "./sliding-log.js";
+import { slidingLog } from "./policy.js";
 
 const log = slidingLogKernel;
 

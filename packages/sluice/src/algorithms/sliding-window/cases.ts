@@ -1,7 +1,7 @@
 /** The sliding window's worked examples. */
 import { type AlgorithmCase, allows, blocks, denies, neverFits } from "../case-table.js";
-import { fixedWindow } from "../fixed-window/fixed-window.js";
-import { slidingWindow } from "./sliding-window.js";
+import { fixedWindow } from "../fixed-window/policy.js";
+import { slidingWindow } from "./policy.js";
 
 const name = "p";
 const ten = slidingWindow({ name, limit: 10, window: "10s" });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { bucketKernel } from "../../algorithms/bucket/bucket.js";
+import { bucketKernel } from "../../algorithms/bucket/kernel.js";
 import type { Kernel, State } from "../../algorithms/kernel.js";
 import { ruleOf } from "../../algorithms/rule.js";
 import { slidingLogKernel } from "../../algorithms/sliding-log/kernel.js";

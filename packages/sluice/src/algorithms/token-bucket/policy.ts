@@ -2,7 +2,7 @@
 import type { Duration } from "../../core/duration.js";
 import { checkChoice } from "../../core/options.js";
 import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
-import { checkFillTime, compileBucket } from "./policy.js";
+import { checkFillTime, compileBucket } from "../bucket/compile.js";
 
 export interface TokenBucketOptions {
   /** Units that come back each `period`: 0.001 to 1e9, in whole thousandths. */

@@ -1,5 +1,5 @@
 /**
- * The bucket: one kernel for token bucket, GCRA and leaky bucket. Twin: bucket.lua. Maths: README.md.
+ * The bucket: one kernel for token bucket, GCRA and leaky bucket. Twin: kernel.lua. Maths: README.md.
  *
  * The level is used + remainder/per thousandths, and falls by limit/period thousandths a µs, or by
  * `limit` at the end of each period ("interval"). What is used is kept rather than a time, so that
@@ -110,7 +110,7 @@ function timeToFull(s: BucketState, p: BucketParams, nowUs: number): number {
   return drainTime(s, p, s.used, nowUs);
 }
 
-/** Of an even drain; the mirror of `room`. */
+/** The fast path answers with the remainder, and only for an even drain; the mirror of `available`. */
 function timeToFullAt(p: BucketParams, left: number, rest: number): number {
   return evenDrainTime(p, p.capacity - left - (rest > 0 ? 1 : 0), rest);
 }

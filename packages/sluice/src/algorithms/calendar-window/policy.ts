@@ -3,9 +3,8 @@ import { UNIT } from "../../core/amount.js";
 import { InvalidOptionError } from "../../core/errors.js";
 import { checkChoice } from "../../core/options.js";
 import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
-import { windowKernel } from "../fixed-window/window.js";
-import type { Params } from "../kernel.js";
 import { type CalendarUnit, calendarBoundaries, isTimeZone, type Weekday } from "./calendar.js";
+import { type CalendarParams, calendarWindowKernel } from "./kernel.js";
 
 const UNITS = ["minute", "hour", "day", "week", "month", "year"] as const;
 const WEEKDAYS = [
@@ -37,23 +36,6 @@ export interface CalendarWindowPolicy extends PolicyBase {
   readonly weekStartsOn: Weekday;
 }
 
-interface CalendarParams extends Params {
-  /** Sorted starts of windows in µs; the last one only ends the one before it. */
-  boundaries: readonly number[];
-}
-
-function endOf(p: CalendarParams, nowUs: number): number {
-  if (nowUs < (p.boundaries[0] ?? Number.POSITIVE_INFINITY)) return 0;
-  for (const boundary of p.boundaries) if (nowUs < boundary) return boundary;
-  return 0;
-}
-
-const kernel = windowKernel<CalendarParams>("c", endOf, (p) => [
-  p.capacity,
-  p.boundaries.length,
-  ...p.boundaries,
-]);
-
 function checkTimeZone(option: string, value: unknown): string {
   if (typeof value === "string" && isTimeZone(value)) return value;
   throw new InvalidOptionError(option, value, 'an IANA time zone such as "Europe/Berlin"');
@@ -78,7 +60,7 @@ export const calendarWindowAlgorithm: Algorithm<CalendarWindowPolicy> = {
   compile(policy) {
     const params: CalendarParams = { capacity: Math.round(policy.limit * UNIT), boundaries: [] };
     return {
-      kernel,
+      kernel: calendarWindowKernel,
       params,
       refresh(nowUs: number): void {
         // One window of slack on the near side of the table's end keeps a fast server clock covered.

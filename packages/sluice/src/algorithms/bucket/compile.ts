@@ -4,7 +4,7 @@ import { CENTURY_US } from "../../core/duration.js";
 import { InvalidOptionError } from "../../core/errors.js";
 import { mulDiv } from "../../core/mul-div.js";
 import type { Compiled } from "../kernel.js";
-import { bucketKernel, type BucketMode, bucketParams } from "./bucket.js";
+import { bucketKernel, type BucketMode, bucketParams } from "./kernel.js";
 
 /** Refuses a bucket that would take more than a hundred years to fill. */
 export function checkFillTime(

@@ -3,8 +3,7 @@ import { UNIT } from "../../core/amount.js";
 import type { Duration } from "../../core/duration.js";
 import { checkChoice } from "../../core/options.js";
 import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
-import type { Params } from "../kernel.js";
-import { windowKernel } from "./window.js";
+import { fixedWindowKernel } from "./kernel.js";
 
 export interface FixedWindowOptions {
   /** Units a window: 0.001 to 1e9, in whole thousandths. */
@@ -23,17 +22,6 @@ export interface FixedWindowPolicy extends PolicyBase {
   readonly window: number;
   readonly align: "clock" | "first";
 }
-
-interface FixedWindowParams extends Params {
-  readonly window: number;
-  readonly first: boolean;
-}
-
-const kernel = windowKernel<FixedWindowParams>(
-  "f",
-  (p, nowUs) => (p.first ? nowUs + p.window : (Math.floor(nowUs / p.window) + 1) * p.window),
-  (p) => [p.capacity, p.window, p.first ? 1 : 0],
-);
 
 export const fixedWindowAlgorithm: Algorithm<FixedWindowPolicy> = {
   id: "fixed-window",
@@ -55,7 +43,7 @@ export const fixedWindowAlgorithm: Algorithm<FixedWindowPolicy> = {
       window: Math.round(window * 1e3),
       first: align === "first",
     };
-    return { kernel, params };
+    return { kernel: fixedWindowKernel, params };
   },
 };
 

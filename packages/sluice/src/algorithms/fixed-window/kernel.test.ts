@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { MAX_USED } from "../kernel.js";
 import { slidingWindowKernel } from "../sliding-window/kernel.js";
-import { windowKernel } from "./window.js";
+import { windowKernel } from "./kernel.js";
 
 const kernel = windowKernel(
   "t",

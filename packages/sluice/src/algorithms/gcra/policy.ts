@@ -1,7 +1,7 @@
 /** The generic cell rate algorithm as a policy. */
 import type { Duration } from "../../core/duration.js";
 import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
-import { checkFillTime, compileBucket } from "./policy.js";
+import { checkFillTime, compileBucket } from "../bucket/compile.js";
 
 export interface GcraOptions {
   /** Units a `period`: 0.001 to 1e9, in whole thousandths. */

@@ -1,6 +1,6 @@
 /**
  * A count and the end of its window: one kernel for fixed and calendar windows, which differ only in
- * where a window that opens now ends. Twin: window.lua. Maths: README.md.
+ * where a window that opens now ends. Twin: kernel.lua. Maths: README.md.
  */
 import {
   FRESH,
@@ -73,8 +73,8 @@ export function windowKernel<P extends Params>(
     },
     giveBack,
     timeToFull,
-    // All calls on a running window are told the same.
-    timeToFullAt: (_p, _room, resetUs) => resetUs,
+    // The fast path answers with the time until the window ends, which is the same for all its calls.
+    timeToFullAt: (_p, _available, untilEndUs) => untilEndUs,
     copy: (s) => ({ ...s }),
     numbers,
     row: {
@@ -90,3 +90,15 @@ export function windowKernel<P extends Params>(
     },
   };
 }
+
+export interface FixedWindowParams extends Params {
+  readonly window: number;
+  /** Whether the first hit opens a window; else windows are multiples of their length. */
+  readonly first: boolean;
+}
+
+export const fixedWindowKernel = windowKernel<FixedWindowParams>(
+  "f",
+  (p, nowUs) => (p.first ? nowUs + p.window : (Math.floor(nowUs / p.window) + 1) * p.window),
+  (p) => [p.capacity, p.window, p.first ? 1 : 0],
+);

@@ -5,11 +5,11 @@ import { MemoryStore } from "../../stores/memory/memory-store.js";
 import { RateLimiter } from "../../limiter/rate-limiter.js";
 import { ManualClock } from "../../testing/manual-clock.js";
 import { runs } from "../../../test/support/runs.js";
-import type { BucketParams } from "./bucket.js";
-import { gcra } from "./gcra.js";
-import { leakyBucket } from "./leaky-bucket.js";
-import { compileBucket } from "./policy.js";
-import { tokenBucket } from "./token-bucket.js";
+import type { BucketParams } from "./kernel.js";
+import { gcra } from "../gcra/policy.js";
+import { leakyBucket } from "../leaky-bucket/policy.js";
+import { compileBucket } from "./compile.js";
+import { tokenBucket } from "../token-bucket/policy.js";
 
 const CENTURY_US = 36_525n * 86_400_000_000n;
 
