@@ -6,7 +6,7 @@ const sluice = "packages/sluice/test";
 const stress = [
   `${sluice}/{examples,faults,races}/**/*.test.ts`,
   `${sluice}/conformance/cluster.test.ts`,
-  `${sluice}/redis/{acl,cluster,connect,cross-slot,leases,outage}.test.ts`,
+  `${sluice}/redis/{acl,cluster,connect,cross-slot,outage,prefetch}.test.ts`,
   `${sluice}/semaphore/cost.test.ts`,
 ];
 
@@ -31,10 +31,7 @@ export default defineConfig({
     expect: { poll: { timeout: 120_000 } },
     coverage: {
       include: ["packages/*/src/**/*.ts"],
-      exclude: [
-        "packages/*/src/**/*.test.ts",
-        "packages/sluice/src/stores/redis/scripts/generated.ts",
-      ],
+      exclude: ["packages/*/src/**/*.test.ts", "packages/sluice/src/**/generated.ts"],
     },
     projects: [
       {

@@ -1,24 +1,8 @@
-/** Every algorithm, by id. Adding one is its folder and a line here. */
+/** Finds the algorithm of a policy. */
 import { InvalidOptionError } from "../core/errors.js";
 import type { Algorithm, PolicyBase } from "./algorithm.js";
-import { gcraAlgorithm } from "./gcra/policy.js";
-import { leakyBucketAlgorithm } from "./leaky-bucket/policy.js";
-import { tokenBucketAlgorithm } from "./token-bucket/policy.js";
-import { calendarWindowAlgorithm } from "./calendar-window/policy.js";
-import { fixedWindowAlgorithm } from "./fixed-window/policy.js";
 import type { Compiled } from "./kernel.js";
-import { slidingLogAlgorithm } from "./sliding-log/policy.js";
-import { slidingWindowAlgorithm } from "./sliding-window/policy.js";
-
-const algorithms = [
-  tokenBucketAlgorithm,
-  gcraAlgorithm,
-  leakyBucketAlgorithm,
-  fixedWindowAlgorithm,
-  calendarWindowAlgorithm,
-  slidingWindowAlgorithm,
-  slidingLogAlgorithm,
-] as const;
+import { algorithms } from "./list.js";
 
 type PolicyOf<A> = A extends Algorithm<infer P> ? P : never;
 /** A policy: a frozen, plain value that survives JSON. Made by tokenBucket() and its siblings. */

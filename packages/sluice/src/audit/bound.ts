@@ -1,5 +1,7 @@
-import { calendarBoundaries } from "../algorithms/calendar-window/calendar.js";
+/** Proves or refutes what a policy promises, from the times and amounts of what was admitted alone. */
+import type { AnyWindowBound, RateBound, WindowsBound, Bound } from "../algorithms/bound.js";
 import type { Policy } from "../algorithms/registry.js";
+import { toolsOf } from "../algorithms/toolbox.js";
 import { type Admission, admissionsOf } from "./admissions.js";
 import { type Fraction, fraction, subtract } from "./fraction.js";
 import { SuffixMaximum } from "./suffix-maximum.js";
@@ -58,37 +60,26 @@ interface Finding {
  */
 export function checkBound(policy: Policy, records: readonly LogRecord[]): BoundReport {
   const admissions = admissionsOf(records);
-  const strict = policy.algorithm === "sliding-window";
+  const bound = toolsOf(policy).bound(policy);
+  const strict = bound.kind === "any-window" && bound.fewer;
   if (admissions.length === 0) {
     return { policy: policy.name, holds: true, strict, intervals: 0, worst: undefined };
   }
-  const { intervals, worst } = find(policy, admissions);
+  const { intervals, worst } = find(bound, admissions);
   const holds = strict ? worst.slack.numerator > 0n : worst.slack.numerator >= 0n;
   return { policy: policy.name, holds, strict, intervals, worst };
 }
 
-function find(policy: Policy, admissions: readonly Admission[]): Finding {
-  switch (policy.algorithm) {
-    case "token-bucket":
-      return policy.refill === "interval"
-        ? stepwiseBucket(admissions, policy.limit, policy.period, policy.burst)
-        : bucket(admissions, policy.limit, policy.period, policy.burst);
-    case "gcra":
-      return bucket(admissions, policy.limit, policy.period, policy.burst);
-    case "leaky-bucket":
-      return bucket(admissions, policy.limit, policy.period, policy.capacity);
-    case "fixed-window":
-      return fullestWindow(
-        admissions,
-        policy.limit,
-        policy.align === "clock" ? clockWindows(policy.window) : openedWindows(policy.window),
-      );
-    case "calendar-window":
-      return fullestWindow(admissions, policy.limit, calendarWindows(policy));
-    case "sliding-window":
-      return anyWindow(admissions, policy.window, 2n * thousandths(policy.limit));
-    case "sliding-log":
-      return anyWindow(admissions, policy.window, thousandths(policy.limit));
+function find(bound: Bound, admissions: readonly Admission[]): Finding {
+  switch (bound.kind) {
+    case "rate":
+      return bound.refill === "interval"
+        ? stepwiseBucket(admissions, bound)
+        : bucket(admissions, bound);
+    case "windows":
+      return fullestWindow(admissions, bound);
+    case "any-window":
+      return anyWindow(admissions, bound);
   }
 }
 
@@ -99,12 +90,7 @@ function find(policy: Policy, admissions: readonly Admission[]): Finding {
  * admission, the largest excess of admitted over limit·D/period among the intervals that end
  * there; so one pass looks at all of them. The level is kept times the period, to stay whole.
  */
-function bucket(
-  admissions: readonly Admission[],
-  limit: number,
-  period: number,
-  burst: number,
-): Finding {
+function bucket(admissions: readonly Admission[], { limit, period, burst }: RateBound): Finding {
   const rate = thousandths(limit);
   const periodUs = microseconds(period);
   const size = thousandths(burst);
@@ -145,9 +131,7 @@ function bucket(
  */
 function stepwiseBucket(
   admissions: readonly Admission[],
-  limit: number,
-  period: number,
-  burst: number,
+  { limit, period, burst }: RateBound,
 ): Finding {
   const refill = thousandths(limit);
   const periodUs = toMicroseconds(period);
@@ -193,40 +177,10 @@ function stepwiseBucket(
   };
 }
 
-/** Answers the window that a time falls in; asked in order of time. */
-type WindowOf = (atUs: number) => { readonly fromUs: number; readonly toUs: number };
-
-function clockWindows(window: number): WindowOf {
-  const windowUs = toMicroseconds(window);
-  return (atUs) => {
-    const fromUs = startOfWindow(atUs, windowUs);
-    return { fromUs, toUs: fromUs + windowUs };
-  };
-}
-
-/** A window opens at the first admission that no earlier window holds. */
-function openedWindows(window: number): WindowOf {
-  const windowUs = toMicroseconds(window);
-  return (atUs) => ({ fromUs: atUs, toUs: atUs + windowUs });
-}
-
-function calendarWindows(policy: Extract<Policy, { algorithm: "calendar-window" }>): WindowOf {
-  return (atUs) => {
-    const boundaries = calendarBoundaries(policy, atUs);
-    const next = boundaries.findIndex((boundary) => boundary > atUs);
-    const [fromUs, toUs] = [boundaries[next - 1], boundaries[next]];
-    if (fromUs === undefined || toUs === undefined) {
-      throw new RangeError(`no calendar ${policy.unit} holds ${atUs} µs since the epoch`);
-    }
-    return { fromUs, toUs };
-  };
-}
-
 /** admitted ≤ limit in each window that holds an admission. */
 function fullestWindow(
   admissions: readonly Admission[],
-  limit: number,
-  windowOf: WindowOf,
+  { limit, windowOf }: WindowsBound,
 ): Finding {
   let windows = 0;
   let current: Candidate = { fromUs: 0, toUs: 0, admitted: 0n };
@@ -242,9 +196,9 @@ function fullestWindow(
   return { intervals: windows, worst: windowInterval(fullest, thousandths(limit)) };
 }
 
-/** admitted against `bound` in [t, t + window) for every t; two pointers see all that start at an admission. */
-function anyWindow(admissions: readonly Admission[], length: number, bound: bigint): Finding {
-  const windowUs = toMicroseconds(length);
+/** admitted against `limit` in [t, t + window) for every t; two pointers see all that start at an admission. */
+function anyWindow(admissions: readonly Admission[], { limit, window }: AnyWindowBound): Finding {
+  const windowUs = toMicroseconds(window);
   let admitted = 0n;
   let first = 0;
   let fullest: Candidate = { fromUs: 0, toUs: 0, admitted: 0n };
@@ -260,7 +214,7 @@ function anyWindow(admissions: readonly Admission[], length: number, bound: bigi
       fullest = { fromUs: oldest.atUs, toUs: oldest.atUs + windowUs, admitted };
     }
   }
-  return { intervals: admissions.length, worst: windowInterval(fullest, bound) };
+  return { intervals: admissions.length, worst: windowInterval(fullest, thousandths(limit)) };
 }
 
 function windowInterval(candidate: Candidate, bound: bigint): WorstInterval {

@@ -254,7 +254,7 @@ class LogReader {
 type Fields = Readonly<Record<string, unknown>>;
 
 /** One policy or several, from plain JSON. */
-export function parsePolicies(value: unknown): readonly Policy[] {
+function parsePolicies(value: unknown): readonly Policy[] {
   return rulesOf(value).map(({ policy }) => policy);
 }
 

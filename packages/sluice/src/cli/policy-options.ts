@@ -1,56 +1,33 @@
+/** The options that describe a policy: what all have in common, and each algorithm's own fields. */
+import type { PolicyField } from "../algorithms/fields.js";
 import { algorithmIds, type Policy } from "../algorithms/registry.js";
-import { parsePolicies } from "../audit/log.js";
+import { rulesOf } from "../algorithms/rule.js";
+import { everyAlgorithmsTools } from "../algorithms/toolbox.js";
 import { InvalidOptionError } from "../core/errors.js";
-import {
-  durationOption,
-  numberOption,
-  type OptionTable,
-  type OptionValues,
-  UsageError,
-} from "./options.js";
+import { durationOption, numberOption, type OptionSpec, UsageError } from "./options.js";
 
-type Algorithm = Policy["algorithm"];
+/** An option that takes a value. */
+export interface TextSpec extends OptionSpec {
+  readonly type: "string";
+}
 
-/** The policy, in parts or whole, for every command that needs one. */
+/** Every field of an algorithm by its option, with the algorithms that have it. */
+const FIELDS = fieldsByOption();
+
+/**
+ * The policy, in parts or whole, for every command that needs one. Algorithms may have more parts than the type
+ * tells: those are read here alone.
+ */
 export const POLICY_OPTIONS = {
   algorithm: {
     type: "string",
     value: "NAME",
     help: `${algorithmIds.join(", ")} (default token-bucket).`,
   },
-  limit: { type: "string", value: "N", help: "Units a period or window." },
-  period: {
-    type: "string",
-    value: "TIME",
-    help: 'The period, or the length of a window: "250ms", "1s", "1h30m".',
-  },
-  burst: {
-    type: "string",
-    value: "N",
-    help: "token-bucket, gcra: units at once (default: the limit; gcra: 1).",
-  },
-  capacity: {
-    type: "string",
-    value: "N",
-    help: "leaky-bucket: units the bucket holds (required).",
-  },
-  refill: { type: "string", value: "HOW", help: "token-bucket: continuous (default) or interval." },
-  align: { type: "string", value: "HOW", help: "fixed-window: clock (default) or first." },
-  unit: {
-    type: "string",
-    value: "UNIT",
-    help: "calendar-window: minute, hour, day, week, month or year.",
-  },
-  "time-zone": {
-    type: "string",
-    value: "ZONE",
-    help: "calendar-window: an IANA zone (default UTC).",
-  },
-  "week-starts-on": {
-    type: "string",
-    value: "DAY",
-    help: "calendar-window: a day's name (default monday).",
-  },
+  ...(Object.fromEntries([...FIELDS].map(([option, owners]) => [option, specOf(owners)])) as Record<
+    "limit" | "period",
+    TextSpec
+  >),
   name: {
     type: "string",
     value: "NAME",
@@ -61,34 +38,37 @@ export const POLICY_OPTIONS = {
     value: "JSON",
     help: "The policy as JSON, or an array of them, instead of the options above.",
   },
-} as const satisfies OptionTable;
+} as const;
 
-type PolicyValues = OptionValues<typeof POLICY_OPTIONS>;
-type PartName = Exclude<keyof PolicyValues, "policy" | "algorithm">;
+type PolicyValues = Readonly<Record<keyof typeof POLICY_OPTIONS, string | undefined>>;
+type Parts = Readonly<Record<string, string | undefined>>;
 
-interface Part {
-  /** What the policy calls it. */
-  readonly field: string;
-  /** The algorithms that have it; all of them where it is left out. */
-  readonly of?: readonly Algorithm[];
-  readonly number?: true;
+interface Owner {
+  readonly algorithm: string;
+  readonly field: PolicyField;
 }
 
-const BUCKETS: readonly Algorithm[] = ["token-bucket", "gcra", "leaky-bucket"];
-const WINDOWS: readonly Algorithm[] = ["fixed-window", "sliding-window", "sliding-log"];
+function fieldsByOption(): ReadonlyMap<string, readonly Owner[]> {
+  const fields = new Map<string, Owner[]>();
+  for (const { algorithm, fields: own } of everyAlgorithmsTools) {
+    for (const field of own) {
+      const owners = fields.get(field.option) ?? [];
+      fields.set(field.option, [...owners, { algorithm: algorithm.id, field }]);
+    }
+  }
+  return fields;
+}
 
-const PARTS: Readonly<Record<PartName, Part>> = {
-  limit: { field: "limit", number: true },
-  period: { field: "period", of: [...BUCKETS, ...WINDOWS] },
-  burst: { field: "burst", of: ["token-bucket", "gcra"], number: true },
-  capacity: { field: "capacity", of: ["leaky-bucket"], number: true },
-  refill: { field: "refill", of: ["token-bucket"] },
-  align: { field: "align", of: ["fixed-window"] },
-  unit: { field: "unit", of: ["calendar-window"] },
-  "time-zone": { field: "timeZone", of: ["calendar-window"] },
-  "week-starts-on": { field: "weekStartsOn", of: ["calendar-window"] },
-  name: { field: "name" },
-};
+/** Its help names the algorithms that have it, and what it is where it is left out. */
+function specOf(owners: readonly Owner[]): TextSpec {
+  const [first, ...others] = owners as readonly [Owner, ...Owner[]];
+  const { value, help, common, otherwise } = first.field;
+  if (common === true) return { type: "string", value, help };
+  const names = owners.map(({ algorithm }) => algorithm).join(", ");
+  const defaults = others.map(({ algorithm, field }) => `; ${algorithm}: ${field.otherwise ?? ""}`);
+  const known = otherwise === undefined ? "" : ` (default: ${otherwise}${defaults.join("")})`;
+  return { type: "string", value, help: `${names}: ${help}${known}.` };
+}
 
 /** What the command takes where the options are silent. */
 export type PolicyDefaults = Partial<Record<"limit" | "period", string>>;
@@ -109,7 +89,8 @@ export function policiesFromText(text: string): readonly Policy[] {
 }
 
 function policiesFromJson(values: PolicyValues): readonly Policy[] {
-  const part = partNames().find((name) => values[name] !== undefined);
+  const parts: Parts = values;
+  const part = partNames().find((name) => parts[name] !== undefined);
   const extra = values.algorithm === undefined ? part : "algorithm";
   if (extra !== undefined) throw new UsageError(`--${extra} and --policy exclude each other`);
   return policiesFromText(values.policy ?? "");
@@ -126,61 +107,51 @@ function parseJson(text: string): unknown {
 }
 
 function policyFromParts(values: PolicyValues, defaults: PolicyDefaults): Policy {
-  const algorithm = algorithmOf(values.algorithm ?? "token-bucket");
-  const given = partNames().filter((name) => values[name] !== undefined);
-  for (const name of given) {
-    const { of } = PARTS[name];
-    if (of?.includes(algorithm) === false) {
-      throw new UsageError(`--${name} is for ${of.join(", ")}; the algorithm is ${algorithm}`);
+  const parts: Parts = values;
+  const algorithm = checkAlgorithm(values.algorithm ?? "token-bucket");
+  const own = new Map<string, PolicyField>();
+  for (const [option, owners] of FIELDS) {
+    const field = owners.find((owner) => owner.algorithm === algorithm)?.field;
+    if (field !== undefined) own.set(option, field);
+    else if (parts[option] !== undefined) {
+      const names = owners.map((owner) => owner.algorithm).join(", ");
+      throw new UsageError(`--${option} is for ${names}; the algorithm is ${algorithm}`);
     }
   }
-  const fields: Record<string, unknown> = { algorithm };
-  for (const name of partNames()) {
-    if (PARTS[name].of?.includes(algorithm) === false) continue;
-    const text = values[name] ?? defaultOf(name, defaults);
-    if (text === undefined) continue;
-    fields[fieldOf(name, algorithm)] = valueOf(name, text);
+  const given: Record<string, unknown> = { algorithm };
+  for (const [option, field] of own) {
+    const text = parts[option] ?? (defaults as Parts)[option];
+    if (text !== undefined) given[field.field] = valueOf(field, text);
   }
-  const [policy] = checked(fields, (field) => `--${optionOf(field)}`);
+  if (values.name !== undefined) given["name"] = values.name;
+  const optionOf = (name: string): string =>
+    [...own.values()].find(({ field }) => field === name)?.option ?? name;
+  const [policy] = checked(given, (field) => `--${optionOf(field)}`);
   if (policy === undefined) throw new UsageError("a policy is needed");
   return policy;
 }
 
-/** A bare number in --period is in milliseconds, as in every duration of the command line. */
-function valueOf(name: PartName, text: string): string | number {
-  if (PARTS[name].number === true) return numberOption(name, text, { min: 0 });
-  return name === "period" ? durationOption(name, text) : text;
+/** A bare number for a duration is in milliseconds, as everywhere on the command line. */
+function valueOf({ option, kind }: PolicyField, text: string): string | number {
+  if (kind === "number") return numberOption(option, text, { min: 0 });
+  return kind === "duration" ? durationOption(option, text) : text;
 }
 
-function partNames(): PartName[] {
-  return Object.keys(PARTS) as PartName[];
+function partNames(): readonly string[] {
+  return [...FIELDS.keys(), "name"];
 }
 
-function defaultOf(name: PartName, defaults: PolicyDefaults): string | undefined {
-  return name === "limit" || name === "period" ? defaults[name] : undefined;
-}
-
-function algorithmOf(text: string): Algorithm {
-  if (algorithmIds.includes(text)) return text as Algorithm;
+function checkAlgorithm(text: string): string {
+  if (algorithmIds.includes(text)) return text;
   throw new UsageError(
     `--algorithm ${JSON.stringify(text)} is not one of ${algorithmIds.join(", ")}`,
   );
 }
 
-/** The command line says --period for every length of time; a window's policy calls it `window`. */
-function fieldOf(name: PartName, algorithm: Algorithm): string {
-  return name === "period" && WINDOWS.includes(algorithm) ? "window" : PARTS[name].field;
-}
-
-function optionOf(field: string): string {
-  if (field === "window") return "period";
-  return partNames().find((name) => PARTS[name].field === field) ?? field;
-}
-
 /** Lets the library check the policy, and turns what it refuses into a UsageError. */
 function checked(value: unknown, nameOf: (option: string) => string): readonly Policy[] {
   try {
-    return parsePolicies(value);
+    return rulesOf(value).map(({ policy }) => policy);
   } catch (error) {
     if (!(error instanceof InvalidOptionError)) throw error;
     const field = error.option.split(".").at(-1) ?? error.option;

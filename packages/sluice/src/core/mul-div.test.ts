@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Random } from "../testing/trace.js";
+import { Random } from "./random.js";
 import { mulDiv, remainder } from "./mul-div.js";
 import { runs } from "../../test/support/runs.js";
 

@@ -1,33 +1,15 @@
 /** Every algorithm's worked examples, and what plays them on a store. */
 import { isDeepStrictEqual } from "node:util";
-import { changedOptionsCases } from "../algorithms/bucket/changed-options-cases.js";
-import { reservationCases } from "../algorithms/bucket/reservation-cases.js";
-import { bucketVerbCases } from "../algorithms/bucket/verb-cases.js";
-import { calendarWindowCases } from "../algorithms/calendar-window/cases.js";
 import type { AlgorithmCase, CaseStep, Expectation } from "../algorithms/case-table.js";
 import { severalPoliciesCases } from "../algorithms/cases.js";
-import { fixedWindowCases } from "../algorithms/fixed-window/cases.js";
-import { gcraCases } from "../algorithms/gcra/cases.js";
-import { leakyBucketCases } from "../algorithms/leaky-bucket/cases.js";
-import { slidingLogCases } from "../algorithms/sliding-log/cases.js";
-import { slidingWindowCases } from "../algorithms/sliding-window/cases.js";
-import { tokenBucketCases } from "../algorithms/token-bucket/cases.js";
+import { everyAlgorithmsTools } from "../algorithms/toolbox.js";
 import { RateLimiter } from "../limiter/rate-limiter.js";
 import type { Store } from "../stores/store.js";
 import { ManualClock } from "./manual-clock.js";
 
 /** The tables by what they are about. */
 export const caseTables: Readonly<Record<string, readonly AlgorithmCase[]>> = {
-  "token bucket": tokenBucketCases,
-  "verbs on a bucket": bucketVerbCases,
-  "changed options of a bucket": changedOptionsCases,
-  gcra: gcraCases,
-  "leaky bucket": leakyBucketCases,
-  "waiting in line": reservationCases,
-  "fixed window": fixedWindowCases,
-  "calendar window": calendarWindowCases,
-  "sliding window": slidingWindowCases,
-  "sliding log": slidingLogCases,
+  ...Object.fromEntries(everyAlgorithmsTools.flatMap(({ cases }) => Object.entries(cases))),
   "several policies": severalPoliciesCases,
 };
 

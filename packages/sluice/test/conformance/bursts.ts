@@ -3,7 +3,8 @@ import { expect } from "vitest";
 import type { Store } from "../../src/index.js";
 import { play, reachable } from "../../src/testing/conformance.js";
 import { type ManualClock, PureStore } from "../../src/testing/index.js";
-import { Random, type Trace, type TraceStep } from "../../src/testing/trace.js";
+import { Random } from "../../src/core/random.js";
+import type { Trace, TraceStep } from "../../src/testing/trace.js";
 
 /** The trace's steps in bursts of one to six that nobody waits between. */
 function burstsOf({ seed, steps, variants, atomicAcrossKeys }: Trace): TraceStep[][] {

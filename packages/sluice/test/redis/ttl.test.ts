@@ -14,7 +14,8 @@ import {
   tokenBucket,
 } from "../../src/index.js";
 import { play } from "../../src/testing/conformance.js";
-import { makeTrace, Random, type Trace, type TraceStep } from "../../src/testing/trace.js";
+import { Random } from "../../src/core/random.js";
+import { makeTrace, type Trace, type TraceStep } from "../../src/testing/trace.js";
 import { MirroredStore } from "../support/mirrored-store.js";
 import { runs } from "../support/runs.js";
 

@@ -1,0 +1,23 @@
+// Collects the tools.ts of every algorithm's folder: what the audit, the command line and the tests need of an
+// algorithm is where its kernel is, and its one line in algorithms/list.ts need not be written again for each of them.
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const folder = fileURLToPath(new URL("../packages/sluice/src/algorithms/", import.meta.url));
+
+const algorithms = readdirSync(folder)
+  .filter((name) => existsSync(join(folder, name, "tools.ts")))
+  .map((name) => ({
+    path: `./${name}/tools.js`,
+    // token-bucket: tokenBucketTools
+    tools: `${name.replaceAll(/-(\w)/g, (_, letter) => String(letter).toUpperCase())}Tools`,
+  }));
+
+writeFileSync(
+  join(folder, "generated.ts"),
+  `// Generated from packages/sluice/src/algorithms/*/tools.ts by scripts/collect-tools.mjs: run \`npm run generate\`.
+${algorithms.map(({ path, tools }) => `import { ${tools} } from "${path}";\n`).join("")}
+export const algorithmTools = [${algorithms.map(({ tools }) => tools).join(", ")}];
+`,
+);
