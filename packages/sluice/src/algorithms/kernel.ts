@@ -7,6 +7,7 @@
  * randomness; a state is changed in place, because a store that decides millions of times a second
  * should not make millions of objects.
  */
+import type { InvalidOptionError } from "../core/errors.js";
 
 /** What every state carries besides its algorithm's own numbers. */
 export interface State {
@@ -102,12 +103,22 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
   giveBack(s: S, p: P, amount: number): void;
   /** Time until the state is the same as a fresh one, 0 if it is. */
   timeToFull(s: S, p: P, nowUs: number): number;
-  /** The same after a consume that left `available`, from the `rest` that fast.lua returned. A kernel with that file has this. */
+  /**
+   * The same after a consume that left `available`. `rest` is the third number that fast.lua returned, which only
+   * its kernel can read: a bucket's remainder, the time until a window ends. Kernels with that file have this.
+   */
   timeToFullAt?(p: P, available: number, rest: number): number;
   /** An independent copy. */
   copy(s: S): S;
   /** The parameters as the script reads them. */
   numbers(p: P): readonly number[];
+  /**
+   * Whether Redis holds the state as one string, which one command reads for a whole batch; else it is of another
+   * type, and its kernel reads it itself.
+   */
+  readonly isOneValue: boolean;
+  /** What to tell a caller whose call met LOG_FULL; kernels whose `ready` never says so leave it out. */
+  fullError?(): InvalidOptionError;
   /** How memory packs the state in a row of doubles; left out where a state is more than a few numbers. */
   readonly row?: RowLayout<S>;
 }

@@ -1,10 +1,10 @@
 /** A store that is nothing but the pure kernels and a Map: the yardstick of the conformance suite. */
 import type { State } from "../algorithms/kernel.js";
 import { LOG_FULL } from "../algorithms/kernel.js";
+import { logFullError } from "../algorithms/rule.js";
 import { step } from "../algorithms/step.js";
 import type { Clock } from "../core/clock.js";
 import { KeyspaceRegistry } from "../stores/keyspaces.js";
-import { logFullError } from "../stores/refusals.js";
 import {
   type StoreResult,
   type Done,
@@ -50,7 +50,7 @@ export class PureStore extends KeyspaceRegistry implements SyncStore {
     const costs = debits.map(({ cost }) => cost);
     const rules = debits.map(({ rule }) => rule);
     const after = step(rules, before, { ...call, cost: costs, nowUs });
-    if (after.readiness === LOG_FULL) throw logFullError();
+    if (after.readiness === LOG_FULL) throw logFullError(debits);
     if (after.states !== before) {
       debits.forEach((debit, i) => {
         const state = after.states[i];

@@ -140,6 +140,7 @@ export const bucketKernel: Kernel<BucketParams, BucketState> = {
   timeToFullAt,
   copy: (s) => ({ ...s }),
   numbers: (p) => [p.limit, p.period, p.capacity, p.maximum, modeOf(p)],
+  isOneValue: true,
   row: {
     width: 4,
     load(s, row, at) {

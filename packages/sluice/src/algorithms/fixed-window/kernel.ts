@@ -77,6 +77,7 @@ export function windowKernel<P extends Params>(
     timeToFullAt: (_p, _available, untilEndUs) => untilEndUs,
     copy: (s) => ({ ...s }),
     numbers,
+    isOneValue: true,
     row: {
       width: 2,
       load(s, row, at) {

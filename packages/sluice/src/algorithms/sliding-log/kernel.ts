@@ -2,6 +2,7 @@
  * The sliding log: every admitted hit with a running sum, so that "how much was admitted since" is one
  * subtraction and "when does this much leave" one binary search. Exact. Twin: kernel.lua. Maths: README.md.
  */
+import { InvalidOptionError } from "../../core/errors.js";
 import { FRESH, type Kernel, LOG_FULL, type Params, READY, type State } from "../kernel.js";
 import { ArrayHitLog, type HitLog } from "./hits.js";
 
@@ -145,4 +146,11 @@ export const slidingLogKernel: Kernel<SlidingLogParams, SlidingLogState> = {
   timeToFull,
   copy: (s) => ({ ...s, hits: s.hits.copy() }),
   numbers: (p) => [p.capacity, p.window],
+  isOneValue: false,
+  fullError: () =>
+    new InvalidOptionError(
+      "cost",
+      "one more hit",
+      `at most ${MAX_HITS} stored hits a key; use slidingWindow or a bucket for more, smaller ones`,
+    ),
 };

@@ -98,6 +98,7 @@ export const slidingWindowKernel: Kernel<SlidingWindowParams, SlidingWindowState
   timeToFull,
   copy: (s) => ({ ...s }),
   numbers: (p) => [p.capacity, p.window],
+  isOneValue: true,
   row: {
     width: 4,
     load(s, row, at) {

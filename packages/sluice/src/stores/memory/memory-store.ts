@@ -7,11 +7,11 @@ import {
   type Params,
   READY,
 } from "../../algorithms/kernel.js";
+import { logFullError } from "../../algorithms/rule.js";
 import { checkClock, type Clock, systemClock } from "../../core/clock.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { type Evicted, Events } from "../../events/events.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
-import { logFullError } from "../refusals.js";
 import {
   type StoreResult,
   type Done,
@@ -99,7 +99,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     this.#decide(call, rawUs, rawUs);
     // Only after the clock went far back: the decision's time is that of the last change.
     if (answer.readiness === NEED_CALENDAR) this.#decide(call, rawUs, answer.nowUs);
-    if (answer.readiness === LOG_FULL) throw logFullError();
+    if (answer.readiness === LOG_FULL) throw logFullError(call.debits);
     if (answer.changed) {
       const { debits } = answer;
       for (let i = 0; i < debits.length; i++) {

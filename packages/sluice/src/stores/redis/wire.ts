@@ -4,10 +4,9 @@
  */
 import { REASON, VERBS } from "../../algorithms/decide.js";
 import { type Kernel, LOG_FULL, READY, type ReservationReceipt } from "../../algorithms/kernel.js";
-import type { Rule } from "../../algorithms/rule.js";
+import { logFullError, type Rule } from "../../algorithms/rule.js";
 import { StoreUnavailableError } from "../../core/errors.js";
 import type { BatchKind } from "./scripts.js";
-import { logFullError } from "../refusals.js";
 import type { Debit, DebitResult, StoreCall, StoreResult } from "../store.js";
 import type { Placement } from "./slot.js";
 
@@ -84,7 +83,8 @@ export function givesBack({ verb }: StoreCall): boolean {
 }
 
 function isPlainConsume({ verb, debits }: StoreCall): boolean {
-  return verb === VERBS.consume && debits.length === 1 && debits[0]?.rule.kernel.row !== undefined;
+  const isLone = verb === VERBS.consume && debits.length === 1;
+  return isLone && debits[0]?.rule.kernel.isOneValue === true;
 }
 
 /** Without partitions each identity is its own hash tag. */
@@ -359,7 +359,7 @@ function numbersOf(reply: readonly unknown[]): readonly number[] {
 }
 
 function errorFor(readiness: number, call: StoreCall, nowUs: number): DecodedCall {
-  if (readiness === LOG_FULL) return logFullError();
+  if (readiness === LOG_FULL) return logFullError(call.debits);
   const keyspaces = call.debits.map(({ keyspace }) => keyspace.name).join(", ");
   if (readiness === WRONG_TYPE) {
     return new StoreUnavailableError(
