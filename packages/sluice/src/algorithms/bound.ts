@@ -23,9 +23,9 @@ export interface WindowsBound {
   readonly kind: "windows";
   readonly limit: number;
   /** What the windows are: "window of 1 s". */
-  name(wording: Wording): string;
+  readonly name: (wording: Wording) => string;
   /** The window that holds an admission. Asked in order of time, of each that the window before does not hold. */
-  windowOf(atUs: number): Window;
+  readonly windowOf: (atUs: number) => Window;
 }
 
 /** In every half-open interval of length `window` at most `limit`, or fewer than that. */

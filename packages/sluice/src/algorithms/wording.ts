@@ -1,5 +1,5 @@
 /** Numbers and lengths of time as text, in the reader's way. */
 export interface Wording {
-  number(value: number): string;
-  span(ms: number): string;
+  readonly number: (value: number) => string;
+  readonly span: (ms: number) => string;
 }

@@ -1,3 +1,4 @@
+/** Finds in the records of a log what a policy admitted, and when. */
 import type { LogRecord } from "./record.js";
 
 /** All that one key was given at one instant, in thousandths of a unit. */

@@ -1,9 +1,12 @@
+/** Audits logs: reads them, proves or refutes the bounds of each key, and replays its decisions. */
 import { createReadStream } from "node:fs";
 import type { Policy } from "../algorithms/registry.js";
 import { type BoundReport, checkBound } from "./bound.js";
 import { type Log, LogError, type LogSource, readLogs } from "./log.js";
-import { type LogRecord } from "./record.js";
+import type { LogRecord } from "./record.js";
 import { type ReplayReport, replay } from "./replay.js";
+import { auditSemaphore, type SemaphoreAuditReport } from "./semaphore-audit.js";
+import { peekSemaphore, readSemaphoreLogs } from "./semaphore-log.js";
 
 /** What the audit found of one key. */
 export interface KeyReport {
@@ -82,7 +85,53 @@ export function audit(log: Log): AuditReport {
   };
 }
 
-/** Reads the files as streams and audits them together. */
+/** A report, and of what it is. */
+export type LogAudit =
+  | { readonly of: "limiter"; readonly report: AuditReport }
+  | { readonly of: "semaphore"; readonly report: SemaphoreAuditReport };
+
+/**
+ * Audits logs together, read as streams one after another: of limiters or of semaphores, which the first line of the
+ * first one tells. For a limiter it proves or refutes the bound of every policy over every interval, and replays every
+ * decision; for a semaphore, that never more than the limit was held, in the order of the line.
+ *
+ * @param policies What to audit a limiter's log against, instead of the policies in it.
+ * @throws LogError for what is no log, or holds nothing to audit; its message names the source and the line.
+ * @throws InvalidOptionError
+ * @example
+ * import { gcra, RateLimiter } from "sluice";
+ * import { auditLogs, headerLine, keyId, recordLine } from "sluice/audit";
+ * const policy = gcra({ limit: 5, period: "1s" });
+ * const limiter = new RateLimiter({ policy });
+ * let log = headerLine([policy]);
+ * for (let i = 0; i < 3; i++) {
+ *   log += recordLine({ key: keyId("user:42"), cost: 1 }, await limiter.consume("user:42"));
+ * }
+ * async function* open() {
+ *   yield log;
+ * }
+ * const { report } = await auditLogs([{ name: "memory", open }]);
+ * console.log(report.passed); // true
+ */
+export async function auditLogs(
+  sources: readonly LogSource[],
+  policies?: readonly Policy[],
+): Promise<LogAudit> {
+  const [first, ...others] = sources;
+  if (first === undefined) throw new LogError("there is no log to audit");
+  const { isSemaphore, source } = await peekSemaphore(first);
+  if (isSemaphore) {
+    const log = await readSemaphoreLogs([source, ...others]);
+    return { of: "semaphore", report: auditSemaphore(log) };
+  }
+  return { of: "limiter", report: audit(await readLogs([source, ...others], policies)) };
+}
+
+/**
+ * Audits the logs of limiters in files; see `auditLogs`.
+ *
+ * @throws LogError
+ */
 export async function auditFiles(
   files: readonly string[],
   policies?: readonly Policy[],

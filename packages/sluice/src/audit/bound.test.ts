@@ -4,7 +4,7 @@ import { record, START_US } from "../../test/audit/records.js";
 import { parsePolicy, type Policy } from "../algorithms/registry.js";
 import { runs } from "../../test/support/runs.js";
 import { checkBound } from "./bound.js";
-import { fraction, toNumber } from "./fraction.js";
+import { fraction, fractionToNumber } from "./fraction.js";
 import type { LogRecord } from "./record.js";
 
 interface Hit {
@@ -230,6 +230,6 @@ describe("what counts as admitted", () => {
 
   test("a partial grant counts for what was granted", () => {
     const partial = record({ atUs: START_US, granted: 1, cost: 5 });
-    expect(toNumber(checkBound(strict, [partial]).worst?.admitted ?? fraction(0n))).toBe(1);
+    expect(fractionToNumber(checkBound(strict, [partial]).worst?.admitted ?? fraction(0n))).toBe(1);
   });
 });

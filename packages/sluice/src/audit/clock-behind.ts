@@ -1,3 +1,4 @@
+/** Finds by how much the server's clock had gone back, where that explains an answer. */
 import type { States } from "../algorithms/step.js";
 import { type LoggedDecision, type Reply, sameButForWaits, sameDecision } from "./replayer.js";
 

@@ -1,3 +1,5 @@
+/** Exact fractions, for bounds that no double holds. */
+
 /** An exact ratio of two integers in lowest terms; the denominator is positive. */
 export interface Fraction {
   readonly numerator: bigint;
@@ -19,14 +21,14 @@ export function subtract(a: Fraction, b: Fraction): Fraction {
 }
 
 /** The nearest double, for display and JSON; comparisons stay exact. */
-export function toNumber({ numerator, denominator }: Fraction): number {
+export function fractionToNumber({ numerator, denominator }: Fraction): number {
   const whole = numerator / denominator;
   const rest = numerator % denominator;
   return Number(whole) + Number((rest * 10n ** 15n) / denominator) / 1e15;
 }
 
 /** "5" or "63/5": nothing is lost. */
-export function toExactText({ numerator, denominator }: Fraction): string {
+export function fractionToText({ numerator, denominator }: Fraction): string {
   return denominator === 1n ? `${numerator}` : `${numerator}/${denominator}`;
 }
 

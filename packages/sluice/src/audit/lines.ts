@@ -1,3 +1,5 @@
+/** Splits a stream of text or bytes into lines. */
+
 /** What a log is read from: any stream of text or bytes, such as a file's or standard input. */
 export type ByteSource = AsyncIterable<string | Uint8Array>;
 

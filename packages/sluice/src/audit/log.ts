@@ -1,3 +1,4 @@
+/** Reads the logs of limiters, and says by file and line what is wrong with them. */
 import type { Policy } from "../algorithms/registry.js";
 import { rulesOf } from "../algorithms/rule.js";
 import { toThousandths } from "../core/amount.js";

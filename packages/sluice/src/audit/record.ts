@@ -1,3 +1,4 @@
+/** The lines of a limiter's log: how they are written, and what they come to when read. */
 import type { Policy } from "../algorithms/registry.js";
 import type { Decision } from "../core/decision.js";
 import { identifyBy } from "../core/key.js";

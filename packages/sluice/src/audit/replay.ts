@@ -1,3 +1,4 @@
+/** Replays a key's records through the pure kernel, which must give every answer that was logged. */
 import type { Policy } from "../algorithms/registry.js";
 import type { States } from "../algorithms/step.js";
 import { Replayer, type LoggedDecision, sameDecision } from "./replayer.js";

@@ -1,3 +1,4 @@
+/** Asks the pure kernel in a log's own terms. */
 import { VERBS } from "../algorithms/decide.js";
 import type { Policy } from "../algorithms/registry.js";
 import { type Rule, ruleOf } from "../algorithms/rule.js";

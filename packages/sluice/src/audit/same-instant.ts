@@ -1,3 +1,4 @@
+/** Finds an order of the records that share a microsecond in which the kernel gives their answers. */
 import type { States } from "../algorithms/step.js";
 import { clockBehind } from "./clock-behind.js";
 import type { Replayer, LoggedDecision, Reply } from "./replayer.js";

@@ -1,3 +1,5 @@
+/** A tree that answers for the largest value from a rank on, for the bound of buckets refilled all at once. */
+
 /** A value and where it came from. */
 export interface Maximum {
   readonly value: bigint;

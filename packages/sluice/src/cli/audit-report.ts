@@ -1,8 +1,17 @@
-import type { AuditReport, KeyReport, Tally } from "../audit/audit.js";
-import type { BoundReport, WorstInterval } from "../audit/bound.js";
-import { type Fraction, toExactText, toNumber } from "../audit/fraction.js";
-import type { LoggedDecision } from "../audit/replayer.js";
-import type { Mismatch, ReplayReport } from "../audit/replay.js";
+/** Prints what the audit found of the logs of limiters, for people and for programs. */
+import {
+  type AuditReport,
+  type BoundReport,
+  type Fraction,
+  fractionToNumber,
+  fractionToText,
+  type KeyReport,
+  type LoggedDecision,
+  type Mismatch,
+  type ReplayReport,
+  type Tally,
+  type WorstInterval,
+} from "../audit/index.js";
 import { describeBound, describePolicy } from "./describe-policy.js";
 import { formatCount, formatNumber, formatSpan, formatTimes, printable } from "./format.js";
 import type { Terminal } from "./terminal.js";
@@ -198,7 +207,7 @@ function units(count: number): string {
 
 /** A ratio to six digits, marked where that is not all of it. */
 function fractionText(value: Fraction): string {
-  const rounded = Number(toNumber(value).toFixed(6));
+  const rounded = Number(fractionToNumber(value).toFixed(6));
   const exact =
     BigInt(Math.round(rounded * 1e6)) * value.denominator === value.numerator * 1_000_000n;
   const text = rounded.toLocaleString("en-US", { maximumFractionDigits: 6 });
@@ -232,7 +241,7 @@ function boundJson({ worst, ...bound }: BoundReport): object {
 }
 
 function fractionJson(value: Fraction): object {
-  return { value: toNumber(value), exact: toExactText(value) };
+  return { value: fractionToNumber(value), exact: fractionToText(value) };
 }
 
 function replayJson({ mismatch, ...replay }: ReplayReport, files: readonly string[]): object {

@@ -1,12 +1,11 @@
+/** `sluice audit`: reads logs, audits them and prints the report. */
 import { createReadStream } from "node:fs";
-import { audit } from "../audit/audit.js";
-import { type LogSource, readLogs } from "../audit/log.js";
-import { peekSemaphore } from "../audit/semaphore-log.js";
+import { auditLogs, type LogSource } from "../audit/index.js";
 import { auditJson, auditText } from "./audit-report.js";
 import { defineCommand, EXIT } from "./command.js";
 import { UsageError } from "./options.js";
 import { policiesFromText } from "./policy-options.js";
-import { reportSemaphore } from "./semaphore-report.js";
+import { semaphoreText } from "./semaphore-report.js";
 import { type Io, terminalOf } from "./terminal.js";
 
 /** `sluice audit`: proves from logs that the limit was kept, or shows where it was not. */
@@ -40,17 +39,18 @@ places were given in the order of the line.`,
       throw new UsageError("a FILE is given twice: its records would count twice");
     }
     const policies = policy === undefined ? undefined : policiesFromText(policy);
-    const [first, ...others] = files.map((file) => sourceOf(file, io));
-    const peeked = await peekSemaphore(first as LogSource);
-    if (peeked.isSemaphore) return reportSemaphore([peeked.source, ...others], json, io);
-    const log = await readLogs([peeked.source, ...others], policies);
-    const report = audit(log);
-    if (json) io.stdout.write(`${JSON.stringify(auditJson(report))}\n`);
-    else {
-      const terminal = terminalOf(io.stdout, io.env);
-      terminal.say(auditText(report, terminal));
-    }
-    return report.passed ? EXIT.ok : EXIT.failed;
+    const terminal = terminalOf(io.stdout, io.env);
+    const audited = await auditLogs(
+      files.map((file) => sourceOf(file, io)),
+      policies,
+    );
+    const [text, fields] =
+      audited.of === "semaphore"
+        ? [semaphoreText(audited.report, terminal), audited.report]
+        : [auditText(audited.report, terminal), auditJson(audited.report)];
+    if (json) io.stdout.write(`${JSON.stringify(fields)}\n`);
+    else terminal.say(text);
+    return audited.report.passed ? EXIT.ok : EXIT.failed;
   },
 });
 

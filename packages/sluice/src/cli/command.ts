@@ -1,3 +1,4 @@
+/** What a command of `sluice` is: its help, its options, its exit code. */
 import { type OptionTable, type OptionValues, describeOptions, parseOptions } from "./options.js";
 import { type Io, terminalOf } from "./terminal.js";
 

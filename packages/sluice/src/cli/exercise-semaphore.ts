@@ -5,7 +5,7 @@ import {
   failedAcquisitionLine,
   permitLog,
   semaphoreHeaderLine,
-} from "../audit/semaphore-record.js";
+} from "../audit/index.js";
 import { monotonicMs, systemClock } from "../core/clock.js";
 import { MaxWaitExceededError, SluiceError } from "../core/errors.js";
 import { MemoryStore, Semaphore } from "../index.js";

@@ -1,4 +1,5 @@
-import { failedCallLine, headerLine, keyId, recordLine } from "../audit/record.js";
+/** `sluice exercise`: calls a limiter on one key and reports what it allowed, and how fast. */
+import { failedCallLine, headerLine, keyId, recordLine } from "../audit/index.js";
 import { toThousandths } from "../core/amount.js";
 import type { Policy } from "../algorithms/registry.js";
 import { MemoryStore, RateLimiter } from "../index.js";

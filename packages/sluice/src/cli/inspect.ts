@@ -1,4 +1,5 @@
-import { keyId } from "../audit/record.js";
+/** `sluice inspect`: shows what a key has left. */
+import { keyId } from "../audit/index.js";
 import type { Decision, PolicyVerdict } from "../core/decision.js";
 import { defineCommand, EXIT } from "./command.js";
 import { describePolicy } from "./describe-policy.js";

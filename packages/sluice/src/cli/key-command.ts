@@ -1,3 +1,4 @@
+/** What the commands on one key of a running store share: their options, and the limiter they ask. */
 import type { Policy } from "../algorithms/registry.js";
 import { type Identity, RateLimiter } from "../index.js";
 import { keyArgument, type OptionTable, type OptionValues, UsageError } from "./options.js";

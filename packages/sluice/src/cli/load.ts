@@ -1,3 +1,4 @@
+/** Works a limiter with many calls side by side, and counts what comes back. */
 import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { monotonicMs, systemClock } from "../core/clock.js";
@@ -70,7 +71,7 @@ export async function runLoad(
   observer: LoadObserver,
   signal: AbortSignal,
 ): Promise<LoadResult> {
-  const tally = new Tally();
+  const tally = new LoadTally();
   let started = 0;
 
   const call = async (): Promise<void> => {
@@ -109,7 +110,7 @@ async function rest(ms: number, signal: AbortSignal): Promise<void> {
   }
 }
 
-class Tally implements LoadResult {
+class LoadTally implements LoadResult {
   allowed = 0;
   denied = 0;
   degraded = 0;

@@ -1,3 +1,4 @@
+/** Writes a log to a file. */
 import { once } from "node:events";
 import { createWriteStream, type WriteStream } from "node:fs";
 

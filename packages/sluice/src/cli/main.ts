@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+/** The program `sluice`: runs the command line in this process. */
 import { run } from "./run.js";
 
 /** From the call on, the first Ctrl-C aborts the signal; the second ends the process as ever. */

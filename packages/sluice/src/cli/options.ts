@@ -1,3 +1,4 @@
+/** Parses the options of a command line, and describes them for the help. */
 import { parseArgs } from "node:util";
 import { toMicroseconds } from "../core/duration.js";
 import { checkKey } from "../core/key.js";

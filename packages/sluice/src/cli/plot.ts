@@ -1,3 +1,4 @@
+/** Draws what was allowed and denied over time, in the characters of a terminal. */
 import { formatNumber, formatSignificant, formatSpan, unitOf } from "./format.js";
 import type { Style, Terminal } from "./terminal.js";
 

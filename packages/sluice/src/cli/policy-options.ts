@@ -120,7 +120,7 @@ function policyFromParts(values: PolicyValues, defaults: PolicyDefaults): Policy
   }
   const given: Record<string, unknown> = { algorithm };
   for (const [option, field] of own) {
-    const text = parts[option] ?? (defaults as Parts)[option];
+    const text = parts[option] ?? defaultOf(option, defaults);
     if (text !== undefined) given[field.field] = valueOf(field, text);
   }
   if (values.name !== undefined) given["name"] = values.name;
@@ -135,6 +135,10 @@ function policyFromParts(values: PolicyValues, defaults: PolicyDefaults): Policy
 function valueOf({ option, kind }: PolicyField, text: string): string | number {
   if (kind === "number") return numberOption(option, text, { min: 0 });
   return kind === "duration" ? durationOption(option, text) : text;
+}
+
+function defaultOf(option: string, defaults: PolicyDefaults): string | undefined {
+  return option === "limit" || option === "period" ? defaults[option] : undefined;
 }
 
 function partNames(): readonly string[] {

@@ -1,3 +1,4 @@
+/** Shows how far a run is. */
 import { monotonicMs } from "../core/clock.js";
 import { formatNumber } from "./format.js";
 import type { Io } from "./terminal.js";

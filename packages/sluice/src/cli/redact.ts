@@ -1,3 +1,5 @@
+/** Takes passwords out of what is printed. */
+
 /** What stands where a password stood. */
 const MASK = "***";
 

@@ -1,4 +1,5 @@
-import { keyId } from "../audit/record.js";
+/** `sluice reset`: gives a key its full quota back. */
+import { keyId } from "../audit/index.js";
 import { defineCommand, EXIT } from "./command.js";
 import { formatCount, printable } from "./format.js";
 import { KEY_OPTIONS, withKey } from "./key-command.js";

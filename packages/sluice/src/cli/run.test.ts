@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type FakeOptions, fakeProcess } from "../../test/cli/io.js";
-import { headerLine, keyId, recordLine } from "../audit/record.js";
+import { headerLine, keyId, recordLine } from "../audit/index.js";
 import { type Decision, MemoryStore, RateLimiter, tokenBucket } from "../index.js";
 import { ManualClock } from "../testing/manual-clock.js";
 import { run } from "./run.js";

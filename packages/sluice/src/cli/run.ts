@@ -1,4 +1,5 @@
-import { LogError } from "../audit/log.js";
+/** Finds the command that a command line names, runs it, and turns errors into messages and exit codes. */
+import { LogError } from "../audit/index.js";
 import { InvalidOptionError, SluiceError } from "../core/errors.js";
 import { type Command, EXIT, EXIT_CODES, type ExitCode } from "./command.js";
 import { printable } from "./format.js";

@@ -1,12 +1,5 @@
 /** What `sluice audit` says of the logs of a semaphore. */
-import type { LogSource } from "../audit/log.js";
-import {
-  auditSemaphore,
-  type SemaphoreAuditReport,
-  type SemaphoreKeyReport,
-} from "../audit/semaphore-audit.js";
-import { readSemaphoreLogs } from "../audit/semaphore-log.js";
-import { EXIT, type ExitCode } from "./command.js";
+import type { SemaphoreAuditReport, SemaphoreKeyReport } from "../audit/index.js";
 import {
   formatCount,
   formatNumber,
@@ -15,23 +8,10 @@ import {
   formatTimes,
   printable,
 } from "./format.js";
-import { type Io, type Terminal, terminalOf } from "./terminal.js";
+import type { Terminal } from "./terminal.js";
 
-export async function reportSemaphore(
-  sources: readonly LogSource[],
-  json: boolean,
-  io: Io,
-): Promise<ExitCode> {
-  const report = auditSemaphore(await readSemaphoreLogs(sources));
-  if (json) io.stdout.write(`${JSON.stringify(report)}\n`);
-  else {
-    const terminal = terminalOf(io.stdout, io.env);
-    terminal.say(textOf(report, terminal));
-  }
-  return report.passed ? EXIT.ok : EXIT.failed;
-}
-
-function textOf(report: SemaphoreAuditReport, terminal: Terminal): string {
+/** The report for people. */
+export function semaphoreText(report: SemaphoreAuditReport, terminal: Terminal): string {
   const { files, limit, grants, denied, failed, fromUs, toUs, keys, passed } = report;
   const from = files.length === 1 ? printable(files[0] ?? "") : formatCount(files.length, "file");
   const lines = [

@@ -1,3 +1,4 @@
+/** The options that say which store a command talks to. */
 import type { Store } from "../stores/store.js";
 import { type OptionTable, type OptionValues, UsageError } from "./options.js";
 import type { Io } from "./terminal.js";

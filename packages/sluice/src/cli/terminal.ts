@@ -1,3 +1,5 @@
+/** Where a command prints: styles, characters and widths of a terminal. */
+
 /** Where text goes; `process.stdout` is one. */
 export interface Output {
   write(text: string): unknown;

@@ -1,5 +1,5 @@
 /** sluice/testing: a manual clock, the conformance suite for stores of one's own, the audit of logs. */
-export { type AuditReport, auditFiles } from "../audit/audit.js";
+export { type AuditReport, auditFiles } from "../audit/index.js";
 export {
   type ConformanceCase,
   storeConformance,

@@ -126,8 +126,9 @@ function pickCost(random: Random, policy: Policy, verb: TraceVerb): number {
   return Math.min(1e9, Math.floor(cost * 1000 + 1e-6) / 1000);
 }
 
-function canBeWaitedFor({ algorithm, randomPolicy }: AlgorithmTools): boolean {
-  return algorithm.compile(randomPolicy(new Random(0), "p")).kernel.reserve !== undefined;
+function canBeWaitedFor(tools: AlgorithmTools): boolean {
+  const policy = tools.randomPolicy(new Random(0), "p");
+  return tools.algorithm.compile(policy).kernel.reserve !== undefined;
 }
 
 /** The trace of a seed: one to three policies with up to three variants of their options. */

@@ -70,10 +70,9 @@ describe("an algorithm that was added", () => {
 
   test("is known to the command line, from its options to the audit of its log", async () => {
     const log = join(directory, "cooldown.jsonl");
-    const exercised = await sluice(
-      ...["exercise", "k", "--algorithm", "cooldown", "--limit", "3", "--period", "5ms"],
-      ...["--calls", "20", "--delay", "1ms", "--log", log],
-    );
+    const policy = ["--algorithm", "cooldown", "--limit", "3", "--period", "5ms"];
+    const load = ["--calls", "20", "--delay", "1ms", "--log", log];
+    const exercised = await sluice("exercise", "k", ...policy, ...load);
     expect(exercised).toMatchObject({ code: 0, stderr: "" });
     expect(exercised.stdout).toContain('cooldown "cooldown": 3, then 5 ms of rest');
     const audited = await sluice("audit", log);

@@ -1,5 +1,6 @@
 const assert = require("node:assert/strict");
 const { MemoryStore, RateLimiter, tokenBucket } = require("sluice");
+const { auditFiles } = require("sluice/audit");
 const { limitFetch } = require("sluice/fetch");
 const { parseRateLimit } = require("sluice/headers");
 const { limitInterceptor } = require("sluice/undici");
@@ -15,6 +16,7 @@ async function main() {
   assert.equal((await limiter.consume("k")).allowed, true);
   assert.equal((await limiter.consume("k")).retryAfterMs, 30_000);
   assert.equal(limiter.consumeSync("other").allowed, true);
+  assert.equal(typeof auditFiles, "function");
   assert.equal(typeof RedisStore.connect, "function");
   assert.equal(parseRateLimit({ "retry-after": "2" }).retryAfterMs, 2000);
   assert.equal(typeof limitFetch(), "function");

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { MemoryStore, RateLimiter, tokenBucket } from "sluice";
+import { auditLogs, headerLine, keyId, recordLine } from "sluice/audit";
 import { limitFetch } from "sluice/fetch";
 import { parseRateLimit } from "sluice/headers";
 import { RedisStore } from "sluice/redis";
@@ -27,6 +28,17 @@ assert.equal(timed.consumeSync("k").retryAfterMs, 60_000);
 clock.advance(60_000);
 assert.equal(timed.consumeSync("k").allowed, true);
 await timed.close();
+
+const audited = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1m" }) });
+let log = headerLine([tokenBucket({ limit: 1, period: "1m" })]);
+for (let call = 0; call < 2; call += 1) {
+  log += recordLine({ key: keyId("k"), cost: 1 }, await audited.consume("k"));
+}
+async function* open() {
+  yield log;
+}
+assert.equal((await auditLogs([{ name: "log", open }])).report.passed, true);
+await audited.close();
 
 assert.equal(typeof RedisStore.connect, "function");
 

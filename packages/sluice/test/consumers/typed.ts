@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type Decision, limited, MemoryStore, type Policy, RateLimiter, tokenBucket } from "sluice";
+import { type AuditReport, auditLogs, headerLine, LogError } from "sluice/audit";
 import { limitFetch } from "sluice/fetch";
 import { parseRateLimit } from "sluice/headers";
 import { RedisStore } from "sluice/redis";
@@ -17,6 +18,13 @@ assert.deepEqual(
   [true, true, false],
 );
 assert.equal(limiter.consumeSync("other").allowed, true);
+
+async function* open(): AsyncGenerator<string> {
+  yield headerLine([policy]);
+}
+await assert.rejects(auditLogs([{ name: "empty", open }]), LogError);
+export const refutedKeys = ({ keys }: AuditReport): string[] =>
+  keys.filter(({ passed }) => !passed).map(({ key }) => key);
 
 const waits: string[] = [];
 class Mailer {

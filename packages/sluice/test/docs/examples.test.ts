@@ -41,6 +41,7 @@ test("every public maker, class and function has an example", () => {
     "ManualClock",
     "PureStore",
     "storeConformance",
+    "auditLogs",
     "parseRateLimit",
     "waitMsOf",
     "formatRateLimit",

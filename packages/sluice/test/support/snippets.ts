@@ -16,6 +16,7 @@ const SOURCES: Readonly<Record<string, string>> = {
   "sluice/headers": join(root, "packages/sluice/src/headers/index.ts"),
   "sluice/fetch": join(root, "packages/sluice/src/outgoing/fetch.ts"),
   "sluice/undici": join(root, "packages/sluice/src/outgoing/undici.ts"),
+  "sluice/audit": join(root, "packages/sluice/src/audit/index.ts"),
   "sluice/testing": join(root, "packages/sluice/src/testing/index.ts"),
 };
 

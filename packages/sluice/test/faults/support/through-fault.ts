@@ -1,6 +1,6 @@
 /** Runs a load through a fault and holds every answer against what is promised. */
 import { expect } from "vitest";
-import { toNumber } from "../../../src/audit/fraction.js";
+import { fractionToNumber } from "../../../src/audit/fraction.js";
 import { type AuditReport, auditFiles } from "../../../src/testing/index.js";
 import {
   countBySource,
@@ -124,7 +124,7 @@ export function unitsOver(report: AuditReport, freshStarts: number, twoMastersMs
     for (const [i, { worst }] of bounds.entries()) {
       const policy = report.policies[i];
       if (worst === undefined || policy?.algorithm !== "token-bucket") continue;
-      const over = -toNumber(worst.slack);
+      const over = -fractionToNumber(worst.slack);
       const ratePerMs = policy.limit / policy.period;
       expect(over).toBeLessThanOrEqual(freshStarts * policy.burst + ratePerMs * twoMastersMs);
       most = Math.max(most, over);

@@ -1,0 +1,34 @@
+/** sluice/audit: logs of limiters and semaphores, and what they prove: that a limit was kept, or where it was not. */
+export {
+  auditFiles,
+  auditLogs,
+  type AuditReport,
+  type KeyReport,
+  type LogAudit,
+  type Tally,
+  type Unaudited,
+} from "./audit.js";
+export type { BoundReport, WorstInterval } from "./bound.js";
+export { type Fraction, fractionToNumber, fractionToText } from "./fraction.js";
+export type { ByteSource } from "./lines.js";
+export { LogError, type LogSource } from "./log.js";
+export {
+  type FailedCall,
+  failedCallLine,
+  headerLine,
+  keyId,
+  type LoggedCall,
+  type LoggedVerb,
+  type LogRecord,
+  recordLine,
+} from "./record.js";
+export type { Mismatch, ReplayReport } from "./replay.js";
+export type { LoggedDecision } from "./replayer.js";
+export type { SemaphoreAuditReport, SemaphoreKeyReport } from "./semaphore-audit.js";
+export type { Hold } from "./semaphore-log.js";
+export {
+  deniedAcquisitionLine,
+  failedAcquisitionLine,
+  permitLog,
+  semaphoreHeaderLine,
+} from "./semaphore-record.js";
