@@ -2,7 +2,7 @@
 import type { LogRecord } from "./record.js";
 
 /** All that one key was given at one instant, in thousandths of a unit. */
-export interface Admission {
+export interface AdmittedAmount {
   readonly atUs: number;
   readonly amount: bigint;
 }
@@ -12,7 +12,7 @@ export interface Admission {
  * one instant can tell intervals apart. Answers made without the store (fail-open and the like) are
  * left out, for no policy made them.
  */
-export function admissionsOf(records: readonly LogRecord[]): readonly Admission[] {
+export function admissionsOf(records: readonly LogRecord[]): readonly AdmittedAmount[] {
   const granted = records.filter(isAdmission).sort((a, b) => startOf(a) - startOf(b));
   const admissions: { atUs: number; amount: bigint }[] = [];
   for (const record of granted) {

@@ -2,7 +2,7 @@
 import type { AnyWindowBound, RateBound, WindowsBound, Bound } from "../algorithms/bound.js";
 import type { Policy } from "../algorithms/registry.js";
 import { toolsOf } from "../algorithms/toolbox.js";
-import { type Admission, admissionsOf } from "./admissions.js";
+import { type AdmittedAmount, admissionsOf } from "./admissions.js";
 import { type Fraction, fraction, subtract } from "./fraction.js";
 import { SuffixMaximum } from "./suffix-maximum.js";
 import type { LogRecord } from "./record.js";
@@ -70,7 +70,7 @@ export function checkBound(policy: Policy, records: readonly LogRecord[]): Bound
   return { policy: policy.name, holds, strict, intervals, worst };
 }
 
-function find(bound: Bound, admissions: readonly Admission[]): Finding {
+function find(bound: Bound, admissions: readonly AdmittedAmount[]): Finding {
   switch (bound.kind) {
     case "rate":
       return bound.refill === "interval"
@@ -90,7 +90,10 @@ function find(bound: Bound, admissions: readonly Admission[]): Finding {
  * admission, the largest excess of admitted over limit·D/period among the intervals that end
  * there; so one pass looks at all of them. The level is kept times the period, to stay whole.
  */
-function bucket(admissions: readonly Admission[], { limit, period, burst }: RateBound): Finding {
+function bucket(
+  admissions: readonly AdmittedAmount[],
+  { limit, period, burst }: RateBound,
+): Finding {
   const rate = thousandths(limit);
   const periodUs = microseconds(period);
   const size = thousandths(burst);
@@ -130,7 +133,7 @@ function bucket(admissions: readonly Admission[], { limit, period, burst }: Rate
  * over all of them, and, with one refill less allowed, over those with b(from) > b(to).
  */
 function stepwiseBucket(
-  admissions: readonly Admission[],
+  admissions: readonly AdmittedAmount[],
   { limit, period, burst }: RateBound,
 ): Finding {
   const refill = thousandths(limit);
@@ -179,7 +182,7 @@ function stepwiseBucket(
 
 /** admitted ≤ limit in each window that holds an admission. */
 function fullestWindow(
-  admissions: readonly Admission[],
+  admissions: readonly AdmittedAmount[],
   { limit, windowOf }: WindowsBound,
 ): Finding {
   let windows = 0;
@@ -197,7 +200,10 @@ function fullestWindow(
 }
 
 /** admitted against `limit` in [t, t + window) for every t; two pointers see all that start at an admission. */
-function anyWindow(admissions: readonly Admission[], { limit, window }: AnyWindowBound): Finding {
+function anyWindow(
+  admissions: readonly AdmittedAmount[],
+  { limit, window }: AnyWindowBound,
+): Finding {
   const windowUs = toMicroseconds(window);
   let admitted = 0n;
   let first = 0;
