@@ -1,4 +1,4 @@
--- The bucket: token bucket, GCRA and leaky bucket. Twin of bucket.ts, statement by statement.
+-- The bucket: token bucket, GCRA and leaky bucket. Twin of kernel.ts, statement by statement.
 --
 -- ARGV    limit, period, capacity, maximum
 --         mode                     0 = continuous, 1 = interval, 2 = queue

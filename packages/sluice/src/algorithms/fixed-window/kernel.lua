@@ -1,4 +1,4 @@
--- A count and the end of its window: fixed (f) and calendar (c) windows. Twin of window.ts, statement by statement.
+-- A count and the end of its window: fixed (f) and calendar (c) windows. Twin of kernel.ts, statement by statement.
 --
 -- ARGV    f: capacity, window
 --            first               1 = the window opens with its first hit

@@ -19,7 +19,6 @@ export interface CooldownState extends State {
 
 export const cooldownKernel: Kernel<CooldownParams, CooldownState> = {
   tag: "z",
-  lua: "none",
   isOneValue: false,
   fresh: () => ({ used: 0, restedUs: 0, ...FRESH }),
   clear: (s) => void Object.assign(s, { used: 0, restedUs: 0, ...FRESH }),
