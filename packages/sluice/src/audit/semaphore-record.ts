@@ -1,6 +1,5 @@
 /** The lines of a log of a semaphore: what the store said of each place, by the store's clock. */
-import type { PermitGrant } from "../semaphore/permit-grant.js";
-import type { PermitObserver } from "../semaphore/permit-observers.js";
+import type { PermitChanged } from "../events/events.js";
 import { FORMAT, keyId } from "./record.js";
 
 /** The first line of such a log. */
@@ -8,26 +7,32 @@ export function semaphoreHeaderLine(limit: number): string {
   return line({ sluice: FORMAT, semaphore: { limit } });
 }
 
-/** Writes a line for everything that happens to the permits of `key`. */
-export function permitLog(key: string, write: (line: string) => void): PermitObserver {
+/**
+ * A listener of a semaphore's "permit" events that writes a line for everything that happens to the permits of `key`.
+ *
+ * @example
+ * import { Semaphore } from "sluice";
+ * import { permitLog, semaphoreHeaderLine } from "sluice/audit";
+ * const semaphore = new Semaphore({ limit: 1 });
+ * let log = semaphoreHeaderLine(1);
+ * semaphore.events.on("permit", permitLog("printer", (line) => (log += line)));
+ * await semaphore.withPermit("printer", () => "printed");
+ * console.log(log.split("\n").length); // 5
+ */
+export function permitLog(
+  key: string,
+  write: (line: string) => void,
+): (event: PermitChanged) => void {
   const id = keyId(key);
-  const say = (fields: object): void => {
-    write(line({ key: id, ...fields }));
-  };
-  return {
-    granted: ({ fence, ticket, weight, atUs, untilUs }: PermitGrant) => {
-      say({ granted: fence, ticket, weight, atUs, untilUs });
-    },
-    renewed: ({ fence }, atUs, untilUs) => {
-      say({ renewed: fence, atUs, untilUs });
-    },
+  const fieldsOf = ({ change, fence, ticket, weight, atUs, untilUs }: PermitChanged): object => {
+    if (change === "granted") return { granted: fence, ticket, weight, atUs, untilUs };
+    if (change === "renewed") return { renewed: fence, atUs, untilUs };
     // A process that is killed now may have released.
-    releasing: ({ fence }) => {
-      say({ releasing: fence });
-    },
-    released: ({ fence }, atUs) => {
-      say({ released: fence, atUs });
-    },
+    if (change === "releasing") return { releasing: fence };
+    return { released: fence, atUs };
+  };
+  return (event) => {
+    if (event.key === key && event.change !== "lost") write(line({ key: id, ...fieldsOf(event) }));
   };
 }
 

@@ -9,7 +9,6 @@ import {
 import { monotonicMs, systemClock } from "../core/clock.js";
 import { MaxWaitExceededError, SluiceError } from "../core/errors.js";
 import { MemoryStore, Semaphore } from "../index.js";
-import { observePermits } from "../semaphore/permit-observers.js";
 import { EXIT, type ExitCode } from "./command.js";
 import { formatNumber, formatSignificant, formatSpan, printable } from "./format.js";
 import { LogWriter } from "./log-writer.js";
@@ -140,8 +139,8 @@ async function perform(plan: Plan, values: SemaphoreValues, io: Io): Promise<Res
     });
     if (log !== undefined) {
       // A log that cannot be written shows when it is closed.
-      observePermits(
-        semaphore,
+      semaphore.events.on(
+        "permit",
         permitLog(key, (line) => void log.write(line).catch(() => {})),
       );
     }

@@ -99,6 +99,8 @@ export interface PermitChanged {
   /** The semaphore's keyspace. */
   readonly semaphore: string;
   readonly change: "granted" | "renewed" | "releasing" | "released" | "lost";
+  /** As the caller gave it: mind where you log it. */
+  readonly key: string;
   /** The key's id, as the store sees it. */
   readonly id: string;
   readonly fence: number;

@@ -139,17 +139,6 @@ export interface KeyedRequest {
   readonly cost?: number;
 }
 
-export function checkStore(store: unknown): Store {
-  const submit: unknown =
-    typeof store === "object" && store !== null ? Reflect.get(store, "submit") : undefined;
-  if (typeof submit === "function") return store as Store;
-  throw new InvalidOptionError(
-    "store",
-    store,
-    "a store such as new MemoryStore() or new RedisStore({ client })",
-  );
-}
-
 /** `isLimiter` knows the class, which imports this file. */
 export function checkFailurePolicy(
   value: unknown,

@@ -9,8 +9,9 @@ import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import { Events } from "../events/events.js";
 import { addHooks } from "../events/hooks.js";
 import { checkBreaker } from "../resilience/breaker.js";
+import { checkTimeout } from "../resilience/deadlines.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
-import { isSyncStore, type Store, type SyncStore } from "../stores/store.js";
+import { checkStore, isSyncStore, type Store, type SyncStore } from "../stores/store.js";
 import { OnFailure } from "./on-failure.js";
 import {
   type AsyncCallOptions,
@@ -18,7 +19,6 @@ import {
   type CallOptions,
   checkCall,
   checkFailurePolicy,
-  checkStore,
   type Grant,
   type KeyedRequest,
   LIMITER_OPTIONS,
@@ -32,9 +32,6 @@ import { checkPrefetch } from "./shortcuts/prefetch.js";
 import { acquire, type Start } from "./waiting/acquire.js";
 import { type Reservation, reserve, type WaitOptions, waitRequest } from "./waiting/reserve.js";
 import { type WrapOptions, wrapWith } from "./waiting/wrap.js";
-
-const DEFAULT_TIMEOUT = 250;
-const MAX_TIMEOUT_US = 3600e6;
 
 const SYNC_CALL_OPTIONS = ["cost", "policy"];
 
@@ -65,7 +62,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
   constructor(options: RateLimiterOptions<S>) {
     checkOptions("options", options, LIMITER_OPTIONS);
     const { store = new MemoryStore(), namespace = "sluice", enforce = true } = options;
-    const { blockFor, timeout = DEFAULT_TIMEOUT, onStoreFailure = "open" } = options;
+    const { blockFor, onStoreFailure = "open" } = options;
     const { denyCache, prefetch } = options;
     const denials = denyCache === false ? undefined : new DenyCache(denyCache);
     if (prefetch !== undefined && blockFor !== undefined) {
@@ -83,7 +80,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
       store: this.store,
       name: namespace,
       identify: identifyBy(options.identity, this.store.external),
-      timeoutMs: toMicroseconds("timeout", timeout, MIN_PERIOD_US, MAX_TIMEOUT_US) / 1e3,
+      timeoutMs: checkTimeout(options.timeout),
       onFailure: failurePolicy(onStoreFailure),
       breaker: checkBreaker(options.breaker),
       blockForUs:

@@ -2,7 +2,16 @@
  * One deadline for many calls. All waits of a limiter are equally long, so they end in the order they
  * began: a queue and one timer do, where a timer a call would cost more than the call.
  */
+import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { inNextTurn, monotonicMs, startTimer, type Timer } from "../core/clock.js";
+
+const DEFAULT_TIMEOUT = 250;
+const LONGEST_TIMEOUT_US = 3600e6;
+
+/** The option `timeout` in milliseconds. */
+export function checkTimeout(timeout: Duration = DEFAULT_TIMEOUT): number {
+  return toMicroseconds("timeout", timeout, MIN_PERIOD_US, LONGEST_TIMEOUT_US) / 1e3;
+}
 
 /** Something that is waited for. */
 export interface Pending<T> {

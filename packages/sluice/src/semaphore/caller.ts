@@ -1,6 +1,4 @@
-/** Sends the commands of one semaphore to the store: with its terms, and within its deadline. */
-import { asStoreError, StoreTimeoutError } from "../core/errors.js";
-import { Deadlines } from "../resilience/deadlines.js";
+/** Sends the commands of one semaphore to the store: with its terms, within its deadline, by the store's health. */
 import {
   type CommandEntry,
   SEMAPHORE_VERBS,
@@ -9,15 +7,28 @@ import {
   type SemaphoreVerb,
   type Terms,
 } from "../algorithms/semaphore/kernel.js";
+import { monotonicMs } from "../core/clock.js";
+import type { Events } from "../events/events.js";
+import type { BreakerSettings } from "../resilience/breaker.js";
+import { type Abandonable, type Asker, GuardedStore } from "../resilience/guarded-store.js";
+import { healthOf } from "../resilience/store-health.js";
 import type { SemaphoreKey, SemaphoreStore } from "../stores/semaphore-store.js";
+import type { Store } from "../stores/store.js";
+
+/** A semaphore's key, with the words of the caller, which no store sees. */
+export interface CallerKey extends SemaphoreKey {
+  readonly key: string;
+}
 
 export interface CallerOptions {
-  readonly store: SemaphoreStore;
-  /** Whether the store is outside this process, so that an answer may not come in time. */
-  readonly external: boolean;
+  readonly store: Store;
+  readonly semaphores: SemaphoreStore;
+  readonly keyspace: string;
   readonly limit: number;
   readonly terms: Terms;
   readonly timeoutMs: number;
+  readonly breaker: BreakerSettings | undefined;
+  readonly events: Events;
 }
 
 export interface CommandOptions {
@@ -28,58 +39,81 @@ export interface CommandOptions {
   readonly late?: (answer: SemaphoreAnswer) => void;
 }
 
+interface SemaphoreCall extends Abandonable {
+  readonly key: SemaphoreKey;
+  readonly command: SemaphoreCommand;
+}
+
+/** What is held or waited for must not wait for a breaker's probe: its lease ends meanwhile. */
+const ASKED_ALWAYS: ReadonlySet<SemaphoreVerb> = new Set([
+  SEMAPHORE_VERBS.renew,
+  SEMAPHORE_VERBS.release,
+]);
+const ACQUIRING: ReadonlySet<SemaphoreVerb> = new Set([
+  SEMAPHORE_VERBS.acquire,
+  SEMAPHORE_VERBS.tryAcquire,
+]);
+
 export class Caller {
   readonly store: SemaphoreStore;
   readonly terms: Terms;
-  readonly #external: boolean;
+  readonly events: Events;
   readonly #limit: number;
-  readonly #timeoutMs: number;
-  readonly #deadlines: Deadlines<SemaphoreAnswer | Error>;
+  readonly #guarded: GuardedStore<SemaphoreCall, SemaphoreAnswer>;
 
-  constructor({ store, external, limit, terms, timeoutMs }: CallerOptions) {
-    this.store = store;
+  constructor(options: CallerOptions) {
+    const { store, semaphores, keyspace, limit, terms, timeoutMs, breaker, events } = options;
+    this.store = semaphores;
     this.terms = terms;
-    this.#external = external;
+    this.events = events;
     this.#limit = limit;
-    this.#timeoutMs = timeoutMs;
-    this.#deadlines = new Deadlines<SemaphoreAnswer | Error>(
+    this.#guarded = new GuardedStore({
+      name: keyspace,
+      health: healthOf(store),
+      external: store.external,
       timeoutMs,
-      () => new StoreTimeoutError(timeoutMs),
-    );
+      breaker,
+      events,
+      instead: "thrown",
+      partOf: semaphores.partOf && (({ key }) => semaphores.partOf?.(key) ?? ""),
+      submit: ({ key, command }, done) => {
+        semaphores.execute(key, command, timeoutMs).then(done, done);
+      },
+    });
   }
 
   /** @throws StoreTimeoutError, StoreUnavailableError */
   call(
-    key: SemaphoreKey,
+    key: CallerKey,
     verb: SemaphoreVerb,
     entries: readonly CommandEntry[],
     { channel = "", limit = this.#limit, late }: CommandOptions = {},
   ): Promise<SemaphoreAnswer> {
     const command: SemaphoreCommand = { verb, limit, terms: this.terms, channel, entries };
     return new Promise((resolve, reject) => {
-      const finish = (outcome: SemaphoreAnswer | Error): void => {
-        if (outcome instanceof Error) reject(outcome);
-        else resolve(outcome);
-      };
-      const asked = this.store.execute(key, command, this.#timeoutMs);
-      if (!this.#external) {
-        asked.then(finish, (error: unknown) => {
-          finish(asStoreError(error));
-        });
-        return;
-      }
-      const pending = this.#deadlines.begin(finish);
-      asked.then(
-        (answer) => {
-          if (!this.#deadlines.settle(pending, answer)) late?.(answer);
+      const asker: Asker<SemaphoreAnswer> = {
+        signal: undefined,
+        atMs: monotonicMs(),
+        complete: (outcome) => {
+          if (!(outcome instanceof Error)) {
+            resolve(outcome);
+            return;
+          }
+          const cost = ACQUIRING.has(verb) ? (entries[0]?.number ?? 0) : 0;
+          this.#guarded.reporter(outcome)({ error: outcome, key: key.key, cost });
+          reject(outcome);
         },
-        (error: unknown) => this.#deadlines.settle(pending, asStoreError(error)),
-      );
+        reject,
+        late: (outcome) => {
+          if (!(outcome instanceof Error)) late?.(outcome);
+        },
+      };
+      this.#guarded.ask({ key, command }, asker, { always: ASKED_ALWAYS.has(verb) });
     });
   }
 
   /** Ends whatever these ids hold or wait for. Never rejects: where the store fails, their leases end it. */
-  async leave(key: SemaphoreKey, ids: readonly string[]): Promise<void> {
+  async leave(key: CallerKey, ids: readonly string[]): Promise<void> {
     const entries = ids.map((id): CommandEntry => ({ id, number: 0 }));
     await this.call(key, SEMAPHORE_VERBS.release, entries).catch(() => {});
   }

@@ -1,13 +1,15 @@
 /** The options of a semaphore and of its calls, and what they mean once they are checked. */
 import type { Terms } from "../algorithms/semaphore/kernel.js";
-import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
+import { type Duration, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkName, type Identify, type Identity, identifyBy } from "../core/key.js";
 import { checkCount, checkOptions } from "../core/options.js";
-import { checkStore } from "../limiter/options.js";
+import type { OutageHooks } from "../events/hooks.js";
+import { type BreakerOptions, type BreakerSettings, checkBreaker } from "../resilience/breaker.js";
+import { checkTimeout } from "../resilience/deadlines.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import type { SemaphoreStore } from "../stores/semaphore-store.js";
-import type { Store } from "../stores/store.js";
+import { checkStore, type Store } from "../stores/store.js";
 
 export interface SemaphoreOptions<S extends Store | undefined = Store | undefined> {
   /** The most weight that may be held at once, 1 to 1e9; setLimit changes it for one key. */
@@ -26,6 +28,12 @@ export interface SemaphoreOptions<S extends Store | undefined = Store | undefine
   readonly identity?: Identity;
   /** The semaphore's own deadline for a store call, 1 ms to 1 h; default 250 ms. */
   readonly timeout?: Duration;
+  /**
+   * When calls stop asking a store outside the process that fails; default as a limiter's. Renewals and releases
+   * always ask. false: every call asks, and waits for its own deadline.
+   */
+  readonly breaker?: false | BreakerOptions;
+  readonly hooks?: OutageHooks;
 }
 
 /** The store of a semaphore whose option is an `S`. */
@@ -57,6 +65,7 @@ export interface SemaphoreSettings<S extends Store | undefined> {
   readonly keyspace: string;
   readonly identify: Identify;
   readonly timeoutMs: number;
+  readonly breaker: BreakerSettings | undefined;
 }
 
 const SEMAPHORE_OPTION_NAMES: readonly (keyof SemaphoreOptions)[] = [
@@ -67,11 +76,12 @@ const SEMAPHORE_OPTION_NAMES: readonly (keyof SemaphoreOptions)[] = [
   "name",
   "identity",
   "timeout",
+  "breaker",
+  "hooks",
 ];
 const DEFAULT_NAME = "semaphore";
 const MIN_LEASE_US = 100e3;
 const MAX_LEASE_US = 86_400e6;
-const LONGEST_TIMEOUT_US = 3600e6;
 /** A waiter of a store inside this process cannot die without the store, so its place in line needs no renewal. */
 const LOCAL_WAIT_US = 86_400e6;
 
@@ -81,7 +91,7 @@ export function checkSemaphoreOptions<S extends Store | undefined>(
 ): SemaphoreSettings<S> {
   checkOptions("options", options, SEMAPHORE_OPTION_NAMES);
   const { store: given = new MemoryStore(), namespace = "sluice", name = DEFAULT_NAME } = options;
-  const { leaseDuration = "30s", timeout = 250 } = options;
+  const { leaseDuration = "30s" } = options;
   const limit = checkCount("limit", options.limit, 1, MAX_SEMAPHORE_LIMIT);
   const leaseUs = toMicroseconds("leaseDuration", leaseDuration, MIN_LEASE_US, MAX_LEASE_US);
   const store = checkStore(given) as StoreOf<S>;
@@ -91,7 +101,8 @@ export function checkSemaphoreOptions<S extends Store | undefined>(
     store,
     semaphores: semaphoresOf(store),
     ownsStore: options.store === undefined,
-    timeoutMs: toMicroseconds("timeout", timeout, MIN_PERIOD_US, LONGEST_TIMEOUT_US) / 1e3,
+    timeoutMs: checkTimeout(options.timeout),
+    breaker: checkBreaker(options.breaker),
     identify: identifyBy(options.identity, store.external),
     keyspace: keyspaceOf(namespace, name),
   };

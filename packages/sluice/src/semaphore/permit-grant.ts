@@ -1,9 +1,9 @@
 /** How a permit was granted, and how long this process can trust that, by its own two clocks. */
 import { type Clock, monotonicUs } from "../core/clock.js";
-import type { SemaphoreKey } from "../stores/semaphore-store.js";
+import type { CallerKey } from "./caller.js";
 
 export interface PermitGrant {
-  readonly key: SemaphoreKey;
+  readonly key: CallerKey;
   readonly id: string;
   readonly weight: number;
   /** Its place in line; the fence itself where there was no line; 0 where this process never learned it. */

@@ -2,10 +2,10 @@
 import { setAlarm } from "../core/alarm.js";
 import { inNextTurn, monotonicUs } from "../core/clock.js";
 import { LeaseLostError } from "../core/errors.js";
+import type { PermitChanged } from "../events/events.js";
 import { OUTCOME, SEMAPHORE_VERBS } from "../algorithms/semaphore/kernel.js";
 import type { Caller } from "./caller.js";
 import { type Moment, momentOf, msSince, type PermitGrant, TRUSTED_SHARE } from "./permit-grant.js";
-import type { PermitObserver } from "./permit-observers.js";
 
 /** A place in a semaphore. `await using permit = await semaphore.acquire(key)` releases it at the end of the block. */
 export interface Permit extends AsyncDisposable {
@@ -32,7 +32,6 @@ export class HeldPermit implements Permit {
   readonly fencingToken: bigint;
   readonly #grant: PermitGrant;
   readonly #caller: Caller;
-  readonly #observer: PermitObserver;
   readonly #ended: (permit: HeldPermit) => void;
   readonly #lost = new AbortController();
   readonly #leaseMs: number;
@@ -47,15 +46,9 @@ export class HeldPermit implements Permit {
   #cancelAlarm: () => void = () => {};
   #release: Promise<void> | undefined;
 
-  constructor(
-    grant: PermitGrant,
-    caller: Caller,
-    observer: PermitObserver,
-    ended: (permit: HeldPermit) => void,
-  ) {
+  constructor(grant: PermitGrant, caller: Caller, ended: (permit: HeldPermit) => void) {
     this.#grant = grant;
     this.#caller = caller;
-    this.#observer = observer;
     this.#ended = ended;
     this.fencingToken = BigInt(grant.fence);
     this.#leaseMs = caller.terms.leaseUs / 1e3;
@@ -64,7 +57,7 @@ export class HeldPermit implements Permit {
     this.#trustedMs = grant.trustedMs;
     // A claim becomes a lease by its first renewal.
     this.#renewAtMs = grant.isClaim ? 0 : grant.sent.monotonicMs + this.#leaseMs * RENEWED_AFTER;
-    observer.granted?.(grant);
+    this.#emit("granted", grant.atUs);
     // The holder begins before the claim is confirmed: to send a command first would double the hand-over's time here.
     if (grant.isClaim) inNextTurn(() => this.#tick());
     else this.#tick();
@@ -100,12 +93,12 @@ export class HeldPermit implements Permit {
     this.#isGivenUp = true;
     this.#cancelAlarm();
     const { key, id, fence } = this.#grant;
-    this.#observer.releasing?.(this.#grant);
+    this.#emit("releasing", 0);
     try {
       const entry = { id, number: fence };
       const answer = await this.#caller.call(key, SEMAPHORE_VERBS.release, [entry]);
       if (answer.entries[0]?.outcome === OUTCOME.released) {
-        this.#observer.released?.(this.#grant, answer.nowUs);
+        this.#emit("released", answer.nowUs);
       }
     } catch (error) {
       this.#release = undefined;
@@ -114,6 +107,23 @@ export class HeldPermit implements Permit {
       throw error;
     }
     this.#end();
+  }
+
+  #emit(change: PermitChanged["change"], atUs: number, untilUs = this.#untilUs): void {
+    const { permit } = this.#caller.events.to;
+    if (permit === undefined) return;
+    const { key, fence, weight, ticket } = this.#grant;
+    permit({
+      semaphore: key.keyspace,
+      change,
+      key: key.key,
+      id: key.id,
+      fence,
+      weight,
+      ticket,
+      atUs,
+      untilUs,
+    });
   }
 
   #end(): void {
@@ -138,7 +148,7 @@ export class HeldPermit implements Permit {
   #lose(message: string): void {
     this.#end();
     this.#lost.abort(new LeaseLostError(message));
-    this.#observer.lost?.(this.#grant);
+    this.#emit("lost", 0);
   }
 
   #tick(): void {
@@ -163,7 +173,7 @@ export class HeldPermit implements Permit {
       const answer = await this.#caller.call(key, SEMAPHORE_VERBS.renew, [entry]);
       const renewed = answer.entries[0];
       if (renewed?.outcome === OUTCOME.held) {
-        this.#observer.renewed?.(this.#grant, answer.nowUs, renewed.untilUs);
+        this.#emit("renewed", answer.nowUs, renewed.untilUs);
         if (!this.#isHeld()) return;
         this.#sent = sent;
         this.#trustedMs = this.#leaseMs * TRUSTED_SHARE;

@@ -18,7 +18,6 @@ import { readSemaphoreLogs } from "../audit/semaphore-log.js";
 import { permitLog, semaphoreHeaderLine } from "../audit/semaphore-record.js";
 import { ManualClock } from "../testing/index.js";
 import { SEMAPHORE_VERBS, type SemaphoreVerb } from "../algorithms/semaphore/kernel.js";
-import { observePermits } from "./permit-observers.js";
 
 interface Bench {
   readonly clock: ManualClock;
@@ -441,8 +440,8 @@ describe("a waiter that is notified", () => {
   it("has a new ticket where its claim ended and it got in line again, or got a place at once", async () => {
     const { clock, semaphore, deliver } = heldBack();
     let log = semaphoreHeaderLine(1);
-    observePermits(
-      semaphore,
+    semaphore.events.on(
+      "permit",
       permitLog("k", (line) => {
         log += line;
       }),
@@ -482,7 +481,9 @@ describe("a waiter that is notified", () => {
     const held = heldBack();
     const { clock, semaphore } = held;
     const tickets: number[] = [];
-    observePermits(semaphore, { granted: ({ ticket }) => tickets.push(ticket) });
+    semaphore.events.on("permit", ({ change, ticket }) => {
+      if (change === "granted") tickets.push(ticket);
+    });
     const first = await semaphore.acquire("k");
     const waiting = semaphore.acquire("k");
     await settled();

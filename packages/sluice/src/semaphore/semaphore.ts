@@ -5,17 +5,15 @@ import {
   type SemaphoreAnswer,
   type SemaphoreVerb,
 } from "../algorithms/semaphore/kernel.js";
-import {
-  InvalidOptionError,
-  type MaxWaitExceededError,
-  StoreUnavailableError,
-} from "../core/errors.js";
+import { InvalidOptionError, MaxWaitExceededError, StoreUnavailableError } from "../core/errors.js";
+import { monotonicMs } from "../core/clock.js";
 import { checkKey, type Identify } from "../core/key.js";
 import { maxWaitMs } from "../core/max-wait.js";
 import { checkCount, checkFunction, checkOptions } from "../core/options.js";
-import type { SemaphoreKey } from "../stores/semaphore-store.js";
+import { Events, type WaitEnded } from "../events/events.js";
+import { addOutageHooks } from "../events/hooks.js";
 import type { Store } from "../stores/store.js";
-import { Caller } from "./caller.js";
+import { Caller, type CallerKey } from "./caller.js";
 import {
   type AcquireOptions,
   checkSemaphoreOptions,
@@ -26,7 +24,6 @@ import {
 } from "./options.js";
 import { HeldPermit, type Permit } from "./permit.js";
 import type { PermitGrant } from "./permit-grant.js";
-import { observerOf } from "./permit-observers.js";
 import { WaitQueue } from "./wait-queue.js";
 import type { WaitRequest } from "./waiter.js";
 
@@ -42,6 +39,8 @@ export interface SemaphoreUsage {
 /** A semaphore on a store of type `S`. */
 export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   readonly store: S;
+  /** What happens to this semaphore's permits and calls, for whoever listens; hooks are listeners too. */
+  readonly events: Events;
 
   /**
    * Waits in line for a place.
@@ -119,6 +118,7 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
   implements Semaphore<StoreOf<S>>
 {
   readonly store: StoreOf<S>;
+  readonly events = new Events();
   readonly #ownsStore: boolean;
   readonly #caller: Caller;
   readonly #identify: Identify;
@@ -131,12 +131,12 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
   #isClosed = false;
 
   constructor(options: SemaphoreOptions<S>) {
-    const { limit, terms, store, semaphores, ownsStore, keyspace, identify, timeoutMs } =
+    const { limit, store, ownsStore, keyspace, identify, ...settings } =
       checkSemaphoreOptions(options);
-    const { external } = store;
+    addOutageHooks(this.events, options.hooks);
     this.store = store;
     this.#ownsStore = ownsStore;
-    this.#caller = new Caller({ store: semaphores, external, limit, terms, timeoutMs });
+    this.#caller = new Caller({ ...settings, store, keyspace, limit, events: this.events });
     this.#identify = identify;
     this.#keyspace = keyspace;
     this.#fingerprint = JSON.stringify({ semaphore: { limit } });
@@ -209,9 +209,9 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     }
   }
 
-  #keyOf(key: string): SemaphoreKey {
+  #keyOf(key: string): CallerKey {
     checkKey(key);
-    return { keyspace: this.#keyspace, id: this.#identify(key) };
+    return { keyspace: this.#keyspace, id: this.#identify(key), key };
   }
 
   /** A permit, or the error of a wait that was too long. */
@@ -221,22 +221,47 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     request.signal?.throwIfAborted();
     if (this.#isClosed) throw closedError();
     const queue = this.#queueOf(semaphoreKey);
-    const permit = await queue.acquire(request);
+    const permit = await this.#wait(key, request, () => queue.acquire(request));
     if (permit === undefined) return queue.maxWaitExceeded(0);
     // Closed since the grant: then it was given back.
     if (this.#isClosed) throw closedError();
     return permit;
   }
 
+  /** Lets the listeners know when a wait begins and ends; what cannot wait is no wait. */
+  async #wait<P>(
+    key: string,
+    { weight, maxWaitMs: longestMs }: WaitRequest,
+    acquire: () => Promise<P>,
+  ): Promise<P> {
+    const { waitBegun, waitEnded } = this.events.to;
+    if (longestMs === 0 || (waitBegun === undefined && waitEnded === undefined)) return acquire();
+    const wait = { caller: this.#keyspace, key, cost: weight };
+    const beganMs = monotonicMs();
+    const end = (outcome: WaitEnded["outcome"]): void => {
+      const waitedMs = monotonicMs() - beganMs;
+      this.events.to.waitEnded?.({ ...wait, outcome, waitedMs, lateMs: 0 });
+    };
+    waitBegun?.(wait);
+    try {
+      const permit = await acquire();
+      end("started");
+      return permit;
+    } catch (error) {
+      end(error instanceof MaxWaitExceededError ? "refused" : "failed");
+      throw error;
+    }
+  }
+
   #hold(grant: PermitGrant): HeldPermit {
-    const permit: HeldPermit = new HeldPermit(grant, this.#caller, observerOf(this), () =>
+    const permit: HeldPermit = new HeldPermit(grant, this.#caller, () =>
       this.#permits.delete(permit),
     );
     this.#permits.add(permit);
     return permit;
   }
 
-  #queueOf(semaphoreKey: SemaphoreKey): WaitQueue {
+  #queueOf(semaphoreKey: CallerKey): WaitQueue {
     let queue = this.#queues.get(semaphoreKey.id);
     if (queue === undefined) {
       this.#queuesMade += 1;
@@ -253,7 +278,7 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     return queue;
   }
 
-  #call(key: SemaphoreKey, verb: SemaphoreVerb, limit?: number): Promise<SemaphoreAnswer> {
+  #call(key: CallerKey, verb: SemaphoreVerb, limit?: number): Promise<SemaphoreAnswer> {
     return this.#caller.call(key, verb, [], limit === undefined ? {} : { limit });
   }
 };

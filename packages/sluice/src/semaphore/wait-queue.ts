@@ -14,8 +14,8 @@ import {
 import { onAbort } from "../core/abort.js";
 import { setAlarm } from "../core/alarm.js";
 import { InvalidOptionError, MaxWaitExceededError } from "../core/errors.js";
-import type { NotificationListener, SemaphoreKey } from "../stores/semaphore-store.js";
-import type { Caller } from "./caller.js";
+import type { NotificationListener } from "../stores/semaphore-store.js";
+import type { Caller, CallerKey } from "./caller.js";
 import { Notifications } from "./notifications.js";
 import type { HeldPermit } from "./permit.js";
 import { type Moment, momentOf, type PermitGrant, TRUSTED_SHARE } from "./permit-grant.js";
@@ -25,7 +25,7 @@ import { chunksOf, Waiter, type WaitRequest } from "./waiter.js";
 export interface WaitQueueOptions {
   /** The first part of the ids of all waiters; nobody else has it. */
   readonly owner: string;
-  readonly key: SemaphoreKey;
+  readonly key: CallerKey;
   readonly caller: Caller;
   /** Makes the permit as soon as the grant is known: nobody else renews it. */
   readonly hold: (grant: PermitGrant) => HeldPermit;
@@ -43,7 +43,7 @@ const NOTIFICATION_TAKES_US = 100e3;
 
 export class WaitQueue implements NotificationListener {
   readonly owner: string;
-  readonly #key: SemaphoreKey;
+  readonly #key: CallerKey;
   readonly #caller: Caller;
   readonly #hold: (grant: PermitGrant) => HeldPermit;
   readonly #ended: () => void;

@@ -40,6 +40,8 @@ export interface SemaphoreStore {
    * key is moving to another node may be tried again for `withinMs`, and so come later.
    */
   execute(key: SemaphoreKey, command: SemaphoreCommand, withinMs: number): Promise<SemaphoreAnswer>;
+  /** For a store of several parts that fail by themselves: the part that decides on this key; "" if it does not know. */
+  partOf?(key: SemaphoreKey): string;
   /** Where this process can be notified about a key; "" = it cannot. */
   channelOf(key: SemaphoreKey): string;
   /** Begins to listen for notifications about a key. */

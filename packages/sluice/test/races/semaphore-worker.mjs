@@ -16,9 +16,6 @@ const { MemoryStore, Semaphore } = /** @type {typeof import("../../src/index.js"
 const { RedisStore } = /** @type {typeof import("../../src/stores/redis/index.js")} */ (
   await import(from("stores/redis/index.js"))
 );
-const { observePermits } = /** @type {typeof import("../../src/semaphore/permit-observers.js")} */ (
-  await import(from("semaphore/permit-observers.js"))
-);
 const { permitLog, semaphoreHeaderLine } =
   /** @type {typeof import("../../src/audit/semaphore-record.js")} */ (
     await import(from("audit/semaphore-record.js"))
@@ -42,8 +39,8 @@ const tasks = {
     const semaphore = await open();
     // A line is in the file before the next command is sent: a killed process takes none with it.
     appendFileSync(logFile, semaphoreHeaderLine(LIMIT));
-    observePermits(
-      semaphore,
+    semaphore.events.on(
+      "permit",
       permitLog(key, (line) => {
         appendFileSync(logFile, line);
       }),

@@ -12,7 +12,6 @@ import {
   StoreUnavailableError,
 } from "../../src/index.js";
 import { SEMAPHORE_VERBS, type SemaphoreVerb } from "../../src/algorithms/semaphore/kernel.js";
-import { observePermits } from "../../src/semaphore/permit-observers.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
 import { clients } from "../support/clients.js";
 import { startCluster, type TestCluster } from "../support/cluster.js";
@@ -565,7 +564,9 @@ test("a signal that aborts around the grant comes too late or in time, and leaks
     const abort = (): void => {
       controller.abort("too late?");
     };
-    observePermits(semaphore, turns < 0 ? { granted: abort } : {});
+    semaphore.events.on("permit", ({ change }) => {
+      if (turns < 0 && change === "granted") abort();
+    });
     const waiting = semaphore.acquire("k", { signal }).then(
       (next) => next,
       (reason: unknown) => reason,

@@ -28,7 +28,10 @@ const ONLY: Readonly<Record<string, Only>> = {
     lua: "first parse memberAt get put wake",
   },
   // Lua has the hits in a hash.
-  "algorithms/sliding-log/kernel.lua": { ts: "copy numbers fullError", lua: "hit params load save" },
+  "algorithms/sliding-log/kernel.lua": {
+    ts: "copy numbers fullError",
+    lua: "hit params load save",
+  },
   "algorithms/sliding-window/kernel.lua": VALUE,
   "core/mul-div.lua": { ts: "mulDivWide", lua: "" },
 };

@@ -9,7 +9,8 @@ import {
   type SemaphoreStore,
   type NotificationListener,
 } from "../semaphore-store.js";
-import type { RunScript } from "./clients/client.js";
+import type { NodeOf, RunScript } from "./clients/client.js";
+import { slotOf } from "./slot.js";
 import { failedByMovingSlot, growingPause } from "./split-retry.js";
 import { decodeSemaphore, encodeSemaphore, semaphoreKey } from "./semaphore-wire.js";
 import { Subscriber } from "./subscriber.js";
@@ -19,6 +20,8 @@ export interface RedisSemaphoresOptions {
   readonly client: unknown;
   readonly subscriber: unknown;
   readonly isCluster: boolean;
+  /** The node of a slot, where a Cluster's client shows it. */
+  readonly nodeOf: NodeOf | undefined;
   /** Decides instead of the server's clock. */
   readonly clock: Clock | undefined;
   /** Names this process among all that subscribe. */
@@ -27,6 +30,7 @@ export interface RedisSemaphoresOptions {
 
 export class RedisSemaphores implements SemaphoreStore {
   readonly clock: Clock;
+  readonly partOf?: (key: SemaphoreKey) => string;
   readonly #options: RedisSemaphoresOptions;
   readonly #subscriber: Subscriber;
   readonly #listeners = new Map<string, NotificationListener>();
@@ -35,6 +39,8 @@ export class RedisSemaphores implements SemaphoreStore {
     const { client, subscriber, isCluster } = options;
     this.#options = options;
     this.clock = options.clock ?? systemClock;
+    const { nodeOf } = options;
+    if (nodeOf !== undefined) this.partOf = ({ id }) => nodeOf(slotOf(id));
     this.#subscriber = new Subscriber({
       client,
       subscriber,

@@ -4,6 +4,8 @@ import { checkClock, type Clock, monotonicMs, systemClock } from "../../core/clo
 import { CrossSlotError, StoreUnavailableError } from "../../core/errors.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { scriptFor } from "./scripts.js";
+import { Events } from "../../events/events.js";
+import { addOutageHooks, type OutageHooks } from "../../events/hooks.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
 import type { Done, Store, StoreCall } from "../store.js";
 import {
@@ -44,6 +46,8 @@ export interface RedisStoreOptions {
    * The number is part of the keys, so a change loses the state.
    */
   readonly partitions?: number;
+  /** Hears of the store's outages, once for all of its limiters and semaphores. */
+  readonly hooks?: OutageHooks;
   /** For tests and simulation: used instead of the server's clock. */
   readonly clock?: Clock;
 }
@@ -71,6 +75,8 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   /** The node that decides a call; only with a Cluster's client that shows its nodes. */
   readonly partOf?: (call: StoreCall) => string;
   readonly semaphores: RedisSemaphores;
+  /** Batches, and outages whoever met them; hooks are listeners too. */
+  readonly events = new Events();
   readonly #run: RunScript;
   readonly #batching: BatcherOptions;
   readonly #batcher: Batcher;
@@ -94,7 +100,9 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       "maxBatch",
       "maxInFlight",
       "partitions",
+      "hooks",
     ]);
+    addOutageHooks(this.events, options.hooks);
     const { maxBatch = DEFAULT_MAX_BATCH, maxInFlight = DEFAULT_MAX_IN_FLIGHT } = options;
     const { partitions } = options;
     if (partitions !== undefined) checkCount("partitions", partitions, 1, SLOTS);
@@ -125,6 +133,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       client: options.client,
       subscriber: options.subscriber,
       isCluster: cluster !== undefined,
+      nodeOf,
       clock: this.clock,
       nonce: nonce(),
     });
@@ -273,10 +282,25 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     { kind, kernels, keys, args }: EncodedBatch,
   ): Promise<readonly DecodedCall[]> {
     const { sha, source } = scriptFor(kind, kernels);
-    const reply = await this.#run(sha, source, keys, args);
+    const run = this.#run(sha, source, keys, args);
+    if (this.events.to.batch !== undefined) this.#watchBatch(calls, run);
+    const reply = await run;
     const { rawUs, outcomes } = decodeBatch(calls, reply);
     if (this.clock === undefined) this.#serverAheadUs = rawUs - systemClock.nowUs();
     return outcomes;
+  }
+
+  #watchBatch(calls: readonly StoreCall[], run: Promise<unknown>): void {
+    const beganMs = monotonicMs();
+    const part = this.partOf?.(calls[0] as StoreCall) ?? "";
+    const ended = (error: Error | undefined): void => {
+      const durationMs = monotonicMs() - beganMs;
+      this.events.to.batch?.({ size: calls.length, part, durationMs, error });
+    };
+    run.then(
+      () => ended(undefined),
+      (error: unknown) => ended(error as Error),
+    );
   }
 }
 

@@ -37,11 +37,13 @@ export function decodeSemaphore(
   if (failure === WRONG_TYPE) {
     throw new StoreUnavailableError(
       `a key of ${key.keyspace} holds a value of another type, not written by Sluice`,
+      { ofKey: true },
     );
   }
   if (failure === WRONG_FORMAT) {
     throw new StoreUnavailableError(
       `a key of ${key.keyspace} holds a state of a format that this version does not know`,
+      { ofKey: true },
     );
   }
   const answered = (numbers.length - HEAD) / PER_ENTRY;
