@@ -35,6 +35,8 @@ export interface CommandOptions {
   readonly channel?: string;
   /** Default: the semaphore's own. */
   readonly limit?: number;
+  /** Whether it asks past an open breaker too; default: renewals and releases do. */
+  readonly always?: boolean;
   /** Takes an answer that comes after the deadline. */
   readonly late?: (answer: SemaphoreAnswer) => void;
 }
@@ -87,8 +89,9 @@ export class Caller {
     key: CallerKey,
     verb: SemaphoreVerb,
     entries: readonly CommandEntry[],
-    { channel = "", limit = this.#limit, late }: CommandOptions = {},
+    options: CommandOptions = {},
   ): Promise<SemaphoreAnswer> {
+    const { channel = "", limit = this.#limit, always = ASKED_ALWAYS.has(verb), late } = options;
     const command: SemaphoreCommand = { verb, limit, terms: this.terms, channel, entries };
     return new Promise((resolve, reject) => {
       const asker: Asker<SemaphoreAnswer> = {
@@ -108,13 +111,14 @@ export class Caller {
           if (!(outcome instanceof Error)) late?.(outcome);
         },
       };
-      this.#guarded.ask({ key, command }, asker, { always: ASKED_ALWAYS.has(verb) });
+      this.#guarded.ask({ key, command }, asker, { always });
     });
   }
 
   /** Ends whatever these ids hold or wait for. Never rejects: where the store fails, their leases end it. */
   async leave(key: CallerKey, ids: readonly string[]): Promise<void> {
     const entries = ids.map((id): CommandEntry => ({ id, number: 0 }));
-    await this.call(key, SEMAPHORE_VERBS.release, entries).catch(() => {});
+    // A call that a breaker refused must not ask the store to undo it.
+    await this.call(key, SEMAPHORE_VERBS.release, entries, { always: false }).catch(() => {});
   }
 }

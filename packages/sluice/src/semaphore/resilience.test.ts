@@ -1,0 +1,158 @@
+import { describe, expect, test, vi } from "vitest";
+import {
+  type ErrorEvent,
+  MemoryStore,
+  type PermitChanged,
+  RateLimiter,
+  type RecoveryEvent,
+  Semaphore,
+  type SemaphoreOptions,
+  type Store,
+  tokenBucket,
+} from "../index.js";
+import type { SemaphoreStore } from "../stores/semaphore-store.js";
+import { ManualClock } from "../testing/index.js";
+
+const lost = new Error("connection lost");
+const QUIET_MS = 1000;
+
+/** A store as if outside the process, whose semaphores fail while `isDown`. */
+class FailingStore extends MemoryStore implements Store {
+  override readonly external = true as unknown as false;
+  isDown = false;
+  asked = 0;
+  override readonly semaphores: MemoryStore["semaphores"];
+
+  constructor() {
+    super({ clock: new ManualClock() });
+    const inner = new MemoryStore({ clock: this.clock }).semaphores;
+    const execute: SemaphoreStore["execute"] = async (...args) => {
+      this.asked += 1;
+      if (this.isDown) throw lost;
+      return inner.execute(args[0], args[1]);
+    };
+    this.semaphores = new Proxy(inner, {
+      get: (target, name) => {
+        if (name === "execute") return execute;
+        const value: unknown = Reflect.get(target, name);
+        return typeof value === "function" ? (value.bind(target) as unknown) : value;
+      },
+    });
+  }
+}
+
+function start(options: Partial<SemaphoreOptions> = {}) {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+  const store = new FailingStore();
+  const onError = vi.fn<(event: ErrorEvent) => void>();
+  const onRecovery = vi.fn<(event: RecoveryEvent) => void>();
+  const hooks = { onError, onRecovery };
+  const semaphore = new Semaphore({ limit: 2, identity: "plain", hooks, ...options, store });
+  const close = async (): Promise<void> => {
+    store.isDown = false;
+    await semaphore.close();
+    await vi.advanceTimersByTimeAsync(60_000);
+    vi.useRealTimers();
+  };
+  return { store, semaphore, onError, onRecovery, close };
+}
+
+describe("a semaphore on a store that fails", () => {
+  test("reports an outage once when it begins and once when it is over, with counts", async () => {
+    const { store, semaphore, onError, onRecovery, close } = start();
+    store.isDown = true;
+    for (let i = 0; i < 3; i++) await expect(semaphore.inspect("k")).rejects.toThrow("lost");
+    expect(onError).toHaveBeenCalledExactlyOnceWith({
+      error: expect.objectContaining({ cause: lost }) as unknown,
+      key: "k",
+      cost: 0,
+    });
+    store.isDown = false;
+    for (let i = 0; i < 2; i++) {
+      await semaphore.inspect("k");
+      await vi.advanceTimersByTimeAsync(QUIET_MS);
+    }
+    await semaphore.inspect("k");
+    expect(onRecovery).toHaveBeenCalledOnce();
+    expect(onRecovery.mock.calls[0]?.[0].unanswered).toMatchObject({ total: 3, thrown: 3 });
+    await close();
+  });
+
+  test("stops asking after five failures in a row, and asks again by a probe", async () => {
+    const { store, semaphore, close } = start();
+    store.isDown = true;
+    for (let i = 0; i < 5; i++) await expect(semaphore.inspect("k")).rejects.toThrow("lost");
+    const before = store.asked;
+    await expect(semaphore.acquire("k")).rejects.toThrow("the breaker is open");
+    expect(store.asked).toBe(before);
+    store.isDown = false;
+    await vi.advanceTimersByTimeAsync(QUIET_MS);
+    expect((await semaphore.inspect("k")).held).toBe(0);
+    await (await semaphore.acquire("k")).release();
+    await close();
+  });
+
+  test("releases what is held past an open breaker", async () => {
+    const { store, semaphore, close } = start();
+    const permit = await semaphore.acquire("k");
+    store.isDown = true;
+    for (let i = 0; i < 5; i++) await expect(semaphore.inspect("k")).rejects.toThrow("lost");
+    store.isDown = false;
+    await permit.release();
+    expect((await semaphore.inspect("k")).held).toBe(0);
+    await close();
+  });
+
+  test("asks each time without a breaker", async () => {
+    const { store, semaphore, close } = start({ breaker: false });
+    store.isDown = true;
+    for (let i = 0; i < 9; i++) await expect(semaphore.inspect("k")).rejects.toThrow("lost");
+    expect(store.asked).toBe(9);
+    await close();
+  });
+
+  test("shares what it learns with the limiters of its store", async () => {
+    const { store, semaphore, close } = start();
+    const limiter = new RateLimiter({ policy: tokenBucket({ limit: 9, period: "1h" }), store });
+    store.isDown = true;
+    for (let i = 0; i < 5; i++) await expect(semaphore.inspect("k")).rejects.toThrow("lost");
+    // A limiter of this store asks it synchronously, so only its peek shows the breaker.
+    expect((await limiter.peek("k")).source).toBe("fail-open");
+    await limiter.close();
+    await close();
+  });
+});
+
+test.each([
+  ["hooks.onAllowed", { hooks: { onAllowed: () => {} } }],
+  ["hooks.onError", { hooks: { onError: 1 } }],
+  ["breaker", { breaker: true }],
+])("a semaphore refuses %s", (option, wrong) => {
+  const options = { limit: 1, ...wrong } as unknown as SemaphoreOptions;
+  expect(() => new Semaphore(options)).toThrow(option);
+});
+
+test("a permit's events tell its life", async () => {
+  const semaphore = new Semaphore({ limit: 1, identity: "plain" });
+  const heard: PermitChanged[] = [];
+  semaphore.events.on("permit", (event) => heard.push(event));
+  const waits: string[] = [];
+  semaphore.events.on("waitBegun", ({ key, cost }) => waits.push(`${key} ${cost}`));
+  semaphore.events.on("waitEnded", ({ outcome }) => waits.push(outcome));
+  const permit = await semaphore.acquire("k");
+  await expect(semaphore.acquire("k", { maxWait: 1 })).rejects.toThrow("within 1 ms");
+  await permit.release();
+  await semaphore.acquire("k");
+  await semaphore.close();
+  expect(heard.map(({ change }) => change)).toEqual([
+    "granted",
+    "releasing",
+    "released",
+    "granted",
+    "lost",
+    "releasing",
+    "released",
+  ]);
+  expect(heard[0]).toMatchObject({ semaphore: "sluice:semaphore", key: "k", weight: 1 });
+  expect(waits).toEqual(["k 1", "started", "k 1", "refused", "k 1", "started"]);
+});

@@ -1,0 +1,60 @@
+/** What a RedisStore lets its own listeners hear: batches, and outages whoever met them. */
+import { Redis } from "ioredis";
+import { expect, inject, onTestFinished, test, vi } from "vitest";
+import {
+  type BatchSent,
+  type ErrorEvent,
+  RateLimiter,
+  Semaphore,
+  tokenBucket,
+} from "../../src/index.js";
+import { RedisStore } from "../../src/stores/redis/index.js";
+
+const policy = tokenBucket({ limit: 1000, period: "1h" });
+
+test("a batch is one event, with its size and how long it took", async () => {
+  const client = new Redis(inject("redisUrl"));
+  onTestFinished(() => client.disconnect());
+  const store = new RedisStore({ client });
+  const limiter = new RateLimiter({ policy, store, namespace: "events", timeout: "30s" });
+  const batches: BatchSent[] = [];
+  store.events.on("batch", (batch) => batches.push(batch));
+  await Promise.all(Array.from({ length: 10 }, (_, i) => limiter.consume(`k${i}`)));
+  await limiter.consume("k");
+  expect(batches.map(({ size, part, error }) => [size, part, error])).toEqual([
+    [10, "", undefined],
+    [1, "", undefined],
+  ]);
+  expect(batches.every(({ durationMs }) => durationMs > 0)).toBe(true);
+});
+
+test("an outage is one onError of the store, whichever of its limiters and semaphores meets it", async () => {
+  const onError = vi.fn<(event: ErrorEvent) => void>();
+  const lost = new Error("connection lost");
+  const store = new RedisStore({ client: () => Promise.reject(lost), hooks: { onError } });
+  const own = vi.fn<(event: ErrorEvent) => void>();
+  const options = { store, timeout: "30s", hooks: { onError: own } } as const;
+  const first = new RateLimiter({ ...options, policy, namespace: "first" });
+  const second = new RateLimiter({ ...options, policy, namespace: "second" });
+  const semaphore = new Semaphore({ ...options, limit: 1 });
+  await first.consume("a");
+  await second.consume("b");
+  await expect(semaphore.inspect("c")).rejects.toThrow("connection lost");
+  expect(onError).toHaveBeenCalledExactlyOnceWith({
+    error: expect.objectContaining({ cause: lost }) as unknown,
+    key: "",
+    cost: 0,
+  });
+  expect(own.mock.calls.map(([{ key }]) => key)).toEqual(["a", "b", "c"]);
+  const batches: BatchSent[] = [];
+  store.events.on("batch", (batch) => batches.push(batch));
+  await first.consume("a");
+  expect(batches).toMatchObject([{ size: 1, error: lost }]);
+});
+
+test.each([
+  ["hooks.onDenied", { onDenied: () => {} }],
+  ["hooks.onError", { onError: "x" }],
+])("a store refuses %s", (option, hooks) => {
+  expect(() => new RedisStore({ client: async () => [], hooks: hooks as never })).toThrow(option);
+});
