@@ -101,7 +101,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
   consume(key: string, options: AsyncCallOptions = NO_OPTIONS): Promise<Decision> {
     // Not async: the pipeline's promise is the caller's, and one around it costs more than the rest of this method.
     try {
-      checkCall(options);
+      if (options !== NO_OPTIONS) checkCall(options);
       const { cost = 1, policy, signal } = options;
       if (this.#direct === undefined) {
         return this.#pipeline.run({ verb: VERBS.consume, key, cost, policy, signal });

@@ -8,6 +8,7 @@ import {
   type Terms,
 } from "../algorithms/semaphore/kernel.js";
 import { monotonicMs } from "../core/clock.js";
+import { asStoreError } from "../core/errors.js";
 import type { Events } from "../events/events.js";
 import type { BreakerSettings } from "../resilience/breaker.js";
 import { type Abandonable, type Asker, GuardedStore } from "../resilience/guarded-store.js";
@@ -78,8 +79,10 @@ export class Caller {
       events,
       instead: "thrown",
       partOf: semaphores.partOf && (({ key }) => semaphores.partOf?.(key) ?? ""),
-      submit: ({ key, command }, done) => {
-        semaphores.execute(key, command, timeoutMs).then(done, done);
+      submit: ({ key, command }, settle) => {
+        semaphores.execute(key, command, timeoutMs).then(settle, (error: unknown) => {
+          settle(asStoreError(error));
+        });
       },
     });
   }

@@ -72,11 +72,6 @@ export type Outcome = StoreResult | Error;
 /** Takes what became of a call. */
 export type Done = (outcome: Outcome) => void;
 
-/** Whether a call that was not sent yet is still worth sending. */
-export function isAwaited({ abandoned }: StoreCall): boolean {
-  return abandoned !== true;
-}
-
 /** A store of either kind. */
 export interface Store {
   /** Whether state leaves this process: identities are then hashed by default. */

@@ -12,7 +12,6 @@ import type { Events } from "../../events/events.js";
 import {
   type StoreResult,
   type Done,
-  isAwaited,
   type DebitResult,
   type Store,
   type StoreCall,
@@ -279,7 +278,7 @@ export class Prefetch {
       holding.left += outcome.granted;
       this.#emit("taken", holding.key, outcome.granted);
       this.#spread(holding, refill, outcome);
-    } else if (!isAwaited(refill.call)) {
+    } else if (refill.call.abandoned === true) {
       this.#passOn(refill);
     } else {
       for (const { done } of refill.waiting) done(outcome);
@@ -304,14 +303,14 @@ export class Prefetch {
   /** Those who still wait for a refill that has no answer ask by themselves. */
   #passOn({ waiting }: Refill): void {
     for (const { call, done } of waiting) {
-      if (isAwaited(call)) this.#context.store.submit(call, done);
+      if (call.abandoned !== true) this.#context.store.submit(call, done);
     }
   }
 
   /** Serves those who waited for a refill, in order. */
   #spread(holding: Holding, { waiting }: Refill, answer: StoreResult): void {
     for (const [i, { call, done }] of waiting.entries()) {
-      if (!isAwaited(call)) continue;
+      if (call.abandoned === true) continue;
       const { cost } = call.debits[0] as Debit;
       if (cost <= holding.left) done(take(holding, cost, holding.answeredAtMs));
       // Not even one unit: for who asked for one, and asked first, that is the store's own denial.

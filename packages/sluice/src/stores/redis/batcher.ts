@@ -5,7 +5,7 @@
  */
 import { atEndOfTick, inNextTurn, monotonicMs } from "../../core/clock.js";
 import { StoreUnavailableError } from "../../core/errors.js";
-import { type StoreResult, type Done, isAwaited, type StoreCall } from "../store.js";
+import { type StoreResult, type Done, type StoreCall } from "../store.js";
 
 /** What became of calls that were to be sent together. */
 export interface Sending {
@@ -100,7 +100,7 @@ export class Batcher {
   /** Sends the next batch; false if nobody waits for any of its calls any more. */
   #sendNext(): boolean {
     const taken = this.#queue.splice(0, this.#share());
-    const batch = taken.filter(({ call }) => isAwaited(call));
+    const batch = taken.filter(({ call }) => call.abandoned !== true);
     if (batch.length < taken.length) drop(taken);
     if (batch.length === 0) return false;
     const sent = { ms: monotonicMs() };
@@ -123,7 +123,7 @@ export class Batcher {
 /** Nobody waits for these outcomes, but whoever counts what is under way needs them. */
 function drop(taken: readonly QueuedCall[]): void {
   const dropped = notSent();
-  for (const { call, done } of taken) if (!isAwaited(call)) done(dropped);
+  for (const { call, done } of taken) if (call.abandoned === true) done(dropped);
 }
 
 /** What became of a call that nobody waited for any more when it could be sent. */

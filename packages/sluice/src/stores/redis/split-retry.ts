@@ -5,7 +5,7 @@
  */
 import { monotonicMs, startTimer } from "../../core/clock.js";
 import { CrossSlotError, SluiceError, StoreUnavailableError } from "../../core/errors.js";
-import { isAwaited, type StoreCall } from "../store.js";
+import type { StoreCall } from "../store.js";
 import { notSent, type SendBatch, type Sending, type SettleCall } from "./batcher.js";
 import type { RefusalReason } from "./clients/client.js";
 import { refusalWordedByClient } from "./clients/index.js";
@@ -229,7 +229,7 @@ export class SplitRetry {
     for (const pause = growingPause(); ; ) {
       await pause();
       waiting = waiting.filter((i) => {
-        if (isAwaited(batch.calls[i] as StoreCall)) return true;
+        if (batch.calls[i]?.abandoned !== true) return true;
         batch.settle(i, notSent());
         return false;
       });

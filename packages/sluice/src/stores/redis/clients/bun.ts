@@ -1,5 +1,5 @@
 /** All that Sluice knows of the client that Bun has built in. */
-import { withReload } from "../script-runner.js";
+import { withReload } from "../scripts.js";
 import { type ClientAdapter, type ClientMethod, isObjectWith } from "./client.js";
 
 /** Bun's own client. */

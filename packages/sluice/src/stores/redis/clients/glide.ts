@@ -1,5 +1,5 @@
 /** All that Sluice knows of @valkey/valkey-glide: GlideClient and GlideClusterClient. */
-import { withReload } from "../script-runner.js";
+import { withReload } from "../scripts.js";
 import { type ClientAdapter, type ClientMethod, isObjectWith } from "./client.js";
 
 /** @valkey/valkey-glide: client or Cluster client. */

@@ -1,5 +1,5 @@
 /** All that Sluice knows of ioredis and of iovalkey, its twin for Valkey: Redis, Sentinel and Cluster. */
-import { withReload } from "../script-runner.js";
+import { withReload } from "../scripts.js";
 import {
   type ClientAdapter,
   type ClientMethod,

@@ -1,5 +1,5 @@
 /** All that Sluice knows of the package `redis`: client, pool, Sentinel and Cluster. */
-import { withReload } from "../script-runner.js";
+import { withReload } from "../scripts.js";
 import {
   type ClientAdapter,
   type ClientMethod,

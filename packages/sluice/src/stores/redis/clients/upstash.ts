@@ -1,5 +1,5 @@
 /** All that Sluice knows of @upstash/redis, which sends each command as an HTTP request. */
-import { withReload } from "../script-runner.js";
+import { withReload } from "../scripts.js";
 import { type ClientAdapter, type ClientMethod, isObjectWith } from "./client.js";
 
 /** @upstash/redis. */

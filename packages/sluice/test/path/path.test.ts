@@ -1,0 +1,57 @@
+/** How many files a call passes: what a reader has to open to follow it. */
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type BuiltPackage, buildPackage } from "../support/built.js";
+import { startNode } from "../support/processes.js";
+
+const program = fileURLToPath(new URL("path.mjs", import.meta.url));
+
+let built: BuiltPackage;
+beforeAll(async () => {
+  built = await buildPackage([]);
+});
+afterAll(() => {
+  built.remove();
+});
+
+async function modulesOf(kind: "redis" | "memory"): Promise<readonly string[]> {
+  const { code, stdout, stderr } = await startNode([program, built.directory, kind]).ended;
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  return JSON.parse(stdout) as string[];
+}
+
+test("one consume on Redis runs functions of 15 modules, in docs/architecture.md's picture", async () => {
+  expect(await modulesOf("redis")).toEqual([
+    "core/clock.js",
+    "core/key.js",
+    "limiter/decisions.js",
+    "limiter/pipeline.js",
+    "limiter/policy-resolver.js",
+    "limiter/rate-limiter.js",
+    "limiter/shortcuts/deny-cache.js",
+    "limiter/shortcuts/shortcuts.js",
+    "resilience/deadlines.js",
+    "resilience/guarded-store.js",
+    "stores/redis/batcher.js",
+    "stores/redis/clients/ioredis.js",
+    "stores/redis/redis-store.js",
+    "stores/redis/scripts.js",
+    "stores/redis/wire.js",
+  ]);
+});
+
+test("one consumeSync in memory runs functions of 11 modules", async () => {
+  expect(await modulesOf("memory")).toEqual([
+    "algorithms/bucket/kernel.js",
+    "algorithms/decide.js",
+    "core/clock.js",
+    "core/key.js",
+    "core/mul-div.js",
+    "limiter/decisions.js",
+    "limiter/pipeline.js",
+    "limiter/rate-limiter.js",
+    "stores/memory/arena.js",
+    "stores/memory/expiry-ring.js",
+    "stores/memory/memory-store.js",
+  ]);
+});
