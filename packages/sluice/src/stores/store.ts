@@ -7,6 +7,7 @@ import type { ReservationReceipt, Kernel } from "../algorithms/kernel.js";
 import type { Events } from "../events/events.js";
 import { InvalidOptionError } from "../core/errors.js";
 import type { Clock } from "../core/clock.js";
+import { InvalidOptionError } from "../core/errors.js";
 import type { Rule } from "../algorithms/rule.js";
 import type { SemaphoreStore } from "./semaphore-store.js";
 
@@ -107,6 +108,18 @@ export interface Store {
 export interface SyncStore extends Store {
   /** The answer is the store's own object, good until its next call. */
   executeSync(call: StoreCall): StoreResult;
+}
+
+/** @throws InvalidOptionError */
+export function checkStore(store: unknown): Store {
+  const submit: unknown =
+    typeof store === "object" && store !== null ? Reflect.get(store, "submit") : undefined;
+  if (typeof submit === "function") return store as Store;
+  throw new InvalidOptionError(
+    "store",
+    store,
+    "a store such as new MemoryStore() or new RedisStore({ client })",
+  );
 }
 
 export function isSyncStore(store: Store): store is SyncStore {
