@@ -12,6 +12,7 @@ export type { BoundReport, WorstInterval } from "./bound.js";
 export { type Fraction, fractionToNumber, fractionToText } from "./fraction.js";
 export type { ByteSource } from "./lines.js";
 export { LogError, type LogSource } from "./log.js";
+export type { Mismatch } from "./mismatch.js";
 export {
   type FailedCall,
   failedCallLine,
@@ -22,7 +23,7 @@ export {
   type LogRecord,
   recordLine,
 } from "./record.js";
-export type { Mismatch, ReplayReport } from "./replay.js";
+export type { ReplayReport } from "./replay.js";
 export type { LoggedDecision } from "./replayer.js";
 export type { SemaphoreAuditReport, SemaphoreKeyReport } from "./semaphore-audit.js";
 export type { Hold } from "./semaphore-log.js";

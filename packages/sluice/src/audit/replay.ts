@@ -1,20 +1,10 @@
 /** Replays a key's records through the pure kernel, which must give every answer that was logged. */
 import type { Policy } from "../algorithms/registry.js";
 import type { States } from "../algorithms/step.js";
-import { Replayer, type LoggedDecision, sameDecision } from "./replayer.js";
+import type { Mismatch } from "./mismatch.js";
 import type { LogRecord } from "./record.js";
+import { Replayer, sameDecision } from "./replayer.js";
 import { explainInstant } from "./same-instant.js";
-
-/** The first record that nothing explains. */
-export interface Mismatch {
-  readonly record: LogRecord;
-  /** What the kernel answers where the record would have to stand. */
-  readonly kernel: LoggedDecision;
-  /** How many records of this key share the microsecond, and were tried in other orders. */
-  readonly tied: number;
-  /** False where so many records are tied that not every order was tried. */
-  readonly exhaustive: boolean;
-}
 
 /** Whether the kernel, replaying a key's records, gives every answer that was logged. */
 export interface ReplayReport {

@@ -1,9 +1,9 @@
 /** Finds an order of the records that share a microsecond in which the kernel gives their answers. */
 import type { States } from "../algorithms/step.js";
 import { clockBehind } from "./clock-behind.js";
+import type { Mismatch } from "./mismatch.js";
 import type { Replayer, LoggedDecision, Reply } from "./replayer.js";
 import type { LogRecord } from "./record.js";
-import type { Mismatch } from "./replay.js";
 
 /** What a search for an order came to. */
 export interface Explanation {
