@@ -6,7 +6,7 @@ import { MemoryStore, RateLimiter } from "../index.js";
 import { waitFor } from "../limiter/waiting/acquire.js";
 import type { Pipeline } from "../limiter/pipeline.js";
 import { pipelineOf } from "../limiter/rate-limiter.js";
-import { waitRequest } from "../limiter/waiting/reserve.js";
+import { reserveRequest } from "../limiter/waiting/reserve.js";
 import { defineCommand, EXIT } from "./command.js";
 import { describePolicy } from "./describe-policy.js";
 import { exerciseSemaphore, SEMAPHORE_OPTIONS } from "./exercise-semaphore.js";
@@ -207,7 +207,7 @@ function callOf(
     return async () => ({ decision: await limiter.consume(key, { cost }) });
   }
   const pipeline = pipelineOf(limiter) as Pipeline;
-  const wait = waitRequest(key, { cost, maxWait: maxWaitMs });
+  const wait = reserveRequest(key, { cost, maxWait: maxWaitMs });
   return async () => {
     const { reservation, lateMs } = await waitFor(pipeline, wait);
     const { decision } = reservation;

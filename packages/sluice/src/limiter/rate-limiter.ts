@@ -30,7 +30,12 @@ import { PolicyResolver } from "./policy-resolver.js";
 import { DenyCache } from "./shortcuts/deny-cache.js";
 import { checkPrefetch } from "./shortcuts/prefetch.js";
 import { acquire, type Start } from "./waiting/acquire.js";
-import { type Reservation, reserve, type WaitOptions, waitRequest } from "./waiting/reserve.js";
+import {
+  type Reservation,
+  reserveOnce,
+  type WaitOptions,
+  reserveRequest,
+} from "./waiting/reserve.js";
 import { type WrapOptions, wrapWith } from "./waiting/wrap.js";
 
 const SYNC_CALL_OPTIONS = ["cost", "policy"];
@@ -181,7 +186,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
    * start ahead (windows, refill "interval", buckets shared with other sets) answer for now. See docs/waiting.md.
    */
   async reserve(key: string, options: WaitOptions = NO_OPTIONS): Promise<Reservation> {
-    return (await reserve(this.#pipeline, waitRequest(key, options))).reservation;
+    return (await reserveOnce(this.#pipeline, reserveRequest(key, options))).reservation;
   }
 
   /**
@@ -189,7 +194,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
    * @throws MaxWaitExceededError, QueueFullError at once; the signal's reason, after giving back
    */
   async acquire(key: string, options: WaitOptions = NO_OPTIONS): Promise<Start> {
-    return acquire(this.#pipeline, waitRequest(key, options));
+    return acquire(this.#pipeline, reserveRequest(key, options));
   }
 
   /** `fn` behind `acquire`: every call waits its turn. */

@@ -4,13 +4,13 @@ import type { Decision } from "../../core/decision.js";
 import { MaxWaitExceededError, QueueFullError, StoreUnavailableError } from "../../core/errors.js";
 import type { WaitEnded } from "../../events/events.js";
 import type { Pipeline } from "../pipeline.js";
-import { type Granted, reserve, type ReserveAttempt, type WaitRequest } from "./reserve.js";
+import { type Granted, reserveOnce, type ReserveAttempt, type ReserveRequest } from "./reserve.js";
 
 /** Those who were refused together do not come back together: they spread over a tenth of their wait, at most this. */
 const MAX_JITTER_MS = 100;
 
 /** What a wait came to: a start whose time has come, or the refusal. */
-export interface WaitOutcome extends ReserveAttempt {
+export interface AcquireOutcome extends ReserveAttempt {
   /** How long after its time the work may start, in this process's own time; 0 when it was refused. */
   readonly lateMs: number;
 }
@@ -24,7 +24,7 @@ export interface Start extends Decision {
 }
 
 /** Waits until the work may start; throws where it may not. */
-export async function acquire(limiter: Pipeline, request: WaitRequest): Promise<Start> {
+export async function acquire(limiter: Pipeline, request: ReserveRequest): Promise<Start> {
   const outcome = await waitFor(limiter, request);
   if (!outcome.reservation.allowed) throw refusalOf(outcome);
   const { decision, readyAtUs } = outcome.reservation;
@@ -32,7 +32,7 @@ export async function acquire(limiter: Pipeline, request: WaitRequest): Promise<
 }
 
 /** Waits, and lets the listeners know when that begins and ends. */
-export async function waitFor(limiter: Pipeline, request: WaitRequest): Promise<WaitOutcome> {
+export async function waitFor(limiter: Pipeline, request: ReserveRequest): Promise<AcquireOutcome> {
   const { waitBegun, waitEnded } = limiter.events.to;
   if (waitBegun === undefined && waitEnded === undefined) return untilAllowed(limiter, request);
   const { key, cost } = request;
@@ -57,14 +57,14 @@ export async function waitFor(limiter: Pipeline, request: WaitRequest): Promise<
  * A promised start where there is one: then this is one call to the store and a sleep. Else the call is made
  * again when the refusal said, until `maxWaitUs` is over.
  */
-async function untilAllowed(limiter: Pipeline, request: WaitRequest): Promise<WaitOutcome> {
+async function untilAllowed(limiter: Pipeline, request: ReserveRequest): Promise<AcquireOutcome> {
   const { store } = limiter;
   const clock = store.clock ?? systemClock;
   const beganAtUs = monotonicUs(clock);
   // Whole µs: a wait of just maxWait is allowed, and a fraction of milliseconds would lose one now and then.
   let leftUs = request.maxWaitUs;
   for (;;) {
-    const attempted = await reserve(limiter, { ...request, maxWaitUs: leftUs });
+    const attempted = await reserveOnce(limiter, { ...request, maxWaitUs: leftUs });
     const { reservation } = attempted;
     if (reservation.allowed) {
       const answeredAtUs = monotonicUs(clock);

@@ -43,9 +43,9 @@ export interface Refused {
 export type Reservation = Granted | Refused;
 
 /** What a caller who waits asks for, checked. */
-export type WaitRequest = LimiterRequest & { readonly maxWaitUs: number };
+export type ReserveRequest = LimiterRequest & { readonly maxWaitUs: number };
 
-export function waitRequest(key: string, options: WaitOptions): WaitRequest {
+export function reserveRequest(key: string, options: WaitOptions): ReserveRequest {
   checkCall(options, ["cost", "maxWait", "signal"]);
   const { cost = 1, maxWait, signal } = options;
   // No delay is longer than a century, where debts saturate.
@@ -66,9 +66,9 @@ export interface ReserveAttempt {
  * Asks once. Where no start can be promised ahead (windows, refills by interval, buckets that other limiters
  * use in other company), the answer is about now.
  */
-export async function reserve(
+export async function reserveOnce(
   limiter: RequestRunner,
-  request: WaitRequest,
+  request: ReserveRequest,
 ): Promise<ReserveAttempt> {
   const answer = await limiter.run(request);
   const { reserved, ...decision } = answer as LimiterAnswer & { readonly reserved: Reserved };
