@@ -5,7 +5,7 @@
 -- @const NO_RECEIPT from algorithms/reservations.ts
 
 -- Declared ahead of their first use: functions stand in the twin's order.
-local sameReservations, append, unrecord
+local charge, sameReservations, append, unrecord
 
 local function expireReservations(state, now)
   if state.reservations and state.reservations.ends < now then state.reservations = nil end
@@ -52,6 +52,19 @@ local function reserve(debits, raw, maxWait, result)
   end
   if not ready(debits, result) then return 0 end
 
+  charge(debits, isQueue, wait, result)
+  local reservations = first.state.reservations
+  result.wait, result.opened, result.sold = wait, now, 0
+  if not sameReservations(debits) then
+    result.opened, result.sold = NO_RECEIPT.openedUs, NO_RECEIPT.sold
+  elseif reservations then
+    result.opened, result.sold = reservations.opened, reservations.sold
+  end
+  return 0
+end
+
+function charge(debits, isQueue, wait, result)
+  local now = result.now
   local least = math.huge
   for i = 1, #debits do
     local debit = debits[i]
@@ -69,14 +82,7 @@ local function reserve(debits, raw, maxWait, result)
       result.changed = true
     end
   end
-  local reservations = first.state.reservations
-  result.granted, result.wait, result.opened, result.sold = least, wait, now, 0
-  if not sameReservations(debits) then
-    result.opened, result.sold = NO_RECEIPT.openedUs, NO_RECEIPT.sold
-  elseif reservations then
-    result.opened, result.sold = reservations.opened, reservations.sold
-  end
-  return 0
+  result.granted = least
 end
 
 function sameReservations(debits)

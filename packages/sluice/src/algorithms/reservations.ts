@@ -71,7 +71,26 @@ export function reserve(
   }
   if (!ready(debits, count, result)) return 0;
 
-  const readyAtUs = nowUs + waitUs;
+  charge(debits, count, isQueue, waitUs, result);
+  const reservations = sameReservations(debits, count) ? first.state.reservations : NO_RECEIPT;
+  result.receipt = {
+    readyAtUs: nowUs + waitUs,
+    delayUs,
+    openedUs: reservations === undefined ? nowUs : reservations.openedUs,
+    sold: reservations === undefined ? 0 : reservations.sold,
+  };
+  return 0;
+}
+
+/** Charges every debit, and puts the call at the end of each line if its start is `waitUs` away. */
+function charge(
+  debits: readonly DebitState[],
+  count: number,
+  isQueue: boolean,
+  waitUs: number,
+  result: CallResult,
+): void {
+  const { nowUs } = result;
   let least = Number.POSITIVE_INFINITY;
   for (let i = 0; i < count; i++) {
     const debit = debits[i] as DebitState;
@@ -83,18 +102,10 @@ export function reserve(
       kernel.reserve(state, params, isQueue ? cost : params.capacity, debit.waitUs);
     } else kernel.take(state, params, cost, nowUs);
     record(state, cost);
-    if (waitUs > 0) append(debit, readyAtUs, nowUs);
+    if (waitUs > 0) append(debit, nowUs + waitUs, nowUs);
     result.changed = true;
   }
-  const reservations = sameReservations(debits, count) ? first.state.reservations : NO_RECEIPT;
   result.granted = least;
-  result.receipt = {
-    readyAtUs,
-    delayUs,
-    openedUs: reservations === undefined ? nowUs : reservations.openedUs,
-    sold: reservations === undefined ? 0 : reservations.sold,
-  };
-  return 0;
 }
 
 /** Of a receipt that gives nothing back: who stands behind it differs from bucket to bucket. */
