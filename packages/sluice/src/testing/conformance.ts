@@ -4,16 +4,13 @@
  * each case is a name and a function that throws.
  */
 import { isDeepStrictEqual } from "node:util";
-import type { Policy } from "../algorithms/registry.js";
 import { type Clock, systemClock } from "../core/clock.js";
-import { consumeAtomic } from "../limiter/consume-atomic.js";
-import { RateLimiter } from "../limiter/rate-limiter.js";
-import type { Granted } from "../limiter/waiting/reserve.js";
 import type { Store } from "../stores/store.js";
 import { caseTables, playCase } from "./case-tables.js";
 import { ManualClock } from "./manual-clock.js";
 import { PureStore } from "./pure-store.js";
-import { makeTrace, type Trace, type TraceStep } from "./trace.js";
+import { makeTrace, type Trace } from "./trace.js";
+import { TracePlayer } from "./trace-player.js";
 
 /** A case of the suite. */
 export interface ConformanceCase {
@@ -123,8 +120,8 @@ async function firstDifference(
 ): Promise<Difference | undefined> {
   const pure = new PureStore(clock);
   const namespace = ownNamespace();
-  await using subject = play(store, namespace, trace);
-  await using model = play(pure, namespace, trace);
+  await using subject = new TracePlayer(store, namespace, trace);
+  await using model = new TracePlayer(pure, namespace, trace);
   clock.set(trace.startMs * 1e3);
   for (const [i, step] of trace.steps.entries()) {
     clock.set(reachable(pure, clock.nowUs(), clock.nowUs() + step.advanceUs));
@@ -142,85 +139,6 @@ export function reachable(pure: PureStore, fromUs: number, toUs: number): number
     if (expiresAtUs <= fromUs && expiresAtUs > nowUs) nowUs = expiresAtUs;
   }
   return nowUs;
-}
-
-/** A trace's limiters at work. */
-export interface Player extends AsyncDisposable {
-  /** The verb's answer, or `{ error }`; the clock is the caller's. */
-  perform(step: TraceStep): Promise<unknown>;
-}
-
-/** Makes the limiters of a trace on `store`. */
-export function play(
-  store: Store,
-  namespace: string,
-  { variants, blockForMs, atomicAcrossKeys }: Trace,
-): Player {
-  const base = variants[0] as readonly Policy[];
-  const limiterOf = (policy: readonly Policy[]): RateLimiter =>
-    new RateLimiter({
-      store,
-      namespace,
-      ...(blockForMs > 0 && { blockFor: blockForMs }),
-      policy,
-      onStoreFailure: "throw",
-      // Every answer must be the store's own, at the time of a clock that only the store knows.
-      denyCache: false,
-      timeout: "30s",
-    });
-  const all = limiterOf(base);
-  const held: Granted[] = [];
-  const performOn = async (limiter: RateLimiter, step: TraceStep): Promise<unknown> => {
-    const { verb, key, cost, durationMs, keepLonger = false, variant, alone } = step;
-    const options = variants[variant] as readonly Policy[];
-    const chosen = alone === undefined ? options : options.slice(alone, alone + 1);
-    const policy = chosen.length === 1 ? (chosen[0] as Policy) : chosen;
-    switch (verb) {
-      case "consume":
-      case "consumeUpTo":
-      case "peek":
-        return limiter[verb](key, { cost, policy });
-      case "reserve": {
-        const reservation = await limiter.reserve(key, { cost, maxWait: step.maxWaitMs });
-        if (!reservation.allowed) return reservation;
-        held.push(reservation);
-        const { delayMs, readyAtUs, decision } = reservation;
-        return { delayMs, readyAtUs, decision };
-      }
-      case "cancel":
-        return held.splice(-1 - step.back, 1)[0]?.cancel();
-      case "consumeMany":
-        return limiter.consumeMany([{ key, cost }, { key: "b" }, { key }]);
-      case "consumeAtomic":
-        return consumeAtomic([
-          { limiter, key, cost },
-          { limiter, key: atomicAcrossKeys ? "b" : key, cost: 1 },
-        ]);
-      case "refund":
-      case "penalize":
-        return limiter[verb](key, cost);
-      case "block":
-        return limiter.block(key, durationMs, { keepLonger });
-      case "unblock":
-      case "reset":
-        return limiter[verb](key);
-    }
-  };
-  const perform = async (step: TraceStep): Promise<unknown> => {
-    const { alone } = step;
-    if (alone === undefined) return performOn(all, step);
-    // Gone again when the others wait in line: as if in another process, which they know nothing of.
-    const limiter = limiterOf(base.slice(alone, alone + 1));
-    try {
-      return await performOn(limiter, step);
-    } finally {
-      await limiter.close();
-    }
-  };
-  return {
-    perform: (step) => perform(step).catch((error: unknown) => ({ error: String(error) })),
-    [Symbol.asyncDispose]: () => all.close(),
-  };
 }
 
 /** Drops steps as long as what is left still shows a difference. */

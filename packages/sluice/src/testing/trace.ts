@@ -50,7 +50,7 @@ export interface Trace {
   readonly steps: readonly TraceStep[];
 }
 
-/** Longer than any need would be, shorter than what a test's keys are kept for. */
+/** How often each verb comes, as weights. */
 const VERBS: readonly (readonly [TraceVerb, number])[] = [
   ["consume", 12],
   ["consumeUpTo", 3],

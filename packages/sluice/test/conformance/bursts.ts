@@ -1,7 +1,8 @@
 /** Traces whose calls are not waited for one by one. */
 import { expect } from "vitest";
 import type { Store } from "../../src/index.js";
-import { play, reachable } from "../../src/testing/conformance.js";
+import { reachable } from "../../src/testing/conformance.js";
+import { TracePlayer } from "../../src/testing/trace-player.js";
 import { type ManualClock, PureStore } from "../../src/testing/index.js";
 import { Random } from "../../src/core/random.js";
 import type { Trace, TraceStep } from "../../src/testing/trace.js";
@@ -33,8 +34,8 @@ export async function playInBursts(
   trace: Trace,
 ): Promise<void> {
   const pure = new PureStore(clock);
-  await using model = play(pure, namespace, trace);
-  await using subject = play(store, namespace, trace);
+  await using model = new TracePlayer(pure, namespace, trace);
+  await using subject = new TracePlayer(store, namespace, trace);
   for (const [i, burst] of burstsOf(trace).entries()) {
     const advanceUs = burst[0]?.advanceUs ?? 0;
     clock.set(reachable(pure, clock.nowUs(), clock.nowUs() + advanceUs));

@@ -13,7 +13,7 @@ import {
   slidingWindow,
   tokenBucket,
 } from "../../src/index.js";
-import { play } from "../../src/testing/conformance.js";
+import { TracePlayer } from "../../src/testing/trace-player.js";
 import { Random } from "../../src/core/random.js";
 import { makeTrace, type Trace, type TraceStep } from "../../src/testing/trace.js";
 import { MirroredStore } from "../support/mirrored-store.js";
@@ -60,7 +60,7 @@ async function checkExpiry(store: MirroredStore, key: string): Promise<void> {
 /** Plays a trace in real time and looks at each key after each change. */
 async function playAndCheck(trace: Trace, waitMs: (step: TraceStep) => number): Promise<void> {
   const store = new MirroredStore(redis);
-  await using player = play(store, `ttl.${trace.seed}`, trace);
+  await using player = new TracePlayer(store, `ttl.${trace.seed}`, trace);
   for (const step of trace.steps) {
     const ms = waitMs(step);
     if (ms > 0) await sleep(ms);
@@ -146,7 +146,7 @@ test("a mark of a refund stays a minute and no more, whatever the policy needs",
   await redis.flushall();
   const store = new MirroredStore(redis);
   const day = { ...makeTrace(0, 0), variants: [[tokenBucket({ limit: 10, period: "1d" })]] };
-  await using player = play(store, "marks", day);
+  await using player = new TracePlayer(store, "marks", day);
   const step = { advanceUs: 0, key: "k", durationMs: 1, variant: 0, maxWaitMs: 0, back: 0 };
   await player.perform({ ...step, verb: "consume", cost: 5 });
   await player.perform({ ...step, verb: "refund", cost: 1 });
