@@ -1,3 +1,4 @@
+/** rate-limiter-flexible on Redis while nearly every call is denied, blocking in memory. */
 import { open as openPlain } from "./rate-limiter-flexible.mjs";
 
 export const algorithm = "fixed window";

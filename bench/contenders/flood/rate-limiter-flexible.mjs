@@ -1,3 +1,4 @@
+/** rate-limiter-flexible on Redis while nearly every call is denied, asking Redis each time. */
 import { RateLimiterRedis, RateLimiterRes } from "rate-limiter-flexible";
 import { DENIED } from "../../workload.mjs";
 

@@ -1,3 +1,4 @@
+/** Sluice on Redis while nearly every call is denied: its deny cache answers. */
 import { redisLimiter } from "../../sluice.mjs";
 import { DENIED } from "../../workload.mjs";
 

@@ -1,3 +1,4 @@
+/** The store in memory of express-rate-limit, without its middleware. */
 import { MemoryStore } from "express-rate-limit";
 import { LIMIT, PERIOD_MS } from "../../workload.mjs";
 

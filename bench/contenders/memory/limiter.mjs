@@ -1,3 +1,4 @@
+/** The package limiter in memory, with a Map of keys. */
 import { RateLimiter } from "limiter";
 import { DENIED, LIMIT, PERIOD_MS } from "../../workload.mjs";
 

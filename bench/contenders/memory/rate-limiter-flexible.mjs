@@ -1,3 +1,4 @@
+/** rate-limiter-flexible in memory. */
 import { RateLimiterMemory } from "rate-limiter-flexible";
 import { LIMIT, PERIOD_MS } from "../../workload.mjs";
 

@@ -1,3 +1,4 @@
+/** Sluice in memory, called without a promise. */
 import { memoryLimiter, remaining } from "../../sluice.mjs";
 
 export const algorithm = "token bucket";

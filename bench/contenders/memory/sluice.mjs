@@ -1,3 +1,4 @@
+/** Sluice in memory, called with a promise as on Redis. */
 import { memoryLimiter, remaining } from "../../sluice.mjs";
 
 export const algorithm = "token bucket";

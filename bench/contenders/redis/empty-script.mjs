@@ -1,3 +1,4 @@
+/** One EVALSHA of a script that does nothing: the least that a limiter with a script can cost. */
 import { createHash } from "node:crypto";
 import { DENIED } from "../../workload.mjs";
 

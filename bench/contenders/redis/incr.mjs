@@ -1,3 +1,4 @@
+/** One INCR a call: the least that a counter in Redis can cost. */
 export const algorithm = "none";
 
 /**

@@ -1,3 +1,4 @@
+/** rate-limiter-flexible on Redis, with one policy or the union of several. */
 import { RateLimiterRedis, RateLimiterUnion } from "rate-limiter-flexible";
 
 /** @typedef {import("rate-limiter-flexible").RateLimiterRes} Result */

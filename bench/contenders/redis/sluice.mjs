@@ -1,3 +1,4 @@
+/** Sluice on Redis, which decides each call there. */
 import { redisLimiter, remaining } from "../../sluice.mjs";
 
 export const algorithm = "token bucket";

@@ -1,7 +1,7 @@
+/** redis-semaphore at its defaults: who finds no permit asks again every 10 ms. */
 import { Semaphore } from "redis-semaphore";
 
 /**
- * At its defaults: who finds no place asks again every 10 ms.
  * @param {import("../../clients.mjs").Client} client
  * @param {number} limit
  */

@@ -1,3 +1,4 @@
+/** Sluice's semaphore on Redis: who finds no permit waits in line and is notified. */
 import { redisSemaphore } from "../../sluice.mjs";
 
 /**
