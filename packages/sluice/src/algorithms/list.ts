@@ -1,6 +1,6 @@
 /**
- * Every algorithm, in the order in which they are told of. Adding one is its folder and a line here; the folder's
- * tools.ts, like its twin in Lua, is found by `npm run generate`.
+ * Every algorithm, in the order in which they are listed to users. Adding one is its folder and a line here; the
+ * folder's tools.ts, like its twin in Lua, is found by `npm run generate`.
  */
 import { calendarWindowAlgorithm } from "./calendar-window/policy.js";
 import { fixedWindowAlgorithm } from "./fixed-window/policy.js";

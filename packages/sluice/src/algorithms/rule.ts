@@ -56,7 +56,7 @@ export function rulesOf(value: unknown, path = "policy"): readonly Rule[] {
   return list;
 }
 
-/** The error of a call that met LOG_FULL on one of these; its kernel words it. */
+/** The error for a call that met LOG_FULL on one of these debits; its kernel words it. */
 export function logFullError(debits: readonly { readonly rule: Rule }[]): Error {
   const full = debits.find(({ rule }) => rule.kernel.fullError !== undefined);
   return full?.rule.kernel.fullError?.() ?? new Error("a log is full, but no policy keeps one");

@@ -99,7 +99,7 @@ export function recordLine(
   })}\n`;
 }
 
-/** The line of a call that failed, so that an audit knows that units may be missing. */
+/** The line for a failed call, so that an audit knows that units may be missing. */
 export function failedCallLine(call: FailedCall): string {
   return `${JSON.stringify(call)}\n`;
 }

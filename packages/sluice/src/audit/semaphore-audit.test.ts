@@ -81,7 +81,7 @@ describe("the audit of a semaphore", () => {
     expect((await auditOf(...lines, '{"key":"k","releasing":10}')).passed).toBe(true);
   });
 
-  it("counts who waited in vain and who failed, and goes by neither", async () => {
+  it("counts who gave up waiting and who failed, and goes by neither", async () => {
     const others = ['{"denied":"MAX_WAIT_EXCEEDED","key":"k"}', '{"failed":"X","key":"k"}'];
     const report = await auditOf(granted(10, 100), ...others, ...others.slice(0, 1));
     expect(report).toMatchObject({ passed: true, grants: 1, denied: 2, failed: 1 });

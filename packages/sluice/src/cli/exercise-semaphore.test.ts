@@ -103,7 +103,7 @@ describe("sluice exercise --semaphore", () => {
     expect(denied.map((record) => record["denied"])).toEqual(Array(2).fill("MAX_WAIT_EXCEEDED"));
     expect(await auditOf(log)).toMatchObject({ passed: true, grants: 1, denied: 2, failed: 0 });
     expect((await sluice("audit", log)).stdout).toContain(
-      "denied     2 acquisitions waited in vain",
+      "denied     2 acquisitions gave up waiting",
     );
   });
 

@@ -54,7 +54,7 @@ export interface Latency {
   readonly maxUs: number;
 }
 
-/** Is told of each answer; the worker goes on when the observer is done. */
+/** Gets each answer; the worker goes on when the observer is done. */
 export interface LoadObserver {
   decided(answer: LoadAnswer): Promise<void>;
   failed(code: string): Promise<void>;

@@ -19,7 +19,7 @@ export function semaphoreText(report: SemaphoreAuditReport, terminal: Terminal):
     `semaphore  at most ${formatNumber(limit)} held at once`,
     `time       ${formatTimes({ fromUs, toUs })}, ${formatSpan(toUs - fromUs)} by the server's clock`,
   ];
-  if (denied > 0) lines.push(`denied     ${formatCount(denied, "acquisition")} waited in vain`);
+  if (denied > 0) lines.push(`denied     ${formatCount(denied, "acquisition")} gave up waiting`);
   if (failed > 0) lines.push(`failed     ${formatCount(failed, "acquisition")} got no place`);
   for (const key of keys) lines.push("", ...keyLines(key, limit, terminal));
   const refuted = keys.filter((key) => !key.passed).length;

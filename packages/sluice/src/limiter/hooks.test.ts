@@ -104,7 +104,7 @@ describe("onNearLimit", () => {
     ]);
   });
 
-  test("is not told of a shadowed denial", () => {
+  test("does not get a shadowed denial", () => {
     const hooks = listeners();
     limiterWith(hooks, false).consumeSync("k", { cost: 11 });
     expect(hooks.onNearLimit).not.toHaveBeenCalled();

@@ -500,7 +500,7 @@ describe("the notices", () => {
   });
 });
 
-test("an outage that begins in the notice of the one before is told of once", async () => {
+test("an outage that begins in the notice of the one before is reported once", async () => {
   const { store, limiter, onError, onRecovery, ask, recover } = start();
   onRecovery.mockImplementationOnce(() => void limiter.consume("inner"));
   await ask(lost, "first");
@@ -551,7 +551,7 @@ describe("several limiters in one call", () => {
     ]);
   });
 
-  test("are told of the first one's breaker, and recover with it", async () => {
+  test("hear from the first one's breaker, and recover with it", async () => {
     const store = new HeldStore();
     const first = start({ namespace: "first" }, store);
     const second = start({ namespace: "second" }, store);

@@ -181,8 +181,8 @@ function releaseOnce(granted: OutgoingPermit | undefined): Release {
 }
 
 /**
- * What cannot be given back runs out with its lease; processes that cannot be told of a pause are told by their own
- * answers. No call fails for it.
+ * Ignores a failure: a permit that cannot be released ends with its lease, and other processes that miss a pause
+ * learn of it from their own responses.
  */
 async function quietly(work: () => Promise<unknown>): Promise<void> {
   try {

@@ -16,7 +16,7 @@ export class Pauses {
     return this.#untilMs.size;
   }
 
-  /** Milliseconds that the key is still to be left alone. */
+  /** Milliseconds until the pause of the key is over; 0 if there is none. */
   leftMs(key: string): number {
     const untilMs = this.#untilMs.get(key);
     if (untilMs === undefined) return 0;
@@ -26,7 +26,7 @@ export class Pauses {
     return 0;
   }
 
-  /** Leaves the key alone for `ms` from now. Says whether that is longer than known before. */
+  /** Pauses the key for `ms` from now. Says whether that is longer than known before. */
   extend(key: string, ms: number): boolean {
     if (ms <= this.leftMs(key)) return false;
     if (this.#untilMs.size >= MAX_KEYS && !this.#untilMs.has(key)) this.#makeRoom();

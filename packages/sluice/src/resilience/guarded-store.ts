@@ -213,7 +213,7 @@ function pass<Result>(outcome: Result | Error, asker: Asker<Result>): void {
   else asker.complete(outcome);
 }
 
-/** Of a call that began while every part of the store was well. */
+/** The attempt of every call that begins while all parts of the store work. */
 const UNTROUBLED: Attempt = Object.freeze({ part: "", failuresBefore: 0, probed: undefined });
 const NO_OPTIONS = Object.freeze({});
 const NONE: readonly never[] = [];

@@ -78,7 +78,7 @@ export class DenyCache {
     return this.#denials.size;
   }
 
-  /** The refusal of a call that would be denied; undefined if only the store can tell. */
+  /** The refusal, where the store is sure to deny; undefined if only the store can tell. */
   find(key: string, cost: number, bound: readonly BoundPolicy[]): Decision | undefined {
     const denial = this.#denials.get(key);
     if (denial === undefined || cost < denial.cost) return undefined;

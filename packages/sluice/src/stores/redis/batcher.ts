@@ -126,7 +126,7 @@ function drop(taken: readonly QueuedCall[]): void {
   for (const { call, done } of taken) if (call.abandoned === true) done(dropped);
 }
 
-/** What became of a call that nobody waited for any more when it could be sent. */
+/** The outcome for a caller who had stopped waiting by the time the call could be sent. */
 export function notSent(): StoreUnavailableError {
   return new StoreUnavailableError("the call was not sent in time, and then nobody waited for it");
 }

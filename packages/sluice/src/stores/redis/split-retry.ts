@@ -22,7 +22,7 @@ interface Refusal {
   readonly says: RegExp;
   /** What calls must have in common for the refusal to be about each of them. */
   readonly common: Common;
-  /** The error of a call that is refused by itself; without it, the call is tried again until it is served. */
+  /** Makes the error for a call that is refused on its own; without it, the call is retried until it is served. */
   readonly errorOf?: (refusal: Error, call: StoreCall) => Error;
 }
 

@@ -47,7 +47,7 @@ local function expire(key, expiry)
 end
 
 -- KEYS[at] becomes `value`. In place where the old one was as long, which is half the work of SET; and the
--- expiry is left alone where it did not move.
+-- expiry is set only where it moved.
 local function store(at, value, s)
   local key, old = KEYS[at], values[at]
   if old and #old == #value then
