@@ -12,6 +12,7 @@ import {
 import { RedisStore } from "../packages/sluice/dist/stores/redis/index.js";
 
 /** @typedef {{ calls: number, [outcome: string]: number }} Counts */
+/** @typedef {readonly (readonly [share: number, call: () => Promise<unknown>])[]} Calls */
 /** @typedef {import("../packages/sluice/dist/index.js").Decision} Decision */
 
 const USERS = 100_000;
@@ -29,7 +30,35 @@ const ABORTED = "aborted";
  * @param {number} leak bytes to keep of each call
  */
 export function makeTraffic({ raw }, inFlight, leak) {
-  const store = new RedisStore({ client: raw });
+  const limiters = makeLimiters(new RedisStore({ client: raw }));
+  const choose = chooser(makeCalls(limiters));
+  const letOthersRun = makeTurns();
+  /** @type {Counts} */
+  const counts = { calls: 0 };
+  /** @type {unknown[]} */
+  const leaked = [];
+
+  /** @param {AbortSignal} signal */
+  async function work(signal) {
+    while (!signal.aborted) {
+      const outcome = outcomeOf(await choose()().catch((/** @type {unknown} */ error) => error));
+      counts.calls += 1;
+      counts[outcome] = (counts[outcome] ?? 0) + 1;
+      if (leak > 0) leaked.push(new Float64Array(Math.ceil(leak / 8)));
+      await letOthersRun();
+    }
+  }
+
+  return {
+    counts,
+    /** @param {AbortSignal} signal */
+    run: (signal) => Promise.all(Array.from({ length: inFlight }, () => work(signal))),
+    close: () => Promise.all(Object.values(limiters).map((limiter) => limiter.close())),
+  };
+}
+
+/** @param {RedisStore} store */
+function makeLimiters(store) {
   const users = new RateLimiter({
     store,
     namespace: "users",
@@ -57,32 +86,17 @@ export function makeTraffic({ raw }, inFlight, leak) {
     policy: fixedWindow({ limit: 10, window: "2s", align: "first" }),
     timeout: TIGHT_MS,
   });
-  const limiters = [users, logins, tenants, visitors];
-  /** @type {Counts} */
-  const counts = { calls: 0 };
-  /** @type {unknown[]} */
-  const leaked = [];
-  let visits = 0;
+  return { users, logins, tenants, visitors };
+}
 
+/**
+ * Every call by its share of the load.
+ * @param {ReturnType<typeof makeLimiters>} limiters
+ * @returns {Calls}
+ */
+function makeCalls({ users, logins, tenants, visitors }) {
+  let visits = 0;
   const pick = (/** @type {number} */ count) => Math.floor(Math.random() * count);
-  /** Every call by its share of the load. @type {readonly (readonly [share: number, call: () => Promise<unknown>])[]} */
-  const calls = [
-    [50, () => users.consume(`user ${pick(USERS)}`)],
-    [15, () => logins.consume(`address ${pick(ATTACKERS)}`)],
-    [10, () => tenants.consume(`tenant ${pick(TENANTS)}`, { cost: 1 + pick(3) })],
-    // Nobody comes twice: what is kept of these is a leak.
-    [15, () => visitors.consume(`visitor ${visits++}`)],
-    [3, () => users.peek(`user ${pick(USERS)}`)],
-    [2, () => users.refund(`user ${pick(USERS)}`, 1)],
-    [1, () => users.penalize(`user ${pick(USERS)}`, 2)],
-    [1, () => tenants.consumeUpTo(`tenant ${pick(TENANTS)}`, { cost: 10 })],
-    [1, () => users.consume(`user ${pick(USERS)}`, { signal: AbortSignal.abort(ABORTED) })],
-    [1, abortedOnTheWay],
-    [0.5, () => atomic()],
-    [0.3, () => logins.unblock(`address ${pick(ATTACKERS)}`)],
-    [0.2, () => logins.reset(`address ${pick(ATTACKERS)}`)],
-  ];
-  const whole = calls.reduce((sum, [share]) => sum + share, 0);
 
   function abortedOnTheWay() {
     const controller = new AbortController();
@@ -99,15 +113,42 @@ export function makeTraffic({ raw }, inFlight, leak) {
     return { ...decisions[0], allowed };
   }
 
-  function choose() {
+  return [
+    [50, () => users.consume(`user ${pick(USERS)}`)],
+    [15, () => logins.consume(`address ${pick(ATTACKERS)}`)],
+    [10, () => tenants.consume(`tenant ${pick(TENANTS)}`, { cost: 1 + pick(3) })],
+    // Nobody comes twice: what is kept of these is a leak.
+    [15, () => visitors.consume(`visitor ${visits++}`)],
+    [3, () => users.peek(`user ${pick(USERS)}`)],
+    [2, () => users.refund(`user ${pick(USERS)}`, 1)],
+    [1, () => users.penalize(`user ${pick(USERS)}`, 2)],
+    [1, () => tenants.consumeUpTo(`tenant ${pick(TENANTS)}`, { cost: 10 })],
+    [1, () => users.consume(`user ${pick(USERS)}`, { signal: AbortSignal.abort(ABORTED) })],
+    [1, abortedOnTheWay],
+    [0.5, atomic],
+    [0.3, () => logins.unblock(`address ${pick(ATTACKERS)}`)],
+    [0.2, () => logins.reset(`address ${pick(ATTACKERS)}`)],
+  ];
+}
+
+/**
+ * Picks calls at random, by their shares.
+ * @param {Calls} calls
+ */
+function chooser(calls) {
+  const whole = calls.reduce((sum, [share]) => sum + share, 0);
+  return () => {
     let at = Math.random() * whole;
     for (const [share, call] of calls) {
       at -= share;
       if (at < 0) return call;
     }
     return /** @type {() => Promise<unknown>} */ (calls[0]?.[1]);
-  }
+  };
+}
 
+/** Gives the event loop a turn from time to time, one for all who work. */
+function makeTurns() {
   let turnedMs = performance.now();
   /** @type {Promise<void> | undefined} */
   let turning;
@@ -116,23 +157,8 @@ export function makeTraffic({ raw }, inFlight, leak) {
     turnedMs = performance.now();
     turning = undefined;
   };
-
-  /** @param {AbortSignal} signal */
-  async function work(signal) {
-    while (!signal.aborted) {
-      const outcome = outcomeOf(await choose()().catch((/** @type {unknown} */ error) => error));
-      counts.calls += 1;
-      counts[outcome] = (counts[outcome] ?? 0) + 1;
-      if (leak > 0) leaked.push(new Float64Array(Math.ceil(leak / 8)));
-      if (performance.now() - turnedMs > TURN_MS) await (turning ??= turned());
-    }
-  }
-
-  return {
-    counts,
-    /** @param {AbortSignal} signal */
-    run: (signal) => Promise.all(Array.from({ length: inFlight }, () => work(signal))),
-    close: () => Promise.all(limiters.map((limiter) => limiter.close())),
+  return async () => {
+    if (performance.now() - turnedMs > TURN_MS) await (turning ??= turned());
   };
 }
 
