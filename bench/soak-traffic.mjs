@@ -32,7 +32,7 @@ const ABORTED = "aborted";
 export function makeTraffic({ raw }, inFlight, leak) {
   const limiters = makeLimiters(new RedisStore({ client: raw }));
   const choose = chooser(makeCalls(limiters));
-  const letOthersRun = makeTurns();
+  const turns = makeTurns();
   /** @type {Counts} */
   const counts = { calls: 0 };
   /** @type {unknown[]} */
@@ -45,7 +45,7 @@ export function makeTraffic({ raw }, inFlight, leak) {
       counts.calls += 1;
       counts[outcome] = (counts[outcome] ?? 0) + 1;
       if (leak > 0) leaked.push(new Float64Array(Math.ceil(leak / 8)));
-      await letOthersRun();
+      if (turns.isDue()) await turns.take();
     }
   }
 
@@ -157,8 +157,9 @@ function makeTurns() {
     turnedMs = performance.now();
     turning = undefined;
   };
-  return async () => {
-    if (performance.now() - turnedMs > TURN_MS) await (turning ??= turned());
+  return {
+    isDue: () => performance.now() - turnedMs > TURN_MS,
+    take: () => (turning ??= turned()),
   };
 }
 
