@@ -7,7 +7,6 @@ import type { ReservationReceipt, Kernel } from "../algorithms/kernel.js";
 import type { Events } from "../events/events.js";
 import { InvalidOptionError } from "../core/errors.js";
 import type { Clock } from "../core/clock.js";
-import { InvalidOptionError } from "../core/errors.js";
 import type { Rule } from "../algorithms/rule.js";
 import type { SemaphoreStore } from "./semaphore-store.js";
 
@@ -141,16 +140,4 @@ export function submitSync(store: SyncStore, call: StoreCall, done: Done): void 
     outcome = error instanceof Error ? error : new Error(String(error));
   }
   done(outcome);
-}
-
-/** Throws unless `store` is one. */
-export function checkStore(store: unknown): Store {
-  const submit: unknown =
-    typeof store === "object" && store !== null ? Reflect.get(store, "submit") : undefined;
-  if (typeof submit === "function") return store as Store;
-  throw new InvalidOptionError(
-    "store",
-    store,
-    "a store such as new MemoryStore() or new RedisStore({ client })",
-  );
 }
