@@ -93,7 +93,7 @@ stage(
 );
 down();
 nextRow();
-stage(BOTH, "Client", "stores/redis/script-runner.ts, clients/", [
+stage(BOTH, "Client", "stores/redis/clients/", [
   "EVALSHA; or EVAL, where the script is unknown",
   "the reply: an array of whole numbers",
 ]);
