@@ -590,6 +590,26 @@ describe("several limiters in one call", () => {
   });
 });
 
+test("silence says nothing to a limiter that waits longer, and an error speaks to all", async () => {
+  const store = new HeldStore();
+  const hasty = start({ namespace: "hasty", timeout: 5 }, store);
+  const patient = start({ namespace: "patient", timeout: 250 }, store);
+  for (let i = 0; i < 5; i++) {
+    const late = hasty.limiter.consume("k");
+    await vi.advanceTimersByTimeAsync(10);
+    expect((await late).source).toBe("fail-open");
+  }
+  store.held.length = 0;
+  expect(await hasty.ask()).toBe("fail-open");
+  expect(store.held).toEqual([]);
+  expect(await patient.ask(lost)).toBe("fail-open");
+  for (let i = 0; i < 4; i++) await patient.ask(lost);
+  expect(await patient.ask()).toBe("fail-open");
+  await vi.advanceTimersByTimeAsync(QUIET_MS);
+  expect(await patient.ask()).toBe("store");
+  expect(await hasty.ask()).toBe("store");
+});
+
 describe("a probe of a breaker that a joint call closed first", () => {
   /** The second limiter is down again, and the first probe still under way. */
   async function startLate() {

@@ -149,7 +149,7 @@ export class GuardedStore<Call extends Abandonable, Result extends object> {
     const part = partOf?.(call) ?? "";
     const trouble = settings && health.troubled.get(part);
     if (trouble === undefined || options.always === true) return health.attempt(part, undefined);
-    const breaker = trouble.breaker(settings as BreakerSettings);
+    const breaker = trouble.breaker(settings as BreakerSettings, this.#options.timeoutMs);
     const admission = breaker.admit(monotonicMs());
     if (admission !== "refuse") {
       return health.attempt(part, admission === "probe" ? breaker : undefined);
@@ -167,7 +167,7 @@ export class GuardedStore<Call extends Abandonable, Result extends object> {
     outcome: Result | Error | undefined,
     options: AskOptions<Call, Result>,
   ): void {
-    const { name, events, partOf, breaker } = this.#options;
+    const { name, events, partOf } = this.#options;
     const error = outcome instanceof Error ? outcome : undefined;
     if (error === undefined && outcome !== undefined) {
       if (this.#health.troubled.size > 0) this.#health.worked(attempt);
@@ -177,7 +177,7 @@ export class GuardedStore<Call extends Abandonable, Result extends object> {
       else if (evidence === "works") this.#health.worked(attempt);
       else if (error !== undefined) {
         const partNow = (): string => partOf?.(call) ?? "";
-        const trouble = this.#health.failed(attempt, error, breaker, partNow);
+        const trouble = this.#health.failed(attempt, error, this.#options, partNow);
         this.#report(error, trouble, options);
       }
       if (error !== undefined) this.#count(error, options);

@@ -3,9 +3,15 @@
  * reports its outage. What speaks against the part counts for every breaker, whoever asked.
  */
 import { monotonicMs } from "../core/clock.js";
-import { StoreUnavailableError } from "../core/errors.js";
+import { StoreTimeoutError, StoreUnavailableError } from "../core/errors.js";
 import { Breaker, type BreakerSettings } from "./breaker.js";
 import { type Audience, OutageNotice } from "./outage.js";
+
+/** A breaker of those who wait so long for an answer. */
+interface PatientBreaker {
+  readonly breaker: Breaker;
+  readonly timeoutMs: number;
+}
 
 export class PartHealth {
   readonly part: string;
@@ -16,9 +22,13 @@ export class PartHealth {
   /** Which part decides now what failed last: another one may have taken its place. */
   partNow: () => string;
   #lastError: Error | undefined;
-  #failuresInARow = 0;
-  /** By their settings: limiters that choose alike share one. */
-  readonly #breakers = new Map<string, Breaker>();
+  /**
+   * Failures in a row, by how long the store had to answer: an error speaks against it whoever waits, Infinity; silence
+   * for 5 ms says nothing to a limiter that waits for 250.
+   */
+  readonly #failuresInARow = new Map<number, number>();
+  /** Limiters that choose alike share one. */
+  readonly #breakers = new Map<string, PatientBreaker>();
   readonly #refusals = new Map<Breaker, StoreUnavailableError>();
   readonly #notices = new Map<Audience, OutageNotice>();
 
@@ -27,18 +37,19 @@ export class PartHealth {
     this.partNow = () => part;
   }
 
-  /** The breaker with these settings. */
-  breaker(settings: BreakerSettings): Breaker {
-    const name = `${settings.failures} ${settings.probeEveryMs}`;
-    let breaker = this.#breakers.get(name);
-    if (breaker === undefined) {
-      breaker = new Breaker(settings);
+  /** The breaker with these settings, of those who wait so long. */
+  breaker(settings: BreakerSettings, timeoutMs: number): Breaker {
+    const name = `${settings.failures} ${settings.probeEveryMs} ${timeoutMs}`;
+    let known = this.#breakers.get(name);
+    if (known === undefined) {
+      known = { breaker: new Breaker(settings), timeoutMs };
       const nowMs = monotonicMs();
-      const known = Math.min(this.#failuresInARow, settings.failures);
-      for (let i = 0; i < known; i++) breaker.failed(false, nowMs);
-      this.#breakers.set(name, breaker);
+      for (let i = 0; i < settings.failures && i < this.#failuresWithin(timeoutMs); i++) {
+        known.breaker.failed(false, nowMs);
+      }
+      this.#breakers.set(name, known);
     }
-    return breaker;
+    return known.breaker;
   }
 
   /** `probed` is the breaker that let the call through as its probe. */
@@ -48,23 +59,35 @@ export class PartHealth {
     this.lastFailure = failure;
     this.answeredAtMs = undefined;
     this.#refusals.clear();
-    this.#failuresInARow += 1;
-    for (const breaker of this.#breakers.values()) breaker.failed(probed === breaker, nowMs);
+    const waitedMs =
+      error instanceof StoreTimeoutError ? error.timeoutMs : Number.POSITIVE_INFINITY;
+    this.#failuresInARow.set(waitedMs, (this.#failuresInARow.get(waitedMs) ?? 0) + 1);
+    for (const { breaker, timeoutMs } of this.#breakers.values()) {
+      if (timeoutMs <= waitedMs) breaker.failed(probed === breaker, nowMs);
+    }
   }
 
   /** A call that began before the last failure may be answered: while a breaker is open only its probe counts. */
   worked(probed: Breaker | undefined): void {
-    for (const breaker of this.#breakers.values()) breaker.succeeded(probed === breaker);
-    if ([...this.#breakers.values()].every(({ isOpen }) => !isOpen)) this.#failuresInARow = 0;
+    const all = [...this.#breakers.values()];
+    for (const { breaker } of all) breaker.succeeded(probed === breaker);
+    if (all.every(({ breaker }) => !breaker.isOpen)) this.#failuresInARow.clear();
   }
 
   /** Calls are asked again from now on; only the end of the outage waits. */
   answered(nowMs: number): void {
     this.answeredAtMs = nowMs;
-    this.#failuresInARow = 0;
+    this.#failuresInARow.clear();
     // New ones: a probe of the one before says nothing of what comes from now on.
     this.#breakers.clear();
     this.#refusals.clear();
+  }
+
+  #failuresWithin(timeoutMs: number): number {
+    let failures = 0;
+    for (const [waitedMs, count] of this.#failuresInARow)
+      if (waitedMs >= timeoutMs) failures += count;
+    return failures;
   }
 
   /** What calls get while the breaker is open: one error until the next failure. */

@@ -66,18 +66,18 @@ export class StoreHealth {
     }
   }
 
-  /** `partNow` says which part decides the call that failed, now and later. */
+  /** `own` is what the caller chose; `partNow` says which part decides the call that failed, now and later. */
   failed(
     { part, probed }: Attempt,
     error: Error,
-    settings: BreakerSettings | undefined,
+    own: { readonly breaker: BreakerSettings | undefined; readonly timeoutMs: number },
     partNow: () => string,
   ): PartHealth {
     const trouble = this.#underWay(part) ?? this.#begin(part);
     this.#failures += 1;
     trouble.partNow = partNow;
     // Made before it counts, so that it opens at the failure and not at the next call.
-    if (settings !== undefined) trouble.breaker(settings);
+    if (own.breaker !== undefined) trouble.breaker(own.breaker, own.timeoutMs);
     trouble.failed(error, this.#failures, probed);
     return trouble;
   }
