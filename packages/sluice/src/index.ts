@@ -78,7 +78,7 @@ export {
   type LimitedOptions,
 } from "./limiter/waiting/decorator.js";
 export type { Acquirer, WrapOptions } from "./limiter/waiting/wrap.js";
-export type { Identity } from "./core/key.js";
+export type { Identity } from "./core/identity.js";
 export {
   type AtomicDecision,
   type AtomicOptions,

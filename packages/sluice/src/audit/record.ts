@@ -1,7 +1,7 @@
 /** The lines of a limiter's log: how they are written, and what they come to when read. */
 import type { Policy } from "../algorithms/registry.js";
 import type { Decision } from "../core/decision.js";
-import { identifyBy } from "../core/key.js";
+import { identifyBy } from "../core/identity.js";
 
 /** The version that this code writes and reads; a change of meaning raises it. */
 export const FORMAT = 1;

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { MemoryStore, RateLimiter, type RateLimiterOptions, tokenBucket } from "../index.js";
 import { ManualClock, PureStore } from "../testing/index.js";
 import { runs } from "../../test/support/runs.js";
-import { identifyBy } from "./key.js";
+import { identifyBy } from "./identity.js";
 
 const SECRET = "correct horse battery staple";
 const policy = tokenBucket({ limit: 5, period: "1s" });

@@ -9,7 +9,7 @@ import type { BreakerOptions } from "../resilience/breaker.js";
 import type { DenyCacheOptions } from "./shortcuts/deny-cache.js";
 import type { Events } from "../events/events.js";
 import type { Hooks } from "../events/hooks.js";
-import type { Identity } from "../core/key.js";
+import type { Identity } from "../core/identity.js";
 import type { PrefetchOptions } from "./shortcuts/prefetch.js";
 import type { PolicyOption } from "./policy-resolver.js";
 

@@ -8,7 +8,8 @@ import { toThousandths, UNIT } from "../core/amount.js";
 import { monotonicMs } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
 import { asStoreError } from "../core/errors.js";
-import { checkKey, type Identify } from "../core/key.js";
+import type { Identify } from "../core/identity.js";
+import { checkKey } from "../core/key.js";
 import type { Events } from "../events/events.js";
 import type { BreakerSettings } from "../resilience/breaker.js";
 import { type AskOptions, type Asker, GuardedStore } from "../resilience/guarded-store.js";
@@ -107,7 +108,8 @@ export class Pipeline implements RequestRunner {
     const { verb, key, cost, policy, signal } = request;
     checkKey(key);
     const thousandths = cost === 1 ? UNIT : toThousandths("cost", cost);
-    const bound = this.resolver.resolve(key, policy);
+    const fixed = policy === undefined ? this.resolver.fixed : undefined;
+    const bound = fixed ?? this.resolver.resolve(key, policy);
     if (verb === VERBS.consume) {
       signal?.throwIfAborted();
       const known = this.#shortcuts.answer(key, thousandths, bound);

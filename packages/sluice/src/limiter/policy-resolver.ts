@@ -57,7 +57,8 @@ export class PolicyResolver {
   readonly #events: Events;
   readonly #namespace: string;
   readonly #option: PolicyOption;
-  readonly #fixed: readonly BoundPolicy[] | undefined;
+  /** What decides on every key, without a function of the key. */
+  readonly fixed: readonly BoundPolicy[] | undefined;
   /** BoundPolicies by rule and then name; rules live as long as the policy values they come from. */
   readonly #known = new WeakMap<Rule, Map<string, BoundPolicy>>();
   /** Spaces claimed in the store, with the fingerprint of the claim. */
@@ -74,10 +75,10 @@ export class PolicyResolver {
     this.#option = option as PolicyOption;
     this.#set = typeof option === "function" ? `policy function ${numberOf(option)}` : "";
     if (typeof option !== "function") {
-      this.#fixed = rulesOf(option).map((rule) => this.#bind(rule.policy.name, rule));
-      this.#set = this.#fixed.map(({ keyspace }) => keyspace.name).join(" ");
+      this.fixed = rulesOf(option).map((rule) => this.#bind(rule.policy.name, rule));
+      this.#set = this.fixed.map(({ keyspace }) => keyspace.name).join(" ");
       try {
-        for (const { keyspace, rule } of this.#fixed) this.#claim(keyspace.name, rule.fingerprint);
+        for (const { keyspace, rule } of this.fixed) this.#claim(keyspace.name, rule.fingerprint);
       } catch (error) {
         // A limiter that is never made must not hold the names it got before the one it did not.
         this.release();
@@ -88,12 +89,12 @@ export class PolicyResolver {
 
   /** The boundPolicy where there is one fixed policy. */
   get only(): BoundPolicy | undefined {
-    return this.#fixed?.length === 1 ? this.#fixed[0] : undefined;
+    return this.fixed?.length === 1 ? this.fixed[0] : undefined;
   }
 
   /** The bound of a key, with the options of this call where it overrides them. */
   resolve(key: string, override?: unknown): readonly BoundPolicy[] {
-    const bound = this.#fixed ?? this.#dynamic(key);
+    const bound = this.fixed ?? this.#dynamic(key);
     return override === undefined ? bound : this.#overridden(bound, override);
   }
 

@@ -85,8 +85,9 @@ export class PartHealth {
 
   #failuresWithin(timeoutMs: number): number {
     let failures = 0;
-    for (const [waitedMs, count] of this.#failuresInARow)
+    for (const [waitedMs, count] of this.#failuresInARow) {
       if (waitedMs >= timeoutMs) failures += count;
+    }
     return failures;
   }
 

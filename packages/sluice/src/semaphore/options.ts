@@ -2,7 +2,8 @@
 import type { Terms } from "../algorithms/semaphore/kernel.js";
 import { type Duration, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
-import { checkName, type Identify, type Identity, identifyBy } from "../core/key.js";
+import { type Identify, type Identity, identifyBy } from "../core/identity.js";
+import { checkName } from "../core/key.js";
 import { checkCount, checkOptions } from "../core/options.js";
 import type { OutageHooks } from "../events/hooks.js";
 import { type BreakerOptions, type BreakerSettings, checkBreaker } from "../resilience/breaker.js";

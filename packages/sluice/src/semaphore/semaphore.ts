@@ -7,7 +7,8 @@ import {
 } from "../algorithms/semaphore/kernel.js";
 import { InvalidOptionError, MaxWaitExceededError, StoreUnavailableError } from "../core/errors.js";
 import { monotonicMs } from "../core/clock.js";
-import { checkKey, type Identify } from "../core/key.js";
+import type { Identify } from "../core/identity.js";
+import { checkKey } from "../core/key.js";
 import { maxWaitMs } from "../core/max-wait.js";
 import { checkCount, checkFunction, checkOptions } from "../core/options.js";
 import { Events, type WaitEnded } from "../events/events.js";

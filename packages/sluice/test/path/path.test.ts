@@ -23,10 +23,10 @@ async function modulesOf(kind: "redis" | "memory"): Promise<readonly string[]> {
 test("one consume on Redis runs functions of 15 modules, in docs/architecture.md's picture", async () => {
   expect(await modulesOf("redis")).toEqual([
     "core/clock.js",
+    "core/identity.js",
     "core/key.js",
     "limiter/decisions.js",
     "limiter/pipeline.js",
-    "limiter/policy-resolver.js",
     "limiter/rate-limiter.js",
     "limiter/shortcuts/deny-cache.js",
     "limiter/shortcuts/shortcuts.js",
@@ -40,11 +40,12 @@ test("one consume on Redis runs functions of 15 modules, in docs/architecture.md
   ]);
 });
 
-test("one consumeSync in memory runs functions of 11 modules", async () => {
+test("one consumeSync in memory runs functions of 12 modules", async () => {
   expect(await modulesOf("memory")).toEqual([
     "algorithms/bucket/kernel.js",
     "algorithms/decide.js",
     "core/clock.js",
+    "core/identity.js",
     "core/key.js",
     "core/mul-div.js",
     "limiter/decisions.js",

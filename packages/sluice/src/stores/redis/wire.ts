@@ -205,15 +205,19 @@ function policyHeadOf(rule: Rule): readonly string[] {
   return head;
 }
 
-/** After the readiness codes of the kernels: errors that only a store can meet, and a run of like consumes. */
+/** After the readiness codes of the kernels: errors that only a store can meet. */
 export const WRONG_TYPE = 3;
 export const WRONG_FORMAT = 4;
+/** In the same place, a run of like consumes. @lua */
 export const RUN = 5;
 
-/** Flags beside the readiness of a call, and what counts calls that need neither. */
+/** Beside the readiness of a call: the time of its decision follows. @lua */
 export const TIME_FOLLOWS = 8;
+/** So do its reasons and waits. @lua */
 export const REASONS_FOLLOW = 16;
+/** So does how often the reply repeats. @lua */
 export const REPEATS_FOLLOW = 32;
+/** Times this, the number of admitted calls that need none of them. @lua */
 export const PLAIN = 64;
 
 /** One call's part of the reply; `needsCalendarAtUs` is the time that the table sent did not cover. */

@@ -1,0 +1,95 @@
+/** From a caller's key to the id that the store sees in its place. */
+import { createHmac, hash } from "node:crypto";
+import { InvalidOptionError } from "./errors.js";
+
+/**
+ * "sha256" hides keys from casual reading, not from somebody who can enumerate addresses: prefer a secret
+ * for those. "plain" sends them as they are. Default: "sha256" where the store is outside the process.
+ */
+export type Identity = "sha256" | "plain" | { readonly hmacSecret: string | Uint8Array };
+
+/** Turns a checked key into an id. */
+export type Identify = (key: string) => string;
+
+const SHORTEST_SECRET = 16;
+const HIDDEN = "(hidden)";
+
+/**
+ * The first 16 bytes of a digest in base64url: no two keys of one user will ever meet, and 22 characters
+ * keep store keys short. Cut out of the text of the whole digest, since that is five times faster than
+ * going through a Buffer: the last character keeps the two bits that belong to byte 16.
+ */
+function first16Bytes(digest: string): string {
+  const last = BASE64URL.indexOf(digest[21] as string) & 0b110000;
+  return digest.slice(0, 21) + (BASE64URL[last] as string);
+}
+
+const BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+const unchanged: Identify = (key) => key;
+
+/** Braces would move a key to another Cluster slot, and NUL cuts it short in many tools. */
+function plain(key: string): string {
+  if (/[{}\0]/.test(key)) {
+    throw new InvalidOptionError(
+      "key",
+      key,
+      'no braces and no NUL with identity "plain"; any key when hashed',
+    );
+  }
+  return key;
+}
+
+/** How keys become ids under the option `identity`. */
+export function identifyBy(identity: unknown, external: boolean): Identify {
+  const choice = identity === undefined && external ? "sha256" : identity;
+  if (choice === undefined) return unchanged;
+  if (choice === "plain") return plain;
+  if (choice === "sha256") {
+    return remembered((key) => first16Bytes(hash("sha256", key, "base64url")));
+  }
+  const secret = secretOf(choice);
+  return remembered((key) =>
+    first16Bytes(createHmac("sha256", secret).update(key).digest("base64url")),
+  );
+}
+
+/** Ids of recent keys; a power of two. */
+const REMEMBERED = 256;
+
+/**
+ * Remembers the ids of recent keys, each in the one place that its length and last characters name: a hot
+ * key is hashed once, and a key that is not pays next to nothing for having been looked up.
+ */
+function remembered(identify: Identify): Identify {
+  const keys = new Array<string>(REMEMBERED).fill("");
+  const ids = new Array<string>(REMEMBERED).fill("");
+  return (key) => {
+    const end = key.length - 1;
+    const place =
+      (key.charCodeAt(end) * 31 + (end > 0 ? key.charCodeAt(end - 1) : 0) * 7 + end) &
+      (REMEMBERED - 1);
+    if (keys[place] === key) return ids[place] as string;
+    const id = identify(key);
+    keys[place] = key;
+    ids[place] = id;
+    return id;
+  };
+}
+
+/** What is refused here may be a secret in the wrong place or of the wrong name: no error shows it. */
+function secretOf(choice: unknown): string | Uint8Array {
+  const isWrapped =
+    typeof choice === "object" && choice !== null && Object.keys(choice).join() === "hmacSecret";
+  if (!isWrapped) {
+    throw new InvalidOptionError("identity", HIDDEN, '"sha256", "plain" or { hmacSecret }');
+  }
+  const secret: unknown = Reflect.get(choice, "hmacSecret");
+  const isSecret = typeof secret === "string" || secret instanceof Uint8Array;
+  if (isSecret && secret.length >= SHORTEST_SECRET) return secret;
+  throw new InvalidOptionError(
+    "identity.hmacSecret",
+    HIDDEN,
+    `a string or Uint8Array of at least ${SHORTEST_SECRET} characters or bytes`,
+  );
+}
