@@ -374,3 +374,16 @@ describe("when the store fails", () => {
     expect(await left(user, "ann")).toBe(3);
   });
 });
+
+test("a fallback decides its part as a consume of its own, and blocks as it always does", async () => {
+  const store = new OutsideStore();
+  store.submit = (_, done) => {
+    done(new Error("connection lost"));
+  };
+  const fallback = make(new MemoryStore(), "local", 1, { blockFor: "1h" });
+  const limiter = make(store, "shared", 9, { onStoreFailure: { fallback } });
+  for (let i = 0; i < 2; i++) await consumeAtomic([{ limiter, key: "k" }]);
+  await fallback.reset("other");
+  await fallback.refund("k", 1);
+  expect(await fallback.consume("k")).toMatchObject({ allowed: false, reason: "blocked" });
+});

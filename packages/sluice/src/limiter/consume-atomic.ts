@@ -68,7 +68,7 @@ export async function consumeAtomic(
   const entries = requests.map(({ key, cost = 1 }, i): AtomicEntry => {
     checkDebits(requests, debits);
     const limiter = limiters[i] as Pipeline;
-    const prepared = limiter.prepare({ verb: VERBS.consume, key, cost, blockUs: 0, signal });
+    const prepared = limiter.prepare({ verb: VERBS.consume, key, cost, signal }, 0);
     debits += prepared.call.debits.length - 1;
     return { limiter, ...prepared };
   });

@@ -118,12 +118,16 @@ export class Pipeline implements RequestRunner {
     return this.#ask(this.#prepare(request, thousandths, bound));
   }
 
-  /** Everything that can be wrong with a request is found here: nothing is asked yet. */
-  prepare(request: LimiterRequest): PreparedRequest {
+  /**
+   * Everything that can be wrong with a request is found here: nothing is asked yet. `blockForUs` is how long a denied
+   * consume blocks, if not what the option says.
+   */
+  prepare(request: LimiterRequest, blockForUs = this.blockForUs): PreparedRequest {
     const { key, cost, policy } = request;
     checkKey(key);
     const thousandths = toThousandths("cost", cost);
-    return this.#prepare(request, thousandths, this.resolver.resolve(key, policy));
+    const bound = this.resolver.resolve(key, policy);
+    return this.#prepare(request, thousandths, bound, blockForUs);
   }
 
   /** `run`, of a consume that was prepared with others. */
@@ -230,13 +234,14 @@ export class Pipeline implements RequestRunner {
     request: LimiterRequest,
     thousandths: number,
     bound: readonly BoundPolicy[],
+    blockForUs = this.blockForUs,
   ): PreparedRequest {
     const { verb, key, policy } = request;
     const id = this.#identify(key);
     const debits = bound.map(({ name, rule, keyspace }): Debit => {
       return { name, rule, keyspace, id, cost: thousandths };
     });
-    const blockUs = request.blockUs ?? (verb === VERBS.consume ? this.blockForUs : 0);
+    const blockUs = verb === VERBS.consume ? blockForUs : (request.blockUs ?? 0);
     const canReserve = verb === VERBS.reserve && this.resolver.canReserve(bound);
     const maxWaitUs = canReserve ? (request.maxWaitUs ?? 0) : 0;
     const call: StoreCall = { verb, debits, blockUs, maxWaitUs };
