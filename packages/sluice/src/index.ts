@@ -115,11 +115,13 @@ export type {
   NotificationListener,
 } from "./stores/semaphore-store.js";
 export type {
-  StoreResult,
+  Debit,
   DebitResult,
+  Done,
   Keyspace,
+  Outcome,
   Store,
   StoreCall,
-  Debit,
+  StoreResult,
   SyncStore,
 } from "./stores/store.js";

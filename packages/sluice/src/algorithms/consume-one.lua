@@ -1,5 +1,6 @@
 -- Consumes of one cost on one key whose state is one value. Twin of consumeOne in decide.ts, statement by statement, in a
--- loop: what cannot change from one to the next is asked once, and all that follow one that changed nothing are as it.
+-- loop: what cannot change between the calls is computed once, and after a call that changes nothing the rest get the
+-- same answer.
 -- What became of them goes to the reply at once, as the head of stores/redis/scripts/consume.lua says.
 --
 -- @const REASON, NEVER from algorithms/debit.ts

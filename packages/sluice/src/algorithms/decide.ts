@@ -1,6 +1,11 @@
 /**
- * The verbs, written once over all kernels. Twin: decide.lua, statement by statement; `measure` stands
- * inline there, where a call costs what a line of it does.
+ * The verbs, written once over all kernels: here it is decided whether a call is allowed; a kernel only says what is
+ * available. The same decision stands in other forms, for speed, and tests hold them to this one:
+ *
+ *   decide           any verb, any number of policies: the pure kernels, the memory store
+ *   decide.lua       its twin, in Redis; `measure` stands inline there, where a call costs what a line of it does
+ *   consumeOne       a consume on one policy, in memory; its twin consume-one.lua, for many on one key in Redis
+ *   <name>/fast.lua  consumes that are all allowed and meet nothing unusual, in Redis
  *
  * A call has debits: one a policy (or one a limiter and key, for calls over several). It is all or
  * nothing: every debit is checked before any is changed.
@@ -41,7 +46,10 @@ export interface VerbCall {
   readonly receipt?: ReservationReceipt | undefined;
 }
 
-/** A state is kept until it is the same as none and some slack longer, at most so much or as long again. */
+/**
+ * A state may be forgotten once it is the same as a fresh one. Its expiry is later than that, by this or by as long again,
+ * so that not every call has to move it.
+ */
 const MIN_SLACK_US = 1e6;
 
 /**
@@ -135,7 +143,7 @@ function measure(
   if (changed) {
     state.lastUs = nowUs;
     // An expiry that still fits stays as it is: in Redis that costs half as much as a new one.
-    // Not before the clock is back where it was: a key that lives does not forget that it went back.
+    // Not before the clock is back where it was, or the key would forget that the clock went back.
     const soonestUs = resetUs > behindUs ? rawUs + resetUs : nowUs;
     const latestUs = soonestUs + (resetUs > MIN_SLACK_US ? resetUs : MIN_SLACK_US);
     if (expiresAtUs < soonestUs || expiresAtUs > latestUs) {

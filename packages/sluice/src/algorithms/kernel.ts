@@ -95,8 +95,8 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
   /** Adds `amount` > 0 to what is used, past the capacity if so told. */
   take(s: S, p: P, amount: number, nowUs: number): void;
   /**
-   * Takes for a start `delayUs` > 0 from now, after which `level` is in use, and until which as much drains as
-   * drains by then. Kernels whose policies have a line have this.
+   * Takes for a start in `delayUs` > 0: sets what is in use so that `level` is left once `delayUs` has drained. Kernels
+   * whose policies can be reserved have this.
    */
   reserve?(s: S, p: P, level: number, delayUs: number): void;
   /** Gives `amount` > 0 back, never above full. */

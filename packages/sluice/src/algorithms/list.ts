@@ -1,6 +1,6 @@
 /**
- * Every algorithm, in the order in which they are listed to users. Adding one is its folder and a line here; the
- * folder's tools.ts, like its twin in Lua, is found by `npm run generate`.
+ * Every algorithm, in the order in which they are listed to users. Adding one is its folder and a line here, and an
+ * export from index.ts for users; `npm run generate` finds the folder's tools.ts and Lua, and writes generated.ts files.
  */
 import { calendarWindowAlgorithm } from "./calendar-window/policy.js";
 import { fixedWindowAlgorithm } from "./fixed-window/policy.js";

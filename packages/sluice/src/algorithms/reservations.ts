@@ -3,8 +3,8 @@
  * statement. Maths and proofs: bucket/README.md.
  *
  * A call's own buckets are charged at once, each as if the work started as soon as that bucket lets it; the
- * slowest of them says when it does start. Each bucket keeps the line. While none but the same calls charge them,
- * their lines are equal, and the receipt's place is one; where they are not, others stand in some of them.
+ * slowest of them says when it does start. Every bucket records all reservations. If the same calls charge all of the
+ * buckets, the records are equal and one receipt fits all; otherwise they differ, and nothing can be given back.
  */
 import type { ReservationReceipt, State } from "./kernel.js";
 import { ready, type DebitState, REASON, type CallResult } from "./debit.js";
@@ -152,8 +152,8 @@ export function cancel(
   const later = reservations === undefined ? 0 : reservations.sold - receipt.sold;
   if (isGone || later < 0) return;
 
-  // A part would leave a gap before those behind. One bucket fills a gap within its bound; a queue would start
-  // calls too near to each other, and of a set the faster buckets have drained what the slowest holds back.
+  // To give only a part back leaves a gap in the schedule. One plain bucket may fill it within its bound. A strict queue
+  // would start calls too close together, and with several buckets the faster ones have already drained.
   const canSplit = count === 1 && params.reservations?.strict !== true;
   let least = Number.POSITIVE_INFINITY;
   for (let i = 0; i < count; i++) {

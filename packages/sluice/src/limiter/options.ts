@@ -96,7 +96,7 @@ export const LIMITER_OPTIONS: readonly (keyof RateLimiterOptions)[] = [
  */
 export type OnStoreFailure = "open" | "closed" | "throw" | { readonly fallback: FallbackLimiter };
 
-/** A RateLimiter, whatever its store. Its shape alone is not enough: it is checked to be one. */
+/** A RateLimiter on any store. Other objects of this shape are refused: the fallback gets the request itself. */
 export interface FallbackLimiter {
   readonly store: Store;
   readonly events: Events;

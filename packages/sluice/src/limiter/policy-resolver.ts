@@ -14,8 +14,8 @@ export interface BoundPolicy {
 }
 
 /**
- * Whether calls with these bound are decided alike and on the same state. By what the rules say: a
- * policy function may make its policies anew for each call.
+ * Whether both lists decide alike and on the same state. Compares fingerprints, since a policy function may make its
+ * policies anew for each call.
  */
 export function alike(
   a: readonly Pick<BoundPolicy, "rule" | "keyspace">[],
@@ -87,12 +87,12 @@ export class PolicyResolver {
     }
   }
 
-  /** The boundPolicy where there is one fixed policy. */
+  /** The bound policy, where there is one fixed policy. */
   get only(): BoundPolicy | undefined {
     return this.fixed?.length === 1 ? this.fixed[0] : undefined;
   }
 
-  /** The bound of a key, with the options of this call where it overrides them. */
+  /** The bound policies of a key, with the options of this call where it overrides them. */
   resolve(key: string, override?: unknown): readonly BoundPolicy[] {
     const bound = this.fixed ?? this.#dynamic(key);
     return override === undefined ? bound : this.#overridden(bound, override);

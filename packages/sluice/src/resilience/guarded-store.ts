@@ -1,6 +1,10 @@
 /**
  * How a limiter or a semaphore asks its store: within its deadline, past an open breaker not at all, and with a record
  * of every failure. Failures are outcomes; misuse and an aborted signal reject.
+ *
+ * What a failure sets in motion: the call ends (#ended) → is it evidence against the store? (evidenceOf in
+ * store-health.ts) → the part's breakers count it (part-health.ts) → everyone who asked gets a notice of the outage
+ * (#report, outage.ts) → the first caller to be answered reports it (reporter) → listeners and hooks hear of it (events/).
  */
 import { onAbort } from "../core/abort.js";
 import { monotonicMs } from "../core/clock.js";

@@ -23,8 +23,8 @@ export class PartHealth {
   partNow: () => string;
   #lastError: Error | undefined;
   /**
-   * Failures in a row, by how long the store had to answer: an error speaks against it whoever waits, Infinity; silence
-   * for 5 ms says nothing to a limiter that waits for 250.
+   * Failures in a row, by how long the caller waited. An error counts for everyone (Infinity); a timeout counts only for
+   * those whose own is no longer.
    */
   readonly #failuresInARow = new Map<number, number>();
   /** Limiters that choose alike share one. */

@@ -1,6 +1,6 @@
 /**
  * The keyspaces of a store, and who uses which with which options: two limiters that disagree would corrupt
- * each other's quota. Every store is one of these.
+ * each other's quota. A store extends this, or keeps account in its own way.
  */
 import type { Kernel } from "../algorithms/kernel.js";
 import { InvalidOptionError } from "../core/errors.js";

@@ -1,5 +1,6 @@
 /**
- * The bucket: one kernel for token bucket, GCRA and leaky bucket. Twin: kernel.lua. Maths: README.md.
+ * The bucket: one kernel for token bucket, GCRA and leaky bucket. Twin: kernel.lua. Maths: README.md. It says what is
+ * available; whether a call is allowed is decided in ../decide.ts.
  *
  * The level is used + remainder/per thousandths, and falls by limit/period thousandths a µs, or by
  * `limit` at the end of each period ("interval"). What is used is kept rather than a time, so that

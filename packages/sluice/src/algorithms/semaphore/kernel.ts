@@ -1,6 +1,6 @@
 /**
  * The semaphore's decision: who holds, who waits, who is next. No clock, no I/O, no randomness. The twin of
- * semaphore.lua: the same names in the same order. Times are integer µs, weights whole numbers.
+ * kernel.lua: the same names in the same order. Times are integer µs, weights whole numbers.
  *
  * A holder keeps its place until its lease ends. A waiter keeps its place in line until its own, shorter lease
  * ends. A release hands the free room to the head of the line, as a claim: it ends soon unless the waiter

@@ -57,7 +57,7 @@ export class DenyCache {
   readonly #maxAgeMs: number;
   readonly #maxKeys: number;
   readonly #denials = new Map<string, Denial>();
-  /** Goes round over all entries, on with every denial: one that rested would keep every table the map grew out of. */
+  /** Goes round over all entries, on with every denial: an iterator that rests keeps the map's old tables alive. */
   #sweep = this.#denials.entries();
   #clears = 0;
   /** The number of the last clear of a key. */
@@ -125,7 +125,7 @@ export class DenyCache {
     if (known !== undefined && known.untilMs > nowMs && known.cost < cost) return;
     this.#denials.delete(key);
     this.#makeRoom(nowMs);
-    // Ends by age alone would let all calls of a flood go to the store at once.
+    // If all denials ended by age, all calls of a flood would go to the store at once.
     const askAheadAtMs = truthMs > this.#maxAgeMs ? sentAtMs + this.#maxAgeMs / 2 : untilMs;
     const answeredAtMs = nowMs;
     this.#denials.set(key, { bound, cost, untilMs, askAheadAtMs, answeredAtMs, decision });
@@ -158,8 +158,8 @@ export class DenyCache {
   }
 
   /**
-   * Some at once, so that holes are passed seldom. Not by an iterator that stays: one that is not moved on
-   * keeps every table that the map has grown out of.
+   * Several at once, since each look for the oldest passes all holes before it. Not by an iterator that stays: one that
+   * rests keeps the map's old tables alive.
    */
   #dropOldest(): void {
     let left = Math.ceil(this.#maxKeys / DROPPED_SHARE);

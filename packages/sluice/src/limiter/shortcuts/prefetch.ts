@@ -313,7 +313,7 @@ export class Prefetch {
       if (call.abandoned === true) continue;
       const { cost } = call.debits[0] as Debit;
       if (cost <= holding.left) done(take(holding, cost, holding.answeredAtMs));
-      // Not even one unit: for who asked for one, and asked first, that is the store's own denial.
+      // The refill got nothing. To the first caller, if it asked for one unit, that is already the store's denial.
       else if (i === 0 && answer.granted === 0 && cost === UNIT) done(answer);
       else this.#context.store.submit(call, done);
     }

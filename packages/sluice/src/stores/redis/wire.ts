@@ -208,16 +208,16 @@ function policyHeadOf(rule: Rule): readonly string[] {
 /** After the readiness codes of the kernels: errors that only a store can meet. */
 export const WRONG_TYPE = 3;
 export const WRONG_FORMAT = 4;
-/** In the same place, a run of like consumes. @lua */
+/** Also there: a run of consumes that are alike. @lua */
 export const RUN = 5;
 
-/** Beside the readiness of a call: the time of its decision follows. @lua */
+/** A flag beside a readiness code: the time of the decision follows. @lua */
 export const TIME_FOLLOWS = 8;
-/** So do its reasons and waits. @lua */
+/** A flag: reasons and waits follow. @lua */
 export const REASONS_FOLLOW = 16;
-/** So does how often the reply repeats. @lua */
+/** A flag: how often this answer repeats follows. @lua */
 export const REPEATS_FOLLOW = 32;
-/** Times this, the number of admitted calls that need none of them. @lua */
+/** n times this: n admitted calls follow, without a flag. @lua */
 export const PLAIN = 64;
 
 /** One call's part of the reply; `needsCalendarAtUs` is the time that the table sent did not cover. */
