@@ -224,7 +224,8 @@ export async function play(plan: Plan, stage: Stage): Promise<Happened[]> {
     return (outcome, atUs) => {
       const latestUs = clock?.nowUs() ?? Number.POSITIVE_INFINITY;
       const isTimely = atUs === undefined || (earliestUs <= atUs && atUs <= latestUs);
-      history.push({ ...part, begin: from, end: moment++, atUs, isTimely, outcome });
+      const isUntold = outcome === UNSEEN;
+      history.push({ ...part, begin: from, end: moment++, atUs, isTimely, isUntold, outcome });
     };
   };
 

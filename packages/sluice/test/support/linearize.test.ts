@@ -114,3 +114,40 @@ test("calls that all overlap are refused without trying every order of them", as
   // Eleven reads have 39,916,800 orders and 2,048 subsets, each with at most twelve calls to try.
   expect(register.asked).toBeLessThan(12 * 2048);
 });
+
+/** Remembers when it was last written, on a clock that stands until somebody tells a time. */
+class Stamp {
+  #nowUs = 0;
+  #writtenAtUs = 0;
+
+  async admits({ atUs, says }: Interval & { readonly says?: number }): Promise<boolean> {
+    this.#nowUs = atUs ?? this.#nowUs;
+    if (says !== undefined) return says === this.#writtenAtUs;
+    this.#writtenAtUs = this.#nowUs;
+    return true;
+  }
+
+  save(): readonly number[] {
+    return [this.#nowUs, this.#writtenAtUs];
+  }
+
+  restore([nowUs = 0, writtenAtUs = 0]: readonly number[]): void {
+    this.#nowUs = nowUs;
+    this.#writtenAtUs = writtenAtUs;
+  }
+
+  describe(state: readonly number[]): string {
+    return state.join();
+  }
+}
+
+test("a call whose time nobody was told may have the time of a later one", async () => {
+  const early = { begin: 0, end: 1, client: 0, atUs: 3, says: 0 };
+  const untold = { begin: 2, end: 3, client: 1, isUntold: true };
+  const late = { begin: 4, end: 5, client: 0, atUs: 5 };
+  const explained = async (says: number): Promise<boolean> =>
+    (await linearize([early, untold, { ...late, says }], new Stamp())).found;
+  expect(await explained(3)).toBe(true);
+  expect(await explained(5)).toBe(true);
+  expect(await explained(4)).toBe(false);
+});

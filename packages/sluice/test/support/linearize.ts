@@ -12,6 +12,8 @@ export interface Interval {
   readonly client: number;
   /** The clock that decided, where it is known: it never goes back along the order. */
   readonly atUs?: number | undefined;
+  /** Whether it was decided at a time that nobody was told, which later calls may show. */
+  readonly isUntold?: boolean;
 }
 
 /** The sequential object, able to go back to where it was. */
@@ -46,13 +48,15 @@ export async function linearize<C extends Interval, S>(
     if (deadEnds.has(place)) return false;
     for (const next of left) {
       if (left.some((other) => precedes(other, next))) continue;
-      if (await model.admits(next)) {
-        order.push(next);
-        if (order.length > longest.length) longest = [...order];
-        if (await extend(left.filter((call) => call !== next))) return true;
-        order.pop();
+      for (const atUs of timesOf(next, left)) {
+        if (await model.admits({ ...next, atUs })) {
+          order.push(next);
+          if (order.length > longest.length) longest = [...order];
+          if (await extend(left.filter((call) => call !== next))) return true;
+          order.pop();
+        }
+        model.restore(here);
       }
-      model.restore(here);
     }
     deadEnds.add(place);
     return false;
@@ -60,6 +64,12 @@ export async function linearize<C extends Interval, S>(
 
   const found = await extend(history);
   return { found, order: longest };
+}
+
+/** When the call may have been decided: as it was told, else as the call before it or with one that is to come. */
+function timesOf(call: Interval, left: readonly Interval[]): Iterable<number | undefined> {
+  if (call.isUntold !== true) return [call.atUs];
+  return new Set([undefined, ...left.map(({ atUs }) => atUs)]);
 }
 
 function precedes(a: Interval, b: Interval): boolean {
