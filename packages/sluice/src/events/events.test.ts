@@ -56,6 +56,40 @@ describe("events", () => {
   });
 });
 
+describe("listeners", () => {
+  test("that are one function are ended one by one, each once", () => {
+    const events = new Events();
+    const heard = vi.fn<() => void>();
+    const end = events.on("eviction", heard);
+    events.on("eviction", heard);
+    end();
+    end();
+    events.to.eviction?.({ keyspace: "s", id: "a" });
+    expect(heard).toHaveBeenCalledOnce();
+  });
+
+  test("hear nothing from when they are ended, also by another listener of the same event", () => {
+    const events = new Events();
+    const heard = vi.fn<() => void>();
+    let end = (): void => {};
+    events.on("eviction", () => end());
+    end = events.on("eviction", heard);
+    events.to.eviction?.({ keyspace: "s", id: "a" });
+    expect(heard).not.toHaveBeenCalled();
+  });
+
+  test("may be asynchronous: what they reject with is a failure, and never unhandled", async () => {
+    const events = new Events();
+    const failures = record(events, "failure");
+    const boom = new Error("boom");
+    events.on("eviction", () => Promise.reject(boom) as never);
+    events.on("failure", () => Promise.reject(boom) as never);
+    events.to.eviction?.({ keyspace: "s", id: "a" });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(failures).toEqual([["failure", { error: boom, key: "", cost: 0 }]]);
+  });
+});
+
 describe("a limiter's events", () => {
   test("show every decision with its verb, and how long it took", async () => {
     const limiter = new RateLimiter({ policy, namespace: "api" });

@@ -154,45 +154,71 @@ export interface EventMap {
 export type EventName = keyof EventMap;
 export type Listener<K extends EventName> = (event: EventMap[K]) => void;
 
+/** A listener from when it was added until it ends: one function may be added twice. */
+interface Listening<K extends EventName> {
+  readonly listener: Listener<K>;
+  isOver: boolean;
+}
+
 /** Where events are emitted and listened to. */
 export class Events {
   /** By kind, one function that calls every listener; undefined where nobody listens. */
   readonly to: { [K in EventName]?: Listener<K> | undefined } = {};
-  readonly #listeners: { [K in EventName]?: Set<Listener<K>> } = {};
+  readonly #listeners: { [K in EventName]?: Set<Listening<K>> } = {};
 
   /**
    * Calls `listener` with every event of the kind, at once and in the order in which they happen; what is returned
-   * ends that. A listener that throws breaks nothing: what it throws goes to the listeners of "failure".
+   * ends that. A listener that throws, or returns a promise that rejects, breaks nothing: the error goes to the
+   * listeners of "failure".
    */
   on<K extends EventName>(name: K, listener: Listener<K>): () => void {
-    const all: { [L in K]?: Set<Listener<L>> } = this.#listeners;
-    const listeners = all[name] ?? new Set<Listener<K>>();
+    const all: { [L in K]?: Set<Listening<L>> } = this.#listeners;
+    const listeners = all[name] ?? new Set<Listening<K>>();
     all[name] = listeners;
-    listeners.add(listener);
+    const listening = { listener, isOver: false };
+    listeners.add(listening);
     this.#set(name, listeners);
     return () => {
-      listeners.delete(listener);
+      listening.isOver = true;
+      listeners.delete(listening);
       this.#set(name, listeners);
     };
   }
 
-  #set<K extends EventName>(name: K, listeners: ReadonlySet<Listener<K>>): void {
+  #set<K extends EventName>(name: K, listeners: ReadonlySet<Listening<K>>): void {
     const to: { [L in K]?: Listener<L> | undefined } = this.to;
     const all = [...listeners];
     if (all.length === 0) to[name] = undefined;
     else {
       to[name] = (event) => {
-        for (const listener of all) this.#call(name, listener, event);
+        for (const { listener, isOver } of all) if (!isOver) this.#call(name, listener, event);
       };
     }
   }
 
   #call<K extends EventName>(name: K, listener: Listener<K>, event: EventMap[K]): void {
-    try {
-      listener(event);
-    } catch (error) {
+    attempt(listener, event, (error) => {
       // A listener of failures that fails has nobody left to hear of it.
       if (name !== "failure") this.to.failure?.({ error, key: "", cost: 0 });
-    }
+    });
   }
+}
+
+/** Calls a hook or listener that may throw or return a promise that rejects. */
+export function attempt<E>(
+  hook: (event: E) => unknown,
+  event: E,
+  onFailure: (error: unknown) => void,
+): void {
+  try {
+    const result = hook(event);
+    if (isThenable(result)) result.then(undefined, onFailure);
+  } catch (error) {
+    onFailure(error);
+  }
+}
+
+/** Promises of other libraries and realms too. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && "then" in value;
 }

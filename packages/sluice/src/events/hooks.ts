@@ -1,7 +1,13 @@
 /** Hooks: the listeners that the options `hooks` name. A hook can never break or delay a decision. */
 import type { Decision } from "../core/decision.js";
 import { checkFunction, checkOptions } from "../core/options.js";
-import type { DecisionMade, ErrorEvent, Events, RecoveryEvent } from "./events.js";
+import {
+  attempt,
+  type DecisionMade,
+  type ErrorEvent,
+  type Events,
+  type RecoveryEvent,
+} from "./events.js";
 
 /** What a hook is called with. */
 export interface DecisionEvent {
@@ -97,23 +103,4 @@ function failureOf(
   about: Partial<DecisionMade> & Pick<ErrorEvent, "key" | "cost">,
 ): (error: unknown) => void {
   return (error) => events.to.failure?.({ ...about, error });
-}
-
-/** Calls a hook that may throw or return a promise that rejects. */
-function attempt<E>(
-  hook: (event: E) => unknown,
-  event: E,
-  onFailure: (error: unknown) => void,
-): void {
-  try {
-    const result = hook(event);
-    if (isThenable(result)) result.then(undefined, onFailure);
-  } catch (error) {
-    onFailure(error);
-  }
-}
-
-/** Promises of other libraries and realms too. */
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && "then" in value;
 }
