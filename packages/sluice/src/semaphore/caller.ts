@@ -88,7 +88,7 @@ export class Caller {
   }
 
   /** @throws StoreTimeoutError, StoreUnavailableError */
-  call(
+  async call(
     key: CallerKey,
     verb: SemaphoreVerb,
     entries: readonly CommandEntry[],
@@ -96,32 +96,31 @@ export class Caller {
   ): Promise<SemaphoreAnswer> {
     const { channel = "", limit = this.#limit, always = ASKED_ALWAYS.has(verb), late } = options;
     const command: SemaphoreCommand = { verb, limit, terms: this.terms, channel, entries };
-    return new Promise((resolve, reject) => {
+    const outcome = await new Promise<SemaphoreAnswer | Error>((complete, reject) => {
       const asker: Asker<SemaphoreAnswer> = {
         signal: undefined,
         atMs: monotonicMs(),
-        complete: (outcome) => {
-          if (!(outcome instanceof Error)) {
-            resolve(outcome);
-            return;
-          }
-          const cost = ACQUIRING.has(verb) ? (entries[0]?.number ?? 0) : 0;
-          this.#guarded.reporter(outcome)({ error: outcome, key: key.key, cost });
-          reject(outcome);
-        },
+        complete,
         reject,
-        late: (outcome) => {
-          if (!(outcome instanceof Error)) late?.(outcome);
+        late: (answer) => {
+          if (!(answer instanceof Error)) late?.(answer);
         },
       };
       this.#guarded.ask({ key, command }, asker, { always });
     });
+    if (!(outcome instanceof Error)) return outcome;
+    // Here, and not where the outcome is known first: a hook must run in its caller's own AsyncLocalStorage.
+    const cost = ACQUIRING.has(verb) ? (entries[0]?.number ?? 0) : 0;
+    this.#guarded.reporter(outcome)({ error: outcome, key: key.key, cost });
+    throw outcome;
   }
 
-  /** Ends whatever these ids hold or wait for. Never rejects: where the store fails, their leases end it. */
-  async leave(key: CallerKey, ids: readonly string[]): Promise<void> {
+  /**
+   * Ends whatever these ids hold or wait for, past an open breaker too if it is `always`. Never rejects: where the
+   * store fails, their leases end it.
+   */
+  async leave(key: CallerKey, ids: readonly string[], always: boolean): Promise<void> {
     const entries = ids.map((id): CommandEntry => ({ id, number: 0 }));
-    // A call that a breaker refused must not ask the store to undo it.
-    await this.call(key, SEMAPHORE_VERBS.release, entries, { always: false }).catch(() => {});
+    await this.call(key, SEMAPHORE_VERBS.release, entries, { always }).catch(() => {});
   }
 }

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { describe, expect, test, vi } from "vitest";
 import {
   type ErrorEvent,
@@ -20,6 +21,7 @@ const QUIET_MS = 1000;
 class FailingStore extends MemoryStore implements Store {
   override readonly external = true as unknown as false;
   isDown = false;
+  hangs = false;
   asked = 0;
   override readonly semaphores: MemoryStore["semaphores"];
 
@@ -29,6 +31,7 @@ class FailingStore extends MemoryStore implements Store {
     const execute: SemaphoreStore["execute"] = async (...args) => {
       this.asked += 1;
       if (this.isDown) throw lost;
+      if (this.hangs) await new Promise(() => {});
       return inner.execute(args[0], args[1]);
     };
     this.semaphores = new Proxy(inner, {
@@ -100,6 +103,54 @@ describe("a semaphore on a store that fails", () => {
     store.isDown = false;
     await permit.release();
     expect((await semaphore.inspect("k")).held).toBe(0);
+    await close();
+  });
+
+  test("takes a waiter that gives up out of the line past an open breaker", async () => {
+    const { store, semaphore, close } = start({ limit: 1 });
+    await semaphore.acquire("k");
+    const controller = new AbortController();
+    const waiting = semaphore.acquire("k", { signal: controller.signal });
+    await vi.waitFor(async () => expect((await semaphore.inspect("k")).waiting).toBe(1));
+    store.isDown = true;
+    for (let i = 0; i < 5; i++) await expect(semaphore.inspect("k")).rejects.toThrow("lost");
+    store.isDown = false;
+    controller.abort("gone");
+    await expect(waiting).rejects.toBe("gone");
+    await vi.advanceTimersByTimeAsync(QUIET_MS);
+    expect((await semaphore.inspect("k")).waiting).toBe(0);
+    await close();
+  });
+
+  test("asks nothing to undo a call that the breaker refused", async () => {
+    const { store, semaphore, close } = start();
+    store.isDown = true;
+    for (let i = 0; i < 5; i++) await expect(semaphore.inspect("k")).rejects.toThrow("lost");
+    const before = store.asked;
+    await expect(semaphore.tryAcquire("k")).rejects.toThrow("the breaker is open");
+    await vi.advanceTimersByTimeAsync(0);
+    expect(store.asked).toBe(before);
+    await close();
+  });
+
+  test("reports what was not answered in time in the context of its caller", async () => {
+    const context = new AsyncLocalStorage<string>();
+    const seen: [string, string | undefined][] = [];
+    const onError = ({ key }: ErrorEvent) => seen.push([key, context.getStore()]);
+    const { store, semaphore, close } = start({ hooks: { onError } });
+    const other = new Semaphore({ limit: 1, store, name: "other", identity: "plain" });
+    store.hangs = true;
+    // Whoever asks first starts the timer of all.
+    const unheard = context.run("alice", () => other.inspect("a"));
+    const first = context.run("bob", () => semaphore.inspect("b").catch(() => {}));
+    await Promise.all([
+      expect(unheard).rejects.toThrow("250 ms"),
+      vi.advanceTimersByTimeAsync(250),
+      first,
+    ]);
+    expect(seen).toEqual([["b", "bob"]]);
+    store.hangs = false;
+    await other.close();
     await close();
   });
 

@@ -143,7 +143,8 @@ export class WaitQueue implements NotificationListener {
       learn(await this.#caller.call(this.#key, verb, [entry], { channel, late: learn }));
     } catch (error) {
       // Without a place in line it cannot wait; the store may have given it one all the same.
-      if (!wasInLine) void this.#giveUp(waiter, error as Error);
+      // By the breaker: a call that it refused must not ask the store to undo it.
+      if (!wasInLine) void this.#giveUp(waiter, error as Error, false);
       else this.#poller.storeFailed();
     }
     this.#asked(waiter);
@@ -270,17 +271,16 @@ export class WaitQueue implements NotificationListener {
   }
 
   /** Decides for an error, and takes the waiter out of the line. */
-  async #giveUp(waiter: Waiter, reason: Error): Promise<void> {
+  async #giveUp(waiter: Waiter, reason: Error, always = true): Promise<void> {
     if (waiter.isDecided) return;
     waiter.decide(() => ({ reason }));
-    await this.#leave([waiter]);
+    await this.#leave([waiter], always);
   }
 
-  #leave(waiters: readonly Waiter[]): Promise<void> {
-    return this.#caller.leave(
-      this.#key,
-      waiters.map(({ id }) => id),
-    );
+  /** Past an open breaker: a place that nobody wants would stay until its lease ends. */
+  #leave(waiters: readonly Waiter[], always = true): Promise<void> {
+    const ids = waiters.map(({ id }) => id);
+    return this.#caller.leave(this.#key, ids, always);
   }
 
   #remove(waiter: Waiter): void {
