@@ -105,7 +105,6 @@ export class GuardedStore<Call extends Abandonable, Result extends object> {
     }
     const attempt = this.#begin(call, options);
     if (attempt instanceof Error) {
-      this.#count(attempt, options);
       asker.complete(attempt);
       return;
     }
@@ -166,7 +165,7 @@ export class GuardedStore<Call extends Abandonable, Result extends object> {
   /** Takes note before the caller is answered; `outcome` is undefined for a call that its caller gave up. */
   #ended(
     call: Call,
-    { atMs }: Asker<Result>,
+    { atMs, signal }: Asker<Result>,
     attempt: Attempt,
     outcome: Result | Error | undefined,
     options: AskOptions<Call, Result>,
@@ -184,31 +183,31 @@ export class GuardedStore<Call extends Abandonable, Result extends object> {
         const trouble = this.#health.failed(attempt, error, this.#options, partNow);
         this.#report(error, trouble, options);
       }
-      if (error !== undefined) this.#count(error, options);
     }
     const { storeCall } = events.to;
     if (storeCall === undefined) return;
     const durationMs = monotonicMs() - atMs;
-    storeCall({ caller: name, part: attempt.part, durationMs, error });
+    const gaveUp = outcome === undefined ? (signal?.reason as Error) : undefined;
+    storeCall({ caller: name, part: attempt.part, durationMs, error: error ?? gaveUp });
   }
 
-  /** Which outage the error is of, for everyone who asked. */
-  #report(error: Error, trouble: PartHealth, { others = NONE }: AskOptions<Call, Result>): void {
-    this.#notices.set(error, trouble.notice(this.#audience));
-    for (const other of others) other.#notices.set(error, trouble.notice(other.#audience));
+  /** Which outage the error is of, and what the call got in place of an answer, for everyone who asked. */
+  #report(error: Error, trouble: PartHealth, options: AskOptions<Call, Result>): void {
+    const { others = NONE, instead = this.#options.instead } = options;
+    this.#count(error, trouble, instead);
+    for (const other of others) other.#count(error, trouble, other.#options.instead);
     const { audience } = this.#health;
     if (audience === undefined) return;
     const notice = trouble.notice(audience);
     if (notice.claim()) notice.report({ error, key: "", cost: 0 });
   }
 
-  /** One more request that got something else in place of an answer; not of an outage if it was no failure. */
-  #count(error: Error, options: AskOptions<Call, Result>): void {
-    const { others = NONE } = options;
-    const notice = this.#notices.get(error);
-    if (notice === undefined) return;
-    notice.count(options.instead ?? this.#options.instead);
-    for (const other of others) other.#notices.get(error)?.count(other.#options.instead);
+  #count(error: Error, trouble: PartHealth, instead: Instead): void {
+    const notice = trouble.notice(this.#audience);
+    this.#notices.set(error, notice);
+    notice.count(instead);
+    const { audience } = this.#health;
+    if (audience !== undefined) trouble.notice(audience).count(instead);
   }
 }
 

@@ -13,6 +13,12 @@ interface PatientBreaker {
   readonly timeoutMs: number;
 }
 
+type Audiences = Set<WeakRef<Audience>>;
+
+const dropped = new FinalizationRegistry<{ audiences: Audiences; ref: WeakRef<Audience> }>(
+  ({ audiences, ref }) => audiences.delete(ref),
+);
+
 export class PartHealth {
   readonly part: string;
   /** When the store first answered a call that began after the last failure; undefined until then. */
@@ -30,7 +36,9 @@ export class PartHealth {
   /** Limiters that choose alike share one. */
   readonly #breakers = new Map<string, PatientBreaker>();
   readonly #refusals = new Map<Breaker, StoreUnavailableError>();
-  readonly #notices = new Map<Audience, OutageNotice>();
+  readonly #notices = new WeakMap<Audience, OutageNotice>();
+  /** Whose notices there are. An outage may last, and must not keep limiters that were dropped meanwhile. */
+  readonly #audiences: Audiences = new Set();
 
   constructor(part: string) {
     this.part = part;
@@ -63,7 +71,8 @@ export class PartHealth {
       error instanceof StoreTimeoutError ? error.timeoutMs : Number.POSITIVE_INFINITY;
     this.#failuresInARow.set(waitedMs, (this.#failuresInARow.get(waitedMs) ?? 0) + 1);
     for (const { breaker, timeoutMs } of this.#breakers.values()) {
-      if (timeoutMs <= waitedMs) breaker.failed(probed === breaker, nowMs);
+      // Its own probe is over however that failed: a store may have a shorter deadline of its own.
+      if (timeoutMs <= waitedMs || probed === breaker) breaker.failed(probed === breaker, nowMs);
     }
   }
 
@@ -113,6 +122,9 @@ export class PartHealth {
     if (notice === undefined) {
       notice = new OutageNotice(audience.events, this.part);
       this.#notices.set(audience, notice);
+      const ref = new WeakRef(audience);
+      this.#audiences.add(ref);
+      dropped.register(audience, { audiences: this.#audiences, ref });
     }
     return notice;
   }
@@ -125,12 +137,16 @@ export class PartHealth {
     const { answeredAtMs } = this;
     if (answeredAtMs === undefined) return;
     const over: OutageNotice[] = [];
-    for (const [audience, notice] of this.#notices) {
-      if (nowMs - answeredAtMs < audience.quietMs) continue;
-      this.#notices.delete(audience);
+    for (const ref of this.#audiences) {
+      const audience = ref.deref();
+      if (audience !== undefined && nowMs - answeredAtMs < audience.quietMs) continue;
+      this.#audiences.delete(ref);
+      const notice = audience && this.#notices.get(audience);
+      if (notice === undefined) continue;
+      this.#notices.delete(audience as Audience);
       over.push(notice);
     }
-    if (this.#notices.size === 0) forget();
+    if (this.#audiences.size === 0) forget();
     for (const notice of over) notice.end(answeredAtMs);
   }
 }
