@@ -375,15 +375,28 @@ describe("when the store fails", () => {
   });
 });
 
-test("a fallback decides its part as a consume of its own, and blocks as it always does", async () => {
+test("a fallback blocks a denied key as long as its own option says", async () => {
   const store = new OutsideStore();
-  store.submit = (_, done) => {
-    done(new Error("connection lost"));
-  };
-  const fallback = make(new MemoryStore(), "local", 1, { blockFor: "1h" });
-  const limiter = make(store, "shared", 9, { onStoreFailure: { fallback } });
-  for (let i = 0; i < 2; i++) await consumeAtomic([{ limiter, key: "k" }]);
-  await fallback.reset("other");
-  await fallback.refund("k", 1);
-  expect(await fallback.consume("k")).toMatchObject({ allowed: false, reason: "blocked" });
+  store.behaviour = "fails";
+  const clock = new ManualClock();
+  const fallback = make(new MemoryStore({ clock }), "own", 1, { blockFor: "2h" });
+  const limiter = make(store, "user", 5, { onStoreFailure: { fallback } });
+  await consumeAtomic([{ limiter, key: "ann" }]);
+  const { decisions } = await consumeAtomic([{ limiter, key: "ann" }]);
+  expect(decisions).toMatchObject([{ allowed: false, source: "fallback" }]);
+  expect(await fallback.peek("ann")).toMatchObject({ reason: "blocked", retryAfterMs: 7200e3 });
+});
+
+test("events say how long a decision of several limiters took", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  vi.advanceTimersByTime(1);
+  const store = new OutsideStore();
+  const limiter = make(store, "user", 5);
+  const durations: number[] = [];
+  limiter.events.on("decision", ({ durationMs }) => durations.push(durationMs));
+  const decided = consumeAtomic([{ limiter, key: "ann" }]);
+  vi.advanceTimersByTime(20);
+  await decided;
+  vi.useRealTimers();
+  expect(durations).toEqual([20]);
 });

@@ -168,16 +168,17 @@ function placed(outcome: StoreResult | Error, places: readonly number[]): StoreR
 
 /** A request that was itself allowed, but not charged because another was denied, is nobody's event. */
 async function reportAndBlock(
-  { limiter, request }: AtomicEntry,
+  entry: AtomicEntry,
   decision: Decision,
   charged: boolean,
 ): Promise<Decision> {
   if (decision.source !== "store") return decision;
+  const { limiter, request } = entry;
   if (decision.reason === "quota" && limiter.blockForUs > 0) {
     await limiter.blockAfterDenial(request.key);
   }
   const reports = charged || !decision.allowed || !limiter.enforce;
-  return reports ? limiter.report(request, decision) : decision;
+  return reports ? limiter.report(entry, decision) : decision;
 }
 
 async function consumeInOrder(

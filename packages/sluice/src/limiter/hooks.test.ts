@@ -205,3 +205,16 @@ describe("a hook that fails", () => {
     expect(decision.allowed).toBe(true);
   });
 });
+
+test.each([
+  ["the store's", "answers"],
+  ["the failure policy's", "fails"],
+] as const)("hooks of reserve get %s decision, and nothing that comes after it", async (_, how) => {
+  const store = new OutsideStore();
+  store.behaviour = how;
+  const events: DecisionEvent[] = [];
+  const hooks = { onAllowed: (event: DecisionEvent) => events.push(event) };
+  const limiter = new RateLimiter({ policy, hooks, store });
+  const { decision } = await limiter.reserve("k");
+  expect(events).toEqual([{ key: "k", cost: 1, decision }]);
+});

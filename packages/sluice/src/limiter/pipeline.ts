@@ -215,8 +215,8 @@ export class Pipeline implements RequestRunner {
   }
 
   /** Calls the listeners, then lets everything pass in shadow mode: the reason still says why it would not have. */
-  report(request: LimiterRequest, decision: Decision): Decision {
-    return this.#report(request, decision, 0);
+  report({ request, atMs }: PreparedRequest, decision: Decision): Decision {
+    return this.#report(request, decision, atMs);
   }
 
   /** A failure of a request that has no decision. */
@@ -355,7 +355,8 @@ export class Pipeline implements RequestRunner {
       enforce: this.enforce,
       cancel: async (): Promise<boolean> => result !== undefined && this.#cancel(prepared, result),
     };
-    return Object.assign(decision, { reserved });
+    // A copy: the listeners have got the decision itself.
+    return { ...decision, reserved };
   }
 
   async #cancel({ request, call }: PreparedRequest, { receipt }: StoreResult): Promise<boolean> {

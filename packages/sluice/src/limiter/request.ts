@@ -13,7 +13,7 @@ export interface LimiterRequest {
   /** The longest wait that reserve takes. */
   readonly maxWaitUs?: number;
   /** How long block and extendBlock block. */
-  readonly blockUs?: number;
+  readonly blockUs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
