@@ -185,6 +185,31 @@ test("a full store in memory shows what it forgets", () => {
 });
 
 describe("hooks", () => {
+  test.each(["decision", "failure", "fallback"] as const)(
+    "run in the caller's context also where there are only those of %s",
+    async (only) => {
+      const store = new HeldStore();
+      const context = new AsyncLocalStorage<string>();
+      const seen: (string | undefined)[] = [];
+      const hook = (): unknown => seen.push(context.getStore());
+      const limiter = new RateLimiter({
+        policy,
+        store,
+        timeout: "30s",
+        ...(only === "fallback" && {
+          onStoreFailure: { fallback: new RateLimiter({ policy, hooks: { onAllowed: hook } }) },
+        }),
+      });
+      if (only !== "fallback") limiter.events.on(only, hook);
+      const calls = ["alice", "bob"].map((name) => context.run(name, () => limiter.consume("k")));
+      context.run("whoever answers", () => {
+        store.settleAll(new Error("connection lost"));
+      });
+      await Promise.all(calls);
+      expect(seen).toEqual(only === "failure" ? ["alice"] : ["alice", "bob"]);
+    },
+  );
+
   test("run in the context of the caller whose decision it is, whoever sent the batch", async () => {
     const store = new HeldStore();
     const context = new AsyncLocalStorage<string>();
