@@ -106,6 +106,22 @@ describe("a semaphore on a store that fails", () => {
     await close();
   });
 
+  test("renews what is held past an open breaker", async () => {
+    const { store, semaphore, close } = start({ leaseDuration: 300 });
+    const permit = await semaphore.acquire("k");
+    store.isDown = true;
+    for (let i = 0; i < 5; i++) await expect(semaphore.inspect("k")).rejects.toThrow("lost");
+    store.isDown = false;
+    // Before the breaker's first probe.
+    for (let i = 0; i < 60; i++) {
+      (store.clock as ManualClock).advance(10);
+      await vi.advanceTimersByTimeAsync(10);
+    }
+    expect(permit.lost.aborted).toBe(false);
+    await permit.release();
+    await close();
+  });
+
   test("takes a waiter that gives up out of the line past an open breaker", async () => {
     const { store, semaphore, close } = start({ limit: 1 });
     await semaphore.acquire("k");
