@@ -427,6 +427,22 @@ describe("the notices", () => {
     );
   });
 
+  test("are told of by the call that failed first, even if its fallback is the last to answer", async () => {
+    const slow = new HeldStore();
+    const fallback = new RateLimiter({ policy, store: slow, namespace: "fallback", timeout: "1m" });
+    const { store, limiter, onError } = start({ onStoreFailure: { fallback } });
+    const first = limiter.consume("first");
+    const second = limiter.consume("second");
+    store.settleAll(lost);
+    await settled();
+    const [behind] = slow.held.splice(0, 1);
+    slow.settleAll();
+    await second;
+    behind?.settle();
+    await first;
+    expect(onError.mock.calls.map(([{ key }]) => key)).toEqual(["first"]);
+  });
+
   test("come even if the fallback rejects", async () => {
     const slow = new HeldStore();
     const fallback = new RateLimiter({ policy, store: slow, onStoreFailure: "throw" });
@@ -602,8 +618,13 @@ test("silence says nothing to a limiter that waits longer, and an error speaks t
   store.held.length = 0;
   expect(await hasty.ask()).toBe("fail-open");
   expect(store.held).toEqual([]);
-  expect(await patient.ask(lost)).toBe("fail-open");
-  for (let i = 0; i < 4; i++) await patient.ask(lost);
+  // By an answer, since the breaker's refusal would be the same decision.
+  for (let i = 0; i < 5; i++) {
+    const failing = patient.limiter.consume("k");
+    expect(store.held).toHaveLength(1);
+    store.settleAll(lost);
+    expect((await failing).source).toBe("fail-open");
+  }
   expect(await patient.ask()).toBe("fail-open");
   await vi.advanceTimersByTimeAsync(QUIET_MS);
   expect(await patient.ask()).toBe("store");

@@ -84,6 +84,16 @@ describe("other options", () => {
   });
 });
 
+test("a start that is given back ends the denials of its key", async () => {
+  const { limiter } = setUp();
+  await limiter.consume("k", { cost: 10 });
+  const reservation = await limiter.reserve("k", { cost: 5 });
+  expect((await limiter.consume("k")).allowed).toBe(false);
+  expect((await limiter.consume("k")).source).toBe("deny-cache");
+  expect(reservation.allowed && (await reservation.cancel())).toBe(true);
+  expect((await limiter.consume("k")).source).toBe("store");
+});
+
 /** From now on calls do not arrive at the store until told to. */
 function held(store: OutsideStore): () => void {
   const submit = store.submit.bind(store);
