@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { HeldStore } from "../../test/support/held-store.js";
 import {
   consumeAtomic,
+  type ErrorEvent,
   RateLimiter,
   type RateLimiterOptions,
   type RecoveryEvent,
@@ -82,7 +83,8 @@ describe("an outage", () => {
   test("counts for the store's own listeners every call that got no answer, whoever asked", async () => {
     const events = new Events();
     const onRecovery = vi.fn<(event: RecoveryEvent) => void>();
-    addOutageHooks(events, { onRecovery });
+    const onError = vi.fn<(event: ErrorEvent) => void>();
+    addOutageHooks(events, { onError, onRecovery });
     const store = Object.assign(new HeldStore(), { events });
     const breaker = { failures: 3 };
     const open = limiterOn(store, { breaker });
@@ -99,6 +101,7 @@ describe("an outage", () => {
     expect(await ask(open)).toBe("fail-open");
     await vi.advanceTimersByTimeAsync(QUIET_MS);
     await recover(open);
+    expect(onError).toHaveBeenCalledOnce();
     expect(onRecovery).toHaveBeenCalledOnce();
     expect(onRecovery.mock.calls[0]?.[0].unanswered).toEqual({
       total: 5,
@@ -108,6 +111,49 @@ describe("an outage", () => {
       thrown: 0,
     });
   });
+});
+
+describe("a breaker", () => {
+  test("opens at the failure: its first probe is due that long after it", async () => {
+    const limiter = limiterOn(new HeldStore(), { breaker: { failures: 1 } });
+    await ask(limiter, lost);
+    await vi.advanceTimersByTimeAsync(QUIET_MS);
+    expect(await ask(limiter)).toBe("store");
+  });
+
+  test("does not count failures from before an answer, also where it is new", async () => {
+    const store = new HeldStore();
+    const limiter = limiterOn(store, { breaker: { failures: 10 } });
+    const early = limiter.consume("k");
+    const answer = store.held.shift();
+    for (let i = 0; i < 2; i++) await ask(limiter, lost);
+    answer?.settle();
+    expect((await early).source).toBe("store");
+    await ask(limiter, lost);
+    const other = limiterOn(store, { breaker: { failures: 3 }, namespace: "other" });
+    expect(await ask(other)).toBe("store");
+  });
+
+  test("does not count the silence of those who wait for less", async () => {
+    const store = new HeldStore();
+    const patient = limiterOn(store);
+    const hasty = limiterOn(store, { timeout: 5, namespace: "hasty" });
+    await ask(patient, lost);
+    for (let i = 0; i < 4; i++) {
+      const late = hasty.consume("k");
+      await vi.advanceTimersByTimeAsync(10);
+      expect((await late).source).toBe("fail-open");
+    }
+    expect(await ask(patient)).toBe("store");
+  });
+});
+
+test("an answer that cannot be read rejects its own call, and not what the store does", async () => {
+  const store = new HeldStore();
+  store.submit = (_, done) => {
+    queueMicrotask(() => done({ nowUs: 0, granted: 0, debits: [] }));
+  };
+  await expect(limiterOn(store).consume("k")).rejects.toThrow(TypeError);
 });
 
 test("a probe that ends by the store's own deadline is over, and another may follow", async () => {
