@@ -33,10 +33,8 @@ export class OnFailure {
   ): Promise<LimiterAnswer> {
     if (this.#policy === "throw") throw error;
     if (this.#fallback !== undefined) {
-      // The call's own policies are options of this limiter's policies, not of the fallback's; and that one has a
-      // blockFor of its own, which a 0 of consumeAtomic would switch off.
-      const own = { ...request, policy: undefined, blockUs: undefined };
-      const answer = await this.#fallback.run(own);
+      // The call's own policies are options of this limiter's policies, not of the fallback's.
+      const answer = await this.#fallback.run({ ...request, policy: undefined });
       return { ...answer, source: "fallback" };
     }
     const allowed = this.#policy === "open";
