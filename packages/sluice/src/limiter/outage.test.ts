@@ -427,7 +427,7 @@ describe("the notices", () => {
     );
   });
 
-  test("are told of by the call that failed first, even if its fallback is the last to answer", async () => {
+  test("are reported by the call that failed first, even if its fallback is the last to answer", async () => {
     const slow = new HeldStore();
     const fallback = new RateLimiter({ policy, store: slow, namespace: "fallback", timeout: "1m" });
     const { store, limiter, onError } = start({ onStoreFailure: { fallback } });
