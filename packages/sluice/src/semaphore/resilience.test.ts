@@ -22,6 +22,8 @@ class FailingStore extends MemoryStore implements Store {
   override readonly external = true as unknown as false;
   isDown = false;
   hangs = false;
+  /** Lets commands through that hang, oldest first. */
+  readonly late: (() => void)[] = [];
   asked = 0;
   override readonly semaphores: MemoryStore["semaphores"];
 
@@ -31,7 +33,7 @@ class FailingStore extends MemoryStore implements Store {
     const execute: SemaphoreStore["execute"] = async (...args) => {
       this.asked += 1;
       if (this.isDown) throw lost;
-      if (this.hangs) await new Promise(() => {});
+      if (this.hangs) await new Promise<void>((resolve) => this.late.push(resolve));
       return inner.execute(args[0], args[1]);
     };
     this.semaphores = new Proxy(inner, {
@@ -119,6 +121,24 @@ describe("a semaphore on a store that fails", () => {
     }
     expect(permit.lost.aborted).toBe(false);
     await permit.release();
+    await close();
+  });
+
+  test("gives back a place whose grant came late, past an open breaker", async () => {
+    const { store, semaphore, close, onError } = start();
+    store.hangs = true;
+    const failing = expect(semaphore.acquire("k", { weight: 2 })).rejects.toThrow("250 ms");
+    await vi.advanceTimersByTimeAsync(250);
+    await failing;
+    expect(onError.mock.calls[0]?.[0]).toMatchObject({ key: "k", cost: 2 });
+    store.hangs = false;
+    store.isDown = true;
+    for (let i = 0; i < 5; i++) await semaphore.inspect("k").catch(() => {});
+    store.isDown = false;
+    // The grant alone: the release that followed it at once is lost.
+    store.late[0]?.();
+    await vi.advanceTimersByTimeAsync(QUIET_MS);
+    expect((await semaphore.inspect("k")).held).toBe(0);
     await close();
   });
 
