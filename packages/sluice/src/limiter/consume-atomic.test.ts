@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
+import { VERBS } from "../algorithms/decide.js";
 import { OutsideStore } from "../../test/support/outside-store.js";
 import {
   type AtomicRequest,
@@ -399,4 +400,21 @@ test("events say how long a decision of several limiters took", async () => {
   await decided;
   vi.useRealTimers();
   expect(durations).toEqual([20]);
+});
+
+test.each([
+  ["open", "resolves"],
+  ["throw", "rejects"],
+] as const)("under %s a denial whose block fails %s", async (onStoreFailure, how) => {
+  const store = new OutsideStore();
+  const limiter = make(store, "user", 1, { blockFor: "1m", onStoreFailure });
+  const submit = store.submit.bind(store);
+  store.submit = (call, done) => {
+    if (call.verb === VERBS.block) done(new Error("connection lost"));
+    else submit(call, done);
+  };
+  await limiter.consume("ann");
+  const decided = consumeAtomic([{ limiter, key: "ann" }]);
+  if (how === "rejects") await expect(decided).rejects.toThrow("connection lost");
+  else expect((await decided).allowed).toBe(false);
 });

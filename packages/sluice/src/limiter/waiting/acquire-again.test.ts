@@ -164,3 +164,14 @@ test("a wait of more than a second is spread by 100 ms at most", async () => {
   for (const abort of aborts) abort.abort();
   await ended;
 });
+
+test("a fallback is asked again where it can promise no start, though the limiter itself could", async () => {
+  const store = new OutsideStore();
+  store.behaviour = "fails";
+  const fallback = new RateLimiter({ policy: fixedWindow({ limit: 1, window: "100ms" }) });
+  const policy = tokenBucket({ limit: 1, period: "1h" });
+  const limiter = new RateLimiter({ policy, store, onStoreFailure: { fallback } });
+  for (let i = 0; i < 3; i++) {
+    expect(await limiter.acquire("k", { maxWait: "1m" })).toMatchObject({ source: "fallback" });
+  }
+});
