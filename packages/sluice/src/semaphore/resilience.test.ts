@@ -127,9 +127,10 @@ describe("a semaphore on a store that fails", () => {
   test("gives back a place whose grant came late, past an open breaker", async () => {
     const { store, semaphore, close, onError } = start();
     store.hangs = true;
-    const failing = expect(semaphore.acquire("k", { weight: 2 })).rejects.toThrow("250 ms");
-    await vi.advanceTimersByTimeAsync(250);
-    await failing;
+    await Promise.all([
+      expect(semaphore.acquire("k", { weight: 2 })).rejects.toThrow("250 ms"),
+      vi.advanceTimersByTimeAsync(250),
+    ]);
     expect(onError.mock.calls[0]?.[0]).toMatchObject({ key: "k", cost: 2 });
     store.hangs = false;
     store.isDown = true;
