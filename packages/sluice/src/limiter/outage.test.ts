@@ -631,6 +631,52 @@ test("silence says nothing to a limiter that waits longer, and an error speaks t
   expect(await hasty.ask()).toBe("store");
 });
 
+test("the outage of a patient limiter ends, though a hasty one still gets no answer in time", async () => {
+  const store = new HeldStore();
+  const hasty = start({ namespace: "hasty", timeout: 5 }, store);
+  const patient = start({ namespace: "patient", timeout: 250 }, store);
+  /** The store takes 20 ms. */
+  const both = async (): Promise<string[]> => {
+    const answers = [patient.limiter.consume("k"), hasty.limiter.consume("k")];
+    await vi.advanceTimersByTimeAsync(20);
+    store.settleAll();
+    return (await Promise.all(answers)).map(({ source }) => source);
+  };
+  await patient.ask(lost);
+  for (let i = 0; i < 100; i++) expect(await both()).toEqual(["store", "fail-open"]);
+  expect(patient.onError).toHaveBeenCalledTimes(1);
+  expect(patient.onRecovery).toHaveBeenCalledTimes(1);
+  expect(hasty.onError).toHaveBeenCalledTimes(1);
+  expect(hasty.onRecovery).not.toHaveBeenCalled();
+});
+
+test("an error that a patient limiter got counts for a hasty one that did not ask yet", async () => {
+  const store = new HeldStore();
+  const patient = start({ namespace: "patient", timeout: 250 }, store);
+  await patient.breakIt();
+  const hasty = start({ namespace: "hasty", timeout: 5 }, store);
+  const refused = hasty.limiter.consume("k");
+  expect(store.held).toEqual([]);
+  expect((await refused).source).toBe("fail-open");
+  expect(hasty.onError.mock.calls[0]?.[0].error).toMatchObject({ cause: { cause: lost } });
+});
+
+test("silence for a patient limiter is silence for a hasty one", async () => {
+  const store = new HeldStore();
+  const hasty = start({ namespace: "hasty", timeout: 5 }, store);
+  const patient = start({ namespace: "patient", timeout: 250 }, store);
+  // From now on what both know is kept.
+  await hasty.ask(lost);
+  for (let i = 0; i < 4; i++) {
+    const late = patient.limiter.consume("k");
+    await vi.advanceTimersByTimeAsync(250);
+    await late;
+  }
+  store.held.length = 0;
+  expect((await hasty.limiter.consume("k")).source).toBe("fail-open");
+  expect(store.held).toEqual([]);
+});
+
 describe("a probe of a breaker that a joint call closed first", () => {
   /** The second limiter is down again, and the first probe still under way. */
   async function startLate() {

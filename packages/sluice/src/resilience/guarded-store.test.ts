@@ -111,6 +111,22 @@ describe("an outage", () => {
       thrown: 0,
     });
   });
+
+  test("is one for the store's own listeners, however long each limiter waits", async () => {
+    const events = new Events();
+    const onRecovery = vi.fn<(event: RecoveryEvent) => void>();
+    const onError = vi.fn<(event: ErrorEvent) => void>();
+    addOutageHooks(events, { onError, onRecovery });
+    const store = Object.assign(new HeldStore(), { events });
+    const hasty = limiterOn(store, { timeout: 5, namespace: "hasty" });
+    const patient = limiterOn(store, { timeout: 250, namespace: "patient" });
+    await ask(hasty, lost);
+    await ask(patient, lost);
+    await recover(patient);
+    expect(onError).toHaveBeenCalledOnce();
+    expect(onRecovery).toHaveBeenCalledOnce();
+    expect(onRecovery.mock.calls[0]?.[0].unanswered.total).toBe(2);
+  });
 });
 
 describe("a breaker", () => {

@@ -147,12 +147,12 @@ export class GuardedStore<Call extends Abandonable, Result extends object> {
   /** What the call is to be ended with; or, past an open breaker, the error to answer with. */
   #begin(call: Call, options: AskOptions<Call, Result>): Attempt | StoreUnavailableError {
     const health = this.#health;
-    const { partOf, breaker: settings } = this.#options;
+    const { partOf, breaker: settings, timeoutMs } = this.#options;
     if (health.troubled.size === 0 && partOf === undefined) return UNTROUBLED;
     const part = partOf?.(call) ?? "";
-    const trouble = settings && health.troubled.get(part);
+    const trouble = settings && health.of(part, timeoutMs);
     if (trouble === undefined || options.always === true) return health.attempt(part, undefined);
-    const breaker = trouble.breaker(settings as BreakerSettings, this.#options.timeoutMs);
+    const breaker = trouble.breaker(settings as BreakerSettings);
     const admission = breaker.admit(monotonicMs());
     if (admission !== "refuse") {
       return health.attempt(part, admission === "probe" ? breaker : undefined);
@@ -196,18 +196,21 @@ export class GuardedStore<Call extends Abandonable, Result extends object> {
     const { others = NONE, instead = this.#options.instead } = options;
     this.#count(error, trouble, instead);
     for (const other of others) other.#count(error, trouble, other.#options.instead);
-    const { audience } = this.#health;
-    if (audience === undefined) return;
-    const notice = trouble.notice(audience);
-    if (notice.claim()) notice.report({ error, key: "", cost: 0 });
+    const notice = this.#storeNotice(trouble);
+    if (notice?.claim() === true) notice.report({ error, key: "", cost: 0 });
   }
 
   #count(error: Error, trouble: PartHealth, instead: Instead): void {
     const notice = trouble.notice(this.#audience);
     this.#notices.set(error, notice);
     notice.count(instead);
+    this.#storeNotice(trouble)?.count(instead);
+  }
+
+  /** The outage as the store's own listeners hear of it. */
+  #storeNotice(trouble: PartHealth): OutageNotice | undefined {
     const { audience } = this.#health;
-    if (audience !== undefined) trouble.notice(audience).count(instead);
+    return audience && (this.#health.firstOf(trouble.part) ?? trouble).notice(audience);
   }
 }
 

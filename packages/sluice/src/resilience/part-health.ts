@@ -1,17 +1,11 @@
 /**
- * A part of a store that failed, and has not yet answered for a while without a failure: its breakers, and who
- * reports its outage. What speaks against the part counts for every breaker, whoever asked.
+ * A part of a store that failed, and has not yet answered for a while without a failure, as those see it who wait
+ * equally long: their breakers, and who of them reports its outage. What speaks against it counts for all of them.
  */
 import { monotonicMs } from "../core/clock.js";
 import { StoreTimeoutError, StoreUnavailableError } from "../core/errors.js";
 import { Breaker, type BreakerSettings } from "./breaker.js";
 import { type Audience, OutageNotice } from "./outage.js";
-
-/** A breaker of those who wait so long for an answer. */
-interface PatientBreaker {
-  readonly breaker: Breaker;
-  readonly timeoutMs: number;
-}
 
 type Audiences = Set<WeakRef<Audience>>;
 
@@ -21,6 +15,8 @@ const dropped = new FinalizationRegistry<{ audiences: Audiences; ref: WeakRef<Au
 
 export class PartHealth {
   readonly part: string;
+  /** How long its users wait for an answer. */
+  readonly timeoutMs: number;
   /** When the store first answered a call that began after the last failure; undefined until then. */
   answeredAtMs: number | undefined;
   /** The number of the last failure among all of the store. */
@@ -28,36 +24,45 @@ export class PartHealth {
   /** Which part decides now what failed last: another one may have taken its place. */
   partNow: () => string;
   #lastError: Error | undefined;
-  /**
-   * Failures in a row, by how long the caller waited. An error counts for everyone (Infinity); a timeout counts only for
-   * those whose own is no longer.
-   */
-  readonly #failuresInARow = new Map<number, number>();
-  /** Limiters that choose alike share one. */
-  readonly #breakers = new Map<string, PatientBreaker>();
+  #failuresInARow = 0;
+  /** Those among them that speak against the part whoever waits, and however long. */
+  #errorsInARow = 0;
+  /** By their settings: limiters that choose alike share one. */
+  readonly #breakers = new Map<string, Breaker>();
   readonly #refusals = new Map<Breaker, StoreUnavailableError>();
   readonly #notices = new WeakMap<Audience, OutageNotice>();
   /** Whose notices there are. An outage may last, and must not keep limiters that were dropped meanwhile. */
   readonly #audiences: Audiences = new Set();
 
-  constructor(part: string) {
+  /** What is known from `other`, for the same part and another timeout: its errors, but not its silence. */
+  constructor(part: string, timeoutMs: number, other?: PartHealth) {
     this.part = part;
-    this.partNow = () => part;
+    this.timeoutMs = timeoutMs;
+    this.partNow = other === undefined ? () => part : other.partNow;
+    if (other === undefined) return;
+    this.lastFailure = other.lastFailure;
+    this.#lastError = other.#lastError;
+    this.#errorsInARow = other.#errorsInARow;
+    this.#failuresInARow = other.#errorsInARow;
   }
 
-  /** The breaker with these settings, of those who wait so long. */
-  breaker(settings: BreakerSettings, timeoutMs: number): Breaker {
-    const name = `${settings.failures} ${settings.probeEveryMs} ${timeoutMs}`;
-    let known = this.#breakers.get(name);
-    if (known === undefined) {
-      known = { breaker: new Breaker(settings), timeoutMs };
+  /** Whether the part failed for everyone, and not only for those who wait no longer. */
+  get isBroken(): boolean {
+    return this.#errorsInARow > 0;
+  }
+
+  /** The breaker with these settings. */
+  breaker(settings: BreakerSettings): Breaker {
+    const name = `${settings.failures} ${settings.probeEveryMs}`;
+    let breaker = this.#breakers.get(name);
+    if (breaker === undefined) {
+      breaker = new Breaker(settings);
       const nowMs = monotonicMs();
-      for (let i = 0; i < settings.failures && i < this.#failuresWithin(timeoutMs); i++) {
-        known.breaker.failed(false, nowMs);
-      }
-      this.#breakers.set(name, known);
+      const known = Math.min(this.#failuresInARow, settings.failures);
+      for (let i = 0; i < known; i++) breaker.failed(false, nowMs);
+      this.#breakers.set(name, breaker);
     }
-    return known.breaker;
+    return breaker;
   }
 
   /** `probed` is the breaker that let the call through as its probe. */
@@ -67,37 +72,30 @@ export class PartHealth {
     this.lastFailure = failure;
     this.answeredAtMs = undefined;
     this.#refusals.clear();
-    const waitedMs =
-      error instanceof StoreTimeoutError ? error.timeoutMs : Number.POSITIVE_INFINITY;
-    this.#failuresInARow.set(waitedMs, (this.#failuresInARow.get(waitedMs) ?? 0) + 1);
-    for (const { breaker, timeoutMs } of this.#breakers.values()) {
-      // Its own probe is over however that failed: a store may have a shorter deadline of its own.
-      if (timeoutMs <= waitedMs || probed === breaker) breaker.failed(probed === breaker, nowMs);
-    }
+    this.#failuresInARow += 1;
+    if (!(error instanceof StoreTimeoutError)) this.#errorsInARow += 1;
+    for (const breaker of this.#breakers.values()) breaker.failed(probed === breaker, nowMs);
   }
 
   /** A call that began before the last failure may be answered: while a breaker is open only its probe counts. */
   worked(probed: Breaker | undefined): void {
     const all = [...this.#breakers.values()];
-    for (const { breaker } of all) breaker.succeeded(probed === breaker);
-    if (all.every(({ breaker }) => !breaker.isOpen)) this.#failuresInARow.clear();
+    for (const breaker of all) breaker.succeeded(probed === breaker);
+    if (all.every(({ isOpen }) => !isOpen)) this.#forgetFailures();
   }
 
   /** Calls are asked again from now on; only the end of the outage waits. */
   answered(nowMs: number): void {
     this.answeredAtMs = nowMs;
-    this.#failuresInARow.clear();
+    this.#forgetFailures();
     // New ones: a probe of the one before says nothing of what comes from now on.
     this.#breakers.clear();
     this.#refusals.clear();
   }
 
-  #failuresWithin(timeoutMs: number): number {
-    let failures = 0;
-    for (const [waitedMs, count] of this.#failuresInARow) {
-      if (waitedMs >= timeoutMs) failures += count;
-    }
-    return failures;
+  #forgetFailures(): void {
+    this.#failuresInARow = 0;
+    this.#errorsInARow = 0;
   }
 
   /** What calls get while the breaker is open: one error until the next failure. */

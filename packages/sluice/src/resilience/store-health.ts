@@ -3,7 +3,12 @@
  * has no entry: a healthy store costs next to nothing, and the map stays bounded.
  */
 import { monotonicMs } from "../core/clock.js";
-import { CrossSlotError, InvalidOptionError, StoreUnavailableError } from "../core/errors.js";
+import {
+  CrossSlotError,
+  InvalidOptionError,
+  StoreTimeoutError,
+  StoreUnavailableError,
+} from "../core/errors.js";
 import type { Events } from "../events/events.js";
 import { type Breaker, type BreakerSettings, DEFAULT_PROBE_EVERY_MS } from "./breaker.js";
 import type { Audience } from "./outage.js";
@@ -33,8 +38,8 @@ export function healthOf(store: { readonly events?: Events | undefined }): Store
 }
 
 export class StoreHealth {
-  /** The parts that failed. */
-  readonly troubled = new Map<string, PartHealth>();
+  /** The parts that failed, for each timeout of those who met it. */
+  readonly troubled = new Set<PartHealth>();
   /** The store's own listeners, beside those of its limiters and semaphores. */
   readonly audience: Audience | undefined;
   #failures = 0;
@@ -56,42 +61,74 @@ export class StoreHealth {
   worked({ part, failuresBefore, probed }: Attempt): void {
     if (this.troubled.size === 0) return;
     const nowMs = monotonicMs();
-    this.troubled.get(part)?.worked(probed);
-    for (const [name, trouble] of this.troubled) {
+    for (const trouble of this.troubled) {
+      if (trouble.part === part) trouble.worked(probed);
       if (failuresBefore < trouble.lastFailure) continue;
       // A dead node may never be asked again: what now answers in its place ends its outage.
-      if (name !== part && trouble.partNow() !== part) continue;
+      if (trouble.part !== part && trouble.partNow() !== part) continue;
       if (trouble.answeredAtMs === undefined) trouble.answered(nowMs);
-      else trouble.endIfOver(nowMs, () => this.troubled.delete(name));
+      else trouble.endIfOver(nowMs, () => this.troubled.delete(trouble));
     }
   }
 
-  /** `own` is what the caller chose; `partNow` says which part decides the call that failed, now and later. */
+  /** The trouble of a part for those who wait so long: what others learned of it by an error counts for them too. */
+  of(part: string, timeoutMs: number): PartHealth | undefined {
+    const known = this.#find(part, timeoutMs);
+    if (known !== undefined) return known;
+    const broken = [...this.troubled].find((each) => each.part === part && each.isBroken);
+    return broken && this.#begin(part, timeoutMs, broken);
+  }
+
+  /** Where the store's own listeners hear of a part: with the first of its users who met the trouble. */
+  firstOf(part: string): PartHealth | undefined {
+    return [...this.troubled].find((each) => each.part === part);
+  }
+
+  /**
+   * An error speaks against the part whoever waits; silence only to those who wait no longer, since a store that is late
+   * for 5 ms may be in time for 250. `own` is what the caller chose; `partNow` says which part decides the call that
+   * failed, now and later.
+   */
   failed(
     { part, probed }: Attempt,
     error: Error,
     own: { readonly breaker: BreakerSettings | undefined; readonly timeoutMs: number },
     partNow: () => string,
   ): PartHealth {
-    const trouble = this.#underWay(part) ?? this.#begin(part);
-    this.#failures += 1;
-    trouble.partNow = partNow;
+    this.#endWhatIsOver(part);
+    const { timeoutMs, breaker } = own;
+    const trouble = this.of(part, timeoutMs) ?? this.#begin(part, timeoutMs);
     // Made before it counts, so that it opens at the failure and not at the next call.
-    if (own.breaker !== undefined) trouble.breaker(own.breaker, own.timeoutMs);
-    trouble.failed(error, this.#failures, probed);
+    if (breaker !== undefined) trouble.breaker(breaker);
+    this.#failures += 1;
+    const waitedMs =
+      error instanceof StoreTimeoutError ? error.timeoutMs : Number.POSITIVE_INFINITY;
+    for (const each of this.troubled) {
+      if (each.part !== part || (each !== trouble && each.timeoutMs > waitedMs)) continue;
+      each.partNow = partNow;
+      each.failed(error, this.#failures, probed);
+    }
     return trouble;
   }
 
-  /** The trouble of a part, unless it was over before now. */
-  #underWay(part: string): PartHealth | undefined {
-    this.troubled.get(part)?.endIfOver(monotonicMs(), () => this.troubled.delete(part));
-    // Not what it was before: a listener of the end may have met the next trouble.
-    return this.troubled.get(part);
+  /** Ends the troubles of a part that were over before now. A listener of an end may meet the next one. */
+  #endWhatIsOver(part: string): void {
+    const nowMs = monotonicMs();
+    for (const each of this.troubled) {
+      if (each.part === part) each.endIfOver(nowMs, () => this.troubled.delete(each));
+    }
   }
 
-  #begin(part: string): PartHealth {
-    const trouble = new PartHealth(part);
-    this.troubled.set(part, trouble);
+  #find(part: string, timeoutMs: number): PartHealth | undefined {
+    for (const each of this.troubled) {
+      if (each.part === part && each.timeoutMs === timeoutMs) return each;
+    }
+    return undefined;
+  }
+
+  #begin(part: string, timeoutMs: number, known?: PartHealth): PartHealth {
+    const trouble = new PartHealth(part, timeoutMs, known);
+    this.troubled.add(trouble);
     return trouble;
   }
 }
