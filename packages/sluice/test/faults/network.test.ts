@@ -72,7 +72,7 @@ describe.each(driverNames)("through %s", (name) => {
     const options = { store: await openPatiently(), timeoutMs: 1000, breaker: false } as const;
     await throughFault(title, options, async (load) => {
       proxy.delay(4000);
-      await load.answered("fail-closed", 64);
+      await load.answered("fail-closed", 96);
       const failed = load.answers.filter(({ decision }) => decision.source === "fail-closed");
       // First, for it tells why a call was answered sooner.
       expect(load.notices.errors[0]?.error).toBeInstanceOf(StoreTimeoutError);

@@ -1,6 +1,6 @@
 /** Stores on ioredis and on node-redis, with the options that docs/redis.md says to set, and why. */
 import { Cluster, Redis } from "ioredis";
-import { createCluster, createSentinel } from "redis";
+import { createClient, createCluster, createSentinel } from "redis";
 import { onTestFinished } from "vitest";
 import { disconnectForGood } from "../../../src/stores/redis/clients/ioredis.js";
 import { type RedisClientLike, RedisStore } from "../../../src/stores/redis/index.js";
@@ -14,7 +14,7 @@ export interface SentinelAddress {
 
 /** Opens a client, of which the test's end is the end. */
 export interface Driver {
-  /** `silenceMs` is after how long a connection on which nothing comes back is given up; node-redis has its own way. */
+  /** `silenceMs` is after how long a connection on which nothing comes back is given up; one of node-redis that is given any never is. */
   server(port: number, silenceMs?: number): Promise<RedisStore>;
   sentinel(address: SentinelAddress): Promise<RedisStore>;
   sentinelClient(address: SentinelAddress): Promise<RedisClientLike>;
@@ -86,11 +86,20 @@ const ioredis: Driver = {
 };
 
 const nodeRedis: Driver = {
-  server: async (port) => {
-    // No option of this client leaves a connection that went silent; `connect` does.
-    const store = await RedisStore.connect(`redis://${host}:${port}`);
-    onTestFinished(() => store.close());
-    return store;
+  server: async (port, silenceMs) => {
+    if (silenceMs === undefined) {
+      // No option of this client leaves a connection that went silent; `connect` does, after 5 s.
+      const store = await RedisStore.connect(`redis://${host}:${port}`);
+      onTestFinished(() => store.close());
+      return store;
+    }
+    const client = createClient({ socket: { host, port }, disableOfflineQueue: true });
+    client.on("error", ignore);
+    onTestFinished(() => {
+      client.destroy();
+    });
+    await client.connect();
+    return new RedisStore({ client });
   },
   sentinel: async (address) => new RedisStore({ client: await nodeRedis.sentinelClient(address) }),
   sentinelClient: async ({ name, ports, login }) => {
