@@ -1,6 +1,6 @@
 /**
  * What is known of a store's health, for all limiters and semaphores of it in this process. A part that does not fail
- * has no entry: a healthy store costs next to nothing, and the map stays bounded.
+ * has no entry: a healthy store costs next to nothing, and the set stays bounded.
  */
 import { monotonicMs } from "../core/clock.js";
 import {

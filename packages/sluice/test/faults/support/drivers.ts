@@ -14,7 +14,10 @@ export interface SentinelAddress {
 
 /** Opens a client, of which the test's end is the end. */
 export interface Driver {
-  /** `silenceMs` is after how long a connection on which nothing comes back is given up; one of node-redis that is given any never is. */
+  /**
+   * `silenceMs` is after how long a connection on which nothing comes back is given up. node-redis has no such option:
+   * with any `silenceMs` it keeps the connection.
+   */
   server(port: number, silenceMs?: number): Promise<RedisStore>;
   sentinel(address: SentinelAddress): Promise<RedisStore>;
   sentinelClient(address: SentinelAddress): Promise<RedisClientLike>;
