@@ -87,14 +87,16 @@ describe.each(driverNames)("through %s", (name) => {
   test("a command that is sent to and fro is done as soon as that ends, or fails at its deadline", async () => {
     const slot = slotOf(`halfway:${name}`);
     const [patiently = "", hastily = ""] = identitiesIn(slot, 2);
-    const [semaphore, hasty] = [await open("3s"), await open("3s", "300ms")];
+    const [semaphore, hasty] = [await open("30s"), await open("1h", "300ms")];
     // The new master does not know yet that the slot is to be its own.
     const move = await beginMove(cluster, slot, { halfway: true });
     const acquired = semaphore.acquire(patiently);
     await expect(hasty.acquire(hastily)).rejects.toThrow(/did not answer|redirections/);
     await move.announce();
     await (await acquired).release();
-    expect(await semaphore.inspect(hastily)).toEqual({ limit: LIMIT, held: 0, waiting: 0 });
+    // Its command may still be executed: then the place is given back at the late answer, long before its lease ends.
+    const free = { limit: LIMIT, held: 0, waiting: 0 };
+    await eventually(async () => expect(await semaphore.inspect(hastily)).toEqual(free));
     for (const key of await move.keys()) await move.carry(key);
     await move.end();
   });
