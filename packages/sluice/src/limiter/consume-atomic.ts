@@ -7,7 +7,8 @@ import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import type { StoreResult, DebitResult, Keyspace, StoreCall, Debit } from "../stores/store.js";
 import { decisionOf } from "./decisions.js";
 import type { KeyedRequest } from "./options.js";
-import type { Pipeline, PreparedRequest } from "./pipeline.js";
+import type { Pipeline } from "./pipeline.js";
+import type { PreparedRequest } from "./preparation.js";
 import { pipelineOf, type RateLimiter } from "./rate-limiter.js";
 
 export interface AtomicRequest extends KeyedRequest {

@@ -15,34 +15,17 @@ import type { BreakerSettings } from "../resilience/breaker.js";
 import { type AskOptions, type Asker, GuardedStore } from "../resilience/guarded-store.js";
 import { healthOf } from "../resilience/store-health.js";
 import type { Debit, Outcome, Store, StoreCall, StoreResult, SyncStore } from "../stores/store.js";
+import { type Canceller, cancelStart, withGrant, withReserved } from "./answers.js";
 import { decisionOf } from "./decisions.js";
 import type { OnFailure } from "./on-failure.js";
 import type { BoundPolicy, PolicyResolver } from "./policy-resolver.js";
-import {
-  asksForQuota,
-  type LimiterAnswer,
-  type LimiterRequest,
-  nameOf,
-  type RequestRunner,
-} from "./request.js";
-import type { DenialContext } from "./shortcuts/deny-cache.js";
+import { Preparation, type PreparedRequest } from "./preparation.js";
+import { report } from "./report.js";
+import type { LimiterAnswer, LimiterRequest, RequestRunner } from "./request.js";
 import { PrefetchedResult } from "./shortcuts/prefetch.js";
 import { type ShortcutOptions, Shortcuts } from "./shortcuts/shortcuts.js";
 
 type Ask = AskOptions<StoreCall, StoreResult>;
-
-/** A request with what was made of it, ready for the store. */
-export interface PreparedRequest {
-  readonly request: LimiterRequest;
-  readonly bound: readonly BoundPolicy[];
-  readonly call: StoreCall;
-  /** What a denial of it would be remembered with, where denials are. */
-  readonly denial: DenialContext | undefined;
-  /** Of reserve: whether a start can be promised ahead. */
-  readonly canReserve: boolean;
-  /** When it was prepared, on the monotonic clock: its deadline counts from then. */
-  readonly atMs: number;
-}
 
 export interface PipelineOptions extends Pick<ShortcutOptions, "denials" | "prefetch"> {
   readonly store: Store;
@@ -58,7 +41,7 @@ export interface PipelineOptions extends Pick<ShortcutOptions, "denials" | "pref
   readonly events: Events;
 }
 
-export class Pipeline implements RequestRunner {
+export class Pipeline implements RequestRunner, Canceller {
   readonly store: Store;
   readonly name: string;
   readonly events: Events;
@@ -66,6 +49,7 @@ export class Pipeline implements RequestRunner {
   readonly blockForUs: number;
   readonly resolver: PolicyResolver;
   readonly #identify: Identify;
+  readonly #preparation: Preparation;
   readonly #shortcuts: Shortcuts;
   readonly #guarded: GuardedStore<StoreCall, StoreResult>;
   readonly #onFailure: OnFailure;
@@ -96,6 +80,8 @@ export class Pipeline implements RequestRunner {
       ...options,
       refund: (key, call) => this.#returnUnits(key, call),
     });
+    const shortcuts = this.#shortcuts;
+    this.#preparation = new Preparation({ resolver, identify, shortcuts, blockForUs });
     const { only } = resolver;
     if (only !== undefined) {
       const debit = { ...only, id: "", cost: 0 };
@@ -113,21 +99,14 @@ export class Pipeline implements RequestRunner {
     if (verb === VERBS.consume) {
       signal?.throwIfAborted();
       const known = this.#shortcuts.answer(key, thousandths, bound);
-      if (known !== undefined) return Promise.resolve(this.#report(request, known, 0));
+      if (known !== undefined) return Promise.resolve(report(this, request, known, 0));
     }
-    return this.#ask(this.#prepare(request, thousandths, bound));
+    return this.#ask(this.#preparation.prepareChecked(request, thousandths, bound));
   }
 
-  /**
-   * Everything that can be wrong with a request is found here: nothing is asked yet. `blockForUs` is how long a denied
-   * consume blocks, if not what the option says.
-   */
-  prepare(request: LimiterRequest, blockForUs = this.blockForUs): PreparedRequest {
-    const { key, cost, policy } = request;
-    checkKey(key);
-    const thousandths = toThousandths("cost", cost);
-    const bound = this.resolver.resolve(key, policy);
-    return this.#prepare(request, thousandths, bound, blockForUs);
+  /** Nothing is asked yet. `blockForUs` is how long a denied consume blocks, if not what the option says. */
+  prepare(request: LimiterRequest, blockForUs?: number): PreparedRequest {
+    return this.#preparation.prepare(request, blockForUs);
   }
 
   /** `run`, of a consume that was prepared with others. */
@@ -135,7 +114,7 @@ export class Pipeline implements RequestRunner {
     const { request, bound, call } = prepared;
     request.signal?.throwIfAborted();
     const known = this.#shortcuts.answer(request.key, call.debits[0]?.cost ?? 0, bound);
-    if (known !== undefined) return this.#report(request, known, 0);
+    if (known !== undefined) return report(this, request, known, 0);
     return this.#ask(prepared);
   }
 
@@ -156,7 +135,7 @@ export class Pipeline implements RequestRunner {
     const decision = decisionOf(bound, store.executeSync(call as StoreCall), "store");
     const { decision: listener } = this.events.to;
     if (listener === undefined && this.enforce) return decision;
-    return this.#report({ verb: VERBS.consume, key, cost }, decision, 0);
+    return report(this, { verb: VERBS.consume, key, cost }, decision, 0);
   }
 
   /** A verb that has no decision: its failure is always thrown. */
@@ -209,14 +188,19 @@ export class Pipeline implements RequestRunner {
     const source = outcome instanceof PrefetchedResult ? "prefetch" : "store";
     const decision = decisionOf(bound, outcome, source);
     if (denial !== undefined) this.#shortcuts.remember(denial, outcome, decision);
-    if (request.verb === VERBS.consume) return this.#report(request, decision, atMs);
+    if (request.verb === VERBS.consume) return report(this, request, decision, atMs);
     const answer = withGrant(request, decision, outcome.granted);
-    return this.#withReserved(prepared, this.#report(request, answer, atMs), outcome);
+    return withReserved(this, prepared, report(this, request, answer, atMs), outcome);
   }
 
   /** Calls the listeners, then lets everything pass in shadow mode: the reason still says why it would not have. */
   report({ request, atMs }: PreparedRequest, decision: Decision): Decision {
-    return this.#report(request, decision, atMs);
+    return report(this, request, decision, atMs);
+  }
+
+  /** A call that adjusts the key was answered: what is remembered of the key ends. */
+  adjusted(key: string, call: StoreCall): void {
+    this.#shortcuts.after(key, call);
   }
 
   /** A failure of a request that has no decision. */
@@ -228,26 +212,6 @@ export class Pipeline implements RequestRunner {
   async close(): Promise<void> {
     this.resolver.release();
     await this.#shortcuts.close();
-  }
-
-  #prepare(
-    request: LimiterRequest,
-    thousandths: number,
-    bound: readonly BoundPolicy[],
-    blockForUs = this.blockForUs,
-  ): PreparedRequest {
-    const { verb, key, policy } = request;
-    const id = this.#identify(key);
-    const debits = bound.map(({ name, rule, keyspace }): Debit => {
-      return { name, rule, keyspace, id, cost: thousandths };
-    });
-    const blockUs = verb === VERBS.consume ? blockForUs : (request.blockUs ?? 0);
-    const canReserve = verb === VERBS.reserve && this.resolver.canReserve(bound);
-    const maxWaitUs = canReserve ? (request.maxWaitUs ?? 0) : 0;
-    const call: StoreCall = { verb, debits, blockUs, maxWaitUs };
-    const atMs = monotonicMs();
-    const denial = this.#shortcuts.before(key, call, bound, policy !== undefined, atMs);
-    return { request, bound, call, denial, canReserve, atMs };
   }
 
   #ask(prepared: PreparedRequest): Promise<LimiterAnswer> {
@@ -294,7 +258,7 @@ export class Pipeline implements RequestRunner {
     if (verb === VERBS.reserve) {
       asker.late = (late) => {
         // Nobody waits for this start any more.
-        if (!(late instanceof Error)) void this.#cancel(prepared, late);
+        if (!(late instanceof Error)) void cancelStart(this, prepared, late);
       };
     }
     if (prefetch === undefined || verb !== VERBS.consume || request.policy !== undefined) {
@@ -312,62 +276,20 @@ export class Pipeline implements RequestRunner {
     const { request, bound, atMs } = prepared;
     const { key, cost } = request;
     // Claimed now: a fallback may take longer than the outage.
-    const report = this.#guarded.reporter(error);
+    const reportFailure = this.#guarded.reporter(error);
     let answer: LimiterAnswer;
     try {
       answer = await this.#onFailure.answer(request, bound, error);
     } catch (thrown) {
-      report({ error, key, cost });
+      reportFailure({ error, key, cost });
       throw thrown;
     }
     const { reserved, ...decision } = answer;
-    report({ error, key, cost, decision });
-    const reported = this.#report(request, decision, atMs);
+    reportFailure({ error, key, cost, decision });
+    const reported = report(this, request, decision, atMs);
     if (request.verb !== VERBS.reserve) return reported;
     if (reserved !== undefined) return { ...reported, reserved };
-    return this.#withReserved(prepared, reported, undefined);
-  }
-
-  #report<D extends Decision>(request: LimiterRequest, decision: D, atMs: number): D {
-    const { verb, key, cost } = request;
-    const { decision: listener } = this.events.to;
-    if (listener !== undefined) {
-      const durationMs = atMs === 0 ? 0 : monotonicMs() - atMs;
-      listener({ limiter: this.name, verb: nameOf(verb), key, cost, decision, durationMs });
-    }
-    if (this.enforce || !asksForQuota(verb)) return decision;
-    // In shadow mode a partial grant becomes a whole one.
-    const grant = "granted" in decision ? { granted: cost } : {};
-    return { ...decision, allowed: true, retryAfterMs: 0, ...grant };
-  }
-
-  #withReserved(
-    prepared: PreparedRequest,
-    decision: LimiterAnswer,
-    result: StoreResult | undefined,
-  ): LimiterAnswer {
-    if (prepared.request.verb !== VERBS.reserve) return decision;
-    const { call, canReserve } = prepared;
-    const reserved = {
-      call,
-      result,
-      canReserve,
-      enforce: this.enforce,
-      cancel: async (): Promise<boolean> => result !== undefined && this.#cancel(prepared, result),
-    };
-    // A copy: the listeners have got the decision itself.
-    return { ...decision, reserved };
-  }
-
-  async #cancel({ request, call }: PreparedRequest, { receipt }: StoreResult): Promise<boolean> {
-    if (receipt === undefined) return false;
-    const { debits } = call;
-    const cancel = { verb: VERBS.cancel, debits, blockUs: 0, maxWaitUs: 0, receipt };
-    const outcome = await this.outcomeOf(cancel, undefined, monotonicMs()).catch(asStoreError);
-    this.#shortcuts.after(request.key, cancel);
-    if (!(outcome instanceof Error)) return outcome.granted > 0;
-    this.failed(outcome, request);
-    return false;
+    return withReserved(this, prepared, reported, undefined);
   }
 
   /** Unused units of a prefetch: nobody waits for them, so a failure is only reported. */
@@ -386,10 +308,3 @@ export class Pipeline implements RequestRunner {
 type Writable<T, D = never> = {
   -readonly [K in keyof T]: K extends "debits" ? readonly D[] : T[K];
 };
-
-/** consumeUpTo says how many units it granted. */
-function withGrant({ verb }: LimiterRequest, decision: Decision, granted: number): LimiterAnswer {
-  return verb === VERBS.consumeUpTo
-    ? Object.assign(decision, { granted: granted / UNIT })
-    : decision;
-}

@@ -1,0 +1,66 @@
+/** What some verbs answer beside the decision: consumeUpTo its grant, reserve the promised start. */
+import { VERBS } from "../algorithms/decide.js";
+import { UNIT } from "../core/amount.js";
+import { monotonicMs } from "../core/clock.js";
+import type { Decision } from "../core/decision.js";
+import { asStoreError } from "../core/errors.js";
+import type { Outcome, StoreCall, StoreResult } from "../stores/store.js";
+import type { PreparedRequest } from "./preparation.js";
+import type { LimiterAnswer, LimiterRequest } from "./request.js";
+
+/** Who gives a promised start back. */
+export interface Canceller {
+  readonly enforce: boolean;
+  outcomeOf(call: StoreCall, signal: undefined, atMs: number): Promise<Outcome>;
+  /** Ends what is remembered of the key. */
+  adjusted(key: string, call: StoreCall): void;
+  failed(error: Error, request: LimiterRequest): void;
+}
+
+/** Adds how many units consumeUpTo granted. */
+export function withGrant(
+  { verb }: LimiterRequest,
+  decision: Decision,
+  granted: number,
+): LimiterAnswer {
+  return verb === VERBS.consumeUpTo
+    ? Object.assign(decision, { granted: granted / UNIT })
+    : decision;
+}
+
+/** Adds what it takes to wait for the start that reserve was promised by `result`, and to give it back. */
+export function withReserved(
+  canceller: Canceller,
+  prepared: PreparedRequest,
+  decision: LimiterAnswer,
+  result: StoreResult | undefined,
+): LimiterAnswer {
+  if (prepared.request.verb !== VERBS.reserve) return decision;
+  const { call, canReserve } = prepared;
+  const reserved = {
+    call,
+    result,
+    canReserve,
+    enforce: canceller.enforce,
+    cancel: async (): Promise<boolean> =>
+      result !== undefined && cancelStart(canceller, prepared, result),
+  };
+  // A copy: the listeners have got the decision itself.
+  return { ...decision, reserved };
+}
+
+/** Gives a promised start back: whether anything came back. Never rejects. */
+export async function cancelStart(
+  canceller: Canceller,
+  { request, call }: PreparedRequest,
+  { receipt }: StoreResult,
+): Promise<boolean> {
+  if (receipt === undefined) return false;
+  const { debits } = call;
+  const cancel = { verb: VERBS.cancel, debits, blockUs: 0, maxWaitUs: 0, receipt };
+  const outcome = await canceller.outcomeOf(cancel, undefined, monotonicMs()).catch(asStoreError);
+  canceller.adjusted(request.key, cancel);
+  if (!(outcome instanceof Error)) return outcome.granted > 0;
+  canceller.failed(outcome, request);
+  return false;
+}

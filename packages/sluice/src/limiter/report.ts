@@ -1,0 +1,33 @@
+/** The last stage of a request: the listeners hear of its decision, and in shadow mode everything passes. */
+import { monotonicMs } from "../core/clock.js";
+import type { Decision } from "../core/decision.js";
+import type { Events } from "../events/events.js";
+import { asksForQuota, type LimiterRequest, nameOf } from "./request.js";
+
+/** Whose decisions are reported. */
+export interface ReportingLimiter {
+  /** As events name it. */
+  readonly name: string;
+  readonly events: Events;
+  /** false in shadow mode. */
+  readonly enforce: boolean;
+}
+
+/** The decision as its caller gets it. `atMs` is when the request was prepared, 0 if the store was not asked. */
+export function report<D extends Decision>(
+  { name, events, enforce }: ReportingLimiter,
+  request: LimiterRequest,
+  decision: D,
+  atMs: number,
+): D {
+  const { verb, key, cost } = request;
+  const { decision: listener } = events.to;
+  if (listener !== undefined) {
+    const durationMs = atMs === 0 ? 0 : monotonicMs() - atMs;
+    listener({ limiter: name, verb: nameOf(verb), key, cost, decision, durationMs });
+  }
+  if (enforce || !asksForQuota(verb)) return decision;
+  // The reason still says why it would not have passed. A partial grant becomes a whole one.
+  const grant = "granted" in decision ? { granted: cost } : {};
+  return { ...decision, allowed: true, retryAfterMs: 0, ...grant };
+}
