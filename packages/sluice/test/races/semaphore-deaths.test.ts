@@ -22,6 +22,8 @@ const worker = fileURLToPath(new URL("./semaphore-worker.mjs", import.meta.url))
 /** Enough for every kind of death. */
 const SECONDS = runs(30, 30);
 const WORKERS = 5;
+/** So many are at it at any time: where none is, places are idle for no fault of the store's. */
+const ALWAYS_AT_IT = 2;
 const LEASE_MS = 1000;
 /** How long a place that was handed over is kept for a waiter who does not confirm. */
 const CLAIM_MS = LEASE_MS / 4;
@@ -104,14 +106,15 @@ describe.concurrent("a process", () => {
       await server.stop();
     });
     const alive = new Set(Array.from({ length: WORKERS }, begin));
-    while (!(await Promise.all([...alive].map(isAtIt))).every(Boolean)) await sleep(10);
+    while ((await thoseAtIt(alive)).length < WORKERS) await sleep(10);
     const ends = performance.now() + SECONDS * 1000;
     let kills = 0;
     while (performance.now() < ends) {
       await sleep(300 + Math.random() * 500);
-      const victim = [...alive][Math.floor(Math.random() * alive.size)] as Contender;
       // One that is still starting neither holds nor waits.
-      if (!(await isAtIt(victim))) continue;
+      const atIt = await thoseAtIt(alive);
+      if (atIt.length <= ALWAYS_AT_IT) continue;
+      const victim = atIt[Math.floor(Math.random() * atIt.length)] as Contender;
       kill(victim);
       kills += 1;
       alive.delete(victim);
@@ -121,8 +124,12 @@ describe.concurrent("a process", () => {
     await sleep(LEASE_MS * 3);
     const endedUs = systemClock.nowUs();
     for (const contender of alive) kill(contender);
+    let stalledMs = 0;
     for (const { child, ended } of begun) {
-      const { stderr } = await ended;
+      const { stderr, stdout } = await ended;
+      for (const [, ms] of stdout.matchAll(/^stalled ([\d.]+)$/gm)) {
+        stalledMs = Math.max(stalledMs, Number(ms));
+      }
       // Nobody died of anything else.
       expect({ signal: child.signalCode, stderr }).toEqual({
         signal: "SIGKILL",
@@ -133,10 +140,9 @@ describe.concurrent("a process", () => {
     stalls.disable();
 
     // The reader refuses a fence that was given twice.
-    const written = await Promise.all(
-      begun.map(async (contender) => ((await isAtIt(contender)) ? [contender.log] : [])),
-    );
-    const sources = written.flat().map((name) => ({ name, open: () => createReadStream(name) }));
+    const sources = (await thoseAtIt(begun)).map(({ log: name }) => {
+      return { name, open: () => createReadStream(name) };
+    });
     const log = await readSemaphoreLogs(sources);
     const report = auditSemaphore(log);
     expect(report).toMatchObject({ passed: true, keys: [{ most: 2 }] });
@@ -167,11 +173,11 @@ describe.concurrent("a process", () => {
         `not all places taken for ${longestMs.toFixed(1)} ms at most, ${(idleness.totalUs / 1e3).toFixed(0)} ms in all\n`,
     );
     expect(toDead.length).toBeGreaterThan(0);
-    // What a busy machine kept this process from doing, it may have kept the others from.
-    expect(longestMs).toBeLessThan(LEASE_MS + stalls.max / 1e6);
+    // What a busy machine kept these processes from doing, it may have kept the server from.
+    expect(longestMs).toBeLessThan(LEASE_MS + Math.max(stalledMs, stalls.max / 1e6));
   });
 
-  test("that was stopped as it held finds when it notifications that its place is lost, and changes nothing any more", async (context) => {
+  test("that was stopped as it held finds when it goes on that its place is lost, and changes nothing any more", async (context) => {
     const key = "stopped";
     const semaphore = ours(context, LEASE_MS);
     const client = createClient({ url: redis.url });
@@ -235,10 +241,13 @@ function kill(contender: Contender): void {
   contender.killedUs = systemClock.nowUs();
 }
 
-/** Whether it has got to its first place. */
-async function isAtIt({ log }: Contender): Promise<boolean> {
-  const text = await readFile(log, "utf8").catch(() => "");
-  return text.includes('"granted"');
+/** Those that have got to their first place. */
+async function thoseAtIt(contenders: Iterable<Contender>): Promise<readonly Contender[]> {
+  const found = [...contenders].map(async (contender) => {
+    const text = await readFile(contender.log, "utf8").catch(() => "");
+    return text.includes('"granted"') ? [contender] : [];
+  });
+  return (await Promise.all(found)).flat();
 }
 
 /** A semaphore in this process, on the keys of the others. */

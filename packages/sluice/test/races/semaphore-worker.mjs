@@ -33,10 +33,23 @@ const open = async () =>
     store: url === "" ? new MemoryStore() : await RedisStore.connect(url),
   });
 
+/** Says how long it was kept from working, where that is not short. */
+function sayStalls() {
+  const everyMs = 20;
+  let before = performance.now();
+  setInterval(() => {
+    const now = performance.now();
+    const lateMs = now - before - everyMs;
+    before = now;
+    if (lateMs > everyMs) say(`stalled ${lateMs}`);
+  }, everyMs);
+}
+
 const tasks = {
   /** Holds again and again, until it is killed. */
   async contend() {
     const semaphore = await open();
+    sayStalls();
     // A line is in the file before the next command is sent: a killed process takes none with it.
     appendFileSync(logFile, semaphoreHeaderLine(LIMIT));
     semaphore.events.on(

@@ -596,7 +596,7 @@ test("a signal that aborts around the grant comes too late or in time, and leaks
   expect([...outcomes].sort()).toEqual(["granted", "rejected"]);
 });
 
-test("a higher limit notifications who waits in another process", async () => {
+test("a higher limit notifies who waits in another process", async () => {
   const { other, semaphore, subscriber } = await wokenBy();
   const first = await other.acquire("k");
   const waiting = [1, 2, 3].map(() => semaphore.acquire("k"));
