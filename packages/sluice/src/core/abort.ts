@@ -2,6 +2,23 @@
  * Many that wait on one signal, such as that of a process which shuts down, by one listener: Node takes more than ten
  * for a leak and says so.
  */
+import { InvalidOptionError } from "./errors.js";
+
+/** An AbortSignal of any realm, by its shape; undefined stays so. */
+export function checkSignal(option: string, value: unknown): AbortSignal | undefined {
+  if (value === undefined) return undefined;
+  const { aborted, addEventListener, signal } = Object(value) as Readonly<Record<string, unknown>>;
+  if (typeof aborted === "boolean" && typeof addEventListener === "function") {
+    return value as AbortSignal;
+  }
+  const isController = typeof signal === "object" && signal !== null;
+  const slip = isController ? ": pass controller.signal" : "";
+  throw new InvalidOptionError(option, shapeOf(value), `an AbortSignal${slip}`);
+}
+
+function shapeOf(value: unknown): unknown {
+  return typeof value === "object" && value !== null ? "another object" : value;
+}
 
 interface Waiting {
   readonly aborts: Set<() => void>;

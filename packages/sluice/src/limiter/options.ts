@@ -112,7 +112,7 @@ export interface CallOptions {
 
 export interface AsyncCallOptions extends CallOptions {
   /** Rejects with its reason; the call may have been counted if it was already under way. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface BlockOptions {

@@ -151,7 +151,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
   /** Many independent calls side by side, in one go to the store. */
   async consumeMany(
     requests: readonly KeyedRequest[],
-    options: { readonly signal?: AbortSignal } = NO_OPTIONS,
+    options: { readonly signal?: AbortSignal | undefined } = NO_OPTIONS,
   ): Promise<Decision[]> {
     checkCall(options, ["signal"]);
     checkList("requests", requests);

@@ -13,7 +13,7 @@ export interface WaitOptions {
   /** The longest wait; default Infinity, 0 = none. What would take longer is refused at once, and costs nothing. */
   readonly maxWait?: Duration;
   /** Ends the wait with its reason, and gives back what those behind were not promised. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A promised start. */

@@ -1,6 +1,10 @@
 /** Functions and methods whose calls wait for quota. */
 import { describe, expect, test } from "vitest";
+import { tokenBucket } from "../../algorithms/token-bucket/policy.js";
 import { InvalidOptionError, MaxWaitExceededError } from "../../core/errors.js";
+import { MemoryStore } from "../../stores/memory/memory-store.js";
+import { ManualClock } from "../../testing/manual-clock.js";
+import { RateLimiter } from "../rate-limiter.js";
 import { limited } from "./decorator.js";
 import type { WaitOptions } from "./reserve.js";
 import { type Acquirer, type WrapOptions, wrapWith } from "./wrap.js";
@@ -51,6 +55,53 @@ describe("a wrapped function", () => {
     expect(limiter.calls).toEqual([["user:ab", { cost: 2, maxWait: "2s" }]]);
   });
 
+  test("passes one signal for all calls on, or one for each made from its arguments", async () => {
+    const limiter = new Recorder();
+    const { signal } = new AbortController();
+    await wrapWith(limiter, () => 1, { key: "k", signal })();
+    const each = wrapWith(limiter, async (_user: string, end: AbortSignal | undefined) => end, {
+      key: (user) => user,
+      signal: (_user, end) => end,
+    });
+    await each("ann", signal);
+    await each("bob", undefined);
+    const passed = limiter.calls.map((call) => (call as [string, WaitOptions])[1].signal);
+    expect(passed).toEqual([signal, signal, undefined]);
+    expect(limiter.calls[2]).toEqual(["bob", {}]);
+  });
+
+  test("rejects where its function makes no signal, and does not wait", async () => {
+    const limiter = new Recorder();
+    const wrapped = wrapWith(limiter, () => 1, {
+      key: "k",
+      signal: () => new AbortController() as unknown as AbortSignal,
+    });
+    await expect(wrapped()).rejects.toThrow(
+      'signal: "another object" is not allowed; expected an AbortSignal: pass controller.signal',
+    );
+    expect(limiter.calls).toEqual([]);
+  });
+
+  test("whose signal aborts in line rejects with its reason, gives back and does not run", async () => {
+    const clock = new ManualClock();
+    const limiter = new RateLimiter({
+      policy: tokenBucket({ limit: 1, period: "10s" }),
+      store: new MemoryStore({ clock }),
+    });
+    let runs = 0;
+    const end = new AbortController();
+    const wrapped = limiter.wrap(() => (runs += 1), { key: "k", signal: end.signal });
+    expect(await wrapped()).toBe(1);
+    const waiting = wrapped();
+    await new Promise((resolve) => setImmediate(resolve));
+    end.abort(new Error("shutting down"));
+    await expect(waiting).rejects.toThrow("shutting down");
+    await expect(wrapped()).rejects.toThrow("shutting down");
+    expect(runs).toBe(1);
+    // Nobody is in line: the next start is one period after the first.
+    expect(await limiter.reserve("k")).toMatchObject({ delayMs: 10_000 });
+  });
+
   test("is not called where acquire rejects, and rejects itself with what fn throws", async () => {
     const limiter = new Recorder();
     let runs = 0;
@@ -75,6 +126,8 @@ describe("a wrapped function", () => {
     ["cost", { key: "k", cost: "1" }],
     ["maxWait", { key: "k", maxWait: "soon" }],
     ["signal", { key: "k", signal: 1 }],
+    ["signal", { key: "k", signal: new AbortController() }],
+    ["turbo", { key: "k", turbo: 1 }],
   ])("refuses a bad %s at once: %j", (option, options) => {
     const wrap = () => wrapWith(new Recorder(), () => 1, options as WrapOptions<[]>);
     expect(wrap).toThrow(expect.objectContaining({ name: "InvalidOptionError", option }) as Error);
@@ -106,6 +159,18 @@ describe("@limited, applied by hand", () => {
       ["ann", { cost: 3, maxWait: 50 }],
       ["bob", { cost: 3, maxWait: 50 }],
     ]);
+  });
+
+  test("passes a signal on", async () => {
+    const limiter = new Recorder();
+    const { signal } = new AbortController();
+    const decorate = limited({ limiter, key: "k", signal: (_user: string) => signal });
+    await decorate<Api, [string, string], string>(async () => "hi", context as Context).call(
+      new Api(),
+      "ann",
+      "hello",
+    );
+    expect(limiter.calls).toEqual([["k", { signal }]]);
   });
 
   test("decorates nothing but methods, and needs a limiter", () => {
