@@ -32,6 +32,11 @@ export {
   type SlidingWindowOptions,
   type SlidingWindowPolicy,
 } from "./algorithms/sliding-window/policy.js";
+export {
+  unlimited,
+  type UnlimitedOptions,
+  type UnlimitedPolicy,
+} from "./algorithms/unlimited/policy.js";
 export type { Clock } from "./core/clock.js";
 export type { Decision, DecisionReason, DecisionSource, PolicyVerdict } from "./core/decision.js";
 export type { Duration } from "./core/duration.js";

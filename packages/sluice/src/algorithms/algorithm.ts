@@ -41,10 +41,23 @@ export class PolicyReader {
     return checkName(`${this.#path}name`, this.#given("name", otherwise));
   }
 
-  /** Units, at least a thousandth. */
-  units(option: string, otherwise?: number, maximum?: number): number {
+  /** What a policy admits a period or window, in units; 0 = nothing. */
+  limit(maximum?: number): number {
+    return this.units("limit", undefined, 0, maximum);
+  }
+
+  /** What a bucket holds, in units: nothing where nothing comes back, whatever is given. */
+  capacity(option: string, limit: number, otherwise?: number): number {
+    if (limit > 0) return this.units(option, otherwise);
+    this.units(option, otherwise, 0);
+    return 0;
+  }
+
+  /** Units, at least a thousandth unless told otherwise. */
+  units(option: string, otherwise?: number, minimum = 0.001, maximum?: number): number {
     const value = this.#given(option, otherwise);
-    return toThousandths(this.#path + option, value, 0.001, maximum) / 1000;
+    // Not -0, which JSON does not know.
+    return toThousandths(this.#path + option, value, minimum, maximum) / 1000 + 0;
   }
 
   /** A period or window, as milliseconds. */

@@ -4,7 +4,12 @@
  */
 import type { Wording } from "./wording.js";
 
-export type Bound = RateBound | WindowsBound | AnyWindowBound;
+export type Bound = RateBound | WindowsBound | AnyWindowBound | NoBound;
+
+/** Whatever was admitted, it kept its promise: it made none. */
+export interface NoBound {
+  readonly kind: "none";
+}
 
 /**
  * In every half-open interval of length D at most burst + limit·D/period, or burst + limit·⌈D/period⌉ where all of the

@@ -24,8 +24,8 @@ export const severalPoliciesCases: readonly AlgorithmCase[] = [
         says: {
           ...allows(5),
           policies: [
-            { policy: "burst", limit: 10, ...verdict(true, "ok", 5, 0, 500) },
-            { policy: "daily", limit: 15, ...verdict(true, "ok", 5, 0, DAY - 500) },
+            { policy: "burst", limit: 10, windowMs: 1000, ...verdict(true, "ok", 5, 0, 500) },
+            { policy: "daily", limit: 15, windowMs: DAY, ...verdict(true, "ok", 5, 0, DAY - 500) },
           ],
         },
       },
@@ -36,8 +36,13 @@ export const severalPoliciesCases: readonly AlgorithmCase[] = [
           ...denies(DAY - 1500, 0),
           policy: "daily",
           policies: [
-            { policy: "burst", limit: 10, ...verdict(true, "ok", 10, 0, 0) },
-            { policy: "daily", limit: 15, ...verdict(false, "quota", 0, DAY - 1500, DAY - 1500) },
+            { policy: "burst", limit: 10, windowMs: 1000, ...verdict(true, "ok", 10, 0, 0) },
+            {
+              policy: "daily",
+              limit: 15,
+              windowMs: DAY,
+              ...verdict(false, "quota", 0, DAY - 1500, DAY - 1500),
+            },
           ],
         },
       },

@@ -11,7 +11,7 @@ local function consumeOne(kernel, p, s, cost, duration, at, calls)
   if s.expiry > 0 and raw >= s.expiry * 1000 then kernel.clear(s) end
   local now = s.last > raw and s.last or raw
   kernel.advance(s, p, now)
-  local behind, written = now - raw, false
+  local behind, written, reset = now - raw, false, 0
   local reservations = s.reservations
   if reservations and reservations.ends < now then reservations, s.reservations = nil, nil end
 
@@ -49,7 +49,7 @@ local function consumeOne(kernel, p, s, cost, duration, at, calls)
       if cost > available then wait = kernel.timeUntil(s, p, cost, now) + behind end
       if blocked > wait then wait = blocked end
     end
-    local reset = timeToFull(s, p, now)
+    reset = timeToFull(s, p, now)
     if reservations and reservations.ends - now >= reset then reset = reservations.ends + 1 - now end
     if reset > 0 then reset = reset + behind end
     if blocked > reset then reset = blocked end
@@ -93,5 +93,11 @@ local function consumeOne(kernel, p, s, cost, duration, at, calls)
     n = last
   end
 
-  if written then store(at, kernel.pack(s), s) end
+  if written and reset > 0 then
+    store(at, kernel.pack(s), s)
+  elseif written and values[at] then
+    -- Nothing counts what is unlimited: the state is the same as none.
+    call('DEL', KEYS[at])
+    values[at] = false
+  end
 end

@@ -134,9 +134,16 @@ export interface RowLayout<S> {
 export interface Compiled<P extends Params = Params, S extends State = State> {
   readonly kernel: Kernel<P, S>;
   readonly params: P;
+  /** The window's length, or how long an empty bucket takes to fill: whole ms, rounded up; 0 = there is no limit. */
+  readonly windowMs: number;
+  /** The same where it differs from window to window. */
+  windowMsAt?(nowUs: number): number;
   /** Makes `params` cover `nowUs`: calendars only. */
   refresh?(nowUs: number): void;
 }
 
 /** Debts and counts saturate here, so that every sum stays exact: 2^45 thousandths, about 35 thousand million units. */
 export const MAX_USED = 2 ** 45;
+
+/** The capacity of a policy without a limit: more than any call can ask for. */
+export const UNLIMITED = 2 ** 52;

@@ -9,6 +9,7 @@ import { leakyBucketAlgorithm } from "./leaky-bucket/policy.js";
 import { slidingLogAlgorithm } from "./sliding-log/policy.js";
 import { slidingWindowAlgorithm } from "./sliding-window/policy.js";
 import { tokenBucketAlgorithm } from "./token-bucket/policy.js";
+import { unlimitedAlgorithm } from "./unlimited/policy.js";
 
 export const algorithms = [
   tokenBucketAlgorithm,
@@ -18,4 +19,5 @@ export const algorithms = [
   calendarWindowAlgorithm,
   slidingWindowAlgorithm,
   slidingLogAlgorithm,
+  unlimitedAlgorithm,
 ] as const;

@@ -4,6 +4,7 @@ import type { Random } from "../core/random.js";
 
 export const RATES: readonly (readonly [limit: number, spanMs: number])[] = [
   [3, 1000],
+  [0, 1000],
   [7, 60_000],
   [1e6, 1000],
   [1, 31 * 86_400_000],

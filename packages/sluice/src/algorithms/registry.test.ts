@@ -12,7 +12,9 @@ import {
   slidingLog,
   slidingWindow,
   tokenBucket,
+  unlimited,
 } from "../index.js";
+import { ManualClock } from "../testing/manual-clock.js";
 import { caseTables } from "../testing/case-tables.js";
 import { algorithmIds } from "./registry.js";
 import { ruleOf, rulesOf } from "./rule.js";
@@ -76,6 +78,7 @@ const makers: readonly Maker[] = [
     units: ["limit"],
     spans: ["window"],
   },
+  { id: "unlimited", make: unlimited, good: {}, units: [], spans: [] },
   {
     id: "sliding-log",
     make: slidingLog,
@@ -87,7 +90,6 @@ const makers: readonly Maker[] = [
 
 const NO_AMOUNTS: readonly unknown[] = [
   -1,
-  0,
   0.0005,
   1 / 3,
   1e9 + 1,
@@ -156,7 +158,7 @@ describe.each(makers)("$id", (maker) => {
   test("is frozen, and survives JSON", () => {
     const policy = make(good as never);
     expect(Object.isFrozen(policy)).toBe(true);
-    expect(policy).toMatchObject({ algorithm: id, name: id, limit: 5 });
+    expect(policy).toMatchObject({ algorithm: id, name: id, ...("limit" in good && { limit: 5 }) });
     expect(parsePolicy(JSON.parse(JSON.stringify(policy)))).toEqual(policy);
     expect(ruleOf(JSON.parse(JSON.stringify(policy))).fingerprint).toBe(ruleOf(policy).fingerprint);
   });
@@ -168,6 +170,8 @@ describe.each(makers)("$id", (maker) => {
 
   test.each([...units, ...optionalUnits])("refuses a %s that is no amount", (option) => {
     for (const value of NO_AMOUNTS) expectRefused(maker, option, value);
+    // A limit of 0 admits nothing; a bucket that holds nothing would deny what its limit admits.
+    if (option !== "limit") expectRefused(maker, option, 0);
   });
 
   test.each(units)("refuses to be without its %s", (option) => {
@@ -204,7 +208,8 @@ describe.each(makers)("$id", (maker) => {
   });
 
   test("refuses what is no object", () => {
-    for (const value of [undefined, null, 5, "fast", [], () => good]) {
+    const needed = Object.keys(good).length > 0 ? [undefined] : [];
+    for (const value of [...needed, null, 5, "fast", [], () => good]) {
       expect(refusal(() => make(value as never))).toMatchObject({ option: "options" });
     }
   });
@@ -228,8 +233,55 @@ test("a sliding log holds at most 10,000 units", () => {
   expect(slidingLog({ limit: 10_000, window: "1s" }).limit).toBe(10_000);
   expect(refusal(() => slidingLog({ limit: 10_000.001, window: "1s" }))).toMatchObject({
     option: "limit",
-    allowed: expect.stringContaining("0.001 to 10000") as unknown,
+    allowed: expect.stringContaining("0 to 10000") as unknown,
   });
+});
+
+test.each([-0, 0])("a bucket of the limit %d holds nothing, whatever is said of it", (limit) => {
+  const policy = tokenBucket({ limit, period: "1s", burst: 5 });
+  expect(policy).toEqual({ ...tokenBucket({ limit: 0, period: "1s" }), burst: 0 });
+  expect(parsePolicy(JSON.parse(JSON.stringify(policy)))).toEqual(policy);
+  expect(leakyBucket({ limit, period: "1s", capacity: 5 }).capacity).toBe(0);
+  expect(gcra({ limit, period: "1s" }).burst).toBe(0);
+  expect(refusal(() => tokenBucket({ limit, period: "1s", burst: -1 })).option).toBe("burst");
+});
+
+test("a token bucket holds a whole unit at least, unless told otherwise", async () => {
+  expect(tokenBucket({ limit: 0.5, period: "1s" }).burst).toBe(1);
+  expect(tokenBucket({ limit: 0.5, period: "1s", burst: 0.5 }).burst).toBe(0.5);
+  expect(tokenBucket({ limit: 1.5, period: "1s" }).burst).toBe(1.5);
+  await using limiter = new RateLimiter({ policy: tokenBucket({ limit: 0.5, period: "1s" }) });
+  expect(limiter.consumeSync("k").allowed).toBe(true);
+  expect(limiter.consumeSync("k").reason).toBe("quota");
+});
+
+test.each([
+  [tokenBucket({ limit: 100, period: "1m", burst: 20 }), 12_000],
+  [tokenBucket({ limit: 3, period: "1s", burst: 10, refill: "interval" }), 4000],
+  [tokenBucket({ limit: 3, period: "1s", burst: 1 }), 334],
+  [gcra({ limit: 5, period: "1s" }), 200],
+  [leakyBucket({ limit: 2, period: "1s", capacity: 5 }), 2500],
+  [fixedWindow({ limit: 2, window: 1234.567 }), 1235],
+  [slidingWindow({ limit: 2, window: "1m" }), 60_000],
+  [slidingLog({ limit: 2, window: "1m" }), 60_000],
+  [unlimited(), 0],
+])("%o says how long its window is", (policy, windowMs) => {
+  expect(new RateLimiter({ policy }).consumeSync("k").windowMs).toBe(windowMs);
+});
+
+test.each([
+  ["2026-02-10", "month", 28],
+  ["2028-02-10", "month", 29],
+  ["2028-12-31", "year", 366],
+  ["2026-03-29", "day", 23 / 24],
+  ["2026-10-25", "day", 25 / 24],
+] as const)("a calendar window on %s is as long as its %s", (date, unit, days) => {
+  const clock = new ManualClock(Date.parse(`${date}T12:00:00Z`));
+  const store = new MemoryStore({ clock });
+  const policy = calendarWindow({ limit: 1, unit, timeZone: "Europe/Berlin" });
+  const limiter = new RateLimiter({ policy, store });
+  expect(limiter.consumeSync("k").windowMs).toBe(days * 86_400_000);
+  expect(limiter.consumeSync("k").windowMs).toBe(days * 86_400_000);
 });
 
 test("a bucket refuses a capacity that is missing", () => {

@@ -41,7 +41,7 @@ local function reserve(debits, raw, maxWait, result)
     local available = kernel.available(state, params, now)
     if isQueue and cost > available then isFull = true end
     local inUse = params.capacity - available + cost
-    if not params.canWait or inUse > params.maximum then canWait = false end
+    if not params.canWait or inUse > params.promised then canWait = false end
     if debit.wait > wait then wait = debit.wait end
   end
   local delay = wait > 0 and wait + now - raw or 0

@@ -1,11 +1,12 @@
 /** A policy made ready to decide with, once per policy value. */
+import { UNIT } from "../core/amount.js";
 import { InvalidOptionError } from "../core/errors.js";
-import type { Compiled } from "./kernel.js";
+import { type Compiled, UNLIMITED } from "./kernel.js";
 import { algorithmIds, compilePolicy, parsePolicy, type Policy } from "./registry.js";
 
 export interface Rule extends Compiled {
   readonly policy: Policy;
-  /** Units a fresh key could take at once. */
+  /** Units a fresh key could take at once; Infinity where there is no limit. */
   readonly limit: number;
   /** Equal for policies that decide alike. */
   readonly fingerprint: string;
@@ -25,10 +26,11 @@ export function ruleOf(value: unknown, path = "policy"): Rule {
   if (known !== undefined) return known;
   const policy = parsePolicy(value, path);
   const compiled = compilePolicy(policy);
+  const { capacity } = compiled.params;
   const rule: Rule = {
     ...compiled,
     policy,
-    limit: compiled.params.capacity / 1000,
+    limit: capacity === UNLIMITED ? Number.POSITIVE_INFINITY : capacity / UNIT,
     fingerprint: JSON.stringify(policy),
   };
   // A value that may still change is checked again next time.

@@ -56,6 +56,8 @@ function leastSlack(
           if (to - from < us(policy.window)) add(times * milli(policy.limit), admitted);
           break;
         }
+        case "unlimited":
+          break;
         case "fixed-window":
           if (policy.align === "clock") {
             const window = us(policy.window);

@@ -35,7 +35,7 @@ export interface BoundReport {
   readonly strict: boolean;
   /** How many intervals the verdict covers: every pair of admissions, or every window in use. */
   readonly intervals: number;
-  /** Undefined when nothing was admitted: there is no interval to look at. */
+  /** Undefined when nothing was admitted, or nothing promised: there is no interval to look at. */
   readonly worst: WorstInterval | undefined;
 }
 
@@ -62,15 +62,16 @@ export function checkBound(policy: Policy, records: readonly LogRecord[]): Bound
   const admissions = admissionsOf(records);
   const bound = toolsOf(policy).bound(policy);
   const strict = bound.kind === "any-window" && bound.fewer;
-  if (admissions.length === 0) {
+  const found = admissions.length === 0 ? undefined : find(bound, admissions);
+  if (found === undefined) {
     return { policy: policy.name, holds: true, strict, intervals: 0, worst: undefined };
   }
-  const { intervals, worst } = find(bound, admissions);
+  const { intervals, worst } = found;
   const holds = strict ? worst.slack.numerator > 0n : worst.slack.numerator >= 0n;
   return { policy: policy.name, holds, strict, intervals, worst };
 }
 
-function find(bound: Bound, admissions: readonly AdmittedAmount[]): Finding {
+function find(bound: Bound, admissions: readonly AdmittedAmount[]): Finding | undefined {
   switch (bound.kind) {
     case "rate":
       return bound.refill === "interval"
@@ -80,6 +81,8 @@ function find(bound: Bound, admissions: readonly AdmittedAmount[]): Finding {
       return fullestWindow(admissions, bound);
     case "any-window":
       return anyWindow(admissions, bound);
+    case "none":
+      return undefined;
   }
 }
 

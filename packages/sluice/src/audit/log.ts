@@ -175,7 +175,8 @@ class LogReader {
       cost: this.#units(fields, "cost"),
       allowed: this.#allowed(fields),
       granted: this.#units(fields, "granted"),
-      remaining: this.#units(fields, "remaining"),
+      remaining:
+        fields["remaining"] === null ? Number.POSITIVE_INFINITY : this.#units(fields, "remaining"),
       retryAfterMs:
         fields["retryAfterMs"] === null
           ? Number.POSITIVE_INFINITY

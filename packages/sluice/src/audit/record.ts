@@ -40,6 +40,7 @@ export interface LogRecord {
   readonly cost: number;
   readonly allowed: boolean;
   readonly granted: number;
+  /** Infinity, written as null, where there is no limit. */
   readonly remaining: number;
   /** Infinity, written as null, where the cost can never fit. */
   readonly retryAfterMs: number;

@@ -92,7 +92,7 @@ function boundLines(
     : terminal.paint("red", `is refuted: ${promise}`);
   const lines = [`  ${mark(bound.holds, terminal)} bound${name}  ${verdict}`];
   lines.push(
-    `      ${bound.worst === undefined ? "nothing was admitted" : worstText(bound.worst, bound.strict)}`,
+    `      ${bound.worst === undefined ? "there is no interval to look at" : worstText(bound.worst, bound.strict)}`,
   );
   return lines;
 }

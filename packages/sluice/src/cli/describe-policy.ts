@@ -15,6 +15,7 @@ export function describePolicy(policy: Policy): string {
 export function describeBound(policy: Policy): string {
   const bound = toolsOf(policy).bound(policy);
   const { number, span } = WORDING;
+  if (bound.kind === "none") return "no bound";
   const limit = number(bound.limit);
   switch (bound.kind) {
     case "rate": {

@@ -51,7 +51,10 @@ describe("the policy options", () => {
   const wrongs: [argv: string[], message: RegExp][] = [
     [["--period", "1s"], /^--limit is missing; expected a number of units/],
     [["--limit", "10"], /^--period is missing; expected a duration/],
-    [["--limit", "0", "--period", "1s"], /^--limit 0: expected a number of units from 0.001/],
+    [
+      ["--limit", "0.0001", "--period", "1s"],
+      /^--limit 0.0001: expected a number of units from 0 to/,
+    ],
     [["--limit", "ten", "--period", "1s"], /^--limit "ten" is not a number/],
     [["--limit", "10", "--period", "soon"], /^--period "soon" is not a duration/],
     [

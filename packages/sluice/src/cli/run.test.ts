@@ -243,6 +243,8 @@ describe("sluice audit", () => {
     ["calendar window", ["--algorithm", "calendar-window", "--limit", "90", "--unit", "minute"]],
     ["sliding window", ["--algorithm", "sliding-window", "--limit", "20", "--period", "2ms"]],
     ["sliding log", ["--algorithm", "sliding-log", "--limit", "20", "--period", "2ms"]],
+    ["no limit", ["--algorithm", "unlimited"]],
+    ["nothing", ["--limit", "0", "--period", "1s"]],
     [
       "two policies",
       [

@@ -22,6 +22,7 @@ export interface PolicyVerdict {
   readonly remaining: number;
   readonly retryAfterMs: number;
   readonly resetAfterMs: number;
+  readonly windowMs: number;
 }
 
 export interface Decision {
@@ -37,6 +38,11 @@ export interface Decision {
   readonly resetAfterMs: number;
   /** The store's clock at the decision: integer µs since the Unix epoch. */
   readonly decidedAtUs: number;
+  /**
+   * Length of the deciding policy's window, or how long its bucket takes to fill from empty: whole ms, rounded up; 0
+   * for a policy without a limit. What the field RateLimit-Policy calls w, in ms.
+   */
+  readonly windowMs: number;
   /** The deciding policy: on a denial the one with the longest wait, else the one with least remaining. */
   readonly policy: string;
   /** Every policy's verdict, in order, where there are several. */

@@ -94,7 +94,12 @@ function addOutages(events: Events, { onError, onRecovery }: OutageHooks): void 
 }
 
 function isNear({ allowed, reason, remaining, limit }: Decision): boolean {
-  return allowed && reason === "ok" && remaining <= limit * NEAR_LIMIT;
+  return (
+    allowed &&
+    reason === "ok" &&
+    remaining < Number.POSITIVE_INFINITY &&
+    remaining <= limit * NEAR_LIMIT
+  );
 }
 
 /** What a hook throws is a failure of the call that `about` describes. */

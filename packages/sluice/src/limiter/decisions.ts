@@ -24,30 +24,42 @@ export function decisionOf(
     allowed: debit.reason === REASON.ok,
     reason: REASON_NAMES[debit.reason] as DecisionReason,
     limit: label.rule.limit,
-    remaining: wholeUnits(debit.available),
+    remaining: remaining(label, debit),
     retryAfterMs: retryAfterMs(debit),
     resetAfterMs: ceilMs(debit.resetUs),
     decidedAtUs: answer.nowUs,
+    windowMs: windowMs(label, answer.nowUs),
     policy: label.name,
     source,
   };
   if (labels.length === 1) return decision;
   return {
     ...decision,
-    policies: labels.map((each, i) => policyVerdict(each, answer.debits[i] as DebitResult)),
+    policies: labels.map((each, i) =>
+      policyVerdict(each, answer.debits[i] as DebitResult, answer.nowUs),
+    ),
   };
 }
 
-function policyVerdict(label: Shown, debit: DebitResult): PolicyVerdict {
+function policyVerdict(label: Shown, debit: DebitResult, nowUs: number): PolicyVerdict {
   return {
     policy: label.name,
     allowed: debit.reason === REASON.ok,
     reason: REASON_NAMES[debit.reason] as DecisionReason,
     limit: label.rule.limit,
-    remaining: wholeUnits(debit.available),
+    remaining: remaining(label, debit),
     retryAfterMs: retryAfterMs(debit),
     resetAfterMs: ceilMs(debit.resetUs),
+    windowMs: windowMs(label, nowUs),
   };
+}
+
+function remaining({ rule }: Shown, { available }: DebitResult): number {
+  return rule.limit === Number.POSITIVE_INFINITY ? rule.limit : wholeUnits(available);
+}
+
+function windowMs({ rule }: Shown, nowUs: number): number {
+  return rule.windowMsAt === undefined ? rule.windowMs : rule.windowMsAt(nowUs);
 }
 
 function retryAfterMs(debit: DebitResult): number {
@@ -77,6 +89,7 @@ const CLOSED_RETRY_MS = 1000;
 /** A decision by the failure policy "open" or "closed": nothing was counted, so nothing is known to remain. */
 export function degradedDecision(labels: readonly Shown[], allowed: boolean): Decision {
   const label = labels[0] as Shown;
+  const decidedAtUs = systemClock.nowUs();
   return {
     allowed,
     reason: "store",
@@ -84,7 +97,8 @@ export function degradedDecision(labels: readonly Shown[], allowed: boolean): De
     remaining: 0,
     retryAfterMs: allowed ? 0 : CLOSED_RETRY_MS,
     resetAfterMs: 0,
-    decidedAtUs: systemClock.nowUs(),
+    decidedAtUs,
+    windowMs: windowMs(label, decidedAtUs),
     policy: label.name,
     source: allowed ? "fail-open" : "fail-closed",
   };

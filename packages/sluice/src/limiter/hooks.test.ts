@@ -8,6 +8,7 @@ import {
   MemoryStore,
   RateLimiter,
   tokenBucket,
+  unlimited,
 } from "../index.js";
 import { ManualClock } from "../testing/index.js";
 
@@ -102,6 +103,13 @@ describe("onNearLimit", () => {
     expect(hooks.onNearLimit.mock.calls.map(([{ decision }]) => decision.remaining)).toEqual([
       1, 0,
     ]);
+  });
+
+  test("is never told where there is no limit", () => {
+    const hooks = listeners();
+    new RateLimiter({ policy: unlimited(), hooks }).consumeSync("k");
+    expect(hooks.onAllowed).toHaveBeenCalledOnce();
+    expect(hooks.onNearLimit).not.toHaveBeenCalled();
   });
 
   test("does not get a shadowed denial", () => {

@@ -65,6 +65,7 @@ describe("consume", () => {
       retryAfterMs: 0,
       resetAfterMs: 1_440_000,
       decidedAtUs: clock.nowUs(),
+      windowMs: 3_600_000,
       policy: "token-bucket",
       source: "store",
     } satisfies Decision);

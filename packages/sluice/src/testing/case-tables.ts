@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { AlgorithmCase, CaseStep, Expectation } from "../algorithms/case-table.js";
 import { severalPoliciesCases } from "../algorithms/cases.js";
+import { zeroLimitCases } from "../algorithms/zero-limit-cases.js";
 import { everyAlgorithmsTools } from "../algorithms/toolbox.js";
 import { RateLimiter } from "../limiter/rate-limiter.js";
 import type { Store } from "../stores/store.js";
@@ -11,6 +12,7 @@ import { ManualClock } from "./manual-clock.js";
 export const caseTables: Readonly<Record<string, readonly AlgorithmCase[]>> = {
   ...Object.fromEntries(everyAlgorithmsTools.flatMap(({ cases }) => Object.entries(cases))),
   "several policies": severalPoliciesCases,
+  "a limit of 0": zeroLimitCases,
 };
 
 /** Plays a case on a store that decides by `clock`; throws where an answer is not what the case says. */

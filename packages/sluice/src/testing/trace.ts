@@ -87,9 +87,14 @@ function pickVerb(random: Random, verbs: typeof VERBS): TraceVerb {
   return "consume";
 }
 
+/** What costs and pauses are picked around. */
+function limitOf(policy: Policy): number {
+  return "limit" in policy ? policy.limit : 1000;
+}
+
 function pickAdvanceUs(random: Random, policy: Policy): number {
   const span = toolsOf(policy).spanMs(policy) * 1e3;
-  const unit = Math.max(1, Math.round(span / policy.limit));
+  const unit = Math.max(1, Math.min(span, Math.round(span / limitOf(policy))));
   const amount = random.pick([
     0,
     0,
@@ -108,7 +113,7 @@ function pickAdvanceUs(random: Random, policy: Policy): number {
 }
 
 function pickCost(random: Random, policy: Policy, verb: TraceVerb): number {
-  const { limit } = policy;
+  const limit = limitOf(policy);
   const cost = random.pick([
     1,
     1,

@@ -44,7 +44,7 @@ describe("an algorithm that was added", () => {
   test("is parsed, and named among those there are", () => {
     expect(parsePolicy(options)).toEqual({ ...options, name: "cooldown", period: 1000 });
     expect(() => parsePolicy({ ...options, limit: -1 })).toThrow(InvalidOptionError);
-    expect(() => parsePolicy({ algorithm: "warmup" })).toThrow('or "sliding-log" or "cooldown"');
+    expect(() => parsePolicy({ algorithm: "warmup" })).toThrow('or "unlimited" or "cooldown"');
   });
 
   test("decides for a limiter in memory", async () => {
@@ -81,7 +81,9 @@ describe("an algorithm that was added", () => {
     expect(audited.stdout).toContain("PASSED");
     const { stderr } = await sluice("exercise", "k", "--algorithm", "cooldown", "--burst", "3");
     expect(stderr).toContain("--burst is for token-bucket, gcra; the algorithm is cooldown");
-    expect((await sluice("exercise", "--help")).stdout).toContain("sliding-log, cooldown");
+    expect((await sluice("exercise", "--help")).stdout).toContain(
+      "sliding-log, unlimited, cooldown",
+    );
   });
 
   test("is refuted by the command line where its log shows too much", async () => {

@@ -9,6 +9,7 @@ import {
   policies,
   type Step,
   steps,
+  type LimitedPolicy,
 } from "../properties/arbitraries.js";
 import type { Plan, PlannedCall, PlannedLimiter, PlannedVerb } from "../support/concurrent.js";
 
@@ -143,7 +144,7 @@ function plansOf({ limiters: own, calls, keys, slowness = 1 }: Ingredients): fc.
           const { verb, variant, part, probe } = step;
           const limiter = whereabouts.limiter % plan.limiters.length;
           const [policy] = (plan.limiters[limiter] as PlannedLimiter).variants[variant];
-          const on = policy as Policy;
+          const on = policy as LimitedPolicy;
           return {
             ...whereabouts,
             ...wait,

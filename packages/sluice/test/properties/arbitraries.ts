@@ -11,6 +11,9 @@ import {
   tokenBucket,
 } from "../../src/index.js";
 
+/** A policy with a limit: there is nothing to find out about the others. */
+export type LimitedPolicy = Exclude<Policy, { algorithm: "unlimited" }>;
+
 const CENTURY_MS = 36_525 * 86_400_000;
 const DAY_MS = 86_400_000;
 
@@ -74,7 +77,7 @@ export type Kind =
   | "slidingLog";
 
 /** A policy of each kind under the given name. */
-export const policies: Readonly<Record<Kind, (name: string) => fc.Arbitrary<Policy>>> = {
+export const policies: Readonly<Record<Kind, (name: string) => fc.Arbitrary<LimitedPolicy>>> = {
   tokenBucket: (name) =>
     buckets.map(({ limit, period, size }) => tokenBucket({ name, limit, period, burst: size })),
   "tokenBucket by interval": (name) =>
@@ -109,13 +112,13 @@ export const policies: Readonly<Record<Kind, (name: string) => fc.Arbitrary<Poli
 export const kinds = Object.keys(policies) as readonly Kind[];
 
 /** What a fresh key of the policy can take. */
-export function capacityOf(policy: Policy): number {
+export function capacityOf(policy: LimitedPolicy): number {
   if (policy.algorithm === "leaky-bucket") return policy.capacity;
   return "burst" in policy ? policy.burst : policy.limit;
 }
 
 /** The µs in which the policy's quota comes back. */
-export function spanUs(policy: Policy): number {
+export function spanUs(policy: LimitedPolicy): number {
   if ("period" in policy) return Math.round(policy.period * 1e3);
   if ("window" in policy) return Math.round(policy.window * 1e3);
   const days = { minute: 1 / 1440, hour: 1 / 24, day: 1, week: 7, month: 30, year: 365 };
@@ -172,7 +175,7 @@ export function steps<const V extends string>(
 }
 
 /** How far a step moves the clock. */
-export function moveUs({ move, part }: Step<string>, policy: Policy): number {
+export function moveUs({ move, part }: Step<string>, policy: LimitedPolicy): number {
   const span = spanUs(policy);
   const unit = Math.max(1, Math.round(span / policy.limit));
   const far = Math.min(2 * span + 1, 400 * DAY_MS * 1e3);
@@ -199,7 +202,7 @@ export function moveUs({ move, part }: Step<string>, policy: Policy): number {
 }
 
 /** What a step costs, in units. */
-export function costOf({ price, part, verb }: Step<string>, policy: Policy): number {
+export function costOf({ price, part, verb }: Step<string>, policy: LimitedPolicy): number {
   const capacity = capacityOf(policy);
   const cost = {
     one: 1,

@@ -11,7 +11,6 @@ import {
   fixedWindow,
   gcra,
   leakyBucket,
-  type Policy,
   slidingLog,
   slidingWindow,
   tokenBucket,
@@ -22,6 +21,7 @@ import {
   capacityOf,
   costOf,
   kinds,
+  type LimitedPolicy,
   moveUs,
   policies,
   spanUs,
@@ -42,7 +42,7 @@ const thousandths = (units: number): bigint => BigInt(Math.round(units * 1000));
 type Excess = readonly [admitted: bigint, bound: bigint];
 
 /** The first interval that sees more than it may, in words; undefined if there is none. */
-function violation(policy: Policy, admissions: readonly Admission[]): string | undefined {
+function violation(policy: LimitedPolicy, admissions: readonly Admission[]): string | undefined {
   const limit = thousandths(policy.limit);
   const span = BigInt(spanUs(policy));
   const size = thousandths(capacityOf(policy));
@@ -62,7 +62,7 @@ function violation(policy: Policy, admissions: readonly Admission[]): string | u
 
 /** What was admitted from `from` to `to`, both included, against the bound of what just holds both. */
 function excess(
-  policy: Policy,
+  policy: LimitedPolicy,
   limit: bigint,
   span: bigint,
   size: bigint,
@@ -97,7 +97,7 @@ const windowNames = new Map<string, string>();
 
 /** What the calendar calls the window that a time is in. */
 function windowName(
-  { unit, timeZone, weekStartsOn }: Extract<Policy, { algorithm: "calendar-window" }>,
+  { unit, timeZone, weekStartsOn }: Extract<LimitedPolicy, { algorithm: "calendar-window" }>,
   atUs: number,
 ): string {
   const key = `${unit} ${timeZone} ${weekStartsOn} ${atUs}`;
@@ -121,7 +121,10 @@ function windowName(
 }
 
 /** Windows that the first admission opens: each holds what comes within its length, and at most the limit. */
-function firstHitViolation(policy: Policy, admissions: readonly Admission[]): string | undefined {
+function firstHitViolation(
+  policy: LimitedPolicy,
+  admissions: readonly Admission[],
+): string | undefined {
   let endUs = 0;
   let sum = 0n;
   for (const { atUs, amount } of admissions) {
@@ -135,10 +138,10 @@ function firstHitViolation(policy: Policy, admissions: readonly Admission[]): st
   return undefined;
 }
 
-const isOfFirstHit = (policy: Policy): boolean =>
+const isOfFirstHit = (policy: LimitedPolicy): boolean =>
   policy.algorithm === "fixed-window" && policy.align === "first";
 
-function judge(policy: Policy, admissions: readonly Admission[]): string | undefined {
+function judge(policy: LimitedPolicy, admissions: readonly Admission[]): string | undefined {
   return isOfFirstHit(policy)
     ? firstHitViolation(policy, admissions)
     : violation(policy, admissions);
@@ -178,7 +181,7 @@ describe("no interval sees more than its policy's bound", () => {
 
 describe("both judges see a thousandth too many", () => {
   const second = 1_893_456_000_000_000;
-  const cases: readonly (readonly [Policy, readonly (readonly [number, number])[]])[] = [
+  const cases: readonly (readonly [LimitedPolicy, readonly (readonly [number, number])[]])[] = [
     [
       tokenBucket({ limit: 3, period: "1s" }),
       [

@@ -2,12 +2,13 @@
 import { Temporal } from "@js-temporal/polyfill";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { gcra, leakyBucket, type Policy, type TokenBucketPolicy } from "../../src/index.js";
+import { gcra, leakyBucket, type TokenBucketPolicy } from "../../src/index.js";
 import { runs } from "../support/runs.js";
 import {
   capacityOf,
   costOf,
   type Kind,
+  type LimitedPolicy,
   moveUs,
   policies,
   spanUs,
@@ -39,7 +40,7 @@ const VERBS = [
 const thousandths = (units: number): bigint => BigInt(Math.round(units * 1000));
 
 async function expectAsModelled(
-  policy: Policy,
+  policy: LimitedPolicy,
   fresh: () => Usage,
   start: number,
   trace: Parameters<typeof costOf>[0][],
@@ -56,7 +57,7 @@ async function expectAsModelled(
   }
 }
 
-function usageOf(policy: Policy): () => Usage {
+function usageOf(policy: LimitedPolicy): () => Usage {
   const limit = thousandths(policy.limit);
   const span = BigInt(spanUs(policy));
   const capacity = thousandths(capacityOf(policy));
@@ -82,7 +83,7 @@ function usageOf(policy: Policy): () => Usage {
 
 /** By another library's calendar. Zones here are off UTC by whole hours or quarters, and change on whole hours. */
 function endOfUnit(
-  { unit, timeZone, weekStartsOn }: Extract<Policy, { algorithm: "calendar-window" }>,
+  { unit, timeZone, weekStartsOn }: Extract<LimitedPolicy, { algorithm: "calendar-window" }>,
   at: bigint,
 ): bigint {
   const instant = Temporal.Instant.fromEpochMilliseconds(Number(at / 1000n));

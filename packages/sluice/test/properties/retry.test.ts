@@ -17,6 +17,7 @@ import {
   starts,
   type Step,
   steps,
+  type LimitedPolicy,
 } from "./arbitraries.js";
 import { Play } from "./play.js";
 
@@ -55,7 +56,7 @@ async function playOut(
     // The verbs that take no options keep to the limiter's own.
     const takesOptions = ["consume", "consumeUpTo", "peek"].includes(step.verb);
     const chosen = variants[takesOptions ? step.variant : 0];
-    const policy = chosen[Math.floor(step.part * chosen.length)] as Policy;
+    const policy = chosen[Math.floor(step.part * chosen.length)] as LimitedPolicy;
     play.move(moveUs(step, policy));
     const cost = costOf(step, policy);
     const answer = await play.ask(step.verb, cost, takesOptions ? chosen : undefined);
@@ -114,7 +115,7 @@ async function checkReset(play: Play, chosen: readonly Policy[]): Promise<void> 
   for (const { atMs, i, full } of probes.sort((a, b) => a.atMs - b.atMs)) {
     play.move((atMs - nowMs) * 1e3);
     nowMs = atMs;
-    const capacity = capacityOf(chosen[i] as Policy);
+    const capacity = capacityOf(chosen[i] as LimitedPolicy);
     const verdict = (await eachVerdict(play, capacity, chosen))[i] as PolicyVerdict;
     expect(verdict.allowed).toBe(full);
     expect(verdict.resetAfterMs === 0).toBe(full);

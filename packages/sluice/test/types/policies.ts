@@ -18,12 +18,15 @@ import {
   type SlidingWindowPolicy,
   tokenBucket,
   type TokenBucketPolicy,
+  unlimited,
+  type UnlimitedPolicy,
 } from "../../src/index.js";
 import { type Equal, expectType } from "./expect-type.js";
 
 export function everyMakerMakesAPolicy(): readonly Policy[] {
   return [
     tokenBucket({ limit: 1, period: "1s", burst: 5, refill: "interval", name: "a" }),
+    unlimited({ name: "h" }),
     gcra({ limit: 1, period: 1000, burst: 5, name: "b" }),
     leakyBucket({ limit: 1, period: "1m30s", capacity: 5, name: "c" }),
     fixedWindow({ limit: 1, window: "250ms", align: "first", name: "d" }),
@@ -50,6 +53,7 @@ expectType<
     | CalendarWindowPolicy
     | SlidingWindowPolicy
     | SlidingLogPolicy
+    | UnlimitedPolicy
   >
 >(true);
 
@@ -73,6 +77,8 @@ export function sizeOf(policy: Policy): number {
     case "sliding-log":
       expectType<number>(policy.window);
       return policy.limit;
+    case "unlimited":
+      return Number.POSITIVE_INFINITY;
   }
 }
 

@@ -4,7 +4,13 @@ import { CENTURY_US } from "../../core/duration.js";
 import { InvalidOptionError } from "../../core/errors.js";
 import { mulDiv } from "../../core/mul-div.js";
 import type { Compiled } from "../kernel.js";
-import { bucketKernel, type BucketMode, bucketParams } from "./kernel.js";
+import {
+  bucketKernel,
+  type BucketMode,
+  type BucketParams,
+  bucketParams,
+  type BucketState,
+} from "./kernel.js";
 
 /** Refuses a bucket that would take more than a hundred years to fill. */
 export function checkFillTime(
@@ -35,5 +41,17 @@ export function compileBucket(
     Math.round(capacity * UNIT),
     mode,
   );
-  return { kernel: bucketKernel, params };
+  return { kernel: bucketKernel, params, windowMs: fillTimeMs(params, periodMs) };
 }
+
+/** Of an empty bucket. One that never fills is empty for good: its period is the window of its limit. */
+function fillTimeMs(params: BucketParams, periodMs: number): number {
+  if (params.capacity === 0) return Math.ceil(periodMs);
+  return Math.ceil(bucketKernel.timeToFull(emptied(params), params, 0) / 1e3);
+}
+
+const emptied = ({ capacity, per }: BucketParams): BucketState => ({
+  ...bucketKernel.fresh(),
+  used: capacity,
+  per,
+});

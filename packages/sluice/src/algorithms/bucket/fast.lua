@@ -19,7 +19,7 @@
 -- @const MIN_SLACK_US from algorithms/decide.ts
 fast.b = function(at)
   local limit, period, capacity, maximum = ARGV[at + 1] + 0, ARGV[at + 2] + 0, ARGV[at + 3] + 0, ARGV[at + 4] + 0
-  if ARGV[at + 5] == '1' or period >= SHORT_PERIODS then return nil end
+  if ARGV[at + 5] == '1' or ARGV[at + 5] == '3' or period >= SHORT_PERIODS then return nil end
 
   return function(value, cost, calls)
     -- `unpack`.

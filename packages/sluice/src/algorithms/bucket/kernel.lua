@@ -1,10 +1,11 @@
 -- The bucket: token bucket, GCRA and leaky bucket. Twin of kernel.ts, statement by statement.
 --
 -- ARGV    limit, period, capacity, maximum
---         mode                     0 = continuous, 1 = interval, 2 = queue
+--         mode                     0 = continuous, 1 = interval, 2 = queue, 3 = unlimited
 --
 -- Value   see format.lua
 --
+-- @const CENTURY_US from core/duration.ts
 -- @const SHORT, SHORT_NUMBER, SHORT_BYTES, SHORT_PERIODS from algorithms/bucket/format.lua
 -- @const FULL, FULL_NUMBER, FULL_BYTES from algorithms/bucket/format.lua
 -- @const RESERVED, RESERVED_NUMBER, RESERVED_BYTES from algorithms/bucket/format.lua
@@ -52,6 +53,7 @@ local function available(s, p)
 end
 
 local function drainTime(s, p, excess, now)
+  if p.limit == 0 then return CENTURY_US end
   if p.interval then return s.since + ceil(excess / p.limit) * p.period - now end
   local whole, remainder = mulDiv(excess, p.period, p.limit)
   return whole + ceil((remainder + s.remainder) / p.limit)
@@ -100,10 +102,10 @@ kernels.b = {
   timeToFull = timeToFull,
 
   params = function(at)
-    local period, mode = ARGV[at + 2] + 0, ARGV[at + 5]
+    local period, capacity, maximum, mode = ARGV[at + 2] + 0, ARGV[at + 3] + 0, ARGV[at + 4] + 0, ARGV[at + 5]
     return {
-      limit = ARGV[at + 1] + 0, period = period, per = mode == '1' and 1 or period, capacity = ARGV[at + 3] + 0,
-      maximum = ARGV[at + 4] + 0, interval = mode == '1', canWait = mode ~= '1', strict = mode == '2',
+      limit = ARGV[at + 1] + 0, period = period, per = mode == '1' and 1 or period, capacity = capacity, maximum = maximum,
+      promised = mode == '3' and capacity or maximum, interval = mode == '1', canWait = mode ~= '1', strict = mode == '2',
     }
   end,
 

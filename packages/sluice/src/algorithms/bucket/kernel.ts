@@ -15,6 +15,7 @@ import {
   MAX_USED,
   type Params,
   type State,
+  UNLIMITED,
 } from "../kernel.js";
 
 export interface BucketParams extends Params {
@@ -23,7 +24,7 @@ export interface BucketParams extends Params {
   readonly period: number;
   /** Denominator of the remainder: the reduced period, or 1 where refills are whole. */
   readonly per: number;
-  /** Where debt saturates: what takes a hundred years to drain. */
+  /** Where debt saturates: what takes a hundred years to drain, if it drains. */
   readonly maximum: number;
   readonly interval: boolean;
   readonly reservations: ReservationRules | undefined;
@@ -76,8 +77,9 @@ function available(s: BucketState, p: BucketParams): number {
   return p.capacity - s.used - (s.remainder > 0 ? 1 : 0);
 }
 
-/** Time until `excess` thousandths and the remainder have drained; excess ≥ 0. */
+/** Time until `excess` thousandths and the remainder have drained; excess ≥ 0. With a limit of 0 nothing drains. */
 function drainTime(s: BucketState, p: BucketParams, excess: number, nowUs: number): number {
+  if (p.limit === 0) return CENTURY_US;
   if (p.interval) return s.sinceUs + Math.ceil(excess / p.limit) * p.period - nowUs;
   return evenDrainTime(p, excess, s.remainder);
 }
@@ -160,7 +162,8 @@ export const bucketKernel: Kernel<BucketParams, BucketState> = {
 };
 
 /** How quota comes back and is waited for, as the script reads it. */
-function modeOf({ reservations }: BucketParams): number {
+function modeOf({ reservations, capacity }: BucketParams): number {
+  if (capacity === UNLIMITED) return 3;
   if (reservations === undefined) return 1;
   return reservations.strict ? 2 : 0;
 }
@@ -175,7 +178,7 @@ export function bucketParams(
   capacity: number,
   mode: BucketMode,
 ): BucketParams {
-  const maximum = Math.min(MAX_USED, mulDiv(CENTURY_US, limit, periodUs));
+  const maximum = limit === 0 ? MAX_USED : Math.min(MAX_USED, mulDiv(CENTURY_US, limit, periodUs));
   if (mode === "interval") {
     const reservations = undefined;
     return { limit, period: periodUs, per: 1, capacity, maximum, interval: true, reservations };

@@ -18,7 +18,7 @@ const WEEKDAYS = [
 ] as const;
 
 export interface CalendarWindowOptions {
-  /** Units a calendar unit: 0.001 to 1e9, in whole thousandths. */
+  /** Units a calendar unit: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
   readonly unit: CalendarUnit;
   /** An IANA zone such as "Europe/Berlin"; default "UTC". */
@@ -41,6 +41,14 @@ function checkTimeZone(option: string, value: unknown): string {
   throw new InvalidOptionError(option, value, 'an IANA time zone such as "Europe/Berlin"');
 }
 
+/** The length of the window that holds `nowUs`; undefined where the table does not reach there. */
+function lengthMs(boundaries: readonly number[], nowUs: number): number | undefined {
+  const next = boundaries.findIndex((boundary) => boundary > nowUs);
+  if (next <= 0) return undefined;
+  const [fromUs, toUs] = boundaries.slice(next - 1, next + 1) as [number, number];
+  return Math.ceil((toUs - fromUs) / 1e3);
+}
+
 export const calendarWindowAlgorithm: Algorithm<CalendarWindowPolicy> = {
   id: "calendar-window",
   parse(options, path) {
@@ -49,7 +57,7 @@ export const calendarWindowAlgorithm: Algorithm<CalendarWindowPolicy> = {
     return Object.freeze({
       algorithm: "calendar-window",
       name: read.name("calendar-window"),
-      limit: read.units("limit"),
+      limit: read.limit(),
       unit: read.other("unit", undefined, (option, value) => checkChoice(option, value, UNITS)),
       timeZone: read.other("timeZone", "UTC", checkTimeZone),
       weekStartsOn: read.other("weekStartsOn", "monday", (option, value) =>
@@ -62,6 +70,11 @@ export const calendarWindowAlgorithm: Algorithm<CalendarWindowPolicy> = {
     return {
       kernel: calendarWindowKernel,
       params,
+      windowMs: 0,
+      windowMsAt: (nowUs) =>
+        lengthMs(params.boundaries, nowUs) ??
+        lengthMs(calendarBoundaries(policy, nowUs), nowUs) ??
+        0,
       refresh(nowUs: number): void {
         // One window of slack on the near side of the table's end keeps a fast server clock covered.
         const { boundaries } = params;

@@ -6,7 +6,7 @@ import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
 import { fixedWindowKernel } from "./kernel.js";
 
 export interface FixedWindowOptions {
-  /** Units a window: 0.001 to 1e9, in whole thousandths. */
+  /** Units a window: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
   /** 1 ms to 366 days. */
   readonly window: Duration;
@@ -30,7 +30,7 @@ export const fixedWindowAlgorithm: Algorithm<FixedWindowPolicy> = {
     return Object.freeze({
       algorithm: "fixed-window",
       name: read.name("fixed-window"),
-      limit: read.units("limit"),
+      limit: read.limit(),
       window: read.period("window"),
       align: read.other("align", "clock", (option, value) =>
         checkChoice(option, value, ["clock", "first"]),
@@ -43,7 +43,7 @@ export const fixedWindowAlgorithm: Algorithm<FixedWindowPolicy> = {
       window: Math.round(window * 1e3),
       first: align === "first",
     };
-    return { kernel: fixedWindowKernel, params };
+    return { kernel: fixedWindowKernel, params, windowMs: Math.ceil(window) };
   },
 };
 

@@ -4,7 +4,7 @@ import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
 import { checkFillTime, compileBucket } from "../bucket/compile.js";
 
 export interface GcraOptions {
-  /** Units a `period`: 0.001 to 1e9, in whole thousandths. */
+  /** Units a `period`: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
   /** 1 ms to 366 days. */
   readonly period: Duration;
@@ -25,12 +25,13 @@ export const gcraAlgorithm: Algorithm<GcraPolicy> = {
   id: "gcra",
   parse(options, path) {
     const read = new PolicyReader("gcra", options, path, ["limit", "period", "burst"]);
+    const limit = read.limit();
     const policy = {
       algorithm: "gcra",
       name: read.name("gcra"),
-      limit: read.units("limit"),
+      limit,
       period: read.period("period"),
-      burst: read.units("burst", 1),
+      burst: read.capacity("burst", limit, limit > 0 ? 1 : 0),
     } as const;
     checkFillTime(`${path}burst`, policy.limit, policy.period, policy.burst);
     return Object.freeze(policy);

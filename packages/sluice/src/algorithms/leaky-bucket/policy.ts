@@ -4,7 +4,7 @@ import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
 import { checkFillTime, compileBucket } from "../bucket/compile.js";
 
 export interface LeakyBucketOptions {
-  /** Units that leak out each `period`: 0.001 to 1e9, in whole thousandths. */
+  /** Units that leak out each `period`: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
   /** 1 ms to 366 days. */
   readonly period: Duration;
@@ -25,12 +25,13 @@ export const leakyBucketAlgorithm: Algorithm<LeakyBucketPolicy> = {
   id: "leaky-bucket",
   parse(options, path) {
     const read = new PolicyReader("leaky-bucket", options, path, ["limit", "period", "capacity"]);
+    const limit = read.limit();
     const policy = {
       algorithm: "leaky-bucket",
       name: read.name("leaky-bucket"),
-      limit: read.units("limit"),
+      limit,
       period: read.period("period"),
-      capacity: read.units("capacity"),
+      capacity: read.capacity("capacity", limit),
     } as const;
     checkFillTime(`${path}capacity`, policy.limit, policy.period, policy.capacity);
     return Object.freeze(policy);

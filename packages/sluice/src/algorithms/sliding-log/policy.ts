@@ -5,7 +5,7 @@ import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
 import { MAX_HITS, slidingLogKernel } from "./kernel.js";
 
 export interface SlidingLogOptions {
-  /** Units in any window: 0.001 to 10,000, in whole thousandths. */
+  /** Units in any window: 0 to 10,000, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
   /** 1 ms to 366 days. */
   readonly window: Duration;
@@ -26,13 +26,13 @@ export const slidingLogAlgorithm: Algorithm<SlidingLogPolicy> = {
     return Object.freeze({
       algorithm: "sliding-log",
       name: read.name("sliding-log"),
-      limit: read.units("limit", undefined, MAX_HITS),
+      limit: read.limit(MAX_HITS),
       window: read.period("window"),
     } as const);
   },
   compile({ limit, window }) {
     const params = { capacity: Math.round(limit * UNIT), window: Math.round(window * 1e3) };
-    return { kernel: slidingLogKernel, params };
+    return { kernel: slidingLogKernel, params, windowMs: Math.ceil(window) };
   },
 };
 

@@ -9,6 +9,17 @@ const minute = slidingWindow({ name, limit: 10, window: "1m" });
 
 export const slidingWindowCases: readonly AlgorithmCase[] = [
   {
+    name: "of one call a window every second one is denied: the last one's has not faded before the end",
+    policy: slidingWindow({ name, limit: 1, window: "10s" }),
+    steps: [
+      { at: 0, says: allows(0) },
+      { at: 10_000, says: denies(10_000) },
+      { at: 20_000, says: allows(0) },
+      { at: 30_000, says: denies(10_000) },
+      { at: 40_000, says: allows(0) },
+    ],
+  },
+  {
     name: "the last window's count fades as the running one passes",
     policy: ten,
     steps: [

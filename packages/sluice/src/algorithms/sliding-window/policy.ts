@@ -5,7 +5,7 @@ import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
 import { slidingWindowKernel } from "./kernel.js";
 
 export interface SlidingWindowOptions {
-  /** Units a window: 0.001 to 1e9, in whole thousandths. */
+  /** Units a window: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
   /** 1 ms to 366 days. */
   readonly window: Duration;
@@ -26,20 +26,22 @@ export const slidingWindowAlgorithm: Algorithm<SlidingWindowPolicy> = {
     return Object.freeze({
       algorithm: "sliding-window",
       name: read.name("sliding-window"),
-      limit: read.units("limit"),
+      limit: read.limit(),
       window: read.period("window"),
     } as const);
   },
   compile({ limit, window }) {
     const params = { capacity: Math.round(limit * UNIT), window: Math.round(window * 1e3) };
-    return { kernel: slidingWindowKernel, params };
+    return { kernel: slidingWindowKernel, params, windowMs: Math.ceil(window) };
   },
 };
 
 /**
  * An estimate of the last `window` from two counters: the running window's count plus the previous
  * one's, weighted by the part of it that still overlaps. Constant memory; in the worst case an interval
- * of one window's length sees less than twice the limit.
+ * of one window's length sees less than twice the limit. A small limit admits less than it says: of calls that come
+ * evenly, as often as the limit allows, one in `limit` is refused, and with limit 1 every second one. Where that
+ * matters, take slidingLog.
  *
  * @throws InvalidOptionError
  * @see Cloudflare, "How we built rate limiting capable of scaling to millions of domains", 2017.

@@ -5,11 +5,11 @@ import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
 import { checkFillTime, compileBucket } from "../bucket/compile.js";
 
 export interface TokenBucketOptions {
-  /** Units that come back each `period`: 0.001 to 1e9, in whole thousandths. */
+  /** Units that come back each `period`: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
   /** 1 ms to 366 days. */
   readonly period: Duration;
-  /** Units the bucket holds; default `limit`. */
+  /** Units the bucket holds; default `limit`, but at least 1. */
   readonly burst?: number;
   /** "continuous" (default): units drip back one thousandth at a time; "interval": `limit` at once, each period. */
   readonly refill?: "continuous" | "interval";
@@ -34,13 +34,13 @@ export const tokenBucketAlgorithm: Algorithm<TokenBucketPolicy> = {
       "burst",
       "refill",
     ]);
-    const limit = read.units("limit");
+    const limit = read.limit();
     const policy = {
       algorithm: "token-bucket",
       name: read.name("token-bucket"),
       limit,
       period: read.period("period"),
-      burst: read.units("burst", limit),
+      burst: read.capacity("burst", limit, limit > 0 ? Math.max(limit, 1) : 0),
       refill: read.other("refill", "continuous", (option, value) =>
         checkChoice(option, value, ["continuous", "interval"]),
       ),

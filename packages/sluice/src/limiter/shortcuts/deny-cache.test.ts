@@ -279,6 +279,7 @@ describe("its size", () => {
     retryAfterMs: 5000,
     resetAfterMs: 5000,
     decidedAtUs: 0,
+    windowMs: 10_000,
     policy: "p",
     source: "store",
   };

@@ -194,6 +194,7 @@ function later(decision: Decision, passedMs: number): Decision {
     retryAfterMs: retryLater(decision.retryAfterMs, passedMs),
     resetAfterMs: resetLater(decision.resetAfterMs, passedMs),
     decidedAtUs: decision.decidedAtUs + Math.round(passedMs * 1e3),
+    windowMs: decision.windowMs,
     policy: decision.policy,
     source: "deny-cache",
   };

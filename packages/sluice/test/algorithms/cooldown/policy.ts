@@ -26,6 +26,6 @@ export const cooldownAlgorithm: Algorithm<CooldownPolicy> = {
   },
   compile({ limit, period }) {
     const params = { capacity: Math.round(limit * 1e3), period: Math.round(period * 1e3) };
-    return { kernel: cooldownKernel, params };
+    return { kernel: cooldownKernel, params, windowMs: period };
   },
 };
