@@ -1,5 +1,6 @@
 /** Finds the algorithm of a policy. */
 import { InvalidOptionError } from "../core/errors.js";
+import { withoutText } from "../core/shown.js";
 import type { Algorithm, PolicyBase } from "./algorithm.js";
 import type { Compiled } from "./kernel.js";
 import { algorithms } from "./list.js";
@@ -23,7 +24,7 @@ function algorithmOf(value: unknown, path: string): Algorithm<PolicyBase> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new InvalidOptionError(
       path.slice(0, -1),
-      value,
+      withoutText(value),
       "a policy such as tokenBucket({ ... }) returns",
     );
   }

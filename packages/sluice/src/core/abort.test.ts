@@ -1,6 +1,7 @@
 import { getEventListeners } from "node:events";
-import { expect, test, vi } from "vitest";
-import { onAbort } from "./abort.js";
+import { runInNewContext } from "node:vm";
+import { describe, expect, test, vi } from "vitest";
+import { checkSignal, onAbort } from "./abort.js";
 
 const listeners = (signal: AbortSignal): number => getEventListeners(signal, "abort").length;
 
@@ -43,4 +44,42 @@ test("one that ends late does not end the wait of those who came after", () => {
   end();
   controller.abort();
   expect(later).toHaveBeenCalledOnce();
+});
+
+describe("the option signal", () => {
+  test("takes signals, of other realms too", () => {
+    const { signal } = new AbortController();
+    const foreign: unknown = runInNewContext(
+      "({ aborted: false, addEventListener() {}, removeEventListener() {}, throwIfAborted() {} })",
+    );
+    for (const good of [
+      undefined,
+      signal,
+      AbortSignal.abort(),
+      AbortSignal.any([signal]),
+      foreign,
+    ]) {
+      expect(() => {
+        checkSignal("signal", good);
+      }).not.toThrow();
+    }
+  });
+
+  test.each<[string, unknown, string?]>([
+    ["an AbortController", new AbortController(), "; pass controller.signal"],
+    ["a promise", Promise.resolve(), "; forgot await?"],
+    ["an EventTarget", new EventTarget()],
+    ["an AbortSignal", AbortSignal.prototype],
+    ["an AbortSignal", Object.create(AbortSignal.prototype)],
+    ["an object", { aborted: false }],
+    ["a function", () => {}],
+    ["false", false],
+    ["0", 0],
+    ["an empty string", ""],
+    ["null", null],
+  ])("refuses %s", (shown, wrong, hint = "") => {
+    expect(() => {
+      checkSignal("signal", wrong);
+    }).toThrow(`signal: ${shown} is not allowed; expected an AbortSignal${hint}`);
+  });
 });

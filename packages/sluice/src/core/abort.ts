@@ -3,21 +3,23 @@
  * for a leak and says so.
  */
 import { InvalidOptionError } from "./errors.js";
+import { fieldOf, withoutText } from "./shown.js";
 
 /** An AbortSignal of any realm, by its shape; undefined stays so. */
 export function checkSignal(option: string, value: unknown): AbortSignal | undefined {
-  if (value === undefined) return undefined;
-  const { aborted, addEventListener, signal } = Object(value) as Readonly<Record<string, unknown>>;
-  if (typeof aborted === "boolean" && typeof addEventListener === "function") {
-    return value as AbortSignal;
-  }
-  const isController = typeof signal === "object" && signal !== null;
-  const slip = isController ? ": pass controller.signal" : "";
-  throw new InvalidOptionError(option, shapeOf(value), `an AbortSignal${slip}`);
+  if (value === undefined || isSignal(value)) return value;
+  const isController = isSignal(fieldOf(value, "signal"));
+  const hint = isController ? { hint: "pass controller.signal" } : {};
+  throw new InvalidOptionError(option, withoutText(value), "an AbortSignal", hint);
 }
 
-function shapeOf(value: unknown): unknown {
-  return typeof value === "object" && value !== null ? "another object" : value;
+const METHODS = ["addEventListener", "removeEventListener", "throwIfAborted"];
+
+function isSignal(value: unknown): value is AbortSignal {
+  return (
+    typeof fieldOf(value, "aborted") === "boolean" &&
+    METHODS.every((method) => typeof fieldOf(value, method) === "function")
+  );
 }
 
 interface Waiting {

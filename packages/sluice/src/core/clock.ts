@@ -1,6 +1,7 @@
 /** Time enters Sluice here and nowhere else: only this file touches Date, performance and timers. */
 import { onAbort } from "./abort.js";
 import { InvalidOptionError } from "./errors.js";
+import { fieldOf, withoutText } from "./shown.js";
 
 /** A source of time. Stores decide by `nowUs`; waiting uses `sleep`. */
 export interface Clock {
@@ -12,10 +13,9 @@ export interface Clock {
 
 /** Throws unless `clock` is one. */
 export function checkClock(clock: unknown): Clock {
-  const read: unknown =
-    typeof clock === "object" && clock !== null ? Reflect.get(clock, "nowUs") : undefined;
-  if (typeof read === "function") return clock as Clock;
-  throw new InvalidOptionError("clock", clock, "an object with nowUs() and sleep()");
+  const isClock = ["nowUs", "sleep"].every((name) => typeof fieldOf(clock, name) === "function");
+  if (isClock) return clock as Clock;
+  throw new InvalidOptionError("clock", withoutText(clock), "an object with nowUs() and sleep()");
 }
 
 /** The machine's timers take a signed 32-bit count of milliseconds; a longer one would fire at once. */

@@ -138,13 +138,53 @@ describe("a duration", () => {
     expect(() => period("366d1us")).toThrow(InvalidOptionError);
   });
 
-  test("that is refused names the option, the value and the range in milliseconds", () => {
+  test("that is refused names the option, the value and the range", () => {
     expect(() => toMicroseconds("blockFor", "soon", 1e3, 2e6)).toThrow(
       expect.objectContaining({
         option: "blockFor",
         value: "soon",
-        message: expect.stringMatching(/blockFor.*"soon".*from 1 ms to 2000 ms/) as unknown,
+        message: expect.stringMatching(/blockFor.*"soon".*from 1 ms to 2 s in/) as unknown,
       }),
     );
+  });
+
+  test.each([
+    ["1min", 'did you mean "1m"?'],
+    ["1 m", 'did you mean "1m"?'],
+    ["5 minutes", 'did you mean "5m"?'],
+    ["1 hour and 30 mins", 'did you mean "1h30m"?'],
+    ["2Days", 'did you mean "2d"?'],
+    ["250 msec", 'did you mean "250ms"?'],
+    ["1_000ms", 'did you mean "1000ms"?'],
+    ["60", 'did you mean "60s" or 60 for milliseconds?'],
+    ["0.5", 'did you mean "0.5s"?'],
+    [0.5, undefined],
+    [Promise.resolve(5), "forgot await?"],
+    ["1 fortnight", undefined],
+    ["999 years", undefined],
+    ["400 days", undefined],
+    ["1s ".repeat(100), undefined],
+    ["", undefined],
+    [".s", undefined],
+  ])("that is refused is told what was meant: %o", (value, meant) => {
+    const hint = meant === undefined ? "" : `; ${meant}`;
+    expect(() => toMicroseconds("period", value, MIN_PERIOD_US, MAX_PERIOD_US)).toThrow(
+      expect.objectContaining({
+        message: expect.stringMatching(
+          new RegExp(`"1h30m"${hint.replaceAll(/[.?]/g, String.raw`\$&`)}$`),
+        ) as unknown,
+      }),
+    );
+  });
+
+  test.each([
+    [60, 100e3, 86_400e6, 'from 100 ms to 1 day .*; a number is milliseconds; did you mean "60s"'],
+    [-1, 1e3, CENTURY_US, "from 1 ms to 100 years in"],
+    ["2y", 1e3, MAX_PERIOD_US, "from 1 ms to 366 days in"],
+    ["2h", 1e3, 3600e6, "from 1 ms to 1 hour in"],
+    [-1, 0, 90e6, "from 0 to 90 s in"],
+    [0, 5, 120e6, "from 5 µs to 2 minutes in"],
+  ])("names its range in the units that people use: %o", (value, from, to, said) => {
+    expect(() => toMicroseconds("period", value, from, to)).toThrow(new RegExp(said));
   });
 });

@@ -41,9 +41,63 @@ export function toMicroseconds(
   throw new InvalidOptionError(
     option,
     duration,
-    `a duration from ${minimumUs / 1e3} ms to ${maximumUs / 1e3} ms in whole microseconds, ` +
+    `a duration from ${spanInWords(minimumUs)} to ${spanInWords(maximumUs)} in whole microseconds, ` +
       'as milliseconds or as text such as "250ms", "10s", "1h30m"',
+    { hint: durationHint(duration, (meantUs) => meantUs >= minimumUs && meantUs <= maximumUs) },
   );
+}
+
+/** How people write units that are not ours. */
+const UNIT_NAMES: readonly (readonly [RegExp, DurationUnit])[] = [
+  [/^(us|µs|μs|mics?|micros?|microseconds?)$/, "us"],
+  [/^(ms|msecs?|millis?|milliseconds?)$/, "ms"],
+  [/^(s|secs?|seconds?)$/, "s"],
+  [/^(m|mins?|minutes?)$/, "m"],
+  [/^(h|hrs?|hours?)$/, "h"],
+  [/^(d|days?)$/, "d"],
+];
+
+/** What somebody meant who wrote `1 min`, `60` or 60 for 60 s. */
+function durationHint(duration: unknown, fits: (us: number) => boolean): string | undefined {
+  if (typeof duration === "number") {
+    const isSeconds = Number.isInteger(duration) && duration > 0 && fits(duration * 1e6);
+    return isSeconds ? `a number is milliseconds; did you mean "${duration}s"?` : undefined;
+  }
+  if (typeof duration !== "string" || duration.length > LONGEST_TEXT) return undefined;
+  const text = duration.toLowerCase().replaceAll(/[\s,_]|and/g, "");
+  if (/^\d+(\.\d+)?$/.test(text)) {
+    const meant = [`"${text}s"`, `${text} for milliseconds`];
+    const usOf = [Number(text) * 1e6, Number(text) * 1e3];
+    const fitting = meant.filter((_, i) => fits(usOf[i] as number));
+    return fitting.length > 0 ? `did you mean ${fitting.join(" or ")}?` : undefined;
+  }
+  const parts = [...text.matchAll(/([\d.]+)([a-zµμ]+)/g)];
+  if (parts.map(([part]) => part).join("") !== text) return undefined;
+  const meant = parts.map(([, count = "", unit = ""]) => count + unitOf(unit)).join("");
+  return fits(parse(meant)) ? `did you mean "${meant}"?` : undefined;
+}
+
+function unitOf(name: string): string {
+  return UNIT_NAMES.find(([names]) => names.test(name))?.[1] ?? "";
+}
+
+const SPANS: readonly (readonly [number, string])[] = [
+  [365.25 * 86_400e6, "year"],
+  [86_400e6, "day"],
+  [3600e6, "hour"],
+  [60e6, "minute"],
+  [1e6, "s"],
+  [1e3, "ms"],
+];
+
+/** In the largest unit of which it is a whole number: nobody reads 31,622,400,000 ms. */
+function spanInWords(us: number): string {
+  for (const [unitUs, unit] of SPANS) {
+    const count = us / unitUs;
+    if (count < 1 || !Number.isInteger(count)) continue;
+    return `${count} ${unit}${count > 1 && unit.length > 2 ? "s" : ""}`;
+  }
+  return us === 0 ? "0" : `${us} µs`;
 }
 
 /** Multiplying by a thousand costs a double a few last bits; a stray digit far below 1 µs is not the caller's. */

@@ -1,4 +1,5 @@
 /** Every error that Sluice throws: typed, with a stable code, a docs page and, where there is one, a cause. */
+import { A_PROMISE, shorten, shown } from "./shown.js";
 
 export type ErrorCode =
   | "INVALID_OPTION"
@@ -27,20 +28,31 @@ export class SluiceError extends Error {
 export class InvalidOptionError extends SluiceError {
   /** The option or argument at fault, as the caller would write it: `limit`, `policy[1].name`. */
   readonly option: string;
-  /** What was passed. */
-  readonly value: unknown;
+  /**
+   * What was passed, if that is a number, true, false or a short text; else words for it, such as "a promise". Never an
+   * object, a URL or what may be a secret. Not enumerable.
+   */
+  declare readonly value: unknown;
   /** What would have been accepted, in words. */
   readonly allowed: string;
 
-  constructor(option: string, value: unknown, allowed: string, options?: { cause?: unknown }) {
+  constructor(
+    option: string,
+    value: unknown,
+    allowed: string,
+    options: { cause?: unknown; hint?: string | undefined } = {},
+  ) {
+    const { value: kept, text } = shown(value);
+    const { hint = text === A_PROMISE ? "forgot await?" : undefined, ...rest } = options;
+    const slip = hint === undefined ? "" : `; ${hint}`;
     super(
       "INVALID_OPTION",
-      `${shorten(option)}: ${show(value)} is not allowed; expected ${allowed}`,
-      options,
+      `${shorten(option)}: ${text} is not allowed; expected ${allowed}${slip}`,
+      rest,
     );
     this.option = option;
-    this.value = value;
     this.allowed = allowed;
+    Object.defineProperty(this, "value", { value: kept, enumerable: false });
   }
 }
 
@@ -128,26 +140,6 @@ export function asStoreError(error: unknown): Error {
   if (error instanceof SluiceError) return error;
   const message = error instanceof Error ? error.message : String(error);
   return new StoreUnavailableError(`the store failed: ${message}`, { cause: error });
-}
-
-const SHOWN_CHARACTERS = 80;
-
-/** A short picture of any value. */
-function show(value: unknown): string {
-  if (typeof value === "function") return "a function";
-  if (typeof value === "bigint") return shorten(`${value}n`);
-  if (value === undefined || typeof value === "symbol" || typeof value === "number") {
-    return shorten(String(value));
-  }
-  try {
-    return shorten(JSON.stringify(value) ?? "an object");
-  } catch {
-    return "an object";
-  }
-}
-
-function shorten(text: string): string {
-  return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
 }
 
 /** What ends a line, drives a terminal or turns the direction of text. */

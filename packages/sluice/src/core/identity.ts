@@ -1,6 +1,8 @@
 /** From a caller's key to the id that the store sees in its place. */
 import { createHmac, hash } from "node:crypto";
 import { InvalidOptionError } from "./errors.js";
+import { keyError } from "./key.js";
+import { HIDDEN } from "./shown.js";
 
 /**
  * "sha256" hides keys from casual reading, not from somebody who can enumerate addresses: prefer a secret
@@ -12,7 +14,6 @@ export type Identity = "sha256" | "plain" | { readonly hmacSecret: string | Uint
 export type Identify = (key: string) => string;
 
 const SHORTEST_SECRET = 16;
-const HIDDEN = "(hidden)";
 
 /**
  * The first 16 bytes of a digest in base64url: no two keys of one user will ever meet, and 22 characters
@@ -31,11 +32,7 @@ const unchanged: Identify = (key) => key;
 /** Braces would move a key to another Cluster slot, and NUL cuts it short in many tools. */
 function plain(key: string): string {
   if (/[{}\0]/.test(key)) {
-    throw new InvalidOptionError(
-      "key",
-      key,
-      'no braces and no NUL with identity "plain"; any key when hashed',
-    );
+    throw keyError(key, 'no braces and no NUL with identity "plain"; any key when hashed');
   }
   return key;
 }
@@ -85,11 +82,19 @@ function secretOf(choice: unknown): string | Uint8Array {
     throw new InvalidOptionError("identity", HIDDEN, '"sha256", "plain" or { hmacSecret }');
   }
   const secret: unknown = Reflect.get(choice, "hmacSecret");
-  const isSecret = typeof secret === "string" || secret instanceof Uint8Array;
-  if (isSecret && secret.length >= SHORTEST_SECRET) return secret;
+  if (typeof secret === "string" && secret.length >= SHORTEST_SECRET) return secret;
+  // A copy: whoever wipes the bytes afterwards must not change the ids.
+  if (isBytes(secret) && secret.length >= SHORTEST_SECRET) return Uint8Array.from(secret);
   throw new InvalidOptionError(
     "identity.hmacSecret",
     HIDDEN,
     `a string or Uint8Array of at least ${SHORTEST_SECRET} characters or bytes`,
+  );
+}
+
+/** Of other realms too, such as those of a test runner. */
+function isBytes(value: unknown): value is Uint8Array {
+  return (
+    ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === "[object Uint8Array]"
   );
 }

@@ -66,13 +66,25 @@ describe("a key", () => {
     );
   });
 
-  test("that is refused is named, shown in part, and said to be what it should be", () => {
-    const error = caught(() => {
-      checkKey("x".repeat(5000));
-    });
-    expect(error).toMatchObject({ option: "key", value: "x".repeat(5000) });
-    expect(error.message).toMatch(/^key: "x{79}… is not allowed; expected a well-formed string/);
-  });
+  test.each([
+    ["x".repeat(5000), "a string of 5000 characters", ""],
+    ["", "an empty string", ""],
+    ["alice\uD800", "a string of 6 characters", ""],
+    [4711, "a number", "; make it a string: String(id)"],
+    [{ user: "alice" }, "an object", ""],
+    [Promise.resolve("alice"), "a promise", "; forgot await?"],
+  ])(
+    "that is refused is shown by its kind alone, for it names a person: %o",
+    (key, shown, hint) => {
+      const error = caught(() => {
+        checkKey(key);
+      });
+      expect(error).toMatchObject({ option: "key", value: shown });
+      expect(error.message).toBe(
+        `key: ${shown} is not allowed; expected a well-formed string of 1 to 4096 bytes of UTF-8${hint}`,
+      );
+    },
+  );
 });
 
 describe("a name", () => {
@@ -82,7 +94,7 @@ describe("a name", () => {
 
   test.each([
     ["empty", ""],
-    ["65 characters long", "x".repeat(65)],
+    ["65 characters long", "x".repeat(65), "a string of 65 characters"],
     ["with a space", "a b"],
     ["with a colon", "a:b"],
     ["with a brace", "{a}"],
@@ -92,10 +104,10 @@ describe("a name", () => {
     ["of other letters", "ä"],
     ["a number", 5],
     ["null", null],
-    ["an array", ["a"]],
-  ])("may not be %s", (_, name) => {
+    ["an array", ["a"], "an array"],
+  ])("may not be %s", (_, name, shown: unknown = name) => {
     expect(() => checkName("policy[1].name", name)).toThrow(
-      expect.objectContaining({ option: "policy[1].name", value: name }),
+      expect.objectContaining({ option: "policy[1].name", value: shown }),
     );
   });
 });

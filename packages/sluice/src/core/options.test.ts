@@ -27,11 +27,52 @@ describe("options", () => {
 
   test("with an unknown name are refused, naming it and the known ones", () => {
     expect(() => checkOptions("options", { limt: 5 }, ["limit", "period"])).toThrow(
-      "limt: 5 is not allowed; expected only these options: limit, period",
+      "limt: (hidden) is not allowed; expected only these options: limit, period; did you mean limit?",
     );
     expect(() => checkOptions("hooks", { onDeny: 5 }, ["onDenied"])).toThrow(
       expect.objectContaining({ option: "hooks.onDeny" }),
     );
+  });
+
+  test.each([
+    ["maxwait", "maxWait"],
+    ["maxWiat", "maxWait"],
+    ["wait", "maxWait"],
+    ["pasword", "password"],
+    ["timeOut", "timeout"],
+    ["costs", "cost"],
+    ["xyz", undefined],
+    ["m", undefined],
+    ["x".repeat(10_000), undefined],
+  ])("with the unknown name %s are told what was meant", (name, meant) => {
+    const known = ["cost", "maxWait", "password", "timeout"];
+    const hint = meant === undefined ? "timeout$" : `timeout; did you mean ${meant}\\?$`;
+    expect(() => checkOptions("options", { [name]: 1 }, known)).toThrow(new RegExp(hint));
+  });
+
+  test("that are something else are told where that belongs", () => {
+    const known = ["policy", "store", "signal", "clock", "client", "cost", "maxWait", "fallback"];
+    const refusal = (value: unknown): string => {
+      try {
+        checkOptions("options", value, known);
+      } catch (error) {
+        return String(error);
+      }
+      return "";
+    };
+    expect(refusal(5)).toContain("expected an object; pass { cost: 5 }");
+    expect(refusal("5s")).toContain("; pass { maxWait }");
+    expect(refusal("redis://:secret@h")).toContain("; pass { client }");
+    expect(refusal({ algorithm: "gcra", limit: 5 })).toContain("; pass { policy }");
+    expect(refusal([{ algorithm: "gcra" }])).toContain("; pass { policy }");
+    expect(refusal({ submit() {}, secret: 1 })).toContain("; pass { store }");
+    expect(refusal({ nowUs: () => 1 })).toContain("; pass { clock }");
+    expect(refusal({ evalSha() {}, password: "x" })).toContain("; pass { client }");
+    expect(refusal({ acquire() {}, x: 1 })).toContain("; pass { fallback }");
+    expect(refusal(() => 1)).toContain("; pass { policy }");
+    expect(refusal(Object.assign(new EventTarget(), { aborted: true }))).toContain("{ signal }");
+    expect(refusal(Promise.resolve())).toBe("");
+    expect(refusal("secret")).toContain("options: a string of 6 characters is not allowed");
   });
 
   test("out of JSON cannot smuggle in a prototype", () => {
@@ -46,7 +87,7 @@ describe("a choice", () => {
   test("is one of the words", () => {
     expect(checkChoice("align", "first", ["clock", "first"])).toBe("first");
     expect(() => checkChoice("align", "First", ["clock", "first"])).toThrow(
-      'align: "First" is not allowed; expected "clock" or "first"',
+      'align: "First" is not allowed; expected "clock" or "first"; did you mean "first"?',
     );
   });
 });

@@ -1,5 +1,7 @@
 /** Checks that every entry point shares: is it an object, are all its names known? */
 import { InvalidOptionError } from "./errors.js";
+import { HIDDEN, withoutText } from "./shown.js";
+import { meantOption, nearest } from "./slips.js";
 
 /** The own properties of `value`, after checking that it is an object with only the `known` names. */
 export function checkOptions(
@@ -8,18 +10,41 @@ export function checkOptions(
   known: readonly string[],
 ): Readonly<Record<string, unknown>> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new InvalidOptionError(option, value, "an object");
+    const hint = passHint(value, known);
+    throw new InvalidOptionError(option, withoutText(value), "an object", { hint });
   }
   for (const name of Object.keys(value)) {
-    if (!known.includes(name)) {
-      throw new InvalidOptionError(
-        option === "options" ? name : `${option}.${name}`,
-        (value as Record<string, unknown>)[name],
-        `only these options: ${known.join(", ")}`,
-      );
-    }
+    if (!known.includes(name)) throw unknownName(option, name, value, known);
   }
   return value as Record<string, unknown>;
+}
+
+/** Never shows the value: it may be a secret under a name that is not quite right. */
+function unknownName(
+  option: string,
+  name: string,
+  value: object,
+  known: readonly string[],
+): InvalidOptionError {
+  const hint = passHint(value, known);
+  // Not options at all: the names of a client's own fields would help nobody.
+  if (hint !== undefined) {
+    return new InvalidOptionError(option, withoutText(value), "an object of options", { hint });
+  }
+  const near = nearest(name, known);
+  return new InvalidOptionError(
+    option === "options" ? name : `${option}.${name}`,
+    HIDDEN,
+    `only these options: ${known.join(", ")}`,
+    { hint: near === undefined ? undefined : `did you mean ${near}?` },
+  );
+}
+
+function passHint(value: unknown, known: readonly string[]): string | undefined {
+  const name = meantOption(value, known);
+  if (name === undefined) return undefined;
+  const shown = typeof value === "number" || typeof value === "boolean" ? `: ${value}` : "";
+  return `pass { ${name}${shown} }`;
 }
 
 /** One of a fixed set of words. */
@@ -29,7 +54,10 @@ export function checkChoice<const T extends string>(
   choices: readonly T[],
 ): T {
   if (choices.includes(value as T)) return value as T;
-  throw new InvalidOptionError(option, value, choices.map((choice) => `"${choice}"`).join(" or "));
+  const near = typeof value === "string" ? nearest(value, choices) : undefined;
+  const hint = near === undefined ? {} : { hint: `did you mean "${near}"?` };
+  const allowed = choices.map((choice) => `"${choice}"`).join(" or ");
+  throw new InvalidOptionError(option, value, allowed, hint);
 }
 
 /** A whole number within a range. */
@@ -47,12 +75,14 @@ export function checkCount(
 
 /** A function. */
 export function checkFunction(option: string, value: unknown): void {
-  if (typeof value !== "function") throw new InvalidOptionError(option, value, "a function");
+  if (typeof value === "function") return;
+  throw new InvalidOptionError(option, withoutText(value), "a function");
 }
 
 /** An array. */
 export function checkList(option: string, value: unknown): void {
-  if (!Array.isArray(value)) throw new InvalidOptionError(option, value, "an array");
+  if (Array.isArray(value)) return;
+  throw new InvalidOptionError(option, withoutText(value), "an array");
 }
 
 /** true or false. */

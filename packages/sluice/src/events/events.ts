@@ -197,11 +197,28 @@ export class Events {
   }
 
   #call<K extends EventName>(name: K, listener: Listener<K>, event: EventMap[K]): void {
-    attempt(listener, event, (error) => {
+    attempt(listener, ownEvent(event), (error) => {
       // A listener of failures that fails has nobody left to hear of it.
       if (name !== "failure") this.to.failure?.({ error, key: "", cost: 0 });
     });
   }
+}
+
+/** An event of one listener's own: what it changes, no other listener sees, nor the caller whose decision it is. */
+export function ownEvent<E extends object>(event: E): E {
+  const { decision, first, unanswered } = event as Partial<DecisionMade & OutageEnded>;
+  return {
+    ...event,
+    ...(decision !== undefined && { decision: ownDecision(decision) }),
+    ...(first !== undefined && { first: ownEvent(first) }),
+    ...(unanswered !== undefined && { unanswered: { ...unanswered } }),
+  };
+}
+
+function ownDecision(decision: Decision): Decision {
+  const { policies } = decision;
+  if (policies === undefined) return { ...decision };
+  return { ...decision, policies: policies.map((verdict) => ({ ...verdict })) };
 }
 
 /** Calls a hook or listener that may throw or return a promise that rejects. */

@@ -6,6 +6,7 @@ import {
   type DecisionMade,
   type ErrorEvent,
   type Events,
+  ownEvent,
   type RecoveryEvent,
 } from "./events.js";
 
@@ -59,7 +60,7 @@ export function addHooks(events: Events, hooks: unknown): void {
     if (!ASKING.has(verb)) return;
     const event = { key, cost, decision };
     const call = (hook: ((event: DecisionEvent) => unknown) | undefined): void => {
-      if (hook !== undefined) attempt(hook, event, failureOf(events, event));
+      if (hook !== undefined) attempt(hook, ownEvent(event), failureOf(events, event));
     };
     call(decision.allowed ? onAllowed : onDenied);
     if (isNear(decision)) call(onNearLimit);

@@ -45,7 +45,6 @@ export function withReserved(
     cancel: async (): Promise<boolean> =>
       result !== undefined && cancelStart(canceller, prepared, result),
   };
-  // A copy: the listeners have got the decision itself.
   return { ...decision, reserved };
 }
 

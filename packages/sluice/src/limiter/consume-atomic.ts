@@ -4,6 +4,10 @@ import { MAX_DEBITS } from "../algorithms/rule.js";
 import type { Decision } from "../core/decision.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
+import { InWords, withoutText } from "../core/shown.js";
+import { checkSignal } from "../core/abort.js";
+import { checkKey } from "../core/key.js";
+import { toThousandths } from "../core/amount.js";
 import type { StoreResult, DebitResult, Keyspace, StoreCall, Debit } from "../stores/store.js";
 import { decisionOf } from "./decisions.js";
 import type { KeyedRequest } from "./options.js";
@@ -51,7 +55,7 @@ interface AtomicEntry extends PreparedRequest {
  * console.log(allowed); // true
  */
 export async function consumeAtomic(
-  requests: readonly AtomicRequest[],
+  given: readonly AtomicRequest[],
   options: AtomicOptions = {},
 ): Promise<AtomicDecision> {
   const { atomic = true, signal } = checkOptions("options", options, [
@@ -59,14 +63,17 @@ export async function consumeAtomic(
     "signal",
   ]) as AtomicOptions;
   checkBoolean("atomic", atomic);
-  checkList("requests", requests);
+  checkSignal("signal", signal);
+  checkList("requests", given);
+  // Copies, all of them checked before the first is asked: the caller may change them while one after another is.
+  const requests = given.map(checkedRequest);
   const limiters = requests.map((request, i) => pipelineFor(request, i, requests));
   if (requests.length === 0) return { allowed: true, decisions: [] };
   if (!atomic) return consumeInOrder(requests, signal);
 
   // Each has one policy at least: too many are refused before they are hashed.
   let debits = requests.length;
-  const entries = requests.map(({ key, cost = 1 }, i): AtomicEntry => {
+  const entries = requests.map(({ key, cost }, i): AtomicEntry => {
     checkDebits(requests, debits);
     const limiter = limiters[i] as Pipeline;
     const prepared = limiter.prepare({ verb: VERBS.consume, key, cost, signal }, 0);
@@ -84,19 +91,37 @@ export async function consumeAtomic(
   return { allowed: charged, decisions: reported };
 }
 
+type CheckedRequest = Required<AtomicRequest>;
+
+function checkedRequest(given: AtomicRequest, i: number): CheckedRequest {
+  const option = `requests[${i}]`;
+  checkOptions(option, given, ["limiter", "key", "cost"]);
+  const { limiter, key, cost = 1 } = given;
+  checkKey(key);
+  toThousandths("cost", cost);
+  return { limiter, key, cost };
+}
+
 function pipelineFor(
   request: AtomicRequest,
   i: number,
   requests: readonly AtomicRequest[],
 ): Pipeline {
-  checkOptions(`requests[${i}]`, request, ["limiter", "key", "cost"]);
   const limiter = pipelineOf(request.limiter);
   if (limiter === undefined) {
-    throw new InvalidOptionError(`requests[${i}].limiter`, request.limiter, "a RateLimiter");
+    throw new InvalidOptionError(
+      `requests[${i}].limiter`,
+      withoutText(request.limiter),
+      "a RateLimiter",
+    );
   }
   if (limiter.store !== requests[0]?.limiter.store) {
     const allowed = "the store of the first limiter: no two stores can decide as one";
-    throw new InvalidOptionError(`requests[${i}].limiter.store`, "another store", allowed);
+    throw new InvalidOptionError(
+      `requests[${i}].limiter.store`,
+      new InWords("another store"),
+      allowed,
+    );
   }
   return limiter;
 }
@@ -183,12 +208,12 @@ async function reportAndBlock(
 }
 
 async function consumeInOrder(
-  requests: readonly AtomicRequest[],
+  requests: readonly CheckedRequest[],
   signal: AbortSignal | undefined,
 ): Promise<AtomicDecision> {
   const decisions: Decision[] = [];
   let allowed = true;
-  for (const { limiter, key, cost = 1 } of requests) {
+  for (const { limiter, key, cost } of requests) {
     const call = { cost, ...(signal !== undefined && { signal }) };
     const decision = await (allowed ? limiter.consume(key, call) : limiter.peek(key, call));
     decisions.push(decision);
@@ -198,9 +223,7 @@ async function consumeInOrder(
       const before = requests
         .slice(0, decisions.length - 1)
         .filter((_, i) => decisions[i]?.source === "store" && decisions[i].reason === "ok");
-      await Promise.all(
-        before.map((request) => request.limiter.refund(request.key, request.cost ?? 1)),
-      );
+      await Promise.all(before.map((request) => request.limiter.refund(request.key, request.cost)));
     }
   }
   return { allowed, decisions };

@@ -468,7 +468,7 @@ describe('identity "plain"', () => {
   test.each(["{", "}", "{a}", "a\0", "\0"])("refuses the key %j", async (key) => {
     const store = new OutsideStore();
     const limiter = new RateLimiter({ policy, store, identity: "plain" });
-    await expect(limiter.consume(key)).rejects.toMatchObject({ option: "key", value: key });
+    await expect(limiter.consume(key)).rejects.toMatchObject({ option: "key" });
     await expect(limiter.block(key, "1s")).rejects.toMatchObject({ option: "key" });
     expect(store.calls).toEqual([]);
   });

@@ -4,6 +4,9 @@ import type { Decision } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
+import { withoutText } from "../core/shown.js";
+import { nearest } from "../core/slips.js";
+import { checkSignal } from "../core/abort.js";
 import type { Store } from "../stores/store.js";
 import type { BreakerOptions } from "../resilience/breaker.js";
 import type { DenyCacheOptions } from "./shortcuts/deny-cache.js";
@@ -123,12 +126,13 @@ export interface BlockOptions {
 /** No options: told apart by identity, so that the usual call checks nothing. */
 export const NO_OPTIONS: AsyncCallOptions = Object.freeze({});
 
-/** Refuses unknown names among a call's options. */
-export function checkCall(
-  options: AsyncCallOptions,
-  known: readonly string[] = ["cost", "policy", "signal"],
-): void {
-  if (options !== NO_OPTIONS) checkOptions("options", options, known);
+const CALL_OPTIONS: readonly string[] = ["cost", "policy", "signal"];
+
+/** Refuses unknown names among a call's options, and what is no signal. */
+export function checkCall(options: AsyncCallOptions, known = CALL_OPTIONS): void {
+  if (options === NO_OPTIONS) return;
+  const { signal } = checkOptions("options", options, known);
+  if (signal !== undefined) checkSignal("signal", signal);
 }
 
 /** What consumeUpTo answers: how many whole units were granted. */
@@ -149,9 +153,11 @@ export function checkFailurePolicy(
     const { fallback } = checkOptions("onStoreFailure", value, ["fallback"]);
     if (isLimiter(fallback)) return { fallback: fallback as FallbackLimiter };
   }
+  const near = typeof value === "string" ? nearest(value, ["open", "closed", "throw"]) : undefined;
   throw new InvalidOptionError(
     "onStoreFailure",
-    value,
+    withoutText(value),
     '"open", "closed", "throw" or { fallback: a RateLimiter }',
+    near === undefined ? {} : { hint: `did you mean "${near}"?` },
   );
 }

@@ -2,6 +2,7 @@
 import type { Policy } from "../algorithms/registry.js";
 import { type Rule, ruleOf, rulesOf } from "../algorithms/rule.js";
 import { InvalidOptionError } from "../core/errors.js";
+import { withoutText } from "../core/shown.js";
 import type { Events } from "../events/events.js";
 import { isShared, joinSet, leaveSet } from "./sharing.js";
 import type { Keyspace, Store } from "../stores/store.js";
@@ -126,7 +127,8 @@ export class PolicyResolver {
       if (this.#claimed.size === MAX_DYNAMIC_NAMES) {
         throw new InvalidOptionError(
           "policy(key).name",
-          name,
+          // Made out of a key, most likely, and a key is never shown.
+          withoutText(name),
           `at most ${MAX_DYNAMIC_NAMES} distinct names a limiter`,
         );
       }

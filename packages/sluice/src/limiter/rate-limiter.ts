@@ -7,6 +7,7 @@ import { InvalidOptionError } from "../core/errors.js";
 import { identifyBy } from "../core/identity.js";
 import { checkName } from "../core/key.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
+import { InWords, withoutText } from "../core/shown.js";
 import { Events } from "../events/events.js";
 import { addHooks } from "../events/hooks.js";
 import { checkBreaker } from "../resilience/breaker.js";
@@ -73,7 +74,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     const denials = denyCache === false ? undefined : new DenyCache(denyCache);
     if (prefetch !== undefined && blockFor !== undefined) {
       const allowed = "no blockFor beside prefetch: what is held would be spent during the block";
-      throw new InvalidOptionError("prefetch", prefetch, allowed);
+      throw new InvalidOptionError("prefetch", withoutText(prefetch), allowed);
     }
     this.store = checkStore(store) as S;
     this.#sync = isSyncStore(this.store) ? this.store : undefined;
@@ -130,7 +131,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     const store = this.#sync;
     if (store !== undefined) return this.#pipeline.consumeSync(store, key, cost, policy);
     const allowed = "a store inside the process for consumeSync";
-    throw new InvalidOptionError("store", "an asynchronous store", allowed);
+    throw new InvalidOptionError("store", new InWords("an asynchronous store"), allowed);
   }
 
   /** Takes as many whole units as every policy has, up to `cost`; denied when that is none. */

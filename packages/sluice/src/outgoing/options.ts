@@ -5,6 +5,7 @@ import { type Duration, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkKey } from "../core/key.js";
 import { checkBoolean, checkCount, checkFunction, checkOptions } from "../core/options.js";
+import { withoutText } from "../core/shown.js";
 import { maxWaitMs } from "../core/max-wait.js";
 import type { BlockOptions } from "../limiter/options.js";
 import type { Acquirer } from "../limiter/waiting/wrap.js";
@@ -147,7 +148,7 @@ export function checkOutgoing(
 
 function checkAcquirer(option: string, value: Partial<Acquirer> | undefined): void {
   if (value === undefined || typeof value?.acquire === "function") return;
-  throw new InvalidOptionError(option, value, "an object with acquire()");
+  throw new InvalidOptionError(option, withoutText(value), "an object with acquire()");
 }
 
 function checkRetries(retries: OutgoingOptions["retries"] = {}): RetrySettings {

@@ -1,5 +1,6 @@
 /** sluice/undici: an interceptor for dispatchers of undici 7 and later. Imports nothing of undici. */
 import { InvalidOptionError } from "../core/errors.js";
+import { InWords } from "../core/shown.js";
 import { pickAll } from "../headers/header-source.js";
 import { Exchange } from "./exchange.js";
 import { type Call, Gate } from "./gate.js";
@@ -43,7 +44,11 @@ function intercept(dispatch: Dispatch, settings: OutgoingSettings, gate: Gate): 
   // undici takes a dispatch for one by its two parameters.
   return (options: DispatchOptions, handler: Handler): boolean => {
     if (typeof handler.onRequestStart !== "function") {
-      throw new InvalidOptionError("handler", "one of undici 6 or before", "undici 7 or later");
+      throw new InvalidOptionError(
+        "handler",
+        new InWords("one of undici 6 or before"),
+        "undici 7 or later",
+      );
     }
     const exchange = new Exchange(dispatch, options, handler, gate);
     exchange.start((signal) => callOf(gate, settings, options, signal));

@@ -7,6 +7,7 @@
 import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkCount, checkOptions } from "../core/options.js";
+import { withoutText } from "../core/shown.js";
 
 export interface BreakerOptions {
   /** Failures in a row after which the store is no longer asked, 1 to 1,000,000; default 5. */
@@ -30,7 +31,11 @@ const MAX_PROBE_EVERY_US = 3600e6;
 export function checkBreaker(option: unknown = {}): BreakerSettings | undefined {
   if (option === false) return undefined;
   if (typeof option !== "object" || option === null) {
-    throw new InvalidOptionError("breaker", option, "false or { failures, probeEvery }");
+    throw new InvalidOptionError(
+      "breaker",
+      withoutText(option),
+      "false or { failures, probeEvery }",
+    );
   }
   const settings = checkOptions("breaker", option, ["failures", "probeEvery"]);
   const { failures = DEFAULT_FAILURES, probeEvery = DEFAULT_PROBE_EVERY_MS } = settings;

@@ -5,6 +5,7 @@ import { InvalidOptionError } from "../core/errors.js";
 import { type Identify, type Identity, identifyBy } from "../core/identity.js";
 import { checkName } from "../core/key.js";
 import { checkCount, checkOptions } from "../core/options.js";
+import { InWords } from "../core/shown.js";
 import type { OutageHooks } from "../events/hooks.js";
 import { type BreakerOptions, type BreakerSettings, checkBreaker } from "../resilience/breaker.js";
 import { checkTimeout } from "../resilience/deadlines.js";
@@ -129,5 +130,5 @@ function semaphoresOf(store: Store): SemaphoreStore {
   if (store.semaphores !== undefined) return store.semaphores;
   const allowed =
     "a store that holds semaphores, such as new MemoryStore() or new RedisStore({ client })";
-  throw new InvalidOptionError("store", "a store without semaphores", allowed);
+  throw new InvalidOptionError("store", new InWords("a store without semaphores"), allowed);
 }

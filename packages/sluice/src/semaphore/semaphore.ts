@@ -5,6 +5,7 @@ import {
   type SemaphoreAnswer,
   type SemaphoreVerb,
 } from "../algorithms/semaphore/kernel.js";
+import { checkSignal } from "../core/abort.js";
 import { InvalidOptionError, MaxWaitExceededError, StoreUnavailableError } from "../core/errors.js";
 import { monotonicMs } from "../core/clock.js";
 import type { Identify } from "../core/identity.js";
@@ -148,6 +149,7 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
   async acquire(key: string, options: AcquireOptions = NO_ACQUIRE_OPTIONS): Promise<Permit> {
     checkOptions("options", options, ["weight", "maxWait", "signal"]);
     const { weight = 1, maxWait, signal } = options;
+    checkSignal("signal", signal);
     const permit = await this.#acquire(key, { weight, maxWaitMs: maxWaitMs(maxWait), signal });
     if (permit instanceof HeldPermit) return permit;
     throw permit;

@@ -4,6 +4,7 @@
  */
 import type { Kernel } from "../algorithms/kernel.js";
 import { InvalidOptionError } from "../core/errors.js";
+import { InWords } from "../core/shown.js";
 import type { Keyspace } from "./store.js";
 
 interface Claim {
@@ -39,7 +40,7 @@ export class KeyspaceRegistry<S extends Keyspace = Keyspace> {
     } else {
       throw new InvalidOptionError(
         "policy",
-        fingerprint,
+        new InWords(fingerprint),
         `the options that another limiter of this store gave "${keyspace}", ${claim.fingerprint}; ` +
           "share that limiter, or give this policy a name of its own",
       );

@@ -6,6 +6,7 @@ import type { Verb } from "../algorithms/decide.js";
 import type { ReservationReceipt, Kernel } from "../algorithms/kernel.js";
 import type { Events } from "../events/events.js";
 import { InvalidOptionError } from "../core/errors.js";
+import { hasField, withoutText } from "../core/shown.js";
 import type { Clock } from "../core/clock.js";
 import type { Rule } from "../algorithms/rule.js";
 import type { SemaphoreStore } from "./semaphore-store.js";
@@ -116,9 +117,17 @@ export function checkStore(store: unknown): Store {
   if (typeof submit === "function") return store as Store;
   throw new InvalidOptionError(
     "store",
-    store,
+    withoutText(store),
     "a store such as new MemoryStore() or new RedisStore({ client })",
+    { hint: storeHint(store) },
   );
+}
+
+function storeHint(store: unknown): string | undefined {
+  if (typeof store === "string") return "pass await RedisStore.connect(url)";
+  return hasField(store, "evalSha") || hasField(store, "evalsha")
+    ? "pass new RedisStore({ client })"
+    : undefined;
 }
 
 export function isSyncStore(store: Store): store is SyncStore {

@@ -128,7 +128,9 @@ export class DenyCache {
     // If all denials ended by age, all calls of a flood would go to the store at once.
     const askAheadAtMs = truthMs > this.#maxAgeMs ? sentAtMs + this.#maxAgeMs / 2 : untilMs;
     const answeredAtMs = nowMs;
-    this.#denials.set(key, { bound, cost, untilMs, askAheadAtMs, answeredAtMs, decision });
+    // A copy: the caller has the decision itself, and may change it.
+    const own = later(decision, 0);
+    this.#denials.set(key, { bound, cost, untilMs, askAheadAtMs, answeredAtMs, decision: own });
   }
 
   /** Forgets the key, and so does every call about it that is under way. */

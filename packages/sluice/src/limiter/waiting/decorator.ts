@@ -1,6 +1,7 @@
 /** A decorator for methods whose calls wait for quota (TC39 decorators, as TypeScript 5 and later have them). */
 import { InvalidOptionError } from "../../core/errors.js";
 import { checkOptions } from "../../core/options.js";
+import { InWords, withoutText } from "../../core/shown.js";
 import { type Acquirer, WRAP_OPTIONS, type WrapOptions, wrapWith } from "./wrap.js";
 
 export interface LimitedOptions<A extends unknown[]> extends WrapOptions<A> {
@@ -32,13 +33,13 @@ export function limited<A extends unknown[] = unknown[]>(
   checkOptions("options", options, ["limiter", ...WRAP_OPTIONS]);
   const { limiter, ...wrapping } = options;
   if (typeof (limiter as Partial<Acquirer> | undefined)?.acquire !== "function") {
-    throw new InvalidOptionError("limiter", limiter, "a RateLimiter");
+    throw new InvalidOptionError("limiter", withoutText(limiter), "a RateLimiter");
   }
   return (method, context) => {
     if ((context as { kind?: unknown } | undefined)?.kind !== "method") {
       throw new InvalidOptionError(
         "@limited",
-        "another use",
+        new InWords("another use"),
         "a method of a class, with standard decorators",
       );
     }

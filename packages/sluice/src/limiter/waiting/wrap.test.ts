@@ -77,7 +77,7 @@ describe("a wrapped function", () => {
       signal: () => new AbortController() as unknown as AbortSignal,
     });
     await expect(wrapped()).rejects.toThrow(
-      'signal: "another object" is not allowed; expected an AbortSignal: pass controller.signal',
+      "signal: an AbortController is not allowed; expected an AbortSignal; pass controller.signal",
     );
     expect(limiter.calls).toEqual([]);
   });

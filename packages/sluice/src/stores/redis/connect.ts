@@ -1,6 +1,7 @@
 /** Opens a connection of the store's own: checks the URL and picks whichever client is installed. */
 import { InvalidOptionError, StoreUnavailableError } from "../../core/errors.js";
 import { checkBoolean, checkOptions } from "../../core/options.js";
+import { HIDDEN, InWords, withoutText } from "../../core/shown.js";
 import { connectablePackages } from "./clients/index.js";
 import type { ConnectTarget, OwnConnection } from "./clients/own-connection.js";
 
@@ -14,6 +15,7 @@ export interface ConnectOptions {
   readonly password?: string;
 }
 
+const URL_FORM = "redis://[user:password@]host[:port][/db], or rediss:// for TLS";
 const DEFAULT_PORT = 6379;
 
 export async function openConnection(url: string, options: ConnectOptions): Promise<OwnConnection> {
@@ -33,7 +35,7 @@ export async function openConnection(url: string, options: ConnectOptions): Prom
   }
   throw new InvalidOptionError(
     "client",
-    "none",
+    new InWords("none"),
     'an installed client: type "npm install redis" or "npm install ioredis"',
   );
 }
@@ -54,6 +56,11 @@ function parseTarget(text: unknown, options: ConnectOptions): ConnectTarget {
   if (!["redis:", "rediss:"].includes(url.protocol) || url.hostname === "" || !/^\d+$/.test(db)) {
     throw badUrl();
   }
+  if (url.search !== "" || url.hash !== "") {
+    throw badUrl("no ? and no #: the database is the path, TLS is rediss://, all else an option");
+  }
+  const cluster = checkBoolean("cluster", options.cluster ?? false);
+  if (cluster && Number(db) !== 0) throw badUrl("a Cluster has no databases but number 0");
   const tls = checkTls(options.tls ?? url.protocol === "rediss:");
   return {
     host: url.hostname.replace(/^\[|\]$/g, ""),
@@ -62,25 +69,23 @@ function parseTarget(text: unknown, options: ConnectOptions): ConnectTarget {
     username: checkCredential("username", options.username) ?? decodedPart(url.username),
     password: checkCredential("password", options.password) ?? decodedPart(url.password),
     tls: tls === true ? {} : tls === false ? undefined : tls,
-    cluster: checkBoolean("cluster", options.cluster ?? false),
+    cluster,
   };
 }
 
 function parseUrl(text: unknown): URL {
+  // Not hidden: a promise, or the options in the URL's place, is a slip that should be told.
+  if (typeof text !== "string") throw new InvalidOptionError("url", withoutText(text), URL_FORM);
   try {
-    return new URL(text as string);
+    return new URL(text);
   } catch {
     throw badUrl();
   }
 }
 
 /** The URL may hold a password, so it is not repeated. */
-function badUrl(): InvalidOptionError {
-  return new InvalidOptionError(
-    "url",
-    "(hidden)",
-    "redis://[user:password@]host[:port][/db], or rediss:// for TLS",
-  );
+function badUrl(hint?: string): InvalidOptionError {
+  return new InvalidOptionError("url", HIDDEN, URL_FORM, hint === undefined ? {} : { hint });
 }
 
 function decodedPart(text: string): string | undefined {
@@ -93,10 +98,10 @@ function decodedPart(text: string): string | undefined {
 
 function checkCredential(option: string, value: unknown): string | undefined {
   if (value === undefined || typeof value === "string") return value;
-  throw new InvalidOptionError(option, "(hidden)", "a string");
+  throw new InvalidOptionError(option, HIDDEN, "a string");
 }
 
 function checkTls(value: unknown): boolean | object {
   if (typeof value === "boolean" || (typeof value === "object" && value !== null)) return value;
-  throw new InvalidOptionError("tls", value, "true, false or options for node:tls");
+  throw new InvalidOptionError("tls", HIDDEN, "true, false or options for node:tls");
 }

@@ -3,6 +3,7 @@
  * channel is wanted and replaced once it has given up, or the subscriber that the user passed in.
  */
 import { InvalidOptionError } from "../../core/errors.js";
+import { withoutText } from "../../core/shown.js";
 import type { MessageListener, SubscribingClient, SubscriptionAdapter } from "./clients/client.js";
 import { subscriptionsOf } from "./clients/index.js";
 
@@ -31,7 +32,7 @@ function adapterFor(clients: SubscriptionClients): SubscriptionAdapter | undefin
     const adapter = subscriptionsOf(subscriber);
     if (adapter !== undefined) return adapter;
     const allowed = "a client of redis, ioredis or iovalkey for subscriptions alone, or false";
-    throw new InvalidOptionError("subscriber", subscriber, allowed);
+    throw new InvalidOptionError("subscriber", withoutText(subscriber), allowed);
   }
   const { duplicate } = client as { readonly duplicate?: unknown };
   return typeof duplicate === "function" ? subscriptionsOf(client) : undefined;

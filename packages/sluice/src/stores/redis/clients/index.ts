@@ -1,5 +1,6 @@
 /** The clients that Sluice knows, and how one is recognized. */
 import { InvalidOptionError } from "../../../core/errors.js";
+import { withoutText } from "../../../core/shown.js";
 import { bun, type BunLike } from "./bun.js";
 import type { ClientAdapter, RefusalReason, RunScript, SubscriptionAdapter } from "./client.js";
 import { glide, type GlideLike } from "./glide.js";
@@ -32,7 +33,7 @@ export function adapterOf(client: unknown): ClientAdapter {
   if (adapter !== undefined) return adapter;
   throw new InvalidOptionError(
     "client",
-    client,
+    withoutText(client),
     "a client of redis, ioredis, iovalkey, @valkey/valkey-glide, @upstash/redis or Bun, " +
       "or a function (sha, source, keys, args) => Promise",
   );
