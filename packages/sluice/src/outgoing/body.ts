@@ -58,13 +58,29 @@ function giveUpOn(reader: Reader, release: Release): () => void {
   };
 }
 
-/** A new Response has no address: that of the answer is kept. */
+/** A new Response has no address, nor has a clone of one: those of the answer are kept. */
 function sameAs(response: Response, body: ReadableStream<Uint8Array>): Response {
   const { status, statusText, headers, url, redirected, type } = response;
-  const copy = new Response(body, { status, statusText, headers });
-  return Object.defineProperties(copy, {
+  const origin = {
     url: { value: url },
     redirected: { value: redirected },
     type: { value: type },
-  });
+  };
+  const withOrigin = (copy: Response): Response => {
+    const clone = (): Response => withOrigin(Response.prototype.clone.call(copy));
+    return Object.defineProperties(copy, { ...origin, clone: { value: clone } });
+  };
+  return withOrigin(new Response(body, { status, statusText, headers }));
+}
+
+/**
+ * Cancels the body of an answer that nobody gets, without waiting for it: if somebody keeps a clone, it ends when that
+ * is cancelled too, which may be never. The body may be no web stream, or somebody may read it already.
+ */
+export function discardBody({ body }: Response): void {
+  try {
+    body?.cancel().catch(() => {});
+  } catch {
+    // Then whoever made it has to end it.
+  }
 }

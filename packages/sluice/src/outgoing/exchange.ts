@@ -1,6 +1,13 @@
 /** One request through undici, with its tries: to the handler that asked they look like one. */
 import type { Call, Gate, Release } from "./gate.js";
-import type { Controller, Dispatch, DispatchOptions, Handler } from "./undici-types.js";
+import { isNetworkError } from "./network-error.js";
+import type {
+  Controller,
+  Dispatch,
+  DispatchOptions,
+  Handler,
+  RequestContext,
+} from "./undici-types.js";
 
 export class Exchange {
   readonly #dispatch: Dispatch;
@@ -28,14 +35,18 @@ export class Exchange {
     const call = makeCall(this.#controller.signal);
     for (;;) {
       const release = await this.#gate.enter(call);
-      const delayMs = await this.#try(call, release);
-      if (delayMs === undefined) return;
-      await this.#gate.backOff(call, delayMs);
+      const refused = await this.#try(call, release);
+      if (refused === undefined) return;
+      try {
+        await this.#gate.backOff(call, refused.delayMs);
+      } finally {
+        refused.stopReading();
+      }
     }
   }
 
-  /** Milliseconds after which to try again, or undefined where the handler has had its answer. */
-  async #try(call: Call, release: Release): Promise<number | undefined> {
+  /** What to do about the next try, or undefined where the handler has had its answer. */
+  async #try(call: Call, release: Release): Promise<Refused | undefined> {
     try {
       return await new Promise((resolve, reject) => {
         const target = { handler: this.#handler, controller: this.#controller };
@@ -55,28 +66,18 @@ interface Target {
   readonly controller: StableController;
 }
 
+/** A try after which there is to be another. */
+interface Refused {
+  readonly delayMs: number;
+  /** Ends what is left of the answer: a body that never ends would keep its connection for ever. */
+  stopReading(): void;
+}
+
 interface Ending {
-  readonly resolve: (delayMs: number | undefined) => void;
+  readonly resolve: (refused: Refused | undefined) => void;
   readonly reject: (error: Error) => void;
   readonly release: Release;
 }
-
-/** What undici and the sockets below it call a failure of the network rather than of the caller. */
-const NETWORK_ERRORS: ReadonlySet<unknown> = new Set([
-  "EAI_AGAIN",
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "EHOSTDOWN",
-  "EHOSTUNREACH",
-  "ENETDOWN",
-  "ENETUNREACH",
-  "ENOTFOUND",
-  "EPIPE",
-  "ETIMEDOUT",
-  "UND_ERR_CONNECT_TIMEOUT",
-  "UND_ERR_HEADERS_TIMEOUT",
-  "UND_ERR_SOCKET",
-]);
 
 /** More of a refusal's body is not read for the sake of its connection. */
 const MAX_DISCARDED_BYTES = 65_536;
@@ -92,6 +93,10 @@ class Try implements Handler {
   #delayMs: number | undefined;
   #discardedBytes = 0;
   #hasAnswer = false;
+  #hasEnded = false;
+  /** undici's own for this try. */
+  #current: Controller | undefined;
+  #context: RequestContext | undefined;
 
   constructor({ handler, controller }: Target, gate: Gate, call: Call, ending: Ending) {
     this.#handler = handler;
@@ -101,7 +106,9 @@ class Try implements Handler {
     this.#ending = ending;
   }
 
-  onRequestStart(controller: Controller): void {
+  onRequestStart(controller: Controller, context: RequestContext | undefined): void {
+    this.#current = controller;
+    this.#context = context;
     this.#controller.follow(controller);
   }
 
@@ -121,7 +128,7 @@ class Try implements Handler {
     ...[, status, headers, socket]: Parameters<NonNullable<Handler["onRequestUpgrade"]>>
   ): void {
     const { resolve } = this.#ending;
-    if (socket.once === undefined) resolve(undefined);
+    if (socket.once === undefined || this.#gate.releasesAtHeaders) resolve(undefined);
     else socket.once("close", () => resolve(undefined));
     this.#handler.onRequestUpgrade?.(this.#controller, status, headers, socket);
   }
@@ -132,40 +139,54 @@ class Try implements Handler {
     // 1xx: the answer is still to come.
     if (status >= 200) {
       this.#hasAnswer = true;
-      this.#delayMs = this.#gate.answered(this.#call, status, headers);
+      const url = this.#context?.history?.at(-1)?.href;
+      this.#delayMs = this.#gate.answered(this.#call, { status, headers, url });
+      // The body of a refusal is read on, for the sake of its connection, but nobody waits for it.
+      if (this.#delayMs !== undefined) this.#tryAgainAfter(this.#delayMs);
+      else if (this.#gate.releasesAtHeaders) this.#ending.release();
     }
     if (this.#delayMs === undefined) {
       this.#handler.onResponseStart?.(this.#controller, status, headers, message);
     }
   }
 
-  onResponseData(controller: Controller, chunk: Uint8Array): void {
+  #tryAgainAfter(delayMs: number): void {
+    this.#ending.resolve({ delayMs, stopReading: () => this.#stopReading() });
+  }
+
+  #stopReading(): void {
+    if (!this.#hasEnded) this.#current?.abort(new Error("not read further"));
+  }
+
+  onResponseData(_: Controller, chunk: Uint8Array): void {
     if (this.#delayMs === undefined) {
       this.#handler.onResponseData?.(this.#controller, chunk);
       return;
     }
     this.#discardedBytes += chunk.byteLength;
-    if (this.#discardedBytes > MAX_DISCARDED_BYTES) controller.abort(new Error("not read further"));
+    if (this.#discardedBytes > MAX_DISCARDED_BYTES) this.#stopReading();
   }
 
   onResponseEnd(...[, trailers]: Parameters<NonNullable<Handler["onResponseEnd"]>>): void {
     const { resolve, release } = this.#ending;
+    this.#hasEnded = true;
     release();
     if (this.#delayMs === undefined) this.#handler.onResponseEnd?.(this.#controller, trailers);
-    resolve(this.#delayMs);
+    resolve(undefined);
   }
 
   onResponseError(_: Controller, error: Error): void {
-    const { resolve, reject } = this.#ending;
-    const isNetworkError = NETWORK_ERRORS.has((error as { code?: unknown }).code);
+    this.#hasEnded = true;
+    const { reject } = this.#ending;
+    let delayMs: number | undefined;
     try {
-      if (!this.#hasAnswer && isNetworkError) this.#delayMs = this.#gate.failed(this.#call);
+      if (!this.#hasAnswer && isNetworkError(error)) delayMs = this.#gate.failed(this.#call);
     } catch (thrown) {
       // undici would let it end the process, and the try would never end.
       reject(thrown as Error);
     }
-    if (this.#delayMs === undefined) reject(error);
-    else resolve(this.#delayMs);
+    if (delayMs === undefined) reject(error);
+    else this.#tryAgainAfter(delayMs);
   }
 }
 

@@ -1,14 +1,10 @@
 /** sluice/fetch: a fetch that waits for its turn and obeys what servers say. Needs no Node. */
 import { checkFunction } from "../core/options.js";
-import { releaseWithBody } from "./body.js";
+import { discardBody, releaseWithBody } from "./body.js";
 import { type Call, Gate } from "./gate.js";
-import {
-  checkOutgoing,
-  OUTGOING_OPTIONS,
-  type OutgoingOptions,
-  type OutgoingRequest,
-} from "./options.js";
-import { isReplayable } from "./retry.js";
+import { isNetworkError } from "./network-error.js";
+import { checkOutgoing, OUTGOING_OPTIONS, type OutgoingOptions } from "./options.js";
+import { snapshotOfFetch } from "./snapshot.js";
 
 export type {
   OutgoingLimiter,
@@ -20,8 +16,6 @@ export type {
 } from "./options.js";
 
 type Fetch = typeof fetch;
-type Input = Parameters<Fetch>[0];
-type Init = Parameters<Fetch>[1];
 
 export interface LimitFetchOptions extends OutgoingOptions {
   /** What sends the requests; default: the global `fetch`. */
@@ -53,19 +47,15 @@ export function limitFetch(options: LimitFetchOptions = {}): Fetch {
   // Looked up at each call, so that a fetch that is replaced later counts.
   const send: Fetch = options.fetch ?? ((input, init) => fetch(input, init));
   return async (input, init) => {
-    const call = callOf(gate, input, init);
+    const snapshot = snapshotOfFetch(input, init);
+    const call = gate.call(snapshot.request, snapshot.isReplayable, snapshot.signal);
     for (;;) {
       const release = await gate.enter(call);
-      let delayMs: number | undefined;
+      let outcome: Response | number;
       try {
-        const outcome = await outcomeOf(() => send(input, init));
-        if (outcome instanceof Failure) {
-          if (outcome.isNetworkError) delayMs = gate.failed(call);
-          if (delayMs === undefined) throw outcome.error;
-        } else {
-          delayMs = gate.answered(call, outcome.status, outcome.headers);
-          if (delayMs === undefined) return releaseWithBody(outcome, release);
-          await outcome.body?.cancel().catch(() => {});
+        outcome = await tryOnce(gate, call, () => send(...snapshot.argumentsOfTry()));
+        if (typeof outcome !== "number" && !gate.releasesAtHeaders) {
+          return releaseWithBody(outcome, release);
         }
       } catch (error) {
         // Nobody else could: a permit that is held renews itself for ever.
@@ -73,47 +63,29 @@ export function limitFetch(options: LimitFetchOptions = {}): Fetch {
         throw error;
       }
       release();
-      await gate.backOff(call, delayMs);
+      if (typeof outcome !== "number") return outcome;
+      await gate.backOff(call, outcome);
     }
   };
 }
 
-/** What came of a try; a `fetch` of the user's may also throw before it makes a promise. */
-async function outcomeOf(send: () => Promise<Response>): Promise<Response | Failure> {
+/** The answer, or the milliseconds after which to try again. */
+async function tryOnce(
+  gate: Gate,
+  call: Call,
+  send: () => Promise<Response>,
+): Promise<Response | number> {
+  let response: Response;
   try {
-    return await send();
+    // A `fetch` of the user's may throw before it makes a promise, too.
+    response = await send();
   } catch (error) {
-    return new Failure(error);
+    const delayMs = isNetworkError(error) ? gate.failed(call) : undefined;
+    if (delayMs === undefined) throw error;
+    return delayMs;
   }
-}
-
-class Failure {
-  readonly error: unknown;
-
-  constructor(error: unknown) {
-    this.error = error;
-  }
-
-  /** The Fetch standard makes every network error a TypeError. */
-  get isNetworkError(): boolean {
-    return this.error instanceof TypeError;
-  }
-}
-
-function callOf(gate: Gate, input: Input, init: Init): Call {
-  const request = typeof input === "string" || input instanceof URL ? undefined : input;
-  const base = (globalThis as { location?: { href?: string } }).location?.href;
-  const outgoing: OutgoingRequest = {
-    url: new URL(request?.url ?? input, base),
-    method: (init?.method ?? request?.method ?? "GET").toUpperCase(),
-    headers: new Headers(init?.headers ?? request?.headers),
-  };
-  const { method } = outgoing;
-  const isBodiless = method === "GET" || method === "HEAD" || request?.body === null;
-  const isRepeatable =
-    init?.body === undefined || init.body === null
-      ? request === undefined || isBodiless
-      : isReplayable(init.body);
-  const signal = init?.signal === undefined ? request?.signal : init.signal;
-  return gate.call(outgoing, isRepeatable, signal);
+  const delayMs = gate.answered(call, response);
+  if (delayMs === undefined) return response;
+  discardBody(response);
+  return delayMs;
 }

@@ -3,14 +3,14 @@
  * answers say makes those behind it wait.
  */
 import { MaxWaitExceededError } from "../core/errors.js";
-import type { HeaderSource } from "../headers/header-source.js";
-import { parseRateLimit, waitMsOf } from "../headers/parse.js";
 import type { OutgoingPermit, OutgoingRequest, OutgoingSettings } from "./options.js";
 import { Pauses } from "./pauses.js";
 import { type TryOutcome, retryDelayMs } from "./retry.js";
+import { type AnswerHead, wishOf } from "./wish.js";
 
 /** One call of the user's: all its tries together. */
 export interface Call {
+  readonly request: OutgoingRequest;
   readonly key: string;
   readonly cost: number | undefined;
   readonly method: string;
@@ -61,9 +61,6 @@ export class Patience {
 /** Gives the place back; to be called once or more. */
 export type Release = () => void;
 
-/** Only these say by Retry-After that the request was refused (RFC 9110 §10.2.3, RFC 6585 §4). */
-const REFUSALS: ReadonlySet<number> = new Set([429, 503]);
-
 export class Gate {
   readonly #settings: OutgoingSettings;
   readonly #pauses: Pauses;
@@ -78,9 +75,10 @@ export class Gate {
     isReplayable: boolean,
     signal: AbortSignal | null | undefined,
   ): Call {
-    const { keyOf, costOf, maxWaitMs, nowMs } = this.#settings;
+    const { costOf, maxWaitMs, nowMs } = this.#settings;
     return {
-      key: keyOf === undefined ? request.url.origin : keyOf(request),
+      request,
+      key: this.#keyOf(request),
       cost: costOf?.(request),
       method: request.method,
       isReplayable,
@@ -90,30 +88,27 @@ export class Gate {
     };
   }
 
+  /** Whether permits go back when an answer begins, rather than when its body is done. */
+  get releasesAtHeaders(): boolean {
+    return this.#settings.releasesAtHeaders;
+  }
+
   /**
    * Resolves when the call may be sent: no server asks to wait, a permit is held and quota is taken.
    * Quota comes last, so that what was taken is used at once and the rate at the server is the
    * limiter's.
    */
   enter(call: Call): Promise<Release> {
-    const { limiter, semaphore } = this.#settings;
-    const { key, cost, patience } = call;
-    const signal = call.signal === undefined ? {} : { signal: call.signal };
+    const { semaphore } = this.#settings;
+    const { key, patience } = call;
     return patience.during(async () => {
       await this.#waitForPause(call);
-      const permit = await semaphore?.acquire(key, { ...patience.option, ...signal });
-      const release = releaseOnce(permit);
+      const giveBack = [releaseOnce(await semaphore?.acquire(key, this.#waitOptions(call)))];
+      const release = (): void => {
+        for (const give of giveBack) give();
+      };
       try {
-        // An answer may ask for a pause while this call waits for quota. All that waited would then
-        // start together when it is over, so they queue again.
-        do {
-          await this.#waitForPause(call);
-          await limiter?.acquire(key, {
-            ...(cost !== undefined && { cost }),
-            ...patience.option,
-            ...signal,
-          });
-        } while (this.#pauses.leftMs(key) > 0);
+        giveBack.push(await this.#takeQuota(call));
         call.signal?.throwIfAborted();
         return release;
       } catch (error) {
@@ -124,15 +119,35 @@ export class Gate {
   }
 
   /**
+   * An answer may ask for a pause while calls wait for quota. All that waited would then start together when it is over,
+   * so they queue again.
+   */
+  async #takeQuota(call: Call): Promise<Release> {
+    const { limiter } = this.#settings;
+    const { key, cost } = call;
+    for (;;) {
+      await this.#waitForPause(call);
+      const options = { ...(cost !== undefined && { cost }), ...this.#waitOptions(call) };
+      const granted: unknown = await limiter?.acquire(key, options);
+      const release = releaseOnce(isPermit(granted) ? granted : undefined);
+      if (this.#pauses.leftMs(key) === 0) return release;
+      release();
+    }
+  }
+
+  #waitOptions({ patience, signal }: Call): { maxWait?: number; signal?: AbortSignal } {
+    return { ...patience.option, ...(signal !== undefined && { signal }) };
+  }
+
+  /**
    * Takes to heart what an answer says. Milliseconds after which the call should be tried again, or
    * undefined where the answer is the call's own.
    */
-  answered(call: Call, status: number, headers: HeaderSource): number | undefined {
-    const { retryAfterMs, ...limits } = parseRateLimit(headers);
-    const hasRetryAfter = REFUSALS.has(status) && retryAfterMs !== undefined;
-    const waitMs = hasRetryAfter ? retryAfterMs : waitMsOf(limits);
-    if (this.#settings.obey) this.#pause(call.key, waitMs);
-    return this.#retryDelayMs(call, { status, hasRetryAfter, waitMs });
+  answered(call: Call, answer: AnswerHead): number | undefined {
+    const { obey, pauseStatuses, wallMs } = this.#settings;
+    const { pauseMs, ...wish } = wishOf(answer, pauseStatuses, wallMs());
+    if (obey && pauseMs >= 1) this.#pause(this.#keyToPause(call, answer.url), pauseMs);
+    return this.#retryDelayMs(call, { status: answer.status, ...wish });
   }
 
   /** As `answered`, for a try that got no answer. */
@@ -146,19 +161,39 @@ export class Gate {
     await call.patience.during(() => this.#settings.sleep(delayMs, call.signal));
   }
 
+  #keyOf(request: OutgoingRequest): string {
+    const { keyOf } = this.#settings;
+    return keyOf === undefined ? request.url.origin : keyOf(request);
+  }
+
+  /**
+   * The key of whoever asked for the pause. After a redirect that is not the origin that was called, and a stranger must
+   * not be able to pause that one: where both have the same key, it is nobody's.
+   */
+  #keyToPause({ request, key }: Call, answeredBy = ""): string | undefined {
+    if (answeredBy === "" || !URL.canParse(answeredBy)) return key;
+    const url = new URL(answeredBy);
+    if (url.origin === request.url.origin) return key;
+    const keyOfOther = this.#keyOf({ ...request, url });
+    return keyOfOther === key ? undefined : keyOfOther;
+  }
+
   #retryDelayMs(call: Call, outcome: TryOutcome): number | undefined {
     const { retries, random } = this.#settings;
     const delayMs = call.isReplayable
       ? retryDelayMs(retries, call.tries, call.method, outcome, random)
       : undefined;
     call.tries += 1;
-    return delayMs !== undefined && delayMs <= call.patience.leftMs ? delayMs : undefined;
+    if (delayMs === undefined) return undefined;
+    // The next try would have to wait for the pause too.
+    const waitMs = Math.max(delayMs, this.#pauses.leftMs(call.key));
+    return waitMs <= call.patience.leftMs ? delayMs : undefined;
   }
 
-  #pause(key: string, waitMs: number): void {
+  #pause(key: string | undefined, waitMs: number): void {
     const { limiter, share, maxPauseMs } = this.#settings;
     const ms = Math.min(waitMs, maxPauseMs);
-    if (ms < 1 || !this.#pauses.extend(key, ms) || !share) return;
+    if (key === undefined || ms < 1 || !this.#pauses.extend(key, ms) || !share) return;
     void quietly(async () => limiter?.block?.(key, ms, { keepLonger: true }));
   }
 
@@ -169,6 +204,15 @@ export class Gate {
     }
     signal?.throwIfAborted();
   }
+}
+
+/** A `Semaphore` in the place of a limiter grants permits. */
+function isPermit(granted: unknown): granted is OutgoingPermit {
+  return (
+    typeof granted === "object" &&
+    granted !== null &&
+    typeof Reflect.get(granted, "release") === "function"
+  );
 }
 
 function releaseOnce(granted: OutgoingPermit | undefined): Release {

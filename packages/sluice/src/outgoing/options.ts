@@ -4,7 +4,14 @@ import { type Clock, checkClock, monotonicUs, systemClock } from "../core/clock.
 import { type Duration, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkKey } from "../core/key.js";
-import { checkBoolean, checkCount, checkFunction, checkOptions } from "../core/options.js";
+import {
+  checkBoolean,
+  checkChoice,
+  checkCount,
+  checkFunction,
+  checkList,
+  checkOptions,
+} from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import { maxWaitMs } from "../core/max-wait.js";
 import type { BlockOptions } from "../limiter/options.js";
@@ -49,13 +56,23 @@ export interface RetryOptions {
    * is handed back instead. Default 30 s.
    */
   readonly maxDelay?: Duration;
+  /**
+   * Statuses, 200 to 999, after which a request is tried again; default 408, 425, 429, 500, 502, 503 and 504. Methods
+   * that are not idempotent are repeated only after 429, and after 403 and 503 with Retry-After.
+   */
+  readonly statuses?: readonly number[] | undefined;
 }
 
 export interface OutgoingOptions {
-  /** Each try waits for its quota, retries too. */
+  /** Each try waits for its quota, retries too. If it is a `Semaphore`, the permit is held as that of `semaphore` is. */
   readonly limiter?: OutgoingLimiter;
-  /** Each try holds a permit until its answer's body is done. */
+  /** Each try holds a permit until its answer's body is done, or as `releaseAt` says. */
   readonly semaphore?: OutgoingSemaphore;
+  /**
+   * When a try gives its permits back: "body", when the answer's body is done (undici: when the answer has arrived), or
+   * "headers", when the answer begins. Default "body".
+   */
+  readonly releaseAt?: "body" | "headers" | undefined;
   /** The key for limiter and semaphore; default: the origin, as in `https://example.org`. */
   readonly key?: string | ((request: OutgoingRequest) => string);
   /** Units of quota a try takes; default 1. */
@@ -64,6 +81,8 @@ export interface OutgoingOptions {
   readonly maxWait?: Duration;
   /** Whether `Retry-After` and `RateLimit` of answers make later calls of the key wait; default true. */
   readonly obey?: boolean;
+  /** Statuses, 200 to 999, whose `Retry-After` makes later calls of the key wait; default 403, 429 and 503. */
+  readonly pauseStatuses?: readonly number[] | undefined;
   /** Whether other processes are told to wait as well, by the limiter's `block`; default true. */
   readonly share?: boolean;
   /** The longest that one answer makes later calls wait; default 1 h. */
@@ -79,10 +98,12 @@ export interface OutgoingOptions {
 export const OUTGOING_OPTIONS: readonly string[] = [
   "limiter",
   "semaphore",
+  "releaseAt",
   "key",
   "cost",
   "maxWait",
   "obey",
+  "pauseStatuses",
   "share",
   "maxPause",
   "retries",
@@ -94,27 +115,34 @@ export interface RetrySettings {
   readonly attempts: number;
   readonly baseDelayMs: number;
   readonly maxDelayMs: number;
+  readonly statuses: ReadonlySet<number>;
 }
 
 /** The options, checked, with their defaults. */
 export interface OutgoingSettings {
   readonly limiter: OutgoingLimiter | undefined;
   readonly semaphore: OutgoingSemaphore | undefined;
+  readonly releasesAtHeaders: boolean;
   /** undefined: the origin. */
   readonly keyOf: ((request: OutgoingRequest) => string) | undefined;
   readonly costOf: ((request: OutgoingRequest) => number) | undefined;
   readonly maxWaitMs: number;
   readonly obey: boolean;
+  readonly pauseStatuses: ReadonlySet<number>;
   readonly share: boolean;
   readonly maxPauseMs: number;
   readonly retries: RetrySettings;
   /** Milliseconds that never go back, from any moment on. */
   readonly nowMs: () => number;
+  /** Milliseconds since the Unix epoch. */
+  readonly wallMs: () => number;
   readonly sleep: Clock["sleep"];
   readonly random: () => number;
 }
 
 const DEFAULT_MAX_PAUSE = "1h";
+const DEFAULT_PAUSE_STATUSES: readonly number[] = [403, 429, 503];
+const DEFAULT_RETRY_STATUSES: readonly number[] = [408, 425, 429, 500, 502, 503, 504];
 const MAX_ATTEMPTS = 100;
 
 export function checkOutgoing(
@@ -133,14 +161,18 @@ export function checkOutgoing(
   return {
     limiter,
     semaphore,
+    releasesAtHeaders:
+      checkChoice("releaseAt", options.releaseAt ?? "body", ["body", "headers"]) === "headers",
     keyOf: typeof key === "string" ? () => key : key,
     costOf: typeof cost === "number" ? () => cost : cost,
     maxWaitMs: maxWaitMs(options.maxWait),
     obey: checkBoolean("obey", options.obey ?? true),
+    pauseStatuses: checkStatuses("pauseStatuses", options.pauseStatuses ?? DEFAULT_PAUSE_STATUSES),
     share: checkBoolean("share", options.share ?? true),
     maxPauseMs: toMicroseconds("maxPause", options.maxPause ?? DEFAULT_MAX_PAUSE) / 1e3,
     retries: checkRetries(options.retries),
     nowMs: () => monotonicUs(time) / 1e3,
+    wallMs: () => time.nowUs() / 1e3,
     sleep: (ms, signal) => time.sleep(ms, signal),
     random,
   };
@@ -151,13 +183,26 @@ function checkAcquirer(option: string, value: Partial<Acquirer> | undefined): vo
   throw new InvalidOptionError(option, withoutText(value), "an object with acquire()");
 }
 
+const NO_RETRIES: RetrySettings = {
+  attempts: 0,
+  baseDelayMs: 0,
+  maxDelayMs: 0,
+  statuses: new Set(),
+};
+
 function checkRetries(retries: OutgoingOptions["retries"] = {}): RetrySettings {
-  if (retries === false) return { attempts: 0, baseDelayMs: 0, maxDelayMs: 0 };
-  checkOptions("retries", retries, ["attempts", "baseDelay", "maxDelay"]);
+  if (retries === false) return NO_RETRIES;
+  checkOptions("retries", retries, ["attempts", "baseDelay", "maxDelay", "statuses"]);
   const { attempts = 2, baseDelay = "250ms", maxDelay = "30s" } = retries;
   return {
     attempts: checkCount("retries.attempts", attempts, 0, MAX_ATTEMPTS),
     baseDelayMs: toMicroseconds("retries.baseDelay", baseDelay) / 1e3,
     maxDelayMs: toMicroseconds("retries.maxDelay", maxDelay) / 1e3,
+    statuses: checkStatuses("retries.statuses", retries.statuses ?? DEFAULT_RETRY_STATUSES),
   };
+}
+
+function checkStatuses(option: string, statuses: readonly number[]): ReadonlySet<number> {
+  checkList(option, statuses);
+  return new Set(statuses.map((status, i) => checkCount(`${option}[${i}]`, status, 200, 999)));
 }

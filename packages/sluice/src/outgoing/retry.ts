@@ -5,7 +5,7 @@ import type { RetrySettings } from "./options.js";
 export interface TryOutcome {
   /** The status code, or undefined where no answer came. */
   readonly status: number | undefined;
-  /** Whether a refusal came with Retry-After. */
+  /** Whether the answer came with a Retry-After that can be read. */
   readonly hasRetryAfter: boolean;
   /** How long the server asked to wait: milliseconds, 0 where it did not ask. */
   readonly waitMs: number;
@@ -21,23 +21,18 @@ const IDEMPOTENT: ReadonlySet<string> = new Set([
   "DELETE",
 ]);
 
-type Condition = (method: string, outcome: TryOutcome) => boolean;
+const TOO_MANY_REQUESTS = 429;
+/** With Retry-After they say that the request was refused; without, 503 may come from a gateway that passed it on. */
+const REFUSED_WITH_RETRY_AFTER: ReadonlySet<number> = new Set([403, 503]);
 
-const ifIdempotent: Condition = (method) => IDEMPOTENT.has(method);
-/** The answer says that nothing was done. */
-const always: Condition = () => true;
-
-/** By status code: when is it safe, and of use, to try again? */
-const CONDITIONS: ReadonlyMap<number | undefined, Condition> = new Map([
-  [undefined, ifIdempotent],
-  [408, ifIdempotent],
-  [425, ifIdempotent],
-  [429, always],
-  [500, ifIdempotent],
-  [502, ifIdempotent],
-  [503, (method, outcome) => outcome.hasRetryAfter || ifIdempotent(method, outcome)],
-  [504, ifIdempotent],
-]);
+/**
+ * Whether the answer says that nothing was done. No option changes this: an order that is placed twice costs more than
+ * one that the caller has to repeat.
+ */
+function isRefusal({ status, hasRetryAfter }: TryOutcome): boolean {
+  if (status === undefined) return false;
+  return status === TOO_MANY_REQUESTS || (hasRetryAfter && REFUSED_WITH_RETRY_AFTER.has(status));
+}
 
 /**
  * Milliseconds to wait before the next try, or undefined where there is to be none: what the server
@@ -54,18 +49,11 @@ export function retryDelayMs(
   outcome: TryOutcome,
   random: () => number,
 ): number | undefined {
-  if (attempt >= settings.attempts) return undefined;
-  if (!(CONDITIONS.get(outcome.status)?.(method, outcome) ?? false)) return undefined;
-  if (outcome.waitMs > settings.maxDelayMs) return undefined;
-  const backoffMs = Math.min(settings.maxDelayMs, settings.baseDelayMs * 2 ** attempt);
+  const { attempts, statuses, baseDelayMs, maxDelayMs } = settings;
+  if (attempt >= attempts) return undefined;
+  if (outcome.status !== undefined && !statuses.has(outcome.status)) return undefined;
+  if (!IDEMPOTENT.has(method) && !isRefusal(outcome)) return undefined;
+  if (outcome.waitMs > maxDelayMs) return undefined;
+  const backoffMs = Math.min(maxDelayMs, baseDelayMs * 2 ** attempt);
   return outcome.waitMs + random() * backoffMs;
-}
-
-const REPEATABLE_OBJECT = /^\[object (?:Blob|File|FormData|URLSearchParams)\]$/;
-
-/** Whether a body can be sent a second time: streams and iterators cannot. */
-export function isReplayable(body: unknown): boolean {
-  if (body === undefined || body === null || typeof body === "string") return true;
-  if (ArrayBuffer.isView(body) || body instanceof ArrayBuffer) return true;
-  return REPEATABLE_OBJECT.test(Object.prototype.toString.call(body));
 }

@@ -18,9 +18,14 @@ export interface Socket {
   once?(event: "close", listener: () => void): unknown;
 }
 
+/** What undici tells of a request besides: after redirects, the addresses that were asked, the one that answers last. */
+export interface RequestContext {
+  readonly history?: readonly URL[];
+}
+
 /** The callbacks of a request, since undici 7. */
 export interface Handler {
-  onRequestStart?(controller: Controller, context: unknown): void;
+  onRequestStart?(controller: Controller, context: RequestContext): void;
   onRequestUpgrade?(controller: Controller, status: number, headers: Fields, socket: Socket): void;
   onResponseStart?(
     controller: Controller,
@@ -43,6 +48,7 @@ export interface DispatchOptions {
   readonly method: string;
   readonly headers?: unknown;
   readonly body?: unknown;
+  readonly query?: unknown;
 }
 
 export type Dispatch = (options: DispatchOptions, handler: Handler) => boolean;

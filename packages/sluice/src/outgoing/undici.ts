@@ -5,7 +5,7 @@ import { pickAll } from "../headers/header-source.js";
 import { Exchange } from "./exchange.js";
 import { type Call, Gate } from "./gate.js";
 import { checkOutgoing, type OutgoingOptions, type OutgoingSettings } from "./options.js";
-import { isReplayable } from "./retry.js";
+import { isReplayable, snapshotOfDispatch } from "./snapshot.js";
 import type { Dispatch, DispatchOptions, Handler } from "./undici-types.js";
 
 export type {
@@ -50,8 +50,9 @@ function intercept(dispatch: Dispatch, settings: OutgoingSettings, gate: Gate): 
         "undici 7 or later",
       );
     }
-    const exchange = new Exchange(dispatch, options, handler, gate);
-    exchange.start((signal) => callOf(gate, settings, options, signal));
+    const fixed = snapshotOfDispatch(options);
+    const exchange = new Exchange(dispatch, fixed, handler, gate);
+    exchange.start((signal) => callOf(gate, settings, fixed, signal));
     return true;
   };
 }

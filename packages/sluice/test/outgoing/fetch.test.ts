@@ -209,7 +209,7 @@ describe("the permit is given back", () => {
     [
       "random throws after a broken connection",
       {
-        fetch: () => Promise.reject(new TypeError("broken")),
+        fetch: () => Promise.reject(new TypeError("fetch failed")),
         retries: {},
         random: () => {
           throw new Error("no luck");
@@ -292,7 +292,14 @@ describe("obeying answers", () => {
       { headers: { "retry-after": "5" } },
       0,
     ],
-    ["nonsense", { status: 429, headers: { "retry-after": "soon", ratelimit: "r=0" } }, 0],
+    ["nonsense", { status: 429, headers: { "retry-after": "soon", ratelimit: "r=0" } }, 1000],
+    ["429 that says nothing", { status: 429 }, 1000],
+    ["503 that says nothing, which may come from a gateway", { status: 503 }, 0],
+    ["503 with nonsense", { status: 503, headers: { "retry-after": "later" } }, 1000],
+    ["403 with Retry-After", { status: 403, headers: { "retry-after": "20" } }, 20_000],
+    ["403 with nonsense", { status: 403, headers: { "retry-after": "" } }, 1000],
+    ["403 that says nothing, as without a permission", { status: 403 }, 0],
+    ["500 with Retry-After", { status: 500, headers: { "retry-after": "5" } }, 0],
   ])("%s", async (_, script, waitMs) => {
     const server = await start(script);
     const clock = new ManualClock();

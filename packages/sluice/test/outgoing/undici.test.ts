@@ -87,9 +87,21 @@ describe("request()", () => {
     expect([response.statusCode, await response.body.text()]).toEqual([200, "ok"]);
   });
 
+  test("does not wait for a refusal's body that stops half-way, and ends it", async () => {
+    const semaphore = new FakeSemaphore(1);
+    const stuck: Script = {
+      act: (_, answer) => answer.writeHead(429, { "retry-after": "0" }).write("x"),
+    };
+    const { server, client, get } = await start({ semaphore, retries: quick }, stuck, stuck);
+    const response = await client.request(get);
+    expect([response.statusCode, await response.body.text()]).toEqual([200, "ok"]);
+    expect(semaphore).toMatchObject({ grants: 3 });
+    await eventually(() => expect([server.load.now, semaphore.held]).toEqual([0, 0]));
+  });
+
   test("stays aborted where that happens while a refusal's body comes", async () => {
     const started: Script = {
-      act: (_, answer) => answer.writeHead(429, { "retry-after": "0" }).write("x"),
+      act: (_, answer) => answer.writeHead(429, { "retry-after": "20" }).write("x"),
     };
     const { server, client, get } = await start({ retries: quick }, started);
     const abort = new AbortController();
@@ -98,6 +110,7 @@ describe("request()", () => {
     abort.abort();
     await expect(call).rejects.toThrow(/abort/i);
     expect(server.arrivals).toHaveLength(1);
+    await eventually(() => expect(server.load.now).toBe(0));
   });
 
   test("gets the last answer when the tries are used up", async () => {
