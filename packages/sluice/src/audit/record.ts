@@ -17,6 +17,7 @@ export const SOURCES = [
   "store",
   "deny-cache",
   "prefetch",
+  "local",
   "fail-open",
   "fail-closed",
   "fallback",

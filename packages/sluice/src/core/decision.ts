@@ -3,11 +3,15 @@
 /** Why: "too-costly" can never fit, "store" is a degraded answer made without the store. */
 export type DecisionReason = "ok" | "quota" | "too-costly" | "blocked" | "store";
 
-/** How the answer was made. Anything but "store" is a shortcut or a degraded answer. */
+/**
+ * How the answer was made. Anything but "store" is a shortcut or a degraded answer; "local" is this process's own, by
+ * the same policies, while the store is away.
+ */
 export type DecisionSource =
   | "store"
   | "deny-cache"
   | "prefetch"
+  | "local"
   | "fail-open"
   | "fail-closed"
   | "fallback";

@@ -54,7 +54,7 @@ export interface ErrorEvent {
 }
 
 /** What a call got in place of the store's answer. */
-export type Instead = "failOpen" | "failClosed" | "fallback" | "thrown";
+export type Instead = "local" | "failOpen" | "failClosed" | "fallback" | "thrown";
 
 /** Calls that the store did not answer. */
 export type Unanswered = Readonly<Record<Instead | "total", number>>;

@@ -12,8 +12,8 @@ import type { LimiterAnswer, LimiterRequest } from "./request.js";
 export interface Canceller {
   readonly enforce: boolean;
   outcomeOf(call: StoreCall, signal: undefined, atMs: number): Promise<Outcome>;
-  /** Ends what is remembered of the key. */
-  adjusted(key: string, call: StoreCall): void;
+  /** The call on the key has ended. */
+  adjusted(prepared: PreparedRequest, call: StoreCall, outcome: Outcome): void;
   failed(error: Error, request: LimiterRequest): void;
 }
 
@@ -51,14 +51,15 @@ export function withReserved(
 /** Gives a promised start back: whether anything came back. Never rejects. */
 export async function cancelStart(
   canceller: Canceller,
-  { request, call }: PreparedRequest,
+  prepared: PreparedRequest,
   { receipt }: StoreResult,
 ): Promise<boolean> {
   if (receipt === undefined) return false;
+  const { request, call } = prepared;
   const { debits } = call;
   const cancel = { verb: VERBS.cancel, debits, blockUs: 0, maxWaitUs: 0, receipt };
   const outcome = await canceller.outcomeOf(cancel, undefined, monotonicMs()).catch(asStoreError);
-  canceller.adjusted(request.key, cancel);
+  canceller.adjusted(prepared, cancel, outcome);
   if (!(outcome instanceof Error)) return outcome.granted > 0;
   canceller.failed(outcome, request);
   return false;

@@ -335,7 +335,7 @@ describe("when the store fails", () => {
   test("each limiter answers by its own failure policy, and all must allow", async () => {
     const store = new OutsideStore();
     store.behaviour = "fails";
-    const open = make(store, "open", 1);
+    const open = make(store, "open", 1, { onStoreFailure: "open" });
     const closed = make(store, "closed", 1, { onStoreFailure: "closed" });
     expect(
       await consumeAtomic([

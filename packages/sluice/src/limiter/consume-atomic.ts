@@ -219,11 +219,14 @@ async function consumeInOrder(
     decisions.push(decision);
     if (allowed && !decision.allowed) {
       allowed = false;
-      // What was admitted without the store or by a shadow alone was not counted: nothing to get back.
-      const before = requests
-        .slice(0, decisions.length - 1)
-        .filter((_, i) => decisions[i]?.source === "store" && decisions[i].reason === "ok");
-      await Promise.all(before.map((request) => request.limiter.refund(request.key, request.cost)));
+      // What was admitted by nobody or by a shadow alone was not counted: nothing to get back.
+      const before = requests.slice(0, decisions.length - 1).flatMap((request, i) => {
+        const of = decisions[i] as Decision;
+        return of.reason === "ok" ? [{ ...request, of }] : [];
+      });
+      await Promise.all(
+        before.map((each) => each.limiter.refund(each.key, each.cost, { of: each.of })),
+      );
     }
   }
   return { allowed, decisions };

@@ -83,12 +83,16 @@ function weighs(a: DebitResult, b: DebitResult): boolean {
   return retryAfterMs(a) > retryAfterMs(b);
 }
 
-/** What a fail-closed answer tells callers to wait: nobody knows when the store will be back. */
+/** What such a denial tells callers to wait: nobody knows when the store will be back. */
 const CLOSED_RETRY_MS = 1000;
 
-/** A decision by the failure policy "open" or "closed": nothing was counted, so nothing is known to remain. */
-export function degradedDecision(labels: readonly Shown[], allowed: boolean): Decision {
+/** A decision without anything that decides: nothing was counted, so nothing is known to remain. */
+export function degradedDecision(
+  labels: readonly Shown[],
+  source: "fail-open" | "fail-closed" | "local",
+): Decision {
   const label = labels[0] as Shown;
+  const allowed = source === "fail-open";
   const decidedAtUs = systemClock.nowUs();
   return {
     allowed,
@@ -100,7 +104,7 @@ export function degradedDecision(labels: readonly Shown[], allowed: boolean): De
     decidedAtUs,
     windowMs: windowMs(label, decidedAtUs),
     policy: label.name,
-    source: allowed ? "fail-open" : "fail-closed",
+    source,
   };
 }
 

@@ -194,7 +194,7 @@ describe("an error", () => {
         done(isMoved ? new Error("moved") : outcome);
       });
     };
-    const limiter = new RateLimiter({ policy, store });
+    const limiter = new RateLimiter({ policy, store, onStoreFailure: "open" });
     expect(
       await limiter.consumeMany([{ key: "a" }, { key: "b", cost: 2 }, { key: "c" }]),
     ).toMatchObject([{ source: "store" }, { source: "fail-open" }, { source: "store" }]);

@@ -200,7 +200,12 @@ describe("a hook that fails", () => {
       },
       (): Promise<never> => Promise.reject(boom),
     ]) {
-      const limiter = new RateLimiter({ policy, store, hooks: { onError } });
+      const limiter = new RateLimiter({
+        policy,
+        store,
+        onStoreFailure: "open",
+        hooks: { onError },
+      });
       expect(await limiter.consume("k")).toMatchObject({ allowed: true, source: "fail-open" });
       await turn();
     }

@@ -1,45 +1,64 @@
 /** What callers get when the store has not answered: by the option `onStoreFailure`. */
+import { VERBS } from "../algorithms/decide.js";
 import { UNIT } from "../core/amount.js";
 import type { Instead } from "../events/events.js";
-import { VERBS } from "../algorithms/decide.js";
 import { degradedDecision } from "./decisions.js";
+import type { LocalDecisions } from "./local/local-decisions.js";
 import type { OnStoreFailure } from "./options.js";
-import type { BoundPolicy } from "./policy-resolver.js";
-import type { LimiterAnswer, LimiterRequest, RequestRunner } from "./request.js";
+import type { PreparedRequest } from "./preparation.js";
+import type { LimiterAnswer, RequestRunner } from "./request.js";
 
-const INSTEAD = { open: "failOpen", closed: "failClosed", throw: "thrown" } as const;
+const INSTEAD = {
+  local: "local",
+  open: "failOpen",
+  closed: "failClosed",
+  throw: "thrown",
+} as const;
+
+/** What answers are labelled with where nothing decides. */
+const SOURCES = { local: "local", open: "fail-open", closed: "fail-closed" } as const;
 
 export class OnFailure {
   /** What a call gets, as outages count it. */
   readonly instead: Instead;
   /** Whether failures are thrown, those of a block after a denial too. */
   readonly throws: boolean;
+  /** Decides in place of the store, where the policy names one. */
+  readonly fallback: RequestRunner | undefined;
   readonly #policy: OnStoreFailure;
-  readonly #fallback: RequestRunner | undefined;
 
   /** `fallback` is the way of requests through the fallback limiter, where the policy names one. */
   constructor(policy: OnStoreFailure, fallback: RequestRunner | undefined) {
     this.#policy = policy;
-    this.#fallback = fallback;
-    this.instead = typeof policy === "object" ? "fallback" : INSTEAD[policy];
+    this.fallback = fallback;
     this.throws = policy === "throw";
+    this.instead = typeof policy === "object" ? "fallback" : INSTEAD[policy];
   }
 
-  /** The answer in spite of `error`; throws it, or what the fallback throws. */
+  /** Whether the same policies decide in this process. */
+  get isLocal(): boolean {
+    return this.#policy === "local";
+  }
+
+  /**
+   * The answer in spite of `error`; throws it, or what the fallback throws. `local` is undefined where the store is
+   * itself in this process: what fails there is its memory, and nothing else can stand in for it.
+   */
   async answer(
-    request: LimiterRequest,
-    bound: readonly BoundPolicy[],
+    prepared: PreparedRequest,
     error: Error,
+    local: LocalDecisions | undefined,
   ): Promise<LimiterAnswer> {
+    const { request, bound } = prepared;
     if (this.#policy === "throw") throw error;
-    if (this.#fallback !== undefined) {
+    if (this.fallback !== undefined) {
       // The call's own policies are options of this limiter's policies, not of the fallback's.
-      const answer = await this.#fallback.run({ ...request, policy: undefined });
+      const answer = await this.fallback.run({ ...request, policy: undefined });
       return { ...answer, source: "fallback" };
     }
-    const allowed = this.#policy === "open";
-    const decision = degradedDecision(bound, allowed);
+    if (this.#policy === "local" && local !== undefined) return local.answer(prepared);
+    const decision = degradedDecision(bound, SOURCES[this.#policy as keyof typeof SOURCES]);
     if (request.verb !== VERBS.consumeUpTo) return decision;
-    return { ...decision, granted: allowed ? Math.round(request.cost * UNIT) / UNIT : 0 };
+    return { ...decision, granted: decision.allowed ? Math.round(request.cost * UNIT) / UNIT : 0 };
   }
 }

@@ -1,6 +1,6 @@
 /** What a limiter and its calls can be told, and the checks on it. */
 import type { Policy } from "../algorithms/registry.js";
-import type { Decision } from "../core/decision.js";
+import type { Decision, DecisionSource } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
@@ -15,6 +15,7 @@ import type { Hooks } from "../events/hooks.js";
 import type { Identity } from "../core/identity.js";
 import type { PrefetchOptions } from "./shortcuts/prefetch.js";
 import type { PolicyOption } from "./policy-resolver.js";
+import { isSource } from "./request.js";
 
 export interface RateLimiterOptions<S extends Store = Store> {
   /** One policy; several, decided together, all or nothing, in one round trip; or a function of the key. */
@@ -26,8 +27,8 @@ export interface RateLimiterOptions<S extends Store = Store> {
   readonly identity?: Identity;
   /** The limiter's own deadline for a store call, 1 ms to 1 h; default 250 ms. */
   readonly timeout?: Duration;
-  /** What to answer when the store fails; default "open". */
-  readonly onStoreFailure?: OnStoreFailure;
+  /** What to answer when the store fails; default "local". */
+  readonly onStoreFailure?: OnStoreFailure | undefined;
   /**
    * When to stop asking a store outside the process that fails; default: after 5 failures in a row, with
    * one call a second to find out. false = every call asks, and waits for its own deadline.
@@ -94,10 +95,17 @@ export const LIMITER_OPTIONS: readonly (keyof RateLimiterOptions)[] = [
 ];
 
 /**
+ * "local": the same policies decide in this process's own memory until the store is back. Over every interval the store
+ * admits at most its bound, and each process without it that bound once more, however many outages there are.
  * "open" admits unmetered, "closed" denies, "throw" rejects, and a fallback limiter decides instead.
- * Prefer "closed" or a fallback where a flood that downs the store must not open the door.
+ * Prefer "closed" where a block must hold, or where processes are many and short-lived.
  */
-export type OnStoreFailure = "open" | "closed" | "throw" | { readonly fallback: FallbackLimiter };
+export type OnStoreFailure =
+  | "local"
+  | "open"
+  | "closed"
+  | "throw"
+  | { readonly fallback: FallbackLimiter };
 
 /** A RateLimiter on any store. Other objects of this shape are refused: the fallback gets the request itself. */
 export interface FallbackLimiter {
@@ -123,6 +131,22 @@ export interface BlockOptions {
   readonly keepLonger?: boolean;
 }
 
+export interface RefundOptions {
+  /** The decision by which the units were taken; default: they go back wherever calls are decided now. */
+  readonly of?: Decision | undefined;
+}
+
+export const NO_REFUND: RefundOptions = Object.freeze({});
+
+/** How the units were taken, where the caller says so. */
+export function checkRefund(options: RefundOptions): DecisionSource | undefined {
+  const { of } = checkOptions("options", options, ["of"]) as RefundOptions;
+  if (of === undefined) return undefined;
+  const source: unknown = typeof of === "object" && of !== null ? of.source : undefined;
+  if (isSource(source)) return source;
+  throw new InvalidOptionError("of", of, "a decision, as consume answered it");
+}
+
 /** No options: told apart by identity, so that the usual call checks nothing. */
 export const NO_OPTIONS: AsyncCallOptions = Object.freeze({});
 
@@ -143,21 +167,24 @@ export interface KeyedRequest {
   readonly cost?: number;
 }
 
+const CHOICES = ["local", "open", "closed", "throw"] as const;
+
 /** `isLimiter` knows the class, which imports this file. */
 export function checkFailurePolicy(
   value: unknown,
   isLimiter: (fallback: unknown) => boolean,
 ): OnStoreFailure {
-  if (value === "open" || value === "closed" || value === "throw") return value;
+  const choice = CHOICES.find((each) => each === value);
+  if (choice !== undefined) return choice;
   if (typeof value === "object" && value !== null) {
     const { fallback } = checkOptions("onStoreFailure", value, ["fallback"]);
     if (isLimiter(fallback)) return { fallback: fallback as FallbackLimiter };
   }
-  const near = typeof value === "string" ? nearest(value, ["open", "closed", "throw"]) : undefined;
+  const near = typeof value === "string" ? nearest(value, CHOICES) : undefined;
   throw new InvalidOptionError(
     "onStoreFailure",
     withoutText(value),
-    '"open", "closed", "throw" or { fallback: a RateLimiter }',
+    '"local", "open", "closed", "throw" or { fallback: a RateLimiter }',
     near === undefined ? {} : { hint: `did you mean "${near}"?` },
   );
 }

@@ -18,7 +18,7 @@ const policy = tokenBucket({ limit: 1000, period: "1h" });
 const lost = new Error("connection lost");
 /** The breaker's `probeEvery`. */
 const QUIET_MS = 1000;
-const NOBODY = { failOpen: 0, failClosed: 0, fallback: 0, thrown: 0 };
+const NOBODY = { local: 0, failOpen: 0, failClosed: 0, fallback: 0, thrown: 0 };
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
@@ -38,7 +38,8 @@ function start(options: Partial<RateLimiterOptions<HeldStore>> = {}, store = new
   const onError = vi.fn<(event: ErrorEvent) => void>();
   const onRecovery = vi.fn<(event: RecoveryEvent) => void>();
   const hooks = { onError, onRecovery };
-  const limiter = new RateLimiter({ policy, identity: "plain", hooks, ...options, store });
+  const own = { policy, identity: "plain", onStoreFailure: "open", hooks } as const;
+  const limiter = new RateLimiter({ ...own, ...options, store });
   /** A call that the store settles so at once; answers how the limiter did. */
   const ask = async (outcome?: Error, key = "k"): Promise<string> => {
     const answer = limiter.consume(key);

@@ -6,7 +6,7 @@
 import { VERBS } from "../algorithms/decide.js";
 import { toThousandths, UNIT } from "../core/amount.js";
 import { monotonicMs } from "../core/clock.js";
-import type { Decision } from "../core/decision.js";
+import type { Decision, DecisionSource } from "../core/decision.js";
 import { asStoreError } from "../core/errors.js";
 import type { Identify } from "../core/identity.js";
 import { checkKey } from "../core/key.js";
@@ -17,11 +17,13 @@ import { healthOf } from "../resilience/store-health.js";
 import type { Debit, Outcome, Store, StoreCall, StoreResult, SyncStore } from "../stores/store.js";
 import { type Canceller, cancelStart, withGrant, withReserved } from "./answers.js";
 import { decisionOf } from "./decisions.js";
+import { LocalDecisions } from "./local/local-decisions.js";
+import { localStoreOf } from "./local/local-store.js";
 import type { OnFailure } from "./on-failure.js";
 import type { BoundPolicy, PolicyResolver } from "./policy-resolver.js";
 import { Preparation, type PreparedRequest } from "./preparation.js";
 import { report } from "./report.js";
-import type { LimiterAnswer, LimiterRequest, RequestRunner } from "./request.js";
+import { type LimiterAnswer, type LimiterRequest, type RequestRunner, takerOf } from "./request.js";
 import { PrefetchedResult } from "./shortcuts/prefetch.js";
 import { type ShortcutOptions, Shortcuts } from "./shortcuts/shortcuts.js";
 
@@ -53,6 +55,8 @@ export class Pipeline implements RequestRunner, Canceller {
   readonly #shortcuts: Shortcuts;
   readonly #guarded: GuardedStore<StoreCall, StoreResult>;
   readonly #onFailure: OnFailure;
+  /** Undefined where the store is inside the process. */
+  readonly #local: LocalDecisions | undefined;
   /** The call that synchronous consumes of an only, fixed policy use again and again. */
   readonly #reused: Writable<StoreCall, Writable<Debit>> | undefined;
 
@@ -82,6 +86,7 @@ export class Pipeline implements RequestRunner, Canceller {
     });
     const shortcuts = this.#shortcuts;
     this.#preparation = new Preparation({ resolver, identify, shortcuts, blockForUs });
+    if (store.external) this.#local = new LocalDecisions(localStoreOf(store), shortcuts, enforce);
     const { only } = resolver;
     if (only !== undefined) {
       const debit = { ...only, id: "", cost: 0 };
@@ -101,7 +106,8 @@ export class Pipeline implements RequestRunner, Canceller {
       const known = this.#shortcuts.answer(key, thousandths, bound);
       if (known !== undefined) return Promise.resolve(report(this, request, known, 0));
     }
-    return this.#ask(this.#preparation.prepareChecked(request, thousandths, bound));
+    const prepared = this.#preparation.prepareChecked(request, thousandths, bound);
+    return request.of === undefined ? this.#ask(prepared) : this.#giveBack(prepared);
   }
 
   /** Nothing is asked yet. `blockForUs` is how long a denied consume blocks, if not what the option says. */
@@ -142,7 +148,8 @@ export class Pipeline implements RequestRunner, Canceller {
   async administer(request: LimiterRequest): Promise<void> {
     const { call, atMs } = this.prepare(request);
     const outcome = await this.outcomeOf(call, undefined, atMs, { instead: "thrown" });
-    this.#shortcuts.after(request.key, call);
+    if (this.#onFailure.isLocal) this.#local?.store.follow(call);
+    this.#shortcuts.forget(request.key);
     if (!(outcome instanceof Error)) return;
     this.failed(outcome, request);
     throw outcome;
@@ -183,9 +190,10 @@ export class Pipeline implements RequestRunner, Canceller {
   /** From an outcome to the caller's answer. */
   conclude(prepared: PreparedRequest, outcome: Outcome): LimiterAnswer | Promise<LimiterAnswer> {
     const { request, bound, call, denial, atMs } = prepared;
-    this.#shortcuts.after(request.key, call);
+    this.#shortcuts.after(request.key, call, bound, outcome);
     if (outcome instanceof Error) return this.#withoutStore(prepared, outcome);
     const source = outcome instanceof PrefetchedResult ? "prefetch" : "store";
+    if (source === "store") this.#local?.store.heard(outcome.nowUs);
     const decision = decisionOf(bound, outcome, source);
     if (denial !== undefined) this.#shortcuts.remember(denial, outcome, decision);
     if (request.verb === VERBS.consume) return report(this, request, decision, atMs);
@@ -198,9 +206,8 @@ export class Pipeline implements RequestRunner, Canceller {
     return report(this, request, decision, atMs);
   }
 
-  /** A call that adjusts the key was answered: what is remembered of the key ends. */
-  adjusted(key: string, call: StoreCall): void {
-    this.#shortcuts.after(key, call);
+  adjusted({ request, bound }: PreparedRequest, call: StoreCall, outcome: Outcome): void {
+    this.#shortcuts.after(request.key, call, bound, outcome);
   }
 
   /** A failure of a request that has no decision. */
@@ -212,6 +219,28 @@ export class Pipeline implements RequestRunner, Canceller {
   async close(): Promise<void> {
     this.resolver.release();
     await this.#shortcuts.close();
+  }
+
+  /** Units go back where they were taken. */
+  async #giveBack(prepared: PreparedRequest): Promise<LimiterAnswer> {
+    const { request } = prepared;
+    const taker = takerOf(request.of as DecisionSource);
+    const { fallback } = this.#onFailure;
+    if (taker === "store") return this.#ask(prepared);
+    if (taker === "local" && this.#local !== undefined) {
+      return report(
+        this,
+        request,
+        this.#local.conclude(prepared, this.#local.store.decide(prepared.call)),
+        0,
+      );
+    }
+    if (taker === "fallback" && fallback !== undefined) {
+      const answer = await fallback.run({ ...request, of: undefined, policy: undefined });
+      return report(this, request, { ...answer, source: "fallback" }, prepared.atMs);
+    }
+    const { verb, cost } = { verb: VERBS.peek, cost: 0 };
+    return { ...(await this.run({ ...request, verb, cost, of: undefined })), refunded: 0 };
   }
 
   #ask(prepared: PreparedRequest): Promise<LimiterAnswer> {
@@ -273,13 +302,13 @@ export class Pipeline implements RequestRunner, Canceller {
   }
 
   async #withoutStore(prepared: PreparedRequest, error: Error): Promise<LimiterAnswer> {
-    const { request, bound, atMs } = prepared;
+    const { request, atMs } = prepared;
     const { key, cost } = request;
     // Claimed now: a fallback may take longer than the outage.
     const reportFailure = this.#guarded.reporter(error);
     let answer: LimiterAnswer;
     try {
-      answer = await this.#onFailure.answer(request, bound, error);
+      answer = await this.#onFailure.answer(prepared, error, this.#local);
     } catch (thrown) {
       reportFailure({ error, key, cost });
       throw thrown;
@@ -294,11 +323,12 @@ export class Pipeline implements RequestRunner, Canceller {
 
   /** Unused units of a prefetch: nobody waits for them, so a failure is only reported. */
   async #returnUnits(key: string, call: StoreCall): Promise<void> {
-    this.#shortcuts.after(key, call);
+    this.#shortcuts.expire(key);
     const outcome = await this.outcomeOf(call, undefined, monotonicMs(), {
       instead: "thrown",
     }).catch(asStoreError);
-    this.#shortcuts.after(key, call);
+    if (outcome instanceof Error) this.#shortcuts.expire(key);
+    else this.#shortcuts.forget(key);
     const cost = (call.debits[0]?.cost ?? 0) / UNIT;
     if (outcome instanceof Error) this.failed(outcome, { key, cost });
   }

@@ -68,7 +68,11 @@ export class Preparation {
     const maxWaitUs = canReserve ? (request.maxWaitUs ?? 0) : 0;
     const call: StoreCall = { verb, debits, blockUs, maxWaitUs };
     const atMs = monotonicMs();
-    const denial = shortcuts.before(key, call, bound, policy !== undefined, atMs);
+    // What this process admitted by itself is given back to it alone: the store is not asked.
+    const isAsked = request.of !== "local";
+    const denial = isAsked
+      ? shortcuts.before(key, call, bound, policy !== undefined, atMs)
+      : undefined;
     return { request, bound, call, denial, canReserve, atMs };
   }
 }

@@ -1,7 +1,7 @@
 /** The limiter as users meet it: each method checks its arguments and sends a request through the pipeline. */
 import { type Verb, VERBS } from "../algorithms/decide.js";
 import { MAX_UNITS, toThousandths } from "../core/amount.js";
-import type { Decision } from "../core/decision.js";
+import type { Decision, DecisionSource } from "../core/decision.js";
 import { CENTURY_US, type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { identifyBy } from "../core/identity.js";
@@ -21,11 +21,14 @@ import {
   type CallOptions,
   checkCall,
   checkFailurePolicy,
+  checkRefund,
   type Grant,
   type KeyedRequest,
   LIMITER_OPTIONS,
   NO_OPTIONS,
+  NO_REFUND,
   type RateLimiterOptions,
+  type RefundOptions,
 } from "./options.js";
 import { Pipeline } from "./pipeline.js";
 import { PolicyResolver } from "./policy-resolver.js";
@@ -69,9 +72,10 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
   constructor(options: RateLimiterOptions<S>) {
     checkOptions("options", options, LIMITER_OPTIONS);
     const { store = new MemoryStore(), namespace = "sluice", enforce = true } = options;
-    const { blockFor, onStoreFailure = "open" } = options;
+    const { blockFor, onStoreFailure = "local" } = options;
     const { denyCache, prefetch } = options;
-    const denials = denyCache === false ? undefined : new DenyCache(denyCache);
+    const onFailure = failurePolicy(onStoreFailure);
+    const denials = denyCache === false ? undefined : new DenyCache(denyCache, onFailure.isLocal);
     if (prefetch !== undefined && blockFor !== undefined) {
       const allowed = "no blockFor beside prefetch: what is held would be spent during the block";
       throw new InvalidOptionError("prefetch", withoutText(prefetch), allowed);
@@ -88,7 +92,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
       name: namespace,
       identify: identifyBy(options.identity, this.store.external),
       timeoutMs: checkTimeout(options.timeout),
-      onFailure: failurePolicy(onStoreFailure),
+      onFailure,
       breaker: checkBreaker(options.breaker),
       blockForUs:
         blockFor === undefined
@@ -172,9 +176,12 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     return this.#pipeline.run({ verb: VERBS.peek, key, cost, policy, signal });
   }
 
-  /** Gives `amount` units back, never above full. Answers as a peek at cost 0 right after would. */
-  async refund(key: string, amount: number): Promise<Decision> {
-    return this.#adjust(VERBS.refund, key, amount);
+  /**
+   * Gives `amount` units back, never above full. Answers as a peek at cost 0 right after would. `of` is the decision by
+   * which they were taken: they go back only where that was, to the store or to this process.
+   */
+  async refund(key: string, amount: number, options: RefundOptions = NO_REFUND): Promise<Decision> {
+    return this.#adjust(VERBS.refund, key, amount, checkRefund(options));
   }
 
   /** Takes `amount` units whatever is left, into debt if need be. Answers as a peek at cost 0 right after would. */
@@ -239,9 +246,9 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     return this.close();
   }
 
-  #adjust(verb: Verb, key: string, amount: number): Promise<Decision> {
+  #adjust(verb: Verb, key: string, amount: number, of?: DecisionSource): Promise<Decision> {
     toThousandths("amount", amount);
-    return this.#pipeline.run({ verb, key, cost: amount });
+    return this.#pipeline.run({ verb, key, cost: amount, of });
   }
 }
 

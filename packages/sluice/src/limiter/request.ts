@@ -1,6 +1,6 @@
 /** A request to a limiter, as plain data: whoever decides it, here or on a fallback, needs no more. */
 import { type Verb, VERBS } from "../algorithms/decide.js";
-import type { Decision } from "../core/decision.js";
+import type { Decision, DecisionSource } from "../core/decision.js";
 import type { StoreCall, StoreResult } from "../stores/store.js";
 
 export interface LimiterRequest {
@@ -15,12 +15,16 @@ export interface LimiterRequest {
   /** How long block and extendBlock block. */
   readonly blockUs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** How the units were taken that the call gives back; undefined = go wherever calls go now. */
+  readonly of?: DecisionSource | undefined;
 }
 
 /** What a request comes to: the decision, and what some verbs have beside it. */
 export interface LimiterAnswer extends Decision {
   /** Of consumeUpTo: whole units. */
   readonly granted?: number;
+  /** Of refund: units that came back. */
+  readonly refunded?: number;
   /** Of reserve: what it takes to wait for the start, and to give it back. */
   readonly reserved?: Reserved;
 }
@@ -35,6 +39,25 @@ export interface Reserved {
   readonly enforce: boolean;
   /** Gives the start back: whether anything came back. Never rejects. */
   readonly cancel: () => Promise<boolean>;
+}
+
+/** Who took the units of a decision with this source; undefined where nobody counted them. */
+export function takerOf(source: DecisionSource): "store" | "local" | "fallback" | undefined {
+  return TAKERS[source];
+}
+
+const TAKERS = {
+  store: "store",
+  prefetch: "store",
+  local: "local",
+  fallback: "fallback",
+  "deny-cache": undefined,
+  "fail-open": undefined,
+  "fail-closed": undefined,
+} as const satisfies Readonly<Record<DecisionSource, string | undefined>>;
+
+export function isSource(value: unknown): value is DecisionSource {
+  return typeof value === "string" && Object.hasOwn(TAKERS, value);
 }
 
 /** Whoever answers requests: a limiter, as a fallback of another one sees it. */

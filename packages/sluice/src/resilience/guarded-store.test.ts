@@ -32,7 +32,7 @@ afterEach(async () => {
 type Options = Partial<RateLimiterOptions<HeldStore>>;
 
 function limiterOn(store: HeldStore, options: Options = {}): RateLimiter<HeldStore> {
-  return new RateLimiter({ policy, identity: "plain", ...options, store });
+  return new RateLimiter({ policy, identity: "plain", onStoreFailure: "open", ...options, store });
 }
 
 /** A call that the store settles so at once; answers how the limiter did. */
@@ -105,6 +105,7 @@ describe("an outage", () => {
     expect(onRecovery).toHaveBeenCalledOnce();
     expect(onRecovery.mock.calls[0]?.[0].unanswered).toEqual({
       total: 5,
+      local: 0,
       failOpen: 3,
       failClosed: 2,
       fallback: 0,

@@ -15,7 +15,7 @@ export class OutageNotice {
   readonly #events: Events;
   readonly #part: string;
   readonly #beganMs = monotonicMs();
-  readonly #unanswered = { total: 0, failOpen: 0, failClosed: 0, fallback: 0, thrown: 0 };
+  readonly #unanswered = { total: 0, local: 0, failOpen: 0, failClosed: 0, fallback: 0, thrown: 0 };
   #isClaimed = false;
   #first: ErrorEvent | undefined;
   #lastedMs: number | undefined;

@@ -201,7 +201,8 @@ describe("a semaphore on a store that fails", () => {
 
   test("shares what it learns with the limiters of its store", async () => {
     const { store, semaphore, close } = start();
-    const limiter = new RateLimiter({ policy: tokenBucket({ limit: 9, period: "1h" }), store });
+    const policy = tokenBucket({ limit: 9, period: "1h" });
+    const limiter = new RateLimiter({ policy, store, onStoreFailure: "open" });
     store.isDown = true;
     for (let i = 0; i < 5; i++) await expect(semaphore.inspect("k")).rejects.toThrow("lost");
     // A limiter of this store asks it synchronously, so only its peek shows the breaker.

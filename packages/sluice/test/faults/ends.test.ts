@@ -34,6 +34,7 @@ const limiter = new RateLimiter({
   store,
   timeout: 1000,
   breaker: { probeEvery: 50 },
+  onStoreFailure: "open",
   hooks: {
     onError: ({ error }) => errors.push(String(error)),
     onRecovery: ({ unanswered }) => recoveries.push(unanswered),
@@ -87,6 +88,6 @@ test("10,000 calls over an outage leave nothing behind, and the counts add up", 
   expect(store + failOpen).toBe(begun);
   expect(errors).toEqual(["StoreTimeoutError: the store did not answer within 1000 ms"]);
   expect(recoveries).toEqual([
-    { total: failOpen, failOpen, failClosed: 0, fallback: 0, thrown: 0 },
+    { total: failOpen, local: 0, failOpen, failClosed: 0, fallback: 0, thrown: 0 },
   ]);
 });

@@ -187,6 +187,7 @@ async function play(chosen: Settings, trace: readonly Step[]): Promise<void> {
     store,
     timeout,
     breaker: { failures, probeEvery },
+    onStoreFailure: "open",
     hooks: { onError, onRecovery },
   });
   const model = new Model(chosen);

@@ -67,6 +67,7 @@ function limiterOn(
     timeout: 30,
     breaker: false,
     denyCache: false,
+    onStoreFailure: "open",
     ...options,
   });
 }

@@ -23,7 +23,7 @@ const policy = tokenBucket({ limit: 1e6, period: "1h" });
 const PROBE_EVERY_MS = 100;
 /** Longer than this machine stalls: the servers here fail at once, or not before they are told to go on. */
 const TIMEOUT = "5s";
-const NOBODY = { failOpen: 0, failClosed: 0, fallback: 0, thrown: 0 };
+const NOBODY = { local: 0, failOpen: 0, failClosed: 0, fallback: 0, thrown: 0 };
 
 interface Connected {
   readonly client: RedisClientLike;
@@ -290,6 +290,7 @@ describe.each(Object.keys(DRIVERS))("through %s", (driver) => {
       store: new RedisStore({ client: connected.client }),
       identity: "plain",
       timeout: "20s",
+      onStoreFailure: "open",
       hooks: { onError },
     });
     await server.command("LPUSH", "sluice:token-bucket:{poisoned}", "not ours");
@@ -317,6 +318,7 @@ describe("on a Cluster of which one node hangs", () => {
       store: await drivers[name].cluster(cluster.ports),
       timeout: TIMEOUT,
       breaker: { probeEvery: PROBE_EVERY_MS },
+      onStoreFailure: "open",
       hooks: { onError, onRecovery },
     });
     const keys = Array.from({ length: 60 }, (_, i) => ({ key: `key:${i}` }));

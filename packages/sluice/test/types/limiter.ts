@@ -103,7 +103,7 @@ export function decisionsCannotBeChanged(decision: Decision): void {
   expectType<
     Equal<
       Decision["source"],
-      "store" | "deny-cache" | "prefetch" | "fail-open" | "fail-closed" | "fallback"
+      "store" | "deny-cache" | "prefetch" | "local" | "fail-open" | "fail-closed" | "fallback"
     >
   >(true);
 }

@@ -1,6 +1,8 @@
 /**
  * Denials remembered for a moment: after one, the process refuses what the store would refuse anyway. A
- * denial with wait r that was asked for at t stays true until t + r, as long as nobody gives quota back.
+ * denial with wait r that was asked for at t stays true until t + r, as long as nobody gives quota back. While the
+ * store answers, a denial is repeated for `maxAge` at most; while it is away there is nobody better to ask, and what is
+ * kept for that time is repeated to its own end.
  */
 import { NEVER, REASON } from "../../algorithms/decide.js";
 import { monotonicMs } from "../../core/clock.js";
@@ -43,19 +45,37 @@ export interface DenialContext {
 interface Denial {
   readonly bound: readonly BoundPolicy[];
   readonly cost: number;
-  readonly untilMs: number;
+  /** Until when it is repeated while the store answers. */
+  untilMs: number;
   /** From now on one call asks ahead, while the others are still refused. */
   askAheadAtMs: number;
   readonly answeredAtMs: number;
+  readonly decision: Decision;
+  /** Costs from this one on are refused to the end: less than `cost` where the key is blocked. */
+  readonly heldCost: number;
+  /** Until when it is repeated while the store is away. */
+  readonly heldUntilMs: number;
+  /** Earlier denials that hold to their own end: of less cost, or for longer. */
+  readonly earlier: readonly Denial[];
+}
+
+/** What is refused while the store is away. */
+export interface HeldDenial {
+  /** The least cost that is refused now, in thousandths. */
+  readonly leastCost: number;
   readonly decision: Decision;
 }
 
 /** Of a full cache, the oldest such part makes room. */
 const DROPPED_SHARE = 256;
+/** Earlier denials of a key that are kept. Callers use few different costs. */
+const MOST_EARLIER = 3;
 
 export class DenyCache {
   readonly #maxAgeMs: number;
   readonly #maxKeys: number;
+  /** Whether denials are kept to their own end, for outages. */
+  readonly #holds: boolean;
   readonly #denials = new Map<string, Denial>();
   /** Goes round over all entries, on with every denial: an iterator that rests keeps the map's old tables alive. */
   #sweep = this.#denials.entries();
@@ -65,11 +85,12 @@ export class DenyCache {
   /** Clears up to this number are no longer known by key: they count for every key. */
   #forgotten = 0;
 
-  constructor(options: DenyCacheOptions = {}) {
+  constructor(options: DenyCacheOptions = {}, holds = false) {
     checkOptions("denyCache", options, ["maxAge", "maxKeys"]);
     const { maxAge = LONGEST_MS, maxKeys = DEFAULT_MAX_KEYS } = options;
     const maxAgeUs = toMicroseconds("denyCache.maxAge", maxAge, MIN_PERIOD_US, LONGEST_MS * 1e3);
     this.#maxAgeMs = maxAgeUs / 1e3;
+    this.#holds = holds;
     this.#maxKeys = checkCount("denyCache.maxKeys", maxKeys, 1, MOST_KEYS);
   }
 
@@ -91,14 +112,37 @@ export class DenyCache {
     return later(denial.decision, nowMs - denial.answeredAtMs);
   }
 
+  /** The refusal while the store is away; undefined if nothing is known against the call. */
+  held(key: string, cost: number, bound: readonly BoundPolicy[]): HeldDenial | undefined {
+    const latest = this.#denials.get(key);
+    if (latest === undefined) return undefined;
+    const nowMs = monotonicMs();
+    const holding = [latest, ...latest.earlier].filter(
+      (each) => each.heldCost <= cost && nowMs < each.heldUntilMs && alike(each.bound, bound),
+    );
+    const longest = holding.reduce<Denial | undefined>(
+      (a, b) => (a !== undefined && a.heldUntilMs >= b.heldUntilMs ? a : b),
+      undefined,
+    );
+    if (longest === undefined) return undefined;
+    const leastCost = Math.min(...holding.map(({ heldCost }) => heldCost));
+    return { leastCost, decision: later(longest.decision, nowMs - longest.answeredAtMs) };
+  }
+
   /** A consume is about to be sent. Quota drains by the options of the call: what was denied under others ends. */
   ask(key: string, cost: number, bound: readonly BoundPolicy[], nowMs: number): DenialContext {
     this.differs(key, bound);
     return { key, cost, bound, sentAtMs: nowMs, clears: this.#clears };
   }
 
-  /** Clears the key if its denial was decided under other options than `bound`. */
+  /** The store is asked about the key under `bound`: a denial that was decided under other options is not repeated. */
   differs(key: string, bound: readonly BoundPolicy[]): void {
+    const denial = this.#denials.get(key);
+    if (denial !== undefined && !alike(denial.bound, bound)) this.expire(key);
+  }
+
+  /** The store has answered about the key under `bound`: a denial that was decided under other options is over. */
+  differed(key: string, bound: readonly BoundPolicy[]): void {
     const denial = this.#denials.get(key);
     if (denial !== undefined && !alike(denial.bound, bound)) this.clear(key);
   }
@@ -109,10 +153,13 @@ export class DenyCache {
     answer: StoreResult,
     decision: Decision,
   ): void {
-    const known = this.#denials.get(key);
+    const last = this.#denials.get(key);
+    const known = last !== undefined && alike(last.bound, bound) ? last : undefined;
     if (decision.allowed) {
       // Somebody gave back: another process, for a clear of this one would have been known.
-      if (known !== undefined && known.cost <= cost) this.#denials.delete(key);
+      if (last !== undefined && (known === undefined || refuses(known, cost))) {
+        this.#denials.delete(key);
+      }
       return;
     }
     if (key.length > LONGEST_KEY) return;
@@ -120,17 +167,37 @@ export class DenyCache {
     const nowMs = monotonicMs();
     const truthMs = waitMs(answer, bound.length);
     const untilMs = sentAtMs + Math.min(truthMs, this.#maxAgeMs) - ROUNDING_MS;
-    if (untilMs <= nowMs) return;
-    // Of two that hold, the one that refuses more calls.
-    if (known !== undefined && known.untilMs > nowMs && known.cost < cost) return;
-    this.#denials.delete(key);
-    this.#makeRoom(nowMs);
+    const heldUntilMs = this.#holds ? sentAtMs + truthMs - ROUNDING_MS : untilMs;
+    if (heldUntilMs <= nowMs) return;
     // If all denials ended by age, all calls of a flood would go to the store at once.
     const askAheadAtMs = truthMs > this.#maxAgeMs ? sentAtMs + this.#maxAgeMs / 2 : untilMs;
-    const answeredAtMs = nowMs;
-    // A copy: the caller has the decision itself, and may change it.
-    const own = later(decision, 0);
-    this.#denials.set(key, { bound, cost, untilMs, askAheadAtMs, answeredAtMs, decision: own });
+    const denial: Denial = {
+      // A copy: the caller has the decision itself, and may change it.
+      decision: later(decision, 0),
+      answeredAtMs: nowMs,
+      bound,
+      cost,
+      untilMs,
+      askAheadAtMs,
+      heldCost: isBlockAlone(answer, bound.length, cost) ? 0 : cost,
+      heldUntilMs,
+      earlier: [],
+    };
+    // Of two that hold, the one that refuses more calls is repeated; the other is kept for outages.
+    const isLess = known !== undefined && known.untilMs > nowMs && known.cost < cost;
+    const [shown, other] = isLess ? [known, denial] : [denial, known];
+    this.#denials.delete(key);
+    this.#makeRoom(nowMs);
+    this.#denials.set(key, this.#holds ? withEarlier(shown, other, nowMs) : shown);
+  }
+
+  /** A call is sent that may end the denial: it is not repeated before the store has said so again. */
+  expire(key: string): void {
+    const denial = this.#holds ? this.#denials.get(key) : undefined;
+    this.clear(key);
+    if (denial === undefined) return;
+    denial.untilMs = 0;
+    this.#denials.set(key, denial);
   }
 
   /** Forgets the key, and so does every call about it that is under way. */
@@ -153,8 +220,9 @@ export class DenyCache {
         this.#sweep = this.#denials.entries();
         break;
       }
-      const [key, { untilMs }] = next.value;
-      if (untilMs <= nowMs) this.#denials.delete(key);
+      const [key, { heldUntilMs, earlier }] = next.value;
+      if (heldUntilMs > nowMs || earlier.some((each) => each.heldUntilMs > nowMs)) continue;
+      this.#denials.delete(key);
     }
     if (this.#denials.size >= this.#maxKeys) this.#dropOldest();
   }
@@ -171,6 +239,36 @@ export class DenyCache {
       if (left === 0) return;
     }
   }
+}
+
+/** Whether an admission of `cost` shows that the denial, or one before it, is over. */
+function refuses(denial: Denial, cost: number): boolean {
+  return denial.cost <= cost || denial.earlier.some((each) => each.cost <= cost);
+}
+
+/** `shown` with what else holds: not what it refuses itself, and for as long. */
+function withEarlier(shown: Denial, other: Denial | undefined, nowMs: number): Denial {
+  const all = [...(other === undefined ? [] : [other, ...other.earlier]), ...shown.earlier];
+  const earlier: Denial[] = [];
+  for (const each of all) {
+    if (each.heldUntilMs <= nowMs || earlier.length === MOST_EARLIER) continue;
+    const isCovered = [shown, ...earlier].some(
+      ({ heldCost, heldUntilMs }) => heldCost <= each.heldCost && heldUntilMs >= each.heldUntilMs,
+    );
+    if (!isCovered) earlier.push({ ...each, earlier: [] });
+  }
+  return { ...shown, earlier };
+}
+
+/** Whether the key is blocked and the cost would fit: then every cost is refused until the block ends. */
+function isBlockAlone({ debits }: StoreResult, count: number, cost: number): boolean {
+  let isBlocked = false;
+  for (let i = 0; i < count; i++) {
+    const debit = debits[i];
+    if (debit === undefined || debit.available < cost) return false;
+    if (debit.reason === REASON.blocked) isBlocked = true;
+  }
+  return isBlocked;
 }
 
 /** Until the call would be admitted; Infinity if never. */

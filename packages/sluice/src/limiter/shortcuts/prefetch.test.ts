@@ -296,7 +296,13 @@ describe("unused units", () => {
 
   test("under way to a store that hangs do not make close hang", async () => {
     const store = new OutsideStore();
-    const limiter = new RateLimiter({ policy, store, prefetch, timeout: 20 });
+    const limiter = new RateLimiter({
+      policy,
+      store,
+      prefetch,
+      timeout: 20,
+      onStoreFailure: "open",
+    });
     store.behaviour = "hangs";
     const consuming = limiter.consume("k");
     await limiter.close();
@@ -413,7 +419,13 @@ describe("a debit that lands after the ttl", () => {
 
   test("goes back even after close has given up waiting for it", async () => {
     const store = new OutsideStore();
-    const limiter = new RateLimiter({ policy, store, prefetch: short, timeout: 20 });
+    const limiter = new RateLimiter({
+      policy,
+      store,
+      prefetch: short,
+      timeout: 20,
+      onStoreFailure: "open",
+    });
     const held = holdDebits(store);
     const consuming = limiter.consume("k");
     await limiter.close();
@@ -584,7 +596,13 @@ describe("a debit that fails", () => {
     const held: { call: StoreCall; done: Done }[] = [];
     const submit = store.submit.bind(store);
     store.submit = (call, done) => void held.push({ call, done });
-    const limiter = new RateLimiter({ policy, store, prefetch, timeout: 20 });
+    const limiter = new RateLimiter({
+      policy,
+      store,
+      prefetch,
+      timeout: 20,
+      onStoreFailure: "open",
+    });
     const decisions = await Promise.all([limiter.consume("k"), limiter.consume("k", { cost: 2 })]);
     expect(sourcesOf(decisions)).toEqual(["fail-open", "fail-open"]);
     expect(held.map(({ call }) => described(call))).toEqual(["consumeUpTo 10000"]);
@@ -608,6 +626,7 @@ describe("a debit that fails", () => {
       store,
       prefetch,
       timeout: 60,
+      onStoreFailure: "open",
     });
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
     onTestFinished(() => void vi.useRealTimers());

@@ -5,9 +5,9 @@
 import { VERBS } from "../../algorithms/decide.js";
 import type { Decision } from "../../core/decision.js";
 import type { Events } from "../../events/events.js";
-import type { Store, StoreCall, StoreResult } from "../../stores/store.js";
+import type { Outcome, Store, StoreCall, StoreResult } from "../../stores/store.js";
 import { decisionOf } from "../decisions.js";
-import type { DenialContext, DenyCache } from "./deny-cache.js";
+import type { DenialContext, DenyCache, HeldDenial } from "./deny-cache.js";
 import { type PrefetchTerms, Prefetch } from "./prefetch.js";
 import type { BoundPolicy } from "../policy-resolver.js";
 
@@ -75,7 +75,7 @@ export class Shortcuts {
     const { verb } = call;
     if (verb === VERBS.peek) return undefined;
     if (adjusts(call)) this.#forAll((peer) => peer.prefetch?.drop(key, call));
-    if (adjusts(call) || overridden) this.forget(key);
+    if (adjusts(call) || overridden) this.expire(key);
     if (verb === VERBS.consume) {
       return this.#denials?.ask(key, call.debits[0]?.cost ?? 0, bound, nowMs);
     }
@@ -83,9 +83,28 @@ export class Shortcuts {
     return undefined;
   }
 
-  /** A call was answered. */
-  after(key: string, call: StoreCall): void {
-    if (adjusts(call)) this.forget(key);
+  /**
+   * A call on the key has ended: answered under `bound`, or lost. What is lost may have changed the key all the same,
+   * but only the store can say so. Of consumes, `remember` takes note.
+   */
+  after(key: string, call: StoreCall, bound: readonly BoundPolicy[], outcome: Outcome): void {
+    const { verb } = call;
+    if (verb === VERBS.consume || verb === VERBS.peek) return;
+    const isLost = outcome instanceof Error;
+    if (!adjusts(call)) {
+      if (!isLost) this.#denials?.differed(key, bound);
+    } else if (isLost) this.expire(key);
+    else this.forget(key);
+  }
+
+  /** Denials of the key are not repeated before the store has said so again, unless it is away. */
+  expire(key: string): void {
+    this.#forAll((peer) => peer.#denials?.expire(key));
+  }
+
+  /** What is sure to be denied while the store is away: denials hold to their own end. */
+  held(key: string, cost: number, bound: readonly BoundPolicy[]): HeldDenial | undefined {
+    return this.#denials?.held(key, cost, bound);
   }
 
   /** Forgets denials of the key, here and in all limiters of the store. */
