@@ -1,5 +1,4 @@
 /** The four forms in which servers state their limits, each read by a rule of its own. */
-import { parseHttpDate } from "./http-date.js";
 import {
   DEFAULT_QUOTA_UNIT,
   type QuotaPolicy,
@@ -7,9 +6,10 @@ import {
   type ServiceLimit,
   UNNAMED,
 } from "./rate-limit.js";
-import { safeMs } from "./retry-after.js";
+import { type SeparateLimit, separateLimits } from "./separate.js";
 import type { BareItem, Item, Member, Parameters } from "./structured-field.js";
 import { parseDictionary, parseList } from "./structured-parser.js";
+import { safeMs } from "./waits.js";
 
 /** The fields of an answer by name in lower case, and the moment at which the server sent it. */
 export interface Answer {
@@ -32,23 +32,12 @@ interface Form {
 export const FORMS: readonly Form[] = [
   { form: "draft-11", read: readLists },
   { form: "draft-07", read: readDictionary },
-  { form: "draft-06", read: (answer) => readSeparate(answer, "ratelimit-") },
-  {
-    form: "x-ratelimit",
-    read: (answer) => readSeparate(answer, "x-ratelimit-") ?? readSeparate(answer, "x-rate-limit-"),
-  },
+  { form: "draft-06", read: (answer) => readSeparate(answer, (owner) => owner === "") },
+  { form: "x-ratelimit", read: (answer) => readSeparate(answer, (owner) => owner !== "") },
 ];
 
-const SEPARATE = ["limit", "remaining", "reset", "reset-after"];
-
-/** Every field that a form reads. */
-export const FORM_FIELDS: readonly string[] = [
-  "ratelimit",
-  "ratelimit-policy",
-  ...["ratelimit-", "x-ratelimit-", "x-rate-limit-"].flatMap((prefix) =>
-    SEPARATE.map((name) => prefix + name),
-  ),
-];
+/** The fields that a form reads, besides those of separate limits. */
+export const FORM_FIELDS: readonly string[] = ["ratelimit", "ratelimit-policy"];
 
 /** draft-ietf-httpapi-ratelimit-headers-08 to -11: lists of named items. */
 function readLists({ fields }: Answer): Limits | undefined {
@@ -95,7 +84,7 @@ function policyOf({ item, parameters }: Item): QuotaPolicy | undefined {
 function limitOf({ item, parameters }: Item): ServiceLimit | undefined {
   const remaining = count(parameters.get("r"));
   const window = parameters.get("t");
-  const seconds = count(window);
+  const seconds = number(window);
   const key = partitionKey(parameters);
   if (item.kind !== "string" || remaining === undefined || key === undefined) return undefined;
   if (window !== undefined && seconds === undefined) return undefined;
@@ -114,28 +103,34 @@ function partitionKey(parameters: Parameters): { partitionKey?: Uint8Array } | u
   return key.kind === "bytes" ? { partitionKey: key.value } : undefined;
 }
 
-/** A non-negative integer. */
+/** What some servers write in place of a non-negative integer: a decimal, or less than nothing. */
+function number(item: BareItem | undefined): number | undefined {
+  if (item?.kind !== "integer" && item?.kind !== "decimal") return undefined;
+  return Math.max(0, item.value);
+}
+
 function count(item: BareItem | undefined): number | undefined {
-  return item?.kind === "integer" && item.value >= 0 ? item.value : undefined;
+  const value = number(item);
+  return value === undefined ? undefined : Math.floor(value);
 }
 
 /** Draft 07: `RateLimit: limit=100, remaining=50, reset=5` and `RateLimit-Policy: 100;w=60`. */
 function readDictionary({ fields }: Answer): Limits | undefined {
   const dictionary = parseDictionary(fields.get("ratelimit") ?? "");
-  const read = (name: string): number | undefined => countOf(dictionary?.get(name));
-  const remaining = read("remaining");
+  const read = (name: string): BareItem | undefined => itemOf(dictionary?.get(name));
+  const remaining = count(read("remaining"));
   if (remaining === undefined) return undefined;
-  const reset = read("reset");
+  const reset = number(read("reset"));
   return unnamed({
-    quota: read("limit"),
+    quota: count(read("limit")),
     policies: listOf(fields.get("ratelimit-policy"), unnamedPolicyOf) ?? [],
     remaining,
     resetAfterMs: reset === undefined ? undefined : safeMs(reset * 1e3),
   });
 }
 
-function countOf(member: Member | undefined): number | undefined {
-  return member !== undefined && "item" in member ? count(member.item) : undefined;
+function itemOf(member: Member | undefined): BareItem | undefined {
+  return member !== undefined && "item" in member ? member.item : undefined;
 }
 
 /** A policy of drafts 01 to 07: `100;w=60`. */
@@ -152,49 +147,51 @@ function unnamedPolicyOf({ item, parameters }: Item): QuotaPolicy | undefined {
 }
 
 /**
- * Drafts 00 to 06 and the custom before them: fields of their own for limit, remaining and reset. In
- * drafts 01 and 02 policies follow the limit in its field; from 03 on they have their own.
+ * Drafts 00 to 06, the custom before them, and the services' own: fields for limit, remaining and reset. In drafts 01
+ * and 02 policies follow the limit in its field; from 03 on they have their own.
  */
-function readSeparate({ fields, sentAtMs }: Answer, prefix: string): Limits | undefined {
-  const remaining = decimal(fields.get(`${prefix}remaining`));
-  if (remaining === undefined) return undefined;
-  const [limit, ...policies] = listOf(fields.get(`${prefix}limit`), unnamedPolicyOf) ?? [];
-  const resetAfter = decimal(fields.get(`${prefix}reset-after`));
-  return unnamed({
-    quota: limit?.quota,
-    policies:
-      policies.length > 0
-        ? policies
-        : (listOf(fields.get("ratelimit-policy"), unnamedPolicyOf) ?? []),
-    remaining: Math.floor(remaining),
-    resetAfterMs:
-      resetAfter === undefined
-        ? resetAfterMs(fields.get(`${prefix}reset`), sentAtMs)
-        : safeMs(resetAfter * 1e3),
-  });
+function readSeparate(
+  { fields, sentAtMs }: Answer,
+  isOwner: (owner: string) => boolean,
+): Limits | undefined {
+  const found = separateLimits(fields, sentAtMs).filter(({ owner }) => isOwner(owner));
+  if (found.length === 0) return undefined;
+  const each = found.map((limit) =>
+    limit.label === ""
+      ? unnamed(unnamedOf(limit, fields.get("ratelimit-policy")))
+      : named(limit, quotaIn(limit.limit)),
+  );
+  return {
+    policies: each.flatMap(({ policies }) => policies),
+    limits: each.flatMap(({ limits }) => limits),
+  };
 }
 
-const DECIMAL = /^\d{1,15}(?:\.\d{1,9})?$/;
-
-function decimal(field: string | undefined): number | undefined {
-  return field !== undefined && DECIMAL.test(field) ? Number(field) : undefined;
+function unnamedOf(
+  { limit, remaining, resetAfterMs }: SeparateLimit,
+  policy: string | undefined,
+): Unnamed {
+  const [own, ...policies] = listOf(limit, unnamedPolicyOf) ?? [];
+  return {
+    quota: own?.quota,
+    policies: policies.length > 0 ? policies : (listOf(policy, unnamedPolicyOf) ?? []),
+    remaining,
+    resetAfterMs,
+  };
 }
 
-/** From here on a number of seconds is a date: as a span it would be longer than 31 years. */
-const FIRST_EPOCH_SECONDS = 1e9;
-/** From here on it is a date in milliseconds: in seconds it would lie beyond the year 5000. */
-const FIRST_EPOCH_MS = 1e11;
+function quotaIn(limit: string | undefined): number | undefined {
+  return listOf(limit, unnamedPolicyOf)?.[0]?.quota;
+}
 
-/** Seconds to go, or a moment as seconds or milliseconds since the Unix epoch, or a date of HTTP. */
-function resetAfterMs(field: string | undefined, sentAtMs: number): number | undefined {
-  if (field === undefined) return undefined;
-  const value = decimal(field);
-  if (value === undefined) {
-    const atMs = parseHttpDate(field, sentAtMs);
-    return atMs === undefined ? undefined : safeMs(atMs - sentAtMs);
-  }
-  if (value < FIRST_EPOCH_SECONDS) return safeMs(value * 1e3);
-  return safeMs((value < FIRST_EPOCH_MS ? value * 1e3 : value) - sentAtMs);
+function named(
+  { label: name, remaining, resetAfterMs }: SeparateLimit,
+  quota: number | undefined,
+): Limits {
+  return {
+    policies: quota === undefined ? [] : [{ name, quota, quotaUnit: DEFAULT_QUOTA_UNIT }],
+    limits: [{ name, remaining, ...(resetAfterMs !== undefined && { resetAfterMs }) }],
+  };
 }
 
 interface Unnamed {

@@ -17,12 +17,12 @@ export type HeaderSource =
   | Iterable<string | Uint8Array | readonly (string | Uint8Array)[]>
   | Readonly<Record<string, FieldValue>>;
 
-/** The fields that `wanted` names, in lower case; several lines of one field are joined by a comma. */
+/** The fields that are wanted, by name in lower case; several lines of one field are joined by a comma. */
 export function pickFields(
   source: unknown,
-  wanted: ReadonlySet<string>,
+  isWanted: (name: string) => boolean,
 ): ReadonlyMap<string, string> {
-  return collect(source, (name) => wanted.has(name));
+  return collect(source, isWanted);
 }
 
 /** All fields, as above. */

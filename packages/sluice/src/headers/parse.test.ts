@@ -49,8 +49,6 @@ describe("draft 11", () => {
   test.each([
     ["a name that is a token", "burst;r=50;t=30"],
     ["no remaining", '"burst";t=30'],
-    ["a negative remaining", '"burst";r=-1'],
-    ["a decimal remaining", '"burst";r=1.0'],
     ["a remaining in quotes", '"burst";r="1"'],
     ["a window that is no integer", '"burst";r=1;t=soon'],
     ["a partition key that is no bytes", '"burst";r=1;pk=abc'],
@@ -77,6 +75,16 @@ describe("draft 11", () => {
     });
     expect(info.tightest?.quota).toBe(20);
   });
+});
+
+test.each([
+  ["less than nothing", '"a";r=-1;t=20', 0, 20_000],
+  ["a fraction", '"a";r=1.9;t=2.0', 1, 2000],
+  ["a fraction of a second", '"a";r=0;t=0.503', 0, 503],
+  ["less than nothing, in draft 07", "remaining=-1, reset=20", 0, 20_000],
+  ["a fraction, in draft 07", "limit=5.0, remaining=0.5, reset=0.25", 0, 250],
+])("a limit with %s", (_, ratelimit, remaining, resetAfterMs) => {
+  expect(at({ ratelimit }).limits).toMatchObject([{ remaining, resetAfterMs }]);
 });
 
 describe("older forms", () => {
@@ -144,9 +152,21 @@ describe("X-RateLimit", () => {
     ["seconds to go with a fraction", "0.25", 250],
     ["seconds since the epoch, as GitHub has it", String(NOW_MS / 1e3 + 30), 30_000],
     ["seconds since the epoch with a fraction", `${NOW_MS / 1e3 + 30}.5`, 30_500],
+    ["seconds since the epoch as a double", "1.79521923e+09", 30_000],
     ["milliseconds since the epoch", String(NOW_MS + 30_000), 30_000],
+    ["microseconds since the epoch", `${NOW_MS + 30_000}000`, 30_000],
+    ["nanoseconds since the epoch", `${NOW_MS + 30_000}000000`, 30_000],
     ["a date of HTTP", "Sat, 21 Nov 2026 00:00:30 GMT", 30_000],
+    ["a moment of ISO 8601", "2026-11-21T00:00:30Z", 30_000],
+    ["a moment of another zone", "2026-11-21T01:00:30.250+01:00", 30_250],
+    ["a moment as Go writes it", "2026-11-21 00:00:30 +0000 UTC", 30_000],
+    ["a duration", "6m0s", 360_000],
+    ["a duration of ISO 8601", "PT1M30S", 90_000],
+    ["quotes", '"30"', 30_000],
+    ["two lines", "30, 40", 40_000],
+    ["two lines of dates", "Sat, 21 Nov 2026 00:00:30 GMT, Sat, 21 Nov 2026 00:00:20 GMT", 30_000],
     ["a moment that has passed", String(NOW_MS / 1e3 - 30), 0],
+    ["a day of the past", "2001-09-09", 0],
     ["nonsense", "soon", undefined],
     ["a negative number", "-5", undefined],
   ])("has a reset in %s", (_, reset, resetAfterMs) => {
@@ -172,10 +192,74 @@ describe("X-RateLimit", () => {
   });
 
   test("without a remaining, or with one that is no number, says nothing", () => {
-    for (const remaining of [undefined, "many", "1, 2", ""]) {
+    for (const remaining of [undefined, "many", "; 5", ""]) {
       const headers = { "x-ratelimit-limit": "5", "x-ratelimit-remaining": remaining };
       expect(at(headers)).toEqual({ policies: [], limits: [] });
     }
+  });
+});
+
+describe("limits that the fields' names tell apart", () => {
+  test.each([
+    ["x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens", "x-ratelimit-limit-tokens"],
+    ["x-ratelimit-tokens-remaining", "x-ratelimit-tokens-reset", "x-ratelimit-tokens-limit"],
+    ["x-rate-limit-remaining-tokens", "x-rate-limit-reset-tokens", "x-rate-limit-limit-tokens"],
+    [
+      "acme-ratelimit-tokens-remaining",
+      "acme-ratelimit-tokens-reset",
+      "acme-ratelimit-tokens-limit",
+    ],
+    [
+      "x-acme-ratelimit-remaining-tokens",
+      "x-acme-ratelimit-reset-tokens",
+      "x-acme-ratelimit-limit-tokens",
+    ],
+    ["ratelimit-remaining-tokens", "ratelimit-reset-tokens", "ratelimit-limit-tokens"],
+  ])("%s", (remaining, reset, limit) => {
+    expect(at({ [remaining]: "0", [reset]: "17ms", [limit]: "150000" })).toMatchObject({
+      policies: [{ name: "tokens", quota: 150_000 }],
+      limits: [{ name: "tokens", remaining: 0, resetAfterMs: 17 }],
+      tightest: { name: "tokens", quota: 150_000, resetAfterMs: 17 },
+    });
+  });
+
+  test("count together, and the last that is used up decides", () => {
+    const info = at({
+      "x-ratelimit-remaining": "7",
+      "x-ratelimit-remaining-a": "0",
+      "x-ratelimit-reset-a": "5",
+      "x-ratelimit-remaining-b": "0",
+      "x-ratelimit-reset-b": "9",
+      "x-ratelimit-remaining-c": "1",
+      "x-ratelimit-reset-c": "99",
+    });
+    expect(info.limits.map(({ name }) => name)).toEqual(["default", "a", "b", "c"]);
+    expect([info.form, info.tightest?.name, waitMsOf(info)]).toEqual(["x-ratelimit", "b", 9000]);
+  });
+
+  test.each<[string, Record<string, string>, number]>([
+    ["less than nothing", { remaining: "-1", reset: "20" }, 20_000],
+    ["a fraction", { remaining: "0.0", reset: "2.5" }, 2500],
+    ["several lines, of which the least counts", { remaining: "3, 0", reset: "4" }, 4000],
+    ["parameters", { remaining: "0;w=60", reset: "4;w=60" }, 4000],
+    ["a reset in milliseconds", { remaining: "0", "reset-ms": "1500" }, 1500],
+    ["the name of a time", { remaining: "0", "reset-time": "2026-11-21T00:00:02Z" }, 2000],
+    ["a Reset-After that cannot be read", { remaining: "0", "reset-after": "x", reset: "3" }, 3000],
+    ["a limit of -1, which is none", { limit: "-1", remaining: "-1", reset: "20" }, 0],
+  ])("a limit with %s", (_, parts, waitMs) => {
+    const named = Object.entries(parts).map(([part, text]) => [`x-ratelimit-${part}`, text]);
+    expect(waitMsOf(at(Object.fromEntries(named) as HeaderSource))).toBe(waitMs);
+  });
+
+  test("names that only look like it say nothing", () => {
+    const headers = {
+      "x-ratelimit-used": "5",
+      "x-ratelimit-resource": "core",
+      "x-limit-remaining": "0",
+      "ratelimit-observed": "3",
+      "x-ratelimit-remainings": "0",
+    };
+    expect(at(headers)).toEqual({ policies: [], limits: [] });
   });
 });
 

@@ -4,9 +4,12 @@ import { FORM_FIELDS, FORMS } from "./forms.js";
 import { type HeaderSource, pickFields } from "./header-source.js";
 import { parseHttpDate } from "./http-date.js";
 import type { QuotaPolicy, RateLimitInfo, ServiceLimit, TightestLimit } from "./rate-limit.js";
-import { parseRetryAfter } from "./retry-after.js";
+import { isRetryAfter, retryAfterMsIn } from "./retry-after.js";
+import { isLimitField } from "./separate.js";
 
-const WANTED: ReadonlySet<string> = new Set([...FORM_FIELDS, "retry-after", "date", "age"]);
+const WANTED: ReadonlySet<string> = new Set([...FORM_FIELDS, "date", "age"]);
+const isWanted = (name: string): boolean =>
+  WANTED.has(name) || isRetryAfter(name) || isLimitField(name);
 
 /**
  * What an answer says about rate limits: `RateLimit` and `RateLimit-Policy` of
@@ -31,10 +34,10 @@ export function parseRateLimit(
   headers: HeaderSource,
   options: { readonly nowMs?: number } = {},
 ): RateLimitInfo {
-  const fields = pickFields(headers, WANTED);
+  const fields = pickFields(headers, isWanted);
   const { nowMs = systemClock.nowUs() / 1e3 } = options;
   const sentAtMs = parseHttpDate(fields.get("date") ?? "", nowMs) ?? nowMs;
-  const retryAfterMs = parseRetryAfter(fields.get("retry-after") ?? "", sentAtMs);
+  const retryAfterMs = retryAfterMsIn(fields, sentAtMs);
   const info = {
     policies: [],
     limits: [],

@@ -1,6 +1,7 @@
 /** How long an answer asks its callers to wait. */
 import { type HeaderSource, pickFields } from "../headers/header-source.js";
 import { parseRateLimit, waitMsOf } from "../headers/parse.js";
+import { isRetryAfter } from "../headers/retry-after.js";
 
 /** An answer, as far as it matters here. */
 export interface AnswerHead {
@@ -25,8 +26,6 @@ const TOO_MANY_REQUESTS = 429;
 /** Below it, Retry-After is not about a refusal: a redirect may have it too (RFC 9110 §10.2.3). */
 const FIRST_ERROR = 400;
 
-const RETRY_AFTER: ReadonlySet<string> = new Set(["retry-after"]);
-
 /**
  * @param pausing the statuses whose Retry-After counts for later calls too
  * @param nowMs milliseconds since the Unix epoch, for answers without `Date`
@@ -44,8 +43,7 @@ export function wishOf(
     return { waitMs: retryAfterMs, pauseMs, hasRetryAfter: true };
   }
   const isRefusal =
-    isPausing &&
-    (status === TOO_MANY_REQUESTS || pickFields(headers, RETRY_AFTER).has("retry-after"));
+    isPausing && (status === TOO_MANY_REQUESTS || pickFields(headers, isRetryAfter).size > 0);
   const pauseMs = limitsMs === 0 && isRefusal ? UNKNOWN_PAUSE_MS : limitsMs;
   return { waitMs: limitsMs, pauseMs, hasRetryAfter: false };
 }
