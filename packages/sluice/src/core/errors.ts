@@ -63,22 +63,41 @@ export class StoreUnavailableError extends SluiceError {
    * there, or its user may not access it.
    */
   readonly ofKey: boolean;
+  /** The client had too much to do and did not take the call: that is no failure of the store. */
+  readonly busy: boolean;
 
-  constructor(message: string, options: { cause?: unknown; ofKey?: boolean } = {}) {
-    const { ofKey = false, ...rest } = options;
+  constructor(message: string, options: { cause?: unknown; ofKey?: boolean; busy?: boolean } = {}) {
+    const { ofKey = false, busy = false, ...rest } = options;
     super("STORE_UNAVAILABLE", message, rest);
     this.ofKey = ofKey;
+    this.busy = busy;
   }
 }
 
-/** The store did not answer within the limiter's `timeout`. The call may or may not have been counted. */
+/** The store did not answer within the limiter's `timeout`. The call may or may not have been counted, if it was sent. */
 export class StoreTimeoutError extends SluiceError {
   readonly timeoutMs: number;
+  /** Whether the call was handed to the Redis client. If not, it was not counted. */
+  readonly sent: boolean;
+  /**
+   * There was too much to do, here or at the store: the call waited in line, or the store decided others meanwhile. Then
+   * this is no failure of the store, and the breaker does not count it.
+   */
+  readonly busy: boolean;
 
-  constructor(timeoutMs: number) {
-    super("STORE_TIMEOUT", `the store did not answer within ${timeoutMs} ms`);
+  constructor(timeoutMs: number, options: { sent?: boolean; busy?: boolean } = {}) {
+    const { sent = true, busy = !sent } = options;
+    super("STORE_TIMEOUT", timeoutMessage(timeoutMs, sent, busy));
     this.timeoutMs = timeoutMs;
+    this.sent = sent;
+    this.busy = busy;
   }
+}
+
+function timeoutMessage(timeoutMs: number, sent: boolean, busy: boolean): string {
+  if (!sent) return `the call waited in line and was not sent within ${timeoutMs} ms`;
+  const meanwhile = busy ? ": it was busy with other calls" : "";
+  return `the store did not answer within ${timeoutMs} ms${meanwhile}`;
 }
 
 /** What was waited for, quota or a place, does not come within `maxWait`. Nothing was taken. */

@@ -56,8 +56,8 @@ export interface ErrorEvent {
 /** What a call got in place of the store's answer. */
 export type Instead = "local" | "failOpen" | "failClosed" | "fallback" | "thrown";
 
-/** Calls that the store did not answer. */
-export type Unanswered = Readonly<Record<Instead | "total", number>>;
+/** Calls that the store did not answer: all, by what they got, and how many because there was too much to do. */
+export type Unanswered = Readonly<Record<Instead | "total" | "busy", number>>;
 
 /** An outage is over: the store has answered for a while without a failure. */
 export interface RecoveryEvent {

@@ -18,7 +18,7 @@ const policy = tokenBucket({ limit: 1000, period: "1h" });
 const lost = new Error("connection lost");
 /** The breaker's `probeEvery`. */
 const QUIET_MS = 1000;
-const NOBODY = { local: 0, failOpen: 0, failClosed: 0, fallback: 0, thrown: 0 };
+const NOBODY = { busy: 0, local: 0, failOpen: 0, failClosed: 0, fallback: 0, thrown: 0 };
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
@@ -69,7 +69,7 @@ describe("an open breaker", () => {
     expect(error).toBeInstanceOf(StoreUnavailableError);
     expect(error).toMatchObject({
       message:
-        "the breaker is open: after 5 failures in a row one call every 1000 ms asks the store",
+        "the breaker is open: after 5 failures in a row one call every 1000 ms at most asks the store",
       cause: { message: "the store failed: connection lost", cause: lost },
     });
   });
@@ -91,10 +91,10 @@ describe("an open breaker", () => {
     expect(await refusal()).toBe(other);
   });
 
-  test("lets one call a second ask, and closes when that is answered", async () => {
+  test("lets one call ask after 50 ms, and closes when that is answered", async () => {
     const { store, limiter, ask, breakIt } = start({ onStoreFailure: "closed" });
     await breakIt();
-    await vi.advanceTimersByTimeAsync(999);
+    await vi.advanceTimersByTimeAsync(49);
     expect(await ask()).toBe("fail-closed");
     await vi.advanceTimersByTimeAsync(1);
     const probe = limiter.consume("k");
@@ -106,31 +106,78 @@ describe("an open breaker", () => {
     expect(await ask()).toBe("store");
   });
 
-  test("goes on when the probe is not answered in time", async () => {
-    const { limiter, ask, breakIt } = start();
+  test("asks less and less often while its probes fail, down to one call in `probeEvery`", async () => {
+    const { store, limiter, breakIt } = start({ breaker: { probeEvery: 300 } });
     await breakIt();
-    await vi.advanceTimersByTimeAsync(1000);
-    const probe = limiter.consume("k");
-    await vi.advanceTimersByTimeAsync(250);
-    expect((await probe).source).toBe("fail-open");
-    await vi.advanceTimersByTimeAsync(749);
-    expect(await ask()).toBe("fail-open");
-    await vi.advanceTimersByTimeAsync(1);
-    expect(await ask()).toBe("store");
+    const beganMs = performance.now();
+    const probesMs: number[] = [];
+    for (let i = 0; i < 1000; i++) {
+      void limiter.consume("k");
+      if (store.held.length > 0) probesMs.push(performance.now() - beganMs);
+      store.settleAll(lost);
+      await vi.advanceTimersByTimeAsync(1);
+    }
+    expect(probesMs).toEqual([50, 150, 350, 650, 950]);
   });
 
-  test("probes again after a probe that its caller gave up", async () => {
+  test("goes on when the probe is not answered in time", async () => {
     const { store, limiter, ask, breakIt } = start();
     await breakIt();
     await vi.advanceTimersByTimeAsync(1000);
-    const controller = new AbortController();
-    const probe = limiter.consume("k", { signal: controller.signal }).catch(() => "given up");
-    controller.abort();
-    expect(await probe).toBe("given up");
-    expect(store.held.splice(0)).toHaveLength(1);
-    await vi.advanceTimersByTimeAsync(1000);
+    const probe = limiter.consume("k");
+    store.held.length = 0;
+    await vi.advanceTimersByTimeAsync(249);
+    expect(await ask()).toBe("fail-open");
+    await vi.advanceTimersByTimeAsync(1);
+    expect((await probe).source).toBe("fail-open");
     expect(await ask()).toBe("store");
   });
+
+  test("closes by any decision, however late", async () => {
+    const { store, limiter, ask } = start();
+    const late = Array.from({ length: 5 }, () => limiter.consume("k"));
+    await vi.advanceTimersByTimeAsync(250);
+    await Promise.all(late);
+    expect(await ask()).toBe("fail-open");
+    store.settleAll();
+    expect(await ask()).toBe("store");
+  });
+
+  test("gives each call an error of its own", async () => {
+    const { limiter, breakIt } = start({ onStoreFailure: "throw" });
+    await Promise.allSettled([0, 1, 2, 3, 4].map(() => breakIt()));
+    const errors = await Promise.all(
+      [0, 1].map(() => limiter.consume("k").catch((thrown: unknown) => thrown)),
+    );
+    expect(errors[0]).toBeInstanceOf(StoreUnavailableError);
+    expect(errors[1]).toEqual(errors[0]);
+    expect(errors[1]).not.toBe(errors[0]);
+  });
+
+  test.each(["answers", "fails", "hangs"])(
+    "learns from a probe whose caller has gone: it %s",
+    async (how) => {
+      const { store, limiter, ask, breakIt } = start();
+      await breakIt();
+      await vi.advanceTimersByTimeAsync(50);
+      const controller = new AbortController();
+      const probe = limiter.consume("k", { signal: controller.signal }).catch(() => "given up");
+      controller.abort();
+      expect(await probe).toBe("given up");
+      expect(store.held[0]?.call.abandoned).toBeUndefined();
+      if (how === "hangs") {
+        store.held.length = 0;
+        await vi.advanceTimersByTimeAsync(249);
+        expect(await ask()).toBe("fail-open");
+        await vi.advanceTimersByTimeAsync(1);
+      } else store.settleAll(how === "fails" ? lost : undefined);
+      if (how === "fails") {
+        expect(await ask()).toBe("fail-open");
+        await vi.advanceTimersByTimeAsync(100);
+      }
+      expect(await ask()).toBe("store");
+    },
+  );
 
   test("refuses at once the verbs that throw, and every other", async () => {
     const { store, limiter, breakIt } = start({ onStoreFailure: "closed" });
@@ -596,6 +643,11 @@ describe("several limiters in one call", () => {
     const second = start({ namespace: "second" }, store);
     await first.breakIt();
     expect(await second.ask()).toBe("fail-open");
+    // The intervals of the first grow beyond a second.
+    for (const ms of [50, 100, 200, 400, 800]) {
+      await vi.advanceTimersByTimeAsync(ms);
+      await first.ask(lost);
+    }
     await vi.advanceTimersByTimeAsync(QUIET_MS);
     expect(await first.ask()).toBe("fail-open");
     // The probe of one is news for both.
@@ -700,10 +752,10 @@ describe("a probe of a breaker that a joint call closed first", () => {
     return { ...second, settle };
   }
 
-  test("does not close it when it has opened again", async () => {
+  test("closes it when it has opened again, for a decision is one", async () => {
     const { ask, settle } = await startLate();
     await settle();
-    expect(await ask()).toBe("fail-open");
+    expect(await ask()).toBe("store");
   });
 
   test("is not taken for the next probe", async () => {

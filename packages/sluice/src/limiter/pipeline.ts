@@ -29,6 +29,9 @@ import { type ShortcutOptions, Shortcuts } from "./shortcuts/shortcuts.js";
 
 type Ask = AskOptions<StoreCall, StoreResult>;
 
+/** Debits of many consumes that go together: as many as a RedisStore has under way by default. */
+const MANY_DEBITS = 768;
+
 export interface PipelineOptions extends Pick<ShortcutOptions, "denials" | "prefetch"> {
   readonly store: Store;
   /** The limiter's, as events name it. */
@@ -76,6 +79,7 @@ export class Pipeline implements RequestRunner, Canceller {
       external: store.external,
       instead: onFailure.instead,
       partOf: store.partOf?.bind(store),
+      marksHandOver: store.marksHandOver === true,
       submit: (call, done) => {
         store.submit(call, done);
       },
@@ -122,6 +126,24 @@ export class Pipeline implements RequestRunner, Canceller {
     const known = this.#shortcuts.answer(request.key, call.debits[0]?.cost ?? 0, bound);
     if (known !== undefined) return report(this, request, known, 0);
     return this.#ask(prepared);
+  }
+
+  /**
+   * `runPrepared`, of any number. What would not fit under way at once begins when those before are answered: the wait in
+   * this process is not the store's.
+   */
+  async runMany(prepared: readonly PreparedRequest[]): Promise<LimiterAnswer[]> {
+    const answers: LimiterAnswer[] = [];
+    const count = Math.ceil(MANY_DEBITS / (prepared[0]?.call.debits.length ?? 1));
+    for (let first = 0; first < prepared.length; first += count) {
+      const some = prepared.slice(first, first + count);
+      const atMs = first === 0 ? undefined : monotonicMs();
+      const running = some.map((each) => {
+        return this.runPrepared(atMs === undefined ? each : { ...each, atMs });
+      });
+      answers.push(...(await Promise.all(running)));
+    }
+    return answers;
   }
 
   /** A consume on a store inside the process. */

@@ -66,7 +66,8 @@ export class Preparation {
     const blockUs = verb === VERBS.consume ? blockForUs : (request.blockUs ?? 0);
     const canReserve = verb === VERBS.reserve && resolver.canReserve(bound);
     const maxWaitUs = canReserve ? (request.maxWaitUs ?? 0) : 0;
-    const call: StoreCall = { verb, debits, blockUs, maxWaitUs };
+    // With room for what the store sets: an object that grows costs as much as a second one.
+    const call: StoreCall = { verb, debits, blockUs, maxWaitUs, handOver: undefined };
     const atMs = monotonicMs();
     // What this process admitted by itself is given back to it alone: the store is not asked.
     const isAsked = request.of !== "local";

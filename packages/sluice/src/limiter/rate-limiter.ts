@@ -153,7 +153,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     return this.#pipeline.run(request) as Promise<Grant>;
   }
 
-  /** Many independent calls side by side, in one go to the store. */
+  /** Any number of independent calls, in order: side by side, in batches, each with its own deadline. */
   async consumeMany(
     requests: readonly KeyedRequest[],
     options: { readonly signal?: AbortSignal | undefined } = NO_OPTIONS,
@@ -166,7 +166,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
       const { key, cost = 1 } = request;
       return this.#pipeline.prepare({ verb: VERBS.consume, key, cost, signal });
     });
-    return Promise.all(prepared.map((each) => this.#pipeline.runPrepared(each)));
+    return this.#pipeline.runMany(prepared);
   }
 
   /** What consume would say, without counting; always asks the store. */

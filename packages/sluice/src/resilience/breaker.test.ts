@@ -1,77 +1,77 @@
 import { describe, expect, test } from "vitest";
 import { Breaker, checkBreaker } from "./breaker.js";
 
-const SETTINGS = { failures: 3, probeEveryMs: 100 };
+const SETTINGS = { failures: 3, probeEveryMs: 150 };
 
-/** A breaker that its last failure opened at `nowMs`. */
+/** A breaker that opened at `nowMs`. */
 function opened(nowMs = 0): Breaker {
   const breaker = new Breaker(SETTINGS);
-  for (let i = 0; i < SETTINGS.failures; i++) breaker.failed(false, nowMs);
+  breaker.failed(SETTINGS.failures, nowMs);
   return breaker;
 }
 
 describe("a breaker", () => {
-  test("lets everything pass until so many failures in a row", () => {
+  test("lets everything pass until so much speaks against the store, and says when it opens", () => {
     const breaker = new Breaker(SETTINGS);
-    breaker.failed(false, 0);
-    breaker.failed(false, 0);
-    breaker.succeeded(false);
-    breaker.failed(false, 0);
-    breaker.failed(false, 0);
-    expect(breaker.admit(0)).toBe("pass");
-    breaker.failed(false, 0);
-    expect(breaker.admit(0)).toBe("refuse");
+    expect([breaker.failed(2, 0), breaker.admit(0), breaker.isOpen]).toEqual([
+      false,
+      "pass",
+      false,
+    ]);
+    expect([breaker.failed(3, 0), breaker.admit(0), breaker.isOpen]).toEqual([
+      true,
+      "refuse",
+      true,
+    ]);
+    expect(breaker.failed(4, 0)).toBe(false);
   });
 
-  test("lets one call through as the probe, an interval after it opened", () => {
+  test("lets one call through as the probe, 50 ms after it opened", () => {
     const breaker = opened(7);
-    expect([breaker.admit(106.9), breaker.admit(107), breaker.admit(107)]).toEqual([
+    expect([breaker.admit(56.9), breaker.admit(57), breaker.admit(57)]).toEqual([
       "refuse",
       "probe",
       "refuse",
     ]);
   });
 
-  test("closes when the probe succeeds, and counts from none again", () => {
-    const breaker = opened();
-    breaker.admit(100);
-    breaker.succeeded(true);
-    breaker.failed(false, 101);
-    breaker.failed(false, 101);
-    expect(breaker.admit(101)).toBe("pass");
+  test("sooner where probes are to go more often", () => {
+    const breaker = new Breaker({ failures: 1, probeEveryMs: 3 });
+    breaker.failed(1, 0);
+    expect([breaker.admit(2), breaker.admit(3)]).toEqual(["refuse", "probe"]);
+    breaker.probeEnded();
+    expect([breaker.admit(5), breaker.admit(6)]).toEqual(["refuse", "probe"]);
   });
 
-  test("stays open when the probe fails, and probes an interval after that one's start", () => {
+  test("probes again when that failed, each time twice as long after, to `probeEvery` at most", () => {
     const breaker = opened();
-    expect(breaker.admit(130)).toBe("probe");
-    breaker.failed(true, 190);
-    expect([breaker.admit(229), breaker.admit(230)]).toEqual(["refuse", "probe"]);
+    const probesMs: number[] = [];
+    for (let nowMs = 0; nowMs < 800; nowMs++) {
+      if (breaker.admit(nowMs) !== "probe") continue;
+      probesMs.push(nowMs);
+      breaker.probeEnded();
+    }
+    expect(probesMs).toEqual([50, 150, 300, 450, 600, 750]);
   });
 
   test("has one probe under way at most, however long it takes", () => {
     const breaker = opened();
-    expect([breaker.admit(100), breaker.admit(500)]).toEqual(["probe", "refuse"]);
-    breaker.failed(true, 600);
+    expect([breaker.admit(50), breaker.admit(500)]).toEqual(["probe", "refuse"]);
+    breaker.probeEnded();
     expect(breaker.admit(600)).toBe("probe");
   });
 
-  test("probes again after a probe that told nothing", () => {
+  test("gives the turn of a probe that never left to the next call", () => {
     const breaker = opened();
-    breaker.admit(100);
-    breaker.dropped(true);
-    expect([breaker.admit(199), breaker.admit(200)]).toEqual(["refuse", "probe"]);
+    expect(breaker.admit(60)).toBe("probe");
+    breaker.passTurn(70);
+    expect(breaker.admit(70)).toBe("probe");
   });
 
-  test("takes no notice, while open, of what was under way before", () => {
+  test("goes by when it opened, whatever fails after", () => {
     const breaker = opened();
-    breaker.succeeded(false);
-    breaker.dropped(false);
-    expect(breaker.admit(50)).toBe("refuse");
-    breaker.failed(false, 60);
-    expect(breaker.admit(100)).toBe("probe");
-    breaker.failed(false, 110);
-    breaker.dropped(false);
-    expect(breaker.admit(300)).toBe("refuse");
+    breaker.failed(9, 40);
+    expect([breaker.admit(49), breaker.admit(50)]).toEqual(["refuse", "probe"]);
   });
 });
 

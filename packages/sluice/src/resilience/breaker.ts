@@ -1,8 +1,6 @@
 /**
- * When to stop asking a store that fails. A state machine without timers: its caller says what happened
- * and what time it is.
- *
- * closed --(`failures` in a row)--> open --(a probe succeeds)--> closed
+ * When to stop asking a store that fails. A state machine without timers: its caller counts what speaks against the
+ * store and says what time it is. Once open it stays so: when the store decides something, the next one takes its place.
  */
 import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
@@ -12,7 +10,10 @@ import { withoutText } from "../core/shown.js";
 export interface BreakerOptions {
   /** Failures in a row after which the store is no longer asked, 1 to 1,000,000; default 5. */
   readonly failures?: number;
-  /** From the start of one probe to the next, 1 ms to 1 h; default 1 s. */
+  /**
+   * From the start of one probe to the next, 1 ms to 1 h; default 1 s. The first goes after 50 ms at most, and the
+   * interval doubles until it is this long.
+   */
   readonly probeEvery?: Duration;
 }
 
@@ -46,16 +47,20 @@ export function checkBreaker(option: unknown = {}): BreakerSettings | undefined 
   };
 }
 
+/** The first probe goes so soon: most outages are short. */
+const FIRST_PROBE_MS = 50;
+
 /** What a call may do: go to the store, go there as the probe, or not go. */
 export type Admission = "pass" | "probe" | "refuse";
 
 export class Breaker {
   readonly settings: BreakerSettings;
-  #failuresInARow = 0;
   #isOpen = false;
   #isProbing = false;
   /** When the next probe may start, if open. */
   #probeAtMs = 0;
+  /** From its start to that of the one after. */
+  #intervalMs = 0;
 
   constructor(settings: BreakerSettings) {
     this.settings = settings;
@@ -70,31 +75,28 @@ export class Breaker {
     if (!this.#isOpen) return "pass";
     if (this.#isProbing || nowMs < this.#probeAtMs) return "refuse";
     this.#isProbing = true;
-    this.#probeAtMs = nowMs + this.settings.probeEveryMs;
+    this.#intervalMs = Math.min(2 * this.#intervalMs, this.settings.probeEveryMs);
+    this.#probeAtMs = nowMs + this.#intervalMs;
     return "probe";
   }
 
-  /** While open only the probe counts: what was under way before says nothing of the store as it is now. */
-  succeeded(isProbe: boolean): void {
-    if (this.#isOpen && !isProbe) return;
-    this.#isOpen = false;
-    this.#isProbing = false;
-    this.#failuresInARow = 0;
-  }
-
-  failed(isProbe: boolean, nowMs: number): void {
-    if (this.#isOpen) {
-      if (isProbe) this.#isProbing = false;
-      return;
-    }
-    this.#failuresInARow += 1;
-    if (this.#failuresInARow < this.settings.failures) return;
+  /** `failures` speak against the store, one after another; true if that opens the breaker. */
+  failed(failures: number, nowMs: number): boolean {
+    if (this.#isOpen || failures < this.settings.failures) return false;
     this.#isOpen = true;
-    this.#probeAtMs = nowMs + this.settings.probeEveryMs;
+    this.#intervalMs = Math.min(FIRST_PROBE_MS, this.settings.probeEveryMs);
+    this.#probeAtMs = nowMs + this.#intervalMs;
+    return true;
   }
 
-  /** A call that ended without telling anything of the store, as when its caller gave it up. */
-  dropped(isProbe: boolean): void {
-    if (isProbe) this.#isProbing = false;
+  /** The probe failed, or said nothing of the store. */
+  probeEnded(): void {
+    this.#isProbing = false;
+  }
+
+  /** The probe never left this process: the next call is the probe in its place. */
+  passTurn(nowMs: number): void {
+    this.#isProbing = false;
+    this.#probeAtMs = nowMs;
   }
 }

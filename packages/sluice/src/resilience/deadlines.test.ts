@@ -1,6 +1,8 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { Heartbeat } from "../core/heartbeat.js";
+import { HandOver, type Submitted } from "../stores/hand-over.js";
 import { Deadlines, type Pending } from "./deadlines.js";
 
 // Under a clock that stands still, the turn in which late answers may still come is this one.
@@ -12,12 +14,14 @@ vi.mock(import("../core/clock.js"), async (original) => ({
 }));
 
 const TIMEOUT_MS = 100;
+/** For so long the heartbeat goes on after the last wait. */
+const LAST_BEATS_MS = 1000;
 
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
 
-const deadlinesOf = (timeoutMs = TIMEOUT_MS): Deadlines<string> =>
-  new Deadlines(timeoutMs, () => "late");
+const deadlinesOf = (timeoutMs = TIMEOUT_MS): Deadlines<Submitted, string> =>
+  new Deadlines({ timeoutMs, heartbeat: new Heartbeat(), late: "late" });
 
 describe("a wait", () => {
   beforeEach(() => {
@@ -31,7 +35,7 @@ describe("a wait", () => {
   test("ends with what it is settled with, if that is in time", () => {
     const deadlines = deadlinesOf();
     const done = vi.fn();
-    const pending = deadlines.begin(done);
+    const pending = deadlines.begin({}, done);
     vi.advanceTimersByTime(TIMEOUT_MS - 1);
     expect(done).not.toHaveBeenCalled();
     expect(deadlines.settle(pending, "answer")).toBe(true);
@@ -40,7 +44,7 @@ describe("a wait", () => {
 
   test("ends at its own time if it is not settled before", () => {
     const done = vi.fn();
-    deadlinesOf().begin(done);
+    deadlinesOf().begin({}, done);
     vi.advanceTimersByTime(TIMEOUT_MS - 1);
     expect(done).not.toHaveBeenCalled();
     vi.advanceTimersByTime(1);
@@ -50,7 +54,7 @@ describe("a wait", () => {
   test("drops what comes late, or a second time", () => {
     const deadlines = deadlinesOf();
     const [first, second] = [vi.fn(), vi.fn()];
-    const [one, two] = [deadlines.begin(first), deadlines.begin(second)];
+    const [one, two] = [deadlines.begin({}, first), deadlines.begin({}, second)];
     deadlines.settle(one, "answer");
     expect(deadlines.settle(one, "again")).toBe(false);
     vi.advanceTimersByTime(TIMEOUT_MS);
@@ -65,7 +69,7 @@ describe("a wait", () => {
     const ended: [number, number][] = [];
     const startMs = performance.now();
     for (let i = 0; i < 50; i++) {
-      deadlines.begin(() => ended.push([i, performance.now() - startMs]));
+      deadlines.begin({}, () => ended.push([i, performance.now() - startMs]));
       vi.advanceTimersByTime(3);
     }
     vi.advanceTimersByTime(TIMEOUT_MS);
@@ -75,19 +79,20 @@ describe("a wait", () => {
   test("of many that began at once ends at once", () => {
     const deadlines = deadlinesOf();
     const done = vi.fn();
-    for (let i = 0; i < 1000; i++) deadlines.begin(done);
+    for (let i = 0; i < 1000; i++) deadlines.begin({}, done);
     vi.advanceTimersByTime(TIMEOUT_MS);
     expect(done).toHaveBeenCalledTimes(1000);
+    vi.advanceTimersByTime(LAST_BEATS_MS);
     expect(vi.getTimerCount()).toBe(0);
   });
 
   test("that begins while the timer of an earlier one still runs has its whole time", () => {
     const deadlines = deadlinesOf();
-    const first = deadlines.begin(() => {});
+    const first = deadlines.begin({}, () => {});
     vi.advanceTimersByTime(60);
     deadlines.settle(first, "answer");
     const done = vi.fn();
-    deadlines.begin(done);
+    deadlines.begin({}, done);
     vi.advanceTimersByTime(TIMEOUT_MS - 1);
     expect(done).not.toHaveBeenCalled();
     vi.advanceTimersByTime(1);
@@ -97,11 +102,11 @@ describe("a wait", () => {
   test("may be begun by the end of another", () => {
     const deadlines = deadlinesOf();
     const outcomes: string[] = [];
-    deadlines.begin((first) => {
+    deadlines.begin({}, (first) => {
       outcomes.push(first);
-      deadlines.begin((second) => outcomes.push(second));
+      deadlines.begin({}, (second) => outcomes.push(second));
     });
-    deadlines.begin((other) => outcomes.push(other));
+    deadlines.begin({}, (other) => outcomes.push(other));
     vi.advanceTimersByTime(TIMEOUT_MS);
     expect(outcomes).toEqual(["late", "late"]);
     vi.advanceTimersByTime(TIMEOUT_MS - 1);
@@ -112,14 +117,15 @@ describe("a wait", () => {
 
   test("that others outlive is not kept, however long the load is constant", () => {
     const deadlines = deadlinesOf();
-    const underWay: Pending<string>[] = [];
+    const underWay: Pending<Submitted, string>[] = [];
     const kept: WeakRef<object>[] = [];
     // At every moment some waits are under way, so that the queue is never empty.
     for (let ms = 0; ms < 30 * TIMEOUT_MS; ms++) {
-      const pending = deadlines.begin(() => {});
+      const pending = deadlines.begin({}, () => {});
       kept.push(new WeakRef(pending));
       underWay.push(pending);
-      if (underWay.length > 5) deadlines.settle(underWay.shift() as Pending<string>, "done");
+      const oldest = underWay.length > 5 ? underWay.shift() : undefined;
+      if (oldest !== undefined) deadlines.settle(oldest, "done");
       vi.advanceTimersByTime(1);
     }
     return new Promise<void>((resolve) => {
@@ -131,6 +137,67 @@ describe("a wait", () => {
         resolve();
       });
     });
+  });
+});
+
+describe("a wait in a process that is busy", () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+  });
+
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  /** When `call` is told, from now on; `steps` happen at their times. */
+  function toldAfterMs(call: Submitted, steps: Readonly<Record<number, () => void>> = {}): number {
+    const deadlines = deadlinesOf();
+    const beganMs = performance.now();
+    let toldMs = Number.NaN;
+    deadlines.begin(call, () => (toldMs = performance.now() - beganMs));
+    for (let ms = 0; ms < 10 * TIMEOUT_MS && Number.isNaN(toldMs); ms++) {
+      steps[ms]?.();
+      vi.advanceTimersByTime(1);
+    }
+    return toldMs;
+  }
+
+  test("counts from when the client could begin, once that has the call", () => {
+    const call: Submitted = {};
+    const told = toldAfterMs(call, { 70: () => (call.handOver = new HandOver().start()) });
+    expect(told).toBe(70 + TIMEOUT_MS);
+  });
+
+  test("counts from the call, where the client had it before", () => {
+    const handOver = new HandOver().start();
+    vi.advanceTimersByTime(30);
+    expect(toldAfterMs({ handOver })).toBe(TIMEOUT_MS);
+  });
+
+  test("goes by what it was submitted with", () => {
+    const carrier: Submitted = {};
+    const told = toldAfterMs(
+      { carrier },
+      { 40: () => (carrier.handOver = new HandOver().start()) },
+    );
+    expect(told).toBe(40 + TIMEOUT_MS);
+  });
+
+  test("ends after twice its time, however often the client gets the call again", () => {
+    const call: Submitted = {};
+    const again = (): void => void (call.handOver = new HandOver().start());
+    const told = toldAfterMs(call, { 50: again, 140: again, 190: again });
+    expect(told).toBe(2 * TIMEOUT_MS);
+  });
+
+  test("is ended with all others like it", () => {
+    const deadlines = deadlinesOf();
+    const [queued, sent] = [vi.fn(), vi.fn()];
+    deadlines.begin({}, queued);
+    deadlines.begin({ handOver: new HandOver().start() }, sent);
+    deadlines.settleWhere(({ handOver }) => (handOver === undefined ? "refused" : undefined));
+    expect(queued.mock.calls).toEqual([["refused"]]);
+    expect(sent).not.toHaveBeenCalled();
   });
 });
 
@@ -147,26 +214,28 @@ describe("the timer", () => {
     const started = vi.spyOn(globalThis, "setTimeout");
     const deadlines = deadlinesOf();
     for (let i = 0; i < 1000; i++) {
-      const pending = deadlines.begin(() => {});
+      const pending = deadlines.begin({}, () => {});
       deadlines.settle(pending, "done");
     }
-    expect(started).toHaveBeenCalledOnce();
-    expect(vi.getTimerCount()).toBe(1);
+    // The other one is the heartbeat.
+    expect(started).toHaveBeenCalledTimes(2);
+    expect(vi.getTimerCount()).toBe(2);
     started.mockRestore();
   });
 
   test("runs out when nothing is pending, and starts again with the next wait", () => {
     const deadlines = deadlinesOf();
     deadlines.settle(
-      deadlines.begin(() => {}),
+      deadlines.begin({}, () => {}),
       "done",
     );
-    vi.advanceTimersByTime(TIMEOUT_MS);
+    vi.advanceTimersByTime(LAST_BEATS_MS);
     expect(vi.getTimerCount()).toBe(0);
     const done = vi.fn();
-    deadlines.begin(done);
+    deadlines.begin({}, done);
     vi.advanceTimersByTime(TIMEOUT_MS);
     expect(done).toHaveBeenCalledOnce();
+    vi.advanceTimersByTime(LAST_BEATS_MS);
     expect(vi.getTimerCount()).toBe(0);
   });
 });
@@ -176,13 +245,13 @@ test("the process is kept alive while something is pending, and not after", () =
     process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
   const before = timers();
   const deadlines = deadlinesOf(60_000);
-  const [first, second] = [deadlines.begin(() => {}), deadlines.begin(() => {})];
+  const [first, second] = [deadlines.begin({}, () => {}), deadlines.begin({}, () => {})];
   expect(timers()).toBe(before + 1);
   deadlines.settle(first, "a");
   expect(timers()).toBe(before + 1);
   deadlines.settle(second, "b");
   expect(timers()).toBe(before);
-  const third = deadlines.begin(() => {});
+  const third = deadlines.begin({}, () => {});
   expect(timers()).toBe(before + 1);
   deadlines.settle(third, "c");
   expect(timers()).toBe(before);

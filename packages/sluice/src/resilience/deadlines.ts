@@ -1,9 +1,12 @@
 /**
- * One deadline for many calls. All waits of a limiter are equally long, so they end in the order they
- * began: a queue and one timer do, where a timer a call would cost more than the call.
+ * One deadline for many calls. All waits of a limiter are equally long but for the time in which this process did not
+ * run, so they end about in the order in which they began: a queue and one timer do, where a timer a call would cost
+ * more than the call.
  */
 import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { inNextTurn, monotonicMs, startTimer, type Timer } from "../core/clock.js";
+import type { Heartbeat } from "../core/heartbeat.js";
+import { handOverOf, type Submitted } from "../stores/hand-over.js";
 
 const DEFAULT_TIMEOUT = 250;
 const LONGEST_TIMEOUT_US = 3600e6;
@@ -13,44 +16,55 @@ export function checkTimeout(timeout: Duration = DEFAULT_TIMEOUT): number {
   return toMicroseconds("timeout", timeout, MIN_PERIOD_US, LONGEST_TIMEOUT_US) / 1e3;
 }
 
-/** Something that is waited for. */
-export interface Pending<T> {
-  readonly endsAtMs: number;
+/** A call that is waited for. */
+export interface Pending<Call, T> {
+  readonly call: Call;
+  readonly atMs: number;
+  /** By how much the event loop had been late when the wait began. */
+  readonly lateBeforeMs: number;
   /** Undefined once it was called. */
   done: ((outcome: T) => void) | undefined;
+}
+
+export interface DeadlinesOptions<T> {
+  readonly timeoutMs: number;
+  readonly heartbeat: Heartbeat;
+  /** What a call gets that is not settled in time. */
+  readonly late: T;
+  /** Nobody waits, and no timer runs. */
+  readonly rests?: () => void;
 }
 
 /** Settled waits at the head of the queue are let go so many at a time. */
 const SETTLED_AT_ONCE = 256;
 
-export class Deadlines<T> {
-  readonly timeoutMs: number;
-  readonly #late: () => T;
-  /** In the order in which they end; those before `#first` are settled. */
-  readonly #pending: Pending<T>[] = [];
+export class Deadlines<Call extends Submitted, T> {
+  readonly #options: DeadlinesOptions<T>;
+  /** In the order in which they began; those before `#first` are settled. */
+  readonly #pending: Pending<Call, T>[] = [];
   #first = 0;
   #unsettled = 0;
   #timer: Timer | undefined;
 
-  /** What is not settled after `timeoutMs` gets what `late` makes. */
-  constructor(timeoutMs: number, late: () => T) {
-    this.timeoutMs = timeoutMs;
-    this.#late = late;
+  constructor(options: DeadlinesOptions<T>) {
+    this.#options = options;
   }
 
   /** Begins to wait, from `atMs` on; `done` is called once, by `settle` or when the time is over. */
-  begin(done: (outcome: T) => void, atMs: number = monotonicMs()): Pending<T> {
-    const pending = { endsAtMs: atMs + this.timeoutMs, done };
-    this.#pending.push(pending);
+  begin(call: Call, done: (outcome: T) => void, atMs: number = monotonicMs()): Pending<Call, T> {
+    const { heartbeat, timeoutMs } = this.#options;
     this.#unsettled += 1;
+    if (this.#unsettled === 1) heartbeat.begin();
+    const pending = { call, atMs, lateBeforeMs: heartbeat.lateMs(atMs), done };
+    this.#pending.push(pending);
     // While something is pending the timer keeps the process alive, so that every call is answered.
-    if (this.#timer === undefined) this.#start(this.timeoutMs);
+    if (this.#timer === undefined) this.#start(timeoutMs);
     else if (this.#unsettled === 1) this.#timer.ref();
     return pending;
   }
 
   /** Ends a wait; false if it had ended before, and `outcome` is dropped. */
-  settle(pending: Pending<T>, outcome: T): boolean {
+  settle(pending: Pending<Call, T>, outcome: T): boolean {
     const { done } = pending;
     if (done === undefined) return false;
     pending.done = undefined;
@@ -59,6 +73,16 @@ export class Deadlines<T> {
     else this.#letGo();
     done(outcome);
     return true;
+  }
+
+  /** Ends the waits of all calls for which `outcomeOf` has an outcome. */
+  settleWhere(outcomeOf: (call: Call) => T | undefined): void {
+    const waiting = this.#pending.filter(({ done }) => done !== undefined);
+    for (const pending of waiting) {
+      if (pending.done === undefined) continue;
+      const outcome = outcomeOf(pending.call);
+      if (outcome !== undefined) this.settle(pending, outcome);
+    }
   }
 
   #start(ms: number): void {
@@ -73,6 +97,7 @@ export class Deadlines<T> {
 
   /** The timer runs on, for the next call, without keeping the process alive. */
   #rest(): void {
+    this.#options.heartbeat.end();
     this.#timer?.unref();
     this.#pending.length = 0;
     this.#first = 0;
@@ -90,21 +115,46 @@ export class Deadlines<T> {
     this.#first = 0;
   }
 
+  /**
+   * When a wait is over. What the client has: its time counts from when the client could begin. What waits in this
+   * process: once as long again as the event loop was late. Together no more than twice as long and that delay.
+   */
+  #endsAtMs({ call, atMs, lateBeforeMs }: Pending<Call, T>, nowMs: number): number {
+    const { timeoutMs, heartbeat } = this.#options;
+    const lateMs = heartbeat.lateMs(nowMs) - lateBeforeMs;
+    const handOver = handOverOf(call);
+    if (handOver === undefined || handOver.isAssumed) {
+      return atMs + timeoutMs + Math.min(timeoutMs, lateMs);
+    }
+    const { startedAtMs = nowMs } = handOver;
+    return Math.min(Math.max(atMs, startedAtMs) + timeoutMs, atMs + 2 * timeoutMs + lateMs);
+  }
+
   #settleDue(): void {
     const nowMs = monotonicMs();
     const all = this.#pending;
-    let end = this.#first;
-    while (
-      end < all.length &&
-      (all[end]?.done === undefined || (all[end] as Pending<T>).endsAtMs <= nowMs)
-    ) {
-      end += 1;
+    const due: Pending<Call, T>[] = [];
+    let nextMs = Number.POSITIVE_INFINITY;
+    let kept = 0;
+    let seen = this.#first;
+    for (; seen < all.length; seen++) {
+      const pending = all[seen] as Pending<Call, T>;
+      if (pending.done === undefined) continue;
+      const earliestMs = pending.atMs + this.#options.timeoutMs;
+      const endsAtMs = earliestMs > nowMs ? earliestMs : this.#endsAtMs(pending, nowMs);
+      nextMs = endsAtMs > nowMs ? Math.min(nextMs, endsAtMs) : nextMs;
+      // All others began later.
+      if (earliestMs > nowMs) break;
+      if (endsAtMs <= nowMs) due.push(pending);
+      else all[kept++] = pending;
     }
     // Taken out before they are told: `done` may begin new waits.
-    const due = all.splice(0, end);
+    all.splice(kept, seen - kept);
     this.#first = 0;
-    const next = all[0];
-    if (next !== undefined) this.#start(Math.max(1, next.endsAtMs - nowMs));
-    for (const pending of due) if (pending.done !== undefined) this.settle(pending, this.#late());
+    if (nextMs !== Number.POSITIVE_INFINITY) this.#start(Math.max(1, nextMs - nowMs));
+    for (const pending of due) {
+      if (pending.done !== undefined) this.settle(pending, this.#options.late);
+    }
+    if (this.#timer === undefined) this.#options.rests?.();
   }
 }

@@ -105,6 +105,7 @@ describe("an outage", () => {
     expect(onRecovery).toHaveBeenCalledOnce();
     expect(onRecovery.mock.calls[0]?.[0].unanswered).toEqual({
       total: 5,
+      busy: 0,
       local: 0,
       failOpen: 3,
       failClosed: 2,

@@ -2,9 +2,10 @@
  * How a limiter or a semaphore asks its store: within its deadline, past an open breaker not at all, and with a record
  * of every failure. Failures are outcomes; misuse and an aborted signal reject.
  *
- * What a failure sets in motion: the call ends (#ended) → is it evidence against the store? (evidenceOf in
+ * What a failure sets in motion: the call ends (#ended) → is it evidence against the store? (evidenceOf and isBusy in
  * store-health.ts) → the part's breakers count it (part-health.ts) → everyone who asked gets a notice of the outage
  * (#report, outage.ts) → the first caller to be answered reports it (reporter) → listeners and hooks hear of it (events/).
+ * A decision speaks for the store, also where it comes late (#decided).
  */
 import { onAbort } from "../core/abort.js";
 import { monotonicMs } from "../core/clock.js";
@@ -16,16 +17,12 @@ import {
   StoreTimeoutError,
 } from "../core/errors.js";
 import type { ErrorEvent, Events, Instead } from "../events/events.js";
+import { HandOver, handOverOf, type Submitted } from "../stores/hand-over.js";
 import { type BreakerSettings, DEFAULT_PROBE_EVERY_MS } from "./breaker.js";
-import { Deadlines } from "./deadlines.js";
+import { Deadlines, type Pending } from "./deadlines.js";
 import type { Audience, OutageNotice } from "./outage.js";
-import type { PartHealth } from "./part-health.js";
-import { type Attempt, evidenceOf, type StoreHealth } from "./store-health.js";
-
-/** A call that a store drops unsent once nobody waits for it. */
-export interface Abandonable {
-  abandoned?: boolean;
-}
+import { isRefusal, type PartHealth } from "./part-health.js";
+import { type Asking, type Attempt, evidenceOf, isBusy, type StoreHealth } from "./store-health.js";
 
 export interface GuardedStoreOptions<Call, Result> {
   /** Who asks, as events name it. */
@@ -41,8 +38,10 @@ export interface GuardedStoreOptions<Call, Result> {
   readonly instead: Instead;
   /** The part of the store that decides a call; undefined where it has no parts. */
   readonly partOf: ((call: Call) => string) | undefined;
-  /** Hands a call to the store, which calls `done` once. */
+  /** Asks the store, which calls `done` once. */
   readonly submit: Submit<Call, Result>;
+  /** Whether the store says when it hands a call to its client. */
+  readonly marksHandOver: boolean;
 }
 
 type Submit<Call, Result> = (call: Call, done: (outcome: Result | Error) => void) => void;
@@ -60,7 +59,7 @@ export interface Asker<Result> {
   late?(outcome: Result | Error): void;
 }
 
-export interface AskOptions<Call extends Abandonable, Result extends object> {
+export interface AskOptions<Call extends Submitted, Result extends object> {
   /** What the caller gets without an answer, if not what the option says. */
   readonly instead?: Instead;
   /** In place of the store's own. */
@@ -71,23 +70,31 @@ export interface AskOptions<Call extends Abandonable, Result extends object> {
   readonly always?: boolean;
 }
 
-export class GuardedStore<Call extends Abandonable, Result extends object> {
+export class GuardedStore<Call extends Submitted, Result extends object> implements Asking {
   readonly #options: GuardedStoreOptions<Call, Result>;
   readonly #health: StoreHealth;
   readonly #audience: Audience;
-  readonly #deadlines: Deadlines<Result | Error>;
+  readonly #deadlines: Deadlines<Call, Result | Error>;
+  #isAsking = false;
   /** Which outage an error belongs to, for those who answer its call. */
   readonly #notices = new WeakMap<Error, OutageNotice>();
+  /** Calls that an open breaker let through, as its probe or in spite of it. */
+  readonly #letThrough = new WeakSet<Call>();
 
   constructor(options: GuardedStoreOptions<Call, Result>) {
     const { health, timeoutMs, breaker, events } = options;
     this.#options = options;
     this.#health = health;
     this.#audience = { events, quietMs: breaker?.probeEveryMs ?? DEFAULT_PROBE_EVERY_MS };
-    this.#deadlines = new Deadlines<Result | Error>(
+    this.#deadlines = new Deadlines<Call, Result | Error>({
       timeoutMs,
-      () => new StoreTimeoutError(timeoutMs),
-    );
+      heartbeat: health.heartbeat,
+      late: LATE,
+      rests: () => {
+        this.#isAsking = false;
+        health.asking.delete(this);
+      },
+    });
   }
 
   ask(call: Call, asker: Asker<Result>, options: AskOptions<Call, Result> = NO_OPTIONS): void {
@@ -108,26 +115,68 @@ export class GuardedStore<Call extends Abandonable, Result extends object> {
       asker.complete(attempt);
       return;
     }
-    const pending = this.#deadlines.begin((settled) => {
-      endWatch?.();
-      if (signal?.aborted === true) {
-        call.abandoned = true;
-        this.#ended(call, asker, attempt, undefined, options);
-        asker.reject(signal.reason as Error);
-        return;
-      }
-      if (settled instanceof StoreTimeoutError) call.abandoned = true;
-      const outcome = asOutcome(settled);
-      this.#ended(call, asker, attempt, outcome, options);
-      pass(outcome, asker);
-    }, asker.atMs);
+    // For stores that do not say when, it is now.
+    call.handOver = this.#options.marksHandOver ? undefined : new HandOver(asker.atMs);
+    this.#startAsking();
+    const pending = this.#deadlines.begin(
+      call,
+      (settled) => {
+        endWatch?.();
+        const outcome = settled === LATE ? this.#late(call, attempt) : asOutcome(settled);
+        this.#ended(call, asker, attempt, outcome, options);
+        pass(outcome, asker);
+      },
+      asker.atMs,
+    );
     const endWatch =
       signal &&
       onAbort(signal, () => {
-        this.#deadlines.settle(pending, ABORTED);
+        this.#giveUp(pending, asker, attempt);
+        asker.reject(signal.reason as Error);
       });
     submit(call, (settled) => {
+      if (!(settled instanceof Error)) this.#health.decided(attempt, handOverOf(call));
       if (!this.#deadlines.settle(pending, settled)) asker.late?.(settled);
+    });
+  }
+
+  #startAsking(): void {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    this.#health.asking.add(this);
+  }
+
+  /** Its caller has gone. What a probe finds out counts all the same: else, where callers are hasty, none ever would. */
+  #giveUp(
+    pending: Pending<Call, Result | Error>,
+    { atMs, signal }: Asker<Result>,
+    attempt: Attempt,
+  ): void {
+    const { call } = pending;
+    this.#emit(attempt, atMs, signal?.reason as Error);
+    if (attempt.probed !== undefined) {
+      pending.done = (settled) => {
+        const outcome = settled === LATE ? this.#late(call, attempt) : asOutcome(settled);
+        this.#learn(call, attempt, outcome);
+      };
+      return;
+    }
+    call.abandoned = true;
+    pending.done = () => {};
+    this.#deadlines.settle(pending, LATE);
+  }
+
+  /** Answers at once what waits in this process, where the breaker is open. */
+  refuseQueued(): void {
+    const { breaker: settings, timeoutMs, partOf } = this.#options;
+    if (settings === undefined) return;
+    this.#deadlines.settleWhere((call) => {
+      if (handOverOf(call) !== undefined || this.#letThrough.has(call)) return undefined;
+      const trouble = this.#health.of(partOf?.(call) ?? "", timeoutMs);
+      const breaker = trouble?.breaker(settings);
+      if (breaker?.isOpen !== true) return undefined;
+      call.abandoned = true;
+      return trouble?.refusal(breaker);
     });
   }
 
@@ -151,9 +200,14 @@ export class GuardedStore<Call extends Abandonable, Result extends object> {
     if (health.troubled.size === 0 && partOf === undefined) return UNTROUBLED;
     const part = partOf?.(call) ?? "";
     const trouble = settings && health.of(part, timeoutMs);
-    if (trouble === undefined || options.always === true) return health.attempt(part, undefined);
+    if (trouble === undefined) return health.attempt(part, undefined);
+    if (options.always === true) {
+      this.#letThrough.add(call);
+      return health.attempt(part, undefined);
+    }
     const breaker = trouble.breaker(settings as BreakerSettings);
     const admission = breaker.admit(monotonicMs());
+    if (admission === "probe") this.#letThrough.add(call);
     if (admission !== "refuse") {
       return health.attempt(part, admission === "probe" ? breaker : undefined);
     }
@@ -162,33 +216,51 @@ export class GuardedStore<Call extends Abandonable, Result extends object> {
     return refusal;
   }
 
-  /** Takes note before the caller is answered; `outcome` is undefined for a call that its caller gave up. */
+  /** The time of a call is over: had the client got it, and was the store busy with others? */
+  #late(call: Call, { part }: Attempt): StoreTimeoutError {
+    call.abandoned = true;
+    const handOver = handOverOf(call);
+    const sent = handOver !== undefined;
+    const busy = !sent || this.#health.hasDecidedSince(part, handOver);
+    return new StoreTimeoutError(this.#options.timeoutMs, { sent, busy });
+  }
+
+  /** Takes note before the caller is answered. */
   #ended(
     call: Call,
-    { atMs, signal }: Asker<Result>,
+    { atMs }: Asker<Result>,
     attempt: Attempt,
-    outcome: Result | Error | undefined,
+    outcome: Result | Error,
     options: AskOptions<Call, Result>,
   ): void {
-    const { name, events, partOf } = this.#options;
-    const error = outcome instanceof Error ? outcome : undefined;
-    if (error === undefined && outcome !== undefined) {
-      if (this.#health.troubled.size > 0) this.#health.worked(attempt);
-    } else {
-      const evidence = evidenceOf(outcome);
-      if (evidence === "nothing") attempt.probed?.dropped(true);
-      else if (evidence === "works") this.#health.worked(attempt);
-      else if (error !== undefined) {
-        const partNow = (): string => partOf?.(call) ?? "";
-        const trouble = this.#health.failed(attempt, error, this.#options, partNow);
-        this.#report(error, trouble, options);
-      }
+    if (!(outcome instanceof Error)) {
+      if (this.#options.events.to.storeCall !== undefined) this.#emit(attempt, atMs, undefined);
+      return;
     }
-    const { storeCall } = events.to;
-    if (storeCall === undefined) return;
-    const durationMs = monotonicMs() - atMs;
-    const gaveUp = outcome === undefined ? (signal?.reason as Error) : undefined;
-    storeCall({ caller: name, part: attempt.part, durationMs, error: error ?? gaveUp });
+    const trouble = isRefusal(outcome)
+      ? this.#health.of(attempt.part, this.#options.timeoutMs)
+      : this.#learn(call, attempt, outcome);
+    if (trouble !== undefined) this.#report(outcome, trouble, options);
+    this.#emit(attempt, atMs, outcome);
+  }
+
+  /** What an outcome says of the store; the trouble that it is part of, if that is the store's. */
+  #learn(call: Call, attempt: Attempt, outcome: Result | Error): PartHealth | undefined {
+    // A decision was noted when it came.
+    if (!(outcome instanceof Error)) return undefined;
+    if (outcome instanceof StoreTimeoutError && !outcome.sent) {
+      attempt.probed?.passTurn(monotonicMs());
+    } else attempt.probed?.probeEnded();
+    const evidence = evidenceOf(outcome);
+    if (evidence === "works") this.#health.decided(attempt, handOverOf(call));
+    if (evidence !== "fails") return undefined;
+    const partNow = (): string => this.#options.partOf?.(call) ?? "";
+    return this.#health.failed(attempt, outcome, this.#options, partNow);
+  }
+
+  #emit({ part }: Attempt, atMs: number, error: Error | undefined): void {
+    const { name, events } = this.#options;
+    events.to.storeCall?.({ caller: name, part, durationMs: monotonicMs() - atMs, error });
   }
 
   /** Which outage the error is of, and what the call got in place of an answer, for everyone who asked. */
@@ -202,9 +274,10 @@ export class GuardedStore<Call extends Abandonable, Result extends object> {
 
   #count(error: Error, trouble: PartHealth, instead: Instead): void {
     const notice = trouble.notice(this.#audience);
+    const busy = isBusy(error);
     this.#notices.set(error, notice);
-    notice.count(instead);
-    this.#storeNotice(trouble)?.count(instead);
+    notice.count(instead, busy);
+    this.#storeNotice(trouble)?.count(instead, busy);
   }
 
   /** The outage as the store's own listeners hear of it. */
@@ -223,8 +296,8 @@ function pass<Result>(outcome: Result | Error, asker: Asker<Result>): void {
 const UNTROUBLED: Attempt = Object.freeze({ part: "", failuresBefore: 0, probed: undefined });
 const NO_OPTIONS = Object.freeze({});
 const NONE: readonly never[] = [];
-/** Ends the wait of a call whose signal says why. */
-const ABORTED = new Error("aborted");
+/** Ends the wait of a call whose time is over. */
+const LATE = new Error("late");
 
 /** What the caller has to mend, whatever the failure policy. */
 function isMisuse(outcome: unknown): outcome is Error {

@@ -15,7 +15,15 @@ export class OutageNotice {
   readonly #events: Events;
   readonly #part: string;
   readonly #beganMs = monotonicMs();
-  readonly #unanswered = { total: 0, local: 0, failOpen: 0, failClosed: 0, fallback: 0, thrown: 0 };
+  readonly #unanswered = {
+    total: 0,
+    busy: 0,
+    local: 0,
+    failOpen: 0,
+    failClosed: 0,
+    fallback: 0,
+    thrown: 0,
+  };
   #isClaimed = false;
   #first: ErrorEvent | undefined;
   #lastedMs: number | undefined;
@@ -26,8 +34,10 @@ export class OutageNotice {
     this.#part = part;
   }
 
-  count(instead: Instead): void {
+  /** `busy` is for a call that got no answer because there was too much to do. */
+  count(instead: Instead, busy: boolean): void {
     this.#unanswered[instead] += 1;
+    if (busy) this.#unanswered.busy += 1;
     this.#unanswered.total += 1;
   }
 

@@ -7,6 +7,13 @@ import { StoreTimeoutError, StoreUnavailableError } from "../core/errors.js";
 import { Breaker, type BreakerSettings } from "./breaker.js";
 import { type Audience, OutageNotice } from "./outage.js";
 
+/** What open breakers answered: the store was not asked, so that says nothing of it. */
+const refusals = new WeakSet<Error>();
+
+export function isRefusal(error: Error): boolean {
+  return refusals.has(error);
+}
+
 type Audiences = Set<WeakRef<Audience>>;
 
 const dropped = new FinalizationRegistry<{ audiences: Audiences; ref: WeakRef<Audience> }>(
@@ -24,12 +31,14 @@ export class PartHealth {
   /** Which part decides now what failed last: another one may have taken its place. */
   partNow: () => string;
   #lastError: Error | undefined;
+  /** Calls that speak against the part since it last decided anything. */
   #failuresInARow = 0;
   /** Those among them that speak against the part whoever waits, and however long. */
   #errorsInARow = 0;
+  /** Batches in a row whose decisions came later than anybody here waits, though this process was ready for them. */
+  #slowBatches = 0;
   /** By their settings: limiters that choose alike share one. */
   readonly #breakers = new Map<string, Breaker>();
-  readonly #refusals = new Map<Breaker, StoreUnavailableError>();
   readonly #notices = new WeakMap<Audience, OutageNotice>();
   /** Whose notices there are. An outage may last, and must not keep limiters that were dropped meanwhile. */
   readonly #audiences: Audiences = new Set();
@@ -57,40 +66,63 @@ export class PartHealth {
     let breaker = this.#breakers.get(name);
     if (breaker === undefined) {
       breaker = new Breaker(settings);
-      const nowMs = monotonicMs();
-      const known = Math.min(this.#failuresInARow, settings.failures);
-      for (let i = 0; i < known; i++) breaker.failed(false, nowMs);
+      breaker.failed(this.#against, monotonicMs());
       this.#breakers.set(name, breaker);
     }
     return breaker;
   }
 
-  /** `probed` is the breaker that let the call through as its probe. */
-  failed(error: Error, failure: number, probed: Breaker | undefined): void {
-    const nowMs = monotonicMs();
+  /** What speaks against the part now: calls, or batches where it is only slow. */
+  get #against(): number {
+    return Math.max(this.#failuresInARow, this.#slowBatches);
+  }
+
+  /** A call that speaks against the part; true if that opens a breaker. */
+  failed(error: Error, failure: number): boolean {
+    this.unanswered(error, failure);
+    this.#failuresInARow += 1;
+    if (!(error instanceof StoreTimeoutError)) this.#errorsInARow += 1;
+    return this.#openBreakers();
+  }
+
+  /** A call that got no answer, whatever that says. */
+  unanswered(error: Error, failure: number): void {
     this.#lastError = error;
     this.lastFailure = failure;
     this.answeredAtMs = undefined;
-    this.#refusals.clear();
-    this.#failuresInARow += 1;
-    if (!(error instanceof StoreTimeoutError)) this.#errorsInARow += 1;
-    for (const breaker of this.#breakers.values()) breaker.failed(probed === breaker, nowMs);
   }
 
-  /** A call that began before the last failure may be answered: while a breaker is open only its probe counts. */
-  worked(probed: Breaker | undefined): void {
-    const all = [...this.#breakers.values()];
-    for (const breaker of all) breaker.succeeded(probed === breaker);
-    if (all.every(({ isOpen }) => !isOpen)) this.#forgetFailures();
+  /** The part decided something: that clears the count and closes the breakers. */
+  decided(): void {
+    this.#forgetFailures();
+    this.#slowBatches = 0;
+    // New ones are made: a probe of the one before says nothing of what comes from now on.
+    this.#breakers.clear();
   }
 
-  /** Calls are asked again from now on; only the end of the outage waits. */
+  /** The same, but nobody waited for so long; true if that opens a breaker. */
+  decidedTooLate(): boolean {
+    this.#forgetFailures();
+    this.#slowBatches += 1;
+    for (const [name, breaker] of this.#breakers) {
+      if (this.#slowBatches < breaker.settings.failures) this.#breakers.delete(name);
+    }
+    return this.#openBreakers();
+  }
+
+  #openBreakers(): boolean {
+    const nowMs = monotonicMs();
+    let hasOpened = false;
+    for (const breaker of this.#breakers.values()) {
+      hasOpened = breaker.failed(this.#against, nowMs) || hasOpened;
+    }
+    return hasOpened;
+  }
+
+  /** Another part answers in its place: calls are asked again from now on; only the end of the outage waits. */
   answered(nowMs: number): void {
     this.answeredAtMs = nowMs;
-    this.#forgetFailures();
-    // New ones: a probe of the one before says nothing of what comes from now on.
-    this.#breakers.clear();
-    this.#refusals.clear();
+    this.decided();
   }
 
   #forgetFailures(): void {
@@ -98,19 +130,16 @@ export class PartHealth {
     this.#errorsInARow = 0;
   }
 
-  /** What calls get while the breaker is open: one error until the next failure. */
+  /** What a call gets while the breaker is open: an error of its own, for its caller may keep it or change it. */
   refusal(breaker: Breaker): StoreUnavailableError {
-    let refusal = this.#refusals.get(breaker);
-    if (refusal === undefined) {
-      const { failures, probeEveryMs } = breaker.settings;
-      const of = this.part === "" ? "" : ` of ${this.part}`;
-      refusal = new StoreUnavailableError(
-        `the breaker${of} is open: after ${failures} failures in a row ` +
-          `one call every ${probeEveryMs} ms asks the store`,
-        { cause: this.#lastError },
-      );
-      this.#refusals.set(breaker, refusal);
-    }
+    const { failures, probeEveryMs } = breaker.settings;
+    const of = this.part === "" ? "" : ` of ${this.part}`;
+    const refusal = new StoreUnavailableError(
+      `the breaker${of} is open: after ${failures} failures in a row ` +
+        `one call every ${probeEveryMs} ms at most asks the store`,
+      { cause: this.#lastError },
+    );
+    refusals.add(refusal);
     return refusal;
   }
 

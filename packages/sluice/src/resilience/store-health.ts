@@ -2,14 +2,16 @@
  * What is known of a store's health, for all limiters and semaphores of it in this process. A part that does not fail
  * has no entry: a healthy store costs next to nothing, and the set stays bounded.
  */
-import { monotonicMs } from "../core/clock.js";
+import { atEndOfTick, monotonicMs } from "../core/clock.js";
 import {
   CrossSlotError,
   InvalidOptionError,
   StoreTimeoutError,
   StoreUnavailableError,
 } from "../core/errors.js";
+import { Heartbeat } from "../core/heartbeat.js";
 import type { Events } from "../events/events.js";
+import { type HandOver, nextInOrder } from "../stores/hand-over.js";
 import { type Breaker, type BreakerSettings, DEFAULT_PROBE_EVERY_MS } from "./breaker.js";
 import type { Audience } from "./outage.js";
 import { PartHealth } from "./part-health.js";
@@ -22,6 +24,12 @@ export interface Attempt {
   readonly failuresBefore: number;
   /** The open breaker that let it through. */
   readonly probed: Breaker | undefined;
+}
+
+/** Who asks a store, and may have calls that wait in this process. */
+export interface Asking {
+  /** Answers at once what the store was not handed, where the breaker is open. */
+  refuseQueued(): void;
 }
 
 /** The health of every store, which many may use. */
@@ -42,7 +50,12 @@ export class StoreHealth {
   readonly troubled = new Set<PartHealth>();
   /** The store's own listeners, beside those of its limiters and semaphores. */
   readonly audience: Audience | undefined;
+  readonly heartbeat = new Heartbeat();
+  /** Who has calls under way. */
+  readonly asking = new Set<Asking>();
   #failures = 0;
+  /** When each part last decided anything, in the order of hand-overs. */
+  readonly #decided = new Map<string, number>();
 
   constructor(events: Events | undefined) {
     this.audience = events && { events, quietMs: DEFAULT_PROBE_EVERY_MS };
@@ -53,22 +66,52 @@ export class StoreHealth {
     return { part, failuresBefore: this.#failures, probed };
   }
 
+  /** Whether the part decided anything since that hand-over. */
+  hasDecidedSince(part: string, handOver: HandOver): boolean {
+    return (this.#decided.get(part) ?? 0) > handOver.order;
+  }
+
+  /**
+   * The store decided a call, however late, whether or not anybody still waits for it. `handOver` is undefined where the
+   * call did not reach the store by itself.
+   */
+  decided(attempt: Attempt, handOver: HandOver | undefined): void {
+    const { part } = attempt;
+    const isFirst = handOver?.isDecided === false;
+    if (isFirst) {
+      handOver.isDecided = true;
+      this.#decided.set(part, nextInOrder());
+    }
+    if (this.troubled.size === 0) return;
+    const nowMs = monotonicMs();
+    for (const trouble of this.troubled) {
+      if (trouble.part === part && !this.#isTooLate(handOver, trouble, nowMs)) trouble.decided();
+      else if (trouble.part === part) {
+        if (isFirst && trouble.decidedTooLate()) this.#refuseQueued();
+        continue;
+      }
+      this.#endIfAnswered(trouble, attempt, nowMs);
+    }
+  }
+
+  /** Whether nobody with this timeout waited for so long, although this process was there to read the answer. */
+  #isTooLate(handOver: HandOver | undefined, { timeoutMs }: PartHealth, nowMs: number): boolean {
+    const startedAtMs = handOver?.startedAtMs;
+    if (startedAtMs === undefined || nowMs - startedAtMs <= timeoutMs) return false;
+    return !this.heartbeat.mayHaveStalledSince(startedAtMs, nowMs);
+  }
+
   /**
    * Some calls of an outage may succeed: denials of a server that refuses writes, or what passes between losses. So an
    * outage is over only when the store has answered for a while without a failure. There is no timer for that: the
    * next call that ends finds out.
    */
-  worked({ part, failuresBefore, probed }: Attempt): void {
-    if (this.troubled.size === 0) return;
-    const nowMs = monotonicMs();
-    for (const trouble of this.troubled) {
-      if (trouble.part === part) trouble.worked(probed);
-      if (failuresBefore < trouble.lastFailure) continue;
-      // A dead node may never be asked again: what now answers in its place ends its outage.
-      if (trouble.part !== part && trouble.partNow() !== part) continue;
-      if (trouble.answeredAtMs === undefined) trouble.answered(nowMs);
-      else trouble.endIfOver(nowMs, () => this.troubled.delete(trouble));
-    }
+  #endIfAnswered(trouble: PartHealth, { part, failuresBefore }: Attempt, nowMs: number): void {
+    if (failuresBefore < trouble.lastFailure) return;
+    // A dead node may never be asked again: what now answers in its place ends its outage.
+    if (trouble.part !== part && trouble.partNow() !== part) return;
+    if (trouble.answeredAtMs === undefined) trouble.answered(nowMs);
+    else trouble.endIfOver(nowMs, () => this.troubled.delete(trouble));
   }
 
   /** The trouble of a part for those who wait so long: what others learned of it by an error counts for them too. */
@@ -85,12 +128,12 @@ export class StoreHealth {
   }
 
   /**
-   * An error speaks against the part whoever waits; silence only to those who wait no longer, since a store that is late
-   * for 5 ms may be in time for 250. `own` is what the caller chose; `partNow` says which part decides the call that
-   * failed, now and later.
+   * A call got no answer. An error speaks against the part whoever waits; silence only to those who wait no longer, since
+   * a store that is late for 5 ms may be in time for 250; and a call that was not sent, or was overtaken by others, to
+   * nobody. `own` is what the caller chose; `partNow` says which part decides the call that failed, now and later.
    */
   failed(
-    { part, probed }: Attempt,
+    { part }: Attempt,
     error: Error,
     own: { readonly breaker: BreakerSettings | undefined; readonly timeoutMs: number },
     partNow: () => string,
@@ -101,14 +144,26 @@ export class StoreHealth {
     // Made before it counts, so that it opens at the failure and not at the next call.
     if (breaker !== undefined) trouble.breaker(breaker);
     this.#failures += 1;
+    if (isBusy(error)) {
+      trouble.partNow = partNow;
+      trouble.unanswered(error, this.#failures);
+      return trouble;
+    }
     const waitedMs =
       error instanceof StoreTimeoutError ? error.timeoutMs : Number.POSITIVE_INFINITY;
     for (const each of this.troubled) {
       if (each.part !== part || (each !== trouble && each.timeoutMs > waitedMs)) continue;
       each.partNow = partNow;
-      each.failed(error, this.#failures, probed);
+      if (each.failed(error, this.#failures)) this.#refuseQueued();
     }
     return trouble;
+  }
+
+  /** After what is under way now: waits end there. */
+  #refuseQueued(): void {
+    atEndOfTick(() => {
+      for (const each of this.asking) each.refuseQueued();
+    });
   }
 
   /** Ends the troubles of a part that were over before now. A listener of an end may meet the next one. */
@@ -133,11 +188,16 @@ export class StoreHealth {
   }
 }
 
-/** What an outcome says of the store; undefined is a call that its caller gave up. */
-export function evidenceOf(outcome: object | undefined): "works" | "fails" | "nothing" {
-  if (outcome === undefined || outcome instanceof CrossSlotError) return "nothing";
-  if (!(outcome instanceof Error)) return "works";
-  // It looked, and refused this one call.
-  if (outcome instanceof InvalidOptionError) return "works";
-  return outcome instanceof StoreUnavailableError && outcome.ofKey ? "works" : "fails";
+/** What an error says of the store: it looked, and refused this one call; it fails; or nothing. */
+export function evidenceOf(error: Error): "works" | "fails" | "nothing" {
+  if (error instanceof CrossSlotError) return "nothing";
+  if (error instanceof InvalidOptionError) return "works";
+  return error instanceof StoreUnavailableError && error.ofKey ? "works" : "fails";
+}
+
+/** Whether there was no answer because of too much to do, here or at the store. */
+export function isBusy(error: Error): boolean {
+  return (
+    (error instanceof StoreTimeoutError || error instanceof StoreUnavailableError) && error.busy
+  );
 }

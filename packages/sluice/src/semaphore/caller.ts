@@ -11,9 +11,10 @@ import { monotonicMs } from "../core/clock.js";
 import { asStoreError } from "../core/errors.js";
 import type { Events } from "../events/events.js";
 import type { BreakerSettings } from "../resilience/breaker.js";
-import { type Abandonable, type Asker, GuardedStore } from "../resilience/guarded-store.js";
+import { type Asker, GuardedStore } from "../resilience/guarded-store.js";
 import { healthOf } from "../resilience/store-health.js";
 import type { SemaphoreKey, SemaphoreStore } from "../stores/semaphore-store.js";
+import type { Submitted } from "../stores/hand-over.js";
 import type { Store } from "../stores/store.js";
 
 /** A semaphore's key, with the words of the caller, which no store sees. */
@@ -42,7 +43,7 @@ export interface CommandOptions {
   readonly late?: (answer: SemaphoreAnswer) => void;
 }
 
-interface SemaphoreCall extends Abandonable {
+interface SemaphoreCall extends Submitted {
   readonly key: SemaphoreKey;
   readonly command: SemaphoreCommand;
 }
@@ -79,10 +80,13 @@ export class Caller {
       events,
       instead: "thrown",
       partOf: semaphores.partOf && (({ key }) => semaphores.partOf?.(key) ?? ""),
-      submit: ({ key, command }, settle) => {
-        semaphores.execute(key, command, timeoutMs).then(settle, (error: unknown) => {
-          settle(asStoreError(error));
-        });
+      marksHandOver: semaphores.marksHandOver === true,
+      submit: (call, settle) => {
+        semaphores
+          .execute(call.key, call.command, timeoutMs, call)
+          .then(settle, (error: unknown) => {
+            settle(asStoreError(error));
+          });
       },
     });
   }

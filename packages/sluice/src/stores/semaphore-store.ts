@@ -5,6 +5,7 @@ import type {
   SemaphoreCommand,
   Notification,
 } from "../algorithms/semaphore/kernel.js";
+import type { Submitted } from "./hand-over.js";
 
 /** One semaphore's key. */
 export interface SemaphoreKey {
@@ -37,9 +38,17 @@ export interface SemaphoreStore {
   readonly clock: Clock;
   /**
    * Executes the commands of one key one after another, in the order of the calls. A command that fails because the
-   * key is moving to another node may be tried again for `withinMs`, and so come later.
+   * key is moving to another node may be tried again for `withinMs`, and so come later. `submitted` is where a store with
+   * `marksHandOver` sets it.
    */
-  execute(key: SemaphoreKey, command: SemaphoreCommand, withinMs: number): Promise<SemaphoreAnswer>;
+  execute(
+    key: SemaphoreKey,
+    command: SemaphoreCommand,
+    withinMs: number,
+    submitted?: Submitted,
+  ): Promise<SemaphoreAnswer>;
+  /** As a store's own. */
+  readonly marksHandOver?: boolean | undefined;
   /** For a store of several parts that fail by themselves: the part that decides on this key; "" if it does not know. */
   partOf?(key: SemaphoreKey): string;
   /** Where this process can be notified about a key; "" = it cannot. */

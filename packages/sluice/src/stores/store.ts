@@ -9,6 +9,7 @@ import { InvalidOptionError } from "../core/errors.js";
 import { hasField, withoutText } from "../core/shown.js";
 import type { Clock } from "../core/clock.js";
 import type { Rule } from "../algorithms/rule.js";
+import type { Submitted } from "./hand-over.js";
 import type { SemaphoreStore } from "./semaphore-store.js";
 
 /** Where the keys of one policy name live in a store. */
@@ -30,7 +31,7 @@ export interface Debit {
 }
 
 /** Something to do, all debits or none. */
-export interface StoreCall {
+export interface StoreCall extends Submitted {
   readonly verb: Verb;
   debits: readonly Debit[];
   /** How long block and extendBlock block, or a denied consume; 0 = not. */
@@ -39,11 +40,6 @@ export interface StoreCall {
   readonly maxWaitUs: number;
   /** What cancel gives back. */
   readonly receipt?: ReservationReceipt;
-  /**
-   * Set once nobody waits for the answer any more: a store that has not sent the call yet drops it, and tells
-   * `done` an error.
-   */
-  abandoned?: boolean;
 }
 
 /** How one debit came out. */
@@ -94,6 +90,11 @@ export interface Store {
    * in which they are submitted. Never throws.
    */
   submit(call: StoreCall, done: Done): void;
+  /**
+   * Whether the store sets `handOver` on each call when it hands it to its client, so that the time before is not taken
+   * for the server's. Without it, `submit` counts as the hand-over.
+   */
+  readonly marksHandOver?: boolean | undefined;
   /**
    * For a store of several parts that fail by themselves: the part that decides this call, such as a
    * Cluster node's "host:port"; "" if it does not know. Called before every `submit`; never throws.

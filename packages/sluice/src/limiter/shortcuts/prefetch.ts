@@ -144,7 +144,10 @@ export class Prefetch {
     const { refill } = holding;
     if (refill === undefined) this.#serve(holding, { call, done });
     else if (this.#isOverdue(refill)) this.#ask(holding, call, done);
-    else refill.waiting.push({ call, done });
+    else {
+      call.carrier = refill.call;
+      refill.waiting.push({ call, done });
+    }
   }
 
   /**
@@ -258,6 +261,7 @@ export class Prefetch {
     const debits = holding.debits.map((debit) => ({ ...debit, cost: asked }));
     const call: StoreCall = { verb: VERBS.consumeUpTo, debits, blockUs: 0, maxWaitUs: 0 };
     const refill: Refill = { call, sentAtMs, waiting: [first], landed: () => {} };
+    first.call.carrier = call;
     holding.refill = refill;
     holding.endsAtMs = sentAtMs + this.#ttlMs;
     this.#holdings.delete(holding.key);
@@ -303,7 +307,7 @@ export class Prefetch {
   /** Those who still wait for a refill that has no answer ask by themselves. */
   #passOn({ waiting }: Refill): void {
     for (const { call, done } of waiting) {
-      if (call.abandoned !== true) this.#context.store.submit(call, done);
+      if (call.abandoned !== true) this.#submit(call, done);
     }
   }
 
@@ -315,8 +319,14 @@ export class Prefetch {
       if (cost <= holding.left) done(take(holding, cost, holding.answeredAtMs));
       // The refill got nothing. To the first caller, if it asked for one unit, that is already the store's denial.
       else if (i === 0 && answer.granted === 0 && cost === UNIT) done(answer);
-      else this.#context.store.submit(call, done);
+      else this.#submit(call, done);
     }
+  }
+
+  /** A call that no refill covers goes by itself. */
+  #submit(call: StoreCall, done: Done): void {
+    call.carrier = undefined;
+    this.#context.store.submit(call, done);
   }
 
   /** Ends a holding: what is left goes back, and so does what is still to come when it lands. */

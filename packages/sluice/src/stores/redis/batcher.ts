@@ -33,17 +33,22 @@ interface QueuedCall {
   readonly done: Done;
 }
 
+interface SentBatch {
+  readonly atMs: number;
+  readonly calls: readonly StoreCall[];
+}
+
 /** A batch of fewer calls than this is not worth splitting. */
 const MIN_SHARE = 16;
-/** A batch without an answer for so long no longer holds others back: its connection may be dead. */
+/** A batch without an answer for so long no longer holds others back, nor one that nobody waits for any more. */
 const STALLED_MS = 1000;
 
 export class Batcher {
   readonly #send: SendBatch;
   readonly #options: BatcherOptions;
   readonly #queue: QueuedCall[] = [];
-  /** When each batch under way was sent. */
-  readonly #sentAtMs = new Set<{ readonly ms: number }>();
+  /** The batches under way, oldest first. */
+  readonly #sent = new Set<SentBatch>();
   #sentCalls = 0;
   #scheduled = false;
 
@@ -64,13 +69,13 @@ export class Batcher {
   }
 
   #isBusy(): boolean {
-    if (this.#sentAtMs.size < this.#options.maxInFlight) return false;
+    if (this.#sent.size < this.#options.maxInFlight) return false;
     const stalledSinceMs = monotonicMs() - STALLED_MS;
-    for (const sent of this.#sentAtMs) {
-      if (sent.ms > stalledSinceMs) break;
-      this.#sentAtMs.delete(sent);
+    for (const sent of this.#sent) {
+      if (sent.atMs > stalledSinceMs && sent.calls.some(isWanted)) break;
+      this.#sent.delete(sent);
     }
-    return this.#sentAtMs.size >= this.#options.maxInFlight;
+    return this.#sent.size >= this.#options.maxInFlight;
   }
 
   /**
@@ -100,19 +105,19 @@ export class Batcher {
   /** Sends the next batch; false if nobody waits for any of its calls any more. */
   #sendNext(): boolean {
     const taken = this.#queue.splice(0, this.#share());
-    const batch = taken.filter(({ call }) => call.abandoned !== true);
+    const batch = taken.filter(({ call }) => isWanted(call));
     if (batch.length < taken.length) drop(taken);
     if (batch.length === 0) return false;
-    const sent = { ms: monotonicMs() };
-    this.#sentAtMs.add(sent);
     const calls = batch.map(({ call }) => call);
+    const sent = { atMs: monotonicMs(), calls };
+    this.#sent.add(sent);
     const { left, settled } = this.#send(calls, (i, outcome) => batch[i]?.done(outcome));
     // Ahead of all that came after them, and of every batch that is sent from now on.
     this.#queue.unshift(...left.map((i) => batch[i] as QueuedCall));
     const sentCalls = batch.length - left.length;
     this.#sentCalls += sentCalls;
     void settled.finally(() => {
-      this.#sentAtMs.delete(sent);
+      this.#sent.delete(sent);
       this.#sentCalls -= sentCalls;
       this.#schedule();
     });
@@ -123,7 +128,11 @@ export class Batcher {
 /** Nobody waits for these outcomes, but whoever counts what is under way needs them. */
 function drop(taken: readonly QueuedCall[]): void {
   const dropped = notSent();
-  for (const { call, done } of taken) if (call.abandoned === true) done(dropped);
+  for (const { call, done } of taken) if (!isWanted(call)) done(dropped);
+}
+
+function isWanted({ abandoned }: StoreCall): boolean {
+  return abandoned !== true;
 }
 
 /** The outcome for a caller who had stopped waiting by the time the call could be sent. */

@@ -9,7 +9,9 @@ import {
   type SemaphoreStore,
   type NotificationListener,
 } from "../semaphore-store.js";
+import { HandOver, type Submitted } from "../hand-over.js";
 import type { NodeOf, RunScript } from "./clients/client.js";
+import { asScriptFailure } from "./clients/index.js";
 import { slotOf } from "./slot.js";
 import { failedByMovingSlot, growingPause } from "./split-retry.js";
 import { decodeSemaphore, encodeSemaphore, semaphoreKey } from "./semaphore-wire.js";
@@ -30,6 +32,7 @@ export interface RedisSemaphoresOptions {
 
 export class RedisSemaphores implements SemaphoreStore {
   readonly clock: Clock;
+  readonly marksHandOver = true;
   readonly partOf?: (key: SemaphoreKey) => string;
   readonly #options: RedisSemaphoresOptions;
   readonly #subscriber: Subscriber;
@@ -57,6 +60,7 @@ export class RedisSemaphores implements SemaphoreStore {
     key: SemaphoreKey,
     command: SemaphoreCommand,
     withinMs: number,
+    submitted: Submitted = {},
   ): Promise<SemaphoreAnswer> {
     const { run, clock } = this.#options;
     const { sha, source } = semaphoreScript();
@@ -66,10 +70,13 @@ export class RedisSemaphores implements SemaphoreStore {
     for (;;) {
       const args = encodeSemaphore(command, clock?.nowUs());
       try {
-        return decodeSemaphore(key, command, await run(sha, source, keys, args));
+        const reply = run(sha, source, keys, args);
+        submitted.handOver = new HandOver().start();
+        return decodeSemaphore(key, command, await reply);
       } catch (error) {
-        if (!failedByMovingSlot(error) || monotonicMs() >= untilMs) throw error;
+        if (!failedByMovingSlot(error) || monotonicMs() >= untilMs) throw asScriptFailure(error);
       }
+      submitted.handOver = undefined;
       pause ??= growingPause();
       await pause();
     }

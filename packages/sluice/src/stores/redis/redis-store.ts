@@ -6,6 +6,7 @@ import { checkCount, checkOptions } from "../../core/options.js";
 import { scriptFor } from "./scripts.js";
 import { Events } from "../../events/events.js";
 import { addOutageHooks, type OutageHooks } from "../../events/hooks.js";
+import { HandOver } from "../hand-over.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
 import type { Done, Store, StoreCall } from "../store.js";
 import {
@@ -16,7 +17,7 @@ import {
   type SettleCall,
 } from "./batcher.js";
 import type { RunScript } from "./clients/client.js";
-import { adapterOf, type RedisClientLike } from "./clients/index.js";
+import { adapterOf, asScriptFailure, type RedisClientLike } from "./clients/index.js";
 import type { OwnConnection } from "./clients/own-connection.js";
 import { type ConnectOptions, openConnection } from "./connect.js";
 import { RedisSemaphores } from "./redis-semaphores.js";
@@ -72,6 +73,7 @@ const DEFAULT_MAX_IN_FLIGHT = 3;
  */
 export class RedisStore extends KeyspaceRegistry implements Store {
   readonly external = true;
+  readonly marksHandOver = true;
   /** The node that decides a call; only with a Cluster's client that shows its nodes. */
   readonly partOf?: (call: StoreCall) => string;
   readonly semaphores: RedisSemaphores;
@@ -253,7 +255,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
         outcomes = await next.outcomes;
       }
     } catch (error) {
-      const failure = error instanceof Error ? error : new StoreUnavailableError(String(error));
+      const failure = asScriptFailure(error);
       for (const i of pending) settle(i, failure);
     }
   }
@@ -283,6 +285,8 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   ): Promise<readonly DecodedCall[]> {
     const { sha, source } = scriptFor(kind, kernels);
     const run = this.#run(sha, source, keys, args);
+    const handOver = new HandOver().start();
+    for (const call of calls) call.handOver = handOver;
     if (this.events.to.batch !== undefined) this.#watchBatch(calls, run);
     const reply = await run;
     const { rawUs, outcomes } = decodeBatch(calls, reply);

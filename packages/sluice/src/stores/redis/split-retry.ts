@@ -227,6 +227,8 @@ export class SplitRetry {
   async #persist(batch: SentBatch, places: readonly number[]): Promise<void> {
     let waiting = places;
     for (const pause = growingPause(); ; ) {
+      // A slot on the move is no fault of the server's: until they are sent again, these calls wait here.
+      for (const i of waiting) (batch.calls[i] as StoreCall).handOver = undefined;
       await pause();
       waiting = waiting.filter((i) => {
         if (batch.calls[i]?.abandoned !== true) return true;

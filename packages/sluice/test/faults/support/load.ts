@@ -214,12 +214,12 @@ export function format(counts: Sources): string {
     .join(", ");
 }
 
-/** The answers that came later than the deadline and the event loop allow. */
+/** The answers that came later than the deadline allows, in line and sent, and the event loop. */
 export function lateAnswers({ answers, timeoutMs, lag }: Load): readonly string[] {
   return answers
-    .filter(({ startMs, endMs }) => endMs - startMs > timeoutMs + lag.lateMs(startMs, endMs))
+    .filter(({ startMs, endMs }) => endMs - startMs > 2 * timeoutMs + lag.lateMs(startMs, endMs))
     .map(({ key, startMs, endMs, decision }) => {
-      const allowedMs = timeoutMs + lag.lateMs(startMs, endMs);
+      const allowedMs = 2 * timeoutMs + lag.lateMs(startMs, endMs);
       return `${key} by ${decision.source}: ${endMs - startMs} ms, allowed ${allowedMs} ms`;
     });
 }

@@ -46,6 +46,8 @@ export interface ClientAdapter<Client = object> {
   clusterOf?(client: Client): ClusterView | undefined;
   /** The refusal in an error that this client words in its own way, instead of passing on the server's words. */
   refusalIn?(error: Error): RefusalReason | undefined;
+  /** Whether this error says that the client has as many commands under way as it takes: then none was sent. */
+  saysQueueIsFull?(error: Error): boolean;
   /** Only for clients that can subscribe through a duplicate of themselves. */
   readonly subscriptions?: SubscriptionAdapter;
   /** Only for clients that RedisStore.connect can open. */

@@ -16,6 +16,7 @@ const NO_SCRIPT = /^[^[]*(?:NOSCRIPT|NoScriptError)/;
 const SEVERAL_SLOTS = /^(?:[\w ]+: (?:- )?)?CrossSlot\b/;
 const UNREACHABLE_KEY =
   /^(?:[\w ]+: (?:- )?)?PermissionDenied\b[^[]* access (?:a key|one of the keys)\b/;
+const QUEUE_IS_FULL = /^[^[]*\bmaximum inflight requests\b/i;
 
 export const glide: ClientAdapter<Glide> = {
   fits: (client): client is Glide => isObjectWith(client, "customCommand"),
@@ -42,4 +43,5 @@ export const glide: ClientAdapter<Glide> = {
     if (SEVERAL_SLOTS.test(message)) return "severalSlots";
     return UNREACHABLE_KEY.test(message) ? "unreachableKey" : undefined;
   },
+  saysQueueIsFull: ({ message }) => QUEUE_IS_FULL.test(message),
 };

@@ -1,5 +1,5 @@
 /** The clients that Sluice knows, and how one is recognized. */
-import { InvalidOptionError } from "../../../core/errors.js";
+import { InvalidOptionError, StoreUnavailableError } from "../../../core/errors.js";
 import { withoutText } from "../../../core/shown.js";
 import { bun, type BunLike } from "./bun.js";
 import type { ClientAdapter, RefusalReason, RunScript, SubscriptionAdapter } from "./client.js";
@@ -57,4 +57,12 @@ export function refusalWordedByClient(error: Error): RefusalReason | undefined {
     if (reason !== undefined) return reason;
   }
   return undefined;
+}
+
+/** A script's failure, or where the client had no room for it, an error that says so: it never reached the server. */
+export function asScriptFailure(error: unknown): Error {
+  if (!(error instanceof Error)) return new StoreUnavailableError(String(error));
+  if (!CLIENTS.some((adapter) => adapter.saysQueueIsFull?.(error) === true)) return error;
+  const message = `the client has as many commands under way as it takes: ${error.message}`;
+  return new StoreUnavailableError(message, { busy: true, cause: error });
 }

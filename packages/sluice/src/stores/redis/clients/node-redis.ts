@@ -171,6 +171,7 @@ export const nodeRedis: ClientAdapter<NodeRedis> = {
   clusterOf: nodeRedisCluster,
   refusalIn: ({ message, cause }) =>
     message === TOO_MANY_REDIRECTIONS && cause instanceof Error ? "movingSlot" : undefined,
+  saysQueueIsFull: ({ message }) => message === "The queue is full",
   subscriptions: nodeRedisSubscriptions,
   connectable: { name: "redis", open: openNodeRedis },
 };

@@ -1,0 +1,250 @@
+/** What speaks against a store and what does not, where the store says when it hands calls to its client. */
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { type HeldCall, HeldStore } from "../../test/support/held-store.js";
+import {
+  type ErrorEvent,
+  RateLimiter,
+  type RateLimiterOptions,
+  type RecoveryEvent,
+  StoreTimeoutError,
+  StoreUnavailableError,
+  tokenBucket,
+} from "../index.js";
+import { HandOver } from "../stores/hand-over.js";
+
+// Under a clock that stands still, the next check phase is now.
+vi.mock(import("../core/clock.js"), async (original) => ({
+  ...(await original()),
+  inNextTurn: (task: () => void) => {
+    task();
+  },
+}));
+
+const TIMEOUT_MS = 250;
+const QUIET_MS = 1000;
+const policy = tokenBucket({ limit: 1000, period: "1h" });
+
+let aheadMs = 0;
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+  const now = performance.now.bind(performance);
+  aheadMs = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => now() + aheadMs);
+});
+
+afterEach(async () => {
+  await vi.advanceTimersByTimeAsync(60_000);
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
+
+/** The event loop stands still for so long. */
+function block(ms: number): void {
+  aheadMs += ms;
+}
+
+class QueueingStore extends HeldStore {
+  readonly marksHandOver = true;
+
+  /** Hands over what waits, as one batch. */
+  handOver(): HeldCall[] {
+    const handOver = new HandOver().start();
+    const batch = this.held.splice(0);
+    for (const { call } of batch) call.handOver = handOver;
+    return batch;
+  }
+}
+
+function start(options: Partial<RateLimiterOptions<QueueingStore>> = {}) {
+  const store = new QueueingStore();
+  const onError = vi.fn<(event: ErrorEvent) => void>();
+  const onRecovery = vi.fn<(event: RecoveryEvent) => void>();
+  const limiter = new RateLimiter({
+    policy,
+    identity: "plain",
+    onStoreFailure: "open",
+    hooks: { onError, onRecovery },
+    ...options,
+    store,
+  });
+  const consume = (count: number, signal?: AbortSignal): Promise<string[]> =>
+    Promise.all(
+      Array.from({ length: count }, () =>
+        limiter.consume("k", { ...(signal && { signal }) }).then(
+          ({ source }) => source,
+          () => "given up",
+        ),
+      ),
+    );
+  /** Whether a call is asked, which is then answered. */
+  const isAsked = async (): Promise<boolean> => {
+    const answer = consume(1);
+    for (const { settle } of store.handOver()) settle();
+    return (await answer)[0] === "store";
+  };
+  const errors = (): unknown[] => onError.mock.calls.map(([{ error }]) => error);
+  return { store, limiter, consume, isAsked, errors, onRecovery };
+}
+
+describe("calls that were not handed over", () => {
+  test("say nothing of the store; they are answered as busy, and counted apart", async () => {
+    const { consume, store, isAsked, errors, onRecovery } = start();
+    const answers = consume(20);
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS);
+    expect(new Set(await answers)).toEqual(new Set(["fail-open"]));
+    expect(errors()).toEqual([new StoreTimeoutError(TIMEOUT_MS, { sent: false, busy: true })]);
+    store.held.length = 0;
+    for (let i = 0; i < 2; i++) {
+      expect(await isAsked()).toBe(true);
+      await vi.advanceTimersByTimeAsync(QUIET_MS);
+    }
+    expect(await isAsked()).toBe(true);
+    expect(onRecovery.mock.calls[0]?.[0].unanswered).toMatchObject({ total: 20, busy: 20 });
+  });
+
+  test("have once as long again as the event loop was late, at most their time", async () => {
+    const { consume, store } = start();
+    const told = vi.fn();
+    void consume(1).then(told);
+    block(100);
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS - 1);
+    expect(told).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(told).toHaveBeenCalledOnce();
+    void consume(1).then(told);
+    block(5000);
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS);
+    expect(told).toHaveBeenCalledTimes(2);
+    store.held.length = 0;
+  });
+
+  test("are answered at once when the breaker opens", async () => {
+    const { consume, store } = start();
+    const lost = consume(5);
+    store.handOver();
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS - 10);
+    const queued = consume(3);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(await lost).toEqual(Array(5).fill("fail-open"));
+    expect(await queued).toEqual(Array(3).fill("fail-open"));
+    expect(store.held.map(({ call }) => call.abandoned)).toEqual([true, true, true]);
+  });
+
+  test("and that were the probe pass their turn to the next call", async () => {
+    const { consume, store, isAsked } = start({ breaker: { failures: 1 } });
+    const lost = consume(1);
+    store.handOver();
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS + 50);
+    await lost;
+    // Three probes that never leave: the interval would be 400 ms by now.
+    for (let i = 0; i < 3; i++) {
+      const probe = consume(1);
+      expect(store.held.splice(0)).toHaveLength(1);
+      await vi.advanceTimersByTimeAsync(TIMEOUT_MS);
+      await probe;
+    }
+    expect(await isAsked()).toBe(true);
+  });
+});
+
+describe("a batch that was handed over", () => {
+  test("and lost counts by each of its calls that is waited for", async () => {
+    const { consume, store, isAsked, errors } = start();
+    const controller = new AbortController();
+    const four = consume(4);
+    const given = consume(3, controller.signal);
+    store.handOver();
+    controller.abort();
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS);
+    await Promise.all([four, given]);
+    expect(errors()).toEqual([new StoreTimeoutError(TIMEOUT_MS, { sent: true, busy: false })]);
+    const fifth = consume(1);
+    store.handOver();
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS);
+    await fifth;
+    expect(await isAsked()).toBe(false);
+  });
+
+  test("counts from when the client could begin", async () => {
+    const { consume, store } = start();
+    const answer = consume(1);
+    await vi.advanceTimersByTimeAsync(200);
+    const [sent] = store.handOver();
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS - 1);
+    sent?.settle();
+    expect(await answer).toEqual(["store"]);
+  });
+
+  test("says nothing against a store that decided others since", async () => {
+    const { consume, store, isAsked, errors } = start();
+    const lost = consume(9);
+    store.handOver();
+    expect(await isAsked()).toBe(true);
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS);
+    await lost;
+    expect(errors()).toEqual([new StoreTimeoutError(TIMEOUT_MS, { sent: true, busy: true })]);
+    expect(await isAsked()).toBe(true);
+  });
+
+  test("is not excused by what was decided before", async () => {
+    const { consume, store, isAsked } = start();
+    expect(await isAsked()).toBe(true);
+    const lost = consume(5);
+    store.handOver();
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS);
+    await lost;
+    expect(await isAsked()).toBe(false);
+  });
+
+  test("was not, where the client was full", async () => {
+    const { consume, store, isAsked } = start();
+    const full = consume(9);
+    for (const { settle } of store.handOver()) {
+      settle(new StoreUnavailableError("full", { busy: true }));
+    }
+    expect(await full).toEqual(Array(9).fill("fail-open"));
+    expect(await isAsked()).toBe(true);
+  });
+});
+
+describe("a slow store", () => {
+  /** A batch whose decisions come after 300 ms. */
+  async function tooLate({ consume, store }: ReturnType<typeof start>): Promise<void> {
+    const answer = consume(1);
+    const batch = store.handOver();
+    await vi.advanceTimersByTimeAsync(300);
+    for (const { settle } of batch) settle();
+    await answer;
+  }
+
+  test("opens the breaker when so many batches in a row are too late, and closes it in time", async () => {
+    const started = start();
+    for (let i = 0; i < 5; i++) await tooLate(started);
+    expect(await started.isAsked()).toBe(false);
+    await vi.advanceTimersByTimeAsync(50);
+    expect(await started.isAsked()).toBe(true);
+    expect(await started.isAsked()).toBe(true);
+  });
+
+  test("is none that was in time once", async () => {
+    const started = start();
+    for (let i = 0; i < 4; i++) await tooLate(started);
+    expect(await started.isAsked()).toBe(true);
+    for (let i = 0; i < 4; i++) await tooLate(started);
+    expect(await started.isAsked()).toBe(true);
+  });
+
+  test("is none where this process stood still meanwhile", async () => {
+    const { consume, store, isAsked } = start();
+    for (let i = 0; i < 9; i++) {
+      const answer = consume(1);
+      const batch = store.handOver();
+      await vi.advanceTimersByTimeAsync(60);
+      block(400);
+      await vi.advanceTimersByTimeAsync(TIMEOUT_MS);
+      for (const { settle } of batch) settle();
+      await answer;
+    }
+    expect(await isAsked()).toBe(true);
+  });
+});
