@@ -3,12 +3,14 @@ import { record, START_US } from "../../test/audit/records.js";
 import { parsePolicy } from "../algorithms/registry.js";
 import { audit } from "./audit.js";
 import type { LogRecord } from "./record.js";
+import { Records } from "./records.js";
 
 const POLICY = parsePolicy({ algorithm: "fixed-window", limit: 2, window: "1h" });
 
 function auditOf(records: readonly LogRecord[], failed = 0) {
-  const failedCalls = Array.from({ length: failed }, () => ({ failed: "E", key: "k", cost: 1 }));
-  return audit({ files: ["a.jsonl"], policies: [POLICY], records, failedCalls });
+  const read = new Records();
+  for (const each of records) read.push(each);
+  return audit({ files: ["a.jsonl"], policies: [POLICY], records: read, failedCalls: failed });
 }
 
 function hits(key: string, ...remaining: number[]): LogRecord[] {

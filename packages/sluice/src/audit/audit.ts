@@ -2,6 +2,7 @@
 import { createReadStream } from "node:fs";
 import type { Policy } from "../algorithms/registry.js";
 import { type BoundReport, checkBound } from "./bound.js";
+import type { Rows } from "./columns.js";
 import { type Log, LogError, type LogSource, readLogs } from "./log.js";
 import type { LogRecord } from "./record.js";
 import { type ReplayReport, replay } from "./replay.js";
@@ -47,9 +48,15 @@ export interface AuditReport {
   /** The store's time of the first and the last decision, in µs. */
   readonly fromUs: number;
   readonly toUs: number;
-  /** Refuted keys first, then those with the most records. */
+  /** How many keys were audited, and how many of them refuted. */
+  readonly keyCount: number;
+  readonly refutedCount: number;
+  /** Refuted keys first, then those with the most records; at most 10,000 of them. */
   readonly keys: readonly KeyReport[];
 }
+
+/** A report is some kilobytes: of a million keys they would fill the memory. */
+const MOST_REPORTS = 10_000;
 
 /**
  * Audits what was read: for each key, proves or refutes every policy's bound over every interval,
@@ -58,9 +65,9 @@ export interface AuditReport {
  * @throws LogError where there is no decision to audit: that would prove nothing.
  */
 export function audit(log: Log): AuditReport {
-  const [first] = log.records;
+  const first = log.records.at(0);
   if (first === undefined) {
-    const calls = log.failedCalls.length;
+    const calls = log.failedCalls;
     const reason = calls === 0 ? "" : `; all ${calls} calls failed`;
     throw new LogError(`${log.files.join(", ")}: there is no decision to audit${reason}`);
   }
@@ -70,18 +77,25 @@ export function audit(log: Log): AuditReport {
     fromUs = Math.min(fromUs, atUs);
     toUs = Math.max(toUs, atUs);
   }
-  const keys = [...byKey(log.records)]
-    .map(([key, records]) => auditKey(log.policies, key, records))
-    .sort((a, b) => Number(a.passed) - Number(b.passed) || b.tally.records - a.tally.records);
+  const [refuted, proven]: [KeyReport[], KeyReport[]] = [[], []];
+  let refutedCount = 0;
+  for (const { key, records } of log.records.byKey()) {
+    const report = auditKey(log.policies, key, records);
+    refutedCount += Number(!report.passed);
+    const reports = report.passed ? proven : refuted;
+    if (reports.length < MOST_REPORTS) reports.push(report);
+  }
   return {
-    passed: keys.every(({ passed }) => passed),
+    passed: refutedCount === 0,
     files: log.files,
     policies: log.policies,
     tally: tallyOf(log.records),
-    failedCalls: log.failedCalls.length,
+    failedCalls: log.failedCalls,
     fromUs,
     toUs,
-    keys,
+    keyCount: log.records.keys,
+    refutedCount,
+    keys: [...refuted, ...proven].slice(0, MOST_REPORTS),
   };
 }
 
@@ -140,32 +154,19 @@ export async function auditFiles(
   return audit(await readLogs(sources, policies));
 }
 
-function auditKey(
-  policies: readonly Policy[],
-  key: string,
-  records: readonly LogRecord[],
-): KeyReport {
+function auditKey(policies: readonly Policy[], key: string, records: Rows<LogRecord>): KeyReport {
   const bounds = policies.map((policy) => checkBound(policy, records));
   const replayed = replay(policies, records);
   const passed = bounds.every(({ holds }) => holds) && replayed.matches;
   return { key, passed, tally: tallyOf(records), bounds, replay: replayed };
 }
 
-function byKey(records: readonly LogRecord[]): Map<string, LogRecord[]> {
-  const keys = new Map<string, LogRecord[]>();
-  for (const record of records) {
-    const known = keys.get(record.key);
-    if (known === undefined) keys.set(record.key, [record]);
-    else known.push(record);
-  }
-  return keys;
-}
-
-function tallyOf(records: readonly LogRecord[]): Tally {
+function tallyOf(records: Rows<LogRecord>): Tally {
   const unaudited: Partial<Record<LogRecord["source"], Unaudited>> = {};
   let allowed = 0;
   let thousandths = 0;
-  for (const record of records) {
+  for (let row = 0; row < records.length; row++) {
+    const record = records.at(row) as LogRecord;
     if (record.allowed) allowed += 1;
     if (record.source === "store") thousandths += Math.round(record.granted * 1000);
     else {

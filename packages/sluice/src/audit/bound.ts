@@ -2,7 +2,8 @@
 import type { AnyWindowBound, RateBound, WindowsBound, Bound } from "../algorithms/bound.js";
 import type { Policy } from "../algorithms/registry.js";
 import { toolsOf } from "../algorithms/toolbox.js";
-import { type AdmittedAmount, admissionsOf } from "./admissions.js";
+import { type Admissions, admissionsOf, bigints } from "./admissions.js";
+import type { Rows } from "./columns.js";
 import { type Fraction, fraction, subtract } from "./fraction.js";
 import { SuffixMaximum } from "./suffix-maximum.js";
 import type { LogRecord } from "./record.js";
@@ -58,7 +59,7 @@ interface Finding {
  * times and amounts of what was admitted count. An admission happens at `readyAtUs` where the
  * record has one, else at `atUs`. Only records whose `source` is "store" are the policy's doing.
  */
-export function checkBound(policy: Policy, records: readonly LogRecord[]): BoundReport {
+export function checkBound(policy: Policy, records: Rows<LogRecord>): BoundReport {
   const admissions = admissionsOf(records);
   const bound = toolsOf(policy).bound(policy);
   const strict = bound.kind === "any-window" && bound.fewer;
@@ -71,7 +72,10 @@ export function checkBound(policy: Policy, records: readonly LogRecord[]): Bound
   return { policy: policy.name, holds, strict, intervals, worst };
 }
 
-function find(bound: Bound, admissions: readonly AdmittedAmount[]): Finding | undefined {
+/** With what was admitted taken off, still less than 2^63. */
+const FITS = 2n ** 62n;
+
+function find(bound: Bound, admissions: Admissions): Finding | undefined {
   switch (bound.kind) {
     case "rate":
       return bound.refill === "interval"
@@ -93,10 +97,7 @@ function find(bound: Bound, admissions: readonly AdmittedAmount[]): Finding | un
  * admission, the largest excess of admitted over limit·D/period among the intervals that end
  * there; so one pass looks at all of them. The level is kept times the period, to stay whole.
  */
-function bucket(
-  admissions: readonly AdmittedAmount[],
-  { limit, period, burst }: RateBound,
-): Finding {
+function bucket(admissions: Admissions, { limit, period, burst }: RateBound): Finding {
   const rate = thousandths(limit);
   const periodUs = microseconds(period);
   const size = thousandths(burst);
@@ -135,24 +136,23 @@ function bucket(
  * is then a term of `to` plus a term of `from`, and the best `from` is the larger of two maxima:
  * over all of them, and, with one refill less allowed, over those with b(from) > b(to).
  */
-function stepwiseBucket(
-  admissions: readonly AdmittedAmount[],
-  { limit, period, burst }: RateBound,
-): Finding {
+function stepwiseBucket(admissions: Admissions, { limit, period, burst }: RateBound): Finding {
   const refill = thousandths(limit);
   const periodUs = toMicroseconds(period);
-  const phases = [...new Set(admissions.map(({ atUs }) => atUs % periodUs))].sort((a, b) => a - b);
-  const rankOf = new Map(phases.map((phase, rank) => [phase, rank]));
-  const firstStart = startOfWindow(admissions[0]?.atUs ?? 0, periodUs);
-  const starts = new SuffixMaximum(phases.length);
-  const before: bigint[] = [];
+  const phases = phasesOf(admissions, periodUs);
+  const firstStart = startOfWindow(admissions.at(0)?.atUs ?? 0, periodUs);
+  const windows = (startOfWindow(admissions.at(-1)?.atUs ?? 0, periodUs) - firstStart) / periodUs;
+  const fits = refill * BigInt(windows) < FITS;
+  const starts = new SuffixMaximum(phases.length, fits);
+  const before = bigints(admissions.length);
   let total = 0n;
+  let to = 0;
   let highest = { excess: undefined as bigint | undefined, from: 0, to: 0 };
 
-  admissions.forEach(({ atUs, amount }, to) => {
-    const rank = rankOf.get(atUs % periodUs) ?? 0;
+  for (const { atUs, amount } of admissions) {
+    const rank = rankIn(phases, atUs % periodUs);
     const refilled = refill * BigInt((startOfWindow(atUs, periodUs) - firstStart) / periodUs);
-    before.push(total);
+    before[to] = total;
     starts.add(rank, refilled - total, to);
     total += amount;
     const anywhere = starts.maximumFrom(0);
@@ -167,10 +167,11 @@ function stepwiseBucket(
         highest = { excess, from: start.index, to };
       }
     }
-  });
+    to += 1;
+  }
 
-  const fromUs = admissions[highest.from]?.atUs ?? 0;
-  const last = admissions[highest.to];
+  const fromUs = admissions.at(highest.from)?.atUs ?? 0;
+  const last = admissions.at(highest.to);
   const toUs = last?.atUs ?? 0;
   const admitted = (before[highest.to] ?? 0n) + (last?.amount ?? 0n) - (before[highest.from] ?? 0n);
   const refills = BigInt(Math.floor((toUs - fromUs) / periodUs) + 1);
@@ -184,10 +185,7 @@ function stepwiseBucket(
 }
 
 /** admitted ≤ limit in each window that holds an admission. */
-function fullestWindow(
-  admissions: readonly AdmittedAmount[],
-  { limit, windowOf }: WindowsBound,
-): Finding {
+function fullestWindow(admissions: Admissions, { limit, windowOf }: WindowsBound): Finding {
   let windows = 0;
   let current: Candidate = { fromUs: 0, toUs: 0, admitted: 0n };
   let fullest = current;
@@ -203,21 +201,18 @@ function fullestWindow(
 }
 
 /** admitted against `limit` in [t, t + window) for every t; two pointers see all that start at an admission. */
-function anyWindow(
-  admissions: readonly AdmittedAmount[],
-  { limit, window }: AnyWindowBound,
-): Finding {
+function anyWindow(admissions: Admissions, { limit, window }: AnyWindowBound): Finding {
   const windowUs = toMicroseconds(window);
   let admitted = 0n;
   let first = 0;
   let fullest: Candidate = { fromUs: 0, toUs: 0, admitted: 0n };
   for (const { atUs, amount } of admissions) {
     admitted += amount;
-    let oldest = admissions[first];
+    let oldest = admissions.at(first);
     while (oldest !== undefined && oldest.atUs <= atUs - windowUs) {
       admitted -= oldest.amount;
       first += 1;
-      oldest = admissions[first];
+      oldest = admissions.at(first);
     }
     if (oldest !== undefined && admitted > fullest.admitted) {
       fullest = { fromUs: oldest.atUs, toUs: oldest.atUs + windowUs, admitted };
@@ -244,6 +239,35 @@ function amounts(admitted: Fraction, bound: Fraction) {
 /** How many intervals have an admission at both ends, an interval of one included. */
 function pairs(count: number): number {
   return (count * (count + 1)) / 2;
+}
+
+/** Every distance of an admission from the last multiple of the period before it, in order. */
+function phasesOf(admissions: Admissions, periodUs: number): Float64Array {
+  const phases = new Float64Array(admissions.length);
+  let count = 0;
+  for (const { atUs } of admissions) {
+    phases[count] = atUs % periodUs;
+    count += 1;
+  }
+  phases.sort();
+  count = 0;
+  for (const phase of phases) {
+    if (count > 0 && phase === phases[count - 1]) continue;
+    phases[count] = phase;
+    count += 1;
+  }
+  return phases.subarray(0, count);
+}
+
+/** Where `value`, which is there, stands. */
+function rankIn(sorted: Float64Array, value: number): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((sorted[middle] as number) < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** The remainder is exact for integers, which a rounded quotient is not. */

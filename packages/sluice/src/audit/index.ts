@@ -26,7 +26,7 @@ export {
 export type { ReplayReport } from "./replay.js";
 export type { LoggedDecision } from "./replayer.js";
 export type { SemaphoreAuditReport, SemaphoreKeyReport } from "./semaphore-audit.js";
-export type { Hold } from "./semaphore-log.js";
+export type { Hold } from "./holds.js";
 export {
   deniedAcquisitionLine,
   failedAcquisitionLine,

@@ -52,8 +52,8 @@ describe("a log that was written", () => {
         .join("") +
       failedCallLine(call);
     const log = await read(text);
-    expect(log).toMatchObject({ files: ["a.jsonl"], policies: [POLICY], failedCalls: [call] });
-    expect(log.records).toEqual([
+    expect(log).toMatchObject({ files: ["a.jsonl"], policies: [POLICY], failedCalls: 1 });
+    expect([...log.records]).toEqual([
       {
         atUs: clock.nowUs(),
         readyAtUs: undefined,
@@ -87,7 +87,7 @@ describe("a log that was written", () => {
   test("may be concatenated with others of its policy", async () => {
     const one = HEADER + line();
     const log = await read(one + one, one);
-    expect(log.records.map(({ file, line: number }) => [file, number])).toEqual([
+    expect([...log.records].map(({ file, line: number }) => [file, number])).toEqual([
       [0, 2],
       [0, 4],
       [1, 2],
@@ -112,7 +112,7 @@ describe("a log that was written", () => {
         Array.from(bytes, (byte) => Uint8Array.of(byte)),
       ),
     ]);
-    expect(log.records).toEqual([expect.objectContaining({ key: "ключ→🔑", line: 2 })]);
+    expect([...log.records]).toEqual([expect.objectContaining({ key: "ключ→🔑", line: 2 })]);
   });
 
   test("may be audited against another policy", async () => {

@@ -4,21 +4,16 @@ import { rulesOf } from "../algorithms/rule.js";
 import { toThousandths } from "../core/amount.js";
 import { SluiceError } from "../core/errors.js";
 import { type ByteSource, LineTooLongError, linesOf } from "./lines.js";
-import {
-  type FailedCall,
-  FORMAT,
-  LOGGED_VERBS,
-  type LogRecord,
-  REASONS,
-  SOURCES,
-} from "./record.js";
+import { FORMAT, LOGGED_VERBS, type LogRecord, REASONS, SOURCES } from "./record.js";
+import { Records } from "./records.js";
 
 /** Everything that was read. Every header agreed on `policies`. */
 export interface Log {
   readonly files: readonly string[];
   readonly policies: readonly Policy[];
-  readonly records: readonly LogRecord[];
-  readonly failedCalls: readonly FailedCall[];
+  readonly records: Records;
+  /** How many calls got no answer. */
+  readonly failedCalls: number;
 }
 
 /** A named input: the name is what errors call it. */
@@ -33,8 +28,13 @@ export class LogError extends Error {
   override readonly name = "LogError";
 }
 
+/** A log of more keys is refused: each key is a text in V8's heap. */
+export const MOST_KEYS = 1_000_000;
+export const TOO_MANY_KEYS = `there are more than ${MOST_KEYS} keys; audit them in parts, all records of a key together`;
+
 /**
- * Reads logs, one after another, as a stream: beyond the records themselves memory stays small.
+ * Reads logs, one after another, as a stream: beyond the records themselves memory stays small. Those take some 110
+ * bytes each, outside V8's heap.
  *
  * Logs may have been concatenated, so headers may come again anywhere, but must agree. With
  * `policies` given, that is what the records are audited against and headers are skipped over.
@@ -50,10 +50,8 @@ export async function readLogs(
 
 class LogReader {
   readonly #files: string[] = [];
-  readonly #records: LogRecord[] = [];
-  readonly #failedCalls: FailedCall[] = [];
-  /** Parsed lines each bring a copy of their key; one a key is enough. */
-  readonly #keys = new Map<string, string>();
+  readonly #records = new Records();
+  #failedCalls = 0;
   readonly #overridden: boolean;
   #policies: readonly Policy[] | undefined;
   #policyText = "";
@@ -104,8 +102,10 @@ class LogReader {
       throw this.#error(
         'a log begins with its header, {"sluice":1,"policy":…}; this is a record (or give --policy)',
       );
-    } else if ("failed" in value) this.#failedCalls.push(this.#failedCall(value));
-    else this.#records.push(this.#record(value));
+    } else if ("failed" in value) {
+      this.#checkFailedCall(value);
+      this.#failedCalls += 1;
+    } else this.#addRecord(value);
   }
 
   #parse(line: string): Fields {
@@ -151,12 +151,16 @@ class LogReader {
     }
   }
 
-  #failedCall(fields: Fields): FailedCall {
-    return {
-      failed: this.#text(fields, "failed"),
-      key: this.#key(fields),
-      cost: this.#units(fields, "cost"),
-    };
+  #addRecord(fields: Fields): void {
+    this.#records.push(this.#record(fields));
+    if (this.#records.keys <= MOST_KEYS) return;
+    throw this.#error(TOO_MANY_KEYS);
+  }
+
+  #checkFailedCall(fields: Fields): void {
+    this.#text(fields, "failed");
+    this.#text(fields, "key");
+    this.#units(fields, "cost");
   }
 
   #record(fields: Fields): LogRecord {
@@ -166,7 +170,7 @@ class LogReader {
         fields["readyAtUs"] === undefined
           ? undefined
           : this.#whole(fields, "readyAtUs", "whole microseconds since 1970"),
-      key: this.#key(fields),
+      key: this.#text(fields, "key"),
       verb: fields["verb"] === undefined ? "consume" : this.#choice(fields, "verb", LOGGED_VERBS),
       maxWaitUs:
         fields["maxWaitUs"] === undefined
@@ -195,13 +199,6 @@ class LogReader {
   /** Logs of 0.1 call it a lease. */
   #source(fields: Fields): LogRecord["source"] {
     return fields["source"] === "lease" ? "prefetch" : this.#choice(fields, "source", SOURCES);
-  }
-
-  #key(fields: Fields): string {
-    const key = this.#text(fields, "key");
-    const known = this.#keys.get(key);
-    if (known === undefined) this.#keys.set(key, key);
-    return known ?? key;
   }
 
   #text(fields: Fields, name: string): string {
@@ -270,9 +267,15 @@ function excerpt(line: string): string {
 }
 
 function show(value: unknown): string {
-  return excerpt(JSON.stringify(value) ?? "nothing")
-    .slice(1, -1)
-    .replaceAll('\\"', '"');
+  return excerpt(textOf(value)).slice(1, -1).replaceAll('\\"', '"');
+}
+
+function textOf(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? "nothing";
+  } catch {
+    return "nested too deeply to be shown";
+  }
 }
 
 function messageOf(error: unknown): string {

@@ -1,6 +1,7 @@
 /** Replays a key's records through the pure kernel, which must give every answer that was logged. */
 import type { Policy } from "../algorithms/registry.js";
 import type { States } from "../algorithms/step.js";
+import { type Rows, rowsByTime } from "./columns.js";
 import type { Mismatch } from "./mismatch.js";
 import type { LogRecord } from "./record.js";
 import { Replayer, sameDecision } from "./replayer.js";
@@ -25,16 +26,19 @@ export interface ReplayReport {
  * out, for they neither ask nor change it. A server's clock that went back is recognised by the waits
  * it reported, where all calls cost alike; with different costs a refusal just before may seem wrong.
  */
-export function replay(policies: readonly Policy[], records: readonly LogRecord[]): ReplayReport {
+export function replay(policies: readonly Policy[], records: Rows<LogRecord>): ReplayReport {
   const kernel = new Replayer(policies);
-  const ordered = records
-    .filter(({ source }) => source === "store")
-    .sort((a, b) => a.atUs - b.atUs);
+  const { rows, times } = rowsByTime(records, ({ source, atUs }) =>
+    source === "store" ? atUs : undefined,
+  );
   let states: States = kernel.fresh;
   let clockBackUs = 0;
 
-  for (let start = 0; start < ordered.length; ) {
-    const tied = tiedFrom(ordered, start);
+  for (let start = 0; start < rows.length; ) {
+    const tied = Array.from(
+      tiedFrom(rows, times, start),
+      (row): LogRecord => records.at(row) as LogRecord,
+    );
     const [only] = tied;
     if (tied.length === 1 && only !== undefined) {
       const reply = kernel.ask(states, only, only.atUs);
@@ -54,13 +58,13 @@ export function replay(policies: readonly Policy[], records: readonly LogRecord[
     }
     start += tied.length;
   }
-  return { matches: true, replayed: ordered.length, mismatch: undefined, clockBackUs };
+  return { matches: true, replayed: rows.length, mismatch: undefined, clockBackUs };
 }
 
-/** The records from `start` on that share its microsecond. */
-function tiedFrom(ordered: readonly LogRecord[], start: number): readonly LogRecord[] {
-  const atUs = ordered[start]?.atUs;
+/** The rows from `start` on that share its microsecond. */
+function tiedFrom(rows: Uint32Array, times: Float64Array, start: number): Uint32Array {
+  const timeOf = (place: number): number | undefined => times[rows[place] as number];
   let end = start + 1;
-  while (ordered[end]?.atUs === atUs && end < ordered.length) end += 1;
-  return ordered.slice(start, end);
+  while (end < rows.length && timeOf(end) === timeOf(start)) end += 1;
+  return rows.subarray(start, end);
 }

@@ -3,7 +3,9 @@
  * earlier of its release and the end of its lease. At no moment may more than the limit be held, and places must
  * have been given in the order of the tickets.
  */
-import type { Hold, SemaphoreLog } from "./semaphore-log.js";
+import { rowsByGroup, rowsByTime, type Rows } from "./columns.js";
+import type { Hold } from "./holds.js";
+import type { SemaphoreLog } from "./semaphore-log.js";
 
 export interface SemaphoreKeyReport {
   readonly key: string;
@@ -37,17 +39,18 @@ export function auditSemaphore({
   denied,
   failed,
 }: SemaphoreLog): SemaphoreAuditReport {
-  const byKey = new Map<string, Hold[]>();
   let fromUs = Number.POSITIVE_INFINITY;
   let toUs = 0;
   for (const hold of holds) {
     fromUs = Math.min(fromUs, hold.fence);
     toUs = Math.max(toUs, endOf(hold));
-    const known = byKey.get(hold.key);
-    if (known === undefined) byKey.set(hold.key, [hold]);
-    else known.push(hold);
   }
-  const keys = [...byKey].map(([key, its]) => auditKey(key, its, limit));
+  const keys: SemaphoreKeyReport[] = [];
+  const groups = rowsByGroup(holds.length, holds.keys.length, (row) => holds.keyNumber(row));
+  for (const { group, rows } of groups) {
+    const its = { length: rows.length, at: (i: number) => holds.at(rows[i] ?? holds.length) };
+    keys.push(auditKey(holds.keys[group] as string, its, limit));
+  }
   const passed = keys.every((key) => key.passed);
   return { passed, files, limit, grants: holds.length, denied, failed, fromUs, toUs, keys };
 }
@@ -58,16 +61,18 @@ function endOf({ untilUs, surelyUs, isReleasing, releasedAtUs }: Hold): number {
   return isReleasing ? Math.min(surelyUs, untilUs) : untilUs;
 }
 
-function auditKey(key: string, holds: readonly Hold[], limit: number): SemaphoreKeyReport {
-  const inOrder = [...holds].sort((a, b) => a.fence - b.fence);
+function auditKey(key: string, holds: Rows<Hold>, limit: number): SemaphoreKeyReport {
   let lastTicket = 0;
-  const outOfOrder = inOrder.find(({ ticket }) => {
+  let outOfOrder: Hold | undefined;
+  let unreleased = 0;
+  for (const row of rowsByTime(holds, ({ fence }) => fence).rows) {
+    const hold = holds.at(row) as Hold;
+    if (hold.releasedAtUs === undefined) unreleased += 1;
     // 0: its process never learned it.
-    if (ticket === 0) return false;
-    if (ticket <= lastTicket) return true;
-    lastTicket = ticket;
-    return false;
-  });
+    if (hold.ticket === 0) continue;
+    if (hold.ticket <= lastTicket) outOfOrder ??= hold;
+    else lastTicket = hold.ticket;
+  }
   const { most, mostAtUs } = mostHeld(holds);
   return {
     key,
@@ -76,23 +81,28 @@ function auditKey(key: string, holds: readonly Hold[], limit: number): Semaphore
     most,
     mostAtUs,
     outOfOrder,
-    unreleased: holds.filter(({ releasedAtUs }) => releasedAtUs === undefined).length,
+    unreleased,
   };
 }
 
-function mostHeld(holds: readonly Hold[]): { most: number; mostAtUs: number } {
-  const changes = holds.flatMap((hold) => [
-    { atUs: hold.fence, weight: hold.weight },
-    // A fence may be a few µs past the grant where several came in one.
-    { atUs: Math.max(hold.fence, endOf(hold)), weight: -hold.weight },
-  ]);
-  // Intervals are half open: what ends at a moment makes room for what begins at it.
-  changes.sort((a, b) => a.atUs - b.atUs || a.weight - b.weight);
+function mostHeld(holds: Rows<Hold>): { most: number; mostAtUs: number } {
+  const begins = rowsByTime(holds, ({ fence }) => fence);
+  // A fence may be a few µs past the grant where several came in one.
+  const ends = rowsByTime(holds, (hold) => Math.max(hold.fence, endOf(hold)));
+  const weightOf = (row: number): number => (holds.at(row) as Hold).weight;
   let held = 0;
   let most = 0;
   let mostAtUs = 0;
-  for (const { atUs, weight } of changes) {
-    held += weight;
+  let ended = 0;
+  for (const row of begins.rows) {
+    const atUs = begins.times[row] as number;
+    // Intervals are half open: what ends at a moment makes room for what begins at it.
+    for (; ended < ends.rows.length; ended++) {
+      const end = ends.rows[ended] as number;
+      if ((ends.times[end] as number) > atUs) break;
+      held -= weightOf(end);
+    }
+    held += weightOf(row);
     if (held <= most) continue;
     most = held;
     mostAtUs = atUs;

@@ -1,29 +1,13 @@
 /** Reads the logs of semaphores. */
+import { type HoldChanges, Holds } from "./holds.js";
 import { type ByteSource, linesOf } from "./lines.js";
-import { LogError, type LogSource } from "./log.js";
+import { LogError, type LogSource, MOST_KEYS, TOO_MANY_KEYS } from "./log.js";
 import { FORMAT } from "./record.js";
-
-/** One place that was held, as far as the logs tell. */
-export interface Hold {
-  readonly key: string;
-  readonly fence: number;
-  readonly ticket: number;
-  readonly weight: number;
-  /** When the lease ended that was last heard of. */
-  untilUs: number;
-  /** The last time of the store's clock at which it was surely held. */
-  surelyUs: number;
-  /** A release was sent; it may have been done. */
-  isReleasing: boolean;
-  releasedAtUs: number | undefined;
-  /** Where the grant stands. */
-  readonly place: string;
-}
 
 export interface SemaphoreLog {
   readonly files: readonly string[];
   readonly limit: number;
-  readonly holds: readonly Hold[];
+  readonly holds: Holds;
   /** Acquisitions that got no place in the time they had; and those that failed. */
   readonly denied: number;
   readonly failed: number;
@@ -70,21 +54,21 @@ export async function readSemaphoreLogs(sources: readonly LogSource[]): Promise<
 }
 
 class Reader {
-  readonly #files: string[] = [];
-  readonly #holds = new Map<string, Hold>();
+  readonly #holds = new Holds();
   #limit: number | undefined;
   #denied = 0;
   #failed = 0;
-  #place = "";
+  #file = "";
+  #line = 0;
 
   async read(name: string, source: ByteSource): Promise<void> {
-    this.#files.push(name);
-    let number = 0;
+    this.#holds.files.push(name);
+    this.#file = name;
+    this.#line = 0;
     try {
       for await (const lines of linesOf(source)) {
         for (const text of lines) {
-          number += 1;
-          this.#place = `${name}:${number}`;
+          this.#line += 1;
           if (text !== "") this.#accept(this.#parse(text));
         }
       }
@@ -94,12 +78,12 @@ class Reader {
   }
 
   finish(): SemaphoreLog {
-    if (this.#limit === undefined || this.#holds.size === 0) {
-      throw new LogError(`${this.#files.join(", ")}: there is no grant to audit`);
+    const holds = this.#holds;
+    if (this.#limit === undefined || holds.length === 0) {
+      throw new LogError(`${holds.files.join(", ")}: there is no grant to audit`);
     }
-    const holds = [...this.#holds.values()];
     const [denied, failed] = [this.#denied, this.#failed];
-    return { files: this.#files, limit: this.#limit, holds, denied, failed };
+    return { files: holds.files, limit: this.#limit, holds, denied, failed };
   }
 
   #parse(text: string): Fields {
@@ -118,11 +102,10 @@ class Reader {
     else if ("failed" in fields) this.#failed += 1;
     else if ("granted" in fields) this.#grant(fields);
     else if ("renewed" in fields) {
-      const hold = this.#holdOf(fields, "renewed");
-      hold.untilUs = this.#whole(fields, "untilUs");
-      hold.surelyUs = this.#whole(fields, "atUs");
-    } else if ("releasing" in fields) this.#holdOf(fields, "releasing").isReleasing = true;
-    else this.#holdOf(fields, "released").releasedAtUs = this.#whole(fields, "atUs");
+      const untilUs = this.#whole(fields, "untilUs");
+      this.#change(fields, "renewed", { untilUs, surelyUs: this.#whole(fields, "atUs") });
+    } else if ("releasing" in fields) this.#change(fields, "releasing", { isReleasing: true });
+    else this.#change(fields, "released", { releasedAtUs: this.#whole(fields, "atUs") });
   }
 
   #header(fields: Fields): void {
@@ -143,28 +126,30 @@ class Reader {
     const key = fields["key"];
     if (typeof key !== "string") throw this.#error('the record has no "key"');
     const fence = this.#whole(fields, "granted");
-    const known = this.#holds.get(`${key} ${fence}`);
+    const known = this.#holds.find(key, fence);
     if (known !== undefined) {
-      throw new LogError(
-        `${this.#place}: the fence ${fence} was granted twice, first at ${known.place}`,
+      throw this.#error(
+        `the fence ${fence} was granted twice, first at ${this.#holds.place(known)}`,
       );
     }
-    this.#holds.set(`${key} ${fence}`, {
+    const hold = {
       key,
       fence,
       ticket: this.#whole(fields, "ticket"),
       weight: this.#whole(fields, "weight"),
       untilUs: this.#whole(fields, "untilUs"),
       surelyUs: this.#whole(fields, "atUs"),
-      isReleasing: false,
-      releasedAtUs: undefined,
-      place: this.#place,
-    });
+    };
+    this.#holds.push(hold, this.#line);
+    if (this.#holds.keys.length > MOST_KEYS) throw this.#error(TOO_MANY_KEYS);
   }
 
-  #holdOf(fields: Fields, name: string): Hold {
-    const hold = this.#holds.get(`${String(fields["key"])} ${this.#whole(fields, name)}`);
-    if (hold !== undefined) return hold;
+  #change(fields: Fields, name: string, changes: HoldChanges): void {
+    const row = this.#holds.find(String(fields["key"]), this.#whole(fields, name));
+    if (row !== undefined) {
+      this.#holds.change(row, changes);
+      return;
+    }
     throw this.#error(`no grant with the fence ${String(fields[name])} before`);
   }
 
@@ -175,7 +160,7 @@ class Reader {
   }
 
   #error(message: string): LogError {
-    return new LogError(`${this.#place}: ${message}`);
+    return new LogError(`${this.#file}:${this.#line}: ${message}`);
   }
 }
 

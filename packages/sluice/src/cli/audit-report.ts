@@ -25,18 +25,18 @@ export function auditText(report: AuditReport, terminal: Terminal): string {
   const sections = [
     headOf(report, terminal),
     ...shown.map((key) => keyText(key, report, terminal)),
-    ...remainderOf(report, shown.length),
+    ...remainderOf(report, shown),
     reportOutcome(report, terminal),
   ];
   return `${sections.join("\n\n")}\n`;
 }
 
 function headOf(report: AuditReport, terminal: Terminal): string {
-  const { tally, keys, files, policies, failedCalls } = report;
+  const { tally, keyCount, files, policies, failedCalls } = report;
   const rows = [
     [
       "read",
-      `${formatCount(tally.records, "decision")} on ${formatCount(keys.length, "key")} from ${filesOf(files)}`,
+      `${formatCount(tally.records, "decision")} on ${formatCount(keyCount, "key")} from ${filesOf(files)}`,
     ],
     ...policies.map((policy) => ["policy", describePolicy(policy)]),
     [
@@ -179,18 +179,20 @@ function milliseconds(ms: number): string {
   return Number.isFinite(ms) ? `${formatNumber(ms)} ms` : "never";
 }
 
-function remainderOf({ keys }: AuditReport, shown: number): string[] {
-  if (keys.length <= shown) return [];
-  const hidden = keys.slice(shown);
-  const refuted = hidden.filter(({ passed }) => !passed).length;
+function remainderOf(report: AuditReport, shown: readonly KeyReport[]): string[] {
+  const { keys, keyCount, refutedCount } = report;
+  const hidden = keyCount - shown.length;
+  if (hidden === 0) return [];
+  const refuted = refutedCount - shown.filter(({ passed }) => !passed).length;
   const verdict = refuted === 0 ? "all passed" : `${formatNumber(refuted)} of them refuted`;
-  return [`and ${formatCount(hidden.length, "more key")}, ${verdict}; --json lists every one`];
+  const listed = keys.length === keyCount ? "every one" : `the first ${formatNumber(keys.length)}`;
+  return [`and ${formatCount(hidden, "more key")}, ${verdict}; --json lists ${listed}`];
 }
 
-function reportOutcome({ passed, keys }: AuditReport, terminal: Terminal): string {
+function reportOutcome(report: AuditReport, terminal: Terminal): string {
+  const { passed, keyCount, refutedCount } = report;
   if (passed) return terminal.paint(["bold", "green"], "PASSED");
-  const refuted = keys.filter((key) => !key.passed).length;
-  return `${terminal.paint(["bold", "red"], "REFUTED")} on ${formatNumber(refuted)} of ${formatCount(keys.length, "key")}`;
+  return `${terminal.paint(["bold", "red"], "REFUTED")} on ${formatNumber(refutedCount)} of ${formatCount(keyCount, "key")}`;
 }
 
 function mark(good: boolean, terminal: Terminal): string {

@@ -7,7 +7,7 @@ export const EXIT = {
   ok: 0,
   /** An audit was refuted, or a run failed. */
   failed: 1,
-  /** The command line was wrong; nothing was done. */
+  /** The command line, or a log that it names, cannot be read; nothing was done. */
   usage: 2,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
@@ -61,4 +61,4 @@ export function defineCommand<T extends OptionTable>(definition: CommandDefiniti
 const HELP = { type: "boolean", short: "h", help: "Show this help." } as const;
 
 export const EXIT_CODES =
-  "Exit codes: 0 all is well; 1 an audit was refuted or a run failed; 2 the command line is wrong.";
+  "Exit codes: 0 all is well; 1 an audit was refuted or a run failed; 2 the command line or a log cannot be read.";

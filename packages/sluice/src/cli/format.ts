@@ -61,10 +61,31 @@ export function formatTimes({
   return `${from} → ${to.startsWith(from.slice(0, date)) ? to.slice(date) : to} UTC`;
 }
 
-/** Text that came from a file or a server, with anything that could steer a terminal escaped. */
+/**
+ * Text that came from a file or a server, in one line, with anything that could steer a terminal escaped: a key must
+ * not forge a line of a report.
+ */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (character) => {
     const code = character.codePointAt(0) ?? 0;
-    return character === "\n" ? character : `\\u{${code.toString(16)}}`;
+    return `\\u{${code.toString(16)}}`;
   });
+}
+
+/** The same of a text of several lines, which are ours. */
+export function printableLines(text: string): string {
+  return text.split("\n").map(printable).join("\n");
+}
+
+const SHOWN_CHARACTERS = 200;
+
+/** A value that somebody passed, as JSON and cut short; it may be nested more deeply than JSON can be written. */
+export function valueText(value: unknown): string {
+  let text: string;
+  try {
+    text = JSON.stringify(value) ?? "nothing";
+  } catch {
+    return "(nested too deeply to be shown)";
+  }
+  return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
 }

@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { toMicroseconds } from "../core/duration.js";
 import { checkKey } from "../core/key.js";
+import { valueText } from "./format.js";
 
 /** One option of a command: how it is parsed, and its line in the help. */
 export interface OptionSpec {
@@ -107,7 +108,7 @@ export function numberOption(
   if (value >= min && value <= max && (!whole || Number.isInteger(value))) return value;
   const kind = whole ? "a whole number" : "a number";
   const limits = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
-  throw new UsageError(`--${name} ${JSON.stringify(text)} is not ${kind} ${limits}`);
+  throw new UsageError(`--${name} ${valueText(text)} is not ${kind} ${limits}`);
 }
 
 /** A duration in ms, or a UsageError; a bare number is in milliseconds. */
@@ -117,7 +118,7 @@ export function durationOption(name: string, text: string): number {
     return toMicroseconds(name, Number.isNaN(bare) ? text : bare) / 1000;
   } catch {
     const examples = '"250ms", "10s", "1h30m", or a number of milliseconds';
-    throw new UsageError(`--${name} ${JSON.stringify(text)} is not a duration such as ${examples}`);
+    throw new UsageError(`--${name} ${valueText(text)} is not a duration such as ${examples}`);
   }
 }
 
@@ -126,9 +127,7 @@ export function keyArgument(positionals: readonly string[]): string {
   const [key, second] = positionals;
   if (key === undefined) throw new UsageError("<key> is missing");
   if (second !== undefined) {
-    throw new UsageError(
-      `unexpected argument ${JSON.stringify(second)}; the key is ${JSON.stringify(key)}`,
-    );
+    throw new UsageError(`unexpected argument ${valueText(second)}; the key is ${valueText(key)}`);
   }
   checkKey(key);
   return key;

@@ -4,6 +4,7 @@ import { algorithmIds, type Policy } from "../algorithms/registry.js";
 import { rulesOf } from "../algorithms/rule.js";
 import { everyAlgorithmsTools } from "../algorithms/toolbox.js";
 import { InvalidOptionError } from "../core/errors.js";
+import { valueText } from "./format.js";
 import { durationOption, numberOption, type OptionSpec, UsageError } from "./options.js";
 
 /** An option that takes a value. */
@@ -101,7 +102,7 @@ function parseJson(text: string): unknown {
     return JSON.parse(text);
   } catch {
     throw new UsageError(
-      `--policy is not JSON: ${JSON.stringify(text)}; quote it for the shell: --policy '{"algorithm":…}'`,
+      `--policy is not JSON: ${valueText(text)}; quote it for the shell: --policy '{"algorithm":…}'`,
     );
   }
 }
@@ -147,9 +148,7 @@ function partNames(): readonly string[] {
 
 function checkAlgorithm(text: string): string {
   if (algorithmIds.includes(text)) return text;
-  throw new UsageError(
-    `--algorithm ${JSON.stringify(text)} is not one of ${algorithmIds.join(", ")}`,
-  );
+  throw new UsageError(`--algorithm ${valueText(text)} is not one of ${algorithmIds.join(", ")}`);
 }
 
 /** Lets the library check the policy, and turns what it refuses into a UsageError. */
@@ -162,8 +161,6 @@ function checked(value: unknown, nameOf: (option: string) => string): readonly P
     if (error.value === undefined) {
       throw new UsageError(`${nameOf(field)} is missing; expected ${error.allowed}`);
     }
-    throw new UsageError(
-      `${nameOf(field)} ${JSON.stringify(error.value)}: expected ${error.allowed}`,
-    );
+    throw new UsageError(`${nameOf(field)} ${valueText(error.value)}: expected ${error.allowed}`);
   }
 }

@@ -296,7 +296,7 @@ describe("sluice audit", () => {
     const file = join(directory, "noise.jsonl");
     await writeFile(file, "hello\n");
     expect(await sluice(["audit", file])).toMatchObject({
-      code: 1,
+      code: 2,
       stdout: "",
       stderr: `sluice: ${file}:1: not a line of JSON (cut short?): "hello"\n`,
     });

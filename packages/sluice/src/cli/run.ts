@@ -2,7 +2,7 @@
 import { LogError } from "../audit/index.js";
 import { InvalidOptionError, SluiceError } from "../core/errors.js";
 import { type Command, EXIT, EXIT_CODES, type ExitCode } from "./command.js";
-import { printable } from "./format.js";
+import { printableLines } from "./format.js";
 import { didYouMean, UsageError } from "./options.js";
 import { redactSecrets } from "./redact.js";
 import { type Io, terminalOf } from "./terminal.js";
@@ -89,12 +89,16 @@ async function version(io: Io): Promise<ExitCode> {
 function fail(error: unknown, name: string | undefined, argv: readonly string[], io: Io): ExitCode {
   const terminal = terminalOf(io.stderr, io.env);
   const say = (text: string): void => {
-    terminal.say(`sluice: ${printable(withoutSecrets(text, argv, io))}\n`);
+    terminal.say(`sluice: ${printableLines(withoutSecrets(text, argv, io))}\n`);
   };
   if (error instanceof UsageError || error instanceof InvalidOptionError) {
     say(error.message);
     const known = name !== undefined && Object.hasOwn(COMMANDS, name);
     terminal.say(`See sluice ${known ? `${name} ` : ""}--help\n`);
+    return EXIT.usage;
+  }
+  if (error instanceof LogError) {
+    say(error.message);
     return EXIT.usage;
   }
   say(error instanceof Error ? explained(error) : String(error));
@@ -103,7 +107,7 @@ function fail(error: unknown, name: string | undefined, argv: readonly string[],
 
 /** An error that its message explains, or the stack of one that should not have happened. */
 function explained(error: Error): string {
-  const foreseen = error instanceof LogError || error instanceof SluiceError || "code" in error;
+  const foreseen = error instanceof SluiceError || "code" in error;
   return foreseen ? error.message : (error.stack ?? error.message);
 }
 

@@ -150,13 +150,13 @@ describe.concurrent("a process", () => {
     expect(unreleased).toBeGreaterThan(0);
 
     const killedUs = new Map(begun.map((contender) => [contender.log, contender.killedUs]));
-    const known = new Set(log.holds.map(({ fence }) => fence));
+    const known = new Set([...log.holds].map(({ fence }) => fence));
     const toDead = [...handOvers.fences].filter((fence) => !known.has(fence));
     const idleness = idlenessOf(
       [
         // A place of a killed holder counts as taken until its lease ends, as it must, though nobody may have heard of
         // its renewal; and one that was handed to a killed waiter until its claim should.
-        ...log.holds.map(({ fence, releasedAtUs, place }) => ({
+        ...[...log.holds].map(({ fence, releasedAtUs, place }) => ({
           fromUs: fence,
           toUs:
             releasedAtUs ??
