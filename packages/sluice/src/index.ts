@@ -41,6 +41,7 @@ export type { Clock } from "./core/clock.js";
 export type { Decision, DecisionReason, DecisionSource, PolicyVerdict } from "./core/decision.js";
 export type { Duration } from "./core/duration.js";
 export {
+  ClosedError,
   CrossSlotError,
   type ErrorCode,
   InvalidOptionError,

@@ -8,7 +8,8 @@ export type ErrorCode =
   | "MAX_WAIT_EXCEEDED"
   | "QUEUE_FULL"
   | "LEASE_LOST"
-  | "CROSS_SLOT";
+  | "CROSS_SLOT"
+  | "CLOSED";
 
 /** The base of all errors of this package. `code` never changes between releases; messages may. */
 export class SluiceError extends Error {
@@ -151,6 +152,16 @@ export class CrossSlotError extends SluiceError {
 export class LeaseLostError extends SluiceError {
   constructor(message: string) {
     super("LEASE_LOST", message);
+  }
+}
+
+/**
+ * The limiter, the semaphore or their store is closed. What was asked before may have been counted; nothing that was asked
+ * after.
+ */
+export class ClosedError extends SluiceError {
+  constructor(what: "limiter" | "semaphore" | "store", options?: { cause?: unknown }) {
+    super("CLOSED", `the ${what} is closed`, options);
   }
 }
 

@@ -5,9 +5,10 @@
  */
 import { VERBS } from "../algorithms/decide.js";
 import { toThousandths, UNIT } from "../core/amount.js";
+import type { Closing } from "../core/closing.js";
 import { monotonicMs } from "../core/clock.js";
 import type { Decision, DecisionSource } from "../core/decision.js";
-import { asStoreError } from "../core/errors.js";
+import { asStoreError, ClosedError } from "../core/errors.js";
 import type { Identify } from "../core/identity.js";
 import { checkKey } from "../core/key.js";
 import type { Events } from "../events/events.js";
@@ -44,6 +45,7 @@ export interface PipelineOptions extends Pick<ShortcutOptions, "denials" | "pref
   readonly blockForUs: number;
   readonly enforce: boolean;
   readonly events: Events;
+  readonly closing: Closing;
 }
 
 export class Pipeline implements RequestRunner, Canceller {
@@ -53,6 +55,7 @@ export class Pipeline implements RequestRunner, Canceller {
   readonly enforce: boolean;
   readonly blockForUs: number;
   readonly resolver: PolicyResolver;
+  readonly closing: Closing;
   readonly #identify: Identify;
   readonly #preparation: Preparation;
   readonly #shortcuts: Shortcuts;
@@ -61,7 +64,7 @@ export class Pipeline implements RequestRunner, Canceller {
   /** Undefined where the store is inside the process. */
   readonly #local: LocalDecisions | undefined;
   /** The call that synchronous consumes of an only, fixed policy use again and again. */
-  readonly #reused: Writable<StoreCall, Writable<Debit>> | undefined;
+  #reused: Writable<StoreCall, Writable<Debit>> | undefined;
 
   constructor(options: PipelineOptions) {
     const { store, name, events, enforce, blockForUs, resolver, identify, onFailure } = options;
@@ -71,6 +74,7 @@ export class Pipeline implements RequestRunner, Canceller {
     this.enforce = enforce;
     this.blockForUs = blockForUs;
     this.resolver = resolver;
+    this.closing = options.closing;
     this.#identify = identify;
     this.#onFailure = onFailure;
     this.#guarded = new GuardedStore<StoreCall, StoreResult>({
@@ -96,11 +100,16 @@ export class Pipeline implements RequestRunner, Canceller {
       const debit = { ...only, id: "", cost: 0 };
       this.#reused = { verb: VERBS.consume, debits: [debit], blockUs: blockForUs, maxWaitUs: 0 };
     }
+    // So that consumeSync has nothing to look at while the limiter is open.
+    this.closing.listeners.add(() => {
+      this.#reused = undefined;
+    });
   }
 
   /** Answers a request: by its policies, from a shortcut or the store, or without it by policy. */
   run(request: LimiterRequest): Promise<LimiterAnswer> {
     const { verb, key, cost, policy, signal } = request;
+    if (this.closing.isClosed) throw this.closing.error();
     checkKey(key);
     const thousandths = cost === 1 ? UNIT : toThousandths("cost", cost);
     const fixed = policy === undefined ? this.resolver.fixed : undefined;
@@ -116,6 +125,7 @@ export class Pipeline implements RequestRunner, Canceller {
 
   /** Nothing is asked yet. `blockForUs` is how long a denied consume blocks, if not what the option says. */
   prepare(request: LimiterRequest, blockForUs?: number): PreparedRequest {
+    this.closing.throwIfClosed();
     return this.#preparation.prepare(request, blockForUs);
   }
 
@@ -234,13 +244,15 @@ export class Pipeline implements RequestRunner, Canceller {
 
   /** A failure of a request that has no decision. */
   failed(error: Error, { key, cost }: Pick<LimiterRequest, "key" | "cost">): void {
+    // A store that is closed has not failed.
+    if (error instanceof ClosedError) return;
     this.#guarded.reporter(error)({ error, key, cost });
   }
 
-  /** Resolves when unused units were given back. */
+  /** Resolves when all waits have ended, and what they and a prefetch had taken was given back. */
   async close(): Promise<void> {
     this.resolver.release();
-    await this.#shortcuts.close();
+    await Promise.all([this.closing.waitsEnded(), this.#shortcuts.close()]);
   }
 
   /** Units go back where they were taken. */
@@ -330,6 +342,8 @@ export class Pipeline implements RequestRunner, Canceller {
     const reportFailure = this.#guarded.reporter(error);
     let answer: LimiterAnswer;
     try {
+      // It was asked before the limiter was closed: now nobody is to answer in the store's place.
+      this.closing.throwIfClosed();
       answer = await this.#onFailure.answer(prepared, error, this.#local);
     } catch (thrown) {
       reportFailure({ error, key, cost });

@@ -1,6 +1,7 @@
 /** The limiter as users meet it: each method checks its arguments and sends a request through the pipeline. */
 import { type Verb, VERBS } from "../algorithms/decide.js";
 import { MAX_UNITS, toThousandths } from "../core/amount.js";
+import { Closing } from "../core/closing.js";
 import type { Decision, DecisionSource } from "../core/decision.js";
 import { CENTURY_US, type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
@@ -67,6 +68,9 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
   readonly #direct: SyncStore | undefined;
   readonly #ownsStore: boolean;
   readonly #pipeline: Pipeline;
+  readonly #closing: Closing;
+  /** Fires when the limiter, or its store, is closed; its reason is a ClosedError. */
+  readonly closed: AbortSignal;
 
   /** @throws InvalidOptionError */
   constructor(options: RateLimiterOptions<S>) {
@@ -87,7 +91,10 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     checkName("namespace", namespace);
     const events = new Events();
     this.events = events;
+    this.#closing = new Closing("limiter", this.store.closed);
+    this.closed = this.#closing.signal;
     this.#pipeline = new Pipeline({
+      closing: this.#closing,
       store: this.store,
       name: namespace,
       identify: identifyBy(options.identity, this.store.external),
@@ -195,7 +202,11 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
    * start ahead (windows, refill "interval", buckets shared with other sets) answer for now. See docs/waiting.md.
    */
   async reserve(key: string, options: WaitOptions = NO_OPTIONS): Promise<Reservation> {
-    return (await reserveOnce(this.#pipeline, reserveRequest(key, options))).reservation;
+    const request = reserveRequest(key, options);
+    const { reservation } = await this.#closing.during(request.signal, (signal) =>
+      reserveOnce(this.#pipeline, { ...request, signal }),
+    );
+    return reservation;
   }
 
   /**
@@ -203,7 +214,10 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
    * @throws MaxWaitExceededError, QueueFullError at once; the signal's reason, after giving back
    */
   async acquire(key: string, options: WaitOptions = NO_OPTIONS): Promise<Start> {
-    return acquire(this.#pipeline, reserveRequest(key, options));
+    const request = reserveRequest(key, options);
+    return this.#closing.during(request.signal, (signal) =>
+      acquire(this.#pipeline, { ...request, signal }),
+    );
   }
 
   /** `fn` behind `acquire`: every call waits its turn. */
@@ -236,10 +250,16 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     await this.#pipeline.administer({ verb: VERBS.reset, key, cost: 0 });
   }
 
-  /** Gives unused prefetched units back and ends what the limiter itself opened; a store that was passed in stays open. */
-  async close(): Promise<void> {
-    await this.#pipeline.close();
-    if (this.#ownsStore) await this.store.close();
+  /**
+   * Ends all waits with a ClosedError; later calls reject with one. Calls under way are answered by the store or reject,
+   * never by `onStoreFailure`. Resolves when what the waits and a prefetch had taken was given back. Closes the store too
+   * if the limiter made it; one that was passed in stays open.
+   */
+  close(): Promise<void> {
+    return this.#closing.end(async () => {
+      await this.#pipeline.close();
+      if (this.#ownsStore) await this.store.close();
+    });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -8,9 +8,11 @@
  * A decision speaks for the store, also where it comes late (#decided).
  */
 import { onAbort } from "../core/abort.js";
+import type { Closing } from "../core/closing.js";
 import { monotonicMs } from "../core/clock.js";
 import {
   asStoreError,
+  ClosedError,
   CrossSlotError,
   InvalidOptionError,
   type StoreUnavailableError,
@@ -34,6 +36,8 @@ export interface GuardedStoreOptions<Call, Result> {
   /** Undefined = the store is always asked. */
   readonly breaker: BreakerSettings | undefined;
   readonly events: Events;
+  /** The end of who asks, and of the store. */
+  readonly closing: Closing;
   /** What a call gets that the store does not answer. */
   readonly instead: Instead;
   /** The part of the store that decides a call; undefined where it has no parts. */
@@ -99,6 +103,11 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
 
   ask(call: Call, asker: Asker<Result>, options: AskOptions<Call, Result> = NO_OPTIONS): void {
     const { signal } = asker;
+    const { closing } = this.#options;
+    if (closing.isStoreClosed) {
+      asker.reject(closing.error());
+      return;
+    }
     if (signal?.aborted === true) {
       asker.reject(signal.reason as Error);
       return;
@@ -122,7 +131,7 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
       call,
       (settled) => {
         endWatch?.();
-        const outcome = settled === LATE ? this.#late(call, attempt) : asOutcome(settled);
+        const outcome = this.#outcomeOf(settled, call, attempt);
         this.#ended(call, asker, attempt, outcome, options);
         pass(outcome, asker);
       },
@@ -138,6 +147,16 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
       if (!(settled instanceof Error)) this.#health.decided(attempt, handOverOf(call));
       if (!this.#deadlines.settle(pending, settled)) asker.late?.(settled);
     });
+  }
+
+  #outcomeOf(settled: Result | Error, call: Call, attempt: Attempt): Result | Error {
+    const { closing } = this.#options;
+    // Whatever it failed with: that is the end of the store, and no outage.
+    if (closing.isStoreClosed && settled instanceof Error) {
+      call.abandoned = true;
+      return closing.error();
+    }
+    return settled === LATE ? this.#late(call, attempt) : asOutcome(settled);
   }
 
   #startAsking(): void {
@@ -156,7 +175,7 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     this.#emit(attempt, atMs, signal?.reason as Error);
     if (attempt.probed !== undefined) {
       pending.done = (settled) => {
-        const outcome = settled === LATE ? this.#late(call, attempt) : asOutcome(settled);
+        const outcome = this.#outcomeOf(settled, call, attempt);
         this.#learn(call, attempt, outcome);
       };
       return;
@@ -299,9 +318,13 @@ const NONE: readonly never[] = [];
 /** Ends the wait of a call whose time is over. */
 const LATE = new Error("late");
 
-/** What the caller has to mend, whatever the failure policy. */
+/** What the caller has to mend, or has ended, whatever the failure policy. */
 function isMisuse(outcome: unknown): outcome is Error {
-  return outcome instanceof InvalidOptionError || outcome instanceof CrossSlotError;
+  return (
+    outcome instanceof InvalidOptionError ||
+    outcome instanceof CrossSlotError ||
+    outcome instanceof ClosedError
+  );
 }
 
 function asOutcome<Result>(outcome: Result | Error): Result | Error {

@@ -4,6 +4,7 @@
  */
 import { atEndOfTick, monotonicMs } from "../core/clock.js";
 import {
+  ClosedError,
   CrossSlotError,
   InvalidOptionError,
   StoreTimeoutError,
@@ -190,7 +191,7 @@ export class StoreHealth {
 
 /** What an error says of the store: it looked, and refused this one call; it fails; or nothing. */
 export function evidenceOf(error: Error): "works" | "fails" | "nothing" {
-  if (error instanceof CrossSlotError) return "nothing";
+  if (error instanceof CrossSlotError || error instanceof ClosedError) return "nothing";
   if (error instanceof InvalidOptionError) return "works";
   return error instanceof StoreUnavailableError && error.ofKey ? "works" : "fails";
 }

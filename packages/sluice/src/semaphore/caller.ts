@@ -7,6 +7,7 @@ import {
   type SemaphoreVerb,
   type Terms,
 } from "../algorithms/semaphore/kernel.js";
+import type { Closing } from "../core/closing.js";
 import { monotonicMs } from "../core/clock.js";
 import { asStoreError } from "../core/errors.js";
 import type { Events } from "../events/events.js";
@@ -31,6 +32,7 @@ export interface CallerOptions {
   readonly timeoutMs: number;
   readonly breaker: BreakerSettings | undefined;
   readonly events: Events;
+  readonly closing: Closing;
 }
 
 export interface CommandOptions {
@@ -67,6 +69,7 @@ export class Caller {
 
   constructor(options: CallerOptions) {
     const { store, semaphores, keyspace, limit, terms, timeoutMs, breaker, events } = options;
+    const { closing } = options;
     this.store = semaphores;
     this.terms = terms;
     this.events = events;
@@ -78,6 +81,7 @@ export class Caller {
       timeoutMs,
       breaker,
       events,
+      closing,
       instead: "thrown",
       partOf: semaphores.partOf && (({ key }) => semaphores.partOf?.(key) ?? ""),
       marksHandOver: semaphores.marksHandOver === true,

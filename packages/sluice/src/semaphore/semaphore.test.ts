@@ -3,6 +3,7 @@ import { inspect } from "node:util";
 import { describe, expect, it, onTestFinished, test, vi } from "vitest";
 import { OutsideStore } from "../../test/support/outside-store.js";
 import {
+  ClosedError,
   InvalidOptionError,
   LeaseLostError,
   MaxWaitExceededError,
@@ -589,7 +590,7 @@ describe("close", () => {
     const refused = failureOf(semaphore.acquire("k"));
     await settled();
     await semaphore.close();
-    expect(await refused).toBeInstanceOf(StoreUnavailableError);
+    expect(await refused).toBeInstanceOf(ClosedError);
     expect(permit.lost.reason).toBeInstanceOf(LeaseLostError);
     expect(store.semaphores.size).toBe(0);
     await expect(semaphore.acquire("k")).rejects.toThrow("the semaphore is closed");
@@ -623,7 +624,7 @@ describe.each([
       expect(await other.inspect("k")).toMatchObject({ held: 0, waiting: 0 });
       const outcome = await acquired;
       await released;
-      if (outcome instanceof StoreUnavailableError) outcomes.add("rejected");
+      if (outcome instanceof ClosedError) outcomes.add("rejected");
       else {
         outcomes.add("lost");
         expect((outcome as Permit).lost.aborted).toBe(true);

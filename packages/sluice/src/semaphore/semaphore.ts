@@ -6,7 +6,8 @@ import {
   type SemaphoreVerb,
 } from "../algorithms/semaphore/kernel.js";
 import { checkSignal } from "../core/abort.js";
-import { InvalidOptionError, MaxWaitExceededError, StoreUnavailableError } from "../core/errors.js";
+import { Closing } from "../core/closing.js";
+import { InvalidOptionError, MaxWaitExceededError } from "../core/errors.js";
 import { monotonicMs } from "../core/clock.js";
 import type { Identify } from "../core/identity.js";
 import { checkKey } from "../core/key.js";
@@ -43,6 +44,8 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   readonly store: S;
   /** What happens to this semaphore's permits and calls, for whoever listens; hooks are listeners too. */
   readonly events: Events;
+  /** Fires when the semaphore, or its store, is closed; its reason is a ClosedError. */
+  readonly closed: AbortSignal;
 
   /**
    * Waits in line for a place.
@@ -87,8 +90,8 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   inspect(key: string): Promise<SemaphoreUsage>;
 
   /**
-   * Rejects all who wait with a StoreUnavailableError, and gives all permits back: `lost` fires for them. A store
-   * that was passed in stays open.
+   * Rejects all who wait with a ClosedError, as later calls, and gives all permits back: `lost` fires for them. Takes
+   * no longer than one `timeout`. Closes the store too if the semaphore made it; one that was passed in stays open.
    */
   close(): Promise<void>;
 }
@@ -130,7 +133,10 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
   readonly #queues = new Map<string, WaitQueue>();
   readonly #permits = new Set<HeldPermit>();
   #queuesMade = 0;
-  #isClosed = false;
+  readonly #closing: Closing;
+  readonly closed: AbortSignal;
+  /** Resolves when those who waited have left the line. */
+  #abandoned: Promise<unknown> | undefined;
 
   constructor(options: SemaphoreOptions<S>) {
     const { limit, store, ownsStore, keyspace, identify, ...settings } =
@@ -138,7 +144,14 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     addOutageHooks(this.events, options.hooks);
     this.store = store;
     this.#ownsStore = ownsStore;
-    this.#caller = new Caller({ ...settings, store, keyspace, limit, events: this.events });
+    this.#closing = new Closing("semaphore", store.closed);
+    this.closed = this.#closing.signal;
+    this.#closing.listeners.add(() => {
+      this.#abandonAll();
+    });
+    const { events } = this;
+    const closing = this.#closing;
+    this.#caller = new Caller({ ...settings, store, keyspace, limit, events, closing });
     this.#identify = identify;
     this.#keyspace = keyspace;
     this.#fingerprint = JSON.stringify({ semaphore: { limit } });
@@ -189,18 +202,24 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     return { limit, held, waiting };
   }
 
-  async close(): Promise<void> {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.store.release(this.#keyspace, this.#fingerprint);
-    const queues = [...this.#queues.values()].map((queue) => queue.abandon(closedError()));
-    const permits = [...this.#permits].map((permit) => permit.revoke("the semaphore was closed"));
-    await Promise.all([...queues, ...permits]);
-    if (this.#ownsStore) await this.store.close();
+  close(): Promise<void> {
+    return this.#closing.end(async () => {
+      this.store.release(this.#keyspace, this.#fingerprint);
+      const permits = [...this.#permits].map((permit) => permit.revoke("the semaphore was closed"));
+      await Promise.all([this.#abandoned, ...permits]);
+      if (this.#ownsStore) await this.store.close();
+    });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #abandonAll(): void {
+    const makeReason = (): Error => this.#closing.error();
+    this.#abandoned = Promise.all(
+      [...this.#queues.values()].map((queue) => queue.abandon(makeReason)),
+    );
   }
 
   #claim(limit: number): void {
@@ -219,15 +238,15 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
 
   /** A permit, or the error of a wait that was too long. */
   async #acquire(key: string, request: WaitRequest): Promise<HeldPermit | MaxWaitExceededError> {
+    this.#closing.throwIfClosed();
     checkCount("weight", request.weight, 1, MAX_SEMAPHORE_LIMIT);
     const semaphoreKey = this.#keyOf(key);
     request.signal?.throwIfAborted();
-    if (this.#isClosed) throw closedError();
     const queue = this.#queueOf(semaphoreKey);
     const permit = await this.#wait(key, request, () => queue.acquire(request));
     if (permit === undefined) return queue.maxWaitExceeded(0);
     // Closed since the grant: then it was given back.
-    if (this.#isClosed) throw closedError();
+    this.#closing.throwIfClosed();
     return permit;
   }
 
@@ -281,11 +300,8 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     return queue;
   }
 
-  #call(key: CallerKey, verb: SemaphoreVerb, limit?: number): Promise<SemaphoreAnswer> {
+  async #call(key: CallerKey, verb: SemaphoreVerb, limit?: number): Promise<SemaphoreAnswer> {
+    this.#closing.throwIfClosed();
     return this.#caller.call(key, verb, [], limit === undefined ? {} : { limit });
   }
 };
-
-function closedError(): StoreUnavailableError {
-  return new StoreUnavailableError("the semaphore is closed");
-}

@@ -100,6 +100,11 @@ export interface Store {
    * Cluster node's "host:port"; "" if it does not know. Called before every `submit`; never throws.
    */
   partOf?(call: StoreCall): string;
+  /**
+   * Fires when `close` is called. From then on no call is decided: `done` gets a ClosedError, as do calls under way that
+   * are not answered any more.
+   */
+  readonly closed?: AbortSignal | undefined;
   /** Where semaphores live in this store; a store without it holds none. */
   readonly semaphores?: SemaphoreStore;
   close(): Promise<void>;

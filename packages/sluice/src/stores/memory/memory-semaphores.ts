@@ -1,5 +1,6 @@
 /** Semaphores inside this process: the pure kernel on a Map. */
 import type { Clock } from "../../core/clock.js";
+import type { Closing } from "../../core/closing.js";
 import { StoreUnavailableError } from "../../core/errors.js";
 import {
   executeSemaphore,
@@ -25,14 +26,16 @@ const LOOKS_FOR_ROOM = 16;
 export class MemorySemaphores implements SemaphoreStore {
   readonly clock: Clock;
   readonly #maxKeys: number;
+  readonly #closing: Closing;
   readonly #states = new Map<string, SemaphoreState>();
   readonly #listeners = new Map<string, NotificationListener>();
   /** No state that was forgotten gave out a higher number, so that fences rise even where time stands still. */
   #counterFloor = 0;
 
-  constructor(clock: Clock, maxKeys: number) {
+  constructor(clock: Clock, maxKeys: number, closing: Closing) {
     this.clock = clock;
     this.#maxKeys = maxKeys;
+    this.#closing = closing;
   }
 
   /** Semaphores that are held, waited for, or have a limit of their own. */
@@ -41,6 +44,7 @@ export class MemorySemaphores implements SemaphoreStore {
   }
 
   async execute(key: SemaphoreKey, command: SemaphoreCommand): Promise<SemaphoreAnswer> {
+    this.#closing.throwIfClosed();
     const name = `${key.keyspace}:{${key.id}}`;
     const known = this.#states.get(name);
     const state = known ?? freshState(this.#counterFloor);

@@ -8,6 +8,7 @@ import {
   READY,
 } from "../../algorithms/kernel.js";
 import { logFullError } from "../../algorithms/rule.js";
+import { Closing } from "../../core/closing.js";
 import { checkClock, type Clock, systemClock } from "../../core/clock.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { type Evicted, Events } from "../../events/events.js";
@@ -60,6 +61,9 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   readonly clock: Clock;
   readonly maxKeys: number;
   readonly semaphores: MemorySemaphores;
+  readonly #closing = new Closing("store");
+  /** Fires when the store is closed, with a ClosedError. */
+  readonly closed = this.#closing.signal;
   readonly #arena = new Arena();
   readonly #ring = new ExpiryRing();
   readonly #answer: CallResult & { debits: readonly RowDebit[] } = {
@@ -79,7 +83,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     const { clock = systemClock, maxKeys = DEFAULT_MAX_KEYS } = options;
     this.clock = checkClock(clock);
     this.maxKeys = checkCount("maxKeys", maxKeys, 1, 2 ** 24);
-    this.semaphores = new MemorySemaphores(this.clock, this.maxKeys);
+    this.semaphores = new MemorySemaphores(this.clock, this.maxKeys, this.#closing);
   }
 
   /** Keys of limiters held, expired ones that were not yet swept included. */
@@ -93,6 +97,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   }
 
   executeSync(call: StoreCall): StoreResult {
+    if (this.#closing.isClosed) throw this.#closing.error();
     const rawUs = this.clock.nowUs();
     if (this.#ring.isBehind(rawUs)) this.#sweep(rawUs);
     const answer = this.#answer;
@@ -113,8 +118,13 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     submitSync(this, call, done);
   }
 
-  /** Nothing to end: the store has no timers and no connections. */
-  async close(): Promise<void> {}
+  /**
+   * Ends all waits with a ClosedError, and so every later call. There is nothing else to end: the store has no timers
+   * and no connections.
+   */
+  close(): Promise<void> {
+    return this.#closing.end(async () => {});
+  }
 
   #decide(call: StoreCall, rawUs: number, calendarUs: number): void {
     const { verb, debits } = call;

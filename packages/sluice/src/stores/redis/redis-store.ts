@@ -1,6 +1,7 @@
 /** The store that many processes share: every decision is one script call on the server's clock. */
 import { randomBytes } from "node:crypto";
 import { checkClock, type Clock, monotonicMs, systemClock } from "../../core/clock.js";
+import { Closing } from "../../core/closing.js";
 import { CrossSlotError, StoreUnavailableError } from "../../core/errors.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { scriptFor } from "./scripts.js";
@@ -79,6 +80,9 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly semaphores: RedisSemaphores;
   /** Batches, and outages whoever met them; hooks are listeners too. */
   readonly events = new Events();
+  readonly #closing = new Closing("store");
+  /** Fires when the store is closed, with a ClosedError. */
+  readonly closed = this.#closing.signal;
   readonly #run: RunScript;
   readonly #batching: BatcherOptions;
   readonly #batcher: Batcher;
@@ -111,7 +115,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     this.#placement = partitions === undefined ? undefined : placementBy(partitions);
     const adapter = adapterOf(options.client);
     const cluster = adapter.clusterOf?.(options.client);
-    this.#run = adapter.runnerOf(options.client);
+    this.#run = endingWith(this.#closing, adapter.runnerOf(options.client));
     const nodeOf = cluster?.nodeOf;
     if (nodeOf !== undefined) {
       this.partOf = ({ debits }) => nodeOf(this.#slotOf(debits[0]?.id ?? ""));
@@ -162,12 +166,15 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     else this.#batcherOf(slot).add(call, done);
   }
 
-  /** Ends what the store itself opened, not a client that was passed in. */
-  async close(): Promise<void> {
-    this.semaphores.close();
-    const connection = this.#connection;
-    this.#connection = undefined;
-    await connection?.close();
+  /**
+   * Ends what the store itself opened, not a client that was passed in. Calls under way and all waits end at once with
+   * a ClosedError; close limiters and semaphores first where they should give back.
+   */
+  close(): Promise<void> {
+    return this.#closing.end(async () => {
+      this.semaphores.close();
+      await this.#connection?.close();
+    });
   }
 
   #slotsOf({ debits }: StoreCall): readonly number[] {
@@ -306,6 +313,32 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       (error: unknown) => ended(error as Error),
     );
   }
+}
+
+/** `run` until the store is closed: then what is under way, and all that comes, rejects. */
+function endingWith(closing: Closing, run: RunScript): RunScript {
+  return (...script) =>
+    new Promise((resolve, reject: (error: Error) => void) => {
+      if (closing.isClosed) {
+        reject(closing.error());
+        return;
+      }
+      const close = (): void => {
+        reject(closing.error());
+      };
+      const { listeners } = closing;
+      listeners.add(close);
+      run(...script).then(
+        (reply) => {
+          listeners.delete(close);
+          resolve(reply);
+        },
+        (error: unknown) => {
+          listeners.delete(close);
+          reject(error as Error);
+        },
+      );
+    });
 }
 
 function nonce(): string {
