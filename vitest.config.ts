@@ -7,7 +7,7 @@ const stress = [
   `${sluice}/{examples,faults,races}/**/*.test.ts`,
   `${sluice}/conformance/cluster.test.ts`,
   `${sluice}/redis/{acl,cluster,connect,cross-slot,outage,prefetch}.test.ts`,
-  `${sluice}/semaphore/cost.test.ts`,
+  `${sluice}/semaphore/{cost,outage}.test.ts`,
 ];
 
 /** On real servers. */
@@ -53,9 +53,9 @@ export default defineConfig({
           name: "stress",
           include: stress,
           globalSetup,
-          // They start servers and processes of their own: more workers would starve them on two cores. They come last,
-          // with the machine to themselves.
-          maxWorkers: 2,
+          // They start servers and processes of their own, and mostly wait: for kills, leases and deadlines. They come
+          // last, with the machine to themselves.
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },
