@@ -1,6 +1,9 @@
 /** Audits logs: reads them, proves or refutes the bounds of each key, and replays its decisions. */
 import { createReadStream } from "node:fs";
 import type { Policy } from "../algorithms/registry.js";
+import { rulesOf } from "../algorithms/rule.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { checkFunction, checkList, checkObject } from "../core/options.js";
 import { type BoundReport, checkBound } from "./bound.js";
 import type { Rows } from "./columns.js";
 import { type Log, LogError, type LogSource, readLogs } from "./log.js";
@@ -131,6 +134,12 @@ export async function auditLogs(
   sources: readonly LogSource[],
   policies?: readonly Policy[],
 ): Promise<LogAudit> {
+  checkList("sources", sources);
+  for (const [i, source] of sources.entries()) {
+    checkObject(`sources[${i}]`, source);
+    checkFunction(`sources[${i}].open`, source.open);
+  }
+  if (policies !== undefined) rulesOf(policies, "policies");
   const [first, ...others] = sources;
   if (first === undefined) throw new LogError("there is no log to audit");
   const { isSemaphore, source } = await peekSemaphore(first);
@@ -150,6 +159,11 @@ export async function auditFiles(
   files: readonly string[],
   policies?: readonly Policy[],
 ): Promise<AuditReport> {
+  checkList("files", files);
+  for (const [i, file] of files.entries()) {
+    if (typeof file !== "string") throw new InvalidOptionError(`files[${i}]`, file, "a path");
+  }
+  if (policies !== undefined) rulesOf(policies, "policies");
   const sources = files.map((name): LogSource => ({ name, open: () => createReadStream(name) }));
   return audit(await readLogs(sources, policies));
 }

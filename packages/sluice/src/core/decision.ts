@@ -36,7 +36,10 @@ export interface Decision {
   readonly limit: number;
   /** Whole units available right after this decision; the true number on a denial too, 0 while in debt. */
   readonly remaining: number;
-  /** Whole ms, rounded up, until this cost would be allowed if nobody else consumes: 0 when allowed, Infinity when never. */
+  /**
+   * Whole ms, rounded up, until this cost would be allowed if nobody else consumes: 0 when allowed, Infinity when never.
+   * `setTimeout` takes Infinity for 1 ms, and JSON has no Infinity: there it is `null`, which reads as "never".
+   */
   readonly retryAfterMs: number;
   /** Whole ms, rounded up, until the key is back to full quota (and no longer blocked). */
   readonly resetAfterMs: number;

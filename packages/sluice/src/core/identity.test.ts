@@ -1,3 +1,4 @@
+import { runInNewContext } from "node:vm";
 import { createHash, createHmac } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -113,6 +114,30 @@ describe("a secret", () => {
       );
     },
   );
+
+  test.each([
+    ["bytes", (length: number) => new Uint8Array(length)],
+    ["a part of a buffer", (length: number) => new Uint8Array(new ArrayBuffer(64), 8, length)],
+    ["a Buffer", (length: number) => Buffer.alloc(length)],
+    ["shared bytes", (length: number) => new Uint8Array(new SharedArrayBuffer(length))],
+  ])("is copied: %s that are wiped afterwards change no id", (_, make) => {
+    const secret = make(32).fill(7);
+    const identify = identifyBy({ hmacSecret: secret }, true);
+    const id = identify("alice");
+    secret.fill(0);
+    const others = Array.from({ length: 600 }, (__, i) => identify(`user ${i}`));
+    expect(new Set(others).size).toBe(600);
+    expect(identify("alice")).toBe(id);
+    expect(identifyBy({ hmacSecret: make(32).fill(7) }, true)("user 3")).toBe(others[3]);
+  });
+
+  test("may be bytes of another realm, as test runners have them", () => {
+    const foreign = runInNewContext("new Uint8Array(32).fill(7)") as Uint8Array;
+    const own = new Uint8Array(32).fill(7);
+    expect(identifyBy({ hmacSecret: foreign }, true)("k")).toBe(
+      identifyBy({ hmacSecret: own }, true)("k"),
+    );
+  });
 
   test("is not to be found on the limiter", () => {
     const limiter = new RateLimiter({ policy, identity: { hmacSecret: SECRET } });

@@ -13,10 +13,21 @@ export function checkOptions(
     const hint = passHint(value, known);
     throw new InvalidOptionError(option, withoutText(value), "an object", { hint });
   }
+  if (isOfOtherKind(value)) {
+    const hint = passHint(value, known);
+    throw new InvalidOptionError(option, withoutText(value), "an object of options", { hint });
+  }
   for (const name of Object.keys(value)) {
     if (!known.includes(name)) throw unknownName(option, name, value, known);
   }
   return value as Record<string, unknown>;
+}
+
+/** A promise, a signal, a Map: without properties of their own they would pass for no options at all. */
+function isOfOtherKind(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype === Object.prototype || prototype === null) return false;
+  return Object.prototype.toString.call(value) !== "[object Object]";
 }
 
 /** Never shows the value: it may be a secret under a name that is not quite right. */
@@ -89,4 +100,16 @@ export function checkList(option: string, value: unknown): void {
 export function checkBoolean(option: string, value: unknown): boolean {
   if (typeof value === "boolean") return value;
   throw new InvalidOptionError(option, value, "true or false");
+}
+
+/** An object, whatever is in it. */
+export function checkObject(option: string, value: unknown): void {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
+  throw new InvalidOptionError(option, withoutText(value), "an object");
+}
+
+/** A number that is one. */
+export function checkNumber(option: string, value: unknown): number {
+  if (Number.isFinite(value)) return value as number;
+  throw new InvalidOptionError(option, value, "a finite number");
 }

@@ -4,6 +4,7 @@
  */
 import type { VerbName } from "../algorithms/decide.js";
 import type { Decision } from "../core/decision.js";
+import { checkChoice, checkFunction } from "../core/options.js";
 
 /** A limiter has answered. Shadow mode shows what it would have answered. */
 export interface DecisionMade {
@@ -152,6 +153,22 @@ export interface EventMap {
 }
 
 export type EventName = keyof EventMap;
+
+const KINDS: Readonly<Record<EventName, true>> = {
+  decision: true,
+  storeCall: true,
+  batch: true,
+  failure: true,
+  recovery: true,
+  waitBegun: true,
+  waitEnded: true,
+  permit: true,
+  prefetch: true,
+  eviction: true,
+  policies: true,
+};
+const EVENT_NAMES = Object.keys(KINDS) as EventName[];
+
 export type Listener<K extends EventName> = (event: EventMap[K]) => void;
 
 /** A listener from when it was added until it ends: one function may be added twice. */
@@ -169,9 +186,13 @@ export class Events {
   /**
    * Calls `listener` with every event of the kind, at once and in the order in which they happen; what is returned
    * ends that. A listener that throws, or returns a promise that rejects, breaks nothing: the error goes to the
-   * listeners of "failure".
+   * listeners of "failure". The event is the listener's own: what it changes, nobody else sees.
+   *
+   * @throws InvalidOptionError
    */
   on<K extends EventName>(name: K, listener: Listener<K>): () => void {
+    checkChoice("name", name, EVENT_NAMES);
+    checkFunction("listener", listener);
     const all: { [L in K]?: Set<Listening<L>> } = this.#listeners;
     const listeners = all[name] ?? new Set<Listening<K>>();
     all[name] = listeners;

@@ -29,17 +29,17 @@ export interface OutageHooks {
 
 /** Hooks of a limiter. */
 export interface Hooks {
-  readonly onAllowed?: (event: DecisionEvent) => unknown;
-  readonly onDenied?: (event: DecisionEvent) => unknown;
+  readonly onAllowed?: ((event: DecisionEvent) => unknown) | undefined;
+  readonly onDenied?: ((event: DecisionEvent) => unknown) | undefined;
   /** After an allowed call that left a tenth of the limit or less. */
-  readonly onNearLimit?: (event: DecisionEvent) => unknown;
+  readonly onNearLimit?: ((event: DecisionEvent) => unknown) | undefined;
   /**
    * The first failure of an outage of the store; every failure of a key whose value Sluice cannot read;
    * what another hook threw or rejected with.
    */
-  readonly onError?: (event: ErrorEvent) => unknown;
+  readonly onError?: ((event: ErrorEvent) => unknown) | undefined;
   /** The end of an outage: once for each that `onError` was called for. */
-  readonly onRecovery?: (event: RecoveryEvent) => unknown;
+  readonly onRecovery?: ((event: RecoveryEvent) => unknown) | undefined;
 }
 
 /** Part of the limit at or below which an allowed call is "near" it. */

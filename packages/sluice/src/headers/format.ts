@@ -1,7 +1,7 @@
 /** Writes the header fields that `parseRateLimit` reads. No value can smuggle in a line or a field. */
 import { systemClock } from "../core/clock.js";
 import { InvalidOptionError } from "../core/errors.js";
-import { checkChoice } from "../core/options.js";
+import { checkChoice, checkList, checkNumber, checkObject, checkOptions } from "../core/options.js";
 import {
   DEFAULT_QUOTA_UNIT,
   type QuotaPolicy,
@@ -12,7 +12,9 @@ import { type BareItem, type Item, MAX_INTEGER, PRINTABLE_ASCII } from "./struct
 import { serializeDictionary, serializeList } from "./structured-serializer.js";
 
 /** A policy to be written; the quota unit is "requests" where none is given. */
-export type QuotaPolicyInput = Omit<QuotaPolicy, "quotaUnit"> & { readonly quotaUnit?: string };
+export type QuotaPolicyInput = Omit<QuotaPolicy, "quotaUnit"> & {
+  readonly quotaUnit?: string | undefined;
+};
 
 /**
  * The value of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-11 §3).
@@ -24,8 +26,10 @@ export type QuotaPolicyInput = Omit<QuotaPolicy, "quotaUnit"> & { readonly quota
  * console.log(formatRateLimitPolicy(policies)); // "burst";q=100;w=60
  */
 export function formatRateLimitPolicy(policies: readonly QuotaPolicyInput[]): string {
+  checkList("policies", policies);
   return serializeList(
     policies.map((policy, i) => {
+      checkObject(`policies[${i}]`, policy);
       const { quota, quotaUnit = DEFAULT_QUOTA_UNIT, windowSeconds, partitionKey } = policy;
       const option = `policies[${i}]`;
       return named(`${option}.name`, policy.name, [
@@ -56,8 +60,11 @@ export function formatRateLimitPolicy(policies: readonly QuotaPolicyInput[]): st
  * console.log(formatRateLimit([{ name: "burst", remaining: 50, resetAfterMs: 29_100 }])); // "burst";r=50;t=30
  */
 export function formatRateLimit(limits: readonly ServiceLimit[]): string {
+  checkList("limits", limits);
   return serializeList(
-    limits.map(({ name, remaining, resetAfterMs, partitionKey }, i) => {
+    limits.map((limit, i) => {
+      checkObject(`limits[${i}]`, limit);
+      const { name, remaining, resetAfterMs, partitionKey } = limit;
       const option = `limits[${i}]`;
       return named(`${option}.name`, name, [
         ["r", whole(`${option}.remaining`, remaining)],
@@ -78,7 +85,7 @@ export function formatRateLimit(limits: readonly ServiceLimit[]): string {
  * console.log(formatRetryAfter(1001)); // 2
  */
 export function formatRetryAfter(retryAfterMs: number): string {
-  return String(whole("retryAfterMs", Math.ceil(retryAfterMs / 1e3)).value);
+  return String(whole("retryAfterMs", ceilSeconds("retryAfterMs", retryAfterMs)).value);
 }
 
 /** What `rateLimitFields` writes. */
@@ -86,7 +93,7 @@ export interface RateLimitFieldsInput {
   readonly policies: readonly QuotaPolicyInput[];
   readonly limits: readonly ServiceLimit[];
   /** Milliseconds until a refused caller may come back. */
-  readonly retryAfterMs?: number;
+  readonly retryAfterMs?: number | undefined;
 }
 
 /**
@@ -109,11 +116,19 @@ export interface RateLimitFieldsInput {
 export function rateLimitFields(
   input: RateLimitFieldsInput,
   form: RateLimitForm = "draft-11",
-  options: { readonly nowMs?: number } = {},
+  options: { readonly nowMs?: number | undefined } = {},
 ): Readonly<Record<string, string>> {
   checkChoice("form", form, ["draft-11", "draft-07", "draft-06", "x-ratelimit"]);
+  checkOptions("options", options, ["nowMs"]);
   const { nowMs = systemClock.nowUs() / 1e3 } = options;
-  const { retryAfterMs, limits } = input;
+  checkNumber("nowMs", nowMs);
+  checkObject("input", input);
+  const { retryAfterMs, limits, policies } = input;
+  checkList("policies", policies);
+  checkList("limits", limits);
+  for (const [i, policy] of policies.entries()) checkObject(`policies[${i}]`, policy);
+  for (const [i, limit] of limits.entries()) checkObject(`limits[${i}]`, limit);
+  if (retryAfterMs !== undefined) ceilSeconds("retryAfterMs", retryAfterMs);
   if (retryAfterMs === undefined) return WRITERS[form](input, nowMs);
   const usedUp = limits.filter(({ remaining }) => remaining === 0);
   const ends = usedUp.map(({ resetAfterMs = 0 }) => resetAfterMs).filter(Number.isFinite);
@@ -225,7 +240,12 @@ function whole(option: string, value: unknown, minimum = 0): Integer {
 
 function seconds(option: string, ms: number | undefined): Integer | undefined {
   if (ms === undefined || ms === Number.POSITIVE_INFINITY) return undefined;
-  return whole(option, Math.ceil(ms / 1e3));
+  return whole(option, ceilSeconds(option, ms));
+}
+
+function ceilSeconds(option: string, ms: unknown): number {
+  if (typeof ms === "number") return Math.ceil(ms / 1e3);
+  throw new InvalidOptionError(option, ms, "a number of milliseconds");
 }
 
 function text(option: string, value: unknown): BareItem {

@@ -1,5 +1,6 @@
 /** Reads what an HTTP answer says about limits, in whatever form, and never throws on what it says. */
 import { systemClock } from "../core/clock.js";
+import { checkNumber, checkOptions } from "../core/options.js";
 import { FORM_FIELDS, FORMS } from "./forms.js";
 import { type HeaderSource, pickFields } from "./header-source.js";
 import { parseHttpDate } from "./http-date.js";
@@ -32,10 +33,12 @@ const isWanted = (name: string): boolean =>
  */
 export function parseRateLimit(
   headers: HeaderSource,
-  options: { readonly nowMs?: number } = {},
+  options: { readonly nowMs?: number | undefined } = {},
 ): RateLimitInfo {
-  const fields = pickFields(headers, isWanted);
+  checkOptions("options", options, ["nowMs"]);
   const { nowMs = systemClock.nowUs() / 1e3 } = options;
+  checkNumber("nowMs", nowMs);
+  const fields = pickFields(headers, isWanted);
   const sentAtMs = parseHttpDate(fields.get("date") ?? "", nowMs) ?? nowMs;
   const retryAfterMs = retryAfterMsIn(fields, sentAtMs);
   const info = {

@@ -6,11 +6,11 @@ export interface QuotaPolicy {
   /** Quota units a window: 0 to 999,999,999,999,999. */
   readonly quota: number;
   /** Whole seconds, 1 or more; absent where the server does not say. */
-  readonly windowSeconds?: number;
+  readonly windowSeconds?: number | undefined;
   /** "requests" (what is meant where nothing is said), "content-bytes" or "concurrent-requests". */
   readonly quotaUnit: string;
   /** The bytes by which the server tells callers apart. */
-  readonly partitionKey?: Uint8Array;
+  readonly partitionKey?: Uint8Array | undefined;
 }
 
 /** What is left of a quota: an item of RateLimit. */
@@ -19,8 +19,8 @@ export interface ServiceLimit {
   /** Quota units: 0 to 999,999,999,999,999. */
   readonly remaining: number;
   /** Milliseconds within which no more than `remaining` may be used; absent where the server does not say. */
-  readonly resetAfterMs?: number;
-  readonly partitionKey?: Uint8Array;
+  readonly resetAfterMs?: number | undefined;
+  readonly partitionKey?: Uint8Array | undefined;
 }
 
 /**

@@ -21,8 +21,8 @@ export interface AtomicRequest extends KeyedRequest {
 
 export interface AtomicOptions {
   /** Default true. false: one after another, those before a denial refunded. */
-  readonly atomic?: boolean;
-  readonly signal?: AbortSignal;
+  readonly atomic?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface AtomicDecision {
@@ -91,7 +91,9 @@ export async function consumeAtomic(
   return { allowed: charged, decisions: reported };
 }
 
-type CheckedRequest = Required<AtomicRequest>;
+interface CheckedRequest extends AtomicRequest {
+  readonly cost: number;
+}
 
 function checkedRequest(given: AtomicRequest, i: number): CheckedRequest {
   const option = `requests[${i}]`;

@@ -23,17 +23,17 @@ export interface RateLimiterOptions<S extends Store = Store> {
   /** Default: a new MemoryStore of this limiter's own. */
   readonly store?: S | undefined;
   /** First part of every store key; default "sluice". */
-  readonly namespace?: string;
-  readonly identity?: Identity;
+  readonly namespace?: string | undefined;
+  readonly identity?: Identity | undefined;
   /** The limiter's own deadline for a store call, 1 ms to 1 h; default 250 ms. */
-  readonly timeout?: Duration;
+  readonly timeout?: Duration | undefined;
   /** What to answer when the store fails; default "local". */
   readonly onStoreFailure?: OnStoreFailure | undefined;
   /**
    * When to stop asking a store outside the process that fails; default: after 5 failures in a row, with
    * one call a second to find out. false = every call asks, and waits for its own deadline.
    */
-  readonly breaker?: false | BreakerOptions;
+  readonly breaker?: false | BreakerOptions | undefined;
   /**
    * After a denial, this process refuses as much by itself until the wait is over, for at most `maxAge`.
    * On by default where the store is outside the process; unused where it is inside. Such decisions have
@@ -54,7 +54,7 @@ export interface RateLimiterOptions<S extends Store = Store> {
    * console.log((await limiter.consume("user:43")).source); // deny-cache
    * await store.close();
    */
-  readonly denyCache?: false | DenyCacheOptions;
+  readonly denyCache?: false | DenyCacheOptions | undefined;
   /**
    * For few, hot keys: takes `size` units of a key in one call and spends them in this process, with the
    * source "prefetch". Any window admits at most its bound plus `size` for each such limiter. Unused units go
@@ -70,12 +70,12 @@ export interface RateLimiterOptions<S extends Store = Store> {
    * console.log(decision.source, decision.remaining); // prefetch 999
    * await limiter.close();
    */
-  readonly prefetch?: PrefetchOptions;
+  readonly prefetch?: PrefetchOptions | undefined;
   /** A denial for lack of quota also blocks the key that long. */
-  readonly blockFor?: Duration;
+  readonly blockFor?: Duration | undefined;
   /** false = shadow mode: decide, count and report, but always allow. */
-  readonly enforce?: boolean;
-  readonly hooks?: Hooks;
+  readonly enforce?: boolean | undefined;
+  readonly hooks?: Hooks | undefined;
 }
 
 /** The names of all options of a limiter. */
@@ -116,9 +116,9 @@ export interface FallbackLimiter {
 
 export interface CallOptions {
   /** Units: 0 to 1e9 in whole thousandths; default 1. 0 asks and never counts. */
-  readonly cost?: number;
+  readonly cost?: number | undefined;
   /** Options of this call in place of the limiter's; matched by name where there are several. */
-  readonly policy?: Policy | readonly Policy[];
+  readonly policy?: Policy | readonly Policy[] | undefined;
 }
 
 export interface AsyncCallOptions extends CallOptions {
@@ -128,7 +128,7 @@ export interface AsyncCallOptions extends CallOptions {
 
 export interface BlockOptions {
   /** A block that lasts longer stays as it is; default false: it is replaced. */
-  readonly keepLonger?: boolean;
+  readonly keepLonger?: boolean | undefined;
 }
 
 export interface RefundOptions {
@@ -164,7 +164,7 @@ export type Grant = Decision & { readonly granted: number };
 
 export interface KeyedRequest {
   readonly key: string;
-  readonly cost?: number;
+  readonly cost?: number | undefined;
 }
 
 const CHOICES = ["local", "open", "closed", "throw"] as const;

@@ -235,7 +235,8 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
   async block(key: string, duration: Duration, options: BlockOptions = {}): Promise<void> {
     const blockUs = toMicroseconds("duration", duration, MIN_PERIOD_US, CENTURY_US);
     checkOptions("options", options, ["keepLonger"]);
-    const keepsLonger = checkBoolean("keepLonger", options.keepLonger ?? false);
+    const { keepLonger = false } = options;
+    const keepsLonger = checkBoolean("keepLonger", keepLonger);
     const verb = keepsLonger ? VERBS.extendBlock : VERBS.block;
     await this.#pipeline.administer({ verb, key, cost: 0, blockUs });
   }

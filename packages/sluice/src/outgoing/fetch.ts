@@ -19,7 +19,7 @@ type Fetch = typeof fetch;
 
 export interface LimitFetchOptions extends OutgoingOptions {
   /** What sends the requests; default: the global `fetch`. */
-  readonly fetch?: Fetch;
+  readonly fetch?: Fetch | undefined;
 }
 
 /**

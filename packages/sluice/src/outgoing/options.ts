@@ -48,14 +48,14 @@ export interface OutgoingPermit {
 
 export interface RetryOptions {
   /** Tries after the first, 0 to 100; default 2. */
-  readonly attempts?: number;
+  readonly attempts?: number | undefined;
   /** The longest the first retry waits by chance; it doubles with each. Default 250 ms. */
-  readonly baseDelay?: Duration;
+  readonly baseDelay?: Duration | undefined;
   /**
    * The longest that chance makes a retry wait; where the server asks for longer than this, its answer
    * is handed back instead. Default 30 s.
    */
-  readonly maxDelay?: Duration;
+  readonly maxDelay?: Duration | undefined;
   /**
    * Statuses, 200 to 999, after which a request is tried again; default 408, 425, 429, 500, 502, 503 and 504. Methods
    * that are not idempotent are repeated only after 429, and after 403 and 503 with Retry-After.
@@ -65,34 +65,34 @@ export interface RetryOptions {
 
 export interface OutgoingOptions {
   /** Each try waits for its quota, retries too. If it is a `Semaphore`, the permit is held as that of `semaphore` is. */
-  readonly limiter?: OutgoingLimiter;
+  readonly limiter?: OutgoingLimiter | undefined;
   /** Each try holds a permit until its answer's body is done, or as `releaseAt` says. */
-  readonly semaphore?: OutgoingSemaphore;
+  readonly semaphore?: OutgoingSemaphore | undefined;
   /**
    * When a try gives its permits back: "body", when the answer's body is done (undici: when the answer has arrived), or
    * "headers", when the answer begins. Default "body".
    */
   readonly releaseAt?: "body" | "headers" | undefined;
   /** The key for limiter and semaphore; default: the origin, as in `https://example.org`. */
-  readonly key?: string | ((request: OutgoingRequest) => string);
+  readonly key?: (string | ((request: OutgoingRequest) => string)) | undefined;
   /** Units of quota a try takes; default 1. */
-  readonly cost?: number | ((request: OutgoingRequest) => number);
+  readonly cost?: (number | ((request: OutgoingRequest) => number)) | undefined;
   /** The longest that a call waits in all, for quota, permits, pauses and before retries; default: no bound. */
-  readonly maxWait?: Duration;
+  readonly maxWait?: Duration | undefined;
   /** Whether `Retry-After` and `RateLimit` of answers make later calls of the key wait; default true. */
-  readonly obey?: boolean;
+  readonly obey?: boolean | undefined;
   /** Statuses, 200 to 999, whose `Retry-After` makes later calls of the key wait; default 403, 429 and 503. */
   readonly pauseStatuses?: readonly number[] | undefined;
   /** Whether other processes are told to wait as well, by the limiter's `block`; default true. */
-  readonly share?: boolean;
+  readonly share?: boolean | undefined;
   /** The longest that one answer makes later calls wait; default 1 h. */
-  readonly maxPause?: Duration;
+  readonly maxPause?: Duration | undefined;
   /** false: none. */
-  readonly retries?: false | RetryOptions;
+  readonly retries?: false | RetryOptions | undefined;
   /** For tests; default: the machine's own. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
   /** From 0 up to 1, for the jitter of retries; for tests. Default `Math.random`. */
-  readonly random?: () => number;
+  readonly random?: (() => number) | undefined;
 }
 
 export const OUTGOING_OPTIONS: readonly string[] = [
@@ -151,6 +151,8 @@ export function checkOutgoing(
 ): OutgoingSettings {
   checkOptions("options", options, known);
   const { limiter, semaphore, key, cost, clock = systemClock, random = Math.random } = options;
+  const { obey = true, share = true, maxPause = DEFAULT_MAX_PAUSE } = options;
+  const { releaseAt = "body", pauseStatuses = DEFAULT_PAUSE_STATUSES } = options;
   checkAcquirer("limiter", limiter);
   checkAcquirer("semaphore", semaphore);
   if (key !== undefined && typeof key !== "function") checkKey(key);
@@ -161,15 +163,14 @@ export function checkOutgoing(
   return {
     limiter,
     semaphore,
-    releasesAtHeaders:
-      checkChoice("releaseAt", options.releaseAt ?? "body", ["body", "headers"]) === "headers",
+    releasesAtHeaders: checkChoice("releaseAt", releaseAt, ["body", "headers"]) === "headers",
     keyOf: typeof key === "string" ? () => key : key,
     costOf: typeof cost === "number" ? () => cost : cost,
     maxWaitMs: maxWaitMs(options.maxWait),
-    obey: checkBoolean("obey", options.obey ?? true),
-    pauseStatuses: checkStatuses("pauseStatuses", options.pauseStatuses ?? DEFAULT_PAUSE_STATUSES),
-    share: checkBoolean("share", options.share ?? true),
-    maxPauseMs: toMicroseconds("maxPause", options.maxPause ?? DEFAULT_MAX_PAUSE) / 1e3,
+    obey: checkBoolean("obey", obey),
+    pauseStatuses: checkStatuses("pauseStatuses", pauseStatuses),
+    share: checkBoolean("share", share),
+    maxPauseMs: toMicroseconds("maxPause", maxPause) / 1e3,
     retries: checkRetries(options.retries),
     nowMs: () => monotonicUs(time) / 1e3,
     wallMs: () => time.nowUs() / 1e3,
@@ -194,11 +195,12 @@ function checkRetries(retries: OutgoingOptions["retries"] = {}): RetrySettings {
   if (retries === false) return NO_RETRIES;
   checkOptions("retries", retries, ["attempts", "baseDelay", "maxDelay", "statuses"]);
   const { attempts = 2, baseDelay = "250ms", maxDelay = "30s" } = retries;
+  const { statuses = DEFAULT_RETRY_STATUSES } = retries;
   return {
     attempts: checkCount("retries.attempts", attempts, 0, MAX_ATTEMPTS),
     baseDelayMs: toMicroseconds("retries.baseDelay", baseDelay) / 1e3,
     maxDelayMs: toMicroseconds("retries.maxDelay", maxDelay) / 1e3,
-    statuses: checkStatuses("retries.statuses", retries.statuses ?? DEFAULT_RETRY_STATUSES),
+    statuses: checkStatuses("retries.statuses", statuses),
   };
 }
 

@@ -9,12 +9,12 @@ import { withoutText } from "../core/shown.js";
 
 export interface BreakerOptions {
   /** Failures in a row after which the store is no longer asked, 1 to 1,000,000; default 5. */
-  readonly failures?: number;
+  readonly failures?: number | undefined;
   /**
    * From the start of one probe to the next, 1 ms to 1 h; default 1 s. The first goes after 50 ms at most, and the
    * interval doubles until it is this long.
    */
-  readonly probeEvery?: Duration;
+  readonly probeEvery?: Duration | undefined;
 }
 
 /** The option with its defaults, checked. */

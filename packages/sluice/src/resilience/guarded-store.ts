@@ -115,7 +115,9 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     const submit = options.submit ?? this.#options.submit;
     if (!this.#options.external) {
       submit(call, (outcome) => {
-        pass(asOutcome(outcome), asker);
+        contain(asker, () => {
+          pass(asOutcome(outcome), asker);
+        });
       });
       return;
     }
@@ -130,10 +132,12 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     const pending = this.#deadlines.begin(
       call,
       (settled) => {
-        endWatch?.();
-        const outcome = this.#outcomeOf(settled, call, attempt);
-        this.#ended(call, asker, attempt, outcome, options);
-        pass(outcome, asker);
+        contain(asker, () => {
+          const outcome = this.#outcomeOf(settled, call, attempt);
+          this.#ended(call, asker, attempt, outcome, options);
+          endWatch?.();
+          pass(outcome, asker);
+        });
       },
       asker.atMs,
     );
@@ -303,6 +307,15 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
   #storeNotice(trouble: PartHealth): OutageNotice | undefined {
     const { audience } = this.#health;
     return audience && (this.#health.firstOf(trouble.part) ?? trouble).notice(audience);
+  }
+}
+
+/** What is thrown while a call is answered is its caller's: never of those whose answers came with it, nor the store's. */
+function contain<Result>(asker: Asker<Result>, answer: () => void): void {
+  try {
+    answer();
+  } catch (error) {
+    asker.reject(error as Error);
   }
 }
 

@@ -20,22 +20,22 @@ export interface SemaphoreOptions<S extends Store | undefined = Store | undefine
    * How long a place stays with a holder that no longer renews it, because it crashed or was cut off: 100 ms to
    * 1 day, default 30 s.
    */
-  readonly leaseDuration?: Duration;
+  readonly leaseDuration?: Duration | undefined;
   /** Default: a new MemoryStore of this semaphore's own. */
   readonly store?: S;
   /** First part of every store key; default "sluice". */
-  readonly namespace?: string;
+  readonly namespace?: string | undefined;
   /** Tells the semaphores of one namespace apart; default "semaphore". */
-  readonly name?: string;
-  readonly identity?: Identity;
+  readonly name?: string | undefined;
+  readonly identity?: Identity | undefined;
   /** The semaphore's own deadline for a store call, 1 ms to 1 h; default 250 ms. */
-  readonly timeout?: Duration;
+  readonly timeout?: Duration | undefined;
   /**
    * When calls stop asking a store outside the process that fails; default as a limiter's. Renewals and releases
    * always ask. false: every call asks, and waits for its own deadline.
    */
-  readonly breaker?: false | BreakerOptions;
-  readonly hooks?: OutageHooks;
+  readonly breaker?: false | BreakerOptions | undefined;
+  readonly hooks?: OutageHooks | undefined;
 }
 
 /** The store of a semaphore whose option is an `S`. */
@@ -43,14 +43,14 @@ export type StoreOf<S extends Store | undefined> = S extends Store ? S : MemoryS
 
 export interface TryAcquireOptions {
   /** How much of the limit the place takes, 1 to the limit; default 1. */
-  readonly weight?: number;
+  readonly weight?: number | undefined;
 }
 
 export interface AcquireOptions extends TryAcquireOptions {
   /** The longest wait in line; default: no limit. */
-  readonly maxWait?: Duration;
+  readonly maxWait?: Duration | undefined;
   /** Its abort ends the wait: the call rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** No limit and no weight is more. */

@@ -5,6 +5,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { type Clock, systemClock } from "../core/clock.js";
+import { checkBoolean, checkCount, checkFunction, checkOptions } from "../core/options.js";
 import type { Store } from "../stores/store.js";
 import { caseTables, playCase } from "./case-tables.js";
 import { ManualClock } from "./manual-clock.js";
@@ -23,16 +24,26 @@ export interface StoreConformanceOptions {
   /** A store that decides by `clock`. Called once a case; keys of a case are its own. */
   createStore(clock: Clock): Store | Promise<Store>;
   /** false for a store whose calls cannot span identities, such as a Cluster; default true. */
-  readonly atomicAcrossKeys?: boolean;
+  readonly atomicAcrossKeys?: boolean | undefined;
   /** Random traces; default 1000. */
-  readonly traces?: number;
+  readonly traces?: number | undefined;
   /** Steps of each; default 50. */
-  readonly steps?: number;
+  readonly steps?: number | undefined;
   /** Default: random. The name of each case tells it. */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   /** Traces a case; default 100. */
-  readonly tracesPerCase?: number;
+  readonly tracesPerCase?: number | undefined;
 }
+
+const MOST_TRACES = 1e9;
+const CONFORMANCE_OPTIONS: readonly (keyof StoreConformanceOptions)[] = [
+  "createStore",
+  "atomicAcrossKeys",
+  "traces",
+  "steps",
+  "seed",
+  "tracesPerCase",
+];
 
 /**
  * The cases that a store must pass.
@@ -44,7 +55,14 @@ export interface StoreConformanceOptions {
  * for (const { run } of cases) await run(); // in a test runner: test(name, run)
  */
 export function storeConformance(options: StoreConformanceOptions): readonly ConformanceCase[] {
-  const { traces = 1000, steps = 50, tracesPerCase = 100 } = options;
+  checkOptions("options", options, CONFORMANCE_OPTIONS);
+  checkFunction("createStore", Reflect.get(options, "createStore"));
+  const { traces = 1000, steps = 50, tracesPerCase = 100, atomicAcrossKeys = true } = options;
+  checkBoolean("atomicAcrossKeys", atomicAcrossKeys);
+  checkCount("traces", traces, 0, MOST_TRACES);
+  checkCount("steps", steps, 1, MOST_TRACES);
+  checkCount("tracesPerCase", tracesPerCase, 1, MOST_TRACES);
+  if (options.seed !== undefined) checkCount("seed", options.seed, 0, 2 ** 32);
   const seed = options.seed ?? Math.floor(Math.random() * 2 ** 31);
   const count = Math.ceil(traces / tracesPerCase);
   const random = Array.from({ length: count }, (_, i) => {

@@ -1,6 +1,7 @@
 /** A clock that moves only when told to. */
 import type { Clock } from "../core/clock.js";
 import { toMicroseconds } from "../core/duration.js";
+import { checkNumber } from "../core/options.js";
 
 interface Sleeper {
   readonly wakeAtUs: number;
@@ -30,7 +31,7 @@ export class ManualClock implements Clock {
 
   /** Starts at `startMs` milliseconds since the Unix epoch. */
   constructor(startMs: number = DEFAULT_START_MS) {
-    this.#nowUs = Math.round(startMs * 1e3);
+    this.#nowUs = Math.round(checkNumber("startMs", startMs) * 1e3);
   }
 
   nowUs(): number {
@@ -44,6 +45,7 @@ export class ManualClock implements Clock {
 
   /** Jumps to `nowUs`, backwards too. */
   set(nowUs: number): void {
+    checkNumber("nowUs", nowUs);
     this.#nowUs = nowUs;
     const due = this.#sleepers.filter(({ wakeAtUs }) => wakeAtUs <= nowUs);
     this.#sleepers = this.#sleepers.filter(({ wakeAtUs }) => wakeAtUs > nowUs);

@@ -3,7 +3,7 @@ import type { State } from "../algorithms/kernel.js";
 import { LOG_FULL } from "../algorithms/kernel.js";
 import { logFullError } from "../algorithms/rule.js";
 import { step } from "../algorithms/step.js";
-import type { Clock } from "../core/clock.js";
+import { checkClock, type Clock } from "../core/clock.js";
 import { KeyspaceRegistry } from "../stores/keyspaces.js";
 import {
   type StoreResult,
@@ -40,7 +40,7 @@ export class PureStore extends KeyspaceRegistry implements SyncStore {
 
   constructor(clock: Clock) {
     super((name) => ({ name }));
-    this.clock = clock;
+    this.clock = checkClock(clock);
   }
 
   executeSync(call: StoreCall): StoreResult {

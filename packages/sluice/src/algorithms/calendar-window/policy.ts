@@ -22,10 +22,10 @@ export interface CalendarWindowOptions {
   readonly limit: number;
   readonly unit: CalendarUnit;
   /** An IANA zone such as "Europe/Berlin"; default "UTC". */
-  readonly timeZone?: string;
+  readonly timeZone?: string | undefined;
   /** Default "monday". */
-  readonly weekStartsOn?: Weekday;
-  readonly name?: string;
+  readonly weekStartsOn?: Weekday | undefined;
+  readonly name?: string | undefined;
 }
 
 export interface CalendarWindowPolicy extends PolicyBase {

@@ -11,8 +11,8 @@ export interface FixedWindowOptions {
   /** 1 ms to 366 days. */
   readonly window: Duration;
   /** "clock" (default): windows are multiples of their length since the epoch; "first": opened by the first admitted hit. */
-  readonly align?: "clock" | "first";
-  readonly name?: string;
+  readonly align?: "clock" | "first" | undefined;
+  readonly name?: string | undefined;
 }
 
 export interface FixedWindowPolicy extends PolicyBase {

@@ -9,8 +9,8 @@ export interface GcraOptions {
   /** 1 ms to 366 days. */
   readonly period: Duration;
   /** Units that may come at once; default 1, which spaces calls period/limit apart. */
-  readonly burst?: number;
-  readonly name?: string;
+  readonly burst?: number | undefined;
+  readonly name?: string | undefined;
 }
 
 export interface GcraPolicy extends PolicyBase {

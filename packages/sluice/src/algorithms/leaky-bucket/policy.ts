@@ -10,7 +10,7 @@ export interface LeakyBucketOptions {
   readonly period: Duration;
   /** Units the bucket holds, the one now leaking included. */
   readonly capacity: number;
-  readonly name?: string;
+  readonly name?: string | undefined;
 }
 
 export interface LeakyBucketPolicy extends PolicyBase {

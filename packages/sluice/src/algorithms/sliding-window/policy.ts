@@ -9,7 +9,7 @@ export interface SlidingWindowOptions {
   readonly limit: number;
   /** 1 ms to 366 days. */
   readonly window: Duration;
-  readonly name?: string;
+  readonly name?: string | undefined;
 }
 
 export interface SlidingWindowPolicy extends PolicyBase {

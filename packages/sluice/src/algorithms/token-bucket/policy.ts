@@ -10,10 +10,10 @@ export interface TokenBucketOptions {
   /** 1 ms to 366 days. */
   readonly period: Duration;
   /** Units the bucket holds; default `limit`, but at least 1. */
-  readonly burst?: number;
+  readonly burst?: number | undefined;
   /** "continuous" (default): units drip back one thousandth at a time; "interval": `limit` at once, each period. */
-  readonly refill?: "continuous" | "interval";
-  readonly name?: string;
+  readonly refill?: "continuous" | "interval" | undefined;
+  readonly name?: string | undefined;
 }
 
 export interface TokenBucketPolicy extends PolicyBase {

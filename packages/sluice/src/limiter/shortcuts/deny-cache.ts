@@ -14,9 +14,9 @@ import { alike, type BoundPolicy } from "../policy-resolver.js";
 
 export interface DenyCacheOptions {
   /** How long a denial is repeated at most, 1 ms to 1 s; default 1 s. */
-  readonly maxAge?: Duration;
+  readonly maxAge?: Duration | undefined;
   /** Keys remembered at most, 1 to 1,000,000; default 10,000. When full the oldest goes. */
-  readonly maxKeys?: number;
+  readonly maxKeys?: number | undefined;
 }
 
 const LONGEST_MS = 1000;

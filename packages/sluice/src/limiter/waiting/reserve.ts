@@ -9,9 +9,9 @@ import type { LimiterAnswer, LimiterRequest, RequestRunner, Reserved } from "../
 
 export interface WaitOptions {
   /** Units: 0 to 1e9 in whole thousandths; default 1. */
-  readonly cost?: number;
+  readonly cost?: number | undefined;
   /** The longest wait; default Infinity, 0 = none. What would take longer is refused at once, and costs nothing. */
-  readonly maxWait?: Duration;
+  readonly maxWait?: Duration | undefined;
   /** Ends the wait with its reason, and gives back what those behind were not promised. */
   readonly signal?: AbortSignal | undefined;
 }

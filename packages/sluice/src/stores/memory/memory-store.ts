@@ -27,9 +27,9 @@ import { MemorySemaphores } from "./memory-semaphores.js";
 
 export interface MemoryStoreOptions {
   /** Default: the machine's clock. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
   /** Keys kept at most; default 1,000,000. When full, expired keys go first, then those nearest their expiry. */
-  readonly maxKeys?: number;
+  readonly maxKeys?: number | undefined;
 }
 
 const DEFAULT_MAX_KEYS = 1_000_000;

@@ -7,12 +7,12 @@ import type { ConnectTarget, OwnConnection } from "./clients/own-connection.js";
 
 export interface ConnectOptions {
   /** The URL names one node of a Cluster. */
-  readonly cluster?: boolean;
+  readonly cluster?: boolean | undefined;
   /** true, or options for node:tls. A rediss:// URL turns TLS on by itself. */
-  readonly tls?: boolean | object;
+  readonly tls?: boolean | object | undefined;
   /** In place of those in the URL. */
-  readonly username?: string;
-  readonly password?: string;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
 }
 
 const URL_FORM = "redis://[user:password@]host[:port][/db], or rediss:// for TLS";
@@ -59,9 +59,11 @@ function parseTarget(text: unknown, options: ConnectOptions): ConnectTarget {
   if (url.search !== "" || url.hash !== "") {
     throw badUrl("no ? and no #: the database is the path, TLS is rediss://, all else an option");
   }
-  const cluster = checkBoolean("cluster", options.cluster ?? false);
+  const { cluster = false } = options;
+  checkBoolean("cluster", cluster);
   if (cluster && Number(db) !== 0) throw badUrl("a Cluster has no databases but number 0");
-  const tls = checkTls(options.tls ?? url.protocol === "rediss:");
+  const { tls: givenTls = url.protocol === "rediss:" } = options;
+  const tls = checkTls(givenTls);
   return {
     host: url.hostname.replace(/^\[|\]$/g, ""),
     port: url.port === "" ? DEFAULT_PORT : Number(url.port),

@@ -5,7 +5,7 @@ import { Closing } from "../../core/closing.js";
 import { CrossSlotError, StoreUnavailableError } from "../../core/errors.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { scriptFor } from "./scripts.js";
-import { Events } from "../../events/events.js";
+import { attempt, Events } from "../../events/events.js";
 import { addOutageHooks, type OutageHooks } from "../../events/hooks.js";
 import { HandOver } from "../hand-over.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
@@ -34,24 +34,24 @@ export interface RedisStoreOptions {
    * ioredis or iovalkey. Default: a duplicate of `client`, if it is one of these, opened when somebody first waits.
    * With false, or a `client` that cannot subscribe, waiting callers have to ask again and again.
    */
-  readonly subscriber?: object | false;
+  readonly subscriber?: object | false | undefined;
   /**
    * Decisions made by one script call at most, 1 to 1,000; default 256, some 0.6 ms of the server's time. A call
    * over three policies counts as three; one over more policies than this goes alone.
    */
-  readonly maxBatch?: number;
+  readonly maxBatch?: number | undefined;
   /** Batches under way at once, 1 to 1,000; default 3. Calls that arrive meanwhile form the next one. */
-  readonly maxInFlight?: number;
+  readonly maxInFlight?: number | undefined;
   /**
    * For a Cluster: puts identities together on so many slots, 1 to 16,384, so that batches are larger and
    * calls over several identities more often possible. Default: each identity has a hash tag of its own.
    * The number is part of the keys, so a change loses the state.
    */
-  readonly partitions?: number;
+  readonly partitions?: number | undefined;
   /** Hears of the store's outages, once for all of its limiters and semaphores. */
-  readonly hooks?: OutageHooks;
+  readonly hooks?: OutageHooks | undefined;
   /** For tests and simulation: used instead of the server's clock. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
 }
 
 /** A calendar's table is off at most twice: once for the clock, once for a boundary passed meanwhile. */
@@ -156,7 +156,11 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     return store;
   }
 
-  submit(call: StoreCall, done: Done): void {
+  submit(call: StoreCall, given: Done): void {
+    // What one call's `done` throws must not be taken for the failure of those that were sent with it.
+    const done: Done = (outcome) => {
+      attempt(given, outcome, (error) => this.events.to.failure?.({ error, key: "", cost: 0 }));
+    };
     if (!this.#splitRetry.isCluster) {
       this.#batcher.add(call, done);
       return;

@@ -1,0 +1,626 @@
+/** Some thousands of wrong arguments: each is refused by name before anything happens, or does what is documented. */
+import { inspect } from "node:util";
+import { describe, expect, test } from "vitest";
+import { OutsideStore } from "../test/support/outside-store.js";
+import {
+  calendarWindow,
+  consumeAtomic,
+  fixedWindow,
+  gcra,
+  InvalidOptionError,
+  leakyBucket,
+  limited,
+  MemoryStore,
+  RateLimiter,
+  Semaphore,
+  slidingLog,
+  slidingWindow,
+  type Store,
+  tokenBucket,
+} from "./index.js";
+import { auditFiles, auditLogs } from "./audit/index.js";
+import {
+  formatRateLimit,
+  formatRateLimitPolicy,
+  formatRetryAfter,
+  parseRateLimit,
+  rateLimitFields,
+} from "./headers/index.js";
+import { limitFetch } from "./outgoing/fetch.js";
+import { limitInterceptor } from "./outgoing/undici.js";
+import { RedisStore } from "./stores/redis/index.js";
+import { ManualClock, PureStore, storeConformance } from "./testing/index.js";
+
+const SECRET = "hunter2";
+const policy = tokenBucket({ limit: 1000, period: "1h" });
+const CENTURY_MS = 36_525 * 86_400e3;
+const PERIOD_MS = 366 * 86_400e3;
+
+/** What is passed in place of every argument and option. */
+const values: readonly unknown[] = [
+  null,
+  true,
+  false,
+  0,
+  -1,
+  0.0005,
+  1.5,
+  2 ** 53,
+  1e300,
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  Number.NEGATIVE_INFINITY,
+  10n,
+  Symbol(SECRET),
+  "",
+  "soon",
+  "1min",
+  "-1s",
+  "a b",
+  "\n",
+  "\ud800",
+  `redis://:${SECRET}@h`,
+  `x${SECRET}`.repeat(700),
+  {},
+  { password: SECRET },
+  Object.create(null),
+  new Date(0),
+  /x/,
+  new Map([[SECRET, SECRET]]),
+  new Uint8Array(3),
+  new Error(SECRET),
+  Object.assign(() => SECRET, { password: SECRET }),
+  Promise.resolve(SECRET),
+  new AbortController(),
+  AbortSignal.prototype,
+  Object.create(AbortSignal.prototype),
+  { aborted: false, password: SECRET },
+  [null],
+  [{ password: SECRET }],
+  new Proxy(
+    {},
+    {
+      get: () => undefined,
+      ownKeys: () => ["x"],
+      getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true, value: SECRET }),
+    },
+  ),
+];
+
+/** What a value has to be. */
+type Accepts = (value: unknown) => boolean;
+
+const nothing: Accepts = () => false;
+const units =
+  (least: number, most = 1e9): Accepts =>
+  (value) =>
+    typeof value === "number" && value >= least && value <= most && Number.isInteger(value * 1e3);
+const whole =
+  (least: number, most: number): Accepts =>
+  (value) =>
+    Number.isInteger(value) && (value as number) >= least && (value as number) <= most;
+/** None of the texts is a duration. */
+const ms = (least: number, most = CENTURY_MS) => units(least, most);
+const orInfinity =
+  (accepts: Accepts): Accepts =>
+  (value) =>
+    value === Number.POSITIVE_INFINITY || accepts(value);
+const boolean: Accepts = (value) => typeof value === "boolean";
+const fn: Accepts = (value) => typeof value === "function";
+const either =
+  (...all: Accepts[]): Accepts =>
+  (value) =>
+    all.some((accepts) => accepts(value));
+const is =
+  (...these: unknown[]): Accepts =>
+  (value) =>
+    these.includes(value);
+/** An object without options is one with all their defaults. */
+const options: Accepts = (value) =>
+  Object.prototype.toString.call(value) === "[object Object]" && namesOf(value as object) === 0;
+const namesOf = (value: object): number => Object.keys(value).length;
+const name: Accepts = (value) => typeof value === "string" && /^[\w.-]{1,64}$/.test(value);
+const key: Accepts = (value) =>
+  typeof value === "string" && value !== "" && value.length < 4096 && value.isWellFormed();
+
+type Call = (value: never, subject: Subject) => unknown;
+type Case = readonly [name: string, call: Call, accepts: Accepts];
+
+interface Subject {
+  readonly limiter: RateLimiter;
+  readonly semaphore: Semaphore;
+  /** Another one each time. */
+  readonly fresh: () => string;
+}
+
+/** Of a verb: what its key, its options and each of them may be. */
+function verb(
+  verbName: string,
+  call: (subject: Subject, k: string, o: never) => unknown,
+  each: Readonly<Record<string, Accepts>>,
+  needed: object = {},
+): Case[] {
+  return [
+    [`${verbName}: key`, (value, subject) => call(subject, value, needed as never), key],
+    [
+      `${verbName}: options`,
+      (value, subject) => call(subject, subject.fresh(), value),
+      namesOf(needed) === 0 ? options : nothing,
+    ],
+    [
+      `${verbName}: unknown`,
+      (value, subject) => call(subject, subject.fresh(), { ...needed, pasword: value } as never),
+      nothing,
+    ],
+    ...Object.entries(each).map(
+      ([option, accepts]): Case => [
+        `${verbName}: ${option}`,
+        (value, subject) => call(subject, subject.fresh(), { ...needed, [option]: value } as never),
+        accepts,
+      ],
+    ),
+  ];
+}
+
+const asked = { cost: units(0), policy: nothing, signal: nothing };
+const waited = { cost: units(0, 1000), maxWait: orInfinity(ms(0)), signal: nothing };
+
+const limiterCases: readonly Case[] = [
+  ...verb("consume", ({ limiter }, k, o) => limiter.consume(k, o), asked),
+  ...verb("peek", ({ limiter }, k, o) => limiter.peek(k, o), asked),
+  ...verb(
+    "consumeUpTo",
+    ({ limiter }, k, o) => limiter.consumeUpTo(k, o),
+    { ...asked, cost: whole(1, 1e9) },
+    { cost: 1 },
+  ),
+  ...verb("reserve", ({ limiter }, k, o) => limiter.reserve(k, o), { ...waited, cost: units(0) }),
+  ...verb("acquire", ({ limiter }, k, o) => limiter.acquire(k, o), waited),
+  ...verb("block", ({ limiter }, k, o) => limiter.block(k, "1s", o), { keepLonger: boolean }),
+  ["block: duration", (value, { limiter, fresh }) => limiter.block(fresh(), value), ms(1)],
+  ["unblock: key", (value, { limiter }) => limiter.unblock(value), key],
+  ["reset: key", (value, { limiter }) => limiter.reset(value), key],
+  ["refund: key", (value, { limiter }) => limiter.refund(value, 1), key],
+  ["refund: amount", (value, { limiter, fresh }) => limiter.refund(fresh(), value), units(0)],
+  ["refund: options", (value, { limiter, fresh }) => limiter.refund(fresh(), 1, value), options],
+  ["refund: of", (value, { limiter, fresh }) => limiter.refund(fresh(), 1, { of: value }), nothing],
+  ["penalize: amount", (value, { limiter, fresh }) => limiter.penalize(fresh(), value), units(0)],
+  ["consumeMany: requests", (value, { limiter }) => limiter.consumeMany(value), nothing],
+  [
+    "consumeMany: request",
+    (value, { limiter }) => limiter.consumeMany([{ key: "k" }, value]),
+    nothing,
+  ],
+  [
+    "consumeMany: key",
+    (value, { limiter }) => limiter.consumeMany([{ key: "k" }, { key: value }]),
+    key,
+  ],
+  [
+    "consumeMany: cost",
+    (value, { limiter }) => limiter.consumeMany([{ key: "k" }, { key: "k", cost: value }]),
+    units(0),
+  ],
+  ["consumeMany: options", (value, { limiter }) => limiter.consumeMany([], value), options],
+  [
+    "consumeMany: signal",
+    (value, { limiter }) => limiter.consumeMany([{ key: "k" }], { signal: value }),
+    nothing,
+  ],
+  ["consumeAtomic: requests", (value) => consumeAtomic(value), nothing],
+  [
+    "consumeAtomic: request",
+    (value, { limiter }) => consumeAtomic([{ limiter, key: "k" }, value]),
+    nothing,
+  ],
+  ["consumeAtomic: limiter", (value) => consumeAtomic([{ limiter: value, key: "k" }]), nothing],
+  [
+    "consumeAtomic: key",
+    (value, { limiter }) =>
+      consumeAtomic(
+        [
+          { limiter, key: "k" },
+          { limiter, key: value },
+        ],
+        { atomic: false },
+      ),
+    key,
+  ],
+  [
+    "consumeAtomic: cost",
+    (value, { limiter }) =>
+      consumeAtomic(
+        [
+          { limiter, key: "k" },
+          { limiter, key: "k", cost: value },
+        ],
+        { atomic: false },
+      ),
+    units(0),
+  ],
+  [
+    "consumeAtomic: options",
+    (value, { limiter, fresh }) => consumeAtomic([{ limiter, key: fresh() }], value),
+    options,
+  ],
+  [
+    "consumeAtomic: atomic",
+    (value, { limiter, fresh }) => consumeAtomic([{ limiter, key: fresh() }], { atomic: value }),
+    boolean,
+  ],
+  [
+    "consumeAtomic: signal",
+    (value, { limiter }) => consumeAtomic([{ limiter, key: "k" }], { signal: value }),
+    nothing,
+  ],
+  ["wrap: fn", (value, { limiter }) => limiter.wrap(value, { key: "k" }), fn],
+  ["wrap: options", (value, { limiter }) => limiter.wrap(() => 1, value), nothing],
+  ["wrap: key", (value, { limiter }) => limiter.wrap(() => 1, { key: value }), either(key, fn)],
+  ["wrap: its key", (value, { limiter }) => limiter.wrap(() => 1, { key: () => value })(), key],
+  [
+    "wrap: cost",
+    (value, { limiter }) => limiter.wrap(() => 1, { key: "k", cost: value }),
+    either(units(0), fn),
+  ],
+  [
+    "wrap: its cost",
+    (value, { limiter, fresh }) => limiter.wrap(() => 1, { key: fresh, cost: () => value })(),
+    units(0, 1000),
+  ],
+  [
+    "wrap: maxWait",
+    (value, { limiter }) => limiter.wrap(() => 1, { key: "k", maxWait: value }),
+    orInfinity(ms(0)),
+  ],
+  ["events: name", (value, { limiter }) => limiter.events.on(value, () => {}), nothing],
+  ["events: listener", (value, { limiter }) => limiter.events.on("failure", value), fn],
+];
+
+const semaphoreCases: readonly Case[] = [
+  ...verb(
+    "Semaphore.acquire",
+    async ({ semaphore }, k, o) => (await semaphore.acquire(k, o)).release(),
+    { weight: whole(1, 10), maxWait: orInfinity(ms(0)), signal: nothing },
+  ),
+  ...verb(
+    "tryAcquire",
+    async ({ semaphore }, k, o) => (await semaphore.tryAcquire(k, o))?.release(),
+    { weight: whole(1, 10) },
+  ),
+  ...verb("withPermit", ({ semaphore }, k, o) => semaphore.withPermit(k, () => 1, o), {
+    weight: whole(1, 10),
+    maxWait: orInfinity(ms(0)),
+    signal: nothing,
+  }),
+  ["withPermit: fn", (value, { semaphore }) => semaphore.withPermit("k", value), fn],
+  ["setLimit: key", (value, { semaphore }) => semaphore.setLimit(value, 5), key],
+  [
+    "setLimit: limit",
+    (value, { semaphore, fresh }) => semaphore.setLimit(fresh(), value),
+    whole(1, 1e9),
+  ],
+  ["inspect: key", (value, { semaphore }) => semaphore.inspect(value), key],
+];
+
+/** Of a constructor or another function of options. */
+function made(
+  what: string,
+  make: (o: never) => unknown,
+  each: Readonly<Record<string, Accepts>>,
+  needed: object = {},
+  all = namesOf(needed) === 0 ? options : nothing,
+): Case[] {
+  return [
+    [`${what}: options`, (value) => make(value), all],
+    [`${what}: unknown`, (value) => make({ ...needed, pasword: value } as never), nothing],
+    ...Object.entries(each).map(
+      ([option, accepts]): Case => [
+        `${what}: ${option}`,
+        (value) => make({ ...needed, [option]: value } as never),
+        accepts,
+      ],
+    ),
+  ];
+}
+
+const period = ms(1, PERIOD_MS);
+const amount = units(0.001);
+const outage = { onError: fn, onRecovery: fn };
+const run = async (): Promise<never[]> => [];
+
+const setupCases: readonly Case[] = [
+  ...made(
+    "RateLimiter",
+    (o) => new RateLimiter(o),
+    {
+      policy: fn,
+      store: nothing,
+      namespace: name,
+      identity: nothing,
+      timeout: ms(1, 3600e3),
+      onStoreFailure: nothing,
+      breaker: either(is(false), options),
+      denyCache: either(is(false), options),
+      prefetch: nothing,
+      blockFor: ms(1),
+      enforce: boolean,
+      hooks: options,
+    },
+    { policy },
+  ),
+  ...made(
+    "breaker",
+    (breaker) => new RateLimiter({ policy, breaker }),
+    {
+      failures: whole(1, 1e6),
+      probeEvery: ms(1, 3600e3),
+    },
+    {},
+    either(is(false), options),
+  ),
+  ...made(
+    "denyCache",
+    (denyCache) => new RateLimiter({ policy, denyCache }),
+    {
+      maxAge: ms(1, 1000),
+      maxKeys: whole(1, 1e6),
+    },
+    {},
+    either(is(false), options),
+  ),
+  ...made("hooks", (hooks) => new RateLimiter({ policy, hooks }), {
+    ...outage,
+    onAllowed: fn,
+    onDenied: fn,
+    onNearLimit: fn,
+  }),
+  ...made(
+    "onStoreFailure",
+    (onStoreFailure) => new RateLimiter({ policy, onStoreFailure }),
+    { fallback: nothing },
+    { fallback: new RateLimiter({ policy }) },
+  ),
+  ...made(
+    "identity",
+    (identity) => new RateLimiter({ policy, identity }),
+    { hmacSecret: (value) => typeof value === "string" && value.length > 15 },
+    { hmacSecret: "a secret of some length" },
+  ),
+  ...made(
+    "Semaphore",
+    (o) => new Semaphore(o),
+    {
+      limit: whole(1, 1e9),
+      leaseDuration: ms(100, 86_400e3),
+      store: nothing,
+      namespace: name,
+      name,
+      identity: nothing,
+      timeout: ms(1, 3600e3),
+      breaker: either(is(false), options),
+      hooks: options,
+    },
+    { limit: 5 },
+  ),
+  ...made("MemoryStore", (o) => new MemoryStore(o), { clock: nothing, maxKeys: whole(1, 2 ** 24) }),
+  ...made(
+    "RedisStore",
+    (o) => new RedisStore(o),
+    {
+      client: fn,
+      subscriber: is(false),
+      maxBatch: whole(1, 1000),
+      maxInFlight: whole(1, 1000),
+      partitions: whole(1, 16_384),
+      hooks: options,
+      clock: nothing,
+    },
+    { client: run },
+  ),
+  [
+    "connect: url",
+    (value) => RedisStore.connect(value),
+    (value) => value === `redis://:${SECRET}@h`,
+  ],
+  ["connect: ?db=2", () => RedisStore.connect("redis://h?db=2"), nothing],
+  ["connect: ?tls=true", () => RedisStore.connect("redis://h/?tls=true"), nothing],
+  ["connect: #2", () => RedisStore.connect("redis://h/2#2"), nothing],
+  ["connect: Cluster", () => RedisStore.connect("redis://h/2", { cluster: true }), nothing],
+  ...["cluster", "username", "password"].map(
+    (option): Case => [
+      `connect: ${option}`,
+      (value) =>
+        typeof value === "string" || typeof value === "boolean"
+          ? refuse()
+          : RedisStore.connect("redis://h", { [option]: value }),
+      nothing,
+    ],
+  ),
+  ...made(
+    "tokenBucket",
+    tokenBucket,
+    { limit: either(is(0), amount), period, burst: amount, refill: nothing, name },
+    { limit: 5, period: "1s" },
+  ),
+  ...made(
+    "gcra",
+    gcra,
+    { limit: either(is(0), amount), period, burst: amount, name },
+    { limit: 5, period: "1s" },
+  ),
+  ...made(
+    "leakyBucket",
+    leakyBucket,
+    { limit: either(is(0), amount), period, capacity: amount, name },
+    { limit: 5, period: "1s", capacity: 5 },
+  ),
+  ...made(
+    "fixedWindow",
+    fixedWindow,
+    { limit: either(is(0), amount), window: period, align: nothing, name },
+    { limit: 5, window: "1s" },
+  ),
+  ...made(
+    "slidingWindow",
+    slidingWindow,
+    { limit: either(is(0), amount), window: period, name },
+    { limit: 5, window: "1s" },
+  ),
+  ...made("slidingLog", slidingLog, { window: period, name }, { limit: 5, window: "1s" }),
+  ...made(
+    "calendarWindow",
+    calendarWindow,
+    { limit: either(is(0), amount), unit: nothing, timeZone: nothing, weekStartsOn: nothing, name },
+    { limit: 5, unit: "day" },
+  ),
+  ...[limitFetch, limitInterceptor].flatMap((make) =>
+    made(make.name, make, {
+      limiter: nothing,
+      semaphore: nothing,
+      key: either(key, fn),
+      cost: either(units(0), fn),
+      maxWait: orInfinity(ms(0)),
+      releaseAt: nothing,
+      obey: boolean,
+      pauseStatuses: nothing,
+      share: boolean,
+      maxPause: ms(0),
+      retries: either(is(false), options),
+      clock: nothing,
+      random: fn,
+    }),
+  ),
+  ...made(
+    "retries",
+    (retries) => limitFetch({ retries }),
+    {
+      attempts: whole(0, 100),
+      statuses: nothing,
+      baseDelay: ms(0),
+      maxDelay: ms(0),
+    },
+    {},
+    either(is(false), options),
+  ),
+  ["limitFetch: fetch", (value) => limitFetch({ fetch: value }), fn],
+  ["limited: options", (value) => limited(value), nothing],
+  ["limited: limiter", (value) => limited({ limiter: value, key: "k" }), nothing],
+  ["ManualClock: startMs", (value) => new ManualClock(value), Number.isFinite],
+  ["advance: ms", (value) => new ManualClock().advance(value), ms(0)],
+  ["set: nowUs", (value) => new ManualClock().set(value), Number.isFinite],
+  ["PureStore: clock", (value) => new PureStore(value), nothing],
+  ...made(
+    "storeConformance",
+    storeConformance,
+    { createStore: fn, atomicAcrossKeys: boolean, steps: whole(1, 1e9), seed: whole(0, 2 ** 32) },
+    { createStore: () => new MemoryStore(), traces: 1 },
+  ),
+  ["parseRateLimit: options", (value) => parseRateLimit({}, value), options],
+  ["parseRateLimit: nowMs", (value) => parseRateLimit({}, { nowMs: value }), Number.isFinite],
+  ["formatRateLimit: limits", (value) => formatRateLimit(value), nothing],
+  [
+    "formatRateLimit: remaining",
+    (value) => formatRateLimit([{ name: "a", remaining: value }]),
+    whole(0, 1e15),
+  ],
+  [
+    "formatRetryAfter",
+    (value) => formatRetryAfter(value),
+    (value) => typeof value === "number" && whole(0, 999_999_999_999_999)(Math.ceil(value / 1e3)),
+  ],
+  ["formatRateLimitPolicy: policies", (value) => formatRateLimitPolicy(value), nothing],
+  [
+    "formatRateLimitPolicy: quota",
+    (value) => formatRateLimitPolicy([{ name: "a", quota: value }]),
+    whole(0, 1e15),
+  ],
+  ["rateLimitFields: input", (value) => rateLimitFields(value), nothing],
+  [
+    "rateLimitFields: form",
+    (value) => rateLimitFields({ policies: [], limits: [] }, value),
+    nothing,
+  ],
+  [
+    "rateLimitFields: options",
+    (value) => rateLimitFields({ policies: [], limits: [] }, "draft-11", value),
+    options,
+  ],
+  ["auditLogs: sources", (value) => auditLogs(value), nothing],
+  ["auditLogs: policies", (value) => auditLogs([], value), nothing],
+  ["auditFiles: files", (value) => auditFiles(value), nothing],
+];
+
+function refuse(): never {
+  throw new InvalidOptionError("skipped", 0, "nothing: it may be what is asked for");
+}
+
+/** What a call comes to. */
+async function outcomeOf(call: () => unknown): Promise<unknown> {
+  try {
+    await call();
+    return "accepted";
+  } catch (error) {
+    return error;
+  }
+}
+
+/** What is wrong with how a value was refused, if it was to be; "" where all is well. */
+function faultOf(outcome: unknown, isFine: boolean): string {
+  if (!(outcome instanceof InvalidOptionError)) return isFine ? "" : `came to ${String(outcome)}`;
+  if (isFine) return `was refused: ${outcome.message}`;
+  const shown = [
+    outcome.message,
+    JSON.stringify(outcome),
+    inspect(outcome, { showHidden: true, depth: 9 }),
+  ];
+  if (shown.join().includes(SECRET)) return `shows a secret: ${shown.join()}`;
+  return outcome.value instanceof Object ? "keeps an object" : "";
+}
+
+let keys = 0;
+const fresh = (): string => `key ${(keys += 1)}`;
+const semaphore = new Semaphore({ limit: 10 });
+
+let calls = 0;
+
+function suite(
+  cases: readonly Case[],
+  store: Store & { readonly calls?: readonly unknown[] },
+): void {
+  test.each(cases)("%s", async (_, call, accepts) => {
+    const faults: string[] = [];
+    for (const value of values) {
+      calls += 1;
+      const limiter = new RateLimiter({ policy, store, denyCache: false });
+      const before = store.calls?.length;
+      const isFine = accepts(value);
+      const outcome = await outcomeOf(() => call(value as never, { limiter, semaphore, fresh }));
+      const fault = faultOf(outcome, isFine);
+      if (fault !== "") faults.push(`${inspect(value)} ${fault}`);
+      if (!isFine && store.calls?.length !== before) faults.push(`${inspect(value)} asked`);
+      await limiter.close();
+    }
+    expect(faults).toEqual([]);
+  });
+}
+
+describe("a limiter in memory", () => {
+  suite(limiterCases, new MemoryStore({ clock: new ManualClock() }));
+});
+
+describe("a limiter on a store outside", () => {
+  suite(limiterCases, new OutsideStore());
+});
+
+describe("a semaphore", () => {
+  suite(semaphoreCases, new MemoryStore());
+});
+
+describe("what is made of options", () => {
+  suite(setupCases, new MemoryStore());
+});
+
+test("that were some thousands", async () => {
+  expect(calls).toBeGreaterThan(2300);
+  await semaphore.close();
+});
