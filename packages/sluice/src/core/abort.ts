@@ -22,6 +22,27 @@ function isSignal(value: unknown): value is AbortSignal {
   );
 }
 
+/** A signal that aborts with the first of `signals`, and how to stop listening to them. */
+export function firstOf(signals: readonly (AbortSignal | undefined)[]): {
+  readonly signal: AbortSignal;
+  readonly end: () => void;
+} {
+  const controller = new AbortController();
+  const ends = signals.map((signal) => {
+    const abort = (): void => {
+      controller.abort(signal?.reason);
+    };
+    if (signal?.aborted === true) abort();
+    return signal && onAbort(signal, abort);
+  });
+  return {
+    signal: controller.signal,
+    end: () => {
+      for (const end of ends) end?.();
+    },
+  };
+}
+
 interface Waiting {
   readonly aborts: Set<() => void>;
   readonly listener: () => void;

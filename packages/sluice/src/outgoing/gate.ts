@@ -2,6 +2,7 @@
  * What every outgoing request passes, whichever client sends it: it waits for its turn, and what the
  * answers say makes those behind it wait.
  */
+import { firstOf } from "../core/abort.js";
 import { MaxWaitExceededError } from "../core/errors.js";
 import type { OutgoingPermit, OutgoingRequest, OutgoingSettings } from "./options.js";
 import { Pauses } from "./pauses.js";
@@ -200,7 +201,13 @@ export class Gate {
   async #waitForPause({ key, patience, signal }: Call): Promise<void> {
     for (let ms = this.#pauses.leftMs(key); ms > 0; ms = this.#pauses.leftMs(key)) {
       if (ms > patience.leftMs) throw new MaxWaitExceededError(Math.ceil(ms));
-      await this.#settings.sleep(ms, signal);
+      // A pause may last for an hour: who waits for it must not outlast the limiter.
+      const { signal: ended, end } = firstOf([signal, this.#settings.limiter?.closed]);
+      try {
+        await this.#settings.sleep(ms, ended);
+      } finally {
+        end();
+      }
     }
     signal?.throwIfAborted();
   }

@@ -32,6 +32,8 @@ export interface OutgoingLimiter extends Acquirer {
    * must stay.
    */
   block?(key: string, duration: Duration, options?: BlockOptions): Promise<void>;
+  /** Ends, with its reason, pauses that calls wait for. */
+  readonly closed?: AbortSignal;
 }
 
 /** A `Semaphore`, or anything with its `acquire`. */

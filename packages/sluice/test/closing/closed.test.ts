@@ -326,6 +326,18 @@ describe("an outgoing call", () => {
   });
 });
 
+test("an outgoing call that waits for a pause ends with its limiter", async () => {
+  const limiter = new RateLimiter({ policy });
+  const headers = { "retry-after": "3600" };
+  const refusal = async () => new Response(null, { status: 429, headers });
+  const polite = limitFetch({ fetch: refusal, limiter, retries: false });
+  expect((await polite("http://a.test/")).status).toBe(429);
+  const waiting = polite("http://a.test/").catch((reason: unknown) => reason);
+  await turns();
+  await limiter.close();
+  expect(await waiting).toBeInstanceOf(ClosedError);
+});
+
 /** As if outside the process; its semaphores answer until they hang. */
 class HangingStore extends MemoryStore implements Store {
   override readonly external = true as unknown as false;

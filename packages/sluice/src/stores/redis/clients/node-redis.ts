@@ -1,4 +1,5 @@
 /** All that Sluice knows of the package `redis`: client, pool, Sentinel and Cluster. */
+import { StoreUnavailableError } from "../../../core/errors.js";
 import { withReload } from "../scripts.js";
 import {
   type ClientAdapter,
@@ -34,9 +35,23 @@ interface ScriptInput {
 interface NodeRedis extends NodeRedisLike {
   evalSha(sha: string, input: ScriptInput): Promise<unknown>;
   eval(source: string, input: ScriptInput): Promise<unknown>;
+  /** False before connect() and after close(). */
+  readonly isOpen?: boolean;
   /** Only a Cluster's client has it. */
   readonly nodeByAddress?: unknown;
   readonly slots?: readonly ({ readonly master: { readonly address: string } } | undefined)[];
+}
+
+/** Its own words, "The client is closed", help nobody who forgot to open it; a Sentinel's client throws a TypeError. */
+async function connected<T>(client: NodeRedis, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (client.isOpen !== false) throw error;
+    const message =
+      "the client is not connected: call `await client.connect()` before its first use";
+    throw new StoreUnavailableError(message, { cause: error });
+  }
 }
 
 /** When it was sent from node to node too often; the last node's answer is the error's cause. */
@@ -163,8 +178,10 @@ export const nodeRedis: ClientAdapter<NodeRedis> = {
   runnerOf: (client) =>
     withReload(
       {
-        evalSha: (sha, keys, args) => client.evalSha(sha, { keys, arguments: args }),
-        eval: (source, keys, args) => client.eval(source, { keys, arguments: args }),
+        evalSha: (sha, keys, args) =>
+          connected(client, () => client.evalSha(sha, { keys, arguments: args })),
+        eval: (source, keys, args) =>
+          connected(client, () => client.eval(source, { keys, arguments: args })),
       },
       { nodeOf: nodeRedisCluster(client)?.nodeOf },
     ),
