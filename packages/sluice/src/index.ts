@@ -47,6 +47,7 @@ export {
   InvalidOptionError,
   LeaseLostError,
   MaxWaitExceededError,
+  PolicyUnavailableError,
   QueueFullError,
   SluiceError,
   StoreTimeoutError,
@@ -75,6 +76,8 @@ export type {
 } from "./events/events.js";
 export type { DecisionEvent, Hooks, OutageHooks } from "./events/hooks.js";
 export type { DenyCacheOptions } from "./limiter/shortcuts/deny-cache.js";
+export type { PolicyCacheOptions } from "./limiter/policy-cache.js";
+export type { PolicyOption } from "./limiter/policy-resolver.js";
 export type { PrefetchOptions } from "./limiter/shortcuts/prefetch.js";
 export type { Start } from "./limiter/waiting/acquire.js";
 export type { Reservation, WaitOptions } from "./limiter/waiting/reserve.js";

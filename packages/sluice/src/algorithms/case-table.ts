@@ -8,7 +8,7 @@ export interface CaseStep {
   /** Milliseconds since the case began; less than the step before = the clock went back. */
   readonly at: number;
   /** Default "consume". */
-  readonly verb?: Exclude<VerbName, "cancel" | "extendBlock">;
+  readonly verb?: Exclude<VerbName, "cancel" | "extendBlock" | "clearBlock" | "clearExtendBlock">;
   /** The longest wait of a reserve; default any. */
   readonly maxWaitMs?: number;
   /** Units, of refund and penalize too; default 1. */
@@ -19,6 +19,8 @@ export interface CaseStep {
   readonly durationMs?: number;
   /** Whether the block leaves longer ones as they are. */
   readonly keepLonger?: boolean;
+  /** Whether the block forgets what is in use. */
+  readonly reset?: boolean;
   /** The part of the answer that the case is about. */
   readonly says?: Expectation;
 }

@@ -4,6 +4,7 @@
 -- What became of them goes to the reply at once, as the head of stores/redis/scripts/consume.lua says.
 --
 -- @const REASON, NEVER from algorithms/debit.ts
+-- @const FOREVER_US from algorithms/decide.ts
 -- @const READY from algorithms/kernel.ts
 -- @const TIME_FOLLOWS, REASONS_FOLLOW, REPEATS_FOLLOW from stores/redis/wire.ts
 local function consumeOne(kernel, p, s, cost, duration, at, calls)
@@ -37,7 +38,7 @@ local function consumeOne(kernel, p, s, cost, duration, at, calls)
         available = getAvailable(s, p, now)
       end
     elseif reason == REASON.quota and duration > 0 and cost > 0 then
-      s.blockedUntil = raw + duration
+      s.blockedUntil = math.min(raw + duration, FOREVER_US)
       changed = true
     end
 

@@ -4,10 +4,11 @@
 -- @const VERBS from algorithms/decide.ts
 -- @const REASON, NEVER from algorithms/debit.ts
 -- @const READY from algorithms/kernel.ts
+-- @const FOREVER_US from algorithms/decide.ts
 -- @const UNIT from core/amount.ts
 
 -- Declared ahead of their first use: functions stand in the twin's order.
-local grant, block, change
+local grant, block, forget, change
 
 local function decide(verb, debits, raw, duration, result, receipt)
   local now = raw
@@ -123,15 +124,28 @@ function block(debits, untilRaw, result, keepsLonger)
   for i = 1, #debits do
     local state = debits[i].state
     if not (keepsLonger and state.blockedUntil >= untilRaw) then
-      state.blockedUntil = untilRaw
+      state.blockedUntil = min(untilRaw, FOREVER_US)
       result.changed = true
     end
   end
 end
 
+function forget(debits, result)
+  for i = 1, #debits do
+    local debit = debits[i]
+    local state = debit.state
+    local blockedUntil = state.blockedUntil
+    debit.kernel.clear(state)
+    debit.kernel.advance(state, debit.params, result.now)
+    state.blockedUntil = blockedUntil
+  end
+  result.changed = true
+end
+
 function change(verb, debits, untilRaw, result)
-  if verb == VERBS.block or verb == VERBS.extendBlock then
-    block(debits, untilRaw, result, verb == VERBS.extendBlock)
+  if verb >= VERBS.clearBlock then forget(debits, result) end
+  if verb == VERBS.block or verb >= VERBS.extendBlock then
+    block(debits, untilRaw, result, verb == VERBS.extendBlock or verb == VERBS.clearExtendBlock)
   elseif verb == VERBS.unblock then
     block(debits, 0, result)
   elseif verb == VERBS.refund and hasReservations(debits) then
@@ -149,11 +163,7 @@ function change(verb, debits, untilRaw, result)
       end
     end
   elseif verb == VERBS.reset then
-    for i = 1, #debits do
-      local debit = debits[i]
-      debit.kernel.clear(debit.state)
-      debit.kernel.advance(debit.state, debit.params, result.now)
-    end
-    result.changed = true
+    block(debits, 0, result)
+    forget(debits, result)
   end
 end

@@ -31,6 +31,9 @@ export const VERBS = Object.freeze({
   cancel: 10,
   /** A block that leaves a longer one as it is. */
   extendBlock: 11,
+  /** Both, forgetting what the key has in use. */
+  clearBlock: 12,
+  clearExtendBlock: 13,
 });
 export type VerbName = keyof typeof VERBS;
 export type Verb = (typeof VERBS)[VerbName];
@@ -197,7 +200,7 @@ export function consumeOne(
       result.granted = cost;
     }
   } else if (reason === REASON.quota && blockUs > 0 && cost > 0) {
-    state.blockedUntilUs = rawUs + blockUs;
+    state.blockedUntilUs = Math.min(rawUs + blockUs, FOREVER_US);
     changed = true;
   }
   result.changed = changed;
@@ -230,6 +233,9 @@ function grant(verb: Verb, debits: readonly DebitState[], count: number, result:
   result.granted = most;
 }
 
+/** A block until then holds until it is lifted: in the year 2255. No clock of today is half as far. */
+export const FOREVER_US = 2 ** 53;
+
 /** Blocks each debit; with `keepsLonger` only those that are not blocked for as long. */
 function block(
   debits: readonly DebitState[],
@@ -241,9 +247,21 @@ function block(
   for (let i = 0; i < count; i++) {
     const { state } = debits[i] as DebitState;
     if (keepsLonger && state.blockedUntilUs >= untilUs) continue;
-    state.blockedUntilUs = untilUs;
+    state.blockedUntilUs = untilUs > FOREVER_US ? FOREVER_US : untilUs;
     result.changed = true;
   }
+}
+
+/** Makes each debit's key one never seen, but for its block. */
+function forget(debits: readonly DebitState[], count: number, result: CallResult): void {
+  for (let i = 0; i < count; i++) {
+    const { kernel, state, params } = debits[i] as DebitState;
+    const { blockedUntilUs } = state;
+    kernel.clear(state);
+    kernel.advance(state, params, result.nowUs);
+    state.blockedUntilUs = blockedUntilUs;
+  }
+  result.changed = true;
 }
 
 /** The verbs that change a state whatever it holds. */
@@ -254,8 +272,10 @@ function change(
   untilUs: number,
   result: CallResult,
 ): void {
-  if (verb === VERBS.block || verb === VERBS.extendBlock) {
-    block(debits, count, untilUs, result, verb === VERBS.extendBlock);
+  if (verb >= VERBS.clearBlock) forget(debits, count, result);
+  if (verb === VERBS.block || verb >= VERBS.extendBlock) {
+    const keepsLonger = verb === VERBS.extendBlock || verb === VERBS.clearExtendBlock;
+    block(debits, count, untilUs, result, keepsLonger);
   } else if (verb === VERBS.unblock) {
     block(debits, count, 0, result);
   } else if (verb === VERBS.refund && hasReservations(debits, count)) {
@@ -270,11 +290,7 @@ function change(
       }
     }
   } else if (verb === VERBS.reset) {
-    for (let i = 0; i < count; i++) {
-      const { kernel, state, params } = debits[i] as DebitState;
-      kernel.clear(state);
-      kernel.advance(state, params, result.nowUs);
-    }
-    result.changed = true;
+    block(debits, count, 0, result);
+    forget(debits, count, result);
   }
 }

@@ -17,6 +17,13 @@ const verbs = Object.keys(VERBS) as VerbName[];
 const BLOCK_US = 2_500_000;
 const MIN_SLACK_US = 1e6;
 
+const BLOCKS: ReadonlySet<VerbName> = new Set([
+  "block",
+  "extendBlock",
+  "clearBlock",
+  "clearExtendBlock",
+]);
+
 describe("a step", () => {
   test.for(kinds)(
     "leaves the states it was given as they were, and keeps what it makes as long as it counts: %s",
@@ -44,7 +51,7 @@ describe("a step", () => {
                 verb: VERBS[verb],
                 cost,
                 nowUs,
-                blockUs: verb === "block" || verb === "extendBlock" ? BLOCK_US : 0,
+                blockUs: BLOCKS.has(verb) ? BLOCK_US : 0,
                 maxWaitUs: 0,
               };
               const before = picture(states);
@@ -91,8 +98,7 @@ function expectKept({ states, debits }: ReturnType<typeof step>, nowUs: number):
 }
 
 const NEEDS_NO_COST: ReadonlySet<VerbName> = new Set([
-  "extendBlock",
-  "block",
+  ...BLOCKS,
   "unblock",
   "reset",
   "consumeUpTo",

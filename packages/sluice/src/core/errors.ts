@@ -9,7 +9,8 @@ export type ErrorCode =
   | "QUEUE_FULL"
   | "LEASE_LOST"
   | "CROSS_SLOT"
-  | "CLOSED";
+  | "CLOSED"
+  | "POLICY_UNAVAILABLE";
 
 /** The base of all errors of this package. `code` never changes between releases; messages may. */
 export class SluiceError extends Error {
@@ -145,6 +146,13 @@ export class CrossSlotError extends SluiceError {
         "or put identities together by the store's option partitions",
       options,
     );
+  }
+}
+
+/** The function that promises a limiter's policies has not given any for this key, in time or at all. Nothing was written. */
+export class PolicyUnavailableError extends SluiceError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super("POLICY_UNAVAILABLE", message, options);
   }
 }
 

@@ -73,13 +73,19 @@ export async function consumeAtomic(
 
   // Each has one policy at least: too many are refused before they are hashed.
   let debits = requests.length;
-  const entries = requests.map(({ key, cost }, i): AtomicEntry => {
-    checkDebits(requests, debits);
-    const limiter = limiters[i] as Pipeline;
-    const prepared = limiter.prepare({ verb: VERBS.consume, key, cost, signal }, 0);
-    debits += prepared.call.debits.length - 1;
-    return { limiter, ...prepared };
-  });
+  const known = allKnown(
+    requests.map(({ key, cost }, i): AtomicEntry | Promise<AtomicEntry> => {
+      checkDebits(requests, debits);
+      const limiter = limiters[i] as Pipeline;
+      const preparing = limiter.prepare({ verb: VERBS.consume, key, cost, signal }, 0);
+      const entry = (prepared: PreparedRequest): AtomicEntry => {
+        debits += prepared.call.debits.length - 1;
+        return { limiter, ...prepared };
+      };
+      return preparing instanceof Promise ? preparing.then(entry) : entry(preparing);
+    }),
+  );
+  const entries = known instanceof Promise ? await known : known;
   checkDebits(requests, debits);
   const decisions = await decideTogether(entries, signal);
   const charged = decisions.every(
@@ -102,6 +108,12 @@ function checkedRequest(given: AtomicRequest, i: number): CheckedRequest {
   checkKey(key);
   toThousandths("cost", cost);
   return { limiter, key, cost };
+}
+
+/** What is there at once is not waited for: calls of a tick keep their order. */
+function allKnown<T>(entries: readonly (T | Promise<T>)[]): readonly T[] | Promise<readonly T[]> {
+  const isKnown = (entry: T | Promise<T>): entry is T => !(entry instanceof Promise);
+  return entries.every(isKnown) ? entries : Promise.all(entries);
 }
 
 function pipelineFor(

@@ -1,5 +1,5 @@
 /** From a store's answer in thousandths and µs to the decision that callers see. */
-import { NEVER, REASON } from "../algorithms/decide.js";
+import { FOREVER_US, NEVER, REASON } from "../algorithms/decide.js";
 import { systemClock } from "../core/clock.js";
 import { UNIT } from "../core/amount.js";
 import type { Decision, DecisionReason, DecisionSource, PolicyVerdict } from "../core/decision.js";
@@ -66,6 +66,9 @@ function retryAfterMs(debit: DebitResult): number {
   return debit.waitUs === NEVER ? Number.POSITIVE_INFINITY : ceilMs(debit.waitUs);
 }
 
+/** All waits are shorter, but for a block for good: that is longer until the year 2112. */
+const LONGEST_US = FOREVER_US / 2;
+
 /** On a denial the debit with the longest wait, else the one with least room; the first of equals. */
 function decidingDebit(count: number, debits: readonly DebitResult[]): number {
   let best = 0;
@@ -86,24 +89,27 @@ function weighs(a: DebitResult, b: DebitResult): boolean {
 /** What such a denial tells callers to wait: nobody knows when the store will be back. */
 const CLOSED_RETRY_MS = 1000;
 
-/** A decision without anything that decides: nothing was counted, so nothing is known to remain. */
+/**
+ * A decision without anything that decides: nothing was counted, so nothing is known to remain. Without labels not even
+ * the policies are known.
+ */
 export function degradedDecision(
   labels: readonly Shown[],
   source: "fail-open" | "fail-closed" | "local",
 ): Decision {
-  const label = labels[0] as Shown;
+  const [label] = labels;
   const allowed = source === "fail-open";
   const decidedAtUs = systemClock.nowUs();
   return {
     allowed,
     reason: "store",
-    limit: label.rule.limit,
+    limit: label?.rule.limit ?? 0,
     remaining: 0,
     retryAfterMs: allowed ? 0 : CLOSED_RETRY_MS,
     resetAfterMs: 0,
     decidedAtUs,
-    windowMs: windowMs(label, decidedAtUs),
-    policy: label.name,
+    windowMs: label === undefined ? 0 : windowMs(label, decidedAtUs),
+    policy: label?.name ?? "",
     source,
   };
 }
@@ -113,7 +119,7 @@ export function wholeUnits(thousandths: number): number {
   return thousandths <= 0 ? 0 : Math.floor(thousandths / UNIT);
 }
 
-/** Whole milliseconds, rounded up: what a caller who waits that long is sure of. */
+/** Whole milliseconds, rounded up: what a caller who waits that long is sure of. Infinity until a block is lifted. */
 export function ceilMs(us: number): number {
-  return Math.ceil(us / 1e3);
+  return us > LONGEST_US ? Number.POSITIVE_INFINITY : Math.ceil(us / 1e3);
 }

@@ -6,7 +6,8 @@ import { degradedDecision } from "./decisions.js";
 import type { LocalDecisions } from "./local/local-decisions.js";
 import type { OnStoreFailure } from "./options.js";
 import type { PreparedRequest } from "./preparation.js";
-import type { LimiterAnswer, RequestRunner } from "./request.js";
+import type { BoundPolicy } from "./policy-resolver.js";
+import type { LimiterAnswer, LimiterRequest, RequestRunner } from "./request.js";
 
 const INSTEAD = {
   local: "local",
@@ -57,6 +58,16 @@ export class OnFailure {
       return { ...answer, source: "fallback" };
     }
     if (this.#policy === "local" && local !== undefined) return local.answer(prepared);
+    return this.#degraded(request, bound);
+  }
+
+  /** The same where not even the policies are known: nobody else can decide then. */
+  withoutPolicies(request: LimiterRequest, error: Error): LimiterAnswer {
+    if (this.#policy === "open" || this.#policy === "closed") return this.#degraded(request, []);
+    throw error;
+  }
+
+  #degraded(request: LimiterRequest, bound: readonly BoundPolicy[]): LimiterAnswer {
     const decision = degradedDecision(bound, SOURCES[this.#policy as keyof typeof SOURCES]);
     if (request.verb !== VERBS.consumeUpTo) return decision;
     return { ...decision, granted: decision.allowed ? Math.round(request.cost * UNIT) / UNIT : 0 };

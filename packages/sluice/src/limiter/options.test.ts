@@ -30,8 +30,11 @@ const refused = (option: string): unknown =>
 
 describe("a limiter refuses", () => {
   const bad: readonly (readonly [option: string, options: Record<string, unknown>])[] = [
-    ["policy", {}],
-    ["policy", { policy: undefined }],
+    ["policyCache", { policy: () => policy, policyCache: 5 }],
+    ["policyCache.age", { policy: () => policy, policyCache: { age: 5 } }],
+    ["policyCache.maxAge", { policy: () => policy, policyCache: { maxAge: -1 } }],
+    ["policyCache.maxKeys", { policy: () => policy, policyCache: { maxKeys: 0 } }],
+    ["replace", { policy, replace: 1 }],
     ["policy", { policy: null }],
     ["policy", { policy: [] }],
     ["policy", { policy: "token-bucket" }],
@@ -133,7 +136,7 @@ describe("a limiter refuses", () => {
       blockFor: undefined,
       enforce: undefined,
       hooks: { onAllowed: undefined },
-    } as unknown as Options);
+    });
     expect(limiter.consumeSync("k").remaining).toBe(4);
   });
 });
@@ -297,7 +300,7 @@ describe.each(entries)("$name refuses, and writes nothing for,", (entry) => {
         await expectRefused(withPolicy, value, "policy");
       }
       await expectRefused(withPolicy, { limit: 1 }, "policy.algorithm");
-      const unsound = { algorithm: "gcra", limit: 0, period: "1s" };
+      const unsound = { algorithm: "gcra", limit: -1, period: "1s" };
       await expectRefused(withPolicy, unsound, "policy.limit");
       const other = [tokenBucket({ name: "other", limit: 1, period: "1s" })];
       await expectRefused(withPolicy, other, "policy.name");
@@ -311,7 +314,7 @@ describe.each(entries)("$name refuses, and writes nothing for,", (entry) => {
         -1,
         0.0005,
         Number.NaN,
-        Infinity,
+        -Infinity,
         "",
         "soon",
         "36526d",
@@ -446,10 +449,10 @@ describe("a policy function", () => {
       "policy(key)",
       "policy(key)",
       "policy(key)",
-      "policy(key).algorithm",
+      "policy(key)",
       "policy(key).limit",
     ]) {
-      expect(() => limiter.consumeSync("k")).toThrow(refused(option));
+      expect(() => limiter.consumeSync(option + results.length)).toThrow(refused(option));
     }
     expect(limiter.store.size).toBe(0);
   });

@@ -14,12 +14,23 @@ import type { Events } from "../events/events.js";
 import type { Hooks } from "../events/hooks.js";
 import type { Identity } from "../core/identity.js";
 import type { PrefetchOptions } from "./shortcuts/prefetch.js";
+import type { PolicyCacheOptions } from "./policy-cache.js";
 import type { PolicyOption } from "./policy-resolver.js";
 import { isSource } from "./request.js";
 
 export interface RateLimiterOptions<S extends Store = Store> {
-  /** One policy; several, decided together, all or nothing, in one round trip; or a function of the key. */
-  readonly policy: PolicyOption;
+  /**
+   * One policy; several, decided together, all or nothing, in one round trip; or a function of the key, which may
+   * promise them. Left out where each call brings its own.
+   */
+  readonly policy?: PolicyOption | undefined;
+  /** How long policies that were promised are kept by key; default `{ maxAge: "10s", maxKeys: 10_000 }`. */
+  readonly policyCache?: PolicyCacheOptions | undefined;
+  /**
+   * true: takes the place of limiters of the store that use the same names with other options, after a hot reload for
+   * instance. Default false: they are shared only with the same options.
+   */
+  readonly replace?: boolean | undefined;
   /** Default: a new MemoryStore of this limiter's own. */
   readonly store?: S | undefined;
   /** First part of every store key; default "sluice". */
@@ -81,6 +92,8 @@ export interface RateLimiterOptions<S extends Store = Store> {
 /** The names of all options of a limiter. */
 export const LIMITER_OPTIONS: readonly (keyof RateLimiterOptions)[] = [
   "policy",
+  "policyCache",
+  "replace",
   "store",
   "namespace",
   "identity",
@@ -129,6 +142,8 @@ export interface AsyncCallOptions extends CallOptions {
 export interface BlockOptions {
   /** A block that lasts longer stays as it is; default false: it is replaced. */
   readonly keepLonger?: boolean | undefined;
+  /** true: what the key has in use is forgotten too, and it starts afresh when the block ends; default false. */
+  readonly reset?: boolean | undefined;
 }
 
 export interface RefundOptions {

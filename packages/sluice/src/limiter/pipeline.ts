@@ -8,7 +8,7 @@ import { toThousandths, UNIT } from "../core/amount.js";
 import type { Closing } from "../core/closing.js";
 import { monotonicMs } from "../core/clock.js";
 import type { Decision, DecisionSource } from "../core/decision.js";
-import { asStoreError, ClosedError } from "../core/errors.js";
+import { asStoreError, ClosedError, PolicyUnavailableError } from "../core/errors.js";
 import type { Identify } from "../core/identity.js";
 import { checkKey } from "../core/key.js";
 import type { Events } from "../events/events.js";
@@ -29,9 +29,6 @@ import { PrefetchedResult } from "./shortcuts/prefetch.js";
 import { type ShortcutOptions, Shortcuts } from "./shortcuts/shortcuts.js";
 
 type Ask = AskOptions<StoreCall, StoreResult>;
-
-/** Debits of many consumes that go together: as many as a RedisStore has under way by default. */
-const MANY_DEBITS = 768;
 
 export interface PipelineOptions extends Pick<ShortcutOptions, "denials" | "prefetch"> {
   readonly store: Store;
@@ -108,25 +105,37 @@ export class Pipeline implements RequestRunner, Canceller {
 
   /** Answers a request: by its policies, from a shortcut or the store, or without it by policy. */
   run(request: LimiterRequest): Promise<LimiterAnswer> {
-    const { verb, key, cost, policy, signal } = request;
+    const { key, cost, policy, signal } = request;
     if (this.closing.isClosed) throw this.closing.error();
     checkKey(key);
     const thousandths = cost === 1 ? UNIT : toThousandths("cost", cost);
     const fixed = policy === undefined ? this.resolver.fixed : undefined;
-    const bound = fixed ?? this.resolver.resolve(key, policy);
-    if (verb === VERBS.consume) {
-      signal?.throwIfAborted();
-      const known = this.#shortcuts.answer(key, thousandths, bound);
-      if (known !== undefined) return Promise.resolve(report(this, request, known, 0));
+    const bound = fixed ?? this.resolver.resolve(key, policy, signal);
+    if (bound instanceof Promise) {
+      return bound.then(
+        (known) => this.#runBound(request, thousandths, known),
+        (error: unknown) => this.withoutPolicies(request, error as Error),
+      );
     }
-    const prepared = this.#preparation.prepareChecked(request, thousandths, bound);
-    return request.of === undefined ? this.#ask(prepared) : this.#giveBack(prepared);
+    return this.#runBound(request, thousandths, bound);
   }
 
   /** Nothing is asked yet. `blockForUs` is how long a denied consume blocks, if not what the option says. */
-  prepare(request: LimiterRequest, blockForUs?: number): PreparedRequest {
+  prepare(
+    request: LimiterRequest,
+    blockForUs?: number,
+  ): PreparedRequest | Promise<PreparedRequest> {
     this.closing.throwIfClosed();
     return this.#preparation.prepare(request, blockForUs);
+  }
+
+  /** The answer where the policies do not come; throws what is not to be answered. */
+  withoutPolicies(request: LimiterRequest, error: Error): LimiterAnswer {
+    if (!(error instanceof PolicyUnavailableError)) throw error;
+    const decision = report(this, request, this.#onFailure.withoutPolicies(request, error), 0);
+    const call = { verb: request.verb, debits: [], blockUs: 0, maxWaitUs: 0 };
+    const nothing = { request, bound: [], call, denial: undefined, canReserve: false, atMs: 0 };
+    return withReserved(this, nothing, decision, undefined);
   }
 
   /** `run`, of a consume that was prepared with others. */
@@ -138,31 +147,16 @@ export class Pipeline implements RequestRunner, Canceller {
     return this.#ask(prepared);
   }
 
-  /**
-   * `runPrepared`, of any number. What would not fit under way at once begins when those before are answered: the wait in
-   * this process is not the store's.
-   */
-  async runMany(prepared: readonly PreparedRequest[]): Promise<LimiterAnswer[]> {
-    const answers: LimiterAnswer[] = [];
-    const count = Math.ceil(MANY_DEBITS / (prepared[0]?.call.debits.length ?? 1));
-    for (let first = 0; first < prepared.length; first += count) {
-      const some = prepared.slice(first, first + count);
-      const atMs = first === 0 ? undefined : monotonicMs();
-      const running = some.map((each) => {
-        return this.runPrepared(atMs === undefined ? each : { ...each, atMs });
-      });
-      answers.push(...(await Promise.all(running)));
-    }
-    return answers;
-  }
-
   /** A consume on a store inside the process. */
   consumeSync(store: SyncStore, key: string, cost: number, policy: unknown): Decision {
     let call: StoreCall | undefined = this.#reused;
-    let bound: readonly Pick<BoundPolicy, "name" | "rule">[];
+    let bound: readonly BoundPolicy[];
     if (this.#reused === undefined || policy !== undefined) {
-      const prepared = this.prepare({ verb: VERBS.consume, key, cost, policy });
-      ({ call, bound } = prepared);
+      checkKey(key);
+      const request = { verb: VERBS.consume, key, cost, policy };
+      const thousandths = toThousandths("cost", cost);
+      bound = this.resolver.resolveNow(key, policy);
+      ({ call, bound } = this.#preparation.prepareChecked(request, thousandths, bound));
     } else {
       checkKey(key);
       const debit = this.#reused.debits[0] as Writable<Debit>;
@@ -178,7 +172,9 @@ export class Pipeline implements RequestRunner, Canceller {
 
   /** A verb that has no decision: its failure is always thrown. */
   async administer(request: LimiterRequest): Promise<void> {
-    const { call, atMs } = this.prepare(request);
+    const preparing = this.prepare(request);
+    // What is there at once keeps its place among the calls of the tick.
+    const { call, atMs } = preparing instanceof Promise ? await preparing : preparing;
     const outcome = await this.outcomeOf(call, undefined, atMs, { instead: "thrown" });
     if (this.#onFailure.isLocal) this.#local?.store.follow(call);
     this.#shortcuts.forget(request.key);
@@ -275,6 +271,21 @@ export class Pipeline implements RequestRunner, Canceller {
     }
     const { verb, cost } = { verb: VERBS.peek, cost: 0 };
     return { ...(await this.run({ ...request, verb, cost, of: undefined })), refunded: 0 };
+  }
+
+  #runBound(
+    request: LimiterRequest,
+    thousandths: number,
+    bound: readonly BoundPolicy[],
+  ): Promise<LimiterAnswer> {
+    const { verb, key, signal } = request;
+    if (verb === VERBS.consume) {
+      signal?.throwIfAborted();
+      const known = this.#shortcuts.answer(key, thousandths, bound);
+      if (known !== undefined) return Promise.resolve(report(this, request, known, 0));
+    }
+    const prepared = this.#preparation.prepareChecked(request, thousandths, bound);
+    return request.of === undefined ? this.#ask(prepared) : this.#giveBack(prepared);
   }
 
   #ask(prepared: PreparedRequest): Promise<LimiterAnswer> {

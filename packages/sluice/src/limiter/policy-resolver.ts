@@ -1,11 +1,18 @@
-/** Which policies decide on a key: fixed ones, or what a function of the key says, with per-call overrides. */
+/** Which policies decide on a key: fixed ones, what a function of the key says or promises, or what the call brings. */
 import type { Policy } from "../algorithms/registry.js";
 import { type Rule, ruleOf, rulesOf } from "../algorithms/rule.js";
-import { InvalidOptionError } from "../core/errors.js";
-import { withoutText } from "../core/shown.js";
+import type { Closing } from "../core/closing.js";
+import { InvalidOptionError, PolicyUnavailableError } from "../core/errors.js";
+import { A_PROMISE, InWords, withoutText } from "../core/shown.js";
 import type { Events } from "../events/events.js";
 import { isShared, joinSet, leaveSet } from "./sharing.js";
-import type { Keyspace, Store } from "../stores/store.js";
+import type { Claimant, Keyspace, Store } from "../stores/store.js";
+import {
+  PolicyCache,
+  type PolicyCacheOptions,
+  policiesInTime,
+  unavailable,
+} from "./policy-cache.js";
 
 /** A policy in its place: the name that decisions show, the rule, and where its keys live. */
 export interface BoundPolicy {
@@ -35,10 +42,40 @@ export function alike(
 export type PolicyOption =
   | Policy
   | readonly Policy[]
-  | ((key: string) => Policy | readonly Policy[]);
+  | ((key: string) => Policy | readonly Policy[] | PromiseLike<Policy | readonly Policy[]>);
+
+type Bound = readonly BoundPolicy[];
+
+export interface ResolverOptions {
+  readonly store: Store;
+  readonly namespace: string;
+  /** Undefined where each call brings its policies. */
+  readonly policy: unknown;
+  readonly policyCache: PolicyCacheOptions | undefined;
+  /** How long a call waits for policies that are promised. */
+  readonly timeoutMs: number;
+  /** Whether the names are taken from limiters that use them with other options. */
+  readonly replaces: boolean;
+  readonly events: Events;
+  /** Ends the waits for what is promised. */
+  readonly closing: Closing;
+}
 
 /** A policy function labels groups of keys; more names than this are keys by mistake. */
 const MAX_DYNAMIC_NAMES = 1024;
+
+/** The claim of limiters to which each call brings its policies: they may differ from call to call. */
+const EACH_CALL = "the options of each call";
+
+function policiesOf(bound: Bound): readonly Policy[] {
+  return bound.map(({ rule }) => rule.policy);
+}
+
+function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === "object" && value !== null && typeof Reflect.get(value, "then") === "function"
+  );
+}
 
 let functionsSeen = 0;
 const functionNumbers = new WeakMap<object, number>();
@@ -57,7 +94,7 @@ export class PolicyResolver {
   readonly #store: Store;
   readonly #events: Events;
   readonly #namespace: string;
-  readonly #option: PolicyOption;
+  readonly #option: PolicyOption | undefined;
   /** What decides on every key, without a function of the key. */
   readonly fixed: readonly BoundPolicy[] | undefined;
   /** BoundPolicies by rule and then name; rules live as long as the policy values they come from. */
@@ -68,14 +105,28 @@ export class PolicyResolver {
   readonly #inUse = new Map<string, string>();
   /** The names of a fixed set; a function's sets count as one, since a key has one of them. */
   readonly #set: string;
+  readonly #claimant: Claimant;
+  readonly #timeoutMs: number;
+  readonly #closing: Closing;
+  readonly #cache: PolicyCache<Bound>;
+  /** Fetches whose failure was reported: each is once, however many wait for it. */
+  readonly #reported = new WeakSet<Promise<Bound>>();
+  #hasPromised = false;
+  #isReleased = false;
 
-  constructor(store: Store, namespace: string, option: unknown, events: Events) {
+  constructor({ store, namespace, policy: option, events, ...options }: ResolverOptions) {
     this.#events = events;
     this.#store = store;
     this.#namespace = namespace;
-    this.#option = option as PolicyOption;
-    this.#set = typeof option === "function" ? `policy function ${numberOf(option)}` : "";
-    if (typeof option !== "function") {
+    this.#option = option as PolicyOption | undefined;
+    this.#claimant = { holder: this, replaces: options.replaces };
+    this.#timeoutMs = options.timeoutMs;
+    this.#closing = options.closing;
+    this.#cache = new PolicyCache(options.policyCache, this.#timeoutMs, (error, key) => {
+      this.#events.to.failure?.({ error: unavailable(error), key, cost: 0 });
+    });
+    this.#set = typeof option === "function" ? `policy function ${numberOf(option)}` : EACH_CALL;
+    if (typeof option !== "function" && option !== undefined) {
       this.fixed = rulesOf(option).map((rule) => this.#bind(rule.policy.name, rule));
       this.#set = this.fixed.map(({ keyspace }) => keyspace.name).join(" ");
       try {
@@ -93,10 +144,33 @@ export class PolicyResolver {
     return this.fixed?.length === 1 ? this.fixed[0] : undefined;
   }
 
-  /** The bound policies of a key, with the options of this call where it overrides them. */
-  resolve(key: string, override?: unknown): readonly BoundPolicy[] {
-    const bound = this.fixed ?? this.#dynamic(key);
-    return override === undefined ? bound : this.#overridden(bound, override);
+  /**
+   * The bound policies of a key, with the options of this call where it overrides them. A promise of them rejects with a
+   * PolicyUnavailableError where they do not come in time, and with what the signal says.
+   */
+  resolve(key: string, override?: unknown, signal?: AbortSignal): Bound | Promise<Bound> {
+    if (this.#option === undefined) return this.#brought(override);
+    const bound = this.fixed ?? this.#dynamic(key, signal);
+    if (override === undefined) return bound;
+    if (!(bound instanceof Promise)) return this.#overridden(bound, override);
+    return bound.then((each) => this.#overridden(each, override));
+  }
+
+  /** The policies that decide on a key. */
+  policies(key: string): readonly Policy[] | Promise<readonly Policy[]> {
+    if (this.#option === undefined) return [];
+    const bound = this.resolve(key);
+    return bound instanceof Promise ? bound.then(policiesOf) : policiesOf(bound);
+  }
+
+  /** The same for a call that cannot wait for what is promised. */
+  resolveNow(key: string, override?: unknown): Bound {
+    const bound = this.resolve(key, override);
+    if (!(bound instanceof Promise) && !this.#hasPromised) return bound;
+    if (bound instanceof Promise) bound.catch(() => {});
+    const allowed =
+      "policies at once, not a promise of them, for consumeSync; consume waits for it";
+    throw new InvalidOptionError("policy(key)", new InWords(A_PROMISE), allowed);
   }
 
   /**
@@ -110,29 +184,66 @@ export class PolicyResolver {
   }
 
   release(): void {
+    this.#isReleased = true;
     for (const [keyspace, fingerprint] of this.#claimed) {
-      this.#store.release(keyspace, fingerprint);
-      leaveSet(this.#store, keyspace, this.#set);
+      this.#store.release(keyspace, fingerprint, this.#claimant);
+      leaveSet(this.#store, keyspace, this.#set, this);
     }
     this.#claimed.clear();
   }
 
-  #dynamic(key: string): readonly BoundPolicy[] {
+  #dynamic(key: string, signal: AbortSignal | undefined): Bound | Promise<Bound> {
     const choose = this.#option as (key: string) => unknown;
-    const bound = rulesOf(choose(key), "policy(key)").map((rule) =>
-      this.#bind(rule.policy.name, rule),
-    );
+    const set = `policy function ${numberOf(choose)}`;
+    const bound = this.#cache.get(key, () => {
+      const chosen = choose(key);
+      if (!isPromise(chosen)) return this.#claimedBy(set, chosen);
+      this.#hasPromised = true;
+      return Promise.resolve(chosen).then((policies) => this.#claimedBy(set, policies));
+    });
+    return bound instanceof Promise ? this.#inTime(key, bound, signal) : bound;
+  }
+
+  async #inTime(
+    key: string,
+    promised: Promise<Bound>,
+    signal: AbortSignal | undefined,
+  ): Promise<Bound> {
+    try {
+      return await this.#closing.during(signal, (end) =>
+        policiesInTime(promised, this.#timeoutMs, end),
+      );
+    } catch (error) {
+      if (error instanceof PolicyUnavailableError && !this.#reported.has(promised)) {
+        this.#reported.add(promised);
+        this.#events.to.failure?.({ error, key, cost: 0 });
+      }
+      throw error;
+    }
+  }
+
+  /** The policies of a call to a limiter that has none. */
+  #brought(policies: unknown): Bound {
+    if (policies !== undefined) return this.#claimedBy(EACH_CALL, policies, "policy");
+    const allowed = "a policy of this call: the limiter was made without one";
+    throw new InvalidOptionError("policy", policies, allowed);
+  }
+
+  /** Policies that a key has by itself, under names that the limiter claims when they first come. */
+  #claimedBy(set: string, policies: unknown, path = "policy(key)"): Bound {
+    const bound = rulesOf(policies, path).map((rule) => this.#bind(rule.policy.name, rule));
+    if (this.#isReleased) return bound;
     for (const { name, keyspace } of bound) {
       if (this.#claimed.has(keyspace.name)) continue;
       if (this.#claimed.size === MAX_DYNAMIC_NAMES) {
         throw new InvalidOptionError(
-          "policy(key).name",
+          `${path}.name`,
           // Made out of a key, most likely, and a key is never shown.
           withoutText(name),
           `at most ${MAX_DYNAMIC_NAMES} distinct names a limiter`,
         );
       }
-      this.#claim(keyspace.name, `policy function ${numberOf(choose)}`);
+      this.#claim(keyspace.name, set);
     }
     this.#noteChanges(bound);
     return bound;
@@ -196,8 +307,8 @@ export class PolicyResolver {
   }
 
   #claim(keyspace: string, fingerprint: string): void {
-    this.#store.claim(keyspace, fingerprint);
-    joinSet(this.#store, keyspace, this.#set);
+    this.#store.claim(keyspace, fingerprint, this.#claimant);
+    joinSet(this.#store, keyspace, this.#set, this);
     this.#claimed.set(keyspace, fingerprint);
   }
 }

@@ -38,16 +38,17 @@ export class Preparation {
   }
 
   /** `blockForUs` is how long a denied consume blocks, if not what the option says. */
-  prepare(request: LimiterRequest, blockForUs?: number): PreparedRequest {
-    const { key, cost, policy } = request;
+  prepare(
+    request: LimiterRequest,
+    blockForUs?: number,
+  ): PreparedRequest | Promise<PreparedRequest> {
+    const { key, cost, policy, signal } = request;
     checkKey(key);
     const thousandths = toThousandths("cost", cost);
-    return this.prepareChecked(
-      request,
-      thousandths,
-      this.#options.resolver.resolve(key, policy),
-      blockForUs,
-    );
+    const bound = this.#options.resolver.resolve(key, policy, signal);
+    const prepare = (known: readonly BoundPolicy[]): PreparedRequest =>
+      this.prepareChecked(request, thousandths, known, blockForUs);
+    return bound instanceof Promise ? bound.then(prepare) : prepare(bound);
   }
 
   /** The same, where the key was checked and the policies are known. */

@@ -1,12 +1,13 @@
 /** The limiter as users meet it: each method checks its arguments and sends a request through the pipeline. */
-import { type Verb, VERBS } from "../algorithms/decide.js";
+import { FOREVER_US, type Verb, VERBS } from "../algorithms/decide.js";
+import type { Policy } from "../algorithms/registry.js";
 import { MAX_UNITS, toThousandths } from "../core/amount.js";
 import { Closing } from "../core/closing.js";
 import type { Decision, DecisionSource } from "../core/decision.js";
 import { CENTURY_US, type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { identifyBy } from "../core/identity.js";
-import { checkName } from "../core/key.js";
+import { checkKey, checkName } from "../core/key.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import { InWords, withoutText } from "../core/shown.js";
 import { Events } from "../events/events.js";
@@ -31,6 +32,7 @@ import {
   type RateLimiterOptions,
   type RefundOptions,
 } from "./options.js";
+import { runMany } from "./many.js";
 import { Pipeline } from "./pipeline.js";
 import { PolicyResolver } from "./policy-resolver.js";
 import { DenyCache } from "./shortcuts/deny-cache.js";
@@ -77,7 +79,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     checkOptions("options", options, LIMITER_OPTIONS);
     const { store = new MemoryStore(), namespace = "sluice", enforce = true } = options;
     const { blockFor, onStoreFailure = "local" } = options;
-    const { denyCache, prefetch } = options;
+    const { denyCache, prefetch, replace = false } = options;
     const onFailure = failurePolicy(onStoreFailure);
     const denials = denyCache === false ? undefined : new DenyCache(denyCache, onFailure.isLocal);
     if (prefetch !== undefined && blockFor !== undefined) {
@@ -86,32 +88,41 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     }
     this.store = checkStore(store) as S;
     this.#sync = isSyncStore(this.store) ? this.store : undefined;
-    this.#direct = prefetch === undefined ? this.#sync : undefined;
+    // A function may promise its policies: consumeSync cannot wait for them.
+    const isDirect = prefetch === undefined && typeof options.policy !== "function";
+    this.#direct = isDirect ? this.#sync : undefined;
     this.#ownsStore = options.store === undefined;
     checkName("namespace", namespace);
     const events = new Events();
     this.events = events;
     this.#closing = new Closing("limiter", this.store.closed);
     this.closed = this.#closing.signal;
+    const timeoutMs = checkTimeout(options.timeout);
     this.#pipeline = new Pipeline({
       closing: this.#closing,
       store: this.store,
       name: namespace,
       identify: identifyBy(options.identity, this.store.external),
-      timeoutMs: checkTimeout(options.timeout),
+      timeoutMs,
       onFailure,
       breaker: checkBreaker(options.breaker),
-      blockForUs:
-        blockFor === undefined
-          ? 0
-          : toMicroseconds("blockFor", blockFor, MIN_PERIOD_US, CENTURY_US),
+      blockForUs: blockFor === undefined ? 0 : blockLengthUs("blockFor", blockFor),
       enforce: checkBoolean("enforce", enforce),
       events: withHooks(events, options.hooks),
       // Checked, but of no use where the store is asked as fast as a cache.
       denials: this.store.external ? denials : undefined,
       prefetch: prefetch === undefined ? undefined : checkPrefetch(prefetch),
       // Last, for it claims the names in the store: nothing after it may throw.
-      resolver: new PolicyResolver(this.store, namespace, options.policy, events),
+      resolver: new PolicyResolver({
+        store: this.store,
+        namespace,
+        policy: options.policy,
+        policyCache: options.policyCache,
+        timeoutMs,
+        replaces: checkBoolean("replace", replace),
+        events,
+        closing: this.#closing,
+      }),
     });
   }
 
@@ -168,12 +179,12 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     checkCall(options, ["signal"]);
     checkList("requests", requests);
     const { signal } = options;
-    const prepared = requests.map((request, i) => {
+    const asked = requests.map((request, i) => {
       checkOptions(`requests[${i}]`, request, ["key", "cost"]);
       const { key, cost = 1 } = request;
-      return this.#pipeline.prepare({ verb: VERBS.consume, key, cost, signal });
+      return { verb: VERBS.consume, key, cost, signal };
     });
-    return this.#pipeline.runMany(prepared);
+    return runMany(this.#pipeline, asked);
   }
 
   /** What consume would say, without counting; always asks the store. */
@@ -230,14 +241,18 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
 
   /**
    * Denies the key for `duration` from now on the store's clock, in place of any block it has, unless `keepLonger` is
-   * set and that one lasts longer. Throws if the store fails.
+   * set and that one lasts longer; Infinity: until `unblock` or `reset`. With `reset` what is in use is forgotten.
+   * Throws if the store fails.
    */
   async block(key: string, duration: Duration, options: BlockOptions = {}): Promise<void> {
-    const blockUs = toMicroseconds("duration", duration, MIN_PERIOD_US, CENTURY_US);
-    checkOptions("options", options, ["keepLonger"]);
-    const { keepLonger = false } = options;
+    const blockUs = blockLengthUs("duration", duration);
+    checkOptions("options", options, ["keepLonger", "reset"]);
+    const { keepLonger = false, reset = false } = options;
     const keepsLonger = checkBoolean("keepLonger", keepLonger);
-    const verb = keepsLonger ? VERBS.extendBlock : VERBS.block;
+    const [plain, keeping] = checkBoolean("reset", reset)
+      ? [VERBS.clearBlock, VERBS.clearExtendBlock]
+      : [VERBS.block, VERBS.extendBlock];
+    const verb = keepsLonger ? keeping : plain;
     await this.#pipeline.administer({ verb, key, cost: 0, blockUs });
   }
 
@@ -249,6 +264,16 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
   /** Forgets the key: full quota, no block. Throws if the store fails. */
   async reset(key: string): Promise<void> {
     await this.#pipeline.administer({ verb: VERBS.reset, key, cost: 0 });
+  }
+
+  /**
+   * What decides on the key now, in order; promised where a function promised it and it is not known yet. Empty where
+   * each call brings its policies. Throws, or rejects, where there are none to be had.
+   */
+  policies(key: string): readonly Policy[] | Promise<readonly Policy[]> {
+    this.#closing.throwIfClosed();
+    checkKey(key);
+    return this.#pipeline.resolver.policies(key);
   }
 
   /**
@@ -271,6 +296,12 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     toThousandths("amount", amount);
     return this.#pipeline.run({ verb, key, cost: amount, of });
   }
+}
+
+/** Infinity: until it is lifted. */
+function blockLengthUs(option: string, value: unknown): number {
+  if (value === Number.POSITIVE_INFINITY) return FOREVER_US;
+  return toMicroseconds(option, value, MIN_PERIOD_US, CENTURY_US);
 }
 
 function rejected(reason: Error): Promise<never> {

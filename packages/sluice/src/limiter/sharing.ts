@@ -1,10 +1,11 @@
 /** Which sets of policies use a keyspace of a store: whether a line's buckets are charged by that line alone. */
+import { Holders } from "../stores/keyspaces.js";
 import type { Store } from "../stores/store.js";
 
-const users = new WeakMap<Store, Map<string, Map<string, number>>>();
+const users = new WeakMap<Store, Map<string, Map<string, Holders>>>();
 
-/** The sets that use a keyspace, with how many limiters each. */
-function setsOf(store: Store, keyspace: string): Map<string, number> {
+/** The sets that use a keyspace, with the limiters that do. */
+function setsOf(store: Store, keyspace: string): Map<string, Holders> {
   let keyspaces = users.get(store);
   if (keyspaces === undefined) {
     keyspaces = new Map();
@@ -18,20 +19,25 @@ function setsOf(store: Store, keyspace: string): Map<string, number> {
   return sets;
 }
 
-export function joinSet(store: Store, keyspace: string, set: string): void {
+export function joinSet(store: Store, keyspace: string, set: string, holder: object): void {
   const sets = setsOf(store, keyspace);
-  sets.set(set, (sets.get(set) ?? 0) + 1);
+  const holders = sets.get(set) ?? new Holders();
+  holders.add(holder);
+  sets.set(set, holders);
 }
 
-export function leaveSet(store: Store, keyspace: string, set: string): void {
+export function leaveSet(store: Store, keyspace: string, set: string, holder: object): void {
   const sets = setsOf(store, keyspace);
-  const left = (sets.get(set) ?? 0) - 1;
-  if (left > 0) sets.set(set, left);
-  else sets.delete(set);
+  const holders = sets.get(set);
+  holders?.delete(holder);
+  if (holders?.isEmpty() === true) sets.delete(set);
   if (sets.size === 0) users.get(store)?.delete(keyspace);
 }
 
-/** Whether limiters with other sets use the keyspace too. */
+/** Whether limiters with other sets use the keyspace too; not those that were dropped. */
 export function isShared(store: Store, keyspace: string): boolean {
-  return (users.get(store)?.get(keyspace)?.size ?? 0) > 1;
+  const sets = users.get(store)?.get(keyspace);
+  if (sets === undefined || sets.size <= 1) return false;
+  for (const [set, holders] of sets) if (holders.isEmpty()) sets.delete(set);
+  return sets.size > 1;
 }

@@ -5,12 +5,41 @@
 import type { Kernel } from "../algorithms/kernel.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { InWords } from "../core/shown.js";
-import type { Keyspace } from "./store.js";
+import type { Claimant, Keyspace } from "./store.js";
 
 interface Claim {
   readonly fingerprint: string;
-  holders: number;
+  readonly holders: Holders;
 }
+
+/** Objects that are held weakly: those that were dropped do not count. */
+export class Holders {
+  readonly #all = new Set<WeakRef<object>>();
+  readonly #refsOf = new WeakMap<object, WeakRef<object>[]>();
+
+  add(holder: object): void {
+    const ref = new WeakRef(holder);
+    this.#refsOf.set(holder, [...(this.#refsOf.get(holder) ?? []), ref]);
+    this.#all.add(ref);
+  }
+
+  delete(holder: object): void {
+    const ref = this.#refsOf.get(holder)?.pop();
+    if (ref !== undefined) this.#all.delete(ref);
+  }
+
+  /** Whether all are gone. */
+  isEmpty(): boolean {
+    for (const ref of this.#all) {
+      if (ref.deref() !== undefined) return false;
+      this.#all.delete(ref);
+    }
+    return true;
+  }
+}
+
+/** Who claims without a name for itself: it is never gone, unless it says so. */
+const ANYBODY: Claimant = Object.freeze({ holder: Object.freeze({}), replaces: false });
 
 export class KeyspaceRegistry<S extends Keyspace = Keyspace> {
   readonly #make: (name: string, kernel: Kernel) => S;
@@ -31,26 +60,34 @@ export class KeyspaceRegistry<S extends Keyspace = Keyspace> {
     return keyspace;
   }
 
-  claim(keyspace: string, fingerprint: string): void {
-    const claim = this.#claims.get(keyspace);
-    if (claim === undefined) {
-      this.#claims.set(keyspace, { fingerprint, holders: 1 });
-    } else if (claim.fingerprint === fingerprint) {
-      claim.holders += 1;
-    } else {
-      throw new InvalidOptionError(
-        "policy",
-        new InWords(fingerprint),
-        `the options that another limiter of this store gave "${keyspace}", ${claim.fingerprint}; ` +
-          "share that limiter, or give this policy a name of its own",
-      );
+  claim(keyspace: string, fingerprint: string, { holder, replaces }: Claimant = ANYBODY): void {
+    let claim = this.#claims.get(keyspace);
+    if (claim !== undefined && claim.fingerprint !== fingerprint) {
+      if (!replaces && !claim.holders.isEmpty()) {
+        throw claimed(keyspace, claim.fingerprint, fingerprint);
+      }
+      claim = undefined;
     }
+    if (claim === undefined) {
+      claim = { fingerprint, holders: new Holders() };
+      this.#claims.set(keyspace, claim);
+    }
+    claim.holders.add(holder);
   }
 
-  release(keyspace: string, fingerprint: string): void {
+  release(keyspace: string, fingerprint: string, { holder }: Claimant = ANYBODY): void {
     const claim = this.#claims.get(keyspace);
     if (claim?.fingerprint !== fingerprint) return;
-    claim.holders -= 1;
-    if (claim.holders === 0) this.#claims.delete(keyspace);
+    claim.holders.delete(holder);
+    if (claim.holders.isEmpty()) this.#claims.delete(keyspace);
   }
+}
+
+function claimed(keyspace: string, theirs: string, ours: string): InvalidOptionError {
+  return new InvalidOptionError(
+    "policy",
+    new InWords(ours),
+    `the options that another limiter of this store gave "${keyspace}", ${theirs}; share that limiter, give this ` +
+      "policy a name of its own, or, where this limiter takes the other one's place, close that one or pass replace: true",
+  );
 }

@@ -69,6 +69,14 @@ export type Outcome = StoreResult | Error;
 /** Takes what became of a call. */
 export type Done = (outcome: Outcome) => void;
 
+/** Who uses a keyspace. */
+export interface Claimant {
+  /** Held weakly: one that was dropped without a release is gone. */
+  readonly holder: object;
+  /** Whether it takes the place of those who use the keyspace with other options. */
+  readonly replaces: boolean;
+}
+
 /** A store of either kind. */
 export interface Store {
   /** Whether state leaves this process: identities are then hashed by default. */
@@ -81,10 +89,10 @@ export interface Store {
   open(name: string, kernel: Kernel): Keyspace;
   /**
    * Notes that `keyspace` is used with these options until `release`.
-   * @throws InvalidOptionError if somebody uses it with others.
+   * @throws InvalidOptionError if somebody uses it with others, and is neither gone nor to be replaced.
    */
-  claim(keyspace: string, fingerprint: string): void;
-  release(keyspace: string, fingerprint: string): void;
+  claim(keyspace: string, fingerprint: string, by?: Claimant): void;
+  release(keyspace: string, fingerprint: string, by?: Claimant): void;
   /**
    * Decides a call and tells `done`, once, the answer or why there is none. Calls are decided in the order
    * in which they are submitted. Never throws.

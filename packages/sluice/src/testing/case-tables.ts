@@ -46,10 +46,9 @@ export async function playCase(
   }
 }
 
-async function perform(
-  limiter: RateLimiter,
-  { verb = "consume", cost = 1, policy, durationMs = 0, keepLonger = false, maxWaitMs }: CaseStep,
-): Promise<object> {
+async function perform(limiter: RateLimiter, step: CaseStep): Promise<object> {
+  const { verb = "consume", cost = 1, policy, durationMs = 0, maxWaitMs } = step;
+  const { keepLonger = false, reset = false } = step;
   const key = "k";
   switch (verb) {
     case "consume":
@@ -65,7 +64,7 @@ async function perform(
     case "penalize":
       return limiter[verb](key, cost);
     case "block":
-      await limiter.block(key, durationMs, { keepLonger });
+      await limiter.block(key, durationMs, { keepLonger, reset });
       return {};
     case "unblock":
     case "reset":

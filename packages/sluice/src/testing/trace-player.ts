@@ -60,7 +60,7 @@ export class TracePlayer implements AsyncDisposable {
   }
 
   async #ask(limiter: RateLimiter, step: TraceStep): Promise<unknown> {
-    const { verb, key, cost, durationMs, keepLonger = false } = step;
+    const { verb, key, cost, durationMs, keepLonger = false, reset = false } = step;
     switch (verb) {
       case "consume":
       case "consumeUpTo":
@@ -81,7 +81,7 @@ export class TracePlayer implements AsyncDisposable {
       case "penalize":
         return limiter[verb](key, cost);
       case "block":
-        return limiter.block(key, durationMs, { keepLonger });
+        return limiter.block(key, durationMs, { keepLonger, reset });
       case "unblock":
       case "reset":
         return limiter[verb](key);

@@ -29,6 +29,8 @@ export interface TraceStep {
   readonly durationMs: number;
   /** Whether it leaves longer ones as they are. */
   readonly keepLonger?: boolean | undefined;
+  /** Whether it forgets what is in use. */
+  readonly reset?: boolean | undefined;
   /** The longest wait of a reserve; Infinity = any. */
   readonly maxWaitMs: number;
   /** Which reservation a cancel is about: so many before the newest. */
@@ -154,8 +156,9 @@ export function makeTrace(seed: number, length: number): Trace {
       verb,
       key: random.pick(["a", "a", "a", "b", "\u{1f6b0}"]),
       cost: pickCost(random, policy, verb),
-      durationMs: random.pick([1, 250.001, 60_000]),
+      durationMs: random.pick([1, 250.001, 60_000, Number.POSITIVE_INFINITY]),
       keepLonger: random.chance(0.5),
+      reset: random.chance(0.3),
       maxWaitMs: random.pick([
         Number.POSITIVE_INFINITY,
         Number.POSITIVE_INFINITY,

@@ -109,8 +109,11 @@ export function decisionsCannotBeChanged(decision: Decision): void {
 }
 
 export function optionsAreChecked(): void {
-  // @ts-expect-error: no policy
+  // Each call brings its policy.
   new RateLimiter({});
+  new RateLimiter({ policy: async (key) => (key === "a" ? [policy] : policy) });
+  // @ts-expect-error: promises of policies alone
+  new RateLimiter({ policy: async () => 5 });
   // @ts-expect-error: no such option
   new RateLimiter({ policy, limit: 5 });
   // @ts-expect-error: no such failure policy

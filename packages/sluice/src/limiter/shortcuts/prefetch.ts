@@ -160,7 +160,7 @@ export class Prefetch {
     const { returnTo } = holding;
     const others = returnTo.filter((debit) => !debits.some((other) => isSame(debit, other)));
     if (others.length === returnTo.length) return;
-    if (verb === VERBS.reset) holding.returnTo = others;
+    if (verb === VERBS.reset || verb >= VERBS.clearBlock) holding.returnTo = others;
     this.#end(holding);
   }
 
