@@ -1,5 +1,4 @@
 /** Semaphores on real servers, through every client that can be notified and some that cannot. */
-import { readFileSync } from "node:fs";
 import { Cluster, Redis } from "ioredis";
 import { createCluster } from "redis";
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
@@ -10,6 +9,7 @@ import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.j
 import { clients } from "../support/clients.js";
 import { startCluster, type TestCluster } from "../support/cluster.js";
 import { eventually } from "../support/eventually.js";
+import { documented, grantedToNewer } from "../support/permissions.js";
 import { inLine, newName, semaphoreOn } from "../support/semaphores.js";
 
 interface Connected {
@@ -266,15 +266,13 @@ test("a permit is one round trip where there is no line", async () => {
 });
 
 describe("a user with the permissions that docs/semaphore.md asks for", () => {
-  const [documented = ""] =
-    /^ACL SETUSER waiter .*$/m.exec(readFileSync("docs/semaphore.md", "utf8")) ?? [];
-  const words = documented.split(" ");
+  const words = documented("waiter on ", "docs/semaphore.md");
   const password = words.find((word) => word.startsWith(">"))?.slice(1) ?? "";
 
   async function serveAs(...changes: string[]): Promise<string> {
     const server = await startRedis();
     const admin = new Redis(server.url);
-    const [name = "", ...args] = [...words, ...changes];
+    const [name = "", ...args] = [...words, ...(await grantedToNewer(admin)), ...changes];
     await admin.call(name, ...args);
     const client = new Redis(server.url, { username: "waiter", password, enableReadyCheck: false });
     onTestFinished(async () => {
@@ -308,9 +306,7 @@ async function scriptCalls(command: (...args: string[]) => Promise<unknown>): Pr
 }
 
 test("every permission that docs/semaphore.md asks for is needed", async () => {
-  const [documented = ""] =
-    /^ACL SETUSER waiter .*$/m.exec(readFileSync("docs/semaphore.md", "utf8")) ?? [];
-  const [command = "", ...args] = documented.split(" ");
+  const [command = "", ...args] = documented("waiter on ", "docs/semaphore.md");
   const password = args.find((word) => word.startsWith(">"))?.slice(1) ?? "";
   const needed = args.filter((word) => word.startsWith("+")).map((word) => word.slice(1));
   expect(needed).toContain("evalsha");
@@ -320,7 +316,7 @@ test("every permission that docs/semaphore.md asks for is needed", async () => {
     admin.disconnect();
     await server.stop();
   });
-  await admin.call(command, ...args);
+  await admin.call(command, ...args, ...(await grantedToNewer(admin)));
   const log = async (): Promise<string> => JSON.stringify(await admin.call("ACL", "LOG"));
 
   /** All that a semaphore does; what is refused is in the log. */

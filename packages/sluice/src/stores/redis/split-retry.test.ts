@@ -137,6 +137,7 @@ test.each([
   "ERR unknown key {TRYAGAIN it}",
   "Too many Cluster redirections. Last error: Error: Connection is closed.",
   "NOPERM this user has no permissions to run the 'evalsha' command",
+  "ERR ACL failure in script: User u has no permissions to run the 'mget' command",
   "ERR of a key [CROSSSLOT NOPERM access a key]",
 ])("nothing is sent twice after %s", async (error) => {
   const { sent, outcomes, send } = slots(() => error);
@@ -144,6 +145,22 @@ test.each([
   await vi.advanceTimersByTimeAsync(1000);
   expect(sent).toEqual(["ab"]);
   expect([...outcomes.values()]).toEqual([error, error]);
+});
+
+test.each([
+  "NOPERM this user has no permissions to access one of the keys used as arguments",
+  "NOPERM No permissions to access a key",
+  "ERR ACL failure in script: No permissions to access a key script: d0e, on @user_script:9.",
+  "ERR ACL failure in script: User u has no permissions to access the 'other:p:{x}' key",
+])("a key out of reach is known by %s", async (error) => {
+  const bad = call("x", VERBS.consume, { name: "other:p" });
+  const { outcomes, errors, send } = batches(
+    (ids) => (ids.includes("x") ? error : undefined),
+    undefined,
+  );
+  await send([a, bad]);
+  expect(outcomes.get(0)).toEqual(answer);
+  expect(errors.get(1)).toMatchObject({ code: "STORE_UNAVAILABLE", ofKey: true });
 });
 
 test("a batch of several keyspaces is taken apart by keyspace where one is out of reach, and so are the next ones", async () => {

@@ -44,9 +44,14 @@ const SPLIT_REFUSALS: Readonly<Record<RefusalReason, Refusal>> = {
     common: SLOT,
     errorOf: (cause) => new CrossSlotError({ cause }),
   },
-  /** A command that this user may not run has other words, and fails for every call. */
+  /**
+   * Since 7.2 servers say it in other words where a script comes upon the key. A command that this user may not run
+   * fails for every call.
+   */
   unreachableKey: {
-    says: new RegExp(`${BY}NOPERM\\b[^[]* access (?:a key|one of the keys)\\b`),
+    says: new RegExp(
+      `${BY}(?:NOPERM|ERR ACL failure in script:)[^[]* access (?:a key|one of the keys|the '.*' key)`,
+    ),
     common: KEYSPACES,
     errorOf: (cause, { debits }) => {
       const keyspaces = debits.map(({ keyspace }) => keyspace.name).join(", ");
