@@ -13,6 +13,10 @@ export interface DebitState {
   kernel: Kernel;
   params: Params;
   state: State;
+  /** The raw clock of this debit's policy; debits of one call have two at most, where one goes by the wall clock. */
+  rawUs: number;
+  /** The time of its decision: the raw clock, raised to the last change of any debit that goes by the same. */
+  nowUs: number;
   /** What the caller named, in thousandths. */
   cost: number;
   /** What the answer is about: the cost, one unit for consumeUpTo, nothing for verbs that adjust. */
@@ -27,7 +31,7 @@ export interface DebitState {
 export interface CallResult {
   /** READY, or why nothing was done. */
   readiness: Readiness;
-  /** The time of the decision: the raw clock, raised to the last change of any debit. */
+  /** The time of the decision: the raw clock, raised to the last change of any debit that goes by it. */
   nowUs: number;
   /** Thousandths taken by consume, consumeUpTo and reserve, or given back by cancel. */
   granted: number;
@@ -37,12 +41,29 @@ export interface CallResult {
   receipt: ReservationReceipt | undefined;
 }
 
+/** Sets each debit's `nowUs`; returns that of the debits that go by the clock which shows `rawUs`. */
+export function toOneTime(debits: readonly DebitState[], count: number, rawUs: number): number {
+  let nowUs = rawUs;
+  let otherUs = 0;
+  for (let i = 0; i < count; i++) {
+    const debit = debits[i] as DebitState;
+    const { lastUs } = debit.state;
+    if (debit.rawUs !== rawUs) otherUs = Math.max(otherUs, debit.rawUs, lastUs);
+    else if (lastUs > nowUs) nowUs = lastUs;
+  }
+  for (let i = 0; i < count; i++) {
+    const debit = debits[i] as DebitState;
+    debit.nowUs = debit.rawUs === rawUs ? nowUs : otherUs;
+  }
+  return nowUs;
+}
+
 /** Whether every debit can take its cost; the result says why not. */
 export function ready(debits: readonly DebitState[], count: number, result: CallResult): boolean {
   for (let i = 0; i < count; i++) {
     const debit = debits[i] as DebitState;
     if (debit.cost > 0 && debit.kernel.ready !== undefined) {
-      result.readiness = debit.kernel.ready(debit.state, debit.params, result.nowUs);
+      result.readiness = debit.kernel.ready(debit.state, debit.params, debit.nowUs);
       if (result.readiness !== READY) return false;
     }
   }

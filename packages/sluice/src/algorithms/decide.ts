@@ -13,7 +13,7 @@
 import { UNIT } from "../core/amount.js";
 import { type ReservationReceipt, READY } from "./kernel.js";
 import { cancel, hasReservations, expireReservations, reserve, record } from "./reservations.js";
-import { NEVER, ready, type DebitState, REASON, type CallResult } from "./debit.js";
+import { NEVER, ready, type DebitState, REASON, type CallResult, toOneTime } from "./debit.js";
 
 export { NEVER, type DebitState, REASON, type CallResult } from "./debit.js";
 
@@ -56,7 +56,7 @@ export interface VerbCall {
 const MIN_SLACK_US = 1e6;
 
 /**
- * Decides `debits[0..count)` at `rawUs`. Changes debits and result in place.
+ * Decides `debits[0..count)`, each at its own `rawUs`; `rawUs` is the first one's. Changes debits and result in place.
  */
 export function decide(
   { verb, blockUs, maxWaitUs, receipt }: VerbCall,
@@ -65,36 +65,34 @@ export function decide(
   rawUs: number,
   result: CallResult,
 ): void {
-  let nowUs = rawUs;
   for (let i = 0; i < count; i++) {
-    const { kernel, state } = debits[i] as DebitState;
-    if (state.expiryMs > 0 && rawUs >= state.expiryMs * 1e3) kernel.clear(state);
-    if (state.lastUs > nowUs) nowUs = state.lastUs;
+    const { kernel, state, rawUs: ownUs } = debits[i] as DebitState;
+    if (state.expiryMs > 0 && ownUs >= state.expiryMs * 1e3) kernel.clear(state);
   }
   result.readiness = READY;
-  result.nowUs = nowUs;
+  result.nowUs = toOneTime(debits, count, rawUs);
   result.granted = 0;
   result.changed = false;
   result.receipt = undefined;
   for (let i = 0; i < count; i++) {
     const debit = debits[i] as DebitState;
-    debit.kernel.advance(debit.state, debit.params, nowUs);
-    expireReservations(debit.state, nowUs);
+    debit.kernel.advance(debit.state, debit.params, debit.nowUs);
+    expireReservations(debit.state, debit.nowUs);
   }
 
   if (verb === VERBS.cancel) cancel(debits, count, receipt, result);
-  else if (verb >= VERBS.refund) change(verb, debits, count, rawUs + blockUs, result);
+  else if (verb >= VERBS.refund) change(verb, debits, count, blockUs, result);
   let fits = true;
   let barred = false;
   for (let i = 0; i < count; i++) {
     const debit = debits[i] as DebitState;
-    const { kernel, state, params } = debit;
+    const { kernel, state, params, nowUs } = debit;
     let asked = 0;
     if (verb === VERBS.consume || verb === VERBS.peek || verb === VERBS.reserve) asked = debit.cost;
     else if (verb === VERBS.consumeUpTo) asked = UNIT;
     debit.asked = asked;
     if (asked > params.capacity) debit.reason = REASON.tooCostly;
-    else if (rawUs < state.blockedUntilUs) debit.reason = REASON.blocked;
+    else if (debit.rawUs < state.blockedUntilUs) debit.reason = REASON.blocked;
     else debit.reason = asked > kernel.available(state, params, nowUs) ? REASON.quota : REASON.ok;
     if (debit.reason !== REASON.ok) fits = false;
     // Who asks for nothing changes nothing: not even a denial of it, in debt, blocks.
@@ -104,13 +102,13 @@ export function decide(
   if (verb === VERBS.reserve) refusedUs = reserve(debits, count, rawUs, maxWaitUs, result);
   else if (fits && verb <= VERBS.consumeUpTo) grant(verb, debits, count, result);
   else if (!fits && !barred && verb === VERBS.consume && blockUs > 0) {
-    block(debits, count, rawUs + blockUs, result);
+    block(debits, count, blockUs, result);
   }
 
   for (let i = 0; i < count; i++) {
     const debit = debits[i] as DebitState;
-    debit.available = debit.kernel.available(debit.state, debit.params, nowUs);
-    measure(debit, debit.asked, rawUs, nowUs, result.changed);
+    debit.available = debit.kernel.available(debit.state, debit.params, debit.nowUs);
+    measure(debit, debit.asked, debit.rawUs, debit.nowUs, result.changed);
     // A queue refuses what would fit, if it had to wait too long for its turn.
     if (refusedUs > debit.waitUs && debit.reason === REASON.quota) debit.waitUs = refusedUs;
   }
@@ -175,6 +173,7 @@ export function consumeOne(
   const { kernel, state, params, cost } = debit;
   if (state.expiryMs > 0 && rawUs >= state.expiryMs * 1e3) kernel.clear(state);
   const nowUs = state.lastUs > rawUs ? state.lastUs : rawUs;
+  debit.nowUs = nowUs;
   result.readiness = READY;
   result.nowUs = nowUs;
   result.granted = 0;
@@ -216,7 +215,7 @@ function grant(verb: Verb, debits: readonly DebitState[], count: number, result:
     const debit = debits[i] as DebitState;
     if (debit.cost < most) most = debit.cost;
     if (verb === VERBS.consumeUpTo) {
-      const available = debit.kernel.available(debit.state, debit.params, result.nowUs);
+      const available = debit.kernel.available(debit.state, debit.params, debit.nowUs);
       most = Math.min(most, Math.floor(available / UNIT) * UNIT);
     }
   }
@@ -225,7 +224,7 @@ function grant(verb: Verb, debits: readonly DebitState[], count: number, result:
     const debit = debits[i] as DebitState;
     const amount = verb === VERBS.consumeUpTo ? most : debit.cost;
     if (amount > 0) {
-      debit.kernel.take(debit.state, debit.params, amount, result.nowUs);
+      debit.kernel.take(debit.state, debit.params, amount, debit.nowUs);
       record(debit.state, amount);
       result.changed = true;
     }
@@ -236,16 +235,17 @@ function grant(verb: Verb, debits: readonly DebitState[], count: number, result:
 /** A block until then holds until it is lifted: in the year 2255. No clock of today is half as far. */
 export const FOREVER_US = 2 ** 53;
 
-/** Blocks each debit; with `keepsLonger` only those that are not blocked for as long. */
+/** Blocks each debit for `blockUs`, 0 = not any more; with `keepsLonger` only those that are not blocked for as long. */
 function block(
   debits: readonly DebitState[],
   count: number,
-  untilUs: number,
+  blockUs: number,
   result: CallResult,
   keepsLonger = false,
 ): void {
   for (let i = 0; i < count; i++) {
-    const { state } = debits[i] as DebitState;
+    const { state, rawUs } = debits[i] as DebitState;
+    const untilUs = blockUs === 0 ? 0 : rawUs + blockUs;
     if (keepsLonger && state.blockedUntilUs >= untilUs) continue;
     state.blockedUntilUs = untilUs > FOREVER_US ? FOREVER_US : untilUs;
     result.changed = true;
@@ -255,10 +255,10 @@ function block(
 /** Makes each debit's key one never seen, but for its block. */
 function forget(debits: readonly DebitState[], count: number, result: CallResult): void {
   for (let i = 0; i < count; i++) {
-    const { kernel, state, params } = debits[i] as DebitState;
+    const { kernel, state, params, nowUs } = debits[i] as DebitState;
     const { blockedUntilUs } = state;
     kernel.clear(state);
-    kernel.advance(state, params, result.nowUs);
+    kernel.advance(state, params, nowUs);
     state.blockedUntilUs = blockedUntilUs;
   }
   result.changed = true;
@@ -269,22 +269,22 @@ function change(
   verb: Verb,
   debits: readonly DebitState[],
   count: number,
-  untilUs: number,
+  blockUs: number,
   result: CallResult,
 ): void {
   if (verb >= VERBS.clearBlock) forget(debits, count, result);
   if (verb === VERBS.block || verb >= VERBS.extendBlock) {
     const keepsLonger = verb === VERBS.extendBlock || verb === VERBS.clearExtendBlock;
-    block(debits, count, untilUs, result, keepsLonger);
+    block(debits, count, blockUs, result, keepsLonger);
   } else if (verb === VERBS.unblock) {
     block(debits, count, 0, result);
   } else if (verb === VERBS.refund && hasReservations(debits, count)) {
     // What is in use is what waiting reservations were promised to follow: nothing comes back before its time.
   } else if (verb === VERBS.refund || (verb === VERBS.penalize && ready(debits, count, result))) {
     for (let i = 0; i < count; i++) {
-      const { kernel, state, params, cost } = debits[i] as DebitState;
+      const { kernel, state, params, cost, nowUs } = debits[i] as DebitState;
       if (cost > 0) {
-        if (verb === VERBS.penalize) kernel.take(state, params, cost, result.nowUs);
+        if (verb === VERBS.penalize) kernel.take(state, params, cost, nowUs);
         else kernel.giveBack(state, params, cost);
         result.changed = true;
       }

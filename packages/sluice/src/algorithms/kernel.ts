@@ -138,6 +138,11 @@ export interface Compiled<P extends Params = Params, S extends State = State> {
   readonly windowMs: number;
   /** The same where it differs from window to window. */
   windowMsAt?(nowUs: number): number;
+  /**
+   * Whether the policy speaks of times of day, so that a store inside the process decides it by the wall clock; left
+   * out where only spans of time count.
+   */
+  readonly byWallClock?: boolean | undefined;
   /** Makes `params` cover `nowUs`: calendars only. */
   refresh?(nowUs: number): void;
 }

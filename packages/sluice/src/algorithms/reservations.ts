@@ -53,11 +53,11 @@ export function reserve(
     const { kernel, params, state, cost } = debit;
     if (debit.reason > REASON.quota) return 0;
     debit.waitUs = 0;
-    if (isQueue) debit.waitUs = kernel.timeToFull(state, params, nowUs);
+    if (isQueue) debit.waitUs = kernel.timeToFull(state, params, debit.nowUs);
     else if (debit.reason === REASON.quota) {
-      debit.waitUs = kernel.timeUntil(state, params, cost, nowUs);
+      debit.waitUs = kernel.timeUntil(state, params, cost, debit.nowUs);
     }
-    const available = kernel.available(state, params, nowUs);
+    const available = kernel.available(state, params, debit.nowUs);
     if (isQueue && cost > available) isFull = true;
     const inUse = params.capacity - available + cost;
     if (params.reservations === undefined || inUse > params.reservations.maximum) canWait = false;
@@ -100,7 +100,7 @@ function charge(
     if (cost === 0) continue;
     if (debit.waitUs > 0 && kernel.reserve !== undefined) {
       kernel.reserve(state, params, isQueue ? cost : params.capacity, debit.waitUs);
-    } else kernel.take(state, params, cost, nowUs);
+    } else kernel.take(state, params, cost, debit.nowUs);
     record(state, cost);
     if (waitUs > 0) append(debit, nowUs + waitUs, nowUs);
     result.changed = true;

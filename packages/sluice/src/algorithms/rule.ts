@@ -6,6 +6,7 @@ import { algorithmIds, compilePolicy, parsePolicy, type Policy } from "./registr
 
 export interface Rule extends Compiled {
   readonly policy: Policy;
+  readonly byWallClock: boolean;
   /** Units a fresh key could take at once; Infinity where there is no limit. */
   readonly limit: number;
   /** Equal for policies that decide alike. */
@@ -30,6 +31,7 @@ export function ruleOf(value: unknown, path = "policy"): Rule {
   const rule: Rule = {
     ...compiled,
     policy,
+    byWallClock: compiled.byWallClock === true,
     limit: capacity === UNLIMITED ? Number.POSITIVE_INFINITY : capacity / UNIT,
     fingerprint: JSON.stringify(policy),
   };

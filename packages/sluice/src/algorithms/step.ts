@@ -69,6 +69,8 @@ function decideOn(
       kernel,
       params,
       state,
+      rawUs: nowUs,
+      nowUs,
       cost: own,
       asked: 0,
       reason: 0,

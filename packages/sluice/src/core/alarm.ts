@@ -1,5 +1,5 @@
 /** Timers by any clock: the machine's own timers, or the `sleep` of a test's clock. */
-import { type Clock, startTimer, systemClock } from "./clock.js";
+import { type Clock, startTimer, usesMachineTimers } from "./clock.js";
 
 /**
  * Calls `fire` once after `ms`, never where that is Infinity; the function it returns prevents it. With `keepsAlive`
@@ -12,7 +12,7 @@ export function setAlarm(
   fire: () => void,
 ): () => void {
   if (ms === Number.POSITIVE_INFINITY) return () => {};
-  if (clock !== systemClock) {
+  if (!usesMachineTimers(clock)) {
     const controller = new AbortController();
     clock.sleep(ms, controller.signal).then(fire, () => {});
     return () => {

@@ -1,5 +1,7 @@
 import { getEventListeners } from "node:events";
+import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { runs } from "../../test/support/runs.js";
 import type * as ClockModule from "./clock.js";
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -30,22 +32,127 @@ describe("the machine's clock", () => {
     expect(Number.isSafeInteger(clock.systemClock.nowUs())).toBe(true);
   });
 
-  test.each([60_000, -60_000, 3])("follows a step of the system's clock of %d ms soon", (step) => {
-    const before = clock.systemClock.nowUs();
-    stepSystemClock(step);
-    vi.advanceTimersByTime(250);
-    expect(clock.systemClock.nowUs() - before).toBe((250 + step) * 1000);
-  });
+  test.each([60_000, -60_000, 3, 1, -3])(
+    "follows a step of the system's clock of %d ms at once",
+    (step) => {
+      const before = clock.systemClock.nowUs();
+      stepSystemClock(step);
+      expect(clock.systemClock.nowUs() - before).toBe(step * 1000);
+      vi.advanceTimersByTime(250);
+      expect(clock.systemClock.nowUs() - before).toBe((250 + step) * 1000);
+    },
+  );
 
-  test("does not jump for the millisecond that the system's clock is coarse", () => {
+  test("does not go back for the millisecond that the system's clock is coarse", () => {
     const before = clock.systemClock.nowUs();
-    stepSystemClock(1);
+    stepSystemClock(-1);
     vi.advanceTimersByTime(250);
     expect(clock.systemClock.nowUs() - before).toBe(250_000);
   });
 
   test("cannot be changed by who is given it", () => {
     expect(Object.isFrozen(clock.systemClock)).toBe(true);
+  });
+});
+
+describe("the time that has passed", () => {
+  /** The monotonic clock alone, which `Date` does not take part in. */
+  function stepMonotonic(ms: number): void {
+    const systemMs = Date.now();
+    vi.advanceTimersByTime(ms);
+    vi.setSystemTime(systemMs);
+  }
+
+  test("begins at the wall clock", () => {
+    expect(new clock.ElapsedClock().nowUs()).toBe(START.getTime() * 1000);
+  });
+
+  test("moves on by what the monotonic or the wall clock moved, whichever is more", () => {
+    const elapsed = new clock.ElapsedClock();
+    const began = elapsed.nowUs();
+    const passedMs = (): number => (elapsed.nowUs() - began) / 1e3;
+    vi.advanceTimersByTime(1234);
+    expect(passedMs()).toBe(1234);
+    stepSystemClock(-3_600_000);
+    expect(passedMs()).toBe(1234);
+    expect(elapsed.wallUs).toBe(Date.now() * 1e3);
+    vi.advanceTimersByTime(66);
+    expect(passedMs()).toBe(1300);
+    stepSystemClock(61_000);
+    expect(passedMs()).toBe(62_300);
+    stepMonotonic(700);
+    expect(passedMs()).toBe(63_000);
+    stepSystemClock(1);
+    expect(passedMs()).toBe(63_001);
+  });
+
+  test("never goes back and never gains, however coarse the wall clock is and wherever it is read", () => {
+    const millisecond = fc.array(fc.integer({ min: 1, max: 1700 }), {
+      minLength: 1,
+      maxLength: 300,
+    });
+    fc.assert(
+      fc.property(millisecond, fc.integer({ min: 0, max: 999 }), (stepsUs, offsetUs) => {
+        let trueUs = 1e12 + offsetUs;
+        vi.stubGlobal("performance", { now: () => (trueUs - 1e12) / 1e3 });
+        const date = vi.spyOn(Date, "now").mockImplementation(() => Math.floor(trueUs / 1e3));
+        const elapsed = new clock.ElapsedClock();
+        const began = elapsed.nowUs();
+        let last = began;
+        const beganUs = trueUs;
+        for (const us of stepsUs) {
+          trueUs += us;
+          const now = elapsed.nowUs();
+          expect(now).toBeGreaterThanOrEqual(last);
+          expect(Number.isSafeInteger(now)).toBe(true);
+          last = now;
+        }
+        // What the wall clock's first millisecond hid may be found out once, and no more than that.
+        expect(last - began).toBeGreaterThanOrEqual(trueUs - beganUs - 1);
+        expect(last - began).toBeLessThanOrEqual(trueUs - beganUs + 1000);
+        date.mockRestore();
+        vi.unstubAllGlobals();
+      }),
+      { numRuns: runs(200) },
+    );
+  });
+
+  test("does not count an interruption between the two readings twice", () => {
+    let trueMs = 5000;
+    let interruptIn = -1;
+    const read = (): number => {
+      interruptIn -= 1;
+      if (interruptIn === 0) trueMs += 300;
+      return trueMs;
+    };
+    vi.stubGlobal("performance", { now: read });
+    const date = vi.spyOn(Date, "now").mockImplementation(() => 1e12 + read());
+    for (const at of [1, 2, 3, 4, 5]) {
+      const elapsed = new clock.ElapsedClock();
+      const began = elapsed.nowUs();
+      const beganMs = trueMs;
+      interruptIn = at;
+      elapsed.nowUs();
+      interruptIn = -1;
+      elapsed.nowUs();
+      expect((elapsed.nowUs() - began) / 1e3).toBe(trueMs - beganMs);
+    }
+    date.mockRestore();
+    vi.unstubAllGlobals();
+  });
+
+  test("stays a whole number of µs however far tests move Date", () => {
+    const elapsed = new clock.ElapsedClock();
+    let last = elapsed.nowUs();
+    for (let i = 0; i < 20; i++) {
+      vi.setSystemTime(0);
+      elapsed.nowUs();
+      vi.setSystemTime(START);
+      const now = elapsed.nowUs();
+      expect(now).toBeGreaterThanOrEqual(last);
+      last = now;
+    }
+    expect(last).toBeLessThan(5.8e15);
   });
 });
 

@@ -21,36 +21,103 @@ export function checkClock(clock: unknown): Clock {
 /** The machine's timers take a signed 32-bit count of milliseconds; a longer one would fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** How far the fine clock may stray from the system's before it is set again. */
-const DRIFT_MS = 2;
-const RECHECK_MS = 250;
+/** How far the wall clock may fall behind the fine one before it counts as set back. It has whole milliseconds only. */
+const BEHIND_MS = 2;
+/** Tries at reading both clocks at once, where the process is interrupted between the two. */
+const READINGS = 5;
+/** No jump of the wall clock leads past this: times stay whole numbers of µs with a century to spare. */
+const LATEST_US = 5.8e15;
 
-/** The global is a getter, which a clock read millions of times a second should not go through. */
-const monotonic = performance;
-
-let anchorMs = performance.timeOrigin;
-let recheckAtMs = 0;
+/** The wall clock with which this module began. One that took its place is a test's. */
+const FIRST_DATE = Date;
 
 /**
- * The system's clock with microseconds: Date.now() has only milliseconds, so the monotonic clock
- * carries the fraction, and a few times a second it is compared with the system's, which may step.
+ * The machine's time, read twice over. `wallUs` is the wall clock, with microseconds that the monotonic clock carries.
+ * `nowUs()` is the time that has passed: each reading moves on by what the one or the other moved, whichever is more.
+ * So a wall clock set back changes nothing, the sleep of a machine counts, and a test's fake of both clocks or of
+ * `Date` alone is followed at once: both are read through their globals.
  */
-function nowUs(): number {
-  const sinceOriginMs = monotonic.now();
-  if (sinceOriginMs >= recheckAtMs) {
-    recheckAtMs = sinceOriginMs + RECHECK_MS;
+export class ElapsedClock implements Clock {
+  /** The wall clock at the last reading: integer microseconds since the Unix epoch. */
+  wallUs = 0;
+  readonly sleep = sleep;
+  /** What to add to the monotonic clock for the wall clock. */
+  #anchorMs = 0;
+  /** How far time that has passed is ahead of the wall clock. */
+  #aheadUs = 0;
+  #lastUs = 0;
+  #lastMonotonicMs = 0;
+  #monotonic: typeof performance | undefined;
+  #date = FIRST_DATE;
+
+  nowUs(): number {
+    const monotonic = performance;
     const systemMs = Date.now();
-    if (Math.abs(systemMs - (anchorMs + sinceOriginMs)) > DRIFT_MS) {
-      anchorMs = systemMs - sinceOriginMs;
-    }
+    const monotonicNowMs = monotonic.now();
+    const wallMs = this.#anchorMs + monotonicNowMs;
+    const isSteady =
+      monotonic === this.#monotonic &&
+      monotonicNowMs >= this.#lastMonotonicMs &&
+      wallMs >= systemMs &&
+      wallMs - systemMs <= BEHIND_MS;
+    if (!isSteady) return this.#moveOn();
+    this.#lastMonotonicMs = monotonicNowMs;
+    this.wallUs = Math.floor(wallMs * 1e3);
+    this.#lastUs = this.wallUs + this.#aheadUs;
+    return this.#lastUs;
   }
-  return Math.floor((anchorMs + sinceOriginMs) * 1e3);
+
+  /** A reading at which the two clocks moved apart, or one of them was exchanged. */
+  #moveOn(): number {
+    const monotonic = performance;
+    let monotonicNowMs = monotonic.now();
+    let systemMs = Date.now();
+    for (let tries = 1; tries < READINGS; tries++) {
+      const afterMs = monotonic.now();
+      if (afterMs - monotonicNowMs < 1) break;
+      monotonicNowMs = afterMs;
+      systemMs = Date.now();
+    }
+    const isSame = monotonic === this.#monotonic && monotonicNowMs >= this.#lastMonotonicMs;
+    const fineMs = isSame ? this.#anchorMs + monotonicNowMs : systemMs;
+    const isNear = fineMs >= systemMs && fineMs - systemMs <= BEHIND_MS;
+    const wallUs = Math.floor((isNear ? fineMs : systemMs) * 1e3);
+    const byMonotonicUs = isSame ? (monotonicNowMs - this.#lastMonotonicMs) * 1e3 : 0;
+    // That a test gives the real clock back is no time passed.
+    const isGivenBack = Date !== this.#date && Date === FIRST_DATE;
+    let byWallUs = isGivenBack ? 0 : wallUs - this.wallUs;
+    if (this.#lastUs + byWallUs > LATEST_US) byWallUs = 0;
+    const movedUs = Math.floor(Math.max(0, byMonotonicUs, byWallUs));
+    this.#lastUs = this.#monotonic === undefined ? wallUs : this.#lastUs + movedUs;
+    this.#aheadUs = this.#lastUs - wallUs;
+    this.#anchorMs = (isNear ? fineMs : systemMs) - monotonicNowMs;
+    this.wallUs = wallUs;
+    this.#lastMonotonicMs = monotonicNowMs;
+    this.#monotonic = monotonic;
+    this.#date = Date;
+    return this.#lastUs;
+  }
 }
+
+const system = new ElapsedClock();
+
+/** The wall clock with microseconds, followed at once where it is set. */
+function nowUs(): number {
+  system.nowUs();
+  return system.wallUs;
+}
+
+/** A timer of the machine fires up to this much early. One that fires earlier is a test's, and says that its time is over. */
+const EARLY_MS = 2;
 
 async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   const endMs = performance.now() + ms;
-  // A timer of the machine may fire up to a millisecond early: a caller would find its time not over yet.
-  for (let left = ms; left > 0; left = endMs - performance.now()) await timer(left, signal);
+  const mostLeftMs = EARLY_MS * Math.ceil(ms / LONGEST_TIMER_MS);
+  for (let left = ms; left > 0; ) {
+    await timer(left, signal);
+    left = endMs - performance.now();
+    if (left > mostLeftMs) break;
+  }
   signal?.throwIfAborted();
 }
 
@@ -75,6 +142,11 @@ function timer(ms: number, signal?: AbortSignal): Promise<void> {
 
 /** The machine's own clock. */
 export const systemClock: Clock = Object.freeze({ nowUs, sleep });
+
+/** Whether waits by this clock are timers of the machine. */
+export function usesMachineTimers(clock: Clock): boolean {
+  return clock.sleep === sleep;
+}
 
 /** Monotonic milliseconds, for measuring spans inside this process. */
 export function monotonicMs(): number {
@@ -141,6 +213,18 @@ export const atEndOfTick: (task: () => void) => void =
         process.nextTick(task);
       }
     : queueMicrotask;
+
+/** Kept, since a test's fake of it runs nothing until told to. */
+const firstSetImmediate = globalThis.setImmediate as typeof setImmediate | undefined;
+const firstSetTimeout = setTimeout;
+
+/** Resolves when what was ready has run, promise reactions included, whatever timers a test has faked. */
+export function whenSettled(): Promise<void> {
+  return new Promise((resolve) => {
+    if (firstSetImmediate === undefined) firstSetTimeout(resolve);
+    else firstSetImmediate(resolve);
+  });
+}
 
 /** Runs `task` after the events that are already waiting. */
 export const inNextTurn: (task: () => void) => void =

@@ -27,8 +27,8 @@ export function decisionOf(
     remaining: remaining(label, debit),
     retryAfterMs: retryAfterMs(debit),
     resetAfterMs: ceilMs(debit.resetUs),
-    decidedAtUs: answer.nowUs,
-    windowMs: windowMs(label, answer.nowUs),
+    decidedAtUs: debit.nowUs ?? answer.nowUs,
+    windowMs: windowMs(label, debit.nowUs ?? answer.nowUs),
     policy: label.name,
     source,
   };

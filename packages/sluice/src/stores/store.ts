@@ -51,6 +51,8 @@ export interface DebitResult {
   readonly waitUs: number;
   /** Until the key is as if never seen. */
   readonly resetUs: number;
+  /** The time of this debit's decision, in a store where policies go by different clocks. */
+  readonly nowUs?: number | undefined;
 }
 
 export interface StoreResult {

@@ -1,5 +1,5 @@
 /** A clock that moves only when told to. */
-import type { Clock } from "../core/clock.js";
+import { type Clock, whenSettled } from "../core/clock.js";
 import { toMicroseconds } from "../core/duration.js";
 import { checkNumber } from "../core/options.js";
 
@@ -41,6 +41,21 @@ export class ManualClock implements Clock {
   /** Moves on by `ms` (fractions down to a µs) and wakes who slept until then, in order. */
   advance(ms: number): void {
     this.set(this.#nowUs + toMicroseconds("ms", ms));
+  }
+
+  /**
+   * Moves on by `ms` from one sleep's end to the next, and lets run what was waiting for it before it goes on: sleeps that
+   * begin meanwhile and end in time end, each at its own time. Resolves when that has settled.
+   */
+  async advanceAsync(ms: number): Promise<void> {
+    const endUs = this.#nowUs + toMicroseconds("ms", ms);
+    await whenSettled();
+    for (;;) {
+      const nextUs = this.#sleepers.reduce((us, { wakeAtUs }) => Math.min(us, wakeAtUs), endUs);
+      this.set(Math.max(nextUs, this.#nowUs));
+      await whenSettled();
+      if (this.#nowUs >= endUs && !this.#sleepers.some(({ wakeAtUs }) => wakeAtUs <= endUs)) return;
+    }
   }
 
   /** Jumps to `nowUs`, backwards too. */

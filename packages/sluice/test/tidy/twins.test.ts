@@ -19,6 +19,8 @@ const ONLY: Readonly<Record<string, Only>> = {
     ts: `evenDrainTime timeToFullAt modeOf bucketParams greatestCommonDivisor ${VALUE.ts}`,
     lua: VALUE.lua,
   },
+  // A server has one clock.
+  "algorithms/debit.lua": { ts: "toOneTime", lua: "" },
   // Lua has measure inline, and consumeOne in consume-one.lua.
   "algorithms/decide.lua": { ts: "measure consumeOne", lua: "" },
   "algorithms/fixed-window/kernel.lua": { ts: "timeToFullAt copy load save", lua: "unpack pack" },

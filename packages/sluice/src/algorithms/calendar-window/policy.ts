@@ -75,6 +75,7 @@ export const calendarWindowAlgorithm: Algorithm<CalendarWindowPolicy> = {
         lengthMs(params.boundaries, nowUs) ??
         lengthMs(calendarBoundaries(policy, nowUs), nowUs) ??
         0,
+      byWallClock: true,
       refresh(nowUs: number): void {
         // One window of slack on the near side of the table's end keeps a fast server clock covered.
         const { boundaries } = params;

@@ -43,7 +43,8 @@ export const fixedWindowAlgorithm: Algorithm<FixedWindowPolicy> = {
       window: Math.round(window * 1e3),
       first: align === "first",
     };
-    return { kernel: fixedWindowKernel, params, windowMs: Math.ceil(window) };
+    const byWallClock = align === "clock";
+    return { kernel: fixedWindowKernel, params, windowMs: Math.ceil(window), byWallClock };
   },
 };
 

@@ -20,6 +20,7 @@ const tableOf = (kernel: Kernel): Table => ({
   name: kernel.tag,
   kernel,
   slots: new Map(),
+  byWallClock: false,
   lone: [
     {
       kernel,
@@ -27,6 +28,8 @@ const tableOf = (kernel: Kernel): Table => ({
       state: kernel.fresh(),
       slot: -1,
       storedExpiryMs: 0,
+      rawUs: 0,
+      nowUs: 0,
       cost: 0,
       asked: 0,
       reason: 0,

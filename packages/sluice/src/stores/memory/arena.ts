@@ -18,6 +18,8 @@ export interface RowDebit extends DebitState {
 export interface Table extends Keyspace {
   readonly kernel: Kernel;
   readonly slots: Map<string, number>;
+  /** Whether its states were last decided by the wall clock; else by the time that has passed. */
+  byWallClock: boolean;
   /** States of calls with one debit are read into this one, decided on, and written back. */
   readonly lone: readonly [RowDebit];
 }
@@ -94,6 +96,10 @@ export class Arena {
   /** Whose row it is. */
   keyOf(slot: number): { readonly keyspace: string; readonly id: string } {
     return { keyspace: this.#tables[slot]?.name ?? "", id: this.#ids[slot] ?? "" };
+  }
+
+  isByWallClock(slot: number): boolean {
+    return this.#tables[slot]?.byWallClock === true;
   }
 
   expiresAtUs(slot: number): number {

@@ -9,7 +9,7 @@ import {
 } from "../../algorithms/kernel.js";
 import { logFullError } from "../../algorithms/rule.js";
 import { Closing } from "../../core/closing.js";
-import { checkClock, type Clock, systemClock } from "../../core/clock.js";
+import { checkClock, type Clock, ElapsedClock } from "../../core/clock.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { type Evicted, Events } from "../../events/events.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
@@ -42,6 +42,7 @@ const EVICTION_SAMPLE = 16;
 /** Rows that a hand looks at, going round, where all candidates are protected. */
 const HAND_STEPS = 256;
 const NO_SLOT = -1;
+const NO_DEBITS: readonly RowDebit[] = [];
 const NO_PARAMS: Params = Object.freeze({ capacity: 0 });
 
 /**
@@ -64,6 +65,9 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   readonly #closing = new Closing("store");
   /** Fires when the store is closed, with a ClosedError. */
   readonly closed = this.#closing.signal;
+  readonly #machine: ElapsedClock | undefined;
+  /** The wall clock of the running call, by which some policies are decided; `clock` itself where it is a test's. */
+  #wallUs = 0;
   readonly #arena = new Arena();
   readonly #ring = new ExpiryRing();
   readonly #answer: CallResult & { debits: readonly RowDebit[] } = {
@@ -78,10 +82,17 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   #hand = 0;
 
   constructor(options: MemoryStoreOptions = {}) {
-    super((name, kernel) => ({ name, kernel, slots: new Map(), lone: [rowDebit(kernel)] }));
+    super((name, kernel) => ({
+      name,
+      kernel,
+      slots: new Map(),
+      lone: [rowDebit(kernel)],
+      byWallClock: false,
+    }));
     checkOptions("options", options, ["clock", "maxKeys"]);
-    const { clock = systemClock, maxKeys = DEFAULT_MAX_KEYS } = options;
+    const { clock = new ElapsedClock(), maxKeys = DEFAULT_MAX_KEYS } = options;
     this.clock = checkClock(clock);
+    this.#machine = clock instanceof ElapsedClock ? clock : undefined;
     this.maxKeys = checkCount("maxKeys", maxKeys, 1, 2 ** 24);
     this.semaphores = new MemorySemaphores(this.clock, this.maxKeys, this.#closing);
   }
@@ -99,11 +110,12 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   executeSync(call: StoreCall): StoreResult {
     if (this.#closing.isClosed) throw this.#closing.error();
     const rawUs = this.clock.nowUs();
+    this.#wallUs = this.#machine === undefined ? rawUs : this.#machine.wallUs;
     if (this.#ring.isBehind(rawUs)) this.#sweep(rawUs);
     const answer = this.#answer;
-    this.#decide(call, rawUs, rawUs);
+    this.#decide(call, rawUs);
     // Only after the clock went far back: the decision's time is that of the last change.
-    if (answer.readiness === NEED_CALENDAR) this.#decide(call, rawUs, answer.nowUs);
+    if (answer.readiness === NEED_CALENDAR) this.#decide(call, rawUs, answer.debits);
     if (answer.readiness === LOG_FULL) throw logFullError(call.debits);
     if (answer.changed) {
       const { debits } = answer;
@@ -126,40 +138,47 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     return this.#closing.end(async () => {});
   }
 
-  #decide(call: StoreCall, rawUs: number, calendarUs: number): void {
+  /** `before`: what was decided without the calendar of its time. */
+  #decide(call: StoreCall, rawUs: number, before: readonly RowDebit[] = NO_DEBITS): void {
     const { verb, debits } = call;
     const answer = this.#answer;
     if (debits.length === 1) {
       const asked = debits[0] as Debit;
       const { lone } = asked.keyspace as Table;
+      const [debit] = lone;
       answer.debits = lone;
-      this.#prepare(lone[0], asked, calendarUs);
-      if (verb === VERBS.consume) consumeOne(lone[0], rawUs, call.blockUs, answer);
-      else decide(call, lone, 1, rawUs, answer);
+      this.#prepare(debit, asked, rawUs, before[0]?.nowUs);
+      if (verb === VERBS.consume) consumeOne(debit, debit.rawUs, call.blockUs, answer);
+      else decide(call, lone, 1, debit.rawUs, answer);
       return;
     }
-    answer.debits = debits.map((asked) => {
+    answer.debits = debits.map((asked, i) => {
       const debit = rowDebit(asked.rule.kernel);
-      this.#prepare(debit, asked, calendarUs);
+      this.#prepare(debit, asked, rawUs, before[i]?.nowUs);
       return debit;
     });
-    decide(call, answer.debits, debits.length, rawUs, answer);
+    decide(call, answer.debits, debits.length, answer.debits[0]?.rawUs ?? rawUs, answer);
   }
 
   /** Reads what the call asks for, and the state of its key, into a debit of the same kernel. */
-  #prepare(debit: RowDebit, { rule, keyspace, id, cost }: Debit, calendarUs: number): void {
-    if (rule.refresh !== undefined) rule.refresh(calendarUs);
+  #prepare(debit: RowDebit, asked: Debit, elapsedUs: number, calendarUs: number | undefined): void {
+    const { rule, keyspace, id, cost } = asked;
+    const rawUs = rule.byWallClock ? this.#wallUs : elapsedUs;
+    if (rule.refresh !== undefined) rule.refresh(calendarUs ?? rawUs);
     const slot = (keyspace as Table).slots.get(id);
     if (slot === undefined) debit.kernel.clear(debit.state);
     else this.#arena.load(slot, debit.state, debit.kernel);
     debit.params = rule.params;
+    debit.rawUs = rawUs;
     debit.cost = cost;
     debit.slot = slot ?? NO_SLOT;
     debit.storedExpiryMs = debit.state.expiryMs;
   }
 
-  #save(debit: RowDebit, { keyspace, id }: Debit, alone: boolean, rawUs: number): void {
+  #save(debit: RowDebit, asked: Debit, alone: boolean, rawUs: number): void {
     const { state, kernel, resetUs } = debit;
+    const { keyspace, id, rule } = asked;
+    (keyspace as Table).byWallClock = rule.byWallClock;
     // Saving the debit before this one may have evicted this one's key, and given its slot away.
     if (!alone) debit.slot = (keyspace as Table).slots.get(id) ?? NO_SLOT;
     if (resetUs === 0) {
@@ -173,10 +192,10 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
         return;
       }
       debit.slot = this.#arena.allocate(keyspace as Table, id);
-      this.#ring.add(debit.slot, state.expiryMs * 1e3, rawUs);
+      this.#ring.add(debit.slot, state.expiryMs * 1e3 + rawUs - debit.rawUs, rawUs);
     } else if (state.expiryMs < debit.storedExpiryMs) {
       this.#ring.remove(debit.slot);
-      this.#ring.add(debit.slot, state.expiryMs * 1e3, rawUs);
+      this.#ring.add(debit.slot, state.expiryMs * 1e3 + rawUs - debit.rawUs, rawUs);
     }
     this.#arena.save(debit.slot, state, kernel, debit.available < 0);
   }
@@ -196,7 +215,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     for (let i = 0; i < most; i++) {
       const slot = this.#ring.takeDue(nowUs, steps);
       if (slot === NO_SLOT) return false;
-      const expiresAtUs = this.#arena.expiresAtUs(slot);
+      const expiresAtUs = this.#expiresAtUs(slot, nowUs);
       if (expiresAtUs <= nowUs) this.#arena.free(slot);
       else this.#ring.add(slot, expiresAtUs, nowUs);
     }
@@ -214,7 +233,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     const victim = this.#victim(nowUs);
     if (victim === NO_SLOT) return false;
     // What expired within the running second is no loss.
-    if (this.#arena.expiresAtUs(victim) > nowUs) this.#evicted(this.#arena.keyOf(victim));
+    if (this.#expiresAtUs(victim, nowUs) > nowUs) this.#evicted(this.#arena.keyOf(victim));
     this.#drop(victim);
     return true;
   }
@@ -224,7 +243,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     let victim = NO_SLOT;
     for (const slot of this.#ring.soonest(EVICTION_SAMPLE)) {
       if (!this.#mayGo(slot, nowUs)) continue;
-      if (victim === NO_SLOT || this.#arena.expiresAtUs(slot) < this.#arena.expiresAtUs(victim)) {
+      if (victim === NO_SLOT || this.#expiresAtUs(slot, nowUs) < this.#expiresAtUs(victim, nowUs)) {
         victim = slot;
       }
     }
@@ -238,12 +257,31 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   /** Neither a blocked or indebted key, nor one of the running call: its policies must not drop each other. */
   #mayGo(slot: number, nowUs: number): boolean {
     for (const debit of this.#answer.debits) if (debit.slot === slot) return false;
-    return !this.#arena.isProtected(slot, nowUs);
+    return !this.#arena.isProtected(slot, nowUs - this.#aheadUs(slot, nowUs));
+  }
+
+  /** When a state expires, in time that has passed. */
+  #expiresAtUs(slot: number, nowUs: number): number {
+    return this.#arena.expiresAtUs(slot) + this.#aheadUs(slot, nowUs);
+  }
+
+  /** How far time that has passed is ahead of the clock by which a state was decided. */
+  #aheadUs(slot: number, nowUs: number): number {
+    return this.#arena.isByWallClock(slot) ? nowUs - this.#wallUs : 0;
   }
 }
 
 function rowDebit(kernel: Kernel): RowDebit {
-  const numbers = { cost: 0, asked: 0, reason: 0, available: 0, waitUs: 0, resetUs: 0 };
+  const numbers = {
+    rawUs: 0,
+    nowUs: 0,
+    cost: 0,
+    asked: 0,
+    reason: 0,
+    available: 0,
+    waitUs: 0,
+    resetUs: 0,
+  };
   return {
     kernel,
     params: NO_PARAMS,
