@@ -50,7 +50,7 @@ function policyVerdict(label: Shown, debit: DebitResult, nowUs: number): PolicyV
     remaining: remaining(label, debit),
     retryAfterMs: retryAfterMs(debit),
     resetAfterMs: ceilMs(debit.resetUs),
-    windowMs: windowMs(label, nowUs),
+    windowMs: windowMs(label, debit.nowUs ?? nowUs),
   };
 }
 
