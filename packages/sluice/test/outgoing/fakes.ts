@@ -63,7 +63,9 @@ export class FakeSemaphore implements OutgoingSemaphore {
     return new Promise((resolve, reject) => {
       this.#queue.push(resolve);
       signal?.addEventListener("abort", () => {
-        this.#queue.splice(this.#queue.indexOf(resolve), 1);
+        // It may have had its turn: then it is not in the queue, and nobody else may lose his place.
+        const at = this.#queue.indexOf(resolve);
+        if (at >= 0) this.#queue.splice(at, 1);
         reject(signal.reason as Error);
       });
     });
