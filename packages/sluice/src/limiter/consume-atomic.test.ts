@@ -230,11 +230,11 @@ describe.each([
   });
 
   test("of nothing is allowed", async () => {
-    expect(await consumeAtomic([])).toEqual({ allowed: true, decisions: [] });
+    expect(await consumeAtomic([])).toEqual({ allowed: true, decisions: [], atomic: true });
   });
 
   describe("atomic: false", () => {
-    test("asks in order, and gives back what was taken before a denial", async () => {
+    test("asks each by itself, and gives back what was taken where one denies", async () => {
       const store: Store = storeOf();
       const [user, team, site] = [
         make(store, "user", 5),
@@ -247,15 +247,15 @@ describe.each([
         { limiter: site, key: "all" },
       ];
       const first = await consumeAtomic(requests, { atomic: false });
-      expect(first.allowed).toBe(true);
+      expect(first).toMatchObject({ allowed: true, atomic: false });
       expect(first.decisions.map(({ remaining }) => remaining)).toEqual([3, 0, 8]);
       const second = await consumeAtomic(requests, { atomic: false });
       expect(second.allowed).toBe(false);
       expect(second.decisions).toMatchObject([
         { allowed: true, remaining: 1 },
         { allowed: false, reason: "quota" },
-        // Not consumed any more, only asked.
-        { allowed: true, remaining: 8 },
+        // Taken, and given back.
+        { allowed: true, remaining: 7 },
       ]);
       expect([await left(user, "ann"), await left(team, "blue"), await left(site, "all")]).toEqual([
         3, 0, 8,
@@ -293,6 +293,140 @@ describe.each([
       expect(await left(trial, "ann")).toBe(1);
     });
   });
+});
+
+describe("a set with atomic: false", () => {
+  test("is asked in one tick, and refunded in the next", async () => {
+    const store = new OutsideStore();
+    const [user, team] = [make(store, "user", 5), make(store, "team", 1)];
+    await team.consume("blue");
+    store.calls.length = 0;
+    const denied = consumeAtomic(
+      [
+        { limiter: user, key: "ann" },
+        { limiter: team, key: "red" },
+        { limiter: user, key: "bob" },
+        { limiter: team, key: "blue", cost: 1 },
+      ],
+      { atomic: false },
+    );
+    expect(store.calls.map(({ verb }) => verb)).toEqual(Array(4).fill(VERBS.consume));
+    expect((await denied).decisions[3]).toMatchObject({ allowed: false, source: "store" });
+    expect(store.calls.slice(4).map(({ verb }) => verb)).toEqual(Array(3).fill(VERBS.refund));
+    expect(await left(team, "red")).toBe(1);
+  });
+
+  test("gives back what was taken where another one fails", async () => {
+    const store = new OutsideStore();
+    const user = make(store, "user", 5);
+    const gone = new AbortController();
+    gone.abort(new Error("gone"));
+    const asked = [{ limiter: user, key: "ann" }];
+    await expect(consumeAtomic(asked, { atomic: false, signal: gone.signal })).rejects.toThrow(
+      "gone",
+    );
+    const bad = make(store, "logs", 5);
+    vi.spyOn(bad, "consume").mockRejectedValue(new Error("full"));
+    await expect(
+      consumeAtomic([...asked, { limiter: bad, key: "ann" }], { atomic: false }),
+    ).rejects.toThrow("full");
+    expect(await left(user, "ann")).toBe(5);
+  });
+});
+
+describe("a set is answered without the store", () => {
+  test("where a request of it was denied just now", async () => {
+    const store = new OutsideStore();
+    const [user, team] = [make(store, "user", 5), make(store, "team", 1)];
+    const requests = [
+      { limiter: user, key: "ann" },
+      { limiter: team, key: "blue" },
+    ];
+    await consumeAtomic(requests);
+    const denied = await consumeAtomic(requests);
+    expect(denied.decisions[1]).toMatchObject({ allowed: false, source: "store" });
+    const asked = store.calls.length;
+    const again = await consumeAtomic(requests);
+    expect(again).toMatchObject({
+      allowed: false,
+      decisions: [
+        { allowed: true, reason: "ok", limit: 5, remaining: 0, source: "deny-cache" },
+        { allowed: false, reason: "quota", limit: 1, source: "deny-cache" },
+      ],
+    });
+    expect(store.calls.length).toBe(asked);
+    // A single consume knows of it too, and a refund ends it.
+    expect((await team.consume("blue")).source).toBe("deny-cache");
+    await team.refund("blue", 1);
+    expect((await consumeAtomic(requests)).allowed).toBe(true);
+  });
+
+  test("but not by a denial of requests that were added up", async () => {
+    const store = new OutsideStore();
+    const user = make(store, "user", 5);
+    const twice = Array.from({ length: 2 }, () => ({ limiter: user, key: "ann", cost: 3 }));
+    expect((await consumeAtomic(twice)).allowed).toBe(false);
+    expect(await user.consume("ann", { cost: 3 })).toMatchObject({
+      allowed: true,
+      source: "store",
+    });
+  });
+
+  test("where all units were taken ahead, and none is spent if they were not", async () => {
+    const store = new OutsideStore();
+    const prefetch = { size: 4, ttl: "1m" };
+    const [user, team] = [
+      make(store, "user", 50, { prefetch }),
+      make(store, "team", 50, { prefetch }),
+    ];
+    const requests = [
+      { limiter: user, key: "ann" },
+      { limiter: team, key: "blue", cost: 2 },
+    ];
+    await user.consume("ann");
+    expect((await consumeAtomic(requests)).decisions[0]?.source).toBe("store");
+    await team.consume("blue");
+    const asked = store.calls.length;
+    const spent = await consumeAtomic(requests);
+    expect(spent.decisions.map(({ source }) => source)).toEqual(["prefetch", "prefetch"]);
+    expect(store.calls.length).toBe(asked);
+    // 1 and 1 are left: not enough for the second one.
+    expect((await consumeAtomic(requests)).decisions[0]?.source).toBe("store");
+    expect((await user.consume("ann")).source).toBe("prefetch");
+    await user.close();
+    await team.close();
+    expect([
+      await left(make(store, "user", 50), "ann"),
+      await left(make(store, "team", 50), "blue"),
+    ]).toEqual([45, 43]);
+  });
+});
+
+describe("a call whose cost will be settled", () => {
+  const options = { blockFor: "1h" };
+
+  test.each(["consume", "consumeSync", "consumeAtomic"] as const)(
+    "starts no block by its denial: %s",
+    async (verb) => {
+      const logins = make(new MemoryStore({ clock: new ManualClock() }), "logins", 2, options);
+      const login = async (settle: boolean): Promise<Decision | undefined> => {
+        if (verb !== "consumeAtomic") return logins[verb]("ann", { settle });
+        const { decisions } = await consumeAtomic([{ limiter: logins, key: "ann", settle }]);
+        return decisions[0];
+      };
+      const reasons = (await Promise.all([login(true), login(true), login(true)])).map(
+        (decision) => decision?.reason,
+      );
+      expect(reasons).toEqual(["ok", "ok", "quota"]);
+      // All were right: nothing was to be paid.
+      await logins.refund("ann", 2);
+      expect((await logins.peek("ann")).remaining).toBe(2);
+      expect((await Promise.all([login(false), login(false), login(false)]))[2]?.reason).toBe(
+        "quota",
+      );
+      expect((await logins.peek("ann")).reason).toBe("blocked");
+    },
+  );
 });
 
 describe("consumeAtomic refuses", () => {

@@ -9,7 +9,7 @@ import { checkSignal } from "../core/abort.js";
 import { checkKey } from "../core/key.js";
 import { toThousandths } from "../core/amount.js";
 import type { StoreResult, DebitResult, Keyspace, StoreCall, Debit } from "../stores/store.js";
-import { decisionOf } from "./decisions.js";
+import { decisionOf, unaskedDecision } from "./decisions.js";
 import type { KeyedRequest } from "./options.js";
 import type { Pipeline } from "./pipeline.js";
 import type { PreparedRequest } from "./preparation.js";
@@ -17,10 +17,15 @@ import { pipelineOf, type RateLimiter } from "./rate-limiter.js";
 
 export interface AtomicRequest extends KeyedRequest {
   readonly limiter: RateLimiter;
+  /** true: what it really cost is settled later, so that its denial starts no block; default false. */
+  readonly settle?: boolean | undefined;
 }
 
 export interface AtomicOptions {
-  /** Default true. false: one after another, those before a denial refunded. */
+  /**
+   * Default true. false: each is asked by itself, all in one tick, and if one denies, the others are refunded in the
+   * next. Meanwhile others may see them charged.
+   */
   readonly atomic?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -29,6 +34,8 @@ export interface AtomicDecision {
   readonly allowed: boolean;
   /** Each request's own decision. Where one denied, the others were not charged, whatever they say. */
   readonly decisions: readonly Decision[];
+  /** false where each was asked by itself. */
+  readonly atomic: boolean;
 }
 
 /** A request with what its limiter makes of it. */
@@ -68,25 +75,28 @@ export async function consumeAtomic(
   // Copies, all of them checked before the first is asked: the caller may change them while one after another is.
   const requests = given.map(checkedRequest);
   const limiters = requests.map((request, i) => pipelineFor(request, i, requests));
-  if (requests.length === 0) return { allowed: true, decisions: [] };
-  if (!atomic) return consumeInOrder(requests, signal);
+  if (requests.length === 0) return { allowed: true, decisions: [], atomic };
+  if (!atomic) return consumeApart(requests, signal);
 
   // Each has one policy at least: too many are refused before they are hashed.
   let debits = requests.length;
-  const known = allKnown(
-    requests.map(({ key, cost }, i): AtomicEntry | Promise<AtomicEntry> => {
+  const preparing = allKnown(
+    requests.map(({ key, cost, settle }, i): AtomicEntry | Promise<AtomicEntry> => {
       checkDebits(requests, debits);
       const limiter = limiters[i] as Pipeline;
-      const preparing = limiter.prepare({ verb: VERBS.consume, key, cost, signal }, 0);
-      const entry = (prepared: PreparedRequest): AtomicEntry => {
-        debits += prepared.call.debits.length - 1;
-        return { limiter, ...prepared };
+      const prepared = limiter.prepare({ verb: VERBS.consume, key, cost, signal, settle }, 0);
+      const entry = (known: PreparedRequest): AtomicEntry => {
+        debits += known.call.debits.length - 1;
+        return { limiter, ...known };
       };
-      return preparing instanceof Promise ? preparing.then(entry) : entry(preparing);
+      return prepared instanceof Promise ? prepared.then(entry) : entry(prepared);
     }),
   );
-  const entries = known instanceof Promise ? await known : known;
+  const entries = preparing instanceof Promise ? await preparing : preparing;
   checkDebits(requests, debits);
+  signal?.throwIfAborted();
+  const known = knownOf(entries);
+  if (known !== undefined) return { allowed: known.allowed, decisions: known.decisions, atomic };
   const decisions = await decideTogether(entries, signal);
   const charged = decisions.every(
     ({ allowed }, i) => allowed || !(entries[i] as AtomicEntry).limiter.enforce,
@@ -94,7 +104,7 @@ export async function consumeAtomic(
   const reported = await Promise.all(
     entries.map((entry, i) => reportAndBlock(entry, decisions[i] as Decision, charged)),
   );
-  return { allowed: charged, decisions: reported };
+  return { allowed: charged, decisions: reported, atomic };
 }
 
 interface CheckedRequest extends AtomicRequest {
@@ -103,11 +113,12 @@ interface CheckedRequest extends AtomicRequest {
 
 function checkedRequest(given: AtomicRequest, i: number): CheckedRequest {
   const option = `requests[${i}]`;
-  checkOptions(option, given, ["limiter", "key", "cost"]);
-  const { limiter, key, cost = 1 } = given;
+  checkOptions(option, given, ["limiter", "key", "cost", "settle"]);
+  const { limiter, key, cost = 1, settle = false } = given;
+  checkBoolean(`${option}.settle`, settle);
   checkKey(key);
   toThousandths("cost", cost);
-  return { limiter, key, cost };
+  return { limiter, key, cost, settle };
 }
 
 /** What is there at once is not waited for: calls of a tick keep their order. */
@@ -148,6 +159,44 @@ function checkDebits(requests: readonly AtomicRequest[], debits: number): void {
   throw new InvalidOptionError("requests", requests.length, allowed);
 }
 
+/**
+ * The answer, where it is known without the store: a request is sure to be denied, or all units were taken ahead. A
+ * shadow is always asked.
+ */
+function knownOf(
+  entries: readonly AtomicEntry[],
+): { allowed: boolean; decisions: Decision[] } | undefined {
+  if (entries.some(({ limiter }) => !limiter.enforce)) return undefined;
+  const denials = entries.map(({ limiter, request, bound, call }) =>
+    limiter.shortcuts.denial(request.key, call.debits[0]?.cost ?? 0, bound),
+  );
+  if (denials.some((denial) => denial !== undefined)) {
+    const decisions = entries.map((entry, i) => {
+      const denial = denials[i];
+      return denial === undefined
+        ? unaskedDecision(entry.bound)
+        : entry.limiter.report(entry, denial);
+    });
+    return { allowed: false, decisions };
+  }
+  const spent: Decision[] = [];
+  for (const { limiter, request, bound, call } of entries) {
+    const decision = limiter.shortcuts.spend(request.key, call.debits[0]?.cost ?? 0, bound);
+    if (decision === undefined) break;
+    spent.push(decision);
+  }
+  if (spent.length === entries.length) {
+    return {
+      allowed: true,
+      decisions: entries.map((entry, i) => entry.limiter.report(entry, spent[i] as Decision)),
+    };
+  }
+  for (const { limiter, request, call } of entries.slice(0, spent.length)) {
+    limiter.shortcuts.unspend(request.key, call.debits[0]?.cost ?? 0);
+  }
+  return undefined;
+}
+
 /** Those who enforce decide in one call; who only shadows has no vote and a call of its own. */
 async function decideTogether(
   entries: readonly AtomicEntry[],
@@ -171,10 +220,25 @@ async function decideTogether(
   return Promise.all(
     entries.map(async (entry) => {
       const outcome = outcomes.get(entry) as StoreResult | Error;
-      if (!(outcome instanceof Error)) return decisionOf(entry.bound, outcome, "store");
+      if (!(outcome instanceof Error)) {
+        const decision = decisionOf(entry.bound, outcome, "store");
+        remember(entry, entries, outcome, decision);
+        return decision;
+      }
       return entry.limiter.conclude(entry, outcome);
     }),
   );
+}
+
+/** Another request of the same limiter and key was decided with it: a denial is not this one's alone. */
+function remember(
+  { limiter, request, denial }: AtomicEntry,
+  entries: readonly AtomicEntry[],
+  outcome: StoreResult,
+  decision: Decision,
+): void {
+  const isAlone = entries.filter(({ request: { key } }) => key === request.key).length === 1;
+  if (denial !== undefined && isAlone) limiter.shortcuts.remember(denial, outcome, decision);
 }
 
 /** One call out of several: debits of the same keyspace and id share one state, so their costs add up. */
@@ -214,34 +278,36 @@ async function reportAndBlock(
 ): Promise<Decision> {
   if (decision.source !== "store") return decision;
   const { limiter, request } = entry;
-  if (decision.reason === "quota" && limiter.blockForUs > 0) {
+  if (decision.reason === "quota" && limiter.blockForUs > 0 && request.settle !== true) {
     await limiter.blockAfterDenial(request.key);
   }
   const reports = charged || !decision.allowed || !limiter.enforce;
   return reports ? limiter.report(entry, decision) : decision;
 }
 
-async function consumeInOrder(
+/** Each asked by itself, in one tick; what was admitted goes back where one was denied, or has failed. */
+async function consumeApart(
   requests: readonly CheckedRequest[],
   signal: AbortSignal | undefined,
 ): Promise<AtomicDecision> {
-  const decisions: Decision[] = [];
-  let allowed = true;
-  for (const { limiter, key, cost } of requests) {
-    const call = { cost, ...(signal !== undefined && { signal }) };
-    const decision = await (allowed ? limiter.consume(key, call) : limiter.peek(key, call));
-    decisions.push(decision);
-    if (allowed && !decision.allowed) {
-      allowed = false;
+  const ended = await Promise.allSettled(
+    requests.map(({ limiter, key, cost, settle }) =>
+      limiter.consume(key, { cost, signal, settle }),
+    ),
+  );
+  const decisions = ended.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  const failed = ended.find((each) => each.status === "rejected");
+  const allowed = failed === undefined && decisions.every((decision) => decision.allowed);
+  if (!allowed) {
+    const refunds = requests.map(async ({ limiter, key, cost }, i) => {
+      const each = ended[i];
       // What was admitted by nobody or by a shadow alone was not counted: nothing to get back.
-      const before = requests.slice(0, decisions.length - 1).flatMap((request, i) => {
-        const of = decisions[i] as Decision;
-        return of.reason === "ok" ? [{ ...request, of }] : [];
-      });
-      await Promise.all(
-        before.map((each) => each.limiter.refund(each.key, each.cost, { of: each.of })),
-      );
-    }
+      if (each?.status !== "fulfilled" || each.value.reason !== "ok") return;
+      await limiter.refund(key, cost, { of: each.value });
+    });
+    // A refund that fails is reported; the denial stands.
+    await Promise.allSettled(refunds);
   }
-  return { allowed, decisions };
+  if (failed !== undefined) throw failed.reason;
+  return { allowed, decisions, atomic: false };
 }

@@ -114,6 +114,12 @@ export function degradedDecision(
   };
 }
 
+/** The decision on a request that was not asked, since another one of its set is sure to be denied. */
+export function unaskedDecision(labels: readonly Shown[]): Decision {
+  const decision = degradedDecision(labels, "fail-open");
+  return { ...decision, reason: "ok", source: "deny-cache" };
+}
+
 /** Thousandths to whole units, rounded down; a debt shows as 0. */
 export function wholeUnits(thousandths: number): number {
   return thousandths <= 0 ? 0 : Math.floor(thousandths / UNIT);

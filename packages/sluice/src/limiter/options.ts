@@ -132,6 +132,11 @@ export interface CallOptions {
   readonly cost?: number | undefined;
   /** Options of this call in place of the limiter's; matched by name where there are several. */
   readonly policy?: Policy | readonly Policy[] | undefined;
+  /**
+   * true: what the call really cost is settled later. Then its denial starts no block of `blockFor`, since calls under
+   * way may still give back. Default false.
+   */
+  readonly settle?: boolean | undefined;
 }
 
 export interface AsyncCallOptions extends CallOptions {

@@ -148,12 +148,18 @@ export class Pipeline implements RequestRunner, Canceller {
   }
 
   /** A consume on a store inside the process. */
-  consumeSync(store: SyncStore, key: string, cost: number, policy: unknown): Decision {
+  consumeSync(
+    store: SyncStore,
+    key: string,
+    cost: number,
+    policy: unknown,
+    settle?: boolean,
+  ): Decision {
     let call: StoreCall | undefined = this.#reused;
     let bound: readonly BoundPolicy[];
-    if (this.#reused === undefined || policy !== undefined) {
+    if (this.#reused === undefined || policy !== undefined || settle === true) {
       checkKey(key);
-      const request = { verb: VERBS.consume, key, cost, policy };
+      const request = { verb: VERBS.consume, key, cost, policy, settle };
       const thousandths = toThousandths("cost", cost);
       bound = this.resolver.resolveNow(key, policy);
       ({ call, bound } = this.#preparation.prepareChecked(request, thousandths, bound));
@@ -213,6 +219,11 @@ export class Pipeline implements RequestRunner, Canceller {
     // One for each request: a limiter that has two of them counts two that got no answer.
     const others = limiters.slice(1).map((limiter) => limiter.#guarded);
     return this.outcomeOf(call, signal, monotonicMs(), { others });
+  }
+
+  /** What is sure of a request of a set, without the store: units taken ahead, or a denial. */
+  get shortcuts(): Shortcuts {
+    return this.#shortcuts;
   }
 
   /** From an outcome to the caller's answer. */

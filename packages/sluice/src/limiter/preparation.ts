@@ -64,7 +64,8 @@ export class Preparation {
     const debits = bound.map(({ name, rule, keyspace }): Debit => {
       return { name, rule, keyspace, id, cost: thousandths };
     });
-    const blockUs = verb === VERBS.consume ? blockForUs : (request.blockUs ?? 0);
+    const blocksUs = request.settle === true ? 0 : blockForUs;
+    const blockUs = verb === VERBS.consume ? blocksUs : (request.blockUs ?? 0);
     const canReserve = verb === VERBS.reserve && resolver.canReserve(bound);
     const maxWaitUs = canReserve ? (request.maxWaitUs ?? 0) : 0;
     // With room for what the store sets: an object that grows costs as much as a second one.

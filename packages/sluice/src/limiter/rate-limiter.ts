@@ -46,7 +46,8 @@ import {
 } from "./waiting/reserve.js";
 import { type WrapOptions, wrapWith } from "./waiting/wrap.js";
 
-const SYNC_CALL_OPTIONS = ["cost", "policy"];
+const SYNC_CALL_OPTIONS = ["cost", "policy", "settle"];
+const CONSUME_OPTIONS = [...SYNC_CALL_OPTIONS, "signal"];
 
 let pipelineIn: (limiter: object) => Pipeline | undefined;
 
@@ -130,13 +131,14 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
   consume(key: string, options: AsyncCallOptions = NO_OPTIONS): Promise<Decision> {
     // Not async: the pipeline's promise is the caller's, and one around it costs more than the rest of this method.
     try {
-      if (options !== NO_OPTIONS) checkCall(options);
-      const { cost = 1, policy, signal } = options;
+      if (options !== NO_OPTIONS) checkCall(options, CONSUME_OPTIONS);
+      const { cost = 1, policy, signal, settle } = options;
+      if (settle !== undefined) checkBoolean("settle", settle);
       if (this.#direct === undefined) {
-        return this.#pipeline.run({ verb: VERBS.consume, key, cost, policy, signal });
+        return this.#pipeline.run({ verb: VERBS.consume, key, cost, policy, signal, settle });
       }
       signal?.throwIfAborted();
-      return Promise.resolve(this.#pipeline.consumeSync(this.#direct, key, cost, policy));
+      return Promise.resolve(this.#pipeline.consumeSync(this.#direct, key, cost, policy, settle));
     } catch (error) {
       return rejected(error as Error);
     }
@@ -149,9 +151,10 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     options: CallOptions = NO_OPTIONS,
   ): Decision {
     if (options !== NO_OPTIONS) checkCall(options, SYNC_CALL_OPTIONS);
-    const { cost = 1, policy } = options;
+    const { cost = 1, policy, settle } = options;
+    if (settle !== undefined) checkBoolean("settle", settle);
     const store = this.#sync;
-    if (store !== undefined) return this.#pipeline.consumeSync(store, key, cost, policy);
+    if (store !== undefined) return this.#pipeline.consumeSync(store, key, cost, policy, settle);
     const allowed = "a store inside the process for consumeSync";
     throw new InvalidOptionError("store", new InWords("an asynchronous store"), allowed);
   }

@@ -10,6 +10,8 @@ export interface LimiterRequest {
   readonly cost: number;
   /** Policies of this call in place of the limiter's. */
   readonly policy?: unknown;
+  /** Whether its cost will be settled: its denial starts no block. */
+  readonly settle?: boolean | undefined;
   /** The longest wait that reserve takes. */
   readonly maxWaitUs?: number;
   /** How long block and extendBlock block. */

@@ -134,6 +134,12 @@ export class Prefetch {
     return nowMs < holding.endsAtMs ? take(holding, cost, nowMs) : undefined;
   }
 
+  /** Takes back what `spend` has just given, and nobody used. */
+  unspend(key: string, cost: number): void {
+    const holding = this.#holdings.get(key);
+    if (holding !== undefined) holding.left += cost;
+  }
+
   /** Answers a consume from a refill where that may be, else from the store. As `Store.submit`. */
   submit(key: string, call: StoreCall, done: Done): void {
     const holding = this.#holdingFor(key, call);

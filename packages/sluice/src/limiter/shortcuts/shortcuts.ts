@@ -54,10 +54,22 @@ export class Shortcuts {
 
   /** What can be said to a consume at once. */
   answer(key: string, cost: number, bound: readonly BoundPolicy[]): Decision | undefined {
-    if (this.prefetch !== undefined) {
-      const prefetched = this.prefetch.spend(key, cost, bound);
-      if (prefetched !== undefined) return decisionOf(bound, prefetched, "prefetch");
-    }
+    return this.spend(key, cost, bound) ?? this.denial(key, cost, bound);
+  }
+
+  /** The admission of a consume for which units were taken ahead. */
+  spend(key: string, cost: number, bound: readonly BoundPolicy[]): Decision | undefined {
+    const prefetched = this.prefetch?.spend(key, cost, bound);
+    return prefetched && decisionOf(bound, prefetched, "prefetch");
+  }
+
+  /** Takes back what `spend` has just given. */
+  unspend(key: string, cost: number): void {
+    this.prefetch?.unspend(key, cost);
+  }
+
+  /** The denial of a consume that the store is sure to deny. */
+  denial(key: string, cost: number, bound: readonly BoundPolicy[]): Decision | undefined {
     return this.#denials?.find(key, cost, bound);
   }
 
