@@ -102,6 +102,12 @@ function timeoutMessage(timeoutMs: number, sent: boolean, busy: boolean): string
   return `the store did not answer within ${timeoutMs} ms${meanwhile}`;
 }
 
+/** Whether this is the store's failure, which may be over soon: another attempt may succeed. */
+export function mayPass(error: unknown): error is StoreTimeoutError | StoreUnavailableError {
+  if (error instanceof StoreTimeoutError) return true;
+  return error instanceof StoreUnavailableError && !error.ofKey;
+}
+
 /** What was waited for, quota or a place, does not come within `maxWait`. Nothing was taken. */
 export class MaxWaitExceededError extends SluiceError {
   /** Whole ms until another attempt may succeed, as far as is known; Infinity if it never can. */

@@ -22,6 +22,8 @@ export interface Pending<Call, T> {
   readonly atMs: number;
   /** By how much the event loop had been late when the wait began. */
   readonly lateBeforeMs: number;
+  /** Where it waits in this process: when it ends, if that was put off. */
+  putOffToMs: number | undefined;
   /** Undefined once it was called. */
   done: ((outcome: T) => void) | undefined;
 }
@@ -55,7 +57,13 @@ export class Deadlines<Call extends Submitted, T> {
     const { heartbeat, timeoutMs } = this.#options;
     this.#unsettled += 1;
     if (this.#unsettled === 1) heartbeat.begin();
-    const pending = { call, atMs, lateBeforeMs: heartbeat.lateMs(atMs), done };
+    const pending = {
+      call,
+      atMs,
+      lateBeforeMs: heartbeat.lateMs(atMs),
+      putOffToMs: undefined,
+      done,
+    };
     this.#pending.push(pending);
     // While something is pending the timer keeps the process alive, so that every call is answered.
     if (this.#timer === undefined) this.#start(timeoutMs);
@@ -116,15 +124,18 @@ export class Deadlines<Call extends Submitted, T> {
   }
 
   /**
-   * When a wait is over. What the client has: its time counts from when the client could begin. What waits in this
-   * process: once as long again as the event loop was late. Together no more than twice as long and that delay.
+   * When a wait is over, asked when its time has passed. What the client has: its time counts from when the client could
+   * begin. What waits in this process is put off once, by as long as the event loop was late: after a stall it is sent as
+   * soon as what arrived meanwhile is read. Together no more than twice as long and that delay.
    */
-  #endsAtMs({ call, atMs, lateBeforeMs }: Pending<Call, T>, nowMs: number): number {
+  #endsAtMs(pending: Pending<Call, T>, nowMs: number): number {
+    const { call, atMs, lateBeforeMs } = pending;
     const { timeoutMs, heartbeat } = this.#options;
     const lateMs = heartbeat.lateMs(nowMs) - lateBeforeMs;
     const handOver = handOverOf(call);
     if (handOver === undefined || handOver.isAssumed) {
-      return atMs + timeoutMs + Math.min(timeoutMs, lateMs);
+      pending.putOffToMs ??= lateMs > 0 ? nowMs + Math.min(timeoutMs, lateMs) : atMs + timeoutMs;
+      return pending.putOffToMs;
     }
     const { startedAtMs = nowMs } = handOver;
     return Math.min(Math.max(atMs, startedAtMs) + timeoutMs, atMs + 2 * timeoutMs + lateMs);

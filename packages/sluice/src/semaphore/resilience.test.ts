@@ -88,7 +88,7 @@ describe("a semaphore on a store that fails", () => {
     store.isDown = true;
     for (let i = 0; i < 5; i++) await expect(semaphore.inspect("k")).rejects.toThrow("lost");
     const before = store.asked;
-    await expect(semaphore.acquire("k")).rejects.toThrow("the breaker is open");
+    await expect(semaphore.acquire("k", { maxWait: 0 })).rejects.toThrow("the breaker is open");
     expect(store.asked).toBe(before);
     store.isDown = false;
     await vi.advanceTimersByTimeAsync(QUIET_MS);
@@ -128,7 +128,7 @@ describe("a semaphore on a store that fails", () => {
     const { store, semaphore, close, onError } = start();
     store.hangs = true;
     await Promise.all([
-      expect(semaphore.acquire("k", { weight: 2 })).rejects.toThrow("250 ms"),
+      expect(semaphore.acquire("k", { weight: 2, maxWait: 0 })).rejects.toThrow("250 ms"),
       vi.advanceTimersByTimeAsync(250),
     ]);
     expect(onError.mock.calls[0]?.[0]).toMatchObject({ key: "k", cost: 2 });
@@ -156,6 +156,51 @@ describe("a semaphore on a store that fails", () => {
     await expect(waiting).rejects.toBe("gone");
     await vi.advanceTimersByTimeAsync(QUIET_MS);
     expect((await semaphore.inspect("k")).waiting).toBe(0);
+    await close();
+  });
+
+  test("is asked again, with pauses, until it lets a caller who waits get in line", async () => {
+    const { store, semaphore, close } = start({ breaker: false });
+    store.isDown = true;
+    const waiting = semaphore.acquire("k");
+    for (let ms = 0; ms < 10_000; ms += 50) {
+      (store.clock as ManualClock).advance(50);
+      await vi.advanceTimersByTimeAsync(50);
+    }
+    expect(store.asked).toBeGreaterThan(8);
+    expect(store.asked).toBeLessThan(30);
+    store.isDown = false;
+    for (let ms = 0; ms < 1000; ms += 50) {
+      (store.clock as ManualClock).advance(50);
+      await vi.advanceTimersByTimeAsync(50);
+    }
+    await (await waiting).release();
+    await close();
+  });
+
+  test("grants by an answer that is late, to a caller who still waits", async () => {
+    const { store, semaphore, close } = start();
+    store.hangs = true;
+    const waiting = semaphore.acquire("k", { maxWait: "5s" });
+    await vi.advanceTimersByTimeAsync(260);
+    expect(store.asked).toBe(1);
+    store.hangs = false;
+    store.late.shift()?.();
+    await (await waiting).release();
+    await close();
+  });
+
+  test("is asked until maxWait is over, and then its error is the caller's", async () => {
+    const { store, semaphore, close } = start({ breaker: false });
+    store.isDown = true;
+    const waiting = semaphore.acquire("k", { maxWait: 300 }).catch((error: unknown) => error);
+    for (let ms = 0; ms < 300; ms += 10) {
+      (store.clock as ManualClock).advance(10);
+      await vi.advanceTimersByTimeAsync(10);
+    }
+    expect(await waiting).toMatchObject({ code: "STORE_UNAVAILABLE", cause: lost });
+    // Four attempts, and one command that takes it out of a line which it may be in.
+    expect(store.asked).toBeLessThan(9);
     await close();
   });
 

@@ -52,8 +52,7 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
    *
    * @throws MaxWaitExceededError once `maxWait` has passed, at once where it is 0; the signal's reason;
    * InvalidOptionError where the weight exceeds the limit, also where setLimit lowers it meanwhile;
-   * StoreUnavailableError, StoreTimeoutError where the store fails before the call is in line: from then on it waits
-   * until the store is back
+   * StoreUnavailableError, StoreTimeoutError where the store fails until `maxWait` is over. Until then it is asked again
    */
   acquire(key: string, options?: AcquireOptions): Promise<Permit>;
 

@@ -13,7 +13,8 @@ import {
 } from "../algorithms/semaphore/kernel.js";
 import { onAbort } from "../core/abort.js";
 import { setAlarm } from "../core/alarm.js";
-import { InvalidOptionError, MaxWaitExceededError } from "../core/errors.js";
+import { InvalidOptionError, MaxWaitExceededError, mayPass } from "../core/errors.js";
+import { pauseMsAfter } from "../core/pause.js";
 import type { NotificationListener } from "../stores/semaphore-store.js";
 import type { Caller, CallerKey } from "./caller.js";
 import { Notifications } from "./notifications.js";
@@ -80,12 +81,15 @@ export class WaitQueue implements NotificationListener {
       const waiter = new Waiter(id, weight, (outcome) => {
         endWatch?.();
         cancelMaxWait();
+        waiter.endPause();
         this.#remove(waiter);
         if (outcome !== undefined && "reason" in outcome) reject(outcome.reason);
         else resolve(outcome);
       });
       const cancelMaxWait = setAlarm(this.#caller.store.clock, alarmMs, true, () => {
-        void this.#giveUp(waiter, this.maxWaitExceeded(maxWaitMs));
+        if (waiter.wasInLine || waiter.failure === undefined) {
+          void this.#giveUp(waiter, this.maxWaitExceeded(maxWaitMs));
+        } else void this.#giveUp(waiter, waiter.failure, false);
       });
       const endWatch =
         signal &&
@@ -142,12 +146,24 @@ export class WaitQueue implements NotificationListener {
       const entry = { id, number: weight };
       learn(await this.#caller.call(this.#key, verb, [entry], { channel, late: learn }));
     } catch (error) {
-      // Without a place in line it cannot wait; the store may have given it one all the same.
+      if (wasInLine) this.#poller.storeFailed();
+      else if (verb === SEMAPHORE_VERBS.acquire && mayPass(error)) this.#enterLater(waiter, error);
+      // The store may have given it a place all the same.
       // By the breaker: a call that it refused must not ask the store to undo it.
-      if (!wasInLine) void this.#giveUp(waiter, error as Error, false);
-      else this.#poller.storeFailed();
+      else void this.#giveUp(waiter, error as Error, false);
     }
     this.#asked(waiter);
+  }
+
+  /** The store failed before the waiter was in line: it tries again, unless an answer that is late puts it there. */
+  #enterLater(waiter: Waiter, failure: Error): void {
+    if (waiter.isDecided) return;
+    waiter.failures += 1;
+    waiter.failure = failure;
+    const pauseMs = pauseMsAfter(waiter.failures);
+    waiter.endPause = setAlarm(this.#caller.store.clock, pauseMs, true, () => {
+      if (!waiter.wasInLine) void this.#enter(waiter, SEMAPHORE_VERBS.acquire);
+    });
   }
 
   /** Confirms a place that was handed over, or finds out what else became of the waiter; false: the store failed. */

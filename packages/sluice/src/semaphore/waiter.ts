@@ -21,6 +21,11 @@ export class Waiter {
   ticket = 0;
   /** Whether it ever was in line: from then on it waits, also while the store fails. */
   wasInLine = false;
+  /** Attempts in a row to get in line that the store did not answer, and what the last one failed with. */
+  failures = 0;
+  failure: Error | undefined;
+  /** Ends the pause before the next one. */
+  endPause: () => void = () => {};
   /** Whether a command about it is under way. */
   isAsking = false;
   /** Whether it was notified meanwhile: that command may have been executed before, so it must ask again. */

@@ -28,6 +28,14 @@ function limiterOf(policy: RateLimiterOptions["policy"] = ten): {
   return { clock, limiter };
 }
 
+/** Lets that pass in small steps: each pause is asked for only after the one before. */
+async function advance(clock: ManualClock, ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 10) {
+    clock.advance(10);
+    await settle();
+  }
+}
+
 function granted(reservation: Reservation): Extract<Reservation, { allowed: true }> {
   if (!reservation.allowed) throw new Error(`refused: ${reservation.reason}`);
   return reservation;
@@ -300,17 +308,50 @@ describe("when the store fails", () => {
     expect(await reservation.cancel()).toBe(false);
   });
 
-  test("closed refuses, throw throws", async () => {
-    const closed = outside("closed");
-    closed.store.behaviour = "fails";
-    expect(await closed.limiter.reserve("k")).toMatchObject({ allowed: false, reason: "store" });
-    await expect(closed.limiter.acquire("k")).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
-    const throwing = outside("throw");
-    throwing.store.behaviour = "fails";
-    await expect(throwing.limiter.acquire("k")).rejects.toMatchObject({
-      code: "STORE_UNAVAILABLE",
-    });
-  });
+  test.each(["closed", "throw"] as const)(
+    "%s: without a wait, it fails at once",
+    async (policy) => {
+      const { store, limiter } = outside(policy);
+      store.behaviour = "fails";
+      const reserved = limiter.reserve("k");
+      if (policy === "throw") await expect(reserved).rejects.toThrow("connection lost");
+      else expect(await reserved).toMatchObject({ allowed: false, reason: "store" });
+      await expect(limiter.acquire("k", { maxWait: 0 })).rejects.toMatchObject({
+        code: "STORE_UNAVAILABLE",
+      });
+      expect(store.calls).toHaveLength(2);
+    },
+  );
+
+  test.each(["closed", "throw"] as const)(
+    "%s: it is asked again, with pauses, and serves when it is back",
+    async (policy) => {
+      const { store, limiter, clock } = outside(policy);
+      store.behaviour = "fails";
+      const waiting = watch(limiter.acquire("k", { maxWait: "1m" }));
+      await advance(clock, 10_000);
+      expect(store.calls.length).toBeGreaterThan(4);
+      expect(store.calls.length).toBeLessThan(40);
+      expect(waiting.settled).toBeUndefined();
+      store.behaviour = "answers";
+      await eventually(async () => {
+        await advance(clock, 1000);
+        expect(waiting.settled).toMatchObject({ allowed: true, source: "store" });
+      });
+    },
+  );
+
+  test.each(["closed", "throw"] as const)(
+    "%s: it is asked until maxWait is over, and then that is thrown",
+    async (policy) => {
+      const { store, limiter, clock } = outside(policy);
+      store.behaviour = "fails";
+      const waiting = limiter.acquire("k", { maxWait: 500 }).catch((error: unknown) => error);
+      await advance(clock, 500);
+      expect(await waiting).toMatchObject({ code: "STORE_UNAVAILABLE" });
+      expect(store.calls.length).toBeLessThan(10);
+    },
+  );
 
   test("a fallback's line is waited in", async () => {
     const { limiter: fallback, clock } = limiterOf();

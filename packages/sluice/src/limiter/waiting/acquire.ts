@@ -1,10 +1,22 @@
 /** `acquire`: wait until the work may start. */
 import { type Clock, monotonicMs, monotonicUs, systemClock } from "../../core/clock.js";
 import type { Decision } from "../../core/decision.js";
-import { MaxWaitExceededError, QueueFullError, StoreUnavailableError } from "../../core/errors.js";
+import {
+  MaxWaitExceededError,
+  mayPass,
+  QueueFullError,
+  StoreUnavailableError,
+} from "../../core/errors.js";
+import { pauseMsAfter } from "../../core/pause.js";
 import type { WaitEnded } from "../../events/events.js";
 import type { Pipeline } from "../pipeline.js";
-import { type Granted, reserveOnce, type ReserveAttempt, type ReserveRequest } from "./reserve.js";
+import {
+  type Granted,
+  type Refused,
+  reserveOnce,
+  type ReserveAttempt,
+  type ReserveRequest,
+} from "./reserve.js";
 
 /** Those who were refused together do not come back together: they spread over a tenth of their wait, at most this. */
 const MAX_JITTER_MS = 100;
@@ -55,37 +67,62 @@ export async function waitFor(limiter: Pipeline, request: ReserveRequest): Promi
 
 /**
  * A promised start where there is one: then this is one call to the store and a sleep. Else the call is made
- * again when the refusal said, until `maxWaitUs` is over.
+ * again when the refusal said, until `maxWaitUs` is over. So it is while the store fails, with pauses that grow.
  */
 async function untilAllowed(limiter: Pipeline, request: ReserveRequest): Promise<AcquireOutcome> {
   const { store } = limiter;
   const clock = store.clock ?? systemClock;
   const beganAtUs = monotonicUs(clock);
+  let failures = 0;
   // Whole µs: a wait of just maxWait is allowed, and a fraction of milliseconds would lose one now and then.
   let leftUs = request.maxWaitUs;
   for (;;) {
-    const attempted = await reserveOnce(limiter, { ...request, maxWaitUs: leftUs });
-    const { reservation } = attempted;
-    if (reservation.allowed) {
+    const attempted = await attempt(limiter, { ...request, maxWaitUs: leftUs }, leftUs === 0);
+    const { reservation } = attempted ?? {};
+    if (attempted !== undefined && reservation?.allowed === true) {
       const answeredAtUs = monotonicUs(clock);
       await untilStart(reservation, clock, request.signal);
       const waitedMs = (monotonicUs(clock) - answeredAtUs) / 1e3;
       return { ...attempted, lateMs: waitedMs - reservation.delayMs };
     }
-    const { retryAfterMs } = reservation;
-    if (isHopeless(attempted, leftUs)) return { ...attempted, lateMs: 0 };
-    const jitterMs = store.external
-      ? Math.random() * Math.min(MAX_JITTER_MS, retryAfterMs / 10)
-      : 0;
-    await clock.sleep(Math.min(retryAfterMs + jitterMs, leftUs / 1e3), request.signal);
+    if (attempted !== undefined && isHopeless(attempted, leftUs)) {
+      return { ...attempted, lateMs: 0 };
+    }
+    const refused = reservation as Refused | undefined;
+    failures = refused === undefined || refused.reason === "store" ? failures + 1 : 0;
+    const pauseMs =
+      refused === undefined || failures > 0
+        ? pauseMsAfter(failures)
+        : withJitter(refused.retryAfterMs, store.external);
+    await clock.sleep(Math.min(pauseMs, leftUs / 1e3), request.signal);
     leftUs = Math.max(0, Math.floor(request.maxWaitUs - (monotonicUs(clock) - beganAtUs)));
   }
+}
+
+/** Asks once. Undefined where the store fails, unless this is the last attempt: then that is thrown. */
+async function attempt(
+  limiter: Pipeline,
+  request: ReserveRequest,
+  isLast: boolean,
+): Promise<ReserveAttempt | undefined> {
+  try {
+    return await reserveOnce(limiter, request);
+  } catch (error) {
+    if (isLast || !mayPass(error)) throw error;
+    return undefined;
+  }
+}
+
+function withJitter(retryAfterMs: number, isShared: boolean): number {
+  return retryAfterMs + (isShared ? Math.random() * Math.min(MAX_JITTER_MS, retryAfterMs / 10) : 0);
 }
 
 /** Whether there is nothing to wait for: the answer is no, at once. */
 function isHopeless({ reservation, isFinal }: ReserveAttempt, leftUs: number): boolean {
   if (reservation.allowed) return false;
-  return isFinal || reservation.reason === "store" || reservation.retryAfterMs * 1e3 > leftUs;
+  // A store that fails may be back at any time.
+  if (reservation.reason === "store") return leftUs === 0;
+  return isFinal || reservation.retryAfterMs * 1e3 > leftUs;
 }
 
 async function untilStart(
