@@ -133,7 +133,9 @@ describe.each(failurePolicies)("with %s for onStoreFailure", (_, options) => {
   test("store.close() rejects 100 calls under way, each with its own error, and nobody reports an outage", async () => {
     const onError = vi.fn();
     const store = hungStore({ onError });
-    const limiter = new RateLimiter({ ...options(), policy, store, hooks: { onError } });
+    // At once: nobody waits for the deadline.
+    const hooks = { onError };
+    const limiter = new RateLimiter({ ...options(), policy, store, hooks, timeout: "1h" });
     const calls = Array.from({ length: 100 }, (_call, i) => limiter.consume(`k${i % 7}`));
     const many = limiter.consumeMany([{ key: "a" }, { key: "b" }]);
     const atomic = consumeAtomic([{ limiter, key: "a" }]);
