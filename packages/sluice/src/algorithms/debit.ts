@@ -33,7 +33,7 @@ export interface CallResult {
   readiness: Readiness;
   /** The time of the decision: the raw clock, raised to the last change of any debit that goes by it. */
   nowUs: number;
-  /** Thousandths taken by consume, consumeUpTo and reserve, or given back by cancel. */
+  /** Thousandths taken by consume, consumeUpTo and reserve, or given back by refund and cancel. */
   granted: number;
   /** Whether the debits' states must be stored. */
   changed: boolean;

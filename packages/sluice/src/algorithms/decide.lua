@@ -3,12 +3,12 @@
 --
 -- @const VERBS from algorithms/decide.ts
 -- @const REASON, NEVER from algorithms/debit.ts
--- @const READY from algorithms/kernel.ts
+-- @const READY, UNLIMITED from algorithms/kernel.ts
 -- @const FOREVER_US from algorithms/decide.ts
 -- @const UNIT from core/amount.ts
 
 -- Declared ahead of their first use: functions stand in the twin's order.
-local grant, block, forget, change
+local grant, block, forget, change, refund
 
 local function decide(verb, debits, raw, duration, result, receipt)
   local now = raw
@@ -148,17 +148,13 @@ function change(verb, debits, untilRaw, result)
     block(debits, untilRaw, result, verb == VERBS.extendBlock or verb == VERBS.clearExtendBlock)
   elseif verb == VERBS.unblock then
     block(debits, 0, result)
-  elseif verb == VERBS.refund and hasReservations(debits) then
-    -- Nothing comes back before its time.
-  elseif verb == VERBS.refund or (verb == VERBS.penalize and ready(debits, result)) then
+  elseif verb == VERBS.refund then
+    refund(debits, result)
+  elseif verb == VERBS.penalize and ready(debits, result) then
     for i = 1, #debits do
       local debit = debits[i]
       if debit.cost > 0 then
-        if verb == VERBS.penalize then
-          debit.kernel.take(debit.state, debit.params, debit.cost, result.now)
-        else
-          debit.kernel.giveBack(debit.state, debit.params, debit.cost)
-        end
+        debit.kernel.take(debit.state, debit.params, debit.cost, result.now)
         result.changed = true
       end
     end
@@ -166,4 +162,24 @@ function change(verb, debits, untilRaw, result)
     block(debits, 0, result)
     forget(debits, result)
   end
+end
+
+function refund(debits, result)
+  local now = result.now
+  local most = refundable(debits, now)
+  local least = math.huge
+  for i = 1, #debits do
+    local debit = debits[i]
+    local kernel, state, params = debit.kernel, debit.state, debit.params
+    local amount = min(debit.cost, most)
+    local before = kernel.available(state, params, now)
+    if amount > 0 then
+      kernel.giveBack(state, params, amount)
+      result.changed = true
+    end
+    if params.capacity ~= UNLIMITED then
+      least = min(least, kernel.available(state, params, now) - before)
+    end
+  end
+  result.granted = least == math.huge and 0 or least
 end

@@ -11,8 +11,8 @@
  * nothing: every debit is checked before any is changed.
  */
 import { UNIT } from "../core/amount.js";
-import { type ReservationReceipt, READY } from "./kernel.js";
-import { cancel, hasReservations, expireReservations, reserve, record } from "./reservations.js";
+import { type ReservationReceipt, READY, UNLIMITED } from "./kernel.js";
+import { cancel, refundable, expireReservations, reserve, record } from "./reservations.js";
 import { NEVER, ready, type DebitState, REASON, type CallResult, toOneTime } from "./debit.js";
 
 export { NEVER, type DebitState, REASON, type CallResult } from "./debit.js";
@@ -278,14 +278,13 @@ function change(
     block(debits, count, blockUs, result, keepsLonger);
   } else if (verb === VERBS.unblock) {
     block(debits, count, 0, result);
-  } else if (verb === VERBS.refund && hasReservations(debits, count)) {
-    // What is in use is what waiting reservations were promised to follow: nothing comes back before its time.
-  } else if (verb === VERBS.refund || (verb === VERBS.penalize && ready(debits, count, result))) {
+  } else if (verb === VERBS.refund) {
+    refund(debits, count, result);
+  } else if (verb === VERBS.penalize && ready(debits, count, result)) {
     for (let i = 0; i < count; i++) {
       const { kernel, state, params, cost, nowUs } = debits[i] as DebitState;
       if (cost > 0) {
-        if (verb === VERBS.penalize) kernel.take(state, params, cost, nowUs);
-        else kernel.giveBack(state, params, cost);
+          kernel.take(state, params, cost, nowUs);
         result.changed = true;
       }
     }
@@ -293,4 +292,22 @@ function change(
     block(debits, count, 0, result);
     forget(debits, count, result);
   }
+}
+
+/** Gives each debit's cost back, as far as it is in use and was promised to nobody. */
+function refund(debits: readonly DebitState[], count: number, result: CallResult): void {
+  const most = refundable(debits, count);
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < count; i++) {
+    const { kernel, state, params, cost, nowUs } = debits[i] as DebitState;
+    const amount = Math.min(cost, most);
+    const before = kernel.available(state, params, nowUs);
+    if (amount > 0) {
+      kernel.giveBack(state, params, amount);
+      result.changed = true;
+    }
+    if (params.capacity === UNLIMITED) continue;
+    least = Math.min(least, kernel.available(state, params, nowUs) - before);
+  }
+  result.granted = least === Number.POSITIVE_INFINITY ? 0 : least;
 }

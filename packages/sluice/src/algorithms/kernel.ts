@@ -43,6 +43,16 @@ export interface ReservationReceipt {
   readonly openedUs: number;
   /** What the line had sold with this receipt: 0 where nobody waited, this one included. */
   readonly sold: number;
+  /** What it did to each debit beside taking the cost. */
+  readonly charges: readonly ReservationCharge[];
+}
+
+/** What cancel undoes beside the cost, so that the last in line leaves no trace. */
+export interface ReservationCharge {
+  /** What was taken beyond the cost, as `giveBack` takes it: starts are whole µs, or refills. */
+  readonly extra: number;
+  /** The line's latest start before this one's; 0 where there was no line. */
+  readonly endedUs: number;
 }
 
 /** The state's part that is the same in every algorithm, for a key never seen. */
@@ -65,6 +75,8 @@ export interface Params {
 export interface ReservationRules {
   /** One after another, each when those before it have drained: a strict queue no longer than the capacity. */
   readonly strict: boolean;
+  /** Only where no other policy decides with it: refills come in steps, each bucket's at its own times. */
+  readonly alone: boolean;
   /** What can be in use, promises included. */
   readonly maximum: number;
 }
@@ -95,12 +107,14 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
   /** Adds `amount` > 0 to what is used, past the capacity if so told. */
   take(s: S, p: P, amount: number, nowUs: number): void;
   /**
-   * Takes for a start in `delayUs` > 0: sets what is in use so that `level` is left once `delayUs` has drained. Kernels
-   * whose policies can be reserved have this.
+   * Takes `amount` for a start in `delayUs` > 0, in a strict queue if so told. Returns what it took beyond that, in parts
+   * of a thousandth that only the kernel can read. Kernels whose policies can be reserved have this and `levelAt`.
    */
-  reserve?(s: S, p: P, level: number, delayUs: number): void;
-  /** Gives `amount` > 0 back, never above full. */
-  giveBack(s: S, p: P, amount: number): void;
+  reserve?(s: S, p: P, amount: number, isQueue: boolean, delayUs: number, nowUs: number): number;
+  /** What will be in use at `atUs` ≥ `nowUs`, rounded down to a thousandth; below 0 where it was empty before. */
+  levelAt?(s: S, p: P, atUs: number, nowUs: number): number;
+  /** Gives `amount` > 0 back, never above full, and what `reserve` took beyond it. */
+  giveBack(s: S, p: P, amount: number, extra?: number): void;
   /** Time until the state is the same as a fresh one, 0 if it is. */
   timeToFull(s: S, p: P, nowUs: number): number;
   /**

@@ -2,6 +2,7 @@
 -- them is changed in place.
 --
 -- @const REASON from algorithms/debit.ts
+-- @const UNLIMITED from algorithms/kernel.ts
 -- @const NO_RECEIPT from algorithms/reservations.ts
 
 -- Declared ahead of their first use: functions stand in the twin's order.
@@ -16,17 +17,23 @@ local function record(state, amount)
   if reservations then reservations.sold = reservations.sold + amount end
 end
 
-local function hasReservations(debits)
+local function refundable(debits, now)
+  local most = math.huge
   for i = 1, #debits do
-    if debits[i].state.reservations then return true end
+    local debit = debits[i]
+    local reservations = debit.state.reservations
+    if reservations and debit.kernel.levelAt and debit.params.capacity ~= UNLIMITED then
+      local behind = debit.kernel.levelAt(debit.state, debit.params, reservations.ends, now) - reservations.sold
+      if behind < most then most = behind end
+    end
   end
-  return false
+  return most > 0 and most or 0
 end
 
 local function reserve(debits, raw, maxWait, result)
   local now = result.now
   local first = debits[1]
-  local isQueue = #debits == 1 and first.params.strict == true
+  local isQueue = #debits == 1 and first.params.reservations ~= nil and first.params.reservations.strict
   local wait, isFull, canWait = 0, false, true
   for i = 1, #debits do
     local debit = debits[i]
@@ -41,7 +48,8 @@ local function reserve(debits, raw, maxWait, result)
     local available = kernel.available(state, params, now)
     if isQueue and cost > available then isFull = true end
     local inUse = params.capacity - available + cost
-    if not params.canWait or inUse > params.promised then canWait = false end
+    local rules = params.reservations
+    if not rules or inUse > rules.maximum or (rules.alone and #debits > 1) then canWait = false end
     if debit.wait > wait then wait = debit.wait end
   end
   local delay = wait > 0 and wait + now - raw or 0
@@ -52,7 +60,7 @@ local function reserve(debits, raw, maxWait, result)
   end
   if not ready(debits, result) then return 0 end
 
-  charge(debits, isQueue, wait, result)
+  result.charges = charge(debits, isQueue, wait, result)
   local reservations = first.state.reservations
   result.wait, result.opened, result.sold = wait, now, 0
   if not sameReservations(debits) then
@@ -65,15 +73,19 @@ end
 
 function charge(debits, isQueue, wait, result)
   local now = result.now
+  local charges = {}
   local least = math.huge
   for i = 1, #debits do
     local debit = debits[i]
     local kernel, params, state, cost = debit.kernel, debit.params, debit.state, debit.cost
     debit.reason = REASON.ok
     if cost < least then least = cost end
+    local extra = 0
+    local ended = state.reservations and state.reservations.ends or 0
     if cost > 0 then
       if debit.wait > 0 and kernel.reserve then
-        kernel.reserve(state, params, isQueue and cost or params.capacity, debit.wait)
+        extra = kernel.reserve(state, params, cost, isQueue, debit.wait, now)
+        if now + wait <= ended and not params.reservations.alone then extra = 0 end
       else
         kernel.take(state, params, cost, now)
       end
@@ -81,8 +93,10 @@ function charge(debits, isQueue, wait, result)
       if wait > 0 then append(debit, now + wait, now) end
       result.changed = true
     end
+    charges[i] = { extra = extra, ended = ended }
   end
   result.granted = least
+  return charges
 end
 
 function sameReservations(debits)
@@ -107,30 +121,36 @@ end
 local function cancel(debits, receipt, result)
   if receipt.readyAt < result.now then return end
   if receipt.opened == NO_RECEIPT.openedUs or not sameReservations(debits) then return end
-  local params, reservations = debits[1].params, debits[1].state.reservations
+  local kernel, params, state = debits[1].kernel, debits[1].params, debits[1].state
+  local reservations = state.reservations
   local isGone, later = receipt.sold > 0, 0
   if reservations then isGone, later = reservations.opened ~= receipt.opened, reservations.sold - receipt.sold end
   if isGone or later < 0 then return end
 
-  local canSplit = #debits == 1 and not params.strict
+  local rules = params.reservations
+  local canSplit = #debits == 1 and not (rules and rules.strict)
+  local most = math.huge
+  if later > 0 and reservations and rules and rules.alone then
+    most = kernel.levelAt(state, params, reservations.ends, result.now)
+  end
   local least = math.huge
   for i = 1, #debits do
-    local debit = debits[i]
+    local debit, charged = debits[i], receipt.charges[i]
     local amount = debit.cost
-    if later > 0 then amount = canSplit and amount > later and amount - later or 0 end
+    if later > 0 then amount = canSplit and max(0, min(amount, most) - later) or 0 end
     if amount < least then least = amount end
     if amount > 0 then
-      debit.kernel.giveBack(debit.state, debit.params, amount)
-      if later == 0 then unrecord(debit.state, receipt, amount) end
+      debit.kernel.giveBack(debit.state, debit.params, amount, later > 0 and 0 or charged.extra)
+      if later == 0 then unrecord(debit.state, receipt, amount, charged.ended) end
       result.changed = true
     end
   end
   result.granted = least
 end
 
-function unrecord(state, receipt, amount)
+function unrecord(state, receipt, amount, ended)
   local reservations = state.reservations
   if not reservations or receipt.sold < amount then return end
-  reservations.sold = reservations.sold - amount
+  reservations.sold, reservations.ends = reservations.sold - amount, ended
   if reservations.sold == 0 then state.reservations = nil end
 end

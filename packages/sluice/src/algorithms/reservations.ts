@@ -6,7 +6,12 @@
  * slowest of them says when it does start. Every bucket records all reservations. If the same calls charge all of the
  * buckets, the records are equal and one receipt fits all; otherwise they differ, and nothing can be given back.
  */
-import type { ReservationReceipt, State } from "./kernel.js";
+import {
+  type ReservationCharge,
+  type ReservationReceipt,
+  type State,
+  UNLIMITED,
+} from "./kernel.js";
 import { ready, type DebitState, REASON, type CallResult } from "./debit.js";
 
 /** Forgets a line whose last start has passed: nobody can give anything back any more. */
@@ -22,12 +27,21 @@ export function record(state: State, amount: number): void {
   state.reservations = { ...reservations, sold: reservations.sold + amount };
 }
 
-/** Whether anybody waits for a start on one of the debits. */
-export function hasReservations(debits: readonly DebitState[], count: number): boolean {
+/**
+ * The most that may come back: what lies behind the last promised start. All that the line has sold may be in use
+ * then, so that much must stay.
+ */
+export function refundable(debits: readonly DebitState[], count: number): number {
+  let most = Number.POSITIVE_INFINITY;
   for (let i = 0; i < count; i++) {
-    if ((debits[i] as DebitState).state.reservations !== undefined) return true;
+    const { kernel, params, state, nowUs } = debits[i] as DebitState;
+    const { reservations } = state;
+    if (reservations === undefined || kernel.levelAt === undefined) continue;
+    if (params.capacity === UNLIMITED) continue;
+    const behind = kernel.levelAt(state, params, reservations.endsUs, nowUs) - reservations.sold;
+    if (behind < most) most = behind;
   }
-  return false;
+  return most > 0 ? most : 0;
 }
 
 /**
@@ -60,7 +74,8 @@ export function reserve(
     const available = kernel.available(state, params, debit.nowUs);
     if (isQueue && cost > available) isFull = true;
     const inUse = params.capacity - available + cost;
-    if (params.reservations === undefined || inUse > params.reservations.maximum) canWait = false;
+    const rules = params.reservations;
+    if (rules === undefined || inUse > rules.maximum || (rules.alone && count > 1)) canWait = false;
     if (debit.waitUs > waitUs) waitUs = debit.waitUs;
   }
   const delayUs = waitUs > 0 ? waitUs + nowUs - rawUs : 0;
@@ -71,13 +86,14 @@ export function reserve(
   }
   if (!ready(debits, count, result)) return 0;
 
-  charge(debits, count, isQueue, waitUs, result);
+  const charges = charge(debits, count, isQueue, waitUs, result);
   const reservations = sameReservations(debits, count) ? first.state.reservations : NO_RECEIPT;
   result.receipt = {
     readyAtUs: nowUs + waitUs,
     delayUs,
     openedUs: reservations === undefined ? nowUs : reservations.openedUs,
     sold: reservations === undefined ? 0 : reservations.sold,
+    charges,
   };
   return 0;
 }
@@ -89,23 +105,31 @@ function charge(
   isQueue: boolean,
   waitUs: number,
   result: CallResult,
-): void {
+): readonly ReservationCharge[] {
   const { nowUs } = result;
+  const charges: ReservationCharge[] = [];
   let least = Number.POSITIVE_INFINITY;
   for (let i = 0; i < count; i++) {
     const debit = debits[i] as DebitState;
     const { kernel, params, state, cost } = debit;
     debit.reason = REASON.ok;
     if (cost < least) least = cost;
-    if (cost === 0) continue;
-    if (debit.waitUs > 0 && kernel.reserve !== undefined) {
-      kernel.reserve(state, params, isQueue ? cost : params.capacity, debit.waitUs);
-    } else kernel.take(state, params, cost, debit.nowUs);
-    record(state, cost);
-    if (waitUs > 0) append(debit, nowUs + waitUs, nowUs);
-    result.changed = true;
+    let extra = 0;
+    const endedUs = state.reservations === undefined ? 0 : state.reservations.endsUs;
+    if (cost > 0) {
+      if (debit.waitUs > 0 && kernel.reserve !== undefined) {
+        extra = kernel.reserve(state, params, cost, isQueue, debit.waitUs, debit.nowUs);
+        // Of a start before others a refund may have given back already what it took beyond the cost.
+        if (nowUs + waitUs <= endedUs && params.reservations?.alone !== true) extra = 0;
+      } else kernel.take(state, params, cost, debit.nowUs);
+      record(state, cost);
+      if (waitUs > 0) append(debit, nowUs + waitUs, nowUs);
+      result.changed = true;
+    }
+    charges.push({ extra, endedUs });
   }
   result.granted = least;
+  return charges;
 }
 
 /** Of a receipt that gives nothing back: who stands behind it differs from bucket to bucket. */
@@ -144,7 +168,7 @@ export function cancel(
 ): void {
   if (receipt === undefined || receipt.readyAtUs < result.nowUs) return;
   if (receipt.openedUs === NO_RECEIPT.openedUs || !sameReservations(debits, count)) return;
-  const { state, params } = debits[0] as DebitState;
+  const { kernel, params, state } = debits[0] as DebitState;
   const { reservations } = state;
   // After a reset, what is in use is not this receipt's.
   const isGone =
@@ -155,26 +179,37 @@ export function cancel(
   // To give only a part back leaves a gap in the schedule. One plain bucket may fill it within its bound. A strict queue
   // would start calls too close together, and with several buckets the faster ones have already drained.
   const canSplit = count === 1 && params.reservations?.strict !== true;
+  let most = Number.POSITIVE_INFINITY;
+  // Refills come in steps: less than the capacity may be in use at the last start, and those behind count on all of it.
+  if (later > 0 && reservations !== undefined && params.reservations?.alone === true) {
+    most = kernel.levelAt?.(state, params, reservations.endsUs, result.nowUs) ?? 0;
+  }
   let least = Number.POSITIVE_INFINITY;
   for (let i = 0; i < count; i++) {
     const debit = debits[i] as DebitState;
+    const charged = receipt.charges[i] as ReservationCharge;
     let amount = debit.cost;
-    if (later > 0) amount = canSplit && amount > later ? amount - later : 0;
+    if (later > 0) amount = canSplit ? Math.max(0, Math.min(amount, most) - later) : 0;
     if (amount < least) least = amount;
     if (amount > 0) {
-      debit.kernel.giveBack(debit.state, debit.params, amount);
-      if (later === 0) unrecord(debit.state, receipt, amount);
+      debit.kernel.giveBack(debit.state, debit.params, amount, later > 0 ? 0 : charged.extra);
+      if (later === 0) unrecord(debit.state, receipt, amount, charged.endedUs);
       result.changed = true;
     }
   }
   result.granted = least;
 }
 
-/** Takes the last of the line off its end. */
-function unrecord(state: State, { sold }: ReservationReceipt, amount: number): void {
+/** Takes the last of the line off its end, which is then where it was before. */
+function unrecord(
+  state: State,
+  { sold }: ReservationReceipt,
+  amount: number,
+  endedUs: number,
+): void {
   const { reservations } = state;
   // Who did not wait is not in the line.
   if (reservations === undefined || sold < amount) return;
   const left = reservations.sold - amount;
-  state.reservations = left === 0 ? undefined : { ...reservations, sold: left };
+  state.reservations = left === 0 ? undefined : { ...reservations, sold: left, endsUs: endedUs };
 }

@@ -180,6 +180,7 @@ export class PolicyResolver {
   canReserve(bound: readonly BoundPolicy[]): boolean {
     if (bound.some(({ rule }) => rule.params.reservations === undefined)) return false;
     if (bound.length === 1) return true;
+    if (bound.some(({ rule }) => rule.params.reservations?.alone === true)) return false;
     return bound.every(({ keyspace }) => !isShared(this.#store, keyspace.name));
   }
 

@@ -57,7 +57,7 @@ export interface DebitResult {
 
 export interface StoreResult {
   readonly nowUs: number;
-  /** Thousandths taken, or given back by cancel. */
+  /** Thousandths taken, or given back by refund and cancel: of several debits the least. */
   readonly granted: number;
   /** The place in line that reserve got. */
   readonly receipt?: ReservationReceipt | undefined;

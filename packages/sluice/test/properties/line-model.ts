@@ -5,20 +5,42 @@
  */
 
 const bigMax = (a: bigint, b: bigint): bigint => (a > b ? a : b);
+const bigMin = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 
 /** Someone who was admitted while somebody waited. */
 interface Standing {
   readonly amount: bigint;
 }
 
+/** What a booking did to a bucket, so that the last in line can undo it. */
+interface Place {
+  /** Undefined for who did not wait while nobody did. */
+  readonly standing: Standing | undefined;
+  /** By how much it moved the schedule. */
+  readonly took: bigint;
+  /** Where the line ended before it. */
+  readonly endedAt: bigint;
+}
+
 export interface ModelBooking {
   readonly readyAt: bigint;
   readonly amount: bigint;
-  readonly reason: Standing | undefined;
+  readonly place: Place;
+}
+
+/** What a property asks of a bucket. */
+export interface BucketModel {
+  reserve(now: bigint, amount: bigint, maxWait: bigint): ModelBooking | undefined;
+  cancel(now: bigint, booking: ModelBooking): bigint;
+  consume(now: bigint, amount: bigint): boolean;
+  refund(now: bigint, amount: bigint): bigint;
+  penalize(now: bigint, amount: bigint): void;
+  reset(): void;
+  room(now: bigint): bigint;
 }
 
 /** One bucket: `limit` comes back each `period`, up to `capacity`. */
-export class LineModel {
+export class LineModel implements BucketModel {
   /** When all that was taken and promised will have drained, times limit. */
   #tat = 0n;
   /** Who was admitted since somebody began to wait, in order; the last may leave again. */
@@ -37,7 +59,7 @@ export class LineModel {
     const wait = this.wait(now, amount);
     if (wait === undefined || wait > maxWait) return undefined;
     const readyAt = now + wait;
-    return { readyAt, amount, reason: this.enter(now, amount, wait, readyAt) };
+    return { readyAt, amount, place: this.enter(now, amount, wait, readyAt) };
   }
 
   /** Whole µs until the amount fits; undefined where it cannot wait. */
@@ -51,32 +73,38 @@ export class LineModel {
   }
 
   /** Takes the amount for this bucket's own `wait` from now, for a call that starts at `readyAt`. */
-  enter(now: bigint, amount: bigint, wait: bigint, readyAt: bigint): Standing | undefined {
-    if (amount === 0n) return undefined;
+  enter(now: bigint, amount: bigint, wait: bigint, readyAt: bigint): Place {
+    const endedAt = this.#endsAt;
+    if (amount === 0n) return { standing: undefined, took: 0n, endedAt };
+    const before = bigMax(this.#tat, now * this.limit);
     // A start is a whole µs, and the schedule goes on from it.
     const level = this.isQueue ? amount : this.capacity;
     if (wait > 0n) this.#tat = (now + wait) * this.limit + level * this.period;
-    else this.#tat = bigMax(this.#tat, now * this.limit) + amount * this.period;
-    if (readyAt === now && this.#line.length === 0) return undefined;
-    const reason = { amount };
-    this.#line.push(reason);
+    else this.#tat = before + amount * this.period;
+    // Who starts before another stands in nobody's way, and keeps its fraction of a µs.
+    const took = readyAt > endedAt ? this.#tat - before : amount * this.period;
+    if (readyAt === now && this.#line.length === 0) return { standing: undefined, took, endedAt };
+    const standing = { amount };
+    this.#line.push(standing);
     this.#endsAt = bigMax(this.#endsAt, readyAt);
-    return reason;
+    return { standing, took, endedAt };
   }
 
   /** What was admitted behind someone; undefined where the line knows nothing of them any more. */
-  behind(now: bigint, reason: Standing | undefined): bigint | undefined {
+  behind(now: bigint, { standing }: Place): bigint | undefined {
     this.#pass(now);
-    // Who did not wait stands before all who began to in this same µs.
-    const place = reason === undefined ? -1 : this.#line.indexOf(reason);
-    if (reason !== undefined && place < 0) return undefined;
-    return this.#line.slice(place + 1).reduce((sum, each) => sum + each.amount, 0n);
+    return behindIn(this.#line, standing);
   }
 
-  /** Gives back, and out of the line goes who stood at its end. */
-  leave(now: bigint, reason: Standing | undefined, back: bigint): void {
-    if (reason !== undefined && this.#line.at(-1) === reason) this.#line.pop();
-    this.#tat = bigMax(now * this.limit, this.#tat - back * this.period);
+  /** Gives back: the last of the line all that it took, as if it had never come, anyone else `back`. */
+  leave(now: bigint, { standing, took, endedAt }: Place, back: bigint): void {
+    const isLast = this.#line.at(-1) === standing;
+    if (isLast && standing !== undefined) {
+      this.#line.pop();
+      this.#endsAt = endedAt;
+    }
+    const freed = isLast && back > 0n ? took : back * this.period;
+    this.#tat = bigMax(now * this.limit, this.#tat - freed);
   }
 
   consume(now: bigint, amount: bigint): boolean {
@@ -89,22 +117,31 @@ export class LineModel {
   }
 
   /** What it gave back. */
-  cancel(now: bigint, { readyAt, amount, reason }: ModelBooking): bigint {
-    const later = this.behind(now, reason);
+  cancel(now: bigint, { readyAt, amount, place }: ModelBooking): bigint {
+    const later = this.behind(now, place);
     if (readyAt < now || later === undefined) return 0n;
     const back = this.isQueue && later > 0n ? 0n : bigMax(0n, amount - later);
-    this.leave(now, reason, back);
+    this.leave(now, place, back);
     return back;
   }
 
-  /** What it gave back, at most: nothing while anybody waits. */
-  refund(now: bigint, amount: bigint): void {
-    if (!this.hasLine(now)) this.#tat -= amount * this.period;
+  /** What came back: at most what is in use behind the last start, and is not those in line's. */
+  refund(now: bigint, amount: bigint): bigint {
+    return this.giveBack(now, bigMin(amount, this.refundable(now)));
   }
 
-  hasLine(now: bigint): boolean {
+  refundable(now: bigint): bigint {
     this.#pass(now);
-    return this.#line.length > 0;
+    if (this.#line.length === 0) return 1n << 60n;
+    const left = this.#tat - this.#endsAt * this.limit;
+    const promised = this.#line.reduce((sum, each) => sum + each.amount, 0n);
+    return bigMax(0n, (left < 0n ? 0n : left / this.period) - promised);
+  }
+
+  giveBack(now: bigint, amount: bigint): bigint {
+    const before = this.room(now);
+    this.#tat -= amount * this.period;
+    return this.room(now) - before;
   }
 
   penalize(now: bigint, amount: bigint): void {
@@ -133,10 +170,127 @@ export class LineModel {
   }
 }
 
+/** What stands behind someone in a line; all of it for who never stood in it, undefined for who does no more. */
+function behindIn(line: readonly Standing[], standing: Standing | undefined): bigint | undefined {
+  const place = standing === undefined ? -1 : line.indexOf(standing);
+  if (standing !== undefined && place < 0) return undefined;
+  return line.slice(place + 1).reduce((sum, each) => sum + each.amount, 0n);
+}
+
+/** One bucket that gets all of `limit` at the end of each period: as `LineModel`, but refill by refill. */
+export class IntervalModel implements BucketModel {
+  /** What will be in use once all the refills up to a moment have come, if nobody else does. */
+  #used = 0n;
+  #refilledAt = 0n;
+  #line: Standing[] = [];
+  #endsAt = -1n;
+
+  constructor(
+    readonly limit: bigint,
+    readonly period: bigint,
+    readonly capacity: bigint,
+  ) {}
+
+  reserve(now: bigint, amount: bigint, maxWait: bigint): ModelBooking | undefined {
+    this.#pass(now);
+    if (amount > this.capacity) return undefined;
+    let [left, readyAt] = [this.#used, now];
+    for (let at = this.#refilledAt; left + amount > this.capacity; ) {
+      at += this.period;
+      left -= this.limit;
+      readyAt = at;
+    }
+    if (readyAt - now > maxWait) return undefined;
+    const endedAt = this.#endsAt;
+    // An empty bucket is not refilled any more: what it would have got is lost.
+    const took = readyAt > now && left < 0n ? amount - left : amount;
+    if (amount > 0n) this.#used += took;
+    const waits = amount > 0n && (readyAt > now || this.#line.length > 0);
+    const standing = waits ? { amount } : undefined;
+    if (standing !== undefined) {
+      this.#line.push(standing);
+      this.#endsAt = bigMax(endedAt, readyAt);
+    }
+    return { readyAt, amount, place: { standing, took, endedAt } };
+  }
+
+  cancel(now: bigint, { readyAt, amount, place }: ModelBooking): bigint {
+    this.#pass(now);
+    const { standing, took, endedAt } = place;
+    const later = behindIn(this.#line, standing);
+    if (readyAt < now || later === undefined || amount === 0n) return 0n;
+    if (later === 0n) {
+      this.#free(took);
+      if (standing !== undefined) {
+        this.#line.pop();
+        this.#endsAt = endedAt;
+      }
+      return amount;
+    }
+    const back = bigMax(0n, bigMin(amount, this.#left(this.#endsAt)) - later);
+    this.#free(back);
+    return back;
+  }
+
+  consume(now: bigint, amount: bigint): boolean {
+    this.#pass(now);
+    if (amount > this.room(now)) return false;
+    this.#used += amount;
+    if (this.#line.length > 0 && amount > 0n) this.#line.push({ amount });
+    return true;
+  }
+
+  refund(now: bigint, amount: bigint): bigint {
+    this.#pass(now);
+    const before = this.#used;
+    const promised = this.#line.reduce((sum, each) => sum + each.amount, 0n);
+    const most = this.#line.length === 0 ? amount : this.#left(this.#endsAt) - promised;
+    this.#free(bigMax(0n, bigMin(amount, most)));
+    return before - this.#used;
+  }
+
+  penalize(now: bigint, amount: bigint): void {
+    this.#pass(now);
+    this.#used += amount;
+  }
+
+  reset(): void {
+    this.#used = 0n;
+    this.#line = [];
+  }
+
+  room(now: bigint): bigint {
+    this.#pass(now);
+    return this.capacity - this.#used;
+  }
+
+  #left(at: bigint): bigint {
+    let left = this.#used;
+    for (let refill = this.#refilledAt + this.period; refill <= at; refill += this.period) {
+      left -= this.limit;
+    }
+    return left;
+  }
+
+  #free(amount: bigint): void {
+    this.#used = bigMax(0n, this.#used - amount);
+  }
+
+  #pass(now: bigint): void {
+    while (this.#used > 0n && this.#refilledAt + this.period <= now) {
+      this.#free(this.limit);
+      this.#refilledAt += this.period;
+    }
+    if (this.#used === 0n) this.#refilledAt = now;
+    if (this.#line.length > 0 && this.#endsAt < now) this.#line = [];
+    if (this.#line.length === 0) this.#endsAt = -1n;
+  }
+}
+
 export interface SetBooking {
   readonly readyAt: bigint;
   readonly amount: bigint;
-  readonly reasons: readonly (Standing | undefined)[];
+  readonly places: readonly Place[];
 }
 
 /** Some buckets that one call charges together; other calls may charge some of them with others, or alone. */
@@ -149,23 +303,23 @@ export class SetModel {
     const wait = waits.reduce(bigMax, 0n);
     if (wait > maxWait) return undefined;
     const readyAt = now + wait;
-    const reasons = this.buckets.map((bucket, i) =>
+    const places = this.buckets.map((bucket, i) =>
       bucket.enter(now, amount, waits[i] as bigint, readyAt),
     );
-    return { readyAt, amount, reasons };
+    return { readyAt, amount, places };
   }
 
   /** The most that may come back: of several buckets all or nothing, and nothing that anybody behind holds. */
-  mayGiveBack(now: bigint, { readyAt, amount, reasons }: SetBooking): bigint {
+  mayGiveBack(now: bigint, { readyAt, amount, places }: SetBooking): bigint {
     if (readyAt < now) return 0n;
-    const behind = this.buckets.map((bucket, i) => bucket.behind(now, reasons[i]));
+    const behind = this.buckets.map((bucket, i) => bucket.behind(now, places[i] as Place));
     if (!behind.every((later) => later !== undefined)) return 0n;
     const later = behind.reduce(bigMax, 0n);
     return later > 0n && this.buckets.length > 1 ? 0n : bigMax(0n, amount - later);
   }
 
-  leave(now: bigint, { reasons }: SetBooking, back: bigint): void {
-    for (const [i, bucket] of this.buckets.entries()) bucket.leave(now, reasons[i], back);
+  leave(now: bigint, { places }: SetBooking, back: bigint): void {
+    for (const [i, bucket] of this.buckets.entries()) bucket.leave(now, places[i] as Place, back);
   }
 
   consume(now: bigint, amount: bigint): boolean {
@@ -173,9 +327,10 @@ export class SetModel {
     return fits && this.buckets.every((bucket) => bucket.consume(now, amount));
   }
 
-  refund(now: bigint, amount: bigint): void {
-    if (this.buckets.some((bucket) => bucket.hasLine(now))) return;
-    for (const bucket of this.buckets) bucket.refund(now, amount);
+  /** What came back in every bucket. */
+  refund(now: bigint, amount: bigint): bigint {
+    const most = this.buckets.map((bucket) => bucket.refundable(now)).reduce(bigMin, amount);
+    return this.buckets.map((bucket) => bucket.giveBack(now, most)).reduce(bigMin, amount);
   }
 
   penalize(now: bigint, amount: bigint): void {
@@ -194,6 +349,7 @@ export class SetModel {
 export class ScheduleModel {
   #tat = 0n;
   #sold = 0n;
+  #endsAt = -1n;
 
   constructor(
     readonly limit: bigint,
@@ -201,20 +357,35 @@ export class ScheduleModel {
     readonly capacity: bigint,
   ) {}
 
-  reserve(now: bigint, amount: bigint): { readyAt: bigint; amount: bigint; mySold: bigint } {
-    const end = bigMax(this.#tat, now * this.limit) + amount * this.period;
+  reserve(now: bigint, amount: bigint): ScheduledBooking {
+    const endedAt = this.#endsAt;
+    const before = bigMax(this.#tat, now * this.limit);
+    const end = before + amount * this.period;
     const ahead = end - this.capacity * this.period - now * this.limit;
     const readyAt = ahead > 0n ? now + (ahead + this.limit - 1n) / this.limit : now;
     this.#tat = readyAt > now ? readyAt * this.limit + this.capacity * this.period : end;
     this.#sold = bigMax(this.#sold, now * this.limit) + amount * this.period;
-    return { readyAt, amount, mySold: this.#sold };
+    const took = readyAt > endedAt ? this.#tat - before : amount * this.period;
+    if (readyAt > now) this.#endsAt = bigMax(endedAt, readyAt);
+    return { readyAt, amount, mySold: this.#sold, took, endedAt };
   }
 
-  cancel(now: bigint, receipt: { readyAt: bigint; amount: bigint; mySold: bigint }): void {
-    if (receipt.readyAt < now) return;
-    const later = this.#sold - receipt.mySold;
-    const back = bigMax(0n, receipt.amount * this.period - later);
+  cancel(now: bigint, { readyAt, amount, mySold, took, endedAt }: ScheduledBooking): void {
+    if (readyAt < now) return;
+    const later = this.#sold - mySold;
+    const back = later === 0n ? took : bigMax(0n, amount * this.period - later);
     this.#tat = bigMax(now * this.limit, this.#tat - back);
-    if (later === 0n) this.#sold -= receipt.amount * this.period;
+    if (later !== 0n) return;
+    this.#sold -= amount * this.period;
+    this.#endsAt = endedAt;
   }
+}
+
+/** What it took of the schedule, its fraction of a µs included, and where the promises ended before it. */
+export interface ScheduledBooking {
+  readonly readyAt: bigint;
+  readonly amount: bigint;
+  readonly mySold: bigint;
+  readonly took: bigint;
+  readonly endedAt: bigint;
 }

@@ -23,6 +23,8 @@ import { ManualClock } from "../../src/testing/index.js";
 import { record } from "../audit/records.js";
 import { runs } from "../support/runs.js";
 import {
+  type BucketModel,
+  IntervalModel,
   LineModel,
   type ModelBooking,
   ScheduleModel,
@@ -54,6 +56,14 @@ const rates: fc.Arbitrary<Rate> = fc.constantFrom(
   { limit: 3e6, period: 1000, size: 1 },
   { limit: 3e6, period: 1000, size: 4 },
   { limit: 0.001, period: 10_000, size: 0.003 },
+);
+
+/** Where refills by interval come in large steps, or the bucket holds less than one brings. */
+const stepRates: fc.Arbitrary<Rate> = fc.constantFrom(
+  { limit: 10, period: 10_000, size: 10 },
+  { limit: 10, period: 10_000, size: 1 },
+  { limit: 5, period: 5000, size: 12.5 },
+  { limit: 2, period: 1000, size: 3 },
 );
 
 const VERBS_IN_USE = ["reserve", "cancel", "consume", "penalize", "refund", "reset"] as const;
@@ -163,9 +173,15 @@ function play(
         chosen.isHeld = false;
       }
     } else {
-      const { granted } = subject.ask(VERBS[each.verb], amount);
-      if (granted > 0) consumed.push({ atUs: nowUs, amount });
-      if (each.verb === "refund") refunds.push({ atUs: nowUs, amount });
+      const before = subject.ask(VERBS.peek, 0).debits;
+      const { granted, debits } = subject.ask(VERBS[each.verb], amount);
+      if (each.verb === "refund") {
+        const back = debits.map(
+          ({ available }, i) => available - (before[i]?.available ?? available),
+        );
+        expect(granted).toBe(Math.min(...back));
+        refunds.push({ atUs: nowUs, amount: Math.max(...back) });
+      } else if (granted > 0) consumed.push({ atUs: nowUs, amount });
     }
   }
   const booked = held
@@ -181,6 +197,14 @@ function lineModelOf({ limit, period, size }: Rate, isQueue = false): LineModel 
     BigInt(Math.round(period * 1000)),
     BigInt(Math.round(size * 1000)),
     isQueue,
+  );
+}
+
+function intervalModelOf({ limit, period, size }: Rate): IntervalModel {
+  return new IntervalModel(
+    BigInt(Math.round(limit * 1000)),
+    BigInt(Math.round(period * 1000)),
+    BigInt(Math.round(size * 1000)),
   );
 }
 
@@ -207,19 +231,50 @@ function excess(
   return undefined;
 }
 
+/** The same where `limit` comes back in steps: in an instant no more than the capacity. */
+function excessInSteps(
+  { limit, period, size }: Rate,
+  admissions: readonly Given[],
+  refunds: readonly Given[],
+): string | undefined {
+  for (const [i, { atUs: from }] of admissions.entries()) {
+    let sum = 0;
+    for (const { atUs: to, amount } of admissions.slice(i)) {
+      sum += amount;
+      const steps = to === from ? 0 : Math.floor((to - from) / Math.round(period * 1e3)) + 1;
+      const refunded = refunds
+        .filter(({ atUs }) => atUs >= from && atUs <= to)
+        .reduce((total, refund) => total + refund.amount, 0);
+      const bound = Math.round(size * 1000) + steps * Math.round(limit * 1000) + refunded;
+      if (sum > bound) return `${sum} from ${from} to ${to}: ${bound}`;
+    }
+  }
+  return undefined;
+}
+
 const bucketOf = ({ limit, period, size }: Rate, name = "p"): Policy =>
   tokenBucket({ name, limit, period, burst: size });
+const intervalOf = ({ limit, period, size }: Rate): Policy =>
+  tokenBucket({ limit, period, burst: size, refill: "interval" });
 const queueOf = ({ limit, period, size }: Rate): Policy =>
   leakyBucket({ limit, period, capacity: size });
 
 const RUNS = { numRuns: runs(3000) };
 
+const KINDS = {
+  bucket: [bucketOf, lineModelOf],
+  queue: [queueOf, (rate: Rate) => lineModelOf(rate, true)],
+  interval: [intervalOf, intervalModelOf],
+} satisfies Record<string, readonly [(rate: Rate) => Policy, (rate: Rate) => BucketModel]>;
+
 describe("the schedule is the model's", () => {
-  test.each(["bucket", "queue"] as const)("%s", (kind) => {
+  test.each(["bucket", "queue", "interval"] as const)("%s", (kind) => {
+    const [policyOf, modelOf] = KINDS[kind];
+    const everyRate = kind === "interval" ? fc.oneof(rates, stepRates) : rates;
     fc.assert(
-      fc.property(rates, traces(VERBS_IN_USE), (rate, trace) => {
-        const subject = new Subject([kind === "queue" ? queueOf(rate) : bucketOf(rate)]);
-        const model = lineModelOf(rate, kind === "queue");
+      fc.property(everyRate, traces(VERBS_IN_USE), (rate, trace) => {
+        const subject = new Subject([policyOf(rate)]);
+        const model: BucketModel = modelOf(rate);
         const held: { receipt: ReservationReceipt; model: ModelBooking; amount: number }[] = [];
         for (const each of trace) {
           subject.nowUs += moveUs(each, rate);
@@ -245,9 +300,12 @@ describe("the schedule is the model's", () => {
             const { debits } = subject.ask(VERBS.consume, amount);
             expect(debits[0]?.reason === 0).toBe(model.consume(now, BigInt(amount)));
           } else {
-            subject.ask(VERBS[each.verb], amount);
+            const { granted } = subject.ask(VERBS[each.verb], amount);
             if (each.verb === "reset") model.reset();
-            else model[each.verb](now, BigInt(amount));
+            else {
+              const back = model[each.verb](now, BigInt(amount));
+              if (each.verb === "refund") expect(granted).toBe(Number(back));
+            }
           }
           const { debits } = subject.ask(VERBS.peek, 0);
           expect(debits[0]?.available).toBe(Number(model.room(now)));
@@ -418,9 +476,12 @@ describe("of buckets that several sets charge", () => {
               const isAllowed = debits.every(({ reason }) => reason === 0);
               expect(isAllowed).toBe(model.consume(now, BigInt(amount)));
             } else {
-              ask(set, VERBS[each.verb], amount);
+              const { granted } = ask(set, VERBS[each.verb], amount);
               if (each.verb === "reset") model.reset();
-              else model[each.verb](now, BigInt(amount));
+              else {
+                const back = model[each.verb](now, BigInt(amount));
+                if (each.verb === "refund") expect(granted).toBe(Number(back));
+              }
             }
             for (const [bucket, itsModel] of models.entries()) {
               const { debits } = ask([bucket], VERBS.peek, 0);
@@ -464,6 +525,26 @@ describe("no interval sees more starts than the bound", () => {
         (rate, trace) => {
           const { admissions, refunds } = play([bucketOf(rate)], rate, trace);
           expect(excess(rate, admissions, refunds)).toBeUndefined();
+        },
+      ),
+      RUNS,
+    );
+  });
+
+  test("refills by interval, whatever is cancelled, given back and taken meanwhile", () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(rates, stepRates),
+        traces(["reserve", "reserve", "cancel", "consume", "penalize", "refund"]),
+        (rate, trace) => {
+          const policy = intervalOf(rate);
+          const { admissions, refunds } = play([policy], rate, trace);
+          expect(excessInSteps(rate, admissions, refunds)).toBeUndefined();
+          if (refunds.length > 0) return;
+          const records = admissions.map(({ atUs, amount }) =>
+            record({ atUs: START_US, readyAtUs: atUs, granted: amount / 1000 }),
+          );
+          expect(checkBound(policy, records)).toMatchObject({ holds: true });
         },
       ),
       RUNS,

@@ -10,8 +10,8 @@
 -- @const FULL, FULL_NUMBER, FULL_BYTES from algorithms/bucket/format.lua
 -- @const RESERVED, RESERVED_NUMBER, RESERVED_BYTES from algorithms/bucket/format.lua
 
--- Declared ahead of its first use: functions stand in the twin's order.
-local settle
+-- Declared ahead of their first use: functions stand in the twin's order.
+local settle, levelAt
 
 local function advance(s, p, now)
   if s.per ~= p.per then
@@ -67,13 +67,33 @@ local function take(s, p, amount)
   s.used = min(s.used + amount, p.maximum)
 end
 
-local function reserve(s, p, level, delay)
-  local drained, remainder = mulDiv(delay, p.limit, p.period)
-  s.used, s.remainder = level + drained, remainder
+local function reserve(s, p, amount, isQueue, delay, now)
+  local usedBefore, remainderBefore = s.used, s.remainder
+  if p.interval then
+    local left = levelAt(s, p, now + delay, now)
+    s.used = s.used + amount - (left < 0 and left or 0)
+  else
+    local drained, remainder = mulDiv(delay, p.limit, p.period)
+    s.used = (isQueue and amount or p.capacity) + drained
+    s.remainder = remainder
+  end
+  return (s.used - usedBefore - amount) * s.per + s.remainder - remainderBefore
 end
 
-local function giveBack(s, p, amount)
-  s.used = s.used - amount
+function levelAt(s, p, at, now)
+  if p.interval then return s.used - floor((at - s.since) / p.period) * p.limit end
+  local drained, remainder = mulDiv(at - now, p.limit, p.period)
+  return s.used - drained - (s.remainder < remainder and 1 or 0)
+end
+
+local function giveBack(s, p, amount, extra)
+  local whole = floor((extra or 0) / s.per)
+  s.used = s.used - amount - whole
+  s.remainder = s.remainder - (extra or 0) + whole * s.per
+  if s.remainder < 0 then
+    s.used = s.used - 1
+    s.remainder = s.remainder + s.per
+  end
   settle(s)
 end
 
@@ -98,14 +118,19 @@ kernels.b = {
   timeUntil = timeUntil,
   take = take,
   reserve = reserve,
+  levelAt = levelAt,
   giveBack = giveBack,
   timeToFull = timeToFull,
 
   params = function(at)
-    local period, capacity, maximum, mode = ARGV[at + 2] + 0, ARGV[at + 3] + 0, ARGV[at + 4] + 0, ARGV[at + 5]
+    local limit, period, capacity = ARGV[at + 1] + 0, ARGV[at + 2] + 0, ARGV[at + 3] + 0
+    local maximum, mode = ARGV[at + 4] + 0, ARGV[at + 5]
+    local interval, promised = mode == '1', maximum
+    if interval then promised = maximum - limit end
+    if mode == '3' then promised = capacity end
     return {
-      limit = ARGV[at + 1] + 0, period = period, per = mode == '1' and 1 or period, capacity = capacity, maximum = maximum,
-      promised = mode == '3' and capacity or maximum, interval = mode == '1', canWait = mode ~= '1', strict = mode == '2',
+      limit = limit, period = period, per = interval and 1 or period, capacity = capacity, maximum = maximum,
+      interval = interval, reservations = { strict = mode == '2', alone = interval, maximum = promised },
     }
   end,
 

@@ -27,7 +27,7 @@ export interface BucketParams extends Params {
   /** Where debt saturates: what takes a hundred years to drain, if it drains. */
   readonly maximum: number;
   readonly interval: boolean;
-  readonly reservations: ReservationRules | undefined;
+  readonly reservations: ReservationRules;
 }
 
 export interface BucketState extends State {
@@ -97,14 +97,44 @@ function take(s: BucketState, p: BucketParams, amount: number): void {
   s.used = Math.min(s.used + amount, p.maximum);
 }
 
-/** Starts are whole µs: the schedule goes on from there, and not from the fraction before it. */
-function reserve(s: BucketState, p: BucketParams, level: number, delayUs: number): void {
-  s.used = level + mulDiv(delayUs, p.limit, p.period);
-  s.remainder = remainder[0] as number;
+/**
+ * Starts are whole µs, or refills: the schedule goes on from there. What drains before the start, though less is in use by
+ * then, is the caller's loss; it is returned in parts of a thousandth, `per` of them.
+ */
+function reserve(
+  s: BucketState,
+  p: BucketParams,
+  amount: number,
+  isQueue: boolean,
+  delayUs: number,
+  nowUs: number,
+): number {
+  const usedBefore = s.used;
+  const remainderBefore = s.remainder;
+  if (p.interval) {
+    const left = levelAt(s, p, nowUs + delayUs, nowUs);
+    s.used += amount - (left < 0 ? left : 0);
+  } else {
+    s.used = (isQueue ? amount : p.capacity) + mulDiv(delayUs, p.limit, p.period);
+    s.remainder = remainder[0] as number;
+  }
+  return (s.used - usedBefore - amount) * s.per + s.remainder - remainderBefore;
 }
 
-function giveBack(s: BucketState, _p: BucketParams, amount: number): void {
-  s.used -= amount;
+function levelAt(s: BucketState, p: BucketParams, atUs: number, nowUs: number): number {
+  if (p.interval) return s.used - Math.floor((atUs - s.sinceUs) / p.period) * p.limit;
+  const drained = mulDiv(atUs - nowUs, p.limit, p.period);
+  return s.used - drained - (s.remainder < (remainder[0] as number) ? 1 : 0);
+}
+
+function giveBack(s: BucketState, _p: BucketParams, amount: number, extra = 0): void {
+  const whole = Math.floor(extra / s.per);
+  s.used -= amount + whole;
+  s.remainder -= extra - whole * s.per;
+  if (s.remainder < 0) {
+    s.used -= 1;
+    s.remainder += s.per;
+  }
   settle(s);
 }
 
@@ -138,6 +168,7 @@ export const bucketKernel: Kernel<BucketParams, BucketState> = {
   timeUntil,
   take,
   reserve,
+  levelAt,
   giveBack,
   timeToFull,
   timeToFullAt,
@@ -162,9 +193,9 @@ export const bucketKernel: Kernel<BucketParams, BucketState> = {
 };
 
 /** How quota comes back and is waited for, as the script reads it. */
-function modeOf({ reservations, capacity }: BucketParams): number {
+function modeOf({ interval, reservations, capacity }: BucketParams): number {
   if (capacity === UNLIMITED) return 3;
-  if (reservations === undefined) return 1;
+  if (interval) return 1;
   return reservations.strict ? 2 : 0;
 }
 
@@ -180,10 +211,11 @@ export function bucketParams(
 ): BucketParams {
   const maximum = limit === 0 ? MAX_USED : Math.min(MAX_USED, mulDiv(CENTURY_US, limit, periodUs));
   if (mode === "interval") {
-    const reservations = undefined;
+    // A start is rounded up to a refill, and what is in use with it.
+    const reservations = { strict: false, alone: true, maximum: maximum - limit };
     return { limit, period: periodUs, per: 1, capacity, maximum, interval: true, reservations };
   }
-  const reservations = { strict: mode === "queue", maximum };
+  const reservations = { strict: mode === "queue", alone: false, maximum };
   const divisor = greatestCommonDivisor(limit, periodUs);
   const period = periodUs / divisor;
   const lowest = { limit: limit / divisor, period, per: period };

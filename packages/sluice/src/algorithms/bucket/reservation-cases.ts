@@ -32,13 +32,24 @@ export const reservationCases: readonly AlgorithmCase[] = [
     ],
   },
   {
-    name: "a refund gives nothing back while somebody waits for a start",
+    name: "a refund gives back what lies behind the last promised start",
     policy: ten,
     steps: [
       { at: 0, cost: 10 },
       { at: 0, verb: "reserve", says: { readyAt: 100 } },
-      { at: 99, verb: "refund", cost: 5, says: { remaining: 0, resetAfterMs: 1001 } },
-      { at: 100.001, verb: "refund", cost: 5, says: { remaining: 5, resetAfterMs: 500 } },
+      // 10 are in use at that start, of which 1 is its own.
+      { at: 50, verb: "refund", cost: 15, says: { remaining: 8, resetAfterMs: 150 } },
+      { at: 50, verb: "refund", cost: 1, says: { remaining: 8, resetAfterMs: 150 } },
+      { at: 50, cost: 8, says: { allowed: true, remaining: 0 } },
+    ],
+  },
+  {
+    name: "a refund gives nothing back where all that is in use at the last start is promised",
+    policy: tokenBucket({ limit: 1, period: "1s" }),
+    steps: [
+      { at: 0, verb: "reserve", says: { readyAt: 0 } },
+      { at: 0, verb: "reserve", says: { readyAt: 1000 } },
+      { at: 0, verb: "refund", cost: 1, says: { remaining: 0, resetAfterMs: 2000 } },
     ],
   },
   {
@@ -54,11 +65,41 @@ export const reservationCases: readonly AlgorithmCase[] = [
     ],
   },
   {
-    name: "refills by interval promise no start",
+    name: "refills by interval promise the start of the refill that brings the units",
     policy: interval,
     steps: [
       { at: 0, verb: "reserve", cost: 10, says: { ...allows(0), readyAt: 0 } },
-      { at: 0, verb: "reserve", says: denies(1000) },
+      { at: 0, verb: "reserve", says: { ...allows(0, 3000), readyAt: 1000 } },
+      { at: 300, verb: "reserve", cost: 4, says: { readyAt: 1000 } },
+      { at: 300, verb: "reserve", maxWaitMs: 1699.999, says: denies(1700, 0, 2700) },
+      { at: 300, verb: "reserve", maxWaitMs: 1700, says: { readyAt: 2000 } },
+      { at: 300, verb: "reserve", cost: 10.001, says: neverFits(0) },
+      { at: 1999, says: denies(1) },
+      { at: 2000, cost: 4, says: allows(0) },
+    ],
+  },
+  {
+    name: "one unit each half second by interval: six at once start half a second apart",
+    policy: tokenBucket({ limit: 1, period: "500ms", refill: "interval" }),
+    steps: [
+      { at: 0, verb: "reserve", says: { readyAt: 0 } },
+      { at: 0, verb: "reserve", says: { readyAt: 500 } },
+      { at: 0, verb: "reserve", says: { readyAt: 1000 } },
+      { at: 0, verb: "reserve", maxWaitMs: 1000, says: denies(1500) },
+      { at: 0, verb: "reserve", says: { readyAt: 1500 } },
+      { at: 0, verb: "reserve", says: { readyAt: 2000 } },
+      { at: 0, verb: "reserve", says: { readyAt: 2500 } },
+    ],
+  },
+  {
+    name: "a refill by interval that brings more than the bucket holds lets no more start at once",
+    policy: tokenBucket({ limit: 10, period: "1s", burst: 2, refill: "interval" }),
+    steps: [
+      { at: 0, cost: 1 },
+      { at: 0, verb: "reserve", cost: 2, says: { readyAt: 1000 } },
+      { at: 0, verb: "reserve", says: { readyAt: 2000 } },
+      { at: 1000, says: denies(1000) },
+      { at: 2000, says: allows(0) },
     ],
   },
 ];

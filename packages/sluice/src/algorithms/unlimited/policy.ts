@@ -22,7 +22,7 @@ const PARAMS: BucketParams = Object.freeze({
   capacity: UNLIMITED,
   maximum: 0,
   interval: false,
-  reservations: { strict: false, maximum: UNLIMITED },
+  reservations: { strict: false, alone: false, maximum: UNLIMITED },
 });
 
 export const unlimitedAlgorithm: Algorithm<UnlimitedPolicy> = {

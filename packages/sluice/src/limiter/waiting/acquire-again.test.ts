@@ -26,8 +26,11 @@ const kinds: [string, (store: Store) => RateLimiter][] = [
     },
   ],
   [
-    "a bucket that is refilled by interval",
-    (store) => limiterOf(store, tokenBucket({ limit: 1, period: "1s", refill: "interval" })),
+    "a set with a bucket that is refilled by interval",
+    (store) => {
+      const steps = { limit: 1, period: "1s", refill: "interval" } as const;
+      return limiterOf(store, fast, tokenBucket({ name: "steps", ...steps }));
+    },
   ],
   [
     "a set with a bucket that another limiter has alone",

@@ -78,7 +78,7 @@ export function encodeBatch(
 }
 
 /** Calls that must not be done twice where a client sends them again: they have one more key, of their own. */
-export function givesBack({ verb }: StoreCall): boolean {
+export function givesBack({ verb }: Pick<StoreCall, "verb">): boolean {
   return verb === VERBS.refund || verb === VERBS.cancel;
 }
 
@@ -189,6 +189,7 @@ function encodeGroup(
   }
   if (receipt !== undefined) {
     body.push(String(receipt.readyAtUs), String(receipt.openedUs), String(receipt.sold));
+    for (const { extra, endedUs } of receipt.charges) body.push(String(extra), String(endedUs));
   }
 }
 
@@ -327,10 +328,10 @@ function readResult(
 ): StoreResult {
   let granted = 0;
   let receipt: ReservationReceipt | undefined;
-  if (verb === VERBS.consumeUpTo || verb === VERBS.cancel) granted = reader.next();
+  if (verb === VERBS.consumeUpTo || givesBack({ verb })) granted = reader.next();
   else if (verb === VERBS.reserve && !isDenied) {
     granted = leastCost(debits);
-    receipt = readReceipt(reader, nowUs, rawUs);
+    receipt = readReceipt(reader, debits.length, nowUs, rawUs);
   }
   if (verb === VERBS.consume && !isDenied) granted = leastCost(debits);
   const answers = debits.map((): DebitResult => {
@@ -342,10 +343,19 @@ function readResult(
   return { nowUs, granted, debits: answers, ...(receipt !== undefined && { receipt }) };
 }
 
-function readReceipt(reader: ReplyReader, nowUs: number, rawUs: number): ReservationReceipt {
+function readReceipt(
+  reader: ReplyReader,
+  debits: number,
+  nowUs: number,
+  rawUs: number,
+): ReservationReceipt {
   const waitUs = reader.next();
   const delayUs = waitUs > 0 ? waitUs + nowUs - rawUs : 0;
-  return { readyAtUs: nowUs + waitUs, delayUs, openedUs: reader.next(), sold: reader.next() };
+  const place = { openedUs: reader.next(), sold: reader.next() };
+  const charges = Array.from({ length: debits }, () => {
+    return { extra: reader.next(), endedUs: reader.next() };
+  });
+  return { readyAtUs: nowUs + waitUs, delayUs, ...place, charges };
 }
 
 function leastCost(debits: readonly Debit[]): number {

@@ -17,14 +17,16 @@
 --           debits                how many; then of each:
 --             policy              its index, from 1
 --             cost                thousandths
---           readyAt, opened, sold  of a cancel: its receipt
+--           readyAt, opened, sold  of a cancel: its receipt; and of each debit of it:
+--             extra, ended        what was taken beyond the cost, and where the line ended before
 --
 -- Reply   raw                     the clock, µs
 --         calls                   of each:
 --           head                  readiness, or an error of wire.ts; and its flags
 --           now                   TIME_FOLLOWS: the time of the decision, µs
---           granted               of consumeUpTo and cancel: taken, or given back
---           wait, opened, sold    of a reserve that is admitted: µs until the start, and its receipt
+--           granted               of consumeUpTo, refund and cancel: taken, or given back
+--           wait, opened, sold    of a reserve that is admitted: µs until the start, and its receipt; and of each debit:
+--             extra, ended        as in ARGV
 --           debits                where it is ready; of each:
 --             available, reset    thousandths, µs
 --             reason, wait        REASONS_FOLLOW: not all are admitted; µs
@@ -60,12 +62,16 @@ local function answer(verb, debits, result)
     reply[n] = result.now
   end
   if not isReady then return end
-  if verb == VERBS.consumeUpTo or verb == VERBS.cancel then
+  if verb == VERBS.consumeUpTo or verb == VERBS.refund or verb == VERBS.cancel then
     n = n + 1
     reply[n] = result.granted
   elseif not denied and verb == VERBS.reserve then
     reply[n + 1], reply[n + 2], reply[n + 3] = result.wait, result.opened, result.sold
     n = n + 3
+    for i = 1, #debits do
+      reply[n + 1], reply[n + 2] = result.charges[i].extra, result.charges[i].ended
+      n = n + 2
+    end
   end
   for i = 1, #debits do
     local debit = debits[i]
@@ -94,8 +100,12 @@ while cursor < #ARGV do
   end
   local receipt
   if verb == VERBS.cancel then
-    receipt = { readyAt = ARGV[cursor + 1] + 0, opened = ARGV[cursor + 2] + 0, sold = ARGV[cursor + 3] + 0 }
+    receipt = { readyAt = ARGV[cursor + 1] + 0, opened = ARGV[cursor + 2] + 0, sold = ARGV[cursor + 3] + 0, charges = {} }
     cursor = cursor + 3
+    for i = 1, count do
+      receipt.charges[i] = { extra = ARGV[cursor + 1] + 0, ended = ARGV[cursor + 2] + 0 }
+      cursor = cursor + 2
+    end
   end
 
   for _ = 1, calls do
