@@ -102,7 +102,9 @@ export type {
   KeyedRequest,
   OnStoreFailure,
   RateLimiterOptions,
+  RefundOptions,
 } from "./limiter/options.js";
+export type { Refund, Settlement } from "./limiter/give-back.js";
 export { RateLimiter } from "./limiter/rate-limiter.js";
 export type { Permit } from "./semaphore/permit.js";
 export type {

@@ -284,7 +284,7 @@ function change(
     for (let i = 0; i < count; i++) {
       const { kernel, state, params, cost, nowUs } = debits[i] as DebitState;
       if (cost > 0) {
-          kernel.take(state, params, cost, nowUs);
+        kernel.take(state, params, cost, nowUs);
         result.changed = true;
       }
     }

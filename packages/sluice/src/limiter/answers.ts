@@ -1,4 +1,4 @@
-/** What some verbs answer beside the decision: consumeUpTo its grant, reserve the promised start. */
+/** What some verbs answer beside the decision: consumeUpTo its grant, refund what came back, reserve the start. */
 import { VERBS } from "../algorithms/decide.js";
 import { UNIT } from "../core/amount.js";
 import { monotonicMs } from "../core/clock.js";
@@ -7,9 +7,12 @@ import { asStoreError } from "../core/errors.js";
 import type { Outcome, StoreCall, StoreResult } from "../stores/store.js";
 import type { PreparedRequest } from "./preparation.js";
 import type { LimiterAnswer, LimiterRequest } from "./request.js";
+import { lastFirst } from "./waiting/last-first.js";
 
 /** Who gives a promised start back. */
 export interface Canceller {
+  /** Where the start was promised. */
+  readonly store: object;
   readonly enforce: boolean;
   outcomeOf(call: StoreCall, signal: undefined, atMs: number): Promise<Outcome>;
   /** The call on the key has ended. */
@@ -17,15 +20,15 @@ export interface Canceller {
   failed(error: Error, request: LimiterRequest): void;
 }
 
-/** Adds how many units consumeUpTo granted. */
+/** Adds how many units consumeUpTo granted, or refund gave back. */
 export function withGrant(
   { verb }: LimiterRequest,
   decision: Decision,
   granted: number,
 ): LimiterAnswer {
-  return verb === VERBS.consumeUpTo
-    ? Object.assign(decision, { granted: granted / UNIT })
-    : decision;
+  if (verb === VERBS.consumeUpTo) return Object.assign(decision, { granted: granted / UNIT });
+  if (verb === VERBS.refund) return Object.assign(decision, { refunded: granted / UNIT });
+  return decision;
 }
 
 /** Adds what it takes to wait for the start that reserve was promised by `result`, and to give it back. */
@@ -58,7 +61,9 @@ export async function cancelStart(
   const { request, call } = prepared;
   const { debits } = call;
   const cancel = { verb: VERBS.cancel, debits, blockUs: 0, maxWaitUs: 0, receipt };
-  const outcome = await canceller.outcomeOf(cancel, undefined, monotonicMs()).catch(asStoreError);
+  const outcome = await lastFirst(canceller.store, receipt.sold, () =>
+    canceller.outcomeOf(cancel, undefined, monotonicMs()).catch(asStoreError),
+  );
   canceller.adjusted(prepared, cancel, outcome);
   if (!(outcome instanceof Error)) return outcome.granted > 0;
   canceller.failed(outcome, request);

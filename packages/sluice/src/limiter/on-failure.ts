@@ -52,6 +52,10 @@ export class OnFailure {
   ): Promise<LimiterAnswer> {
     const { request, bound } = prepared;
     if (this.#policy === "throw") throw error;
+    // What the store took is not the fallback's to give back: it is lost.
+    if (this.fallback !== undefined && request.of !== undefined) {
+      return degradedDecision(bound, "fail-closed");
+    }
     if (this.fallback !== undefined) {
       // The call's own policies are options of this limiter's policies, not of the fallback's.
       const answer = await this.fallback.run({ ...request, policy: undefined });

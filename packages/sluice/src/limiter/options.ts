@@ -1,6 +1,6 @@
 /** What a limiter and its calls can be told, and the checks on it. */
 import type { Policy } from "../algorithms/registry.js";
-import type { Decision, DecisionSource } from "../core/decision.js";
+import type { Decision } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
@@ -152,19 +152,20 @@ export interface BlockOptions {
 }
 
 export interface RefundOptions {
-  /** The decision by which the units were taken; default: they go back wherever calls are decided now. */
+  /**
+   * The decision by which the units were taken. They go back only where its `source` says they were: to the store, to this
+   * process, or to the fallback. Nothing comes back of a decision that took nothing, such as a denial, or one with the
+   * source "fail-open". Default: they go back wherever calls are decided now.
+   */
   readonly of?: Decision | undefined;
 }
 
-export const NO_REFUND: RefundOptions = Object.freeze({});
-
-/** How the units were taken, where the caller says so. */
-export function checkRefund(options: RefundOptions): DecisionSource | undefined {
-  const { of } = checkOptions("options", options, ["of"]) as RefundOptions;
+/** @throws InvalidOptionError */
+export function checkTaken(of: unknown): Decision | undefined {
   if (of === undefined) return undefined;
-  const source: unknown = typeof of === "object" && of !== null ? of.source : undefined;
-  if (isSource(source)) return source;
-  throw new InvalidOptionError("of", of, "a decision, as consume answered it");
+  const { source } = (typeof of === "object" && of !== null ? of : {}) as Partial<Decision>;
+  if (isSource(source)) return of as Decision;
+  throw new InvalidOptionError("of", withoutText(of), "a decision, as consume answered it");
 }
 
 /** No options: told apart by identity, so that the usual call checks nothing. */

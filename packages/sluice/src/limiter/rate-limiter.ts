@@ -3,7 +3,7 @@ import { FOREVER_US, type Verb, VERBS } from "../algorithms/decide.js";
 import type { Policy } from "../algorithms/registry.js";
 import { MAX_UNITS, toThousandths } from "../core/amount.js";
 import { Closing } from "../core/closing.js";
-import type { Decision, DecisionSource } from "../core/decision.js";
+import type { Decision } from "../core/decision.js";
 import { CENTURY_US, type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { identifyBy } from "../core/identity.js";
@@ -23,16 +23,21 @@ import {
   type CallOptions,
   checkCall,
   checkFailurePolicy,
-  checkRefund,
   type Grant,
   type KeyedRequest,
   LIMITER_OPTIONS,
   NO_OPTIONS,
-  NO_REFUND,
   type RateLimiterOptions,
   type RefundOptions,
 } from "./options.js";
 import { runMany } from "./many.js";
+import {
+  asRefund,
+  type Refund,
+  refundRequest,
+  type Settlement,
+  settleRequest,
+} from "./give-back.js";
 import { Pipeline } from "./pipeline.js";
 import { PolicyResolver } from "./policy-resolver.js";
 import { DenyCache } from "./shortcuts/deny-cache.js";
@@ -198,11 +203,35 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
   }
 
   /**
-   * Gives `amount` units back, never above full. Answers as a peek at cost 0 right after would. `of` is the decision by
-   * which they were taken: they go back only where that was, to the store or to this process.
+   * Gives `amount` units back: never above full, and never what callers in line were promised. Answers as a peek at
+   * cost 0 right after would, and with `refunded`: how many units came back.
+   *
+   * @throws InvalidOptionError
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
+   * const decision = await limiter.consume("k", { cost: 4 });
+   * console.log((await limiter.refund("k", 3, { of: decision })).refunded); // 3
+   * console.log((await limiter.refund("k", 3)).refunded < 1.1); // true
    */
-  async refund(key: string, amount: number, options: RefundOptions = NO_REFUND): Promise<Decision> {
-    return this.#adjust(VERBS.refund, key, amount, checkRefund(options));
+  async refund(key: string, amount: number, options: RefundOptions = {}): Promise<Refund> {
+    return asRefund(await this.#pipeline.run(refundRequest(key, amount, options)));
+  }
+
+  /**
+   * Settles what was taken beforehand against what was used, in one call: refunds the rest, or penalizes what is
+   * missing. Answers as `refund`.
+   *
+   * @throws InvalidOptionError
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const tokens = new RateLimiter({ policy: tokenBucket({ limit: 10_000, period: "1h" }) });
+   * const start = await tokens.acquire("model", { cost: 2000 });
+   * const settled = await tokens.settle("model", { reserved: 2000, actual: 500, of: start });
+   * console.log(settled.refunded); // 1500
+   */
+  async settle(key: string, settlement: Settlement): Promise<Refund> {
+    return asRefund(await this.#pipeline.run(settleRequest(key, settlement)));
   }
 
   /** Takes `amount` units whatever is left, into debt if need be. Answers as a peek at cost 0 right after would. */
@@ -295,9 +324,9 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     return this.close();
   }
 
-  #adjust(verb: Verb, key: string, amount: number, of?: DecisionSource): Promise<Decision> {
+  #adjust(verb: Verb, key: string, amount: number): Promise<Decision> {
     toThousandths("amount", amount);
-    return this.#pipeline.run({ verb, key, cost: amount, of });
+    return this.#pipeline.run({ verb, key, cost: amount });
   }
 }
 

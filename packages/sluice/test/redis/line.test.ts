@@ -52,6 +52,30 @@ test("a cancel that the client sent twice gives back once", async () => {
   expect(waitMs).toBeLessThanOrEqual(24 * 60_000);
 });
 
+test("50 in line at once that one signal ends give back 49, in few calls to the server", async () => {
+  const run = scriptRunner(redis);
+  let calls = 0;
+  const counted: RunScript = (...call) => {
+    calls += 1;
+    return run(...call);
+  };
+  const store = new RedisStore({ client: counted, clock: new ManualClock() });
+  const policy = tokenBucket({ limit: 10, period: "1s", burst: 1 });
+  const limiter = new RateLimiter({ policy, store, namespace: "signal", timeout: "30s" });
+  const abort = new AbortController();
+  const line = Array.from({ length: 50 }, () => limiter.acquire("k", { signal: abort.signal }));
+  const ended = Promise.allSettled(line);
+  await line[0];
+  // Behind all of them: then each has its place.
+  await limiter.peek("k");
+  calls = 0;
+  abort.abort(new Error("shut down"));
+  const outcomes = await ended;
+  expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+  expect(await limiter.reserve("k", { maxWait: 0 })).toMatchObject({ retryAfterMs: 100 });
+  expect(calls).toBeLessThan(10);
+});
+
 test("only a key that is waited for stores its line", async () => {
   const clock = new ManualClock();
   const store = new RedisStore({ client: redis, clock });

@@ -21,6 +21,7 @@ export class LocalDecisions {
     this.#shortcuts = shortcuts;
     // What was promised here is given back here, even where the store is well again.
     this.#canceller = {
+      store,
       enforce,
       outcomeOf: async (call) => store.decide(call),
       adjusted() {},

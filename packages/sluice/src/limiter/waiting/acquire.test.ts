@@ -2,6 +2,7 @@ import { getEventListeners } from "node:events";
 import { describe, expect, test, vi } from "vitest";
 import {
   fixedWindow,
+  gcra,
   leakyBucket,
   MaxWaitExceededError,
   MemoryStore,
@@ -75,6 +76,34 @@ describe("reserve", () => {
     expect(await limiter.reserve("k", { maxWait: 0 })).toMatchObject({ retryAfterMs: 500 });
     expect(await second.cancel()).toBe(true);
     expect(await limiter.reserve("k", { maxWait: 0 })).toMatchObject({ retryAfterMs: 300 });
+  });
+
+  test.each([
+    ["a bucket", gcra({ limit: 7, period: "1s" })],
+    ["a queue", leakyBucket({ limit: 7, period: "1s", capacity: 1000 })],
+    ["refills by interval", tokenBucket({ limit: 7, period: "1s", refill: "interval" })],
+  ])("leaves no trace of the last in line that gives up: %s", async (_, policy) => {
+    const { clock, limiter } = limiterOf(policy);
+    await limiter.reserve("k", { cost: 1 });
+    clock.advance(33.333);
+    await limiter.reserve("k", { cost: 1 });
+    const before = await limiter.peek("k");
+    const next = await limiter.reserve("k", { cost: 1 });
+    if (next.allowed) await next.cancel();
+    for (let i = 0; i < 100; i++) {
+      const reservation = granted(await limiter.reserve("k", { cost: 1 }));
+      expect(reservation.readyAtUs).toBe(next.allowed && next.readyAtUs);
+      expect(await reservation.cancel()).toBe(true);
+    }
+    expect(await limiter.peek("k")).toEqual(before);
+  });
+
+  test("all that are cancelled in one go come back, in whatever order", async () => {
+    const { limiter } = limiterOf();
+    await limiter.consume("k", { cost: 10 });
+    const line = await Promise.all(Array.from({ length: 20 }, () => limiter.reserve("k")));
+    expect(await Promise.all(line.map((each) => granted(each).cancel()))).not.toContain(false);
+    expect(await limiter.reserve("k", { maxWait: 0 })).toMatchObject({ retryAfterMs: 100 });
   });
 
   test("gives nothing back once the start has passed", async () => {
@@ -178,6 +207,28 @@ describe("acquire", () => {
       expect(waiting.settled).toMatchObject({ allowed: true, lateMs: 0 });
     },
   );
+
+  test.each([
+    ["one signal", 1],
+    ["a signal each, aborted in a row", 50],
+  ])("50 in line that end at once give back 49: %s", async (_, signals) => {
+    const { clock, limiter } = limiterOf(gcra({ limit: 10, period: "1s" }));
+    const aborts = Array.from({ length: signals }, () => new AbortController());
+    const wrapped = limiter.wrap(() => "done", { key: "k", signal: aborts[0]?.signal });
+    const line = Array.from({ length: 50 }, (_each, i) =>
+      i % 7 === 3 && signals === 1
+        ? wrapped()
+        : limiter.acquire("k", { signal: (aborts[i % signals] as AbortController).signal }),
+    );
+    const ended = Promise.allSettled(line);
+    await settle();
+    for (const abort of aborts) abort.abort(new Error("shut down"));
+    const outcomes = await ended;
+    expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+    expect(await limiter.reserve("k", { maxWait: 0 })).toMatchObject({ retryAfterMs: 100 });
+    clock.advance(100);
+    expect(await limiter.consume("k")).toMatchObject({ allowed: true });
+  });
 
   test("an aborted signal asks for nothing", async () => {
     const { limiter } = limiterOf();

@@ -27,6 +27,8 @@ interface CallGroup {
   /** Keys from one call to the next; 0 = all on the same. */
   stride: number;
   calls: number;
+  /** Index of the mark of what gives back; else 0. */
+  readonly mark: number;
 }
 
 /**
@@ -58,10 +60,10 @@ export function encodeBatch(
     const first = keyPlaceOf(call, keys, places, placement);
     if (first === 0) break;
     if (last === undefined || !joins(last, call, first)) {
-      last = { call, first, stride: 0, calls: 1 };
+      const mark = givesBack(call) ? markOf(call, first, keys, nonce()) : 0;
+      last = { call, first, stride: 0, calls: 1, mark };
       groups.push(last);
     }
-    if (givesBack(call)) keys.push(`${keys.at(-1) as string}!${nonce()}`);
     if (!isPlainConsume(call)) kind = "any";
     size += 1;
   }
@@ -75,6 +77,11 @@ export function encodeBatch(
     kernels.add(rule.kernel);
   }
   return { size, kind, kernels, keys, args: args.concat(body) };
+}
+
+/** Adds the key by which a call is known to have been done, and returns its index. */
+function markOf({ debits }: StoreCall, first: number, keys: string[], nonce: string): number {
+  return keys.push(`${keys[first + debits.length - 2] as string}!${nonce}`);
 }
 
 /** Calls that must not be done twice where a client sends them again: they have one more key, of their own. */
@@ -121,8 +128,7 @@ function keyPlaceOf(
     keys.push(...names);
     return first;
   }
-  // The mark of what gives back stands behind its keys, where those of an earlier call have no room for it.
-  if (givesBack(call) || place.debits.length !== debits.length) return 0;
+  if (place.debits.length !== debits.length) return 0;
   const isSame = debits.every(({ rule }, i) => {
     const before = place.debits[i] as Debit;
     return (
@@ -171,7 +177,7 @@ function durationUsOf({ verb, blockUs, maxWaitUs }: StoreCall): number {
 }
 
 function encodeGroup(
-  { call, first, stride, calls }: CallGroup,
+  { call, first, stride, calls, mark }: CallGroup,
   kind: BatchKind,
   rules: Map<Rule, number>,
   body: string[],
@@ -187,6 +193,7 @@ function encodeGroup(
     }
     body.push(String(index), String(cost));
   }
+  if (mark > 0) body.push(String(mark));
   if (receipt !== undefined) {
     body.push(String(receipt.readyAtUs), String(receipt.openedUs), String(receipt.sold));
     for (const { extra, endedUs } of receipt.charges) body.push(String(extra), String(endedUs));

@@ -1,7 +1,7 @@
 -- Decides a batch of calls of any verb on any number of debits.
 --
 -- KEYS    one for each debit      the keys of a call stand together; calls on the same keys share them
---         one mark more           behind the keys of a refund or a cancel: that it was done
+--         one mark more           of each refund and cancel: that it was done
 --
 -- ARGV    now                     µs; '' = the server's own clock
 --         policies                how many; then of each:
@@ -17,6 +17,7 @@
 --           debits                how many; then of each:
 --             policy              its index, from 1
 --             cost                thousandths
+--           mark                  of a refund or a cancel: index of its mark
 --           readyAt, opened, sold  of a cancel: its receipt; and of each debit of it:
 --             extra, ended        what was taken beyond the cost, and where the line ended before
 --
@@ -98,7 +99,11 @@ while cursor < #ARGV do
     }
     cursor = cursor + 2
   end
-  local receipt
+  local mark, receipt
+  if verb == VERBS.refund or verb == VERBS.cancel then
+    mark = ARGV[cursor + 1] + 0
+    cursor = cursor + 1
+  end
   if verb == VERBS.cancel then
     receipt = { readyAt = ARGV[cursor + 1] + 0, opened = ARGV[cursor + 2] + 0, sold = ARGV[cursor + 3] + 0, charges = {} }
     cursor = cursor + 3
@@ -122,8 +127,7 @@ while cursor < #ARGV do
       end
     end
     -- A client that lost the connection may send the same again: it gives back once.
-    if (verb == VERBS.refund or verb == VERBS.cancel) and not failure
-      and not call('SET', KEYS[first + count], '', 'NX', 'PX', GIVEN_BACK_REMEMBERED_MS) then
+    if mark and not failure and not call('SET', KEYS[mark], '', 'NX', 'PX', GIVEN_BACK_REMEMBERED_MS) then
       for i = 1, count do debits[i].cost = 0 end
     end
 

@@ -1,0 +1,52 @@
+/** Units that were taken and not used, or used and not taken: what refund and settle ask of the store. */
+import { VERBS } from "../algorithms/decide.js";
+import { toThousandths, UNIT } from "../core/amount.js";
+import type { Decision } from "../core/decision.js";
+import { checkOptions } from "../core/options.js";
+import { checkTaken, type RefundOptions } from "./options.js";
+import { type LimiterAnswer, type LimiterRequest, takerOf } from "./request.js";
+
+/** What a call took beforehand, and what it turned out to need. */
+export interface Settlement extends RefundOptions {
+  /** Units that were taken: 0 to 1e9 in whole thousandths. */
+  readonly reserved: number;
+  /** Units that were used: 0 to 1e9 in whole thousandths. */
+  readonly actual: number;
+}
+
+/** What refund and settle answer. */
+export type Refund = Decision & {
+  /** Units that came back, in whole thousandths, from 0 to what was asked for; of several policies the least. */
+  readonly refunded: number;
+};
+
+/** @throws InvalidOptionError */
+export function refundRequest(key: string, amount: number, options: RefundOptions): LimiterRequest {
+  const { of } = checkOptions("options", options, ["of"]);
+  toThousandths("amount", amount);
+  return requestOf(key, amount, of);
+}
+
+/** @throws InvalidOptionError */
+export function settleRequest(key: string, settlement: Settlement): LimiterRequest {
+  checkOptions("settlement", settlement, ["reserved", "actual", "of"]);
+  const { reserved, actual, of } = settlement;
+  const spare = toThousandths("reserved", reserved) - toThousandths("actual", actual);
+  return requestOf(key, spare / UNIT, of);
+}
+
+/** Gives `spare` units back, or takes them if it is below 0. */
+function requestOf(key: string, spare: number, of: unknown): LimiterRequest {
+  const taken = checkTaken(of);
+  // Where nothing was taken, as by a denial in shadow mode, nothing is to be settled.
+  const tookNone =
+    taken !== undefined && (taken.reason !== "ok" || takerOf(taken.source) === undefined);
+  if (spare === 0 || tookNone) return { verb: VERBS.peek, key, cost: 0 };
+  if (spare > 0) return { verb: VERBS.refund, key, cost: spare, of: taken?.source };
+  return { verb: VERBS.penalize, key, cost: -spare, of: taken?.source };
+}
+
+/** The answer with what came back, also where the request gave nothing. */
+export function asRefund(answer: LimiterAnswer): Refund {
+  return { ...answer, refunded: answer.refunded ?? 0 };
+}

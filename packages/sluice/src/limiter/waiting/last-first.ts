@@ -1,0 +1,47 @@
+/**
+ * Those who give up at one moment, as by one signal, leave the line from its end: each gives back all it took, where from
+ * its front each would give back nothing, for the sake of those behind, who leave too.
+ */
+
+/** Some of those who end together await more on the way here than others. */
+const TURNS = 16;
+
+interface Leaving {
+  readonly sold: number;
+  readonly leave: () => void;
+}
+
+const leaving = new WeakMap<object, Leaving[]>();
+
+/** Runs `leave` behind all of this moment on the same store that had sold more with their receipts. */
+export function lastFirst<T>(store: object, sold: number, leave: () => Promise<T>): Promise<T> {
+  return new Promise((resolve) => {
+    const own = {
+      sold,
+      leave: () => {
+        resolve(leave());
+      },
+    };
+    const others = leaving.get(store);
+    if (others !== undefined) {
+      others.push(own);
+      return;
+    }
+    const all = [own];
+    leaving.set(store, all);
+    inTurns(TURNS, () => {
+      leaving.delete(store);
+      all.sort((a, b) => b.sold - a.sold);
+      for (const each of all) each.leave();
+    });
+  });
+}
+
+function inTurns(turns: number, end: () => void): void {
+  if (turns === 0) end();
+  else {
+    queueMicrotask(() => {
+      inTurns(turns - 1, end);
+    });
+  }
+}
