@@ -85,6 +85,7 @@ export {
   limited,
   type LimitedDecorator,
   type LimitedOptions,
+  type PermitGiver,
 } from "./limiter/waiting/decorator.js";
 export type { Acquirer, WrapOptions } from "./limiter/waiting/wrap.js";
 export type { Identity } from "./core/identity.js";
@@ -114,6 +115,8 @@ export type {
   TryAcquireOptions,
 } from "./semaphore/options.js";
 export { Semaphore, type SemaphoreUsage } from "./semaphore/semaphore.js";
+export type { SemaphoreWrapOptions } from "./semaphore/wrap.js";
+export type { WaitedCalls } from "./core/wrapped.js";
 export { MemoryStore, type MemoryStoreOptions } from "./stores/memory/memory-store.js";
 export type {
   SemaphoreAnswer,

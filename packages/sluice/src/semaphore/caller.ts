@@ -9,7 +9,8 @@ import {
 } from "../algorithms/semaphore/kernel.js";
 import type { Closing } from "../core/closing.js";
 import { monotonicMs } from "../core/clock.js";
-import { asStoreError } from "../core/errors.js";
+import { asStoreError, InvalidOptionError } from "../core/errors.js";
+import { InWords } from "../core/shown.js";
 import type { Events } from "../events/events.js";
 import type { BreakerSettings } from "../resilience/breaker.js";
 import { type Asker, GuardedStore } from "../resilience/guarded-store.js";
@@ -121,6 +122,18 @@ export class Caller {
     const cost = ACQUIRING.has(verb) ? (entries[0]?.number ?? 0) : 0;
     this.#guarded.reporter(outcome)({ error: outcome, key: key.key, cost });
     throw outcome;
+  }
+
+  /**
+   * The same at once, where the store is inside this process.
+   *
+   * @throws InvalidOptionError, StoreUnavailableError
+   */
+  callSync(key: CallerKey, verb: SemaphoreVerb, entries: readonly CommandEntry[]): SemaphoreAnswer {
+    const command = { verb, limit: this.#limit, terms: this.terms, channel: "", entries };
+    if (this.store.executeSync !== undefined) return this.store.executeSync(key, command);
+    const allowed = "a store inside the process for tryAcquireSync";
+    throw new InvalidOptionError("store", new InWords("an asynchronous store"), allowed);
   }
 
   /**

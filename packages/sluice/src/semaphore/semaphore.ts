@@ -15,7 +15,7 @@ import { maxWaitMs } from "../core/max-wait.js";
 import { checkCount, checkFunction, checkOptions } from "../core/options.js";
 import { Events, type WaitEnded } from "../events/events.js";
 import { addOutageHooks } from "../events/hooks.js";
-import type { Store } from "../stores/store.js";
+import type { Store, SyncStore } from "../stores/store.js";
 import { Caller, type CallerKey } from "./caller.js";
 import {
   type AcquireOptions,
@@ -29,6 +29,7 @@ import { HeldPermit, type Permit } from "./permit.js";
 import type { PermitGrant } from "./permit-grant.js";
 import { WaitQueue } from "./wait-queue.js";
 import type { WaitRequest } from "./waiter.js";
+import { type SemaphoreWrapOptions, wrapHolding } from "./wrap.js";
 
 /** How much of one key is in use. */
 export interface SemaphoreUsage {
@@ -64,6 +65,24 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   tryAcquire(key: string, options?: TryAcquireOptions): Promise<Permit | undefined>;
 
   /**
+   * `tryAcquire` without a promise: for stores inside the process.
+   *
+   * @throws InvalidOptionError, StoreUnavailableError where the store is full, ClosedError
+   * @example
+   * import { Semaphore } from "sluice";
+   * const semaphore = new Semaphore({ limit: 1 });
+   * const permit = semaphore.tryAcquireSync("k");
+   * console.log(permit !== undefined, semaphore.tryAcquireSync("k")); // true undefined
+   * await permit?.release();
+   * await semaphore.close();
+   */
+  tryAcquireSync(
+    this: Semaphore<SyncStore>,
+    key: string,
+    options?: TryAcquireOptions,
+  ): Permit | undefined;
+
+  /**
    * Runs `fn` while holding a place, and releases it however `fn` ends.
    *
    * @throws what `acquire` and `fn` throw
@@ -73,6 +92,22 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
     fn: (permit: Permit) => R,
     options?: AcquireOptions,
   ): Promise<Awaited<R>>;
+
+  /**
+   * `fn` with each call behind `acquire`, and its place released when the call ends, however it does. `this` is passed on.
+   *
+   * @throws InvalidOptionError; the function that is returned rejects with what `acquire` and `fn` throw
+   * @example
+   * import { Semaphore } from "sluice";
+   * const semaphore = new Semaphore({ limit: 2 });
+   * const load = semaphore.wrap(async (id: number) => `page ${id}`, { key: "pages", maxWait: "5s" });
+   * console.log(await Promise.all([1, 2, 3].map((id) => load(id)))); // [ 'page 1', 'page 2', 'page 3' ]
+   * await semaphore.close();
+   */
+  wrap<This, A extends unknown[], R>(
+    fn: (this: This, ...args: A) => R,
+    options: SemaphoreWrapOptions<A>,
+  ): (this: This, ...args: A) => Promise<Awaited<R>>;
 
   /**
    * Stores a limit for one key, for all processes, in place of the option's. A lower limit revokes no permit.
@@ -177,6 +212,14 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     return permit instanceof HeldPermit ? permit : undefined;
   }
 
+  tryAcquireSync(key: string, options: TryAcquireOptions = NO_ACQUIRE_OPTIONS): Permit | undefined {
+    checkOptions("options", options, ["weight"]);
+    const { weight = 1 } = options;
+    this.#closing.throwIfClosed();
+    checkCount("weight", weight, 1, MAX_SEMAPHORE_LIMIT);
+    return this.#queueOf(this.#keyOf(key)).tryAcquireSync(weight);
+  }
+
   async withPermit<R>(
     key: string,
     fn: (permit: Permit) => R,
@@ -189,6 +232,13 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     } finally {
       await permit[Symbol.asyncDispose]();
     }
+  }
+
+  wrap<This, A extends unknown[], R>(
+    fn: (this: This, ...args: A) => R,
+    options: SemaphoreWrapOptions<A>,
+  ): (this: This, ...args: A) => Promise<Awaited<R>> {
+    return wrapHolding((key, wait) => this.acquire(key, wait), fn, options);
   }
 
   async setLimit(key: string, limit: number): Promise<void> {

@@ -101,6 +101,27 @@ export class WaitQueue implements NotificationListener {
     });
   }
 
+  /** A place at once, from a store inside the process; undefined where none is free. */
+  tryAcquireSync(weight: number): HeldPermit | undefined {
+    this.#acquisitions += 1;
+    const id = `${this.owner}.${this.#acquisitions.toString(36)}`;
+    let permit: HeldPermit | undefined;
+    const waiter = new Waiter(id, weight, (outcome) => {
+      this.#remove(waiter);
+      if (outcome !== undefined && "reason" in outcome) throw outcome.reason;
+      permit = outcome;
+    });
+    this.#waiters.set(id, waiter);
+    const sent = this.#send(SEMAPHORE_VERBS.tryAcquire);
+    try {
+      const answer = this.#caller.callSync(this.#key, sent.verb, [{ id, number: weight }]);
+      this.#learn([waiter], answer, sent);
+    } finally {
+      if (!waiter.isDecided) this.#remove(waiter);
+    }
+    return permit;
+  }
+
   /** The error of a caller that has waited for `maxWaitMs`: it should retry when the first lease may end. */
   maxWaitExceeded(maxWaitMs: number): MaxWaitExceededError {
     const retryAfterMs = Math.ceil(this.#poller.leaseEndsInMs);

@@ -49,6 +49,8 @@ export interface SemaphoreStore {
   ): Promise<SemaphoreAnswer>;
   /** As a store's own. */
   readonly marksHandOver?: boolean | undefined;
+  /** The same at once: stores inside this process have it. */
+  executeSync?(key: SemaphoreKey, command: SemaphoreCommand): SemaphoreAnswer;
   /** For a store of several parts that fail by themselves: the part that decides on this key; "" if it does not know. */
   partOf?(key: SemaphoreKey): string;
   /** Where this process can be notified about a key; "" = it cannot. */

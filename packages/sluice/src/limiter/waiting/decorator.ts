@@ -5,8 +5,25 @@ import { InWords, withoutText } from "../../core/shown.js";
 import { type Acquirer, WRAP_OPTIONS, type WrapOptions, wrapWith } from "./wrap.js";
 
 export interface LimitedOptions<A extends unknown[]> extends WrapOptions<A> {
-  /** A `RateLimiter`, or anything with its `acquire`. */
-  readonly limiter: Acquirer;
+  /**
+   * A `RateLimiter`, or anything with its `acquire`; or a `Semaphore`, whose place a call holds until it ends.
+   */
+  readonly limiter: Acquirer | PermitGiver;
+  /** Of a semaphore, in the place of `cost`: how much of its limit a call takes; default 1. */
+  readonly weight?: number | ((...args: A) => number) | undefined;
+}
+
+/** A `Semaphore`, as far as a decorator needs it. */
+export interface PermitGiver {
+  withPermit(key: string, fn: () => unknown): Promise<unknown>;
+  wrap<This, A extends unknown[], R>(
+    fn: (this: This, ...args: A) => R,
+    options: Omit<LimitedOptions<A>, "limiter" | "cost">,
+  ): (this: This, ...args: A) => Promise<Awaited<R>>;
+}
+
+function givesPermits(limiter: Acquirer | PermitGiver): limiter is PermitGiver {
+  return typeof (limiter as Partial<PermitGiver>).withPermit === "function";
 }
 
 /**
@@ -30,10 +47,10 @@ export interface LimitedOptions<A extends unknown[]> extends WrapOptions<A> {
 export function limited<A extends unknown[] = unknown[]>(
   options: LimitedOptions<A>,
 ): LimitedDecorator<A> {
-  checkOptions("options", options, ["limiter", ...WRAP_OPTIONS]);
+  checkOptions("options", options, ["limiter", "weight", ...WRAP_OPTIONS]);
   const { limiter, ...wrapping } = options;
   if (typeof (limiter as Partial<Acquirer> | undefined)?.acquire !== "function") {
-    throw new InvalidOptionError("limiter", withoutText(limiter), "a RateLimiter");
+    throw new InvalidOptionError("limiter", withoutText(limiter), "a RateLimiter or a Semaphore");
   }
   return (method, context) => {
     if ((context as { kind?: unknown } | undefined)?.kind !== "method") {
@@ -43,7 +60,9 @@ export function limited<A extends unknown[] = unknown[]>(
         "a method of a class, with standard decorators",
       );
     }
-    return wrapWith(limiter, method, wrapping as WrapOptions<unknown[]>);
+    // As arguments of each of them: what is no option of the one is one of the other.
+    const own = wrapping as WrapOptions<unknown[]>;
+    return givesPermits(limiter) ? limiter.wrap(method, own) : wrapWith(limiter, method, own);
   };
 }
 

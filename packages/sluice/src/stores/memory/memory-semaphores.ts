@@ -44,6 +44,10 @@ export class MemorySemaphores implements SemaphoreStore {
   }
 
   async execute(key: SemaphoreKey, command: SemaphoreCommand): Promise<SemaphoreAnswer> {
+    return this.executeSync(key, command);
+  }
+
+  executeSync(key: SemaphoreKey, command: SemaphoreCommand): SemaphoreAnswer {
     this.#closing.throwIfClosed();
     const name = `${key.keyspace}:{${key.id}}`;
     const known = this.#states.get(name);

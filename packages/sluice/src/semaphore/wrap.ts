@@ -1,0 +1,26 @@
+/** Functions whose calls hold a place of a semaphore while they run. */
+import { checkCount, checkFunction, checkOptions } from "../core/options.js";
+import { type WaitedCalls, wrapCalls } from "../core/wrapped.js";
+import { type AcquireOptions, MAX_SEMAPHORE_LIMIT } from "./options.js";
+
+export interface SemaphoreWrapOptions<A extends unknown[]> extends WaitedCalls<A> {
+  /** How much of the limit a call takes, or how to tell it from its arguments; default 1. */
+  readonly weight?: number | ((...args: A) => number) | undefined;
+}
+
+/** `fn` with each call holding a place from before it starts until it ends. */
+export function wrapHolding<This, A extends unknown[], R>(
+  acquire: (key: string, options: AcquireOptions) => Promise<unknown>,
+  fn: (this: This, ...args: A) => R,
+  options: SemaphoreWrapOptions<A>,
+): (this: This, ...args: A) => Promise<Awaited<R>> {
+  checkFunction("fn", fn);
+  checkOptions("options", options, ["key", "weight", "maxWait", "signal"]);
+  const { weight } = options;
+  if (typeof weight === "number") checkCount("weight", weight, 1, MAX_SEMAPHORE_LIMIT);
+  else if (weight !== undefined) checkFunction("weight", weight);
+  return wrapCalls(fn, options, (key, wait, args) => {
+    const taken = typeof weight === "function" ? weight(...args) : weight;
+    return acquire(key, { ...(taken !== undefined && { weight: taken }), ...wait });
+  });
+}
