@@ -20,7 +20,7 @@ export class SluiceError extends Error {
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
     super(printable(message), options);
-    this.name = new.target.name;
+    this.name = NAMES.get(new.target) ?? new.target.name;
     this.code = code;
     this.docs = `docs/errors.md#${code.toLowerCase().replaceAll("_", "-")}`;
   }
@@ -178,6 +178,20 @@ export class ClosedError extends SluiceError {
     super("CLOSED", `the ${what} is closed`, options);
   }
 }
+
+/** Written out, since a bundler that makes code small renames classes. */
+const NAMES: ReadonlyMap<unknown, string> = new Map<unknown, string>([
+  [SluiceError, "SluiceError"],
+  [InvalidOptionError, "InvalidOptionError"],
+  [StoreUnavailableError, "StoreUnavailableError"],
+  [StoreTimeoutError, "StoreTimeoutError"],
+  [MaxWaitExceededError, "MaxWaitExceededError"],
+  [QueueFullError, "QueueFullError"],
+  [CrossSlotError, "CrossSlotError"],
+  [PolicyUnavailableError, "PolicyUnavailableError"],
+  [LeaseLostError, "LeaseLostError"],
+  [ClosedError, "ClosedError"],
+]);
 
 /** A store's failure as one of ours; the client's own error is its cause. */
 export function asStoreError(error: unknown): Error {

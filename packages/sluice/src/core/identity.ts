@@ -1,5 +1,5 @@
 /** From a caller's key to the id that the store sees in its place. */
-import { createHmac, hash } from "node:crypto";
+import { digests } from "./digest.js";
 import { InvalidOptionError } from "./errors.js";
 import { keyError } from "./key.js";
 import { HIDDEN } from "./shown.js";
@@ -43,12 +43,10 @@ export function identifyBy(identity: unknown, external: boolean): Identify {
   if (choice === undefined) return unchanged;
   if (choice === "plain") return plain;
   if (choice === "sha256") {
-    return remembered((key) => first16Bytes(hash("sha256", key, "base64url")));
+    return remembered((key) => first16Bytes(digests.sha256(key)));
   }
   const secret = secretOf(choice);
-  return remembered((key) =>
-    first16Bytes(createHmac("sha256", secret).update(key).digest("base64url")),
-  );
+  return remembered((key) => first16Bytes(digests.hmacSha256(secret, key)));
 }
 
 /** Ids of recent keys; a power of two. */

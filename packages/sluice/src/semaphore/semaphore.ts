@@ -1,5 +1,4 @@
 /** Limits how many hold a place at once, across all processes that share a store; places are given in FIFO order. */
-import { randomBytes } from "node:crypto";
 import {
   SEMAPHORE_VERBS,
   type SemaphoreAnswer,
@@ -9,6 +8,7 @@ import { checkSignal } from "../core/abort.js";
 import { Closing } from "../core/closing.js";
 import { InvalidOptionError, MaxWaitExceededError } from "../core/errors.js";
 import { monotonicMs } from "../core/clock.js";
+import { randomName } from "../core/digest.js";
 import type { Identify } from "../core/identity.js";
 import { checkKey } from "../core/key.js";
 import { maxWaitMs } from "../core/max-wait.js";
@@ -163,7 +163,7 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
   readonly #identify: Identify;
   readonly #keyspace: string;
   readonly #fingerprint: string;
-  readonly #nonce = randomBytes(OWNER_BYTES).toString("base64url");
+  readonly #nonce = randomName(OWNER_BYTES);
   readonly #queues = new Map<string, WaitQueue>();
   readonly #permits = new Set<HeldPermit>();
   #queuesMade = 0;

@@ -1,5 +1,5 @@
 /** The store that many processes share: every decision is one script call on the server's clock. */
-import { randomBytes } from "node:crypto";
+import { randomName } from "../../core/digest.js";
 import { checkClock, type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 import { Closing } from "../../core/closing.js";
 import { CrossSlotError, StoreUnavailableError } from "../../core/errors.js";
@@ -346,5 +346,5 @@ function endingWith(closing: Closing, run: RunScript): RunScript {
 }
 
 function nonce(): string {
-  return randomBytes(STORE_NONCE_BYTES).toString("base64url");
+  return randomName(STORE_NONCE_BYTES);
 }

@@ -2,9 +2,9 @@
  * Scripts: put together from the kernels that a batch needs, named by their SHA-1, and run by it. The text goes where the
  * server may not know it: on first use, after SCRIPT FLUSH, and after a failover to a server that never saw it.
  */
-import { createHash } from "node:crypto";
 import type { Kernel } from "../../algorithms/kernel.js";
 import type { NodeOf, RunScript } from "./clients/client.js";
+import { digests } from "../../core/digest.js";
 import * as lua from "./scripts/generated.js";
 import { slotOf, tagIn } from "./slot.js";
 
@@ -40,7 +40,7 @@ function known(name: keyof typeof lua.scripts, tags: readonly string[]): Script 
     const source = lua.scripts[name]
       .replace("-- @fast-paths", () => distinct(tags.map((tag) => lua.fastPaths[tag] ?? "")))
       .replace("-- @kernels", () => distinct(tags.map(kernelOf)));
-    script = { source, sha: createHash("sha1").update(source).digest("hex") };
+    script = { source, sha: digests.sha1(source) };
     scripts.set(id, script);
   }
   return script;

@@ -1,0 +1,68 @@
+/**
+ * Digests and random names: by Node's own functions where the platform has them, else in plain JavaScript. No import
+ * names a module of Node, so that the library can be bundled for browsers, workers and edge runtimes.
+ */
+import { hmacSha256, sha1, sha256 } from "./portable-digest.js";
+
+export interface Digests {
+  /** Base64url, without padding. */
+  sha256(text: string): string;
+  /** Base64url, without padding. */
+  hmacSha256(secret: string | Uint8Array, text: string): string;
+  /** Lower-case hexadecimal. */
+  sha1(text: string): string;
+}
+
+const encoder = new TextEncoder();
+const bytesOf = (text: string | Uint8Array): Uint8Array =>
+  typeof text === "string" ? encoder.encode(text) : text;
+
+export const portableDigests: Digests = {
+  sha256: (text) => base64url(sha256(bytesOf(text))),
+  hmacSha256: (secret, text) => base64url(hmacSha256(bytesOf(secret), bytesOf(text))),
+  sha1: (text) =>
+    Array.from(sha1(bytesOf(text)), (byte) => byte.toString(16).padStart(2, "0")).join(""),
+};
+
+/** The digests of this platform. Bun and Deno have Node's too. */
+export const digests: Digests = nodeDigests() ?? portableDigests;
+
+function nodeDigests(): Digests | undefined {
+  const crypto =
+    typeof process === "object" ? process.getBuiltinModule?.("node:crypto") : undefined;
+  if (crypto === undefined) return undefined;
+  const { createHash, createHmac } = crypto;
+  // Not everywhere, and much faster for short texts.
+  const hash =
+    crypto.hash ??
+    ((name: string, text: string, encoding: "base64url" | "hex") =>
+      createHash(name).update(text).digest(encoding));
+  return {
+    sha256: (text) => hash("sha256", text, "base64url"),
+    hmacSha256: (secret, text) => createHmac("sha256", secret).update(text).digest("base64url"),
+    sha1: (text) => hash("sha1", text, "hex"),
+  };
+}
+
+/** A name that nobody else has, of so many random bytes, in base64url. */
+export function randomName(bytes: number): string {
+  return base64url(crypto.getRandomValues(new Uint8Array(bytes)));
+}
+
+const BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+function base64url(bytes: Uint8Array): string {
+  let text = "";
+  let bits = 0;
+  let value = 0;
+  for (const byte of bytes) {
+    value = (value << 8) | byte;
+    bits += 8;
+    while (bits >= 6) {
+      bits -= 6;
+      text += BASE64URL[(value >>> bits) & 63] ?? "";
+    }
+    value &= (1 << bits) - 1;
+  }
+  return bits === 0 ? text : text + (BASE64URL[(value << (6 - bits)) & 63] ?? "");
+}
