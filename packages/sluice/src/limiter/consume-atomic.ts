@@ -8,12 +8,15 @@ import { InWords, withoutText } from "../core/shown.js";
 import { checkSignal } from "../core/abort.js";
 import { checkKey } from "../core/key.js";
 import { toThousandths } from "../core/amount.js";
-import type { StoreResult, DebitResult, Keyspace, StoreCall, Debit } from "../stores/store.js";
+import type { StoreResult } from "../stores/store.js";
+import { type AtomicEntry, joined, placed } from "./atomic-call.js";
+import { decideWithoutStore } from "./atomic-outage.js";
 import { decisionOf, unaskedDecision } from "./decisions.js";
 import type { KeyedRequest } from "./options.js";
 import type { Pipeline } from "./pipeline.js";
 import type { PreparedRequest } from "./preparation.js";
 import { pipelineOf, type RateLimiter } from "./rate-limiter.js";
+import { isDecidedHere } from "./request.js";
 
 export interface AtomicRequest extends KeyedRequest {
   readonly limiter: RateLimiter;
@@ -36,11 +39,6 @@ export interface AtomicDecision {
   readonly decisions: readonly Decision[];
   /** false where each was asked by itself. */
   readonly atomic: boolean;
-}
-
-/** A request with what its limiter makes of it. */
-interface AtomicEntry extends PreparedRequest {
-  readonly limiter: Pipeline;
 }
 
 /**
@@ -217,6 +215,10 @@ async function decideTogether(
   for (const [i, voter] of voters.entries()) {
     outcomes.set(voter, placed(vote as StoreResult | Error, places[i] as readonly number[]));
   }
+  const without =
+    vote instanceof Error
+      ? await decideWithoutStore(voters, vote)
+      : new Map<AtomicEntry, Decision>();
   return Promise.all(
     entries.map(async (entry) => {
       const outcome = outcomes.get(entry) as StoreResult | Error;
@@ -225,7 +227,7 @@ async function decideTogether(
         remember(entry, entries, outcome, decision);
         return decision;
       }
-      return entry.limiter.conclude(entry, outcome);
+      return without.get(entry) ?? entry.limiter.conclude(entry, outcome);
     }),
   );
 }
@@ -241,45 +243,23 @@ function remember(
   if (denial !== undefined && isAlone) limiter.shortcuts.remember(denial, outcome, decision);
 }
 
-/** One call out of several: debits of the same keyspace and id share one state, so their costs add up. */
-function joined(calls: readonly StoreCall[]): {
-  call: StoreCall;
-  places: readonly (readonly number[])[];
-} {
-  const debits: (Debit & { cost: number })[] = [];
-  const known = new Map<Keyspace, Map<string, number>>();
-  const places = calls.map((call) =>
-    call.debits.map((debit) => {
-      const { keyspace, id, cost } = debit;
-      const inKeyspace = known.get(keyspace) ?? new Map<string, number>();
-      const at = inKeyspace.get(id);
-      if (at !== undefined) {
-        (debits[at] as { cost: number }).cost += cost;
-        return at;
-      }
-      known.set(keyspace, inKeyspace.set(id, debits.length));
-      return debits.push({ ...debit }) - 1;
-    }),
-  );
-  return { call: { verb: VERBS.consume, debits, blockUs: 0, maxWaitUs: 0 }, places };
-}
-
-/** The part of a joint answer that concerns one of its calls. */
-function placed(outcome: StoreResult | Error, places: readonly number[]): StoreResult | Error {
-  if (outcome instanceof Error) return outcome;
-  return { ...outcome, debits: places.map((at) => outcome.debits[at] as DebitResult) };
-}
-
 /** A request that was itself allowed, but not charged because another was denied, is nobody's event. */
 async function reportAndBlock(
   entry: AtomicEntry,
   decision: Decision,
   charged: boolean,
 ): Promise<Decision> {
-  if (decision.source !== "store") return decision;
   const { limiter, request } = entry;
-  if (decision.reason === "quota" && limiter.blockForUs > 0 && request.settle !== true) {
-    await limiter.blockAfterDenial(request.key);
+  const { source } = decision;
+  // The others are reported: each was answered by itself.
+  if (source !== "store" && !(limiter.enforce && isDecidedHere(source))) return decision;
+  if (
+    decision.reason === "quota" &&
+    limiter.blockForUs > 0 &&
+    source !== "deny-cache" &&
+    request.settle !== true
+  ) {
+    await limiter.blockAfterDenial(entry, source);
   }
   const reports = charged || !decision.allowed || !limiter.enforce;
   return reports ? limiter.report(entry, decision) : decision;

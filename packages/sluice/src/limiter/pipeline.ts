@@ -11,24 +11,26 @@ import type { Decision, DecisionSource } from "../core/decision.js";
 import { asStoreError, ClosedError, PolicyUnavailableError } from "../core/errors.js";
 import type { Identify } from "../core/identity.js";
 import { checkKey } from "../core/key.js";
-import type { Events } from "../events/events.js";
+import type { Events, Instead } from "../events/events.js";
 import type { BreakerSettings } from "../resilience/breaker.js";
 import { type AskOptions, type Asker, GuardedStore } from "../resilience/guarded-store.js";
 import { healthOf } from "../resilience/store-health.js";
 import type { Debit, Outcome, Store, StoreCall, StoreResult, SyncStore } from "../stores/store.js";
 import { type Canceller, cancelStart, withGrant, withReserved } from "./answers.js";
 import { decisionOf } from "./decisions.js";
+import { giveToTaker } from "./taker.js";
 import { LocalDecisions } from "./local/local-decisions.js";
 import { localStoreOf } from "./local/local-store.js";
 import type { OnFailure } from "./on-failure.js";
 import type { BoundPolicy, PolicyResolver } from "./policy-resolver.js";
 import { Preparation, type PreparedRequest } from "./preparation.js";
 import { report } from "./report.js";
-import { type LimiterAnswer, type LimiterRequest, type RequestRunner, takerOf } from "./request.js";
+import type { LimiterAnswer, LimiterRequest, RequestRunner } from "./request.js";
 import { PrefetchedResult } from "./shortcuts/prefetch.js";
 import { type ShortcutOptions, Shortcuts } from "./shortcuts/shortcuts.js";
 
 type Ask = AskOptions<StoreCall, StoreResult>;
+type Failed = Pick<LimiterRequest, "key" | "cost">;
 
 export interface PipelineOptions extends Pick<ShortcutOptions, "denials" | "prefetch"> {
   readonly store: Store;
@@ -189,10 +191,29 @@ export class Pipeline implements RequestRunner, Canceller {
     throw outcome;
   }
 
+  /** What a call gets in place of the store's answer. */
+  get instead(): Instead {
+    return this.#onFailure.instead;
+  }
+
+  /** What decides here while the store is away; undefined where something else does. */
+  get local(): LocalDecisions | undefined {
+    return this.#onFailure.isLocal ? this.#local : undefined;
+  }
+
   /** The block that follows a denial which is already decided: its failure is thrown only if all are. */
-  async blockAfterDenial(key: string): Promise<void> {
+  async blockAfterDenial(
+    { request: { key }, call }: PreparedRequest,
+    source: DecisionSource,
+  ): Promise<void> {
+    const verb = VERBS.block;
+    const { blockForUs: blockUs } = this;
+    if (source !== "store") {
+      this.#local?.store.decide({ ...call, verb, blockUs });
+      return;
+    }
     try {
-      await this.administer({ verb: VERBS.block, key, cost: 0, blockUs: this.blockForUs });
+      await this.administer({ verb, key, cost: 0, blockUs });
     } catch (error) {
       if (this.#onFailure.throws) throw error;
     }
@@ -249,39 +270,17 @@ export class Pipeline implements RequestRunner, Canceller {
     this.#shortcuts.after(request.key, call, bound, outcome);
   }
 
-  /** A failure of a request that has no decision. */
-  failed(error: Error, { key, cost }: Pick<LimiterRequest, "key" | "cost">): void {
+  /** A failure of a request, and the decision in spite of it where there is one. */
+  failed(error: Error, { key, cost }: Failed, decision?: Decision): void {
     // A store that is closed has not failed.
     if (error instanceof ClosedError) return;
-    this.#guarded.reporter(error)({ error, key, cost });
+    this.#guarded.reporter(error)({ error, key, cost, ...(decision && { decision }) });
   }
 
   /** Resolves when all waits have ended, and what they and a prefetch had taken was given back. */
   async close(): Promise<void> {
     this.resolver.release();
     await Promise.all([this.closing.waitsEnded(), this.#shortcuts.close()]);
-  }
-
-  /** Units go back where they were taken. */
-  async #giveBack(prepared: PreparedRequest): Promise<LimiterAnswer> {
-    const { request } = prepared;
-    const taker = takerOf(request.of as DecisionSource);
-    const { fallback } = this.#onFailure;
-    if (taker === "store") return this.#ask(prepared);
-    if (taker === "local" && this.#local !== undefined) {
-      return report(
-        this,
-        request,
-        this.#local.conclude(prepared, this.#local.store.decide(prepared.call)),
-        0,
-      );
-    }
-    if (taker === "fallback" && fallback !== undefined) {
-      const answer = await fallback.run({ ...request, of: undefined, policy: undefined });
-      return report(this, request, { ...answer, source: "fallback" }, prepared.atMs);
-    }
-    const { verb, cost } = { verb: VERBS.peek, cost: 0 };
-    return { ...(await this.run({ ...request, verb, cost, of: undefined })), refunded: 0 };
   }
 
   #runBound(
@@ -296,7 +295,10 @@ export class Pipeline implements RequestRunner, Canceller {
       if (known !== undefined) return Promise.resolve(report(this, request, known, 0));
     }
     const prepared = this.#preparation.prepareChecked(request, thousandths, bound);
-    return request.of === undefined ? this.#ask(prepared) : this.#giveBack(prepared);
+    if (request.of === undefined) return this.#ask(prepared);
+    const { fallback } = this.#onFailure;
+    const ask = (): Promise<LimiterAnswer> => this.#ask(prepared);
+    return giveToTaker(prepared, { limiter: this, ask, local: this.#local, fallback });
   }
 
   #ask(prepared: PreparedRequest): Promise<LimiterAnswer> {

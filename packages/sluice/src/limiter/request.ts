@@ -58,6 +58,11 @@ const TAKERS = {
   "fail-closed": undefined,
 } as const satisfies Readonly<Record<DecisionSource, string | undefined>>;
 
+/** Whether a decision was made in this process, by the limiter's own policies. */
+export function isDecidedHere(source: DecisionSource): boolean {
+  return source === "local" || source === "deny-cache";
+}
+
 export function isSource(value: unknown): value is DecisionSource {
   return typeof value === "string" && Object.hasOwn(TAKERS, value);
 }

@@ -23,6 +23,7 @@ import { HandOver, handOverOf, type Submitted } from "../stores/hand-over.js";
 import { type BreakerSettings, DEFAULT_PROBE_EVERY_MS } from "./breaker.js";
 import { Deadlines, type Pending } from "./deadlines.js";
 import type { Audience, OutageNotice } from "./outage.js";
+import { warnOfOutage } from "./outage-warning.js";
 import { isRefusal, type PartHealth } from "./part-health.js";
 import { type Asking, type Attempt, evidenceOf, isBusy, type StoreHealth } from "./store-health.js";
 
@@ -211,6 +212,8 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     const notice = this.#notices.get(error);
     if (notice === undefined) return (failure) => this.#options.events.to.failure?.(failure);
     if (!notice.claim()) return () => {};
+    // A store that has no events of its own has nobody else to say it once.
+    if (this.#health.audience === undefined) this.#warnUnlessHeard(error, NONE);
     return (failure) => {
       notice.report(failure);
     };
@@ -292,7 +295,16 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     this.#count(error, trouble, instead);
     for (const other of others) other.#count(error, trouble, other.#options.instead);
     const notice = this.#storeNotice(trouble);
-    if (notice?.claim() === true) notice.report({ error, key: "", cost: 0 });
+    if (notice?.claim() !== true) return;
+    const isHeard = this.#health.audience?.events.to.failure !== undefined;
+    if (!isHeard) this.#warnUnlessHeard(error, others);
+    notice.report({ error, key: "", cost: 0 });
+  }
+
+  /** Nobody should learn of an outage from their users. */
+  #warnUnlessHeard(error: Error, others: readonly GuardedStore<Call, Result>[]): void {
+    const isHeard = [this, ...others].some((each) => each.#options.events.to.failure !== undefined);
+    if (!isHeard) warnOfOutage(error);
   }
 
   #count(error: Error, trouble: PartHealth, instead: Instead): void {

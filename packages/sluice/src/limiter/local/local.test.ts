@@ -14,6 +14,7 @@ const hour = tokenBucket({ limit: 10, period: "10h" });
 describe("while the store is away", () => {
   test("each verb decides by the same policies, and says so", async () => {
     const { limiter, store } = setUp(local);
+    await limiter.peek("other");
     store.behaviour = "fails";
     const told = { source: "local", policy: "token-bucket", limit: 10 };
     expect(await limiter.consume("k", { cost: 3 })).toMatchObject({ ...told, remaining: 7 });
@@ -347,6 +348,7 @@ describe("units go back where they were taken", () => {
 
   test("a start that was promised here is given back here", async () => {
     const { limiter, store } = setUp({ ...local, policy });
+    await limiter.peek("other");
     store.behaviour = "fails";
     await limiter.consume("k", { cost: 10 });
     const reservation = await limiter.reserve("k");

@@ -10,6 +10,8 @@ import {
 import { pauseMsAfter } from "../../core/pause.js";
 import type { WaitEnded } from "../../events/events.js";
 import type { Pipeline } from "../pipeline.js";
+import { isDecidedHere } from "../request.js";
+import { waitHere } from "./wait-here.js";
 import {
   type Granted,
   type Refused,
@@ -67,7 +69,8 @@ export async function waitFor(limiter: Pipeline, request: ReserveRequest): Promi
 
 /**
  * A promised start where there is one: then this is one call to the store and a sleep. Else the call is made
- * again when the refusal said, until `maxWaitUs` is over. So it is while the store fails, with pauses that grow.
+ * again when the refusal said, until `maxWaitUs` is over. So it is while the store fails, with pauses that grow; who
+ * is decided for in this process waits in its line, until the store is back.
  */
 async function untilAllowed(limiter: Pipeline, request: ReserveRequest): Promise<AcquireOutcome> {
   const { store } = limiter;
@@ -79,7 +82,8 @@ async function untilAllowed(limiter: Pipeline, request: ReserveRequest): Promise
   for (;;) {
     const attempted = await attempt(limiter, { ...request, maxWaitUs: leftUs }, leftUs === 0);
     const { reservation } = attempted ?? {};
-    if (attempted !== undefined && reservation?.allowed === true) {
+    const isHere = reservation !== undefined && isDecidedHere(reservation.decision.source);
+    if (attempted !== undefined && reservation?.allowed === true && !isHere) {
       const answeredAtUs = monotonicUs(clock);
       await untilStart(reservation, clock, request.signal);
       const waitedMs = (monotonicUs(clock) - answeredAtUs) / 1e3;
@@ -88,13 +92,19 @@ async function untilAllowed(limiter: Pipeline, request: ReserveRequest): Promise
     if (attempted !== undefined && isHopeless(attempted, leftUs)) {
       return { ...attempted, lateMs: 0 };
     }
-    const refused = reservation as Refused | undefined;
-    failures = refused === undefined || refused.reason === "store" ? failures + 1 : 0;
-    const pauseMs =
-      refused === undefined || failures > 0
-        ? pauseMsAfter(failures)
-        : withJitter(refused.retryAfterMs, store.external);
-    await clock.sleep(Math.min(pauseMs, leftUs / 1e3), request.signal);
+    if (attempted !== undefined && isHere) {
+      const lateMs = await waitHere(limiter, request, reservation, leftUs / 1e3);
+      if (lateMs !== undefined) return { ...attempted, lateMs };
+      failures = 0;
+    } else {
+      const refused = reservation as Refused | undefined;
+      failures = refused === undefined || refused.reason === "store" ? failures + 1 : 0;
+      const pauseMs =
+        refused === undefined || failures > 0
+          ? pauseMsAfter(failures)
+          : withJitter(refused.retryAfterMs, store.external);
+      await clock.sleep(Math.min(pauseMs, leftUs / 1e3), request.signal);
+    }
     leftUs = Math.max(0, Math.floor(request.maxWaitUs - (monotonicUs(clock) - beganAtUs)));
   }
 }
@@ -141,7 +151,9 @@ async function untilStart(
 
 function refusalOf({ reservation: { decision }, isQueueFull }: ReserveAttempt): Error {
   if (decision.reason === "store") {
-    return new StoreUnavailableError("the store failed, and onStoreFailure is closed");
+    const why =
+      decision.source === "local" ? "this process's memory is full" : "onStoreFailure is closed";
+    return new StoreUnavailableError(`the store failed, and ${why}`);
   }
   return isQueueFull && decision.reason !== "blocked"
     ? new QueueFullError(decision.retryAfterMs)

@@ -1,0 +1,35 @@
+/** Units go back where they were taken, whoever decides now: the caller says so by the decision that took them. */
+import { VERBS } from "../algorithms/decide.js";
+import type { DecisionSource } from "../core/decision.js";
+import type { LocalDecisions } from "./local/local-decisions.js";
+import type { PreparedRequest } from "./preparation.js";
+import { report, type ReportingLimiter } from "./report.js";
+import { type LimiterAnswer, type RequestRunner, takerOf } from "./request.js";
+
+/** Who may have taken the units. */
+export interface Takers {
+  readonly limiter: ReportingLimiter & RequestRunner;
+  /** Asks the store. */
+  readonly ask: () => Promise<LimiterAnswer>;
+  readonly local: LocalDecisions | undefined;
+  readonly fallback: RequestRunner | undefined;
+}
+
+export async function giveToTaker(
+  prepared: PreparedRequest,
+  { limiter, ask, local, fallback }: Takers,
+): Promise<LimiterAnswer> {
+  const { request, call, atMs } = prepared;
+  const taker = takerOf(request.of as DecisionSource);
+  if (taker === "store") return ask();
+  if (taker === "local" && local !== undefined) {
+    return report(limiter, request, local.conclude(prepared, local.store.decide(call)), atMs);
+  }
+  if (taker === "fallback" && fallback !== undefined) {
+    const answer = await fallback.run({ ...request, of: undefined, policy: undefined });
+    return report(limiter, request, { ...answer, source: "fallback" }, atMs);
+  }
+  // Nobody counted them, so there is nothing to give: the answer says what is there.
+  const peek = { ...request, verb: VERBS.peek, cost: 0, of: undefined };
+  return { ...(await limiter.run(peek)), refunded: 0 };
+}
