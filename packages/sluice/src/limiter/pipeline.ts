@@ -160,6 +160,7 @@ export class Pipeline implements RequestRunner, Canceller {
     let call: StoreCall | undefined = this.#reused;
     let bound: readonly BoundPolicy[];
     if (this.#reused === undefined || policy !== undefined || settle === true) {
+      this.closing.throwIfClosed();
       checkKey(key);
       const request = { verb: VERBS.consume, key, cost, policy, settle };
       const thousandths = toThousandths("cost", cost);

@@ -44,13 +44,13 @@ export class PolicyCache<T extends object> {
   readonly #failed: (error: Error, key: string) => void;
 
   constructor(
-    options: PolicyCacheOptions | undefined,
+    options: PolicyCacheOptions | undefined = {},
     timeoutMs: number,
     failed: (error: Error, key: string) => void,
   ) {
     const { maxAge = DEFAULT_MAX_AGE_MS, maxKeys = DEFAULT_MAX_KEYS } = checkOptions(
       "policyCache",
-      options ?? {},
+      options,
       ["maxAge", "maxKeys"],
     );
     this.#maxAgeMs = toMicroseconds("policyCache.maxAge", maxAge, 0, MAX_PERIOD_US) / 1e3;

@@ -14,6 +14,7 @@ import { limitFetch } from "../../src/outgoing/fetch.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
 import type { SemaphoreStore } from "../../src/stores/semaphore-store.js";
 import { ManualClock } from "../../src/testing/index.js";
+import { eventually } from "../support/eventually.js";
 import { HeldStore } from "../support/held-store.js";
 
 const policy = tokenBucket({ limit: 10, period: "10s" });
@@ -298,7 +299,9 @@ describe("those who wait for quota", () => {
     const asked = store.held.length;
     store.settleAll();
     expect(asked).toBe(2);
-    expect(store.held.length).toBe(2);
+    await eventually(() => {
+      expect(store.held.length).toBe(2);
+    });
     store.settleAll();
   });
 

@@ -5,7 +5,6 @@ import { stopTime } from "../../../test/support/model-time.js";
 import { drain, policy, setUp } from "../../../test/support/outside-limiter.js";
 import { OutsideStore } from "../../../test/support/outside-store.js";
 import {
-  consumeAtomic,
   type Decision,
   type DecisionEvent,
   fixedWindow,
@@ -232,18 +231,15 @@ describe("who reads and fills it", () => {
     expect((await limiter.consume("b", { cost: 11 })).source).toBe("deny-cache");
   });
 
-  test("peek, consumeUpTo, consumeAtomic and the verbs that adjust do neither", async () => {
+  test("peek, consumeUpTo and the verbs that adjust do neither", async () => {
     const { limiter } = setUp();
     await limiter.consume("k", { cost: 10 });
     await limiter.peek("k");
     await limiter.consumeUpTo("k", { cost: 1 });
-    await consumeAtomic([{ limiter, key: "k" }]);
     expect((await limiter.consume("k")).source).toBe("store");
     expect((await limiter.consume("k")).source).toBe("deny-cache");
     expect((await limiter.peek("k")).source).toBe("store");
     expect((await limiter.consumeUpTo("k", { cost: 1 })).source).toBe("store");
-    const { decisions } = await consumeAtomic([{ limiter, key: "k" }]);
-    expect(decisions[0]?.source).toBe("store");
     expect((await limiter.penalize("k", 0)).source).toBe("store");
   });
 

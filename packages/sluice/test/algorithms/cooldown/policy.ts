@@ -20,7 +20,7 @@ export const cooldownAlgorithm: Algorithm<CooldownPolicy> = {
     return Object.freeze({
       algorithm: "cooldown",
       name: read.name("cooldown"),
-      limit: read.units("limit"),
+      limit: read.limit(),
       period: read.period("period"),
     } as const);
   },
