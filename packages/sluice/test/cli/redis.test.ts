@@ -185,8 +185,7 @@ describe("the program", () => {
 
   test("exits with the command's code", async () => {
     expect((await startNode([built.cli, "exercise", "--nonsense"]).ended).code).toBe(2);
-    expect(
-      (await startNode([built.cli, "audit", join(built.directory, "none.jsonl")]).ended).code,
-    ).toBe(1);
+    const none = join(built.directory, "none.jsonl");
+    expect((await startNode([built.cli, "audit", none]).ended).code).toBe(2);
   });
 });
