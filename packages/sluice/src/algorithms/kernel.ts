@@ -133,6 +133,8 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
   readonly isOneValue: boolean;
   /** What to tell a caller whose call met LOG_FULL; kernels whose `ready` never says so leave it out. */
   fullError?(): InvalidOptionError;
+  /** Bytes in memory of a state that is more than a row; kernels whose states are rows leave it out. */
+  besideBytes?(s: S): number;
   /** How memory packs the state in a row of doubles; left out where a state is more than a few numbers. */
   readonly row?: RowLayout<S>;
 }

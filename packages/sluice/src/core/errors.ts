@@ -4,6 +4,7 @@ import { A_PROMISE, shorten, shown } from "./shown.js";
 export type ErrorCode =
   | "INVALID_OPTION"
   | "STORE_UNAVAILABLE"
+  | "STORE_FULL"
   | "STORE_TIMEOUT"
   | "MAX_WAIT_EXCEEDED"
   | "QUEUE_FULL"
@@ -58,7 +59,10 @@ export class InvalidOptionError extends SluiceError {
   }
 }
 
-/** The store could not be reached, or answered with an error. The call may or may not have been counted. */
+/**
+ * The store could not be reached, or answered with an error. The call may or may not have been counted. With the code
+ * "STORE_FULL" a memory store has no room for the state, and nothing was counted.
+ */
 export class StoreUnavailableError extends SluiceError {
   /**
    * The store is well, but a key of this call is not Sluice's: something else than its own state is stored
@@ -68,9 +72,17 @@ export class StoreUnavailableError extends SluiceError {
   /** The client had too much to do and did not take the call: that is no failure of the store. */
   readonly busy: boolean;
 
-  constructor(message: string, options: { cause?: unknown; ofKey?: boolean; busy?: boolean } = {}) {
-    const { ofKey = false, busy = false, ...rest } = options;
-    super("STORE_UNAVAILABLE", message, rest);
+  constructor(
+    message: string,
+    options: {
+      cause?: unknown;
+      ofKey?: boolean;
+      busy?: boolean;
+      code?: "STORE_UNAVAILABLE" | "STORE_FULL";
+    } = {},
+  ) {
+    const { ofKey = false, busy = false, code = "STORE_UNAVAILABLE", ...rest } = options;
+    super(code, message, rest);
     this.ofKey = ofKey;
     this.busy = busy;
   }

@@ -25,6 +25,11 @@ function first16Bytes(digest: string): string {
   return digest.slice(0, 21) + (BASE64URL[last] as string);
 }
 
+/** A whole digest as text, of 65 characters: what stands for a text that is too long to be kept. */
+export function digestOf(text: string): string {
+  return `sha256 of a long key: ${digests.sha256(text)}`;
+}
+
 const BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 const unchanged: Identify = (key) => key;

@@ -1,13 +1,17 @@
 /** What callers get when the store has not answered: by the option `onStoreFailure`. */
 import { VERBS } from "../algorithms/decide.js";
 import { UNIT } from "../core/amount.js";
-import type { Instead } from "../events/events.js";
+import type { ErrorEvent, Instead } from "../events/events.js";
+import type { Decision } from "../core/decision.js";
+import { StoreUnavailableError } from "../core/errors.js";
 import { degradedDecision } from "./decisions.js";
 import type { LocalDecisions } from "./local/local-decisions.js";
 import type { OnStoreFailure } from "./options.js";
 import type { PreparedRequest } from "./preparation.js";
 import type { BoundPolicy } from "./policy-resolver.js";
 import type { LimiterAnswer, LimiterRequest, RequestRunner } from "./request.js";
+
+type ConsumeHere = (key: string, cost: number) => Decision;
 
 const INSTEAD = {
   local: "local",
@@ -28,10 +32,20 @@ export class OnFailure {
   readonly fallback: RequestRunner | undefined;
   readonly #policy: OnStoreFailure;
 
-  /** `fallback` is the way of requests through the fallback limiter, where the policy names one. */
-  constructor(policy: OnStoreFailure, fallback: RequestRunner | undefined) {
+  readonly #consumeHere: ConsumeHere | undefined;
+
+  /**
+   * `fallback` is the way of requests through the fallback limiter, where the policy names one, and `consumeHere` that
+   * of synchronous consumes, where its store is inside the process.
+   */
+  constructor(
+    policy: OnStoreFailure,
+    fallback: RequestRunner | undefined,
+    consumeHere: ConsumeHere | undefined,
+  ) {
     this.#policy = policy;
     this.fallback = fallback;
+    this.#consumeHere = consumeHere;
     this.throws = policy === "throw";
     this.instead = typeof policy === "object" ? "fallback" : INSTEAD[policy];
   }
@@ -75,5 +89,26 @@ export class OnFailure {
     const decision = degradedDecision(bound, SOURCES[this.#policy as keyof typeof SOURCES]);
     if (request.verb !== VERBS.consumeUpTo) return decision;
     return { ...decision, granted: decision.allowed ? Math.round(request.cost * UNIT) / UNIT : 0 };
+  }
+
+  /**
+   * The answer to a consume that a store inside the process could not decide, at once; throws what is not the store's
+   * failure, and where nobody answers at once.
+   */
+  answerHere(
+    asked: Pick<LimiterRequest, "key" | "cost">,
+    bound: readonly BoundPolicy[],
+    error: unknown,
+    report: (failure: ErrorEvent) => void,
+  ): Decision {
+    if (!(error instanceof StoreUnavailableError)) throw error;
+    let decision: Decision | undefined;
+    if (this.fallback !== undefined) decision = this.#consumeHere?.(asked.key, asked.cost);
+    else if (this.#policy !== "throw") {
+      decision = degradedDecision(bound, SOURCES[this.#policy as keyof typeof SOURCES]);
+    }
+    report({ ...asked, error, ...(decision !== undefined && { decision }) });
+    if (decision === undefined) throw error;
+    return this.fallback === undefined ? decision : { ...decision, source: "fallback" };
   }
 }

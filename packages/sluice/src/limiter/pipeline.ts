@@ -173,7 +173,14 @@ export class Pipeline implements RequestRunner, Canceller {
       debit.id = this.#identify(key);
       bound = this.#reused.debits;
     }
-    const decision = decisionOf(bound, store.executeSync(call as StoreCall), "store");
+    let decision: Decision;
+    try {
+      decision = decisionOf(bound, store.executeSync(call as StoreCall), "store");
+    } catch (error) {
+      decision = this.#onFailure.answerHere({ key, cost }, bound, error, (failure) => {
+        this.events.to.failure?.(failure);
+      });
+    }
     const { decision: listener } = this.events.to;
     if (listener === undefined && this.enforce) return decision;
     return report(this, { verb: VERBS.consume, key, cost }, decision, 0);

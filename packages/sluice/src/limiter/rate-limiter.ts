@@ -343,7 +343,12 @@ function rejected(reason: Error): Promise<never> {
 function failurePolicy(option: unknown): OnFailure {
   const policy = checkFailurePolicy(option, (value) => pipelineOf(value) !== undefined);
   const fallback = typeof policy === "object" ? pipelineOf(policy.fallback) : undefined;
-  return new OnFailure(policy, fallback);
+  const { store } = fallback ?? {};
+  const consumeHere =
+    fallback !== undefined && store !== undefined && isSyncStore(store)
+      ? (key: string, cost: number) => fallback.consumeSync(store, key, cost, undefined)
+      : undefined;
+  return new OnFailure(policy, fallback, consumeHere);
 }
 
 function withHooks(events: Events, hooks: unknown): Events {

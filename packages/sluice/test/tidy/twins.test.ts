@@ -31,7 +31,7 @@ const ONLY: Readonly<Record<string, Only>> = {
   },
   // Lua has the hits in a hash.
   "algorithms/sliding-log/kernel.lua": {
-    ts: "copy numbers fullError",
+    ts: "copy numbers besideBytes fullError",
     lua: "hit params load save",
   },
   "algorithms/sliding-window/kernel.lua": VALUE,

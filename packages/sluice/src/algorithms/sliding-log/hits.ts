@@ -10,6 +10,8 @@ export interface HitLog {
   /** Forgets hits from `from` up to but without `to`. */
   drop(from: number, to: number): void;
   copy(): HitLog;
+  /** Hits that take memory, forgotten ones included. */
+  readonly stored: number;
 }
 
 /** Keeps [first, ...] in two plain arrays and closes the gap at their head now and then. */
@@ -23,6 +25,10 @@ export class ArrayHitLog implements HitLog {
     this.#times = times;
     this.#sums = sums;
     this.#base = base;
+  }
+
+  get stored(): number {
+    return this.#times.length;
   }
 
   at(seq: number): number {

@@ -34,6 +34,10 @@ const MAX_LIVE = 2 ** 40;
 /** Sums wrap here: far above what one window can hold, and a sum of two is still exact. */
 const SUM_MODULUS = 2 ** 52;
 
+/** Bytes of a log without its hits, and of a hit in arrays that have just grown. */
+const STATE_BYTES = 512;
+const HIT_BYTES = 32;
+
 /** What was admitted after the hit whose running sum is `sum`. */
 function since(s: SlidingLogState, sum: number): number {
   const units = s.total - sum;
@@ -147,6 +151,7 @@ export const slidingLogKernel: Kernel<SlidingLogParams, SlidingLogState> = {
   copy: (s) => ({ ...s, hits: s.hits.copy() }),
   numbers: (p) => [p.capacity, p.window],
   isOneValue: false,
+  besideBytes: (s) => STATE_BYTES + s.hits.stored * HIT_BYTES,
   fullError: () =>
     new InvalidOptionError(
       "cost",

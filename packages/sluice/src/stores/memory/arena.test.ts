@@ -7,7 +7,8 @@ import { slidingLogKernel } from "../../algorithms/sliding-log/kernel.js";
 import { slidingWindowKernel } from "../../algorithms/sliding-window/kernel.js";
 import { fixedWindow } from "../../index.js";
 import { runs } from "../../../test/support/runs.js";
-import { Arena, type Table } from "./arena.js";
+import { Arena, type Table, tableOf } from "./arena.js";
+import { SlotLinks } from "./expiry-ring.js";
 
 const kernels = [
   bucketKernel,
@@ -16,29 +17,9 @@ const kernels = [
   ruleOf(fixedWindow({ limit: 1, window: 1 })).kernel,
 ] as unknown as readonly Kernel[];
 
-const tableOf = (kernel: Kernel): Table => ({
-  name: kernel.tag,
-  kernel,
-  slots: new Map(),
-  byWallClock: false,
-  lone: [
-    {
-      kernel,
-      params: { capacity: 0 },
-      state: kernel.fresh(),
-      slot: -1,
-      storedExpiryMs: 0,
-      rawUs: 0,
-      nowUs: 0,
-      cost: 0,
-      asked: 0,
-      reason: 0,
-      available: 0,
-      waitUs: 0,
-      resetUs: 0,
-    },
-  ],
-});
+const links = new SlotLinks();
+const newTable = (kernel: Kernel): Table => tableOf(kernel.tag, kernel, links);
+const newArena = (): Arena => new Arena({ maxBytes: 1e9, usedBytes: 0 });
 
 /** A state with a number of its own in every field. */
 function stateOf(kernel: Kernel, seed: number): State {
@@ -58,19 +39,19 @@ describe("the arena", () => {
         kernel: fc.nat(kernels.length - 1),
         seed: fc.nat(1e9),
         isBlocked: fc.boolean(),
-        isIndebted: fc.boolean(),
+        isHeld: fc.boolean(),
       }),
       { maxLength: 200, size: "max" },
     );
     fc.assert(
       fc.property(operations, (list) => {
-        const arena = new Arena();
-        const tables = kernels.map(tableOf);
+        const arena = newArena();
+        const tables = kernels.map(newTable);
         const model = new Map<
           number,
-          { table: Table; id: string; state: State; isIndebted: boolean }
+          { table: Table; id: string; state: State; isHeld: boolean }
         >();
-        list.forEach(({ kind, which, kernel, seed, isBlocked, isIndebted }, i) => {
+        list.forEach(({ kind, which, kernel, seed, isBlocked, isHeld }, i) => {
           const slots = [...model.keys()];
           const slot = slots[which % Math.max(1, slots.length)];
           if (kind === "allocate") {
@@ -81,28 +62,27 @@ describe("the arena", () => {
             };
             const added = arena.allocate(table, `id:${i}`);
             expect(model.has(added)).toBe(false);
-            arena.save(added, state, table.kernel, isIndebted);
-            model.set(added, { table, id: `id:${i}`, state, isIndebted });
+            arena.save(added, state, table.kernel, isHeld ? seed + 1 : 0);
+            model.set(added, { table, id: `id:${i}`, state, isHeld });
           } else if (slot !== undefined && kind === "free") {
             arena.free(slot);
             model.delete(slot);
           } else if (slot !== undefined) {
             const entry = model.get(slot) as { table: Table; id: string };
             const state = stateOf(entry.table.kernel, seed);
-            arena.save(slot, state, entry.table.kernel, isIndebted);
-            model.set(slot, { ...entry, state, isIndebted });
+            arena.save(slot, state, entry.table.kernel, isHeld ? seed + 1 : 0);
+            model.set(slot, { ...entry, state, isHeld });
           }
           expect(arena.size).toBe(model.size);
         });
-        for (const [slot, { table, id, state, isIndebted }] of model) {
+        for (const [slot, { table, id, state, isHeld }] of model) {
           const loaded = table.kernel.fresh();
           arena.load(slot, loaded, table.kernel);
           expect(loaded).toEqual(state);
           expect(table.slots.get(id)).toBe(slot);
           expect(arena.expiresAtUs(slot)).toBe(state.expiryMs * 1e3);
-          const before = Math.min(state.blockedUntilUs || 1, state.expiryMs * 1e3) - 1;
-          expect(arena.isProtected(slot, before)).toBe(isIndebted || state.blockedUntilUs > 0);
-          expect(arena.isProtected(slot, state.expiryMs * 1e3)).toBe(false);
+          expect(arena.isHeld(slot)).toBe(isHeld);
+          expect(arena.heldUntilUs(slot) > 0).toBe(isHeld);
         }
         const ids = tables.flatMap(({ slots }) => [...slots.keys()]);
         expect(ids.sort()).toEqual([...model.values()].map(({ id }) => id).sort());
@@ -112,10 +92,10 @@ describe("the arena", () => {
   });
 
   test("grows past a chunk", () => {
-    const arena = new Arena();
-    const table = tableOf(kernels[0] as Kernel);
+    const arena = newArena();
+    const table = newTable(kernels[0] as Kernel);
     for (let i = 0; i < 10_000; i++) {
-      arena.save(arena.allocate(table, `id:${i}`), stateOf(table.kernel, i), table.kernel, false);
+      arena.save(arena.allocate(table, `id:${i}`), stateOf(table.kernel, i), table.kernel, 0);
     }
     const loaded = table.kernel.fresh();
     for (const i of [0, 511, 512, 4095, 4096, 8191, 8192, 9999]) {
@@ -125,18 +105,18 @@ describe("the arena", () => {
   });
 
   test("gives a freed row to the next key, without what it held beside the row", () => {
-    const arena = new Arena();
-    const [bucket, , log] = kernels.map(tableOf) as [Table, Table, Table, Table];
+    const arena = newArena();
+    const [bucket, , log] = kernels.map(newTable) as [Table, Table, Table, Table];
     const slot = arena.allocate(log, "a");
-    arena.save(slot, { ...stateOf(log.kernel, 1), blockedUntilUs: 5 }, log.kernel, true);
+    arena.save(slot, { ...stateOf(log.kernel, 1), blockedUntilUs: 5 }, log.kernel, 7);
     arena.free(slot);
     expect(arena.allocate(bucket, "b")).toBe(slot);
     const state = { ...stateOf(bucket.kernel, 2), blockedUntilUs: 0 };
-    arena.save(slot, state, bucket.kernel, false);
+    arena.save(slot, state, bucket.kernel, 0);
     const loaded = bucket.kernel.fresh();
     arena.load(slot, loaded, bucket.kernel);
     expect(loaded).toEqual(state);
-    expect(arena.isProtected(slot, 0)).toBe(false);
+    expect(arena.isHeld(slot)).toBe(false);
     expect(log.slots.size).toBe(0);
   });
 });

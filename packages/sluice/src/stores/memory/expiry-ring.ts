@@ -10,51 +10,82 @@ const BUCKETS = 1024;
 const NONE = -1;
 const INITIAL_SLOTS = 64;
 
-export class ExpiryRing {
-  readonly #heads = new Int32Array(BUCKETS).fill(NONE);
-  #next: Int32Array<ArrayBuffer> = new Int32Array(INITIAL_SLOTS);
+/** The links of lists of slots, each slot in one list at most: many rings share them. */
+export class SlotLinks {
+  next: Int32Array<ArrayBuffer> = new Int32Array(INITIAL_SLOTS);
   /** The slot before this one, or -2 - bucket for the first of a bucket. */
-  #previous: Int32Array<ArrayBuffer> = new Int32Array(INITIAL_SLOTS);
+  previous: Int32Array<ArrayBuffer> = new Int32Array(INITIAL_SLOTS);
+
+  cover(slot: number): void {
+    if (slot < this.next.length) return;
+    this.next = doubled(this.next);
+    this.previous = doubled(this.previous);
+  }
+}
+
+export class ExpiryRing {
+  readonly #links: SlotLinks;
+  #heads: Int32Array<ArrayBuffer> | undefined;
   /** Every bucket before this tick has been emptied. */
   #tick = 0;
+  /** No bucket before this tick holds anything, so that a full store does not look at them for each new key. */
+  #soonestTick = 0;
+  #size = 0;
 
-  /** Whether `nextDue` may find anything at `nowUs`. */
-  isBehind(nowUs: number): boolean {
-    return nowUs >= (this.#tick + 1) * TICK_US;
+  constructor(links = new SlotLinks()) {
+    this.#links = links;
   }
 
-  add(slot: number, expiresAtUs: number, nowUs: number): void {
-    if (slot >= this.#next.length) this.#grow();
+  get size(): number {
+    return this.#size;
+  }
+
+  add(slot: number, atUs: number, nowUs: number): void {
+    this.#links.cover(slot);
+    this.#heads ??= new Int32Array(BUCKETS).fill(NONE);
     const nowTick = Math.floor(nowUs / TICK_US);
     // A clock that went far back must not leave slots in buckets that come round only much later.
-    if (this.#tick === 0 || this.#tick > nowTick + BUCKETS) this.#tick = nowTick;
+    if (this.#size === 0 || this.#tick > nowTick + BUCKETS) {
+      this.#tick = nowTick;
+      this.#soonestTick = this.#size === 0 ? Number.POSITIVE_INFINITY : nowTick;
+    }
     const tick = Math.max(
       this.#tick,
-      Math.min(Math.floor(expiresAtUs / TICK_US), this.#tick + BUCKETS - 1),
+      Math.min(Math.floor(atUs / TICK_US), this.#tick + BUCKETS - 1),
     );
+    if (tick < this.#soonestTick) this.#soonestTick = tick;
     const bucket = tick % BUCKETS;
+    const { next, previous } = this.#links;
     const head = this.#heads[bucket] as number;
-    this.#next[slot] = head;
-    this.#previous[slot] = -2 - bucket;
-    if (head !== NONE) this.#previous[head] = slot;
+    next[slot] = head;
+    previous[slot] = -2 - bucket;
+    if (head !== NONE) previous[head] = slot;
     this.#heads[bucket] = slot;
+    this.#size += 1;
   }
 
   remove(slot: number): void {
-    const next = this.#next[slot] as number;
-    const previous = this.#previous[slot] as number;
-    if (previous >= 0) this.#next[previous] = next;
-    else this.#heads[-2 - previous] = next;
-    if (next !== NONE) this.#previous[next] = previous;
+    const { next, previous } = this.#links;
+    const after = next[slot] as number;
+    const before = previous[slot] as number;
+    if (before >= 0) next[before] = after;
+    else (this.#heads as Int32Array)[-2 - before] = after;
+    if (after !== NONE) previous[after] = before;
+    this.#size -= 1;
   }
 
   /** Takes out and returns a slot of a bucket that has passed, or -1; walks at most `steps` buckets. */
   takeDue(nowUs: number, steps: number): number {
+    const heads = this.#heads;
     const last = Math.floor(nowUs / TICK_US);
+    if (heads === undefined || this.#size === 0) {
+      this.#tick = Math.max(this.#tick, last);
+      return NONE;
+    }
     // After a round of idleness every bucket has passed once: no need to walk the years between.
     if (last - this.#tick > BUCKETS) this.#tick = last - BUCKETS;
     for (let step = 0; step < steps && this.#tick < last; step++) {
-      const slot = this.#heads[this.#tick % BUCKETS] as number;
+      const slot = heads[this.#tick % BUCKETS] as number;
       if (slot !== NONE) {
         this.remove(slot);
         return slot;
@@ -64,21 +95,37 @@ export class ExpiryRing {
     return NONE;
   }
 
+  /** Whether a bucket that has passed may still hold something. */
+  isBehind(nowUs: number): boolean {
+    return this.#size > 0 && this.#tick < Math.floor(nowUs / TICK_US);
+  }
+
+  /** The end of the nearest bucket that holds anything; Infinity for the farthest, which also holds what comes later. */
+  soonestEndUs(): number {
+    const first = this.#first();
+    return first < this.#tick + BUCKETS - 1 ? (first + 1) * TICK_US : Number.POSITIVE_INFINITY;
+  }
+
   /** Up to `count` slots of the buckets nearest to expiry, nearest bucket first. */
   *soonest(count: number): Generator<number> {
-    let left = count;
-    for (let i = 0; i < BUCKETS && left > 0; i++) {
-      let slot = this.#heads[(this.#tick + i) % BUCKETS] as number;
+    let left = Math.min(count, this.#size);
+    for (let tick = this.#first(); left > 0 && tick < this.#tick + BUCKETS; tick++) {
+      let slot = this.#heads?.[tick % BUCKETS] ?? NONE;
       for (; slot !== NONE && left > 0; left--) {
         yield slot;
-        slot = this.#next[slot] as number;
+        slot = this.#links.next[slot] as number;
       }
     }
   }
 
-  #grow(): void {
-    this.#next = doubled(this.#next);
-    this.#previous = doubled(this.#previous);
+  /** The tick of the nearest bucket that holds anything. */
+  #first(): number {
+    const heads = this.#heads;
+    if (heads === undefined || this.#size === 0) return Number.POSITIVE_INFINITY;
+    let tick = Math.max(this.#soonestTick, this.#tick);
+    while (tick < this.#tick + BUCKETS && heads[tick % BUCKETS] === NONE) tick += 1;
+    this.#soonestTick = tick;
+    return tick;
   }
 }
 

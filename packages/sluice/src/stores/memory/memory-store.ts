@@ -1,17 +1,13 @@
 /** The store inside this process: synchronous, bounded, swept as it is used. */
 import { consumeOne, decide, type CallResult, VERBS } from "../../algorithms/decide.js";
-import {
-  type Kernel,
-  LOG_FULL,
-  NEED_CALENDAR,
-  type Params,
-  READY,
-} from "../../algorithms/kernel.js";
+import { LOG_FULL, NEED_CALENDAR, READY } from "../../algorithms/kernel.js";
 import { logFullError } from "../../algorithms/rule.js";
 import { Closing } from "../../core/closing.js";
 import { checkClock, type Clock, ElapsedClock } from "../../core/clock.js";
+import { StoreUnavailableError } from "../../core/errors.js";
+import { digestOf } from "../../core/identity.js";
 import { checkCount, checkOptions } from "../../core/options.js";
-import { type Evicted, Events } from "../../events/events.js";
+import { Events } from "../../events/events.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
 import {
   type StoreResult,
@@ -21,32 +17,38 @@ import {
   submitSync,
   type SyncStore,
 } from "../store.js";
-import { Arena, type Table, type RowDebit } from "./arena.js";
-import { ExpiryRing } from "./expiry-ring.js";
+import {
+  Arena,
+  type Budget,
+  NO_SLOT,
+  type RowDebit,
+  rowDebit,
+  type Table,
+  tableOf,
+} from "./arena.js";
+import { SlotLinks } from "./expiry-ring.js";
 import { MemorySemaphores } from "./memory-semaphores.js";
+import { Retention } from "./retention.js";
 
 export interface MemoryStoreOptions {
-  /** Default: the machine's clock. */
+  /** Default: the machine's clocks; see docs/testing.md. */
   readonly clock?: Clock | undefined;
-  /** Keys kept at most; default 1,000,000. When full, expired keys go first, then those nearest their expiry. */
+  /** Keys kept at most, 1 to 16,777,216; default 1,000,000. */
   readonly maxKeys?: number | undefined;
+  /** Bytes that the keys may take, 1,024 to 2^40; default 256 MB. Each key is counted at the most that it can take. */
+  readonly maxBytes?: number | undefined;
 }
 
 const DEFAULT_MAX_KEYS = 1_000_000;
-/** Expired keys looked at on each call: more than one, so that sweeping outruns any inflow of keys. */
-const SWEPT_PER_CALL = 4;
-/** Buckets of the ring walked on each call. */
-const STEPS_PER_CALL = 64;
-/** Candidates looked at for one eviction. */
-const EVICTION_SAMPLE = 16;
-/** Rows that a hand looks at, going round, where all candidates are protected. */
-const HAND_STEPS = 256;
-const NO_SLOT = -1;
+const DEFAULT_MAX_BYTES = 256 * 2 ** 20;
+/** A longer id is kept as its digest, which is longer than this too: so it is no other key's id. */
+const LONGEST_ID = 64;
+/** What the states of one debit may grow by in one call. */
+const GROWTH_BYTES = 1024;
 const NO_DEBITS: readonly RowDebit[] = [];
-const NO_PARAMS: Params = Object.freeze({ capacity: 0 });
 
 /**
- * Keeps all state in this process. About a hundred bytes a key beside the key itself, no timer.
+ * Keeps all state in this process, within `maxKeys` and `maxBytes`. No timer.
  *
  * @example
  * import { MemoryStore, RateLimiter, tokenBucket } from "sluice";
@@ -61,6 +63,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   readonly events = new Events();
   readonly clock: Clock;
   readonly maxKeys: number;
+  readonly maxBytes: number;
   readonly semaphores: MemorySemaphores;
   readonly #closing = new Closing("store");
   /** Fires when the store is closed, with a ClosedError. */
@@ -68,8 +71,9 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   readonly #machine: ElapsedClock | undefined;
   /** The wall clock of the running call, by which some policies are decided; `clock` itself where it is a test's. */
   #wallUs = 0;
-  readonly #arena = new Arena();
-  readonly #ring = new ExpiryRing();
+  readonly #budget: Budget;
+  readonly #arena: Arena;
+  readonly #retention: Retention;
   readonly #answer: CallResult & { debits: readonly RowDebit[] } = {
     readiness: READY,
     nowUs: 0,
@@ -79,22 +83,39 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     debits: [],
   };
   #evictions = 0;
-  #hand = 0;
 
+  /** @throws InvalidOptionError */
   constructor(options: MemoryStoreOptions = {}) {
-    super((name, kernel) => ({
-      name,
-      kernel,
-      slots: new Map(),
-      lone: [rowDebit(kernel)],
-      byWallClock: false,
-    }));
-    checkOptions("options", options, ["clock", "maxKeys"]);
-    const { clock = new ElapsedClock(), maxKeys = DEFAULT_MAX_KEYS } = options;
+    const links = new SlotLinks();
+    super((name, kernel) => {
+      const table = tableOf(name, kernel, links);
+      this.#retention.tables.push(table);
+      return table;
+    });
+    checkOptions("options", options, ["clock", "maxKeys", "maxBytes"]);
+    const { clock = new ElapsedClock() } = options;
+    const { maxKeys = DEFAULT_MAX_KEYS, maxBytes = DEFAULT_MAX_BYTES } = options;
     this.clock = checkClock(clock);
     this.#machine = clock instanceof ElapsedClock ? clock : undefined;
     this.maxKeys = checkCount("maxKeys", maxKeys, 1, 2 ** 24);
-    this.semaphores = new MemorySemaphores(this.clock, this.maxKeys, this.#closing);
+    this.maxBytes = checkCount("maxBytes", maxBytes, 1024, 2 ** 40);
+    this.#budget = { maxBytes: this.maxBytes, usedBytes: 0 };
+    this.#arena = new Arena(this.#budget);
+    this.#retention = new Retention(this.#arena, this.maxKeys, this.#budget, (key) => {
+      this.#evictions += 1;
+      this.events.to.eviction?.(key);
+    });
+    this.semaphores = new MemorySemaphores({
+      clock: this.clock,
+      maxKeys: this.maxKeys,
+      closing: this.#closing,
+      budget: this.#budget,
+      makeRoom: (bytes) => {
+        this.#begin();
+        this.#retention.sweepAll();
+        return this.#retention.makeRoom(undefined, 0, bytes);
+      },
+    });
   }
 
   /** Keys of limiters held, expired ones that were not yet swept included. */
@@ -102,27 +123,25 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     return this.#arena.size;
   }
 
+  /** What is held, in bytes, each key counted at the most that it can take; semaphores included. */
+  get bytes(): number {
+    return this.#budget.usedBytes;
+  }
+
   /** Keys that were dropped alive because the store was full: their quota was forgotten. */
   get evictions(): number {
     return this.#evictions;
   }
 
+  /** @throws StoreUnavailableError with code "STORE_FULL" where a state finds no room */
   executeSync(call: StoreCall): StoreResult {
-    if (this.#closing.isClosed) throw this.#closing.error();
-    const rawUs = this.clock.nowUs();
-    this.#wallUs = this.#machine === undefined ? rawUs : this.#machine.wallUs;
-    if (this.#ring.isBehind(rawUs)) this.#sweep(rawUs);
+    const rawUs = this.#begin();
     const answer = this.#answer;
     this.#decide(call, rawUs);
     // Only after the clock went far back: the decision's time is that of the last change.
     if (answer.readiness === NEED_CALENDAR) this.#decide(call, rawUs, answer.debits);
     if (answer.readiness === LOG_FULL) throw logFullError(call.debits);
-    if (answer.changed) {
-      const { debits } = answer;
-      for (let i = 0; i < debits.length; i++) {
-        this.#save(debits[i] as RowDebit, call.debits[i] as Debit, debits.length === 1, rawUs);
-      }
-    }
+    if (answer.changed) this.#save(call.debits, answer.debits);
     return answer;
   }
 
@@ -138,36 +157,53 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     return this.#closing.end(async () => {});
   }
 
+  /** Reads the clock. */
+  #begin(): number {
+    const rawUs = this.clock.nowUs();
+    this.#wallUs = this.#machine === undefined ? rawUs : this.#machine.wallUs;
+    this.#retention.begin(rawUs, this.#wallUs);
+    return rawUs;
+  }
+
   /** `before`: what was decided without the calendar of its time. */
   #decide(call: StoreCall, rawUs: number, before: readonly RowDebit[] = NO_DEBITS): void {
     const { verb, debits } = call;
     const answer = this.#answer;
+    // What is decided where room is short may not be saved.
+    const apart = !this.#retention.fits(debits.length, debits.length * GROWTH_BYTES);
     if (debits.length === 1) {
       const asked = debits[0] as Debit;
       const { lone } = asked.keyspace as Table;
       const [debit] = lone;
       answer.debits = lone;
-      this.#prepare(debit, asked, rawUs, before[0]?.nowUs);
+      this.#prepare(debit, asked, rawUs, apart, before[0]?.nowUs);
       if (verb === VERBS.consume) consumeOne(debit, debit.rawUs, call.blockUs, answer);
       else decide(call, lone, 1, debit.rawUs, answer);
       return;
     }
     answer.debits = debits.map((asked, i) => {
       const debit = rowDebit(asked.rule.kernel);
-      this.#prepare(debit, asked, rawUs, before[i]?.nowUs);
+      this.#prepare(debit, asked, rawUs, apart, before[i]?.nowUs);
       return debit;
     });
     decide(call, answer.debits, debits.length, answer.debits[0]?.rawUs ?? rawUs, answer);
   }
 
   /** Reads what the call asks for, and the state of its key, into a debit of the same kernel. */
-  #prepare(debit: RowDebit, asked: Debit, elapsedUs: number, calendarUs: number | undefined): void {
+  #prepare(
+    debit: RowDebit,
+    asked: Debit,
+    elapsedUs: number,
+    apart: boolean,
+    calendarUs: number | undefined,
+  ): void {
     const { rule, keyspace, id, cost } = asked;
     const rawUs = rule.byWallClock ? this.#wallUs : elapsedUs;
     if (rule.refresh !== undefined) rule.refresh(calendarUs ?? rawUs);
-    const slot = (keyspace as Table).slots.get(id);
+    debit.id = id.length <= LONGEST_ID ? id : digestOf(id);
+    const slot = (keyspace as Table).slots.get(debit.id);
     if (slot === undefined) debit.kernel.clear(debit.state);
-    else this.#arena.load(slot, debit.state, debit.kernel);
+    else this.#arena.load(slot, debit.state, debit.kernel, apart);
     debit.params = rule.params;
     debit.rawUs = rawUs;
     debit.cost = cost;
@@ -175,119 +211,98 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     debit.storedExpiryMs = debit.state.expiryMs;
   }
 
-  #save(debit: RowDebit, asked: Debit, alone: boolean, rawUs: number): void {
-    const { state, kernel, resetUs } = debit;
-    const { keyspace, id, rule } = asked;
-    (keyspace as Table).byWallClock = rule.byWallClock;
-    // Saving the debit before this one may have evicted this one's key, and given its slot away.
-    if (!alone) debit.slot = (keyspace as Table).slots.get(id) ?? NO_SLOT;
+  /** Saves all states or none. */
+  #save(asked: readonly Debit[], debits: readonly RowDebit[]): void {
+    let keys = 0;
+    let bytes = 0;
+    for (let i = 0; i < debits.length; i++) {
+      const debit = debits[i] as RowDebit;
+      if (debit.resetUs === 0) continue;
+      if (debit.slot === NO_SLOT) keys += 1;
+      bytes += this.#growth(debit);
+    }
+    if ((keys > 0 || bytes > 0) && !this.#retention.fits(keys, bytes)) {
+      this.#makeRoom(asked, debits);
+    }
+    for (let i = 0; i < debits.length; i++) {
+      this.#saveOne(debits[i] as RowDebit, asked[i] as Debit);
+    }
+  }
+
+  /** How many more bytes a debit's state takes than before. */
+  #growth({ id, state, kernel, slot, available, rawUs }: RowDebit): number {
+    const isHeld = heldUntilUs(state.expiryMs, state.blockedUntilUs, available, rawUs) > 0;
+    const beside = Arena.besideBytes(state, kernel, isHeld);
+    return slot === NO_SLOT
+      ? Arena.rowBytes(id) + beside
+      : beside - this.#arena.besideBytesOf(slot);
+  }
+
+  /** Gives each new key a row; where one finds none, takes back those of the others. */
+  #makeRoom(asked: readonly Debit[], debits: readonly RowDebit[]): void {
+    this.#retention.sweepAll();
+    const added: number[] = [];
+    let pending = 0;
+    for (let i = 0; i < debits.length; i++) {
+      const debit = debits[i] as RowDebit;
+      const table = (asked[i] as Debit).keyspace as Table;
+      // The sweep may have freed it, and another debit of the same key may have got one.
+      debit.slot = table.slots.get(debit.id) ?? NO_SLOT;
+      if (debit.resetUs === 0) continue;
+      const isNew = debit.slot === NO_SLOT;
+      const bytes = this.#growth(debit);
+      if (!this.#retention.makeRoom(table, isNew ? 1 : 0, bytes + pending, debits)) {
+        for (const slot of added) this.#arena.free(slot);
+        throw new StoreUnavailableError(
+          `the store is full: its ${this.size} keys and ${this.bytes} bytes hold nothing that may be dropped for this ` +
+            "key; see maxKeys and maxBytes",
+          { code: "STORE_FULL", ofKey: true },
+        );
+      }
+      pending += bytes;
+      if (!isNew) continue;
+      debit.slot = this.#arena.allocate(table, debit.id);
+      pending -= Arena.rowBytes(debit.id);
+      added.push(debit.slot);
+    }
+    for (const slot of added) this.#retention.place(slot);
+  }
+
+  #saveOne(debit: RowDebit, { keyspace, rule }: Debit): void {
+    const { state, kernel, resetUs, available, rawUs } = debit;
+    const table = keyspace as Table;
+    table.byWallClock = rule.byWallClock;
     if (resetUs === 0) {
-      if (debit.slot !== NO_SLOT) this.#drop(debit.slot);
+      if (debit.slot !== NO_SLOT) this.#retention.drop(debit.slot);
       return;
     }
+    const until = heldUntilUs(state.expiryMs, state.blockedUntilUs, available, rawUs);
     if (debit.slot === NO_SLOT) {
-      if (!this.#makeRoom(rawUs)) {
-        // Nothing may go: the new key is the one that is forgotten.
-        this.#evicted({ keyspace: keyspace.name, id });
-        return;
-      }
-      debit.slot = this.#arena.allocate(keyspace as Table, id);
-      this.#ring.add(debit.slot, state.expiryMs * 1e3 + rawUs - debit.rawUs, rawUs);
-    } else if (state.expiryMs < debit.storedExpiryMs) {
-      this.#ring.remove(debit.slot);
-      this.#ring.add(debit.slot, state.expiryMs * 1e3 + rawUs - debit.rawUs, rawUs);
+      debit.slot = this.#arena.allocate(table, debit.id);
+      this.#arena.save(debit.slot, state, kernel, until);
+      this.#retention.place(debit.slot);
+      return;
     }
-    this.#arena.save(debit.slot, state, kernel, debit.available < 0);
-  }
-
-  #evicted(key: Evicted): void {
-    this.#evictions += 1;
-    this.events.to.eviction?.(key);
-  }
-
-  #drop(slot: number): void {
-    this.#ring.remove(slot);
-    this.#arena.free(slot);
-  }
-
-  /** Frees up to a few expired keys; false when nothing more is due. */
-  #sweep(nowUs: number, most = SWEPT_PER_CALL, steps = STEPS_PER_CALL): boolean {
-    for (let i = 0; i < most; i++) {
-      const slot = this.#ring.takeDue(nowUs, steps);
-      if (slot === NO_SLOT) return false;
-      const expiresAtUs = this.#expiresAtUs(slot, nowUs);
-      if (expiresAtUs <= nowUs) this.#arena.free(slot);
-      else this.#ring.add(slot, expiresAtUs, nowUs);
-    }
-    return true;
-  }
-
-  /** Whether there is, or could be made, room for one more key. */
-  #makeRoom(nowUs: number): boolean {
-    if (this.size < this.maxKeys) return true;
-    while (
-      this.size >= this.maxKeys &&
-      this.#sweep(nowUs, SWEPT_PER_CALL, Number.POSITIVE_INFINITY)
-    );
-    if (this.size < this.maxKeys) return true;
-    const victim = this.#victim(nowUs);
-    if (victim === NO_SLOT) return false;
-    // What expired within the running second is no loss.
-    if (this.#expiresAtUs(victim, nowUs) > nowUs) this.#evicted(this.#arena.keyOf(victim));
-    this.#drop(victim);
-    return true;
-  }
-
-  /** The key nearest its expiry of a few; where none of those may go, any other that may. */
-  #victim(nowUs: number): number {
-    let victim = NO_SLOT;
-    for (const slot of this.#ring.soonest(EVICTION_SAMPLE)) {
-      if (!this.#mayGo(slot, nowUs)) continue;
-      if (victim === NO_SLOT || this.#expiresAtUs(slot, nowUs) < this.#expiresAtUs(victim, nowUs)) {
-        victim = slot;
-      }
-    }
-    for (let step = 0; victim === NO_SLOT && step < HAND_STEPS; step++) {
-      this.#hand = (this.#hand + 1) % this.#arena.size;
-      if (this.#mayGo(this.#hand, nowUs)) victim = this.#hand;
-    }
-    return victim;
-  }
-
-  /** Neither a blocked or indebted key, nor one of the running call: its policies must not drop each other. */
-  #mayGo(slot: number, nowUs: number): boolean {
-    for (const debit of this.#answer.debits) if (debit.slot === slot) return false;
-    return !this.#arena.isProtected(slot, nowUs - this.#aheadUs(slot, nowUs));
-  }
-
-  /** When a state expires, in time that has passed. */
-  #expiresAtUs(slot: number, nowUs: number): number {
-    return this.#arena.expiresAtUs(slot) + this.#aheadUs(slot, nowUs);
-  }
-
-  /** How far time that has passed is ahead of the clock by which a state was decided. */
-  #aheadUs(slot: number, nowUs: number): number {
-    return this.#arena.isByWallClock(slot) ? nowUs - this.#wallUs : 0;
+    const { slot } = debit;
+    // A later time is found out when the earlier one has come, so that a hot key costs nothing here.
+    const moves =
+      until > 0 ||
+      this.#arena.isHeld(slot) ||
+      state.expiryMs < debit.storedExpiryMs ||
+      debit.storedExpiryMs === 0;
+    if (moves) this.#retention.unplace(slot);
+    this.#arena.save(slot, state, kernel, until);
+    if (moves) this.#retention.place(slot);
   }
 }
 
-function rowDebit(kernel: Kernel): RowDebit {
-  const numbers = {
-    rawUs: 0,
-    nowUs: 0,
-    cost: 0,
-    asked: 0,
-    reason: 0,
-    available: 0,
-    waitUs: 0,
-    resetUs: 0,
-  };
-  return {
-    kernel,
-    params: NO_PARAMS,
-    state: kernel.fresh(),
-    slot: NO_SLOT,
-    storedExpiryMs: 0,
-    ...numbers,
-  };
+/** Until when a key may not be dropped for others: blocked, or in debt; 0 = it may. */
+function heldUntilUs(
+  expiryMs: number,
+  blockedUntilUs: number,
+  available: number,
+  rawUs: number,
+): number {
+  if (available < 0) return expiryMs * 1e3;
+  return blockedUntilUs > rawUs ? blockedUntilUs : 0;
 }

@@ -49,7 +49,7 @@ describe("a wall clock set back", () => {
 
   test("does not lengthen what acquire waits", async () => {
     vi.useFakeTimers();
-    const limiter = new RateLimiter({ policy: spans[0] as Policy });
+    const limiter = new RateLimiter({ policy: spans[0] });
     await limiter.acquire("k");
     vi.setSystemTime(Date.now() - HOUR_MS);
     const started = limiter.acquire("k");
@@ -163,7 +163,7 @@ describe("a wall clock set back", () => {
 describe("a machine that slept", () => {
   test("has let the time pass that its wall clock says", () => {
     vi.useFakeTimers();
-    const limiter = new RateLimiter({ policy: spans[0] as Policy });
+    const limiter = new RateLimiter({ policy: spans[0] });
     passes(limiter);
     vi.setSystemTime(Date.now() + 60_000);
     expect(passes(limiter)).toBe(true);
@@ -200,7 +200,7 @@ describe("fake clocks are followed at once", () => {
   });
 
   test("a spy on Date.now, as jest.setSystemTime and Bun leave Date itself in place", () => {
-    const limiter = new RateLimiter({ policy: spans[0] as Policy });
+    const limiter = new RateLimiter({ policy: spans[0] });
     expect([passes(limiter), passes(limiter)]).toEqual([true, false]);
     const now = Date.now();
     vi.spyOn(Date, "now").mockReturnValue(now + 61_000);
