@@ -22,6 +22,8 @@ test.each([
   });
   expect(onError).toHaveBeenCalledTimes(1);
   const semaphore = new Semaphore({ limit: 1, store });
-  await expect(semaphore.acquire("k")).rejects.toThrow("await client.connect()");
+  // Without an end it would wait for somebody to connect the client.
+  const acquired = semaphore.acquire("k", { maxWait: "100ms" });
+  await expect(acquired).rejects.toThrow("await client.connect()");
   await store.close();
 });
