@@ -106,6 +106,7 @@ const orInfinity =
   (value) =>
     value === Number.POSITIVE_INFINITY || accepts(value);
 const boolean: Accepts = (value) => typeof value === "boolean";
+const text: Accepts = (value) => typeof value === "string";
 const fn: Accepts = (value) => typeof value === "function";
 const either =
   (...all: Accepts[]): Accepts =>
@@ -422,8 +423,28 @@ const setupCases: readonly Case[] = [
       partitions: whole(1, 16_384),
       hooks: options,
       clock: nothing,
+      // All of these are about a connection of the store's own.
+      url: nothing,
+      cluster: nothing,
+      tls: nothing,
+      username: nothing,
+      password: nothing,
     },
     { client: run },
+  ),
+  ...made(
+    "RedisStore by url",
+    (o) => new RedisStore(o),
+    {
+      url: is(`redis://:${SECRET}@h`),
+      client: nothing,
+      subscriber: is(false),
+      cluster: boolean,
+      tls: (value) => typeof value === "boolean" || (typeof value === "object" && value !== null),
+      username: text,
+      password: text,
+    },
+    { url: "redis://h" },
   ),
   [
     "connect: url",

@@ -140,7 +140,7 @@ export function checkStore(store: unknown): Store {
 }
 
 function storeHint(store: unknown): string | undefined {
-  if (typeof store === "string") return "pass await RedisStore.connect(url)";
+  if (typeof store === "string") return "pass new RedisStore({ url })";
   return hasField(store, "evalSha") || hasField(store, "evalsha")
     ? "pass new RedisStore({ client })"
     : undefined;

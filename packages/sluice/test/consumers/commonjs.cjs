@@ -18,6 +18,8 @@ async function main() {
   assert.equal(limiter.consumeSync("other").allowed, true);
   assert.equal(typeof auditFiles, "function");
   assert.equal(typeof RedisStore.connect, "function");
+  // Connects with its first call, which never comes.
+  await new RedisStore({ url: "redis://127.0.0.1:1" }).close();
   assert.equal(parseRateLimit({ "retry-after": "2" }).retryAfterMs, 2000);
   assert.equal(typeof limitFetch(), "function");
   assert.equal(typeof limitInterceptor(), "function");

@@ -1,9 +1,10 @@
 /** Opens a connection of the store's own: checks the URL and picks whichever client is installed. */
 import { InvalidOptionError, StoreUnavailableError } from "../../core/errors.js";
-import { checkBoolean, checkOptions } from "../../core/options.js";
+import { checkBoolean } from "../../core/options.js";
 import { HIDDEN, InWords, withoutText } from "../../core/shown.js";
 import { connectablePackages } from "./clients/index.js";
 import type { ConnectTarget, OwnConnection } from "./clients/own-connection.js";
+import type { Connect } from "./lazy-connection.js";
 
 export interface ConnectOptions {
   /** The URL names one node of a Cluster. */
@@ -15,17 +16,26 @@ export interface ConnectOptions {
   readonly password?: string | undefined;
 }
 
+/** The names of all of them. */
+export const CONNECT_OPTIONS = ["cluster", "tls", "username", "password"] as const;
+
 const URL_FORM = "redis://[user:password@]host[:port][/db], or rediss:// for TLS";
 const DEFAULT_PORT = 6379;
 
-export async function openConnection(url: string, options: ConnectOptions): Promise<OwnConnection> {
+/** Checks the URL and the options, and returns what connects. */
+export function connectorTo(url: unknown, options: ConnectOptions): Connect {
   const target = parseTarget(url, options);
+  return (closed) => openConnection(target, closed);
+}
+
+async function openConnection(target: ConnectTarget, closed: AbortSignal): Promise<OwnConnection> {
   for (const connectable of connectablePackages) {
     const { name } = connectable;
     const module = await importIfThere(name);
     if (module === undefined) continue;
+    closed.throwIfAborted();
     try {
-      return await connectable.open(module, target);
+      return await connectable.open(module, target, closed);
     } catch (error) {
       throw new StoreUnavailableError(
         `cannot connect to ${target.host}:${target.port} with ${name}: ${String(error)}`,
@@ -50,7 +60,6 @@ async function importIfThere(name: string): Promise<unknown> {
 }
 
 function parseTarget(text: unknown, options: ConnectOptions): ConnectTarget {
-  checkOptions("options", options, ["cluster", "tls", "username", "password"]);
   const url = parseUrl(text);
   const db = url.pathname === "" || url.pathname === "/" ? "0" : url.pathname.slice(1);
   if (!["redis:", "rediss:"].includes(url.protocol) || url.hostname === "" || !/^\d+$/.test(db)) {

@@ -19,7 +19,8 @@ import { Subscriber } from "./subscriber.js";
 
 export interface RedisSemaphoresOptions {
   readonly run: RunScript;
-  readonly client: unknown;
+  /** Undefined until the store has connected. */
+  readonly client: () => unknown;
   readonly subscriber: unknown;
   readonly isCluster: boolean;
   /** The node of a slot, where a Cluster's client shows it. */

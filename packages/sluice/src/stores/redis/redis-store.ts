@@ -10,6 +10,7 @@ import { addOutageHooks, type OutageHooks } from "../../events/hooks.js";
 import { HandOver } from "../hand-over.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
 import type { Done, Store, StoreCall } from "../store.js";
+import { accessBy, type AccessOptions } from "./access.js";
 import {
   Batcher,
   type BatcherOptions,
@@ -18,17 +19,15 @@ import {
   type SettleCall,
 } from "./batcher.js";
 import type { RunScript } from "./clients/client.js";
-import { adapterOf, asScriptFailure, type RedisClientLike } from "./clients/index.js";
-import type { OwnConnection } from "./clients/own-connection.js";
-import { type ConnectOptions, openConnection } from "./connect.js";
+import { asScriptFailure } from "./clients/index.js";
+import type { LazyConnection } from "./lazy-connection.js";
+import { CONNECT_OPTIONS, type ConnectOptions } from "./connect.js";
 import { RedisSemaphores } from "./redis-semaphores.js";
 import { type Placement, placementBy, SLOTS, slotOf } from "./slot.js";
 import { type RefusalSorter, SplitRetry } from "./split-retry.js";
 import { decodeBatch, type DecodedCall, type EncodedBatch, encodeBatch } from "./wire.js";
 
-export interface RedisStoreOptions {
-  /** A connected client of redis, ioredis, iovalkey, valkey-glide, Upstash or Bun; or a function that runs a script. */
-  readonly client: RedisClientLike;
+export interface RedisStoreOptions extends AccessOptions {
   /**
    * A connection for subscriptions alone, by which waiting callers of semaphores are notified: a client of redis,
    * ioredis or iovalkey. Default: a duplicate of `client`, if it is one of these, opened when somebody first waits.
@@ -67,7 +66,7 @@ const DEFAULT_MAX_IN_FLIGHT = 3;
  * @example
  * import { RateLimiter, tokenBucket } from "sluice";
  * import { RedisStore } from "sluice/redis";
- * const store = await RedisStore.connect("redis://localhost:6379");
+ * const store = new RedisStore({ url: "redis://localhost:6379" });
  * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 100, period: "1m" }), store });
  * console.log((await limiter.consume("user:42")).allowed); // true
  * await store.close();
@@ -93,7 +92,8 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly clock: Clock | undefined;
   /** Undefined without partitions. */
   readonly #placement: Placement | undefined;
-  #connection: OwnConnection | undefined;
+  /** Undefined with a client that was passed. */
+  readonly #lazy: LazyConnection | undefined;
   /** How far the server's clock is ahead of this process's: a guess that only calendars use. */
   #serverAheadUs = 0;
 
@@ -101,6 +101,8 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     super((name) => ({ name }));
     checkOptions("options", options, [
       "client",
+      "url",
+      ...CONNECT_OPTIONS,
       "subscriber",
       "clock",
       "maxBatch",
@@ -113,10 +115,9 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     const { partitions } = options;
     if (partitions !== undefined) checkCount("partitions", partitions, 1, SLOTS);
     this.#placement = partitions === undefined ? undefined : placementBy(partitions);
-    const adapter = adapterOf(options.client);
-    const cluster = adapter.clusterOf?.(options.client);
-    this.#run = endingWith(this.#closing, adapter.runnerOf(options.client));
-    const nodeOf = cluster?.nodeOf;
+    const { run, isCluster, nodeOf, lazy, clientNow } = accessBy(options, this.#closing);
+    this.#lazy = lazy;
+    this.#run = endingWith(this.#closing, run);
     if (nodeOf !== undefined) {
       this.partOf = ({ debits }) => nodeOf(this.#slotOf(debits[0]?.id ?? ""));
     }
@@ -127,7 +128,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     this.#splitRetry = new SplitRetry({
       send: (calls, settle) => this.#sendTogether(calls, settle),
       slotsOf: (call) => this.#slotsOf(call),
-      isCluster: cluster !== undefined,
+      isCluster,
     });
     this.#batcher = new Batcher(
       (calls, settle) => this.#send(undefined, calls, settle),
@@ -136,9 +137,9 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     this.clock = options.clock === undefined ? undefined : checkClock(options.clock);
     this.semaphores = new RedisSemaphores({
       run: this.#run,
-      client: options.client,
+      client: clientNow,
       subscriber: options.subscriber,
-      isCluster: cluster !== undefined,
+      isCluster,
       nodeOf,
       clock: this.clock,
       nonce: nonce(),
@@ -146,13 +147,13 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   }
 
   /**
-   * Connects with whichever of `redis` and `ioredis` is installed.
+   * Connects with whichever of `redis` and `ioredis` is installed; rejects where that fails.
    * @throws InvalidOptionError if the URL is not valid, or neither package is installed.
    */
   static async connect(url: string, options: ConnectOptions = {}): Promise<RedisStore> {
-    const connection = await openConnection(url, options);
-    const store = new RedisStore({ client: connection.client as RedisClientLike });
-    store.#connection = connection;
+    checkOptions("options", options, CONNECT_OPTIONS);
+    const store = new RedisStore({ ...options, url });
+    await store.#lazy?.open();
     return store;
   }
 
@@ -161,6 +162,11 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     const done: Done = (outcome) => {
       attempt(given, outcome, (error) => this.events.to.failure?.({ error, key: "", cost: 0 }));
     };
+    if (this.#lazy === undefined || this.#lazy.client !== undefined) this.#queue(call, done);
+    else this.#lazy.whenOpen(call, () => this.#queue(call, done), done);
+  }
+
+  #queue(call: StoreCall, done: Done): void {
     if (!this.#splitRetry.isCluster) {
       this.#batcher.add(call, done);
       return;
@@ -177,7 +183,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   close(): Promise<void> {
     return this.#closing.end(async () => {
       this.semaphores.close();
-      await this.#connection?.close();
+      await this.#lazy?.close();
     });
   }
 

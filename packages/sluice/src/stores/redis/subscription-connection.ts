@@ -3,13 +3,13 @@
  * channel is wanted and replaced once it has given up, or the subscriber that the user passed in.
  */
 import { InvalidOptionError } from "../../core/errors.js";
-import { withoutText } from "../../core/shown.js";
+import { fieldOf, withoutText } from "../../core/shown.js";
 import type { MessageListener, SubscribingClient, SubscriptionAdapter } from "./clients/client.js";
 import { subscriptionsOf } from "./clients/index.js";
 
 export interface SubscriptionClients {
-  /** The store's client, to be duplicated. */
-  readonly client: unknown;
+  /** The store's client, to be duplicated; undefined until the store has connected. */
+  readonly client: () => unknown;
   /** The user's own subscriber; false = none. */
   readonly subscriber: unknown;
   /** Whether channels belong to slots. */
@@ -34,14 +34,14 @@ function adapterFor(clients: SubscriptionClients): SubscriptionAdapter | undefin
     const allowed = "a client of redis, ioredis or iovalkey for subscriptions alone, or false";
     throw new InvalidOptionError("subscriber", withoutText(subscriber), allowed);
   }
-  const { duplicate } = client as { readonly duplicate?: unknown };
-  return typeof duplicate === "function" ? subscriptionsOf(client) : undefined;
+  const known = client();
+  return typeof fieldOf(known, "duplicate") === "function" ? subscriptionsOf(known) : undefined;
 }
 
 export class SubscriptionConnection {
   readonly #clients: SubscriptionClients;
   readonly #events: ConnectionEvents;
-  readonly #adapter: SubscriptionAdapter | undefined;
+  #adapter: SubscriptionAdapter | undefined;
   #opened: SubscribingClient | undefined;
   /** Remove the listeners from the client. */
   readonly #removals: (() => void)[] = [];
@@ -56,14 +56,16 @@ export class SubscriptionConnection {
     this.#adapter = adapterFor(clients);
   }
 
-  /** Whether there is a client to subscribe with. */
+  /** Whether there is a client to subscribe with. Those that a store opens itself can, once they are open. */
   get canSubscribe(): boolean {
-    return this.#adapter !== undefined;
+    if (this.#adapterNow() !== undefined) return true;
+    const { client, subscriber } = this.#clients;
+    return subscriber === undefined && client() === undefined;
   }
 
   /** Resolves once messages of the channel are received; rejects where that is not certain. */
   async subscribe(channel: string): Promise<void> {
-    const adapter = this.#adapter;
+    const adapter = this.#adapterNow();
     if (adapter === undefined) throw new Error("no client to subscribe with");
     const { sharded } = this.#clients;
     const client = this.#usableClient(adapter);
@@ -103,6 +105,11 @@ export class SubscriptionConnection {
     return this.#clients.subscriber !== undefined;
   }
 
+  #adapterNow(): SubscriptionAdapter | undefined {
+    this.#adapter ??= adapterFor(this.#clients);
+    return this.#adapter;
+  }
+
   #usableClient(adapter: SubscriptionAdapter): SubscribingClient {
     if (this.#opened !== undefined && !this.#isUsers && adapter.hasGivenUp(this.#opened)) {
       this.close();
@@ -115,7 +122,7 @@ export class SubscriptionConnection {
     const { client, subscriber, sharded } = this.#clients;
     const opened = this.#isUsers
       ? (subscriber as SubscribingClient)
-      : adapter.duplicate(client as SubscribingClient, sharded);
+      : adapter.duplicate(client() as SubscribingClient, sharded);
     const lost = (): void => {
       this.#losses += 1;
       this.#events.lost();

@@ -50,7 +50,7 @@ export interface ClientAdapter<Client = object> {
   saysQueueIsFull?(error: Error): boolean;
   /** Only for clients that can subscribe through a duplicate of themselves. */
   readonly subscriptions?: SubscriptionAdapter;
-  /** Only for clients that RedisStore.connect can open. */
+  /** Only for clients that a RedisStore can open itself. */
   readonly connectable?: ConnectablePackage;
 }
 

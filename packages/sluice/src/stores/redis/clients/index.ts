@@ -22,7 +22,7 @@ export type RedisClientLike =
 /** In the order of detection, because some clients have the methods of a later one too. */
 const CLIENTS: readonly ClientAdapter[] = [glide, nodeRedis, ioredis, upstash, bun, rawFunction];
 
-/** The packages that RedisStore.connect can open a connection with, the preferred one first. */
+/** The packages that a RedisStore can open a connection with, the preferred one first. */
 export const connectablePackages: readonly ConnectablePackage[] = CLIENTS.flatMap(
   ({ connectable }) => connectable ?? [],
 );

@@ -161,7 +161,11 @@ function createIoRedis({ Redis }: IoRedisModule, target: ConnectTarget): Connect
   });
 }
 
-async function openIoRedis(module: unknown, target: ConnectTarget): Promise<OwnConnection> {
+async function openIoRedis(
+  module: unknown,
+  target: ConnectTarget,
+  closed: AbortSignal,
+): Promise<OwnConnection> {
   const client = createIoRedis(module as IoRedisModule, target);
   let failure: Error | undefined;
   client.on("error", (error) => {
@@ -171,7 +175,7 @@ async function openIoRedis(module: unknown, target: ConnectTarget): Promise<OwnC
     disconnectForGood(client);
   };
   try {
-    await withinTime(client.connect());
+    await withinTime(client.connect(), closed);
   } catch (error) {
     await close();
     // The rejection only says that the connection is closed; the event before it says why.

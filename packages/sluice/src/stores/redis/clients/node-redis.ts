@@ -157,14 +157,18 @@ function createNodeRedis(
   );
 }
 
-async function openNodeRedis(module: unknown, target: ConnectTarget): Promise<OwnConnection> {
+async function openNodeRedis(
+  module: unknown,
+  target: ConnectTarget,
+  closed: AbortSignal,
+): Promise<OwnConnection> {
   let isConnected = false;
   const client = createNodeRedis(module as NodeRedisModule, target, () => isConnected);
   const close = async (): Promise<void> => {
     client.destroy();
   };
   try {
-    await withinTime(client.connect());
+    await withinTime(client.connect(), closed);
   } catch (error) {
     await close();
     throw error;

@@ -1,4 +1,5 @@
-/** What connections have in common that RedisStore.connect opens itself, whichever client is installed. */
+/** What connections have in common that a RedisStore opens itself, whichever client is installed. */
+import { onAbort } from "../../../core/abort.js";
 import { startTimer } from "../../../core/clock.js";
 
 /** A checked URL with credentials and TLS taken out of it. */
@@ -20,7 +21,8 @@ export interface OwnConnection {
 /** A client's package, and how to open a connection with it. */
 export interface ConnectablePackage {
   readonly name: string;
-  open(module: unknown, target: ConnectTarget): Promise<OwnConnection>;
+  /** Rejects, and leaves nothing open, where that fails or `closed` fires meanwhile. */
+  open(module: unknown, target: ConnectTarget, closed: AbortSignal): Promise<OwnConnection>;
 }
 
 export const CONNECT_TIMEOUT_MS = 5000;
@@ -35,18 +37,24 @@ export function reconnectDelayMs(attempt: number): number {
   return Math.min(FIRST_RECONNECT_MS * 2 ** attempt, LONGEST_RECONNECT_MS);
 }
 
-/** Rejects when `work` has not settled in time: a server that accepts but never answers. */
-export function withinTime(work: Promise<unknown>): Promise<void> {
-  return new Promise((resolve, reject) => {
+/** Rejects when `work` has not settled in time, as with a server that accepts but never answers, or `closed` fires. */
+export async function withinTime(work: Promise<unknown>, closed: AbortSignal): Promise<void> {
+  let end = (): void => {};
+  const tooLong = new Promise((_, reject: (error: Error) => void) => {
     const timer = startTimer(CONNECT_TIMEOUT_MS, () => {
       reject(new Error(`no answer within ${CONNECT_TIMEOUT_MS} ms`));
     });
-    work
-      .then(() => {
-        resolve();
-      }, reject)
-      .finally(() => {
-        timer.cancel();
-      });
+    const endWatch = onAbort(closed, () => {
+      reject(closed.reason as Error);
+    });
+    end = () => {
+      timer.cancel();
+      endWatch();
+    };
   });
+  try {
+    await Promise.race([work, tooLong]);
+  } finally {
+    end();
+  }
 }

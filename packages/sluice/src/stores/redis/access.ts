@@ -1,0 +1,68 @@
+/** How a store reaches its server: through a client that was passed in, or a connection of its own. */
+import type { Closing } from "../../core/closing.js";
+import { InvalidOptionError } from "../../core/errors.js";
+import { HIDDEN, InWords } from "../../core/shown.js";
+import type { NodeOf, RunScript } from "./clients/client.js";
+import { adapterOf, type RedisClientLike } from "./clients/index.js";
+import { CONNECT_OPTIONS, type ConnectOptions, connectorTo } from "./connect.js";
+import { LazyConnection } from "./lazy-connection.js";
+
+export interface AccessOptions extends ConnectOptions {
+  /** A connected client of redis, ioredis, iovalkey, valkey-glide, Upstash or Bun; or a function that runs a script. */
+  readonly client?: RedisClientLike | undefined;
+  /**
+   * In place of `client`: redis://[user:password@]host[:port][/db], or rediss:// for TLS. The first call connects, with
+   * whichever of `redis` and `ioredis` is installed; where that fails, it is a failure of the store, and a later call
+   * tries again. `cluster`, `tls`, `username` and `password` belong to it.
+   */
+  readonly url?: string | undefined;
+}
+
+export interface Access {
+  readonly run: RunScript;
+  readonly isCluster: boolean;
+  /** The node of a slot, where a Cluster's client shows it. */
+  readonly nodeOf: NodeOf | undefined;
+  /** Undefined with a client that was passed in. */
+  readonly lazy: LazyConnection | undefined;
+  /** Undefined until a connection of the store's own is open. */
+  readonly clientNow: () => unknown;
+}
+
+/** @throws InvalidOptionError */
+export function accessBy(options: AccessOptions, closing: Closing): Access {
+  const { client, url } = options;
+  if (client === undefined && "url" in options) return byUrl(options, closing);
+  if (url !== undefined) {
+    throw new InvalidOptionError("url", HIDDEN, "no client beside it: one of the two");
+  }
+  const stray = CONNECT_OPTIONS.find((option) => options[option] !== undefined);
+  if (stray !== undefined) {
+    const allowed = "a url beside it; a client has options of its own";
+    throw new InvalidOptionError(stray, HIDDEN, allowed);
+  }
+  if (client === undefined) {
+    throw new InvalidOptionError("client", new InWords("none"), "a client, or a url in its place");
+  }
+  const adapter = adapterOf(client);
+  const cluster = adapter.clusterOf?.(client);
+  return {
+    run: adapter.runnerOf(client),
+    isCluster: cluster !== undefined,
+    nodeOf: cluster?.nodeOf,
+    lazy: undefined,
+    clientNow: () => client,
+  };
+}
+
+function byUrl(options: AccessOptions, closing: Closing): Access {
+  const lazy = new LazyConnection(connectorTo(options.url, options), closing);
+  const isCluster = options.cluster === true;
+  return {
+    run: lazy.run,
+    isCluster,
+    nodeOf: isCluster ? lazy.nodeOf : undefined,
+    lazy,
+    clientNow: () => lazy.client,
+  };
+}

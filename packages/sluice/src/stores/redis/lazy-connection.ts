@@ -1,0 +1,91 @@
+/** A connection of the store's own, opened by the first call. Where that fails, a later call tries again. */
+import type { Closing } from "../../core/closing.js";
+import { HandOver, type Submitted } from "../hand-over.js";
+import { notSent } from "./batcher.js";
+import type { NodeOf, RunScript } from "./clients/client.js";
+import { adapterOf } from "./clients/index.js";
+import type { OwnConnection } from "./clients/own-connection.js";
+
+/** Connects; gives up once `closed` fires. */
+export type Connect = (closed: AbortSignal) => Promise<OwnConnection>;
+
+interface Opened {
+  readonly connection: OwnConnection;
+  readonly run: RunScript;
+  readonly nodeOf: NodeOf | undefined;
+}
+
+export class LazyConnection {
+  readonly #connect: Connect;
+  readonly #closing: Closing;
+  #opening: Promise<Opened> | undefined;
+  #opened: Opened | undefined;
+
+  /** `closing` is the store's. */
+  constructor(connect: Connect, closing: Closing) {
+    this.#connect = connect;
+    this.#closing = closing;
+  }
+
+  /** Undefined until it is open. */
+  get client(): object | undefined {
+    return this.#opened?.connection.client;
+  }
+
+  /** Waits for the connection, then runs the script. */
+  readonly run: RunScript = async (...script) => {
+    const { run } = this.#opened ?? (await this.open());
+    return run(...script);
+  };
+
+  /** The node of a slot; "" as long as it is not known. */
+  readonly nodeOf: NodeOf = (slot) => this.#opened?.nodeOf?.(slot) ?? "";
+
+  /** Everyone who asks meanwhile waits for the same attempt. */
+  open(): Promise<Opened> {
+    if (this.#opening === undefined) {
+      this.#opening = this.#begin();
+      // Before anybody who waits goes on, so that no call overtakes those that wait.
+      this.#opening.then(
+        (opened) => {
+          this.#opened = opened;
+        },
+        () => {
+          this.#opening = undefined;
+        },
+      );
+    }
+    return this.#opening;
+  }
+
+  /**
+   * Sends a call once the connection is open, in the order of asking. Its wait speaks against the server, as after a
+   * hand-over. But when nobody waits for it any more, it is not sent, and so not counted.
+   */
+  whenOpen(call: Submitted, send: () => void, fail: (error: Error) => void): void {
+    call.handOver = new HandOver().start();
+    this.open().then(() => {
+      if (call.abandoned === true) fail(notSent());
+      else send();
+    }, fail);
+  }
+
+  async close(): Promise<void> {
+    // An attempt that failed, or that the end of the store ended, has closed what it opened.
+    const opened = await this.#opening?.catch(() => undefined);
+    await opened?.connection.close();
+  }
+
+  async #begin(): Promise<Opened> {
+    try {
+      this.#closing.throwIfClosed();
+      const connection = await this.#connect(this.#closing.signal);
+      const { client } = connection;
+      const adapter = adapterOf(client);
+      const nodeOf = adapter.clusterOf?.(client)?.nodeOf;
+      return { connection, run: adapter.runnerOf(client), nodeOf };
+    } catch (error) {
+      throw this.#closing.isClosed ? this.#closing.error() : error;
+    }
+  }
+}
