@@ -172,6 +172,19 @@ describe("sleep", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  test.each([0.5, 1, 2, 3, 60_000])(
+    "of %d ms ends where tests fake timers and Date alone",
+    async (ms) => {
+      vi.stubGlobal("performance", { now: () => 5000 });
+      const ended = vi.fn();
+      const slept = clock.systemClock.sleep(ms).then(ended);
+      await vi.advanceTimersByTimeAsync(Math.ceil(ms));
+      expect(ended).toHaveBeenCalledOnce();
+      await slept;
+      vi.unstubAllGlobals();
+    },
+  );
+
   test("longer than a timer can be is split, so that it does not end at once", async () => {
     const started = vi.spyOn(globalThis, "setTimeout");
     const ended = vi.fn();

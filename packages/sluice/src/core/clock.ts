@@ -47,6 +47,7 @@ export class ElapsedClock implements Clock {
   #aheadUs = 0;
   #lastUs = 0;
   #lastMonotonicMs = 0;
+  #lastSystemMs = 0;
   #monotonic: typeof performance | undefined;
   #date = FIRST_DATE;
 
@@ -62,6 +63,7 @@ export class ElapsedClock implements Clock {
       wallMs - systemMs <= BEHIND_MS;
     if (!isSteady) return this.#moveOn();
     this.#lastMonotonicMs = monotonicNowMs;
+    this.#lastSystemMs = systemMs;
     this.wallUs = Math.floor(wallMs * 1e3);
     this.#lastUs = this.wallUs + this.#aheadUs;
     return this.#lastUs;
@@ -86,6 +88,10 @@ export class ElapsedClock implements Clock {
     // That a test gives the real clock back is no time passed.
     const isGivenBack = Date !== this.#date && Date === FIRST_DATE;
     let byWallUs = isGivenBack ? 0 : wallUs - this.wallUs;
+    // A step counts in full, from where the wall clock was and not from where the fine one had got to.
+    if (!isGivenBack && systemMs - fineMs > BEHIND_MS) {
+      byWallUs = (systemMs - this.#lastSystemMs) * 1e3;
+    }
     if (this.#lastUs + byWallUs > LATEST_US) byWallUs = 0;
     const movedUs = Math.floor(Math.max(0, byMonotonicUs, byWallUs));
     this.#lastUs = this.#monotonic === undefined ? wallUs : this.#lastUs + movedUs;
@@ -93,6 +99,7 @@ export class ElapsedClock implements Clock {
     this.#anchorMs = (isNear ? fineMs : systemMs) - monotonicNowMs;
     this.wallUs = wallUs;
     this.#lastMonotonicMs = monotonicNowMs;
+    this.#lastSystemMs = systemMs;
     this.#monotonic = monotonic;
     this.#date = Date;
     return this.#lastUs;
@@ -111,11 +118,12 @@ function nowUs(): number {
 const EARLY_MS = 2;
 
 async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  const endMs = performance.now() + ms;
+  // Under a fake of timers and Date alone the monotonic clock stands still.
+  const endMs = system.nowUs() / 1e3 + ms;
   const mostLeftMs = EARLY_MS * Math.ceil(ms / LONGEST_TIMER_MS);
   for (let left = ms; left > 0; ) {
     await timer(left, signal);
-    left = endMs - performance.now();
+    left = endMs - system.nowUs() / 1e3;
     if (left > mostLeftMs) break;
   }
   signal?.throwIfAborted();
