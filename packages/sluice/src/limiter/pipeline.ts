@@ -57,7 +57,8 @@ export class Pipeline implements RequestRunner, Canceller {
   readonly closing: Closing;
   readonly #identify: Identify;
   readonly #preparation: Preparation;
-  readonly #shortcuts: Shortcuts;
+  /** What is sure without the store: units taken ahead, or a denial. */
+  readonly shortcuts: Shortcuts;
   readonly #guarded: GuardedStore<StoreCall, StoreResult>;
   readonly #onFailure: OnFailure;
   /** Undefined where the store is inside the process. */
@@ -87,11 +88,11 @@ export class Pipeline implements RequestRunner, Canceller {
         store.submit(call, done);
       },
     });
-    this.#shortcuts = new Shortcuts({
+    this.shortcuts = new Shortcuts({
       ...options,
       refund: (key, call) => this.#returnUnits(key, call),
     });
-    const shortcuts = this.#shortcuts;
+    const { shortcuts } = this;
     this.#preparation = new Preparation({ resolver, identify, shortcuts, blockForUs });
     if (store.external) this.#local = new LocalDecisions(localStoreOf(store), shortcuts, enforce);
     const { only } = resolver;
@@ -144,7 +145,7 @@ export class Pipeline implements RequestRunner, Canceller {
   async runPrepared(prepared: PreparedRequest): Promise<LimiterAnswer> {
     const { request, bound, call } = prepared;
     request.signal?.throwIfAborted();
-    const known = this.#shortcuts.answer(request.key, call.debits[0]?.cost ?? 0, bound);
+    const known = this.shortcuts.answer(request.key, call.debits[0]?.cost ?? 0, bound);
     if (known !== undefined) return report(this, request, known, 0);
     return this.#ask(prepared);
   }
@@ -193,7 +194,7 @@ export class Pipeline implements RequestRunner, Canceller {
     const { call, atMs } = preparing instanceof Promise ? await preparing : preparing;
     const outcome = await this.outcomeOf(call, undefined, atMs, { instead: "thrown" });
     if (this.#onFailure.isLocal) this.#local?.store.follow(call);
-    this.#shortcuts.forget(request.key);
+    this.shortcuts.forget(request.key);
     if (!(outcome instanceof Error)) return;
     this.failed(outcome, request);
     throw outcome;
@@ -250,20 +251,15 @@ export class Pipeline implements RequestRunner, Canceller {
     return this.outcomeOf(call, signal, monotonicMs(), { others });
   }
 
-  /** What is sure of a request of a set, without the store: units taken ahead, or a denial. */
-  get shortcuts(): Shortcuts {
-    return this.#shortcuts;
-  }
-
   /** From an outcome to the caller's answer. */
   conclude(prepared: PreparedRequest, outcome: Outcome): LimiterAnswer | Promise<LimiterAnswer> {
     const { request, bound, call, denial, atMs } = prepared;
-    this.#shortcuts.after(request.key, call, bound, outcome);
+    this.shortcuts.after(request.key, call, bound, outcome);
     if (outcome instanceof Error) return this.#withoutStore(prepared, outcome);
     const source = outcome instanceof PrefetchedResult ? "prefetch" : "store";
     if (source === "store") this.#local?.store.heard(outcome.nowUs);
     const decision = decisionOf(bound, outcome, source);
-    if (denial !== undefined) this.#shortcuts.remember(denial, outcome, decision);
+    if (denial !== undefined) this.shortcuts.remember(denial, outcome, decision);
     if (request.verb === VERBS.consume) return report(this, request, decision, atMs);
     const answer = withGrant(request, decision, outcome.granted);
     return withReserved(this, prepared, report(this, request, answer, atMs), outcome);
@@ -275,7 +271,7 @@ export class Pipeline implements RequestRunner, Canceller {
   }
 
   adjusted({ request, bound }: PreparedRequest, call: StoreCall, outcome: Outcome): void {
-    this.#shortcuts.after(request.key, call, bound, outcome);
+    this.shortcuts.after(request.key, call, bound, outcome);
   }
 
   /** A failure of a request, and the decision in spite of it where there is one. */
@@ -288,7 +284,7 @@ export class Pipeline implements RequestRunner, Canceller {
   /** Resolves when all waits have ended, and what they and a prefetch had taken was given back. */
   async close(): Promise<void> {
     this.resolver.release();
-    await Promise.all([this.closing.waitsEnded(), this.#shortcuts.close()]);
+    await Promise.all([this.closing.waitsEnded(), this.shortcuts.close()]);
   }
 
   #runBound(
@@ -299,7 +295,7 @@ export class Pipeline implements RequestRunner, Canceller {
     const { verb, key, signal } = request;
     if (verb === VERBS.consume) {
       signal?.throwIfAborted();
-      const known = this.#shortcuts.answer(key, thousandths, bound);
+      const known = this.shortcuts.answer(key, thousandths, bound);
       if (known !== undefined) return Promise.resolve(report(this, request, known, 0));
     }
     const prepared = this.#preparation.prepareChecked(request, thousandths, bound);
@@ -331,8 +327,7 @@ export class Pipeline implements RequestRunner, Canceller {
    */
   #mustConcludeInContext(): boolean {
     const { decision, failure } = this.events.to;
-    const { instead } = this.#onFailure;
-    return decision !== undefined || failure !== undefined || instead === "fallback";
+    return decision !== undefined || failure !== undefined || this.instead === "fallback";
   }
 
   #outcome(prepared: PreparedRequest): Promise<Outcome> {
@@ -348,7 +343,7 @@ export class Pipeline implements RequestRunner, Canceller {
   ): void {
     const { request, call, atMs } = prepared;
     const { verb, signal } = request;
-    const { prefetch } = this.#shortcuts;
+    const { prefetch } = this.shortcuts;
     const asker: Asker<StoreResult> = { signal, atMs, complete, reject };
     if (verb === VERBS.reserve) {
       asker.late = (late) => {
@@ -360,11 +355,7 @@ export class Pipeline implements RequestRunner, Canceller {
       this.#guarded.ask(call, asker);
       return;
     }
-    this.#guarded.ask(call, asker, {
-      submit: (each, done) => {
-        prefetch.submit(request.key, each, done);
-      },
-    });
+    this.#guarded.ask(call, asker, { submit: prefetch.submit.bind(prefetch, request.key) });
   }
 
   async #withoutStore(prepared: PreparedRequest, error: Error): Promise<LimiterAnswer> {
@@ -391,12 +382,12 @@ export class Pipeline implements RequestRunner, Canceller {
 
   /** Unused units of a prefetch: nobody waits for them, so a failure is only reported. */
   async #returnUnits(key: string, call: StoreCall): Promise<void> {
-    this.#shortcuts.expire(key);
+    this.shortcuts.expire(key);
     const outcome = await this.outcomeOf(call, undefined, monotonicMs(), {
       instead: "thrown",
     }).catch(asStoreError);
-    if (outcome instanceof Error) this.#shortcuts.expire(key);
-    else this.#shortcuts.forget(key);
+    if (outcome instanceof Error) this.shortcuts.expire(key);
+    else this.shortcuts.forget(key);
     const cost = (call.debits[0]?.cost ?? 0) / UNIT;
     if (outcome instanceof Error) this.failed(outcome, { key, cost });
   }
