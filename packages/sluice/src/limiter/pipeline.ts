@@ -96,7 +96,7 @@ export class Pipeline implements RequestRunner, Canceller {
     this.#preparation = new Preparation({ resolver, identify, shortcuts, blockForUs });
     if (store.external) this.#local = new LocalDecisions(localStoreOf(store), shortcuts, enforce);
     const { only } = resolver;
-    if (only !== undefined) {
+    if (only !== undefined && !this.closing.isClosed) {
       const debit = { ...only, id: "", cost: 0 };
       this.#reused = { verb: VERBS.consume, debits: [debit], blockUs: blockForUs, maxWaitUs: 0 };
     }
