@@ -126,7 +126,12 @@ export class Subscriber {
     } finally {
       channel.isSubscribing = false;
     }
-    if (this.#isClosed || this.#channels.get(name) !== channel) return;
+    if (this.#isClosed) return;
+    if (this.#channels.get(name) !== channel) {
+      // It was left while the client was still connecting, and had nothing to leave.
+      if (!this.#channels.has(name)) this.#connection.unsubscribe(name);
+      return;
+    }
     channel.isLive = true;
     this.#failures = 0;
     for (const live of channel.listeners) live();

@@ -69,12 +69,13 @@ export class SubscriptionConnection {
     if (adapter === undefined) throw new Error("no client to subscribe with");
     const { sharded } = this.#clients;
     const client = this.#usableClient(adapter);
+    const { received } = this.#events;
     const losses = this.#losses;
     if (this.#asked.has(channel)) {
-      await adapter.unsubscribe(client, sharded, channel).catch(() => {});
+      await adapter.unsubscribe(client, sharded, channel, received).catch(() => {});
     }
     this.#asked.add(channel);
-    await adapter.subscribe(client, sharded, channel, this.#events.received);
+    await adapter.subscribe(client, sharded, channel, received);
     if (losses !== this.#losses) throw new Error("the connection was lost meanwhile");
   }
 
@@ -82,8 +83,11 @@ export class SubscriptionConnection {
     this.#asked.delete(channel);
     const client = this.#opened;
     if (client === undefined) return;
+    const { sharded } = this.#clients;
     // If it fails, the connection is lost, and the subscription with it.
-    void this.#adapter?.unsubscribe(client, this.#clients.sharded, channel).catch(() => {});
+    void this.#adapter
+      ?.unsubscribe(client, sharded, channel, this.#events.received)
+      .catch(() => {});
   }
 
   /** Ends what was opened here; the user's own subscriber only loses its listeners. */

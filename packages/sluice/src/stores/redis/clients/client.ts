@@ -78,7 +78,12 @@ export interface SubscriptionAdapter<Client extends SubscribingClient = Subscrib
     channel: string,
     listener: MessageListener,
   ): Promise<unknown>;
-  unsubscribe(client: Client, sharded: boolean, channel: string): Promise<unknown>;
+  unsubscribe(
+    client: Client,
+    sharded: boolean,
+    channel: string,
+    listener: MessageListener,
+  ): Promise<unknown>;
   /** Ends a duplicate for good. */
   end(duplicate: Client): void;
   /** Whether the client will not connect again. */

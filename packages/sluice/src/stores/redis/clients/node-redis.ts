@@ -75,8 +75,8 @@ interface NodeRedisSubscriber extends SubscribingClient {
   destroy(): void;
   subscribe(channel: string, listener: MessageListener): Promise<unknown>;
   sSubscribe(channel: string, listener: MessageListener): Promise<unknown>;
-  unsubscribe(channel: string): Promise<unknown>;
-  sUnsubscribe(channel: string): Promise<unknown>;
+  unsubscribe(channel: string, listener: MessageListener): Promise<unknown>;
+  sUnsubscribe(channel: string, listener: MessageListener): Promise<unknown>;
 }
 
 const nodeRedisSubscriptions: SubscriptionAdapter<NodeRedisSubscriber> = {
@@ -92,8 +92,9 @@ const nodeRedisSubscriptions: SubscriptionAdapter<NodeRedisSubscriber> = {
     // It takes a subscription while it is disconnected, and the server does not know of it.
     if (client.isReady === false) throw new Error("not ready");
   },
-  unsubscribe: async (client, sharded, channel) =>
-    sharded ? client.sUnsubscribe(channel) : client.unsubscribe(channel),
+  // Without the listener it takes a channel that it is leaving for one that it is subscribed to.
+  unsubscribe: async (client, sharded, channel, listener) =>
+    sharded ? client.sUnsubscribe(channel, listener) : client.unsubscribe(channel, listener),
   end: (duplicate) => {
     duplicate.destroy();
   },

@@ -1,0 +1,65 @@
+/** Channels of a client that says when, and in which order, it subscribes. */
+import { expect, test } from "vitest";
+import { settle } from "../../../test/support/watch.js";
+import { Subscriber } from "./subscriber.js";
+
+/** What a Cluster's client of redis is asked; `connected` is called when its connection is there. */
+function start(): { subscriber: Subscriber; asked: unknown[][]; connected: () => void } {
+  const asked: unknown[][] = [];
+  let connected = (): void => {};
+  const ready = new Promise<void>((resolve) => {
+    connected = resolve;
+  });
+  const client = {
+    on() {},
+    removeListener() {},
+    async sSubscribe(...args: unknown[]) {
+      asked.push(["subscribe", ...args]);
+      await ready;
+    },
+    async sUnsubscribe(...args: unknown[]) {
+      asked.push(["unsubscribe", ...args]);
+    },
+  };
+  const received = (): void => {};
+  const subscriber = new Subscriber({
+    client: () => client,
+    subscriber: client,
+    sharded: true,
+    received,
+  });
+  return { subscriber, asked, connected };
+}
+
+test("a channel that nobody wants any more when it is subscribed to is left then", async () => {
+  const { subscriber, asked, connected } = start();
+  subscriber.subscribe("c", () => {}).end();
+  expect(asked.map(([verb]) => verb)).toEqual(["subscribe", "unsubscribe"]);
+  connected();
+  await settle();
+  expect(asked.map(([verb]) => verb)).toEqual(["subscribe", "unsubscribe", "unsubscribe"]);
+  subscriber.close();
+});
+
+test("a channel that is wanted again by then is kept", async () => {
+  const { subscriber, asked, connected } = start();
+  subscriber.subscribe("c", () => {}).end();
+  const again = subscriber.subscribe("c", () => {});
+  connected();
+  await settle();
+  expect(again.isLive()).toBe(true);
+  expect(asked.at(-1)?.[0]).toBe("subscribe");
+  subscriber.close();
+});
+
+// Without its listener, node-redis takes a channel that is being left for one that is subscribed to.
+test("a channel is left by its listener", async () => {
+  const { subscriber, asked, connected } = start();
+  connected();
+  const subscription = subscriber.subscribe("c", () => {});
+  await settle();
+  subscription.end();
+  const [subscribed, left] = asked;
+  expect(left).toEqual(["unsubscribe", "c", subscribed?.[2]]);
+  subscriber.close();
+});
