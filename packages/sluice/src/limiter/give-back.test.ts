@@ -69,6 +69,26 @@ describe("settle", () => {
     expect(await limiter.settle("k", usage)).toMatchObject({ remaining, refunded });
   });
 
+  test.each([
+    { what: "starts the block of blockFor where it leaves nothing", actual: 1, reason: "blocked" },
+    { what: "goes into debt, and starts it", actual: 3, reason: "blocked" },
+    { what: "starts none where something is left", actual: 0, reason: "ok" },
+    { what: "starts none without blockFor", actual: 1, blockFor: undefined, reason: "ok" },
+    { what: "starts none for a denial", actual: 1, of: { reason: "quota" }, reason: "ok" },
+  ])("$what", async ({ what: _, actual, reason, of, ...options }) => {
+    const policy = tokenBucket({ limit: 2, period: "1h" });
+    const clock = new ManualClock();
+    const logins = new RateLimiter({
+      policy,
+      store: new MemoryStore({ clock }),
+      blockFor: "1d",
+      ...options,
+    });
+    const [first] = [await logins.consume("k", { settle: true }), await logins.consume("k")];
+    await logins.settle("k", { reserved: 1, actual, of: { ...first, ...of } as Decision });
+    expect((await logins.peek("k", { cost: 0 })).reason).toBe(reason);
+  });
+
   test("asks the store once", async () => {
     const store = new OutsideStore();
     const limiter = new RateLimiter({ policy: hundred, store });

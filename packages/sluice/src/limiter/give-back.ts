@@ -3,6 +3,7 @@ import { VERBS } from "../algorithms/decide.js";
 import { toThousandths, UNIT } from "../core/amount.js";
 import type { Decision } from "../core/decision.js";
 import { checkOptions } from "../core/options.js";
+import type { Pipeline } from "./pipeline.js";
 import { checkTaken, type RefundOptions } from "./options.js";
 import { type LimiterAnswer, type LimiterRequest, takerOf } from "./request.js";
 
@@ -44,6 +45,24 @@ function requestOf(key: string, spare: number, of: unknown): LimiterRequest {
   if (spare === 0 || tookNone) return { verb: VERBS.peek, key, cost: 0 };
   if (spare > 0) return { verb: VERBS.refund, key, cost: spare, of: taken?.source };
   return { verb: VERBS.penalize, key, cost: -spare, of: taken?.source };
+}
+
+/**
+ * A denial starts no block if its call will be settled, since others under way may give back. So the settlement starts
+ * it, where it leaves nothing.
+ */
+export async function blockIfUsedUp(
+  limiter: Pipeline,
+  key: string,
+  { of }: Settlement,
+  { reason, remaining, source }: Decision,
+): Promise<void> {
+  const { blockForUs: blockUs } = limiter;
+  const tookNone = of !== undefined && of.reason !== "ok";
+  if (blockUs === 0 || remaining > 0 || reason === "blocked" || tookNone) return;
+  if (source !== "store" && source !== "local") return;
+  const blocking = { verb: VERBS.block, key, cost: 0, blockUs };
+  await limiter.blockAfterDenial(await limiter.prepare(blocking), source);
 }
 
 /** The answer with what came back, also where the request gave nothing. */

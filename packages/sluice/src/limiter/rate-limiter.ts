@@ -33,6 +33,7 @@ import {
 import { runMany } from "./many.js";
 import {
   asRefund,
+  blockIfUsedUp,
   type Refund,
   refundRequest,
   type Settlement,
@@ -220,7 +221,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
 
   /**
    * Settles what was taken beforehand against what was used, in one call: refunds the rest, or penalizes what is
-   * missing. Answers as `refund`.
+   * missing. Answers as `refund`. Where that leaves nothing, it starts the block of `blockFor`.
    *
    * @throws InvalidOptionError
    * @example
@@ -231,7 +232,9 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
    * console.log(settled.refunded); // 1500
    */
   async settle(key: string, settlement: Settlement): Promise<Refund> {
-    return asRefund(await this.#pipeline.run(settleRequest(key, settlement)));
+    const answer = await this.#pipeline.run(settleRequest(key, settlement));
+    await blockIfUsedUp(this.#pipeline, key, settlement, answer);
+    return asRefund(answer);
   }
 
   /** Takes `amount` units whatever is left, into debt if need be. Answers as a peek at cost 0 right after would. */
