@@ -18,6 +18,10 @@ const costsOf = (name: (typeof driverNames)[number]): Costs => ({
   resends: name === "node-redis",
 });
 
+/** node-redis waits for the new master. To fail at all, its calls must not wait so long. */
+const timeoutMsOf = (name: (typeof driverNames)[number]): number =>
+  name === "node-redis" ? 1000 : PATIENT_MS;
+
 test("a master killed: its replica takes over", async () => {
   const kill = together(driverNames.length, () => watched.master.kill());
   await Promise.all(
@@ -27,7 +31,7 @@ test("a master killed: its replica takes over", async () => {
       const title = `Sentinel failover, ${name}`;
       await throughFault(
         title,
-        { store, timeoutMs: PATIENT_MS, ...costsOf(name) },
+        { store, timeoutMs: timeoutMsOf(name), ...costsOf(name) },
         async (load) => {
           await kill();
           await load.answered("fail-closed", 50);
@@ -53,7 +57,7 @@ test("a master suspended comes back as a replica", async () => {
       const costs = { ...costsOf(name), freshStarts: 2 };
       await throughFault(
         `Sentinel, master suspended, ${name}`,
-        { store, timeoutMs: PATIENT_MS, ...costs },
+        { store, timeoutMs: timeoutMsOf(name), ...costs },
         async (load) => {
           await suspend();
           await load.answered("fail-closed", 50);
