@@ -29,8 +29,11 @@ async function open() {
 }
 
 const { store, end } = await open();
-const limiter = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1h" }), store });
-const semaphore = new Semaphore({ limit: 1, store });
+// Else an outage that begins before the end is a warning of the process.
+const hooks = { onError: () => {} };
+const policy = tokenBucket({ limit: 1, period: "1h" });
+const limiter = new RateLimiter({ policy, store, hooks });
+const semaphore = new Semaphore({ limit: 1, store, hooks });
 /** @type {Promise<string>[]} */
 const outcomes = [];
 const watch = async (/** @type {Promise<unknown>} */ call) => {
