@@ -245,7 +245,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
   /**
    * Takes `cost` units for the first moment at which they fit, in one call to the store: first come, first
    * served over all processes. Wait `delayMs` before you start, or `cancel()`. Policies that cannot promise a
-   * start ahead (windows, refill "interval", buckets shared with other sets) answer for now. See docs/waiting.md.
+   * start ahead (windows, buckets shared with other sets) answer for now. See docs/waiting.md.
    */
   async reserve(key: string, options: WaitOptions = NO_OPTIONS): Promise<Reservation> {
     const request = reserveRequest(key, options);

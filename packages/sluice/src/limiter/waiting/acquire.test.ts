@@ -98,6 +98,17 @@ describe("reserve", () => {
     expect(await limiter.peek("k")).toEqual(before);
   });
 
+  test("by interval, keeps what those behind count on: less than the burst may be in use at their start", async () => {
+    const policy = tokenBucket({ limit: 10, period: "1s", refill: "interval" });
+    const { clock, limiter } = limiterOf(policy);
+    await limiter.consume("k", { cost: 10 });
+    const first = granted(await limiter.reserve("k", { cost: 10 }));
+    expect(await limiter.reserve("k")).toMatchObject({ delayMs: 2000 });
+    expect(await first.cancel()).toBe(false);
+    clock.advance(2000);
+    expect(await limiter.consume("k", { cost: 9 })).toMatchObject({ allowed: true, remaining: 0 });
+  });
+
   test("all that are cancelled in one go come back, in whatever order", async () => {
     const { limiter } = limiterOf();
     await limiter.consume("k", { cost: 10 });

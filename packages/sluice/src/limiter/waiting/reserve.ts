@@ -63,7 +63,7 @@ export interface ReserveAttempt {
 }
 
 /**
- * Asks once. Where no start can be promised ahead (windows, refills by interval, buckets that other limiters
+ * Asks once. Where no start can be promised ahead (windows, refills by interval in a set, buckets that other limiters
  * use in other company), the answer is about now.
  */
 export async function reserveOnce(
