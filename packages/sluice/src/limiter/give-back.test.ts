@@ -75,7 +75,7 @@ describe("settle", () => {
     { what: "starts none where something is left", actual: 0, reason: "ok" },
     { what: "starts none without blockFor", actual: 1, blockFor: undefined, reason: "ok" },
     { what: "starts none for a denial", actual: 1, of: { reason: "quota" }, reason: "ok" },
-  ])("$what", async ({ what: _, actual, reason, of, ...options }) => {
+  ])("$what", async ({ what, actual, reason, of, ...options }) => {
     const policy = tokenBucket({ limit: 2, period: "1h" });
     const clock = new ManualClock();
     const logins = new RateLimiter({
@@ -86,7 +86,7 @@ describe("settle", () => {
     });
     const [first] = [await logins.consume("k", { settle: true }), await logins.consume("k")];
     await logins.settle("k", { reserved: 1, actual, of: { ...first, ...of } as Decision });
-    expect((await logins.peek("k", { cost: 0 })).reason).toBe(reason);
+    expect((await logins.peek("k", { cost: 0 })).reason, what).toBe(reason);
   });
 
   test("asks the store once", async () => {
