@@ -147,6 +147,21 @@ describe("calls that were not handed over", () => {
   });
 });
 
+test("requests of consumeMany wait for those before, and their time counts from then", async () => {
+  const { limiter, store, errors } = start();
+  const answers = limiter.consumeMany(Array.from({ length: 1000 }, () => ({ key: "k" })));
+  const asked: number[] = [];
+  while (asked.length < 2) {
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS - 1);
+    const batch = store.handOver();
+    asked.push(batch.length);
+    for (const { settle } of batch) settle();
+  }
+  expect(asked).toEqual([768, 232]);
+  expect(new Set((await answers).map(({ source }) => source))).toEqual(new Set(["store"]));
+  expect(errors()).toEqual([]);
+});
+
 describe("a batch that was handed over", () => {
   test("and lost counts by each of its calls that is waited for", async () => {
     const { consume, store, isAsked, errors } = start();
