@@ -15,13 +15,9 @@ const leaving = new WeakMap<object, Leaving[]>();
 
 /** Runs `leave` behind all of this moment on the same store that had sold more with their receipts. */
 export function lastFirst<T>(store: object, sold: number, leave: () => Promise<T>): Promise<T> {
-  return new Promise((resolve) => {
-    const own = {
-      sold,
-      leave: () => {
-        resolve(leave());
-      },
-    };
+  // Each leaves as a reaction of its own, and so in its own caller's asynchronous context.
+  const turn = new Promise<void>((resolve) => {
+    const own = { sold, leave: resolve };
     const others = leaving.get(store);
     if (others !== undefined) {
       others.push(own);
@@ -35,6 +31,7 @@ export function lastFirst<T>(store: object, sold: number, leave: () => Promise<T
       for (const each of all) each.leave();
     });
   });
+  return turn.then(leave);
 }
 
 function inTurns(turns: number, end: () => void): void {
