@@ -62,6 +62,8 @@ const limiter = new RateLimiter({
   namespace: "storm",
   timeout: TIMEOUT_MS,
   onStoreFailure: "closed",
+  // Else an outage is a warning of the process.
+  hooks: { onError: () => {} },
 });
 const lag = startLagProbe();
 const spans: { readonly startMs: number; readonly endMs: number }[] = [];
