@@ -28,6 +28,16 @@ const READINGS = 5;
 /** No jump of the wall clock leads past this: times stay whole numbers of µs with a century to spare. */
 const LATEST_US = 5.8e15;
 
+/** Places in an ElapsedClock's numbers: what to add to the monotonic clock for the wall clock, */
+const ANCHOR_MS = 0;
+/** the two clocks at the last reading, */
+const MONOTONIC_MS = 1;
+const SYSTEM_MS = 2;
+/** and how far the time that has passed is ahead of the wall clock. */
+const AHEAD_US = 3;
+const LAST_NUMBERS = 4;
+type Numbers = readonly [anchorMs: number, monotonicMs: number, systemMs: number, aheadUs: number];
+
 /** The wall clock with which this module began. One that took its place is a test's. */
 const FIRST_DATE = Date;
 
@@ -38,71 +48,68 @@ const FIRST_DATE = Date;
  * `Date` alone is followed at once: both are read through their globals.
  */
 export class ElapsedClock implements Clock {
-  /** The wall clock at the last reading: integer microseconds since the Unix epoch. */
-  wallUs = 0;
   readonly sleep = sleep;
-  /** What to add to the monotonic clock for the wall clock. */
-  #anchorMs = 0;
-  /** How far time that has passed is ahead of the wall clock. */
-  #aheadUs = 0;
-  #lastUs = 0;
-  #lastMonotonicMs = 0;
-  #lastSystemMs = 0;
+  /** Numbers that each reading sets, in an array since fields of objects would hold each in a box of its own. */
+  readonly #last = new Float64Array(LAST_NUMBERS);
   #monotonic: typeof performance | undefined;
   #date = FIRST_DATE;
 
+  /** The wall clock at the last reading: integer microseconds since the Unix epoch. */
+  get wallUs(): number {
+    const last = this.#last;
+    return Math.floor(((last[ANCHOR_MS] as number) + (last[MONOTONIC_MS] as number)) * 1e3);
+  }
+
   nowUs(): number {
+    const last = this.#last;
     const monotonic = performance;
     const systemMs = Date.now();
-    const monotonicNowMs = monotonic.now();
-    const wallMs = this.#anchorMs + monotonicNowMs;
+    const monotonicMs = monotonic.now();
+    const wallMs = (last[ANCHOR_MS] as number) + monotonicMs;
     const isSteady =
       monotonic === this.#monotonic &&
-      monotonicNowMs >= this.#lastMonotonicMs &&
+      monotonicMs >= (last[MONOTONIC_MS] as number) &&
       wallMs >= systemMs &&
       wallMs - systemMs <= BEHIND_MS;
     if (!isSteady) return this.#moveOn();
-    this.#lastMonotonicMs = monotonicNowMs;
-    this.#lastSystemMs = systemMs;
-    this.wallUs = Math.floor(wallMs * 1e3);
-    this.#lastUs = this.wallUs + this.#aheadUs;
-    return this.#lastUs;
+    last[MONOTONIC_MS] = monotonicMs;
+    last[SYSTEM_MS] = systemMs;
+    return Math.floor(wallMs * 1e3) + (last[AHEAD_US] as number);
   }
 
   /** A reading at which the two clocks moved apart, or one of them was exchanged. */
   #moveOn(): number {
+    const [anchorMs, monotonicBeforeMs, systemBeforeMs, aheadUs] = this.#last as unknown as Numbers;
     const monotonic = performance;
-    let monotonicNowMs = monotonic.now();
+    let nowMs = monotonic.now();
     let systemMs = Date.now();
     for (let tries = 1; tries < READINGS; tries++) {
       const afterMs = monotonic.now();
-      if (afterMs - monotonicNowMs < 1) break;
-      monotonicNowMs = afterMs;
+      if (afterMs - nowMs < 1) break;
+      nowMs = afterMs;
       systemMs = Date.now();
     }
-    const isSame = monotonic === this.#monotonic && monotonicNowMs >= this.#lastMonotonicMs;
-    const fineMs = isSame ? this.#anchorMs + monotonicNowMs : systemMs;
+    const isSame = monotonic === this.#monotonic && nowMs >= monotonicBeforeMs;
+    const fineMs = isSame ? anchorMs + nowMs : systemMs;
     const isNear = fineMs >= systemMs && fineMs - systemMs <= BEHIND_MS;
-    const wallUs = Math.floor((isNear ? fineMs : systemMs) * 1e3);
-    const byMonotonicUs = isSame ? (monotonicNowMs - this.#lastMonotonicMs) * 1e3 : 0;
+    const wallBeforeUs = this.wallUs;
+    const lastUs = wallBeforeUs + aheadUs;
+    const isFirst = this.#monotonic === undefined;
+    // The sum as it will be read again, to the last bit.
+    const nextAnchorMs = isNear && isSame ? anchorMs : systemMs - nowMs;
+    const wallUs = Math.floor((nextAnchorMs + nowMs) * 1e3);
+    const byMonotonicUs = isSame ? (nowMs - monotonicBeforeMs) * 1e3 : 0;
     // That a test gives the real clock back is no time passed.
     const isGivenBack = Date !== this.#date && Date === FIRST_DATE;
-    let byWallUs = isGivenBack ? 0 : wallUs - this.wallUs;
+    let byWallUs = isGivenBack ? 0 : wallUs - wallBeforeUs;
     // A step counts in full, from where the wall clock was and not from where the fine one had got to.
-    if (!isGivenBack && systemMs - fineMs > BEHIND_MS) {
-      byWallUs = (systemMs - this.#lastSystemMs) * 1e3;
-    }
-    if (this.#lastUs + byWallUs > LATEST_US) byWallUs = 0;
-    const movedUs = Math.floor(Math.max(0, byMonotonicUs, byWallUs));
-    this.#lastUs = this.#monotonic === undefined ? wallUs : this.#lastUs + movedUs;
-    this.#aheadUs = this.#lastUs - wallUs;
-    this.#anchorMs = (isNear ? fineMs : systemMs) - monotonicNowMs;
-    this.wallUs = wallUs;
-    this.#lastMonotonicMs = monotonicNowMs;
-    this.#lastSystemMs = systemMs;
+    if (!isGivenBack && systemMs - fineMs > BEHIND_MS) byWallUs = (systemMs - systemBeforeMs) * 1e3;
+    if (lastUs + byWallUs > LATEST_US) byWallUs = 0;
+    const nowUs = isFirst ? wallUs : lastUs + Math.floor(Math.max(0, byMonotonicUs, byWallUs));
+    this.#last.set([nextAnchorMs, nowMs, systemMs, nowUs - wallUs]);
     this.#monotonic = monotonic;
     this.#date = Date;
-    return this.#lastUs;
+    return nowUs;
   }
 }
 

@@ -69,8 +69,6 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   /** Fires when the store is closed, with a ClosedError. */
   readonly closed = this.#closing.signal;
   readonly #machine: ElapsedClock | undefined;
-  /** The wall clock of the running call, by which some policies are decided; `clock` itself where it is a test's. */
-  #wallUs = 0;
   readonly #budget: Budget;
   readonly #arena: Arena;
   readonly #retention: Retention;
@@ -160,8 +158,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   /** Reads the clock. */
   #begin(): number {
     const rawUs = this.clock.nowUs();
-    this.#wallUs = this.#machine === undefined ? rawUs : this.#machine.wallUs;
-    this.#retention.begin(rawUs, this.#wallUs);
+    this.#retention.begin(rawUs, this.#machine === undefined ? rawUs : this.#machine.wallUs);
     return rawUs;
   }
 
@@ -169,21 +166,19 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   #decide(call: StoreCall, rawUs: number, before: readonly RowDebit[] = NO_DEBITS): void {
     const { verb, debits } = call;
     const answer = this.#answer;
-    // What is decided where room is short may not be saved.
-    const apart = !this.#retention.fits(debits.length, debits.length * GROWTH_BYTES);
     if (debits.length === 1) {
       const asked = debits[0] as Debit;
       const { lone } = asked.keyspace as Table;
       const [debit] = lone;
       answer.debits = lone;
-      this.#prepare(debit, asked, rawUs, apart, before[0]?.nowUs);
+      this.#prepare(debit, asked, rawUs, 1, before[0]?.nowUs);
       if (verb === VERBS.consume) consumeOne(debit, debit.rawUs, call.blockUs, answer);
       else decide(call, lone, 1, debit.rawUs, answer);
       return;
     }
     answer.debits = debits.map((asked, i) => {
       const debit = rowDebit(asked.rule.kernel);
-      this.#prepare(debit, asked, rawUs, apart, before[i]?.nowUs);
+      this.#prepare(debit, asked, rawUs, debits.length, before[i]?.nowUs);
       return debit;
     });
     decide(call, answer.debits, debits.length, answer.debits[0]?.rawUs ?? rawUs, answer);
@@ -194,16 +189,21 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     debit: RowDebit,
     asked: Debit,
     elapsedUs: number,
-    apart: boolean,
+    count: number,
     calendarUs: number | undefined,
   ): void {
     const { rule, keyspace, id, cost } = asked;
-    const rawUs = rule.byWallClock ? this.#wallUs : elapsedUs;
+    const rawUs = rule.byWallClock ? this.#retention.wallUs : elapsedUs;
     if (rule.refresh !== undefined) rule.refresh(calendarUs ?? rawUs);
     debit.id = id.length <= LONGEST_ID ? id : digestOf(id);
     const slot = (keyspace as Table).slots.get(debit.id);
     if (slot === undefined) debit.kernel.clear(debit.state);
-    else this.#arena.load(slot, debit.state, debit.kernel, apart);
+    else {
+      // Where room is short, what is decided may not be saved: what is kept beside the row must not be changed.
+      const apart =
+        debit.kernel.row === undefined && !this.#retention.fits(count, count * GROWTH_BYTES);
+      this.#arena.load(slot, debit.state, debit.kernel, apart);
+    }
     debit.params = rule.params;
     debit.rawUs = rawUs;
     debit.cost = cost;

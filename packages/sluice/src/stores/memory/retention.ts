@@ -31,8 +31,8 @@ export class Retention {
   readonly #arena: Arena;
   readonly #budget: Budget;
   readonly #evicted: (key: Evicted) => void;
-  #nowUs = 0;
-  #wallUs = 0;
+  /** The time that has passed, and the wall clock: an array, since each call sets them. */
+  readonly #time = new Float64Array(2);
   #sweepAtUs = 0;
   /** The ring to be swept next, and how many before it have been swept since the last whole round. */
   #ring = 0;
@@ -47,9 +47,18 @@ export class Retention {
 
   /** A call begins: the time that has passed, and the wall clock. */
   begin(nowUs: number, wallUs: number): void {
-    this.#nowUs = nowUs;
-    this.#wallUs = wallUs;
+    this.#time[0] = nowUs;
+    this.#time[1] = wallUs;
     if (nowUs >= this.#sweepAtUs || nowUs < this.#sweepAtUs - 2 * SECOND_US) this.#sweep();
+  }
+
+  /** The wall clock of the running call, by which some policies are decided; a test's clock where that is the store's. */
+  get wallUs(): number {
+    return this.#time[1] as number;
+  }
+
+  get #nowUs(): number {
+    return this.#time[0] as number;
   }
 
   /** Whether as many more keys and bytes fit without anything having to go. */
@@ -218,6 +227,6 @@ export class Retention {
 
   /** How far time that has passed is ahead of the clock by which a state was decided. */
   #aheadUs(slot: number): number {
-    return this.#arena.tableOf(slot).byWallClock ? this.#nowUs - this.#wallUs : 0;
+    return this.#arena.tableOf(slot).byWallClock ? this.#nowUs - this.wallUs : 0;
   }
 }
