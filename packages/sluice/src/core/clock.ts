@@ -64,15 +64,15 @@ export class ElapsedClock implements Clock {
     const last = this.#last;
     const monotonic = performance;
     const systemMs = Date.now();
-    const monotonicMs = monotonic.now();
-    const wallMs = (last[ANCHOR_MS] as number) + monotonicMs;
+    const nowMs = monotonic.now();
+    const wallMs = (last[ANCHOR_MS] as number) + nowMs;
     const isSteady =
       monotonic === this.#monotonic &&
-      monotonicMs >= (last[MONOTONIC_MS] as number) &&
+      nowMs >= (last[MONOTONIC_MS] as number) &&
       wallMs >= systemMs &&
       wallMs - systemMs <= BEHIND_MS;
     if (!isSteady) return this.#moveOn();
-    last[MONOTONIC_MS] = monotonicMs;
+    last[MONOTONIC_MS] = nowMs;
     last[SYSTEM_MS] = systemMs;
     return Math.floor(wallMs * 1e3) + (last[AHEAD_US] as number);
   }
@@ -105,11 +105,11 @@ export class ElapsedClock implements Clock {
     // A step counts in full, from where the wall clock was and not from where the fine one had got to.
     if (!isGivenBack && systemMs - fineMs > BEHIND_MS) byWallUs = (systemMs - systemBeforeMs) * 1e3;
     if (lastUs + byWallUs > LATEST_US) byWallUs = 0;
-    const nowUs = isFirst ? wallUs : lastUs + Math.floor(Math.max(0, byMonotonicUs, byWallUs));
-    this.#last.set([nextAnchorMs, nowMs, systemMs, nowUs - wallUs]);
+    const elapsedUs = isFirst ? wallUs : lastUs + Math.floor(Math.max(0, byMonotonicUs, byWallUs));
+    this.#last.set([nextAnchorMs, nowMs, systemMs, elapsedUs - wallUs]);
     this.#monotonic = monotonic;
     this.#date = Date;
-    return nowUs;
+    return elapsedUs;
   }
 }
 
