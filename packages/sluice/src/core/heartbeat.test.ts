@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { lateMs } from "../resilience/deadlines.js";
 import { Heartbeat } from "./heartbeat.js";
 
 beforeEach(() => {
@@ -20,20 +21,25 @@ function block(ms: number): void {
   aheadMs += ms;
 }
 
-const read = (heartbeat: Heartbeat): number => heartbeat.lateMs(performance.now());
+const read = (heartbeat: Heartbeat): number => lateMs(heartbeat, performance.now());
+
+function begin(heartbeat: Heartbeat): void {
+  heartbeat.waiting += 1;
+  if (heartbeat.dueMs === Number.POSITIVE_INFINITY) heartbeat.start();
+}
 
 describe("the heartbeat", () => {
   test("adds nothing up while the loop runs", () => {
     const heartbeat = new Heartbeat();
-    heartbeat.begin();
+    begin(heartbeat);
     vi.advanceTimersByTime(1000);
     expect(read(heartbeat)).toBe(0);
-    heartbeat.end();
+    heartbeat.waiting -= 1;
   });
 
   test("adds up by how much the loop was late, seen or not yet", () => {
     const heartbeat = new Heartbeat();
-    heartbeat.begin();
+    begin(heartbeat);
     block(320);
     expect(read(heartbeat)).toBe(300);
     vi.advanceTimersByTime(20);
@@ -41,12 +47,12 @@ describe("the heartbeat", () => {
     block(120);
     vi.advanceTimersByTime(20);
     expect(read(heartbeat)).toBe(440);
-    heartbeat.end();
+    heartbeat.waiting -= 1;
   });
 
   test("tells whether the loop may have stood still since a moment", () => {
     const heartbeat = new Heartbeat();
-    heartbeat.begin();
+    begin(heartbeat);
     const sinceMs = performance.now();
     const mayHave = (): boolean => heartbeat.mayHaveStalledSince(sinceMs, performance.now());
     block(40);
@@ -58,18 +64,18 @@ describe("the heartbeat", () => {
     expect(mayHave()).toBe(true);
     vi.advanceTimersByTime(20);
     expect(heartbeat.mayHaveStalledSince(performance.now() - 1, performance.now())).toBe(false);
-    heartbeat.end();
+    heartbeat.waiting -= 1;
   });
 
   test("ends a second after the last who waits, and then knows nothing", () => {
     const heartbeat = new Heartbeat();
-    heartbeat.begin();
-    heartbeat.begin();
-    heartbeat.end();
+    begin(heartbeat);
+    begin(heartbeat);
+    heartbeat.waiting -= 1;
     vi.advanceTimersByTime(200);
     expect(vi.getTimerCount()).toBe(1);
     const sinceMs = performance.now();
-    heartbeat.end();
+    heartbeat.waiting -= 1;
     vi.advanceTimersByTime(980);
     expect(heartbeat.mayHaveStalledSince(sinceMs, performance.now())).toBe(false);
     vi.advanceTimersByTime(20);
@@ -77,8 +83,8 @@ describe("the heartbeat", () => {
     expect(heartbeat.mayHaveStalledSince(sinceMs, performance.now())).toBe(true);
     // What passed meanwhile is nobody's.
     vi.advanceTimersByTime(5000);
-    heartbeat.begin();
+    begin(heartbeat);
     expect(read(heartbeat)).toBe(0);
-    heartbeat.end();
+    heartbeat.waiting -= 1;
   });
 });

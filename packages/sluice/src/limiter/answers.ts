@@ -5,8 +5,7 @@ import { monotonicMs } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
 import { asStoreError } from "../core/errors.js";
 import type { Outcome, StoreCall, StoreResult } from "../stores/store.js";
-import type { PreparedRequest } from "./preparation.js";
-import type { LimiterAnswer, LimiterRequest } from "./request.js";
+import type { LimiterAnswer, LimiterRequest, PreparedRequest } from "./request.js";
 import { lastFirst } from "./waiting/last-first.js";
 
 /** Who gives a promised start back. */

@@ -2,7 +2,7 @@
 import { VERBS } from "../algorithms/decide.js";
 import type { Debit, DebitResult, Keyspace, Outcome, StoreCall } from "../stores/store.js";
 import type { Pipeline } from "./pipeline.js";
-import type { PreparedRequest } from "./preparation.js";
+import type { PreparedRequest } from "./request.js";
 
 /** A request with what its limiter makes of it. */
 export interface AtomicEntry extends PreparedRequest {

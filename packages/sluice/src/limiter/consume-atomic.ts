@@ -9,14 +9,14 @@ import { checkSignal } from "../core/abort.js";
 import { checkKey } from "../core/key.js";
 import { toThousandths } from "../core/amount.js";
 import type { StoreResult } from "../stores/store.js";
+import { blockAfterDenial } from "./administer.js";
 import { type AtomicEntry, joined, placed } from "./atomic-call.js";
 import { decideWithoutStore } from "./atomic-outage.js";
 import { decisionOf, unaskedDecision } from "./decisions.js";
 import type { KeyedRequest } from "./options.js";
 import type { Pipeline } from "./pipeline.js";
-import type { PreparedRequest } from "./preparation.js";
 import { pipelineOf, type RateLimiter } from "./rate-limiter.js";
-import { isDecidedHere } from "./request.js";
+import { isDecidedHere, type PreparedRequest } from "./request.js";
 
 export interface AtomicRequest extends KeyedRequest {
   readonly limiter: RateLimiter;
@@ -259,7 +259,7 @@ async function reportAndBlock(
     source !== "deny-cache" &&
     request.settle !== true
   ) {
-    await limiter.blockAfterDenial(entry, source);
+    await blockAfterDenial(limiter, entry, source);
   }
   const reports = charged || !decision.allowed || !limiter.enforce;
   return reports ? limiter.report(entry, decision) : decision;

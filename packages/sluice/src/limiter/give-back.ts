@@ -3,6 +3,7 @@ import { VERBS } from "../algorithms/decide.js";
 import { toThousandths, UNIT } from "../core/amount.js";
 import type { Decision } from "../core/decision.js";
 import { checkOptions } from "../core/options.js";
+import { blockAfterDenial } from "./administer.js";
 import type { Pipeline } from "./pipeline.js";
 import { checkTaken, type RefundOptions } from "./options.js";
 import { type LimiterAnswer, type LimiterRequest, takerOf } from "./request.js";
@@ -62,7 +63,7 @@ export async function blockIfUsedUp(
   if (blockUs === 0 || remaining > 0 || reason === "blocked" || tookNone) return;
   if (source !== "store" && source !== "local") return;
   const blocking = { verb: VERBS.block, key, cost: 0, blockUs };
-  await limiter.blockAfterDenial(await limiter.prepare(blocking), source);
+  await blockAfterDenial(limiter, await limiter.prepare(blocking), source);
 }
 
 /** The answer with what came back, also where the request gave nothing. */

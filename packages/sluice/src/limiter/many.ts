@@ -1,8 +1,7 @@
 /** Many consumes in one go, without more of them under way at once than the store can answer in time. */
 import { monotonicMs } from "../core/clock.js";
 import type { Pipeline } from "./pipeline.js";
-import type { PreparedRequest } from "./preparation.js";
-import type { LimiterAnswer, LimiterRequest } from "./request.js";
+import type { LimiterAnswer, LimiterRequest, PreparedRequest } from "./request.js";
 
 /** Debits of many consumes that go together: as many as a RedisStore has under way by default. */
 const MANY_DEBITS = 768;

@@ -7,9 +7,8 @@ import { StoreUnavailableError } from "../core/errors.js";
 import { degradedDecision } from "./decisions.js";
 import type { LocalDecisions } from "./local/local-decisions.js";
 import type { OnStoreFailure } from "./options.js";
-import type { PreparedRequest } from "./preparation.js";
 import type { BoundPolicy } from "./policy-resolver.js";
-import type { LimiterAnswer, LimiterRequest, RequestRunner } from "./request.js";
+import type { LimiterAnswer, LimiterRequest, PreparedRequest, RequestRunner } from "./request.js";
 
 type ConsumeHere = (key: string, cost: number) => Decision;
 
@@ -26,8 +25,6 @@ const SOURCES = { local: "local", open: "fail-open", closed: "fail-closed" } as 
 export class OnFailure {
   /** What a call gets, as outages count it. */
   readonly instead: Instead;
-  /** Whether failures are thrown, those of a block after a denial too. */
-  readonly throws: boolean;
   /** Decides in place of the store, where the policy names one. */
   readonly fallback: RequestRunner | undefined;
   readonly #policy: OnStoreFailure;
@@ -46,7 +43,6 @@ export class OnFailure {
     this.#policy = policy;
     this.fallback = fallback;
     this.#consumeHere = consumeHere;
-    this.throws = policy === "throw";
     this.instead = typeof policy === "object" ? "fallback" : INSTEAD[policy];
   }
 

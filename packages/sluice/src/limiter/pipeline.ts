@@ -1,13 +1,13 @@
 /**
  * The way of every request through a limiter, in order: which policies decide, whether a shortcut answers, what the
  * store says in time, what that decides, what is answered where the store fails; and then the listeners hear of it.
- * Each stage is a file with one method, called here.
+ * What is made of a request is made here; each later stage is a file, called from here.
  */
 import { VERBS } from "../algorithms/decide.js";
 import { toThousandths, UNIT } from "../core/amount.js";
 import type { Closing } from "../core/closing.js";
 import { monotonicMs } from "../core/clock.js";
-import type { Decision, DecisionSource } from "../core/decision.js";
+import type { Decision } from "../core/decision.js";
 import { asStoreError, ClosedError, PolicyUnavailableError } from "../core/errors.js";
 import type { Identify } from "../core/identity.js";
 import { checkKey } from "../core/key.js";
@@ -23,13 +23,12 @@ import { LocalDecisions } from "./local/local-decisions.js";
 import { localStoreOf } from "./local/local-store.js";
 import type { OnFailure } from "./on-failure.js";
 import type { BoundPolicy, PolicyResolver } from "./policy-resolver.js";
-import { Preparation, type PreparedRequest } from "./preparation.js";
 import { report } from "./report.js";
-import type { LimiterAnswer, LimiterRequest, RequestRunner } from "./request.js";
+import type { LimiterAnswer, LimiterRequest, PreparedRequest, RequestRunner } from "./request.js";
 import { PrefetchedResult } from "./shortcuts/prefetch.js";
 import { type ShortcutOptions, Shortcuts } from "./shortcuts/shortcuts.js";
 
-type Ask = AskOptions<StoreCall, StoreResult>;
+type MaybePromised<T> = T | Promise<T>;
 type Failed = Pick<LimiterRequest, "key" | "cost">;
 
 export interface PipelineOptions extends Pick<ShortcutOptions, "denials" | "prefetch"> {
@@ -55,10 +54,9 @@ export class Pipeline implements RequestRunner, Canceller {
   readonly blockForUs: number;
   readonly resolver: PolicyResolver;
   readonly closing: Closing;
-  readonly #identify: Identify;
-  readonly #preparation: Preparation;
-  /** What is sure without the store: units taken ahead, or a denial. */
+  /** What is sure of a request without the store: units taken ahead, or a denial. */
   readonly shortcuts: Shortcuts;
+  readonly #identify: Identify;
   readonly #guarded: GuardedStore<StoreCall, StoreResult>;
   readonly #onFailure: OnFailure;
   /** Undefined where the store is inside the process. */
@@ -93,11 +91,9 @@ export class Pipeline implements RequestRunner, Canceller {
       refund: (key, call) => this.#returnUnits(key, call),
     });
     const { shortcuts } = this;
-    this.#preparation = new Preparation({ resolver, identify, shortcuts, blockForUs });
     if (store.external) this.#local = new LocalDecisions(localStoreOf(store), shortcuts, enforce);
-    const { only } = resolver;
-    if (only !== undefined && !this.closing.isClosed) {
-      const debit = { ...only, id: "", cost: 0 };
+    if (resolver.only !== undefined && !this.closing.isClosed) {
+      const debit = { ...resolver.only, id: "", cost: 0 };
       this.#reused = { verb: VERBS.consume, debits: [debit], blockUs: blockForUs, maxWaitUs: 0 };
     }
     // So that consumeSync has nothing to look at while the limiter is open.
@@ -124,12 +120,15 @@ export class Pipeline implements RequestRunner, Canceller {
   }
 
   /** Nothing is asked yet. `blockForUs` is how long a denied consume blocks, if not what the option says. */
-  prepare(
-    request: LimiterRequest,
-    blockForUs?: number,
-  ): PreparedRequest | Promise<PreparedRequest> {
+  prepare(request: LimiterRequest, blockForUs?: number): MaybePromised<PreparedRequest> {
     this.closing.throwIfClosed();
-    return this.#preparation.prepare(request, blockForUs);
+    const { key, cost, policy, signal } = request;
+    checkKey(key);
+    const thousandths = toThousandths("cost", cost);
+    const bound = this.resolver.resolve(key, policy, signal);
+    const prepare = (known: readonly BoundPolicy[]): PreparedRequest =>
+      this.#prepare(request, thousandths, known, blockForUs);
+    return bound instanceof Promise ? bound.then(prepare) : prepare(bound);
   }
 
   /** The answer where the policies do not come; throws what is not to be answered. */
@@ -166,7 +165,7 @@ export class Pipeline implements RequestRunner, Canceller {
       const request = { verb: VERBS.consume, key, cost, policy, settle };
       const thousandths = toThousandths("cost", cost);
       bound = this.resolver.resolveNow(key, policy);
-      ({ call, bound } = this.#preparation.prepareChecked(request, thousandths, bound));
+      ({ call, bound } = this.#prepare(request, thousandths, bound));
     } else {
       checkKey(key);
       const debit = this.#reused.debits[0] as Writable<Debit>;
@@ -182,22 +181,13 @@ export class Pipeline implements RequestRunner, Canceller {
         this.events.to.failure?.(failure);
       });
     }
-    const { decision: listener } = this.events.to;
-    if (listener === undefined && this.enforce) return decision;
+    if (this.#isSilent()) return decision;
     return report(this, { verb: VERBS.consume, key, cost }, decision, 0);
   }
 
-  /** A verb that has no decision: its failure is always thrown. */
-  async administer(request: LimiterRequest): Promise<void> {
-    const preparing = this.prepare(request);
-    // What is there at once keeps its place among the calls of the tick.
-    const { call, atMs } = preparing instanceof Promise ? await preparing : preparing;
-    const outcome = await this.outcomeOf(call, undefined, atMs, { instead: "thrown" });
-    if (this.#onFailure.isLocal) this.#local?.store.follow(call);
-    this.shortcuts.forget(request.key);
-    if (!(outcome instanceof Error)) return;
-    this.failed(outcome, request);
-    throw outcome;
+  /** Whether decisions go to their callers alone, as they are. */
+  #isSilent(): boolean {
+    return this.events.to.decision === undefined && this.enforce;
   }
 
   /** What a call gets in place of the store's answer. */
@@ -210,30 +200,12 @@ export class Pipeline implements RequestRunner, Canceller {
     return this.#onFailure.isLocal ? this.#local : undefined;
   }
 
-  /** The block that follows a denial which is already decided: its failure is thrown only if all are. */
-  async blockAfterDenial(
-    { request: { key }, call }: PreparedRequest,
-    source: DecisionSource,
-  ): Promise<void> {
-    const verb = VERBS.block;
-    const { blockForUs: blockUs } = this;
-    if (source !== "store") {
-      this.#local?.store.decide({ ...call, verb, blockUs });
-      return;
-    }
-    try {
-      await this.administer({ verb, key, cost: 0, blockUs });
-    } catch (error) {
-      if (this.#onFailure.throws) throw error;
-    }
-  }
-
   /** What the store says, for a caller who concludes by itself. Misuse and an aborted signal reject. */
   outcomeOf(
     call: StoreCall,
     signal: AbortSignal | undefined,
     atMs: number,
-    options?: Ask,
+    options?: AskOptions<StoreCall, StoreResult>,
   ): Promise<Outcome> {
     return new Promise((complete, reject) => {
       this.#guarded.ask(call, { signal, atMs, complete, reject }, options);
@@ -257,10 +229,14 @@ export class Pipeline implements RequestRunner, Canceller {
     this.shortcuts.after(request.key, call, bound, outcome);
     if (outcome instanceof Error) return this.#withoutStore(prepared, outcome);
     const source = outcome instanceof PrefetchedResult ? "prefetch" : "store";
-    if (source === "store") this.#local?.store.heard(outcome.nowUs);
+    if (source === "store" && this.#local !== undefined) {
+      const { serverClock } = this.#local.store;
+      serverClock.heardUs = outcome.nowUs;
+      serverClock.heardAtMs = monotonicMs();
+    }
     const decision = decisionOf(bound, outcome, source);
     if (denial !== undefined) this.shortcuts.remember(denial, outcome, decision);
-    if (request.verb === VERBS.consume) return report(this, request, decision, atMs);
+    if (request.verb === VERBS.consume && this.#isSilent()) return decision;
     const answer = withGrant(request, decision, outcome.granted);
     return withReserved(this, prepared, report(this, request, answer, atMs), outcome);
   }
@@ -298,16 +274,44 @@ export class Pipeline implements RequestRunner, Canceller {
       const known = this.shortcuts.answer(key, thousandths, bound);
       if (known !== undefined) return Promise.resolve(report(this, request, known, 0));
     }
-    const prepared = this.#preparation.prepareChecked(request, thousandths, bound);
+    const prepared = this.#prepare(request, thousandths, bound);
     if (request.of === undefined) return this.#ask(prepared);
     const { fallback } = this.#onFailure;
     const ask = (): Promise<LimiterAnswer> => this.#ask(prepared);
     return giveToTaker(prepared, { limiter: this, ask, local: this.#local, fallback });
   }
 
+  #prepare(
+    request: LimiterRequest,
+    thousandths: number,
+    bound: readonly BoundPolicy[],
+    blockForUs = this.blockForUs,
+  ): PreparedRequest {
+    const { verb, key, policy } = request;
+    const id = this.#identify(key);
+    const debits = bound.map(({ name, rule, keyspace }): Debit => {
+      return { name, rule, keyspace, id, cost: thousandths };
+    });
+    const blocksUs = request.settle === true ? 0 : blockForUs;
+    const blockUs = verb === VERBS.consume ? blocksUs : (request.blockUs ?? 0);
+    const canReserve = verb === VERBS.reserve && this.resolver.canReserve(bound);
+    const maxWaitUs = canReserve ? (request.maxWaitUs ?? 0) : 0;
+    // With room for what the store sets: an object that grows costs as much as a second one.
+    const call: StoreCall = { verb, debits, blockUs, maxWaitUs, handOver: undefined };
+    const atMs = monotonicMs();
+    // What this process admitted by itself is given back to it alone: the store is not asked.
+    const isOwn = request.of === "local";
+    const isOverridden = policy !== undefined;
+    const denial = isOwn ? undefined : this.shortcuts.before(key, call, bound, isOverridden, atMs);
+    return { request, bound, call, denial, canReserve, atMs };
+  }
+
   #ask(prepared: PreparedRequest): Promise<LimiterAnswer> {
     if (this.#mustConcludeInContext()) {
-      return this.#outcome(prepared).then((outcome) => this.conclude(prepared, outcome));
+      const asked = new Promise<Outcome>((resolve, reject: (reason: Error) => void) => {
+        this.#askFor(prepared, reject, resolve);
+      });
+      return asked.then((outcome) => this.conclude(prepared, outcome));
     }
     return new Promise((resolve, reject: (reason: Error) => void) => {
       this.#askFor(prepared, reject, (outcome) => {
@@ -328,12 +332,6 @@ export class Pipeline implements RequestRunner, Canceller {
   #mustConcludeInContext(): boolean {
     const { decision, failure } = this.events.to;
     return decision !== undefined || failure !== undefined || this.instead === "fallback";
-  }
-
-  #outcome(prepared: PreparedRequest): Promise<Outcome> {
-    return new Promise((resolve, reject: (reason: Error) => void) => {
-      this.#askFor(prepared, reject, resolve);
-    });
   }
 
   #askFor(
@@ -386,10 +384,12 @@ export class Pipeline implements RequestRunner, Canceller {
     const outcome = await this.outcomeOf(call, undefined, monotonicMs(), {
       instead: "thrown",
     }).catch(asStoreError);
-    if (outcome instanceof Error) this.shortcuts.expire(key);
-    else this.shortcuts.forget(key);
-    const cost = (call.debits[0]?.cost ?? 0) / UNIT;
-    if (outcome instanceof Error) this.failed(outcome, { key, cost });
+    if (!(outcome instanceof Error)) {
+      this.shortcuts.forget(key);
+    } else {
+      this.shortcuts.expire(key);
+      this.failed(outcome, { key, cost: (call.debits[0]?.cost ?? 0) / UNIT });
+    }
   }
 }
 

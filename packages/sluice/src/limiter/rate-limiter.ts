@@ -16,6 +16,7 @@ import { checkBreaker } from "../resilience/breaker.js";
 import { checkTimeout } from "../resilience/deadlines.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import { checkStore, isSyncStore, type Store, type SyncStore } from "../stores/store.js";
+import { administer } from "./administer.js";
 import { OnFailure } from "./on-failure.js";
 import {
   type AsyncCallOptions,
@@ -288,17 +289,17 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
       ? [VERBS.clearBlock, VERBS.clearExtendBlock]
       : [VERBS.block, VERBS.extendBlock];
     const verb = keepsLonger ? keeping : plain;
-    await this.#pipeline.administer({ verb, key, cost: 0, blockUs });
+    await administer(this.#pipeline, { verb, key, cost: 0, blockUs });
   }
 
   /** Lifts a block. Throws if the store fails. */
   async unblock(key: string): Promise<void> {
-    await this.#pipeline.administer({ verb: VERBS.unblock, key, cost: 0 });
+    await administer(this.#pipeline, { verb: VERBS.unblock, key, cost: 0 });
   }
 
   /** Forgets the key: full quota, no block. Throws if the store fails. */
   async reset(key: string): Promise<void> {
-    await this.#pipeline.administer({ verb: VERBS.reset, key, cost: 0 });
+    await administer(this.#pipeline, { verb: VERBS.reset, key, cost: 0 });
   }
 
   /**

@@ -2,6 +2,8 @@
 import { type Verb, VERBS } from "../algorithms/decide.js";
 import type { Decision, DecisionSource } from "../core/decision.js";
 import type { StoreCall, StoreResult } from "../stores/store.js";
+import type { BoundPolicy } from "./policy-resolver.js";
+import type { DenialContext } from "./shortcuts/deny-cache.js";
 
 export interface LimiterRequest {
   readonly verb: Verb;
@@ -84,4 +86,17 @@ export function nameOf(verb: Verb): keyof typeof VERBS {
 /** Whether a verb asks for quota: then shadow mode lets it pass. */
 export function asksForQuota(verb: Verb): boolean {
   return verb === VERBS.consume || verb === VERBS.consumeUpTo || verb === VERBS.reserve;
+}
+
+/** A request with what was made of it, ready for the store. */
+export interface PreparedRequest {
+  readonly request: LimiterRequest;
+  readonly bound: readonly BoundPolicy[];
+  readonly call: StoreCall;
+  /** What a denial of it would be remembered with, where denials are. */
+  readonly denial: DenialContext | undefined;
+  /** Of reserve: whether a start can be promised ahead. */
+  readonly canReserve: boolean;
+  /** When it was prepared, on the monotonic clock: its deadline counts from then. */
+  readonly atMs: number;
 }

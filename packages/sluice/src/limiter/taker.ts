@@ -2,9 +2,13 @@
 import { VERBS } from "../algorithms/decide.js";
 import type { DecisionSource } from "../core/decision.js";
 import type { LocalDecisions } from "./local/local-decisions.js";
-import type { PreparedRequest } from "./preparation.js";
 import { report, type ReportingLimiter } from "./report.js";
-import { type LimiterAnswer, type RequestRunner, takerOf } from "./request.js";
+import {
+  type LimiterAnswer,
+  type PreparedRequest,
+  type RequestRunner,
+  takerOf,
+} from "./request.js";
 
 /** Who may have taken the units. */
 export interface Takers {

@@ -2,7 +2,8 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Heartbeat } from "../core/heartbeat.js";
-import { HandOver, type Submitted } from "../stores/hand-over.js";
+import type { Submitted } from "../stores/hand-over.js";
+import { handOverNow } from "../stores/redis/batcher.js";
 import { Deadlines, type Pending } from "./deadlines.js";
 
 // Under a clock that stands still, the turn in which late answers may still come is this one.
@@ -164,28 +165,25 @@ describe("a wait in a process that is busy", () => {
 
   test("counts from when the client could begin, once that has the call", () => {
     const call: Submitted = {};
-    const told = toldAfterMs(call, { 70: () => (call.handOver = new HandOver().start()) });
+    const told = toldAfterMs(call, { 70: () => (call.handOver = handOverNow()) });
     expect(told).toBe(70 + TIMEOUT_MS);
   });
 
   test("counts from the call, where the client had it before", () => {
-    const handOver = new HandOver().start();
+    const handOver = handOverNow();
     vi.advanceTimersByTime(30);
     expect(toldAfterMs({ handOver })).toBe(TIMEOUT_MS);
   });
 
   test("goes by what it was submitted with", () => {
     const carrier: Submitted = {};
-    const told = toldAfterMs(
-      { carrier },
-      { 40: () => (carrier.handOver = new HandOver().start()) },
-    );
+    const told = toldAfterMs({ carrier }, { 40: () => (carrier.handOver = handOverNow()) });
     expect(told).toBe(40 + TIMEOUT_MS);
   });
 
   test("ends after twice its time, however often the client gets the call again", () => {
     const call: Submitted = {};
-    const again = (): void => void (call.handOver = new HandOver().start());
+    const again = (): void => void (call.handOver = handOverNow());
     const told = toldAfterMs(call, { 50: again, 140: again, 190: again });
     expect(told).toBe(2 * TIMEOUT_MS);
   });
@@ -194,7 +192,7 @@ describe("a wait in a process that is busy", () => {
     const deadlines = deadlinesOf();
     const [queued, sent] = [vi.fn(), vi.fn()];
     deadlines.begin({}, queued);
-    deadlines.begin({ handOver: new HandOver().start() }, sent);
+    deadlines.begin({ handOver: handOverNow() }, sent);
     deadlines.settleWhere(({ handOver }) => (handOver === undefined ? "refused" : undefined));
     expect(queued.mock.calls).toEqual([["refused"]]);
     expect(sent).not.toHaveBeenCalled();

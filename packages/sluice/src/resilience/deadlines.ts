@@ -6,7 +6,7 @@
 import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { inNextTurn, monotonicMs, startTimer, type Timer } from "../core/clock.js";
 import type { Heartbeat } from "../core/heartbeat.js";
-import { handOverOf, type Submitted } from "../stores/hand-over.js";
+import type { HandOver, Submitted } from "../stores/hand-over.js";
 
 const DEFAULT_TIMEOUT = 250;
 const LONGEST_TIMEOUT_US = 3600e6;
@@ -14,6 +14,16 @@ const LONGEST_TIMEOUT_US = 3600e6;
 /** The option `timeout` in milliseconds. */
 export function checkTimeout(timeout: Duration = DEFAULT_TIMEOUT): number {
   return toMicroseconds("timeout", timeout, MIN_PERIOD_US, LONGEST_TIMEOUT_US) / 1e3;
+}
+
+/** By how much the loop was late in all, in whole milliseconds: the difference of two readings counts. */
+export function lateMs({ sumMs, dueMs }: Heartbeat, nowMs: number): number {
+  return Math.floor(nowMs > dueMs ? sumMs + nowMs - dueMs : sumMs);
+}
+
+/** The last time that the store gave the call to its client; undefined while it waits for that. */
+export function handOverOf(submitted: Submitted): HandOver | undefined {
+  return submitted.carrier?.handOver ?? submitted.handOver;
 }
 
 /** A call that is waited for. */
@@ -56,14 +66,12 @@ export class Deadlines<Call extends Submitted, T> {
   begin(call: Call, done: (outcome: T) => void, atMs: number = monotonicMs()): Pending<Call, T> {
     const { heartbeat, timeoutMs } = this.#options;
     this.#unsettled += 1;
-    if (this.#unsettled === 1) heartbeat.begin();
-    const pending = {
-      call,
-      atMs,
-      lateBeforeMs: heartbeat.lateMs(atMs),
-      putOffToMs: undefined,
-      done,
-    };
+    if (this.#unsettled === 1) {
+      heartbeat.waiting += 1;
+      if (heartbeat.dueMs === Number.POSITIVE_INFINITY) heartbeat.start();
+    }
+    const lateBeforeMs = lateMs(heartbeat, atMs);
+    const pending = { call, atMs, lateBeforeMs, putOffToMs: undefined, done };
     this.#pending.push(pending);
     // While something is pending the timer keeps the process alive, so that every call is answered.
     if (this.#timer === undefined) this.#start(timeoutMs);
@@ -105,7 +113,7 @@ export class Deadlines<Call extends Submitted, T> {
 
   /** The timer runs on, for the next call, without keeping the process alive. */
   #rest(): void {
-    this.#options.heartbeat.end();
+    this.#options.heartbeat.waiting -= 1;
     this.#timer?.unref();
     this.#pending.length = 0;
     this.#first = 0;
@@ -131,14 +139,15 @@ export class Deadlines<Call extends Submitted, T> {
   #endsAtMs(pending: Pending<Call, T>, nowMs: number): number {
     const { call, atMs, lateBeforeMs } = pending;
     const { timeoutMs, heartbeat } = this.#options;
-    const lateMs = heartbeat.lateMs(nowMs) - lateBeforeMs;
+    const meanwhileMs = lateMs(heartbeat, nowMs) - lateBeforeMs;
     const handOver = handOverOf(call);
     if (handOver === undefined || handOver.isAssumed) {
-      pending.putOffToMs ??= lateMs > 0 ? nowMs + Math.min(timeoutMs, lateMs) : atMs + timeoutMs;
+      pending.putOffToMs ??=
+        meanwhileMs > 0 ? nowMs + Math.min(timeoutMs, meanwhileMs) : atMs + timeoutMs;
       return pending.putOffToMs;
     }
     const { startedAtMs = nowMs } = handOver;
-    return Math.min(Math.max(atMs, startedAtMs) + timeoutMs, atMs + 2 * timeoutMs + lateMs);
+    return Math.min(Math.max(atMs, startedAtMs) + timeoutMs, atMs + 2 * timeoutMs + meanwhileMs);
   }
 
   #settleDue(): void {

@@ -10,7 +10,7 @@ import {
   StoreUnavailableError,
   tokenBucket,
 } from "../index.js";
-import { HandOver } from "../stores/hand-over.js";
+import { handOverNow } from "../stores/redis/batcher.js";
 
 // Under a clock that stands still, the next check phase is now.
 vi.mock(import("../core/clock.js"), async (original) => ({
@@ -48,7 +48,7 @@ class QueueingStore extends HeldStore {
 
   /** Hands over what waits, as one batch. */
   handOver(): HeldCall[] {
-    const handOver = new HandOver().start();
+    const handOver = handOverNow();
     const batch = this.held.splice(0);
     for (const { call } of batch) call.handOver = handOver;
     return batch;

@@ -19,9 +19,9 @@ import {
   StoreTimeoutError,
 } from "../core/errors.js";
 import type { ErrorEvent, Events, Instead } from "../events/events.js";
-import { HandOver, handOverOf, type Submitted } from "../stores/hand-over.js";
+import { assumedHandOver, happened, type Submitted } from "../stores/hand-over.js";
 import { type BreakerSettings, DEFAULT_PROBE_EVERY_MS } from "./breaker.js";
-import { Deadlines, type Pending } from "./deadlines.js";
+import { Deadlines, handOverOf, type Pending } from "./deadlines.js";
 import type { Audience, OutageNotice } from "./outage.js";
 import { warnOfOutage } from "./outage-warning.js";
 import { isRefusal, type PartHealth } from "./part-health.js";
@@ -128,7 +128,7 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
       return;
     }
     // For stores that do not say when, it is now.
-    call.handOver = this.#options.marksHandOver ? undefined : new HandOver(asker.atMs);
+    call.handOver = this.#options.marksHandOver ? undefined : assumedHandOver(asker.atMs);
     this.#startAsking();
     const pending = this.#deadlines.begin(
       call,
@@ -149,9 +149,25 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
         asker.reject(signal.reason as Error);
       });
     submit(call, (settled) => {
-      if (!(settled instanceof Error)) this.#health.decided(attempt, handOverOf(call));
+      if (!(settled instanceof Error)) this.#decided(call, attempt);
       if (!this.#deadlines.settle(pending, settled)) asker.late?.(settled);
     });
+  }
+
+  /**
+   * The store decided a call, however late, whether or not anybody still waits for it. It has no hand-over where it did
+   * not reach the store by itself.
+   */
+  #decided(call: Call, attempt: Attempt): void {
+    const { lastDecided, troubled } = this.#health;
+    const handOver = handOverOf(call);
+    const isFirst = handOver?.isDecided === false;
+    if (isFirst) {
+      handOver.isDecided = true;
+      happened.count += 1;
+      lastDecided.set(attempt.part, happened.count);
+    }
+    if (troubled.size > 0) this.#health.decided(attempt, handOver, isFirst);
   }
 
   #outcomeOf(settled: Result | Error, call: Call, attempt: Attempt): Result | Error {
@@ -278,7 +294,7 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
       attempt.probed?.passTurn(monotonicMs());
     } else attempt.probed?.probeEnded();
     const evidence = evidenceOf(outcome);
-    if (evidence === "works") this.#health.decided(attempt, handOverOf(call));
+    if (evidence === "works") this.#decided(call, attempt);
     if (evidence !== "fails") return undefined;
     const partNow = (): string => this.#options.partOf?.(call) ?? "";
     return this.#health.failed(attempt, outcome, this.#options, partNow);

@@ -12,7 +12,7 @@ import {
 } from "../core/errors.js";
 import { Heartbeat } from "../core/heartbeat.js";
 import type { Events } from "../events/events.js";
-import { type HandOver, nextInOrder } from "../stores/hand-over.js";
+import type { HandOver } from "../stores/hand-over.js";
 import { type Breaker, type BreakerSettings, DEFAULT_PROBE_EVERY_MS } from "./breaker.js";
 import type { Audience } from "./outage.js";
 import { PartHealth } from "./part-health.js";
@@ -56,7 +56,7 @@ export class StoreHealth {
   readonly asking = new Set<Asking>();
   #failures = 0;
   /** When each part last decided anything, in the order of hand-overs. */
-  readonly #decided = new Map<string, number>();
+  readonly lastDecided = new Map<string, number>();
 
   constructor(events: Events | undefined) {
     this.audience = events && { events, quietMs: DEFAULT_PROBE_EVERY_MS };
@@ -69,21 +69,12 @@ export class StoreHealth {
 
   /** Whether the part decided anything since that hand-over. */
   hasDecidedSince(part: string, handOver: HandOver): boolean {
-    return (this.#decided.get(part) ?? 0) > handOver.order;
+    return (this.lastDecided.get(part) ?? 0) > handOver.order;
   }
 
-  /**
-   * The store decided a call, however late, whether or not anybody still waits for it. `handOver` is undefined where the
-   * call did not reach the store by itself.
-   */
-  decided(attempt: Attempt, handOver: HandOver | undefined): void {
+  /** The store decided a call while a part of it is troubled; `isFirst` of those that were handed over together. */
+  decided(attempt: Attempt, handOver: HandOver | undefined, isFirst: boolean): void {
     const { part } = attempt;
-    const isFirst = handOver?.isDecided === false;
-    if (isFirst) {
-      handOver.isDecided = true;
-      this.#decided.set(part, nextInOrder());
-    }
-    if (this.troubled.size === 0) return;
     const nowMs = monotonicMs();
     for (const trouble of this.troubled) {
       if (trouble.part === part && !this.#isTooLate(handOver, trouble, nowMs)) trouble.decided();

@@ -2,42 +2,28 @@
  * The moment at which a store gives calls to its client. Until then they wait in this process, and that says nothing of
  * the server; from then on the client and the server have them. Shared by all calls of a batch.
  */
-import { inNextTurn, monotonicMs } from "../core/clock.js";
 
-/** Hand-overs and decisions by the order in which they happened. */
-let happened = 0;
+/**
+ * How many hand-overs and decisions there were: the place of the next one in their order. A plain field, since every
+ * batch counts on.
+ */
+export const happened = { count: 0 };
 
-/** The next place in that order. */
-export function nextInOrder(): number {
-  happened += 1;
-  return happened;
-}
-
-export class HandOver {
-  readonly order = nextInOrder();
+export interface HandOver {
+  /** Its place among hand-overs and decisions. */
+  readonly order: number;
   /** When its clock started; undefined until then. */
   startedAtMs: number | undefined;
   /** Whether one of its calls was decided. */
-  isDecided = false;
+  isDecided: boolean;
   /** A store that says nothing of hand-overs has them at once, as far as anybody knows. */
   readonly isAssumed: boolean;
+}
 
-  /** `sinceMs` is for a hand-over that is assumed. */
-  constructor(sinceMs?: number) {
-    this.isAssumed = sinceMs !== undefined;
-    this.startedAtMs = sinceMs;
-  }
-
-  /**
-   * Its clock starts in the check phase that comes next: no client has had its turn to write before, if this one of the
-   * event loop is a long one.
-   */
-  start(): this {
-    inNextTurn(() => {
-      this.startedAtMs = monotonicMs();
-    });
-    return this;
-  }
+/** The hand-over of a call to a store that does not say when it hands over: `sinceMs`. */
+export function assumedHandOver(sinceMs: number): HandOver {
+  happened.count += 1;
+  return { order: happened.count, startedAtMs: sinceMs, isDecided: false, isAssumed: true };
 }
 
 /** What a store is asked, as far as it shows what becomes of it. */
@@ -48,8 +34,4 @@ export interface Submitted {
   handOver?: HandOver | undefined;
   /** Set where another one was submitted in its place. */
   carrier?: Submitted | undefined;
-}
-
-export function handOverOf(submitted: Submitted): HandOver | undefined {
-  return submitted.carrier?.handOver ?? submitted.handOver;
 }

@@ -52,7 +52,7 @@ test("one consumeSync in memory runs functions of 12 modules", async () => {
     "limiter/pipeline.js",
     "limiter/rate-limiter.js",
     "stores/memory/arena.js",
-    "stores/memory/expiry-ring.js",
     "stores/memory/memory-store.js",
+    "stores/memory/retention.js",
   ]);
 });

@@ -23,7 +23,8 @@ export function localStoreOf(store: Store): LocalStore {
 }
 
 export class LocalStore {
-  readonly #clock = new ServerClock();
+  /** The server's, as it was last heard. */
+  readonly serverClock = new ServerClock();
   readonly #testClock: Store["clock"];
   /** Made at the first need: most processes never meet an outage. */
   #memory: MemoryStore | undefined;
@@ -37,15 +38,10 @@ export class LocalStore {
     return this.#memory?.size ?? 0;
   }
 
-  /** The store has just answered, by its clock at `nowUs`. */
-  heard(nowUs: number): void {
-    this.#clock.heard(nowUs);
-  }
-
   /** Decides a call of the store's limiters; an error where it cannot. */
   decide(call: StoreCall): Outcome {
     this.#memory ??= new MemoryStore({
-      clock: this.#testClock ?? this.#clock,
+      clock: this.#testClock ?? this.serverClock,
       maxKeys: MAX_KEYS,
     });
     const memory = this.#memory;

@@ -2,18 +2,14 @@
 import { type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 
 export class ServerClock implements Clock {
-  /** The server's time less the monotonic one, at its last answer. */
-  #aheadUs: number | undefined;
-
-  /** The server has just answered, and its clock showed `nowUs`. */
-  heard(nowUs: number): void {
-    this.#aheadUs = nowUs - monotonicMs() * 1e3;
-  }
+  /** What the server's clock showed at its last answer, and when that was: plain fields, since every answer sets them. */
+  heardUs: number | undefined;
+  heardAtMs = 0;
 
   /** The machine's time where the server was never heard. */
   nowUs(): number {
-    if (this.#aheadUs === undefined) return systemClock.nowUs();
-    return Math.floor(this.#aheadUs + monotonicMs() * 1e3);
+    if (this.heardUs === undefined) return systemClock.nowUs();
+    return Math.floor(this.heardUs + (monotonicMs() - this.heardAtMs) * 1e3);
   }
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {

@@ -1,8 +1,11 @@
-import { expect, test, vi } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import { VERBS } from "../../algorithms/decide.js";
 import type { StoreResult, Done, StoreCall } from "../store.js";
 import { eventually } from "../../../test/support/eventually.js";
 import { Batcher } from "./batcher.js";
+
+const threw = vi.fn<(error: unknown) => void>();
+beforeEach(() => void threw.mockClear());
 
 const ANSWER: StoreResult = { nowUs: 0, granted: 1000, debits: [] };
 
@@ -25,7 +28,7 @@ function oneAtATime(): { readonly batcher: Batcher; readonly sent: Held[] } {
       });
       return { left: [], settled };
     },
-    { maxBatch: 100, maxInFlight: 1 },
+    { maxBatch: 100, maxInFlight: 1, threw },
   );
   return { batcher, sent };
 }
@@ -65,4 +68,19 @@ test("what is added by one who is told so is sent", async () => {
   expect(sent[1]?.calls).toEqual([instead]);
   sent[1]?.answer();
   expect(done.mock.calls).toEqual([[ANSWER]]);
+});
+
+test("what one call's done throws, or rejects with, is no failure of the others", async () => {
+  const { batcher, sent } = oneAtATime();
+  const done = vi.fn<Done>();
+  batcher.add(call(), () => {
+    throw new Error("thrown");
+  });
+  batcher.add(call(), async () => Promise.reject(new Error("rejected")));
+  batcher.add(call(), done);
+  await eventually(() => expect(sent).toHaveLength(1));
+  sent[0]?.answer();
+  expect(done.mock.calls).toEqual([[ANSWER]]);
+  await eventually(() => expect(threw).toHaveBeenCalledTimes(2));
+  expect(threw.mock.calls).toEqual([[new Error("thrown")], [new Error("rejected")]]);
 });

@@ -5,7 +5,9 @@
  */
 import { atEndOfTick, inNextTurn, monotonicMs } from "../../core/clock.js";
 import { StoreUnavailableError } from "../../core/errors.js";
-import { type StoreResult, type Done, type StoreCall } from "../store.js";
+import { attempt } from "../../events/events.js";
+import { type HandOver, happened } from "../hand-over.js";
+import type { Outcome, StoreCall } from "../store.js";
 
 /** What became of calls that were to be sent together. */
 export interface Sending {
@@ -16,7 +18,7 @@ export interface Sending {
 }
 
 /** Settles a call of a batch by its place. */
-export type SettleCall = (i: number, outcome: StoreResult | Error) => void;
+export type SettleCall = (i: number, outcome: Outcome) => void;
 
 /** Sends calls, at least the first one, and settles each by its place. */
 export type SendBatch = (calls: readonly StoreCall[], settle: SettleCall) => Sending;
@@ -26,11 +28,14 @@ export interface BatcherOptions {
   readonly maxBatch: number;
   /** Batches under way at once at most. */
   readonly maxInFlight: number;
+  /** Hears what the `done` of a call threw. */
+  readonly threw: (error: unknown) => void;
 }
 
 interface QueuedCall {
   readonly call: StoreCall;
-  readonly done: Done;
+  /** It may return a promise, all the same. */
+  readonly done: (outcome: Outcome) => unknown;
 }
 
 interface SentBatch {
@@ -57,7 +62,7 @@ export class Batcher {
     this.#options = options;
   }
 
-  add(call: StoreCall, done: Done): void {
+  add(call: StoreCall, done: QueuedCall["done"]): void {
     this.#queue.push({ call, done });
     this.#schedule();
   }
@@ -106,12 +111,14 @@ export class Batcher {
   #sendNext(): boolean {
     const taken = this.#queue.splice(0, this.#share());
     const batch = taken.filter(({ call }) => isWanted(call));
-    if (batch.length < taken.length) drop(taken);
+    if (batch.length < taken.length) this.#drop(taken);
     if (batch.length === 0) return false;
     const calls = batch.map(({ call }) => call);
     const sent = { atMs: monotonicMs(), calls };
     this.#sent.add(sent);
-    const { left, settled } = this.#send(calls, (i, outcome) => batch[i]?.done(outcome));
+    const { left, settled } = this.#send(calls, (i, outcome) => {
+      this.#answer(batch[i] as QueuedCall, outcome);
+    });
     // Ahead of all that came after them, and of every batch that is sent from now on.
     this.#queue.unshift(...left.map((i) => batch[i] as QueuedCall));
     const sentCalls = batch.length - left.length;
@@ -123,12 +130,41 @@ export class Batcher {
     });
     return true;
   }
+
+  /** What one call's `done` throws must not be taken for the failure of those that were sent with it. */
+  #answer({ done }: QueuedCall, outcome: Outcome): void {
+    const { threw } = this.#options;
+    try {
+      const returned = done(outcome);
+      if (returned !== undefined) attempt(() => returned, outcome, threw);
+    } catch (error) {
+      threw(error);
+    }
+  }
+
+  /** Nobody waits for these outcomes, but whoever counts what is under way needs them. */
+  #drop(taken: readonly QueuedCall[]): void {
+    const dropped = notSent();
+    for (const each of taken) if (!isWanted(each.call)) this.#answer(each, dropped);
+  }
 }
 
-/** Nobody waits for these outcomes, but whoever counts what is under way needs them. */
-function drop(taken: readonly QueuedCall[]): void {
-  const dropped = notSent();
-  for (const { call, done } of taken) if (!isWanted(call)) done(dropped);
+/**
+ * The hand-over of a batch that was given to its client just now. Its clock starts in the check phase that comes next:
+ * no client has had its turn to write before, if this one of the event loop is a long one.
+ */
+export function handOverNow(): HandOver {
+  happened.count += 1;
+  const handOver: HandOver = {
+    order: happened.count,
+    startedAtMs: undefined,
+    isDecided: false,
+    isAssumed: false,
+  };
+  inNextTurn(() => {
+    handOver.startedAtMs = monotonicMs();
+  });
+  return handOver;
 }
 
 function isWanted({ abandoned }: StoreCall): boolean {

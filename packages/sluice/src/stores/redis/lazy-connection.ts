@@ -1,7 +1,7 @@
 /** A connection of the store's own, opened by the first call. Where that fails, a later call tries again. */
 import type { Closing } from "../../core/closing.js";
-import { HandOver, type Submitted } from "../hand-over.js";
-import { notSent } from "./batcher.js";
+import type { Submitted } from "../hand-over.js";
+import { handOverNow, notSent } from "./batcher.js";
 import type { NodeOf, RunScript } from "./clients/client.js";
 import { adapterOf } from "./clients/index.js";
 import type { OwnConnection } from "./clients/own-connection.js";
@@ -63,7 +63,7 @@ export class LazyConnection {
    * hand-over. But when nobody waits for it any more, it is not sent, and so not counted.
    */
   whenOpen(call: Submitted, send: () => void, fail: (error: Error) => void): void {
-    call.handOver = new HandOver().start();
+    call.handOver = handOverNow();
     this.open().then(() => {
       if (call.abandoned === true) fail(notSent());
       else send();

@@ -9,7 +9,8 @@ import {
   type SemaphoreStore,
   type NotificationListener,
 } from "../semaphore-store.js";
-import { HandOver, type Submitted } from "../hand-over.js";
+import type { Submitted } from "../hand-over.js";
+import { handOverNow } from "./batcher.js";
 import type { NodeOf, RunScript } from "./clients/client.js";
 import { asScriptFailure } from "./clients/index.js";
 import { slotOf } from "./slot.js";
@@ -72,7 +73,7 @@ export class RedisSemaphores implements SemaphoreStore {
       const args = encodeSemaphore(command, clock?.nowUs());
       try {
         const reply = run(sha, source, keys, args);
-        submitted.handOver = new HandOver().start();
+        submitted.handOver = handOverNow();
         return decodeSemaphore(key, command, await reply);
       } catch (error) {
         if (!failedByMovingSlot(error) || monotonicMs() >= untilMs) throw asScriptFailure(error);

@@ -7,13 +7,13 @@ import { checkCount, checkOptions } from "../../core/options.js";
 import { scriptFor } from "./scripts.js";
 import { attempt, Events } from "../../events/events.js";
 import { addOutageHooks, type OutageHooks } from "../../events/hooks.js";
-import { HandOver } from "../hand-over.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
 import type { Done, Store, StoreCall } from "../store.js";
 import { accessBy, type AccessOptions } from "./access.js";
 import {
   Batcher,
   type BatcherOptions,
+  handOverNow,
   type SendBatch,
   type Sending,
   type SettleCall,
@@ -124,6 +124,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     this.#batching = {
       maxBatch: checkCount("maxBatch", maxBatch, 1, 1000),
       maxInFlight: checkCount("maxInFlight", maxInFlight, 1, 1000),
+      threw: (error) => this.events.to.failure?.({ error, key: "", cost: 0 }),
     };
     this.#splitRetry = new SplitRetry({
       send: (calls, settle) => this.#sendTogether(calls, settle),
@@ -157,13 +158,12 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     return store;
   }
 
-  submit(call: StoreCall, given: Done): void {
-    // What one call's `done` throws must not be taken for the failure of those that were sent with it.
-    const done: Done = (outcome) => {
-      attempt(given, outcome, (error) => this.events.to.failure?.({ error, key: "", cost: 0 }));
-    };
+  submit(call: StoreCall, done: Done): void {
     if (this.#lazy === undefined || this.#lazy.client !== undefined) this.#queue(call, done);
-    else this.#lazy.whenOpen(call, () => this.#queue(call, done), done);
+    else {
+      const failed: Done = (outcome) => attempt(done, outcome, this.#batching.threw);
+      this.#lazy.whenOpen(call, () => this.#queue(call, done), failed);
+    }
   }
 
   #queue(call: StoreCall, done: Done): void {
@@ -172,7 +172,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       return;
     }
     const [slot = 0, ...others] = this.#slotsOf(call);
-    if (others.length > 0) done(new CrossSlotError());
+    if (others.length > 0) attempt(done, new CrossSlotError(), this.#batching.threw);
     else this.#batcherOf(slot).add(call, done);
   }
 
@@ -302,7 +302,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   ): Promise<readonly DecodedCall[]> {
     const { sha, source } = scriptFor(kind, kernels);
     const run = this.#run(sha, source, keys, args);
-    const handOver = new HandOver().start();
+    const handOver = handOverNow();
     for (const call of calls) call.handOver = handOver;
     if (this.events.to.batch !== undefined) this.#watchBatch(calls, run);
     const reply = await run;

@@ -1,0 +1,37 @@
+/** Verbs that have no decision, such as block and reset: they are always the store's to do. */
+import { VERBS } from "../algorithms/decide.js";
+import type { DecisionSource } from "../core/decision.js";
+import type { Pipeline } from "./pipeline.js";
+import type { LimiterRequest, PreparedRequest } from "./request.js";
+
+/** A failure is always thrown. */
+export async function administer(limiter: Pipeline, request: LimiterRequest): Promise<void> {
+  const preparing = limiter.prepare(request);
+  // What is there at once keeps its place among the calls of the tick.
+  const { call, atMs } = preparing instanceof Promise ? await preparing : preparing;
+  const outcome = await limiter.outcomeOf(call, undefined, atMs, { instead: "thrown" });
+  limiter.local?.store.follow(call);
+  limiter.shortcuts.forget(request.key);
+  if (!(outcome instanceof Error)) return;
+  limiter.failed(outcome, request);
+  throw outcome;
+}
+
+/** The block that follows a denial which is already decided: its failure is thrown only if all are. */
+export async function blockAfterDenial(
+  limiter: Pipeline,
+  { request: { key }, call }: PreparedRequest,
+  source: DecisionSource,
+): Promise<void> {
+  const verb = VERBS.block;
+  const { blockForUs: blockUs } = limiter;
+  if (source !== "store") {
+    limiter.local?.store.decide({ ...call, verb, blockUs });
+    return;
+  }
+  try {
+    await administer(limiter, { verb, key, cost: 0, blockUs });
+  } catch (error) {
+    if (limiter.instead === "thrown") throw error;
+  }
+}
