@@ -141,6 +141,31 @@ describe("the time that has passed", () => {
     vi.unstubAllGlobals();
   });
 
+  test("nor one in a reading that finds a step", () => {
+    let trueMs = 5000;
+    let aheadMs = 1e12;
+    let interruptIn = -1;
+    const read = (): number => {
+      interruptIn -= 1;
+      if (interruptIn === 0) trueMs += 300;
+      return trueMs;
+    };
+    vi.stubGlobal("performance", { now: read });
+    const date = vi.spyOn(Date, "now").mockImplementation(() => aheadMs + read());
+    for (const at of [1, 2, 3, 4, 5, 6]) {
+      const elapsed = new clock.ElapsedClock();
+      const began = elapsed.nowUs();
+      const beganMs = trueMs;
+      aheadMs += 10;
+      interruptIn = at;
+      elapsed.nowUs();
+      interruptIn = -1;
+      expect((elapsed.nowUs() - began) / 1e3).toBe(trueMs - beganMs + 10);
+    }
+    date.mockRestore();
+    vi.unstubAllGlobals();
+  });
+
   test("stays a whole number of µs however far tests move Date", () => {
     const elapsed = new clock.ElapsedClock();
     let last = elapsed.nowUs();
@@ -184,6 +209,18 @@ describe("sleep", () => {
       vi.unstubAllGlobals();
     },
   );
+
+  test("ends with its timer where tests fake timers alone", async () => {
+    vi.stubGlobal("performance", { now: () => 5000 });
+    const date = vi.spyOn(Date, "now").mockReturnValue(START.getTime());
+    const ended = vi.fn();
+    const slept = clock.systemClock.sleep(1000).then(ended);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(ended).toHaveBeenCalledOnce();
+    await slept;
+    date.mockRestore();
+    vi.unstubAllGlobals();
+  });
 
   test("longer than a timer can be is split, so that it does not end at once", async () => {
     const started = vi.spyOn(globalThis, "setTimeout");

@@ -140,6 +140,40 @@ describe("1,000 blocked keys in a store of 1,000", () => {
   });
 });
 
+test("a key whose block is over goes before those that are still blocked", async () => {
+  const { clock, store } = storeOf({ maxKeys: 100 });
+  const limiter = limiterOf(store, "one");
+  for (let i = 0; i < 100; i++) {
+    limiter.consumeSync(`blocked:${i}`, { cost: 5 });
+    await limiter.block(`blocked:${i}`, i === 0 ? "10s" : "30m");
+  }
+  const evicted: string[] = [];
+  store.events.on("eviction", ({ id }) => evicted.push(id));
+  clock.advance(10_001);
+  expect(limiter.consumeSync("new").reason).toBe("ok");
+  expect(evicted).toEqual(["blocked:0"]);
+});
+
+test("a keyspace above its share takes nothing from those below theirs", async () => {
+  const { store } = storeOf({ maxKeys: 100 });
+  const [large, small] = [limiterOf(store, "large"), limiterOf(store, "small")];
+  await block(large, 60);
+  for (let i = 0; i < 40; i++) small.consumeSync(`user:${i}`);
+  expect(large.consumeSync("new")).toMatchObject({ allowed: false, reason: "store" });
+  expect(heldBy(small, "user", 40)).toBe(40);
+});
+
+test("of several keyspaces above their share the largest makes room", () => {
+  const { store } = storeOf({ maxKeys: 100 });
+  const evicted: string[] = [];
+  store.events.on("eviction", ({ keyspace }) => evicted.push(keyspace));
+  const [second, first, third] = ["b", "a", "c"].map((name) => limiterOf(store, name));
+  for (let i = 0; i < 40; i++) second?.consumeSync(`user:${i}`);
+  for (let i = 0; i < 55; i++) first?.consumeSync(`user:${i}`);
+  for (let i = 0; i < 10; i++) third?.consumeSync(`user:${i}`);
+  expect(evicted).toEqual(Array(5).fill("a:token-bucket"));
+});
+
 describe("a flood", () => {
   test.each([
     ["keys", { maxKeys: 900 }],
@@ -211,6 +245,23 @@ describe("a call that finds no room", () => {
     expect(both.consumeSync("x")).toMatchObject({ allowed: false, reason: "store" });
     expect(both.consumeSync("y")).toMatchObject({ allowed: false, reason: "store" });
     expect(store.size).toBeLessThanOrEqual(1);
+  });
+
+  test("adds nothing to a hit of the same moment", async () => {
+    const { clock, store } = storeOf({ maxKeys: 3 });
+    const log = slidingLog({ name: "a", limit: 3, window: "1h" });
+    const bucket = tokenBucket({ name: "b", limit: 10, period: "1d" });
+    const logs = new RateLimiter({ store, policy: log });
+    const both = new RateLimiter({ store, policy: [log, bucket] });
+    const buckets = new RateLimiter({ store, policy: bucket });
+    await buckets.block("y", "1d");
+    await buckets.block("z", "1d");
+    logs.consumeSync("x");
+    expect(both.consumeSync("x").reason).toBe("store");
+    clock.advance(1000);
+    logs.consumeSync("x");
+    clock.advance(3_599_000);
+    expect(logs.consumeSync("x", { cost: 0 }).remaining).toBe(2);
   });
 
   test("leaves a log as it was", () => {
