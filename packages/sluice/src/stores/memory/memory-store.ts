@@ -68,7 +68,6 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   readonly #closing = new Closing("store");
   /** Fires when the store is closed, with a ClosedError. */
   readonly closed = this.#closing.signal;
-  readonly #machine: ElapsedClock | undefined;
   readonly #budget: Budget;
   readonly #arena: Arena;
   readonly #retention: Retention;
@@ -94,14 +93,19 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     const { clock = new ElapsedClock() } = options;
     const { maxKeys = DEFAULT_MAX_KEYS, maxBytes = DEFAULT_MAX_BYTES } = options;
     this.clock = checkClock(clock);
-    this.#machine = clock instanceof ElapsedClock ? clock : undefined;
     this.maxKeys = checkCount("maxKeys", maxKeys, 1, 2 ** 24);
     this.maxBytes = checkCount("maxBytes", maxBytes, 1024, 2 ** 40);
     this.#budget = { maxBytes: this.maxBytes, usedBytes: 0 };
     this.#arena = new Arena(this.#budget);
-    this.#retention = new Retention(this.#arena, this.maxKeys, this.#budget, (key) => {
-      this.#evictions += 1;
-      this.events.to.eviction?.(key);
+    this.#retention = new Retention({
+      arena: this.#arena,
+      maxKeys: this.maxKeys,
+      budget: this.#budget,
+      machine: clock instanceof ElapsedClock ? clock : undefined,
+      evicted: (key) => {
+        this.#evictions += 1;
+        this.events.to.eviction?.(key);
+      },
     });
     this.semaphores = new MemorySemaphores({
       clock: this.clock,
@@ -158,7 +162,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   /** Reads the clock. */
   #begin(): number {
     const rawUs = this.clock.nowUs();
-    this.#retention.begin(rawUs, this.#machine === undefined ? rawUs : this.#machine.wallUs);
+    this.#retention.begin(rawUs);
     return rawUs;
   }
 

@@ -2,6 +2,7 @@
  * Which keys stay in memory. Those that have expired go, a few at each call. Where the store is full, others go before
  * their time, and each keyspace keeps its share: one that is flooded costs the others nothing.
  */
+import type { ElapsedClock } from "../../core/clock.js";
 import type { Evicted } from "../../events/events.js";
 import { type Arena, type Budget, NO_SLOT, type RowDebit, type Table } from "./arena.js";
 import type { ExpiryRing } from "./expiry-ring.js";
@@ -25,36 +26,48 @@ interface Shortage {
   readonly heldBy: (table: Table) => number;
 }
 
+export interface RetentionOptions {
+  readonly arena: Arena;
+  readonly maxKeys: number;
+  readonly budget: Budget;
+  /** The machine's clocks, where the store goes by them; undefined where a test's clock is all there is. */
+  readonly machine: ElapsedClock | undefined;
+  /** Called with each key that is dropped alive. */
+  readonly evicted: (key: Evicted) => void;
+}
+
 export class Retention {
   readonly maxKeys: number;
   readonly tables: Table[] = [];
   readonly #arena: Arena;
   readonly #budget: Budget;
   readonly #evicted: (key: Evicted) => void;
-  /** The time that has passed, and the wall clock: an array, since each call sets them. */
-  readonly #time = new Float64Array(2);
+  /** The machine's clocks, where the store goes by them. */
+  readonly #machine: ElapsedClock | undefined;
+  /** The time that has passed: in an array, since a field would hold each call's in a box of its own. */
+  readonly #time = new Float64Array(1);
   #sweepAtUs = 0;
   /** The ring to be swept next, and how many before it have been swept since the last whole round. */
   #ring = 0;
   #clean = 0;
 
-  constructor(arena: Arena, maxKeys: number, budget: Budget, evicted: (key: Evicted) => void) {
+  constructor({ arena, maxKeys, budget, machine, evicted }: RetentionOptions) {
     this.#arena = arena;
     this.maxKeys = maxKeys;
     this.#budget = budget;
+    this.#machine = machine;
     this.#evicted = evicted;
   }
 
-  /** A call begins: the time that has passed, and the wall clock. */
-  begin(nowUs: number, wallUs: number): void {
+  /** A call begins, at the time that has passed. */
+  begin(nowUs: number): void {
     this.#time[0] = nowUs;
-    this.#time[1] = wallUs;
     if (nowUs >= this.#sweepAtUs || nowUs < this.#sweepAtUs - 2 * SECOND_US) this.#sweep();
   }
 
   /** The wall clock of the running call, by which some policies are decided; a test's clock where that is the store's. */
   get wallUs(): number {
-    return this.#time[1] as number;
+    return this.#machine === undefined ? this.#nowUs : this.#machine.wallUs;
   }
 
   get #nowUs(): number {
