@@ -73,7 +73,9 @@ test("a server that is not there is a failure of the store, until it is there", 
   });
   const semaphore = new Semaphore({ limit: 1, store });
   expect(await limiter.consume("k")).toMatchObject({ allowed: true, source: "fail-open" });
-  await expect(semaphore.acquire("k", { maxWait: 0 })).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
+  await expect(semaphore.acquire("k", { maxWait: 0 })).rejects.toMatchObject({
+    code: "STORE_UNAVAILABLE",
+  });
   expect(inspect(onError.mock.calls, { depth: 9 })).toMatch(/cannot connect to .*ECONNREFUSED/);
   expect(inspect([onError.mock.calls, store, limiter], { depth: 9 })).not.toContain(SECRET);
 
