@@ -2,6 +2,7 @@
  * Digests and random names: by Node's own functions where the platform has them, else in plain JavaScript. No import
  * names a module of Node, so that the library can be bundled for browsers, workers and edge runtimes.
  */
+import { encodeBase64Url } from "./base64.js";
 import { hmacSha256, sha1, sha256 } from "./portable-digest.js";
 
 export interface Digests {
@@ -18,8 +19,8 @@ const bytesOf = (text: string | Uint8Array): Uint8Array =>
   typeof text === "string" ? encoder.encode(text) : text;
 
 export const portableDigests: Digests = {
-  sha256: (text) => base64url(sha256(bytesOf(text))),
-  hmacSha256: (secret, text) => base64url(hmacSha256(bytesOf(secret), bytesOf(text))),
+  sha256: (text) => encodeBase64Url(sha256(bytesOf(text))),
+  hmacSha256: (secret, text) => encodeBase64Url(hmacSha256(bytesOf(secret), bytesOf(text))),
   sha1: (text) =>
     Array.from(sha1(bytesOf(text)), (byte) => byte.toString(16).padStart(2, "0")).join(""),
 };
@@ -46,23 +47,5 @@ function nodeDigests(): Digests | undefined {
 
 /** A name that nobody else has, of so many random bytes, in base64url. */
 export function randomName(bytes: number): string {
-  return base64url(crypto.getRandomValues(new Uint8Array(bytes)));
-}
-
-const BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-function base64url(bytes: Uint8Array): string {
-  let text = "";
-  let bits = 0;
-  let value = 0;
-  for (const byte of bytes) {
-    value = (value << 8) | byte;
-    bits += 8;
-    while (bits >= 6) {
-      bits -= 6;
-      text += BASE64URL[(value >>> bits) & 63] ?? "";
-    }
-    value &= (1 << bits) - 1;
-  }
-  return bits === 0 ? text : text + (BASE64URL[(value << (6 - bits)) & 63] ?? "");
+  return encodeBase64Url(crypto.getRandomValues(new Uint8Array(bytes)));
 }

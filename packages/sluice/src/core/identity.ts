@@ -1,4 +1,5 @@
 /** From a caller's key to the id that the store sees in its place. */
+import { URL_ALPHABET } from "./base64.js";
 import { digests } from "./digest.js";
 import { InvalidOptionError } from "./errors.js";
 import { keyError } from "./key.js";
@@ -21,16 +22,14 @@ const SHORTEST_SECRET = 16;
  * going through a Buffer: the last character keeps the two bits that belong to byte 16.
  */
 function first16Bytes(digest: string): string {
-  const last = BASE64URL.indexOf(digest[21] as string) & 0b110000;
-  return digest.slice(0, 21) + (BASE64URL[last] as string);
+  const last = URL_ALPHABET.indexOf(digest[21] as string) & 0b110000;
+  return digest.slice(0, 21) + (URL_ALPHABET[last] as string);
 }
 
 /** A whole digest as text, of 65 characters: what stands for a text that is too long to be kept. */
 export function digestOf(text: string): string {
   return `sha256 of a long key: ${digests.sha256(text)}`;
 }
-
-const BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 const unchanged: Identify = (key) => key;
 

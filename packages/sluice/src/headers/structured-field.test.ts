@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { InvalidOptionError } from "../core/errors.js";
 import { runs } from "../../test/support/runs.js";
-import { decodeBase64, encodeBase64 } from "./base64.js";
+import { decodeBase64, encodeBase64 } from "../core/base64.js";
 import {
   type BareItem,
   type Dictionary,

@@ -2,7 +2,7 @@
  * Parses structured fields by the algorithms of RFC 9651 §4.2. One pass, no backtracking, so the time
  * is linear in the length of the field.
  */
-import { decodeBase64 } from "./base64.js";
+import { decodeBase64 } from "../core/base64.js";
 import {
   type BareItem,
   type Dictionary,

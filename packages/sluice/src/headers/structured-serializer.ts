@@ -3,7 +3,7 @@
  * refused, so no value can end a field early or begin another.
  */
 import { InvalidOptionError } from "../core/errors.js";
-import { encodeBase64 } from "./base64.js";
+import { encodeBase64 } from "../core/base64.js";
 import {
   type BareItem,
   type Dictionary,

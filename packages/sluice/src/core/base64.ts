@@ -1,20 +1,31 @@
-/** Base64 (RFC 4648 §4) without Buffer, which browsers and edge runtimes lack. */
+/** Base64 (RFC 4648 §4, and §5 for URLs) without Buffer, which browsers and edge runtimes lack. */
 
-const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const COMMON = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+const ALPHABET = `${COMMON}+/`;
+export const URL_ALPHABET = `${COMMON}-_`;
 
 const VALUES: ReadonlyMap<string, number> = new Map(
   Array.from(ALPHABET).map((character, value) => [character, value]),
 );
 
 export function encodeBase64(bytes: Uint8Array): string {
+  return encode(bytes, ALPHABET, "=");
+}
+
+/** For URLs and names, without padding. */
+export function encodeBase64Url(bytes: Uint8Array): string {
+  return encode(bytes, URL_ALPHABET, "");
+}
+
+function encode(bytes: Uint8Array, alphabet: string, padding: string): string {
   let text = "";
   for (let i = 0; i < bytes.length; i += 3) {
     const [a = 0, b = 0, c = 0] = bytes.subarray(i, i + 3);
     const triple = (a << 16) | (b << 8) | c;
     const have = bytes.length - i;
-    text += ALPHABET.charAt(triple >> 18) + ALPHABET.charAt((triple >> 12) & 63);
-    text += have > 1 ? ALPHABET.charAt((triple >> 6) & 63) : "=";
-    text += have > 2 ? ALPHABET.charAt(triple & 63) : "=";
+    text += alphabet.charAt(triple >> 18) + alphabet.charAt((triple >> 12) & 63);
+    text += have > 1 ? alphabet.charAt((triple >> 6) & 63) : padding;
+    text += have > 2 ? alphabet.charAt(triple & 63) : padding;
   }
   return text;
 }
