@@ -3,6 +3,7 @@ import type { Policy } from "../algorithms/registry.js";
 import { rulesOf } from "../algorithms/rule.js";
 import { toThousandths } from "../core/amount.js";
 import { SluiceError } from "../core/errors.js";
+import { jsonText } from "../core/shown.js";
 import { type ByteSource, LineTooLongError, linesOf } from "./lines.js";
 import { FORMAT, LOGGED_VERBS, type LogRecord, REASONS, SOURCES } from "./record.js";
 import { Records } from "./records.js";
@@ -267,15 +268,7 @@ function excerpt(line: string): string {
 }
 
 function show(value: unknown): string {
-  return excerpt(textOf(value)).slice(1, -1).replaceAll('\\"', '"');
-}
-
-function textOf(value: unknown): string {
-  try {
-    return JSON.stringify(value) ?? "nothing";
-  } catch {
-    return "nested too deeply to be shown";
-  }
+  return excerpt(jsonText(value)).slice(1, -1).replaceAll('\\"', '"');
 }
 
 function messageOf(error: unknown): string {

@@ -1,4 +1,5 @@
 /** Text for people: counts, times and spans, always with the unit. */
+import { jsonText } from "../core/shown.js";
 
 const groups = new Intl.NumberFormat("en-US", { maximumFractionDigits: 3 });
 
@@ -79,13 +80,8 @@ export function printableLines(text: string): string {
 
 const SHOWN_CHARACTERS = 200;
 
-/** A value that somebody passed, as JSON and cut short; it may be nested more deeply than JSON can be written. */
+/** A value that somebody passed, as JSON and cut short. */
 export function valueText(value: unknown): string {
-  let text: string;
-  try {
-    text = JSON.stringify(value) ?? "nothing";
-  } catch {
-    return "(nested too deeply to be shown)";
-  }
+  const text = jsonText(value);
   return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
 }

@@ -65,6 +65,15 @@ export function withoutText(value: unknown): unknown {
   }
 }
 
+/** A value as JSON, however deeply it is nested: deeper than JSON can be written, in words. */
+export function jsonText(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? "nothing";
+  } catch {
+    return "nested too deeply to be shown";
+  }
+}
+
 const CLASS_NAME = /^[A-Z][A-Za-z]{1,39}$/;
 export const A_PROMISE = "a promise";
 
