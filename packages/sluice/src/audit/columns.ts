@@ -46,11 +46,14 @@ export interface Rows<T> {
   at(row: number): T | undefined;
 }
 
+export interface RowsByTime {
+  readonly rows: Uint32Array;
+  /** The time of each row, by the row and not by its place. */
+  readonly times: Float64Array;
+}
+
 /** The rows whose time is known, by that time; those of one instant stay in their order. */
-export function rowsByTime<T>(
-  rows: Rows<T>,
-  timeOf: (value: T) => number | undefined,
-): { readonly rows: Uint32Array; readonly times: Float64Array } {
+export function rowsByTime<T>(rows: Rows<T>, timeOf: (value: T) => number | undefined): RowsByTime {
   const times = new Float64Array(rows.length);
   const found = new Uint32Array(rows.length);
   let count = 0;

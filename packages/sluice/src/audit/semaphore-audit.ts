@@ -3,7 +3,7 @@
  * earlier of its release and the end of its lease. At no moment may more than the limit be held, and places must
  * have been given in the order of the tickets.
  */
-import { rowsByGroup, rowsByTime, type Rows } from "./columns.js";
+import { rowsByGroup, rowsByTime, type Rows, type RowsByTime } from "./columns.js";
 import type { Hold } from "./holds.js";
 import type { SemaphoreLog } from "./semaphore-log.js";
 
@@ -65,7 +65,8 @@ function auditKey(key: string, holds: Rows<Hold>, limit: number): SemaphoreKeyRe
   let lastTicket = 0;
   let outOfOrder: Hold | undefined;
   let unreleased = 0;
-  for (const row of rowsByTime(holds, ({ fence }) => fence).rows) {
+  const begins = rowsByTime(holds, ({ fence }) => fence);
+  for (const row of begins.rows) {
     const hold = holds.at(row) as Hold;
     if (hold.releasedAtUs === undefined) unreleased += 1;
     // 0: its process never learned it.
@@ -73,7 +74,7 @@ function auditKey(key: string, holds: Rows<Hold>, limit: number): SemaphoreKeyRe
     if (hold.ticket <= lastTicket) outOfOrder ??= hold;
     else lastTicket = hold.ticket;
   }
-  const { most, mostAtUs } = mostHeld(holds);
+  const { most, mostAtUs } = mostHeld(holds, begins);
   return {
     key,
     passed: most <= limit && outOfOrder === undefined,
@@ -85,8 +86,7 @@ function auditKey(key: string, holds: Rows<Hold>, limit: number): SemaphoreKeyRe
   };
 }
 
-function mostHeld(holds: Rows<Hold>): { most: number; mostAtUs: number } {
-  const begins = rowsByTime(holds, ({ fence }) => fence);
+function mostHeld(holds: Rows<Hold>, begins: RowsByTime): { most: number; mostAtUs: number } {
   // A fence may be a few µs past the grant where several came in one.
   const ends = rowsByTime(holds, (hold) => Math.max(hold.fence, endOf(hold)));
   const weightOf = (row: number): number => (holds.at(row) as Hold).weight;
