@@ -81,8 +81,13 @@ export class OnFailure {
     throw error;
   }
 
+  /** Where nothing decides. */
+  #undecided(bound: readonly BoundPolicy[]): Decision {
+    return degradedDecision(bound, SOURCES[this.#policy as keyof typeof SOURCES]);
+  }
+
   #degraded(request: LimiterRequest, bound: readonly BoundPolicy[]): LimiterAnswer {
-    const decision = degradedDecision(bound, SOURCES[this.#policy as keyof typeof SOURCES]);
+    const decision = this.#undecided(bound);
     if (request.verb !== VERBS.consumeUpTo) return decision;
     return { ...decision, granted: decision.allowed ? Math.round(request.cost * UNIT) / UNIT : 0 };
   }
@@ -100,9 +105,7 @@ export class OnFailure {
     if (!(error instanceof StoreUnavailableError)) throw error;
     let decision: Decision | undefined;
     if (this.fallback !== undefined) decision = this.#consumeHere?.(asked.key, asked.cost);
-    else if (this.#policy !== "throw") {
-      decision = degradedDecision(bound, SOURCES[this.#policy as keyof typeof SOURCES]);
-    }
+    else if (this.#policy !== "throw") decision = this.#undecided(bound);
     report({ ...asked, error, ...(decision !== undefined && { decision }) });
     if (decision === undefined) throw error;
     return this.fallback === undefined ? decision : { ...decision, source: "fallback" };

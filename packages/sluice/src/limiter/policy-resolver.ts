@@ -195,12 +195,11 @@ export class PolicyResolver {
 
   #dynamic(key: string, signal: AbortSignal | undefined): Bound | Promise<Bound> {
     const choose = this.#option as (key: string) => unknown;
-    const set = `policy function ${numberOf(choose)}`;
     const bound = this.#cache.get(key, () => {
       const chosen = choose(key);
-      if (!isPromise(chosen)) return this.#claimedBy(set, chosen);
+      if (!isPromise(chosen)) return this.#claimedBy(this.#set, chosen);
       this.#hasPromised = true;
-      return Promise.resolve(chosen).then((policies) => this.#claimedBy(set, policies));
+      return Promise.resolve(chosen).then((policies) => this.#claimedBy(this.#set, policies));
     });
     return bound instanceof Promise ? this.#inTime(key, bound, signal) : bound;
   }
