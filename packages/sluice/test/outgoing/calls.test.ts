@@ -28,6 +28,10 @@ function agentWith(options: OutgoingOptions, redirects = false): Agent {
   return agent.compose(...inner, limitInterceptor(options)) as Agent;
 }
 
+/** What the server got, sorted. */
+const bodiesAt = ({ arrivals }: ScriptedServer): readonly string[] =>
+  arrivals.map(({ body }) => body).toSorted();
+
 const refusal: Script = { status: 429, headers: { "retry-after": "0" } };
 const quick = { baseDelay: "1ms" } as const;
 
@@ -51,14 +55,7 @@ describe("what was passed at the call is sent, on every try", () => {
       return limited(server.url, init);
     });
     for (const call of calls) await (await call).text();
-    expect(server.arrivals.map(({ body }) => body).toSorted()).toEqual([
-      "a",
-      "a",
-      "b",
-      "b",
-      "c",
-      "c",
-    ]);
+    expect(bodiesAt(server)).toEqual(["a", "a", "b", "b", "c", "c"]);
   });
 
   test("though a loop uses one object for all its requests through undici", async () => {
@@ -70,14 +67,7 @@ describe("what was passed at the call is sent, on every try", () => {
       return client.request(options);
     });
     for (const call of calls) await (await call).body.text();
-    expect(server.arrivals.map(({ body }) => body).toSorted()).toEqual([
-      "a",
-      "a",
-      "b",
-      "b",
-      "c",
-      "c",
-    ]);
+    expect(bodiesAt(server)).toEqual(["a", "a", "b", "b", "c", "c"]);
   });
 
   test("with headers that can be read once", async () => {

@@ -71,3 +71,13 @@ export class FakeSemaphore implements OutgoingSemaphore {
     });
   }
 }
+
+/** What undici's handlers may pause, go on with and end: here nothing is under way. */
+export const IDLE_CONTROLLER = {
+  aborted: false,
+  reason: null,
+  paused: false,
+  pause() {},
+  resume() {},
+  abort() {},
+};

@@ -14,7 +14,7 @@ import { limitInterceptor } from "../../src/outgoing/undici.js";
 import type { Dispatch } from "../../src/outgoing/undici-types.js";
 import { eventually } from "../support/eventually.js";
 import { runs } from "../support/runs.js";
-import { FakeLimiter, FakeSemaphore } from "./fakes.js";
+import { FakeLimiter, FakeSemaphore, IDLE_CONTROLLER } from "./fakes.js";
 
 const closers: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -245,19 +245,11 @@ test(`limitFetch keeps nothing of ${ORIGINS} origins that ask for a pause`, asyn
 
 test(`limitInterceptor keeps nothing of ${ORIGINS} origins that ask for a pause`, async () => {
   let sent = 0;
-  const controller = {
-    aborted: false,
-    reason: null,
-    paused: false,
-    pause() {},
-    resume() {},
-    abort() {},
-  };
   const dispatch: Dispatch = (_, handler) => {
     sent += 1;
-    handler.onRequestStart?.(controller, {});
-    handler.onResponseStart?.(controller, 429, { "retry-after": "3600" });
-    handler.onResponseEnd?.(controller, {});
+    handler.onRequestStart?.(IDLE_CONTROLLER, {});
+    handler.onResponseStart?.(IDLE_CONTROLLER, 429, { "retry-after": "3600" });
+    handler.onResponseEnd?.(IDLE_CONTROLLER, {});
     return true;
   };
   const semaphore = new FakeSemaphore(1);

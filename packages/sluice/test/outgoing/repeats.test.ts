@@ -8,6 +8,7 @@ import { limitFetch } from "../../src/outgoing/fetch.js";
 import type { OutgoingOptions } from "../../src/outgoing/options.js";
 import { limitInterceptor } from "../../src/outgoing/undici.js";
 import type { Dispatch } from "../../src/outgoing/undici-types.js";
+import { IDLE_CONTROLLER } from "./fakes.js";
 
 const IDEMPOTENT = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"];
 const OTHERS = ["POST", "PATCH", "post", "patch", "PROPPATCH"];
@@ -85,24 +86,16 @@ const byFetch: Count = async (method, ending, hasRetryAfter, body) => {
 
 const byUndici: Count = async (method, ending, hasRetryAfter, body) => {
   let sent = 0;
-  const controller = {
-    aborted: false,
-    reason: null,
-    paused: false,
-    pause() {},
-    resume() {},
-    abort() {},
-  };
   const dispatch: Dispatch = (_, handler) => {
     sent += 1;
     queueMicrotask(() => {
-      handler.onRequestStart?.(controller, {});
+      handler.onRequestStart?.(IDLE_CONTROLLER, {});
       if (ending === LOST) {
-        handler.onResponseError?.(controller, lost());
+        handler.onResponseError?.(IDLE_CONTROLLER, lost());
         return;
       }
-      handler.onResponseStart?.(controller, ending, headersOf(hasRetryAfter));
-      handler.onResponseEnd?.(controller, {});
+      handler.onResponseStart?.(IDLE_CONTROLLER, ending, headersOf(hasRetryAfter));
+      handler.onResponseEnd?.(IDLE_CONTROLLER, {});
     });
     return true;
   };

@@ -5,10 +5,9 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { startRedis } from "../../../../scripts/redis-server.mjs";
 import { MaxWaitExceededError, Semaphore, StoreTimeoutError } from "../../src/index.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
-import { clients } from "../support/clients.js";
 import { eventually } from "../support/eventually.js";
 import { expectAsking, expectWoken, handOff, noteAsks } from "../support/hand-offs.js";
-import { inLine, newName, semaphoreOn } from "../support/semaphores.js";
+import { clientOnOwnServer, inLine, newName, semaphoreOn } from "../support/semaphores.js";
 
 describe("a waiter", () => {
   /** Hand-offs through `client`, and what cuts its subscribers off. */
@@ -38,13 +37,8 @@ describe("a waiter", () => {
   test.each(["ioredis", "node-redis", "iovalkey"] as const)(
     "asks while the subscriber of %s is cut off, and is notified again when it is back",
     async (kind) => {
-      const server = await startRedis();
-      const opened = await clients[kind]({ url: server.url });
-      onTestFinished(async () => {
-        await opened.close();
-        await server.stop();
-      });
-      const { admin, subscribers, round } = watch(server, opened.client);
+      const { client, server } = await clientOnOwnServer(kind);
+      const { admin, subscribers, round } = watch(server, client);
       await expectWoken(round);
 
       // Nobody can subscribe: the duplicate's own connection and those that it opens are cut.

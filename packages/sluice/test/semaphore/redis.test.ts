@@ -10,7 +10,7 @@ import { clients } from "../support/clients.js";
 import { startCluster, type TestCluster } from "../support/cluster.js";
 import { eventually } from "../support/eventually.js";
 import { documented, grantedToNewer } from "../support/permissions.js";
-import { inLine, newName, semaphoreOn } from "../support/semaphores.js";
+import { clientOnOwnServer, inLine, newName, semaphoreOn } from "../support/semaphores.js";
 
 interface Connected {
   readonly client: RedisClientLike;
@@ -62,12 +62,7 @@ describe("a waiter", () => {
   test.each(["ioredis", "node-redis", "iovalkey"] as const)(
     "is notified by the release and asks just once through %s",
     async (kind) => {
-      const server = await startRedis();
-      const opened = await clients[kind]({ url: server.url });
-      onTestFinished(async () => {
-        await opened.close();
-        await server.stop();
-      });
+      const opened = await clientOnOwnServer(kind);
       const semaphore = semaphoreOn(opened.client, newName());
       /** In PINGs. */
       const handOffs: number[] = [];

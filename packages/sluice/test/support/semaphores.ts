@@ -2,6 +2,8 @@
 import { expect, onTestFinished } from "vitest";
 import { Semaphore } from "../../src/index.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
+import { startRedis } from "../../../../scripts/redis-server.mjs";
+import { clients } from "./clients.js";
 import { eventually } from "./eventually.js";
 
 let names = 0;
@@ -31,3 +33,14 @@ export const newName = (): string => {
 /** Until so many wait for the key "k". */
 export const inLine = (semaphore: Semaphore, waiting: number): Promise<void> =>
   eventually(async () => expect(await semaphore.inspect("k")).toMatchObject({ waiting }));
+
+/** A client of such a kind on a server of its own; both end with the test. */
+export async function clientOnOwnServer(kind: keyof typeof clients) {
+  const server = await startRedis();
+  const opened = await clients[kind]({ url: server.url });
+  onTestFinished(async () => {
+    await opened.close();
+    await server.stop();
+  });
+  return { ...opened, server };
+}
