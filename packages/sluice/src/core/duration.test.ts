@@ -166,7 +166,7 @@ describe("a duration", () => {
     ["1s ".repeat(100), undefined],
     ["", undefined],
     [".s", undefined],
-  ])("that is refused is told what was meant: %o", (value, meant) => {
+  ])("that is refused names what was meant: %o", (value, meant) => {
     const hint = meant === undefined ? "" : `; ${meant}`;
     expect(() => toMicroseconds("period", value, MIN_PERIOD_US, MAX_PERIOD_US)).toThrow(
       expect.objectContaining({

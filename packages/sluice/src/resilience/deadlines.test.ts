@@ -150,7 +150,7 @@ describe("a wait in a process that is busy", () => {
     vi.useRealTimers();
   });
 
-  /** When `call` is told, from now on; `steps` happen at their times. */
+  /** When `call` is answered, from now on; `steps` happen at their times. */
   function toldAfterMs(call: Submitted, steps: Readonly<Record<number, () => void>> = {}): number {
     const deadlines = deadlinesOf();
     const beganMs = performance.now();

@@ -117,7 +117,7 @@ test("the documented user may do everything", async () => {
   expect(denials).toEqual([]);
 });
 
-test("a server that is told the clients' names refuses them without the permission", async () => {
+test("a server that knows CLIENT SETINFO refuses the clients' names without the permission", async () => {
   const user = await asUser(...newer.map((word) => word.replace("+", "-")));
   await user.ping().catch(() => {});
   const denials = JSON.stringify(await admin.call("ACL", "LOG"));

@@ -107,7 +107,7 @@ describe("a wall clock set back", () => {
     expect(store.size).toBe(0);
   });
 
-  test("leaves each policy of a set to its own clock, and the deciding one's is told", async () => {
+  test("leaves each policy of a set to its own clock, and shows the deciding one's", async () => {
     vi.useFakeTimers({ now: Date.parse("2026-01-01T12:00:30Z") });
     const store = new MemoryStore();
     const policy = [
