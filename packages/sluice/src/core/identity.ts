@@ -33,6 +33,11 @@ export function digestOf(text: string): string {
 
 const unchanged: Identify = (key) => key;
 
+/** Whether ids are the keys themselves: then some keys are refused. */
+export function refusesBraces(identify: Identify): boolean {
+  return identify === plain;
+}
+
 /** Braces would move a key to another Cluster slot, and NUL cuts it short in many tools. */
 function plain(key: string): string {
   if (/[{}\0]/.test(key)) {

@@ -1,4 +1,6 @@
 /** sluice/headers: what HTTP answers say about rate limits, read and written. Needs no Node. */
+export { decisionFields, type DecisionFieldsOptions } from "./decision-fields.js";
+export type { Field, FieldForm, Fields, FieldWriter } from "./field-writers.js";
 export {
   formatRateLimit,
   formatRateLimitPolicy,
@@ -7,6 +9,7 @@ export {
   rateLimitFields,
   type RateLimitFieldsInput,
 } from "./format.js";
+export type { ChargedDecision, Quota, StatedLimit } from "./stated-limit.js";
 export type { HeaderSource } from "./header-source.js";
 export { parseRateLimit, waitMsOf } from "./parse.js";
 export type {

@@ -54,9 +54,9 @@ export class Pipeline implements RequestRunner, Canceller {
   readonly blockForUs: number;
   readonly resolver: PolicyResolver;
   readonly closing: Closing;
+  readonly identify: Identify;
   /** What is sure of a request without the store: units taken ahead, or a denial. */
   readonly shortcuts: Shortcuts;
-  readonly #identify: Identify;
   readonly #guarded: GuardedStore<StoreCall, StoreResult>;
   readonly #onFailure: OnFailure;
   /** Undefined where the store is inside the process. */
@@ -73,7 +73,7 @@ export class Pipeline implements RequestRunner, Canceller {
     this.blockForUs = blockForUs;
     this.resolver = resolver;
     this.closing = options.closing;
-    this.#identify = identify;
+    this.identify = identify;
     this.#onFailure = onFailure;
     this.#guarded = new GuardedStore<StoreCall, StoreResult>({
       ...options,
@@ -170,7 +170,7 @@ export class Pipeline implements RequestRunner, Canceller {
       checkKey(key);
       const debit = this.#reused.debits[0] as Writable<Debit>;
       debit.cost = cost === 1 ? UNIT : toThousandths("cost", cost);
-      debit.id = this.#identify(key);
+      debit.id = this.identify(key);
       bound = this.#reused.debits;
     }
     let decision: Decision;
@@ -288,7 +288,7 @@ export class Pipeline implements RequestRunner, Canceller {
     blockForUs = this.blockForUs,
   ): PreparedRequest {
     const { verb, key, policy } = request;
-    const id = this.#identify(key);
+    const id = this.identify(key);
     const debits = bound.map(({ name, rule, keyspace }): Debit => {
       return { name, rule, keyspace, id, cost: thousandths };
     });

@@ -1,5 +1,5 @@
 /** One request through undici, with its tries: to the handler that asked they look like one. */
-import type { Call, Gate, Release } from "./gate.js";
+import type { Call, OutgoingGate, Release } from "./gate.js";
 import { isNetworkError } from "./network-error.js";
 import type {
   Controller,
@@ -13,10 +13,10 @@ export class Exchange {
   readonly #dispatch: Dispatch;
   readonly #options: DispatchOptions;
   readonly #handler: Handler;
-  readonly #gate: Gate;
+  readonly #gate: OutgoingGate;
   readonly #controller = new StableController();
 
-  constructor(dispatch: Dispatch, options: DispatchOptions, handler: Handler, gate: Gate) {
+  constructor(dispatch: Dispatch, options: DispatchOptions, handler: Handler, gate: OutgoingGate) {
     this.#dispatch = dispatch;
     this.#options = options;
     this.#handler = handler;
@@ -86,7 +86,7 @@ const MAX_DISCARDED_BYTES = 65_536;
 class Try implements Handler {
   readonly #handler: Handler;
   readonly #controller: StableController;
-  readonly #gate: Gate;
+  readonly #gate: OutgoingGate;
   readonly #call: Call;
   readonly #ending: Ending;
   /** Set where the answer is to be thrown away. */
@@ -98,7 +98,7 @@ class Try implements Handler {
   #current: Controller | undefined;
   #context: RequestContext | undefined;
 
-  constructor({ handler, controller }: Target, gate: Gate, call: Call, ending: Ending) {
+  constructor({ handler, controller }: Target, gate: OutgoingGate, call: Call, ending: Ending) {
     this.#handler = handler;
     this.#controller = controller;
     this.#gate = gate;

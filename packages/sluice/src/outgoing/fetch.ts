@@ -1,7 +1,7 @@
 /** sluice/fetch: a fetch that waits for its turn and obeys what servers say. Needs no Node. */
 import { checkFunction } from "../core/options.js";
 import { discardBody, releaseWithBody } from "./body.js";
-import { type Call, Gate } from "./gate.js";
+import { type Call, OutgoingGate } from "./gate.js";
 import { isNetworkError } from "./network-error.js";
 import { checkOutgoing, OUTGOING_OPTIONS, type OutgoingOptions } from "./options.js";
 import { snapshotOfFetch } from "./snapshot.js";
@@ -42,7 +42,7 @@ export interface LimitFetchOptions extends OutgoingOptions {
  * console.log(await response.text()); // hello
  */
 export function limitFetch(options: LimitFetchOptions = {}): Fetch {
-  const gate = new Gate(checkOutgoing(options, [...OUTGOING_OPTIONS, "fetch"]));
+  const gate = new OutgoingGate(checkOutgoing(options, [...OUTGOING_OPTIONS, "fetch"]));
   if (options.fetch !== undefined) checkFunction("fetch", options.fetch);
   // Looked up at each call, so that a fetch that is replaced later counts.
   const send: Fetch = options.fetch ?? ((input, init) => fetch(input, init));
@@ -71,7 +71,7 @@ export function limitFetch(options: LimitFetchOptions = {}): Fetch {
 
 /** The answer, or the milliseconds after which to try again. */
 async function tryOnce(
-  gate: Gate,
+  gate: OutgoingGate,
   call: Call,
   send: () => Promise<Response>,
 ): Promise<Response | number> {

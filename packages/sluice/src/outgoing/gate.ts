@@ -62,7 +62,7 @@ export class Patience {
 /** Gives the place back; to be called once or more. */
 export type Release = () => void;
 
-export class Gate {
+export class OutgoingGate {
   readonly #settings: OutgoingSettings;
   readonly #pauses: Pauses;
 

@@ -3,7 +3,7 @@ import { InvalidOptionError } from "../core/errors.js";
 import { InWords } from "../core/shown.js";
 import { pickAll } from "../headers/header-source.js";
 import { Exchange } from "./exchange.js";
-import { type Call, Gate } from "./gate.js";
+import { type Call, OutgoingGate } from "./gate.js";
 import { checkOutgoing, type OutgoingOptions, type OutgoingSettings } from "./options.js";
 import { isReplayable, snapshotOfDispatch } from "./snapshot.js";
 import type { Dispatch, DispatchOptions, Handler } from "./undici-types.js";
@@ -35,12 +35,12 @@ export function limitInterceptor(
   options: OutgoingOptions = {},
 ): <D extends (options: never, handler: never) => boolean>(dispatch: D) => D {
   const settings = checkOutgoing(options);
-  const gate = new Gate(settings);
+  const gate = new OutgoingGate(settings);
   // Only the shapes of undici's types are known here; every one of its versions names them anew.
   return (dispatch) => intercept(dispatch as unknown as Dispatch, settings, gate) as never;
 }
 
-function intercept(dispatch: Dispatch, settings: OutgoingSettings, gate: Gate): Dispatch {
+function intercept(dispatch: Dispatch, settings: OutgoingSettings, gate: OutgoingGate): Dispatch {
   // undici takes a dispatch for one by its two parameters.
   return (options: DispatchOptions, handler: Handler): boolean => {
     if (typeof handler.onRequestStart !== "function") {
@@ -58,7 +58,7 @@ function intercept(dispatch: Dispatch, settings: OutgoingSettings, gate: Gate): 
 }
 
 function callOf(
-  gate: Gate,
+  gate: OutgoingGate,
   settings: OutgoingSettings,
   options: DispatchOptions,
   signal: AbortSignal,

@@ -81,7 +81,7 @@ const SEMAPHORE_OPTION_NAMES: readonly (keyof SemaphoreOptions)[] = [
   "breaker",
   "hooks",
 ];
-const DEFAULT_NAME = "semaphore";
+export const DEFAULT_NAME = "semaphore";
 const MIN_LEASE_US = 100e3;
 const MAX_LEASE_US = 86_400e6;
 /** A waiter of a store inside this process cannot die without the store, so its place in line needs no renewal. */

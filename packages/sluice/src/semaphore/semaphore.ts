@@ -20,6 +20,7 @@ import { Caller, type CallerKey } from "./caller.js";
 import {
   type AcquireOptions,
   checkSemaphoreOptions,
+  DEFAULT_NAME,
   MAX_SEMAPHORE_LIMIT,
   type SemaphoreOptions,
   type StoreOf,
@@ -130,6 +131,21 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** What fields state of a semaphore. */
+export interface SemaphoreQuota {
+  readonly name: string;
+  /** The option; a key may have been given another one by setLimit. */
+  readonly limit: number;
+  readonly identify: Identify;
+}
+
+let quotaIn: (semaphore: object) => SemaphoreQuota | undefined;
+
+/** undefined if `semaphore` is none. */
+export function quotaOfSemaphore(semaphore: object): SemaphoreQuota | undefined {
+  return quotaIn(semaphore);
+}
+
 const NO_ACQUIRE_OPTIONS: AcquireOptions = Object.freeze({});
 const OWNER_BYTES = 9;
 
@@ -156,10 +172,15 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
 ) => Semaphore<StoreOf<NoInfer<S>>> = class<S extends Store | undefined>
   implements Semaphore<StoreOf<S>>
 {
+  static {
+    quotaIn = (semaphore) => (#quota in semaphore ? semaphore.#quota : undefined);
+  }
+
   readonly store: StoreOf<S>;
   readonly events = new Events();
   readonly #ownsStore: boolean;
   readonly #caller: Caller;
+  readonly #quota: SemaphoreQuota;
   readonly #identify: Identify;
   readonly #keyspace: string;
   readonly #fingerprint: string;
@@ -187,6 +208,7 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     const closing = this.#closing;
     this.#caller = new Caller({ ...settings, store, keyspace, limit, events, closing });
     this.#identify = identify;
+    this.#quota = { name: options.name ?? DEFAULT_NAME, limit, identify };
     this.#keyspace = keyspace;
     this.#fingerprint = JSON.stringify({ semaphore: { limit } });
     // Last: if the constructor threw after it, nobody could release the claim.

@@ -5,13 +5,14 @@ import { importsOf, isTest, type Source, sourcesIn } from "./sources.js";
 /** From the lowest up; what stands in one line knows nothing of each other. */
 const LAYERS = [
   ["core"],
-  ["headers"],
   ["algorithms"],
+  ["headers"],
   ["events"],
   ["stores"],
   ["resilience"],
   ["limiter", "semaphore"],
-  ["outgoing"],
+  ["outgoing", "http"],
+  ["adapters"],
   ["audit"],
   ["testing"],
   ["index.ts"],

@@ -1,0 +1,70 @@
+/** From decisions to the header fields of an answer: nothing that is not so, and never an error. */
+import { systemClock } from "../core/clock.js";
+import { type FieldForm, type Fields, type FieldWriter, writerOf } from "./field-writers.js";
+import { type ChargedDecision, secondsOf, state, type StatedLimit } from "./stated-limit.js";
+
+/** How `decisionFields` writes. */
+export interface DecisionFieldsOptions {
+  /** Default "draft-11". A list has one writer after another; a function is a writer of one's own; false: none. */
+  readonly form?: FieldForm | undefined;
+  /** When the answer is given, in milliseconds since the Unix epoch: "x-ratelimit" counts from it. Default: now. */
+  readonly nowMs?: number | undefined;
+}
+
+const NONE: Fields = Object.freeze([]);
+
+const DRAFT_11 = writerOf("form", "draft-11") as FieldWriter;
+
+/**
+ * What an answer says of the decisions on its request: its limits, and `Retry-After` on a denial.
+ *
+ * Of a bucket the quota is its burst, and the window how long it takes to fill. `t` is when more may be used: on a
+ * denial when the call would pass, else with the next unit of a bucket or at the end of a window. A blocked key has
+ * nothing left. Nothing is said of a shadow, nor of a decision that was made without the store; a denial that never ends
+ * has no `Retry-After`. Never throws, whatever the numbers.
+ *
+ * @param charged the decisions, in the order in which they are to be listed; names of their policies must differ
+ * @returns fields by name, for lists that an answer has already to be appended to
+ * @throws InvalidOptionError for a form that is none, and for nothing else
+ * @example
+ * import { RateLimiter, tokenBucket } from "sluice";
+ * import { decisionFields } from "sluice/headers";
+ * const limiter = new RateLimiter({ policy: tokenBucket({ name: "burst", limit: 60, period: "1m" }) });
+ * const decision = limiter.consumeSync("user:42");
+ * const fields = decisionFields([{ decision, policies: await limiter.policies("user:42") }]);
+ * console.log(fields[0]); // [ 'RateLimit-Policy', '"burst";q=60;w=60' ]
+ * console.log(fields[1]); // [ 'RateLimit', '"burst";r=59;t=1' ]
+ */
+export function decisionFields(
+  charged: readonly ChargedDecision[],
+  options: DecisionFieldsOptions = {},
+): Fields {
+  const { form = "draft-11", nowMs } = options;
+  const write = form === "draft-11" ? DRAFT_11 : writerOf("form", form);
+  const limits: StatedLimit[] = [];
+  if (write !== undefined) for (const each of charged) state(each, limits);
+  return fieldsOf(limits, retryAfterSeconds(charged), write, nowMs);
+}
+
+/** The fields of limits, with what a refused caller is to wait. */
+export function fieldsOf(
+  limits: readonly StatedLimit[],
+  retryAfter: number | undefined,
+  write: FieldWriter | undefined,
+  nowMs?: number,
+): Fields {
+  const stated =
+    write === undefined || limits.length === 0
+      ? NONE
+      : write(limits, nowMs ?? systemClock.nowUs() / 1e3);
+  return retryAfter === undefined ? stated : [...stated, ["Retry-After", `${retryAfter}`]];
+}
+
+/** Whole seconds, rounded up, until all that denied would pass; undefined where nothing did, or one never would. */
+export function retryAfterSeconds(charged: readonly ChargedDecision[]): number | undefined {
+  let longestMs = -1;
+  for (const { decision } of charged) {
+    if (!decision.allowed) longestMs = Math.max(longestMs, decision.retryAfterMs);
+  }
+  return longestMs < 0 ? undefined : secondsOf(longestMs);
+}

@@ -1,0 +1,133 @@
+/** The forms in which an answer states its limits: a writer each, and whoever likes can bring one of their own. */
+import { InvalidOptionError } from "../core/errors.js";
+import { withoutText } from "../core/shown.js";
+import { nearest } from "../core/slips.js";
+import type { RateLimitForm } from "./rate-limit.js";
+import type { StatedLimit } from "./stated-limit.js";
+
+/** A header field: its name, and its value. */
+export type Field = readonly [name: string, value: string];
+
+/** Fields of an answer, each name once. */
+export type Fields = readonly Field[];
+
+/** Writes limits, one at least, as fields; `nowMs` is the time of the answer since the Unix epoch. */
+export type FieldWriter = (limits: readonly StatedLimit[], nowMs: number) => Fields;
+
+/** A form by its name, several that have no field in common, a writer of one's own, or none. */
+export type FieldForm = RateLimitForm | readonly RateLimitForm[] | FieldWriter | false;
+
+const FORMS: Readonly<Record<RateLimitForm, FieldWriter>> = {
+  "draft-11": (limits) => [
+    ["RateLimit-Policy", policyList(limits)],
+    ["RateLimit", limitList(limits)],
+  ],
+  "draft-07": (limits) => {
+    const { quota, remaining, resetSeconds } = decidingOf(limits);
+    const reset = resetSeconds === undefined ? "" : `, reset=${resetSeconds}`;
+    return [
+      ["RateLimit-Policy", unnamedPolicies(limits)],
+      ["RateLimit", `limit=${quota.units}, remaining=${remaining}${reset}`],
+    ];
+  },
+  "draft-06": (limits) => [
+    ["RateLimit-Policy", unnamedPolicies(limits)],
+    ...separate("RateLimit-", decidingOf(limits), 0),
+  ],
+  "x-ratelimit": (limits, nowMs) => separate("X-RateLimit-", decidingOf(limits), nowMs),
+};
+
+const NAMES = Object.keys(FORMS) as readonly RateLimitForm[];
+
+function policyList(limits: readonly StatedLimit[]): string {
+  const [first] = limits as readonly [StatedLimit];
+  if (limits.length === 1) return first.quota.policyItem;
+  return limits.map(({ quota: { policyItem } }) => policyItem).join(", ");
+}
+
+function limitList(limits: readonly StatedLimit[]): string {
+  return limits.length === 1
+    ? limitItem(limits[0] as StatedLimit)
+    : limits.map(limitItem).join(", ");
+}
+
+function limitItem({ quota: { limitPrefix }, remaining, resetSeconds }: StatedLimit): string {
+  const item = limitPrefix + remaining;
+  return resetSeconds === undefined ? item : `${item};t=${resetSeconds}`;
+}
+
+/** `100;w=60, 1000;w=86400` */
+function unnamedPolicies(limits: readonly StatedLimit[]): string {
+  return limits
+    .map(({ quota: { units, windowSeconds } }) =>
+      windowSeconds === undefined ? `${units}` : `${units};w=${windowSeconds}`,
+    )
+    .join(", ");
+}
+
+function separate(
+  prefix: string,
+  { quota, remaining, resetSeconds }: StatedLimit,
+  originMs: number,
+): Fields {
+  const limit: Fields = [
+    [`${prefix}Limit`, `${quota.units}`],
+    [`${prefix}Remaining`, `${remaining}`],
+  ];
+  if (resetSeconds === undefined) return limit;
+  return [...limit, [`${prefix}Reset`, `${Math.ceil(originMs / 1e3 + resetSeconds)}`]];
+}
+
+/** For forms that have room for one: the limit that denied for longest, else the one with least remaining. */
+function decidingOf(limits: readonly StatedLimit[]): StatedLimit {
+  return limits.reduce((best, limit) => (weighs(limit, best) ? limit : best));
+}
+
+function weighs(a: StatedLimit, b: StatedLimit): boolean {
+  if (a.deniedForMs !== b.deniedForMs) return a.deniedForMs > b.deniedForMs;
+  return a.remaining < b.remaining;
+}
+
+/**
+ * The writer of a form; undefined where nothing is to be said.
+ *
+ * @throws InvalidOptionError
+ */
+export function writerOf(option: string, form: unknown): FieldWriter | undefined {
+  if (form === false) return undefined;
+  if (typeof form === "function") return form as FieldWriter;
+  if (!Array.isArray(form)) return FORMS[formNamed(option, form)];
+  const names = form.map((each, i) => formNamed(`${option}[${i}]`, each));
+  if (names.length === 0) return undefined;
+  checkApart(option, names);
+  const writers = names.map((name) => FORMS[name]);
+  const [only] = writers;
+  if (writers.length === 1) return only;
+  // Both have policies in RateLimit-Policy, each in its own way: the first has its own.
+  return (limits, nowMs) => [
+    ...new Map(writers.flatMap((write) => write(limits, nowMs)).toReversed()),
+  ];
+}
+
+function formNamed(option: string, form: unknown): RateLimitForm {
+  const known = NAMES.find((name) => name === form);
+  if (known !== undefined) return known;
+  const near = typeof form === "string" ? nearest(form, NAMES) : undefined;
+  throw new InvalidOptionError(
+    option,
+    withoutText(form),
+    `${NAMES.map((name) => `"${name}"`).join(", ")}, a list of them, a function, or false`,
+    near === undefined ? {} : { hint: `did you mean "${near}"?` },
+  );
+}
+
+/** Two forms that write the same field, each in its own way, cannot stand beside each other. */
+function checkApart(option: string, names: readonly RateLimitForm[]): void {
+  const whole = names.filter((name) => name === "draft-11" || name === "draft-07");
+  if (new Set(names).size === names.length && whole.length < 2) return;
+  throw new InvalidOptionError(
+    option,
+    names.join(", "),
+    'forms that write different fields: "draft-11" and "draft-07" both write RateLimit',
+  );
+}

@@ -1,0 +1,42 @@
+/** How adapters put what the gate says into an answer. */
+import type { Fields } from "../headers/field-writers.js";
+import type { Denial } from "./denial.js";
+
+/** The fields of an answer that is not sent yet. */
+export interface AnswerFields {
+  /** undefined or null where there is none. */
+  get(name: string): string | null | undefined;
+  set(name: string, value: string): void;
+}
+
+/** What others may have said before: theirs stays, ours goes behind it. */
+const LISTS = new Set(["RateLimit", "RateLimit-Policy"]);
+
+/** The media type of problem bodies. */
+export const PROBLEM_TYPE = "application/problem+json";
+
+/** Writes the fields of a pass. Scripts of other origins may read them where they may read the answer. */
+export function writeFields(fields: Fields, answer: AnswerFields): void {
+  if (fields.length === 0) return;
+  for (const [name, value] of fields) {
+    const before = LISTS.has(name) ? answer.get(name) : undefined;
+    answer.set(name, before ? `${before}, ${value}` : value);
+  }
+  if (answer.get("Access-Control-Allow-Origin")) expose(fields, answer);
+}
+
+/** A browser shows scripts a few fields alone, and these are none of them. */
+function expose(fields: Fields, answer: AnswerFields): void {
+  const exposed = answer.get("Access-Control-Expose-Headers") ?? "";
+  if (exposed.trim() === "*") return;
+  const known = new Set(exposed.toLowerCase().split(/\s*,\s*/));
+  const names = fields.map(([name]) => name).filter((name) => name !== "Cache-Control");
+  const added = names.filter((name) => !known.has(name.toLowerCase()));
+  const list = exposed === "" ? added : [exposed, ...added];
+  if (added.length > 0) answer.set("Access-Control-Expose-Headers", list.join(", "));
+}
+
+/** The body of a denial. */
+export function problemBody({ problem }: Denial): string {
+  return JSON.stringify(problem);
+}

@@ -1,0 +1,25 @@
+/** What an adapter tells of a request, and of how it ended. */
+
+/** A request as every framework can describe it. */
+export interface HttpCall {
+  /** In upper case, as HTTP has it. */
+  readonly method: string;
+  /** The client's address, as far as the framework knows and trusts it. */
+  readonly address: string | undefined;
+  /** A field of the request by its name in lower case; several lines joined by ", ". */
+  header(name: string): string | undefined;
+  /** Whose word the framework takes for the client's address: everybody's, nobody's, or that of some proxies. */
+  trust?(): "everybody" | "nobody" | "some";
+  /** Fires when the client leaves: whoever waits in line for it then leaves too. */
+  gone?(): AbortSignal;
+}
+
+/** How a request ended. */
+export interface HttpOutcome {
+  /** Of the answer; of one that the client did not wait for, as far as it was known. */
+  readonly status: number;
+  /** Whether the client left before the answer was complete. */
+  readonly aborted: boolean;
+  /** What the handler threw, where the adapter sees it. */
+  readonly error?: unknown;
+}

@@ -1,0 +1,68 @@
+/** What a gate knows of a limiter or semaphore that requests are charged to; found out once for each. */
+import type { Policy } from "../algorithms/registry.js";
+import { refusesBraces } from "../core/identity.js";
+import { type Quota, quotaNamed } from "../headers/stated-limit.js";
+import type { Pipeline } from "../limiter/pipeline.js";
+import { pipelineOf, type RateLimiter } from "../limiter/rate-limiter.js";
+import { quotaOfSemaphore, type Semaphore } from "../semaphore/semaphore.js";
+import { isSyncStore, type SyncStore } from "../stores/store.js";
+
+export interface ChargedLimiter {
+  readonly kind: "limiter";
+  readonly limiter: RateLimiter;
+  readonly pipeline: Pipeline;
+  /** The store, where it answers at once. */
+  readonly sync: SyncStore | undefined;
+  /** Whether ids are the keys themselves, which then may not hold everything. */
+  readonly isPlain: boolean;
+  /** The policies of every key; undefined where a function has them. */
+  readonly policies: readonly Policy[] | undefined;
+}
+
+export interface ChargedSemaphore {
+  readonly kind: "semaphore";
+  readonly semaphore: Semaphore;
+  readonly isPlain: boolean;
+  readonly quota: Quota;
+}
+
+export type Chargeable = ChargedLimiter | ChargedSemaphore;
+
+const known = new WeakMap<object, Chargeable>();
+
+/** undefined for what is neither a limiter nor a semaphore. */
+export function chargeableOf(value: unknown): Chargeable | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  let chargeable = known.get(value);
+  if (chargeable === undefined) {
+    chargeable = limiterOf(value) ?? semaphoreOf(value);
+    if (chargeable !== undefined) known.set(value, chargeable);
+  }
+  return chargeable;
+}
+
+function limiterOf(value: object): ChargedLimiter | undefined {
+  const pipeline = pipelineOf(value);
+  if (pipeline === undefined) return undefined;
+  const { store, resolver } = pipeline;
+  const isDirect = resolver.fixed !== undefined && pipeline.shortcuts.prefetch === undefined;
+  return {
+    kind: "limiter",
+    limiter: value as RateLimiter,
+    pipeline,
+    sync: isDirect && isSyncStore(store) ? store : undefined,
+    isPlain: refusesBraces(pipeline.identify),
+    policies: resolver.fixed?.map(({ rule }) => rule.policy),
+  };
+}
+
+function semaphoreOf(value: object): ChargedSemaphore | undefined {
+  const about = quotaOfSemaphore(value);
+  if (about === undefined) return undefined;
+  return {
+    kind: "semaphore",
+    semaphore: value as Semaphore,
+    isPlain: refusesBraces(about.identify),
+    quota: quotaNamed(about.name, about.limit, "concurrent-requests"),
+  };
+}

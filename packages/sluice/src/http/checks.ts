@@ -1,0 +1,97 @@
+/**
+ * What is probably a mistake of a set-up, noticed while its first requests come. Each is a warning with a code and a page,
+ * once for each gate; nothing is decided by it.
+ */
+import type { HttpCall } from "./call.js";
+import type { CheckedCharge } from "./charge.js";
+
+/** A warning's code, after SLUICE_HTTP_. */
+export type CheckCode =
+  | "PERMISSIVE_TRUST_PROXY"
+  | "UNTRUSTED_FORWARDED_FOR"
+  | "LIMITER_IN_HANDLER"
+  | "CHARGED_TWICE"
+  | "MEMORY_IN_CLUSTER";
+
+const MESSAGES: Readonly<Record<CheckCode, string>> = {
+  PERMISSIVE_TRUST_PROXY:
+    "the framework believes every X-Forwarded-For, so a client gets a new address, and a new limit, whenever it likes. " +
+    "Say how many proxies there are, for instance trust proxy: 1",
+  UNTRUSTED_FORWARDED_FOR:
+    "a request has X-Forwarded-For, but the framework trusts no proxy: if there is one, all clients share the limit of its " +
+    "address. Say how many there are, for instance trust proxy: 1",
+  LIMITER_IN_HANDLER:
+    "every request brings a limiter of its own. Make limiters once, outside of what runs for each request: " +
+    "a new one knows nothing of earlier requests",
+  CHARGED_TWICE:
+    "a request came to the same middleware twice and is charged once. Mount it on the application or on the router, not both",
+  MEMORY_IN_CLUSTER:
+    "a limiter counts in the memory of this process, which is one of several of a cluster: " +
+    "each of them admits the whole limit. Give it a RedisStore, which all share",
+};
+
+const PAGE = "docs/http.md#checks";
+
+/** Says it on the platform's own channel of warnings; nothing where there is none. */
+function warn(code: CheckCode): void {
+  if (typeof process !== "object" || typeof process.emitWarning !== "function") return;
+  process.emitWarning(`${MESSAGES[code]}. See ${PAGE}`, {
+    type: "SluiceWarning",
+    code: `SLUICE_HTTP_${code}`,
+  });
+}
+
+/** So many requests of a gate are looked at. */
+const LOOKED_AT = 100;
+/** So many limiters of one gate are too many to be made on purpose while so few requests came. */
+const MANY_LIMITERS = LOOKED_AT / 2;
+
+export class Checks {
+  readonly #said = new Set<CheckCode>();
+  readonly #limiters = new Set<object>();
+  #looks = 0;
+
+  /** Whether the first requests are still coming. */
+  get areDue(): boolean {
+    return this.#looks < LOOKED_AT;
+  }
+
+  /** Looks at a request and what it is charged. */
+  look(call: HttpCall, charges: readonly CheckedCharge[]): void {
+    this.#looks += 1;
+    this.#lookAtTrust(call);
+    for (const { to } of charges) {
+      this.#limiters.add(to);
+      if (to.kind === "limiter" && !to.limiter.store.external && isClusterWorker()) {
+        this.say("MEMORY_IN_CLUSTER");
+      }
+    }
+    if (this.#limiters.size >= MANY_LIMITERS) this.say("LIMITER_IN_HANDLER");
+    // Nothing is kept from being collected by having been looked at.
+    if (!this.areDue) this.#limiters.clear();
+  }
+
+  say(code: CheckCode): void {
+    if (this.#said.has(code)) return;
+    this.#said.add(code);
+    warn(code);
+  }
+
+  #lookAtTrust(call: HttpCall): void {
+    const trust = call.trust?.();
+    if (trust === "everybody") this.say("PERMISSIVE_TRUST_PROXY");
+    if (trust === "nobody" && call.header("x-forwarded-for") !== undefined) {
+      this.say("UNTRUSTED_FORWARDED_FOR");
+    }
+  }
+}
+
+/** Whether this process is one of several that serve the same port: of node:cluster, or of PM2's. */
+function isClusterWorker(): boolean {
+  if (typeof process !== "object") return false;
+  const cluster: {
+    readonly default?: { readonly isWorker?: boolean };
+    readonly isWorker?: boolean;
+  } = process.getBuiltinModule?.("node:cluster") ?? {};
+  return cluster.isWorker === true || process.env?.["NODE_APP_INSTANCE"] !== undefined;
+}

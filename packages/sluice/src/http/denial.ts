@@ -1,0 +1,82 @@
+/** A request that is refused: why, with which status, and the body that says so. */
+import type { Decision } from "../core/decision.js";
+
+/**
+ * Why: "concurrency" is a semaphore without a free place, "store" a limit that could not be asked and is not to be passed
+ * then, "key" a request that names its caller by something that is no text.
+ */
+export type DenialReason = "quota" | "too-costly" | "concurrency" | "blocked" | "store" | "key";
+
+/** A body of the type application/problem+json (RFC 9457). */
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail?: string;
+  /** The names of the policies that denied, of those that are shown. */
+  readonly "violated-policies"?: readonly string[];
+}
+
+export interface Denial {
+  readonly status: 400 | 429 | 503;
+  readonly reason: DenialReason;
+  /** Whole milliseconds until the request would pass, as far as is known; Infinity if it never will. */
+  readonly retryAfterMs: number;
+  /** Of all its charges that a limiter decided, in order. */
+  readonly decisions: readonly Decision[];
+  readonly problem: Problem;
+}
+
+interface Kind {
+  readonly status: Denial["status"];
+  readonly type: string;
+  readonly title: string;
+}
+
+/** Of draft-ietf-httpapi-ratelimit-headers, section 6. They are not registered yet. */
+const TYPES = "https://iana.org/assignments/http-problem-types#";
+const QUOTA: Kind = { status: 429, type: `${TYPES}quota-exceeded`, title: "Quota exceeded" };
+
+const KINDS: Readonly<Record<DenialReason, Kind>> = {
+  quota: QUOTA,
+  "too-costly": QUOTA,
+  concurrency: QUOTA,
+  blocked: {
+    status: 429,
+    type: `${TYPES}abnormal-usage-detected`,
+    title: "Abnormal usage detected",
+  },
+  store: {
+    status: 503,
+    type: `${TYPES}temporary-reduced-capacity`,
+    title: "Temporarily reduced capacity",
+  },
+  key: { status: 400, type: "about:blank", title: "Bad Request" },
+};
+
+const DETAILS: Partial<Readonly<Record<DenialReason, string>>> = {
+  "too-costly": "The request costs more than the whole quota.",
+  concurrency: "Too many requests are under way.",
+  key: "The request must name its caller by a text.",
+};
+
+export interface Refusal {
+  readonly reason: DenialReason;
+  readonly retryAfterMs: number;
+  readonly decisions: readonly Decision[];
+  /** Names of the policies that denied and are shown. */
+  readonly violated: readonly string[];
+}
+
+export function denialOf({ reason, retryAfterMs, decisions, violated }: Refusal): Denial {
+  const { status, type, title } = KINDS[reason];
+  const detail = DETAILS[reason];
+  const problem: Problem = {
+    type,
+    title,
+    status,
+    ...(detail !== undefined && { detail }),
+    ...(violated.length > 0 && { "violated-policies": violated }),
+  };
+  return { status, reason, retryAfterMs, decisions, problem };
+}

@@ -1,0 +1,167 @@
+/** What a request passes before it is served: its charges are taken, or it is refused. */
+import { checkCount, checkFunction, checkOptions } from "../core/options.js";
+import { type FieldForm, type FieldWriter, writerOf } from "../headers/field-writers.js";
+import type { RateLimiter } from "../limiter/rate-limiter.js";
+import type { Semaphore } from "../semaphore/semaphore.js";
+import { Charging } from "./charging.js";
+import type { HttpCall } from "./call.js";
+import { by, type ChargeFunction, type Charges, checkCharge, listed } from "./charge.js";
+import { chargeableOf } from "./chargeable.js";
+import { Checks } from "./checks.js";
+import { type Denial, denialOf } from "./denial.js";
+import { checkNames } from "./names.js";
+import { NO_STORE, type Pass, passOf } from "./pass.js";
+import { WaitingRoom } from "./waiting-room.js";
+
+/** What every adapter is given; `Raw` is its framework's own request. */
+export interface HttpOptions<Raw> {
+  /** What a request is charged; whatever it leaves out is free. */
+  readonly charge: ChargeFunction<Raw>;
+  /** How limits are stated in answers; default "draft-11". false: only `Retry-After`, on denials. */
+  readonly fields?: FieldForm | undefined;
+  /** The answer to a request that is refused, in the framework's own way; default: a problem body. */
+  readonly onDenied?: ((raw: Raw, denial: Denial) => unknown) | undefined;
+  /** The client's address, where the framework's own is not the one: see `clientAddress`. */
+  readonly address?: ((raw: Raw, call: HttpCall) => string | undefined) | undefined;
+  /** So many requests wait in line at once, at most; more are refused at once. Default 1,000. */
+  readonly maxWaiting?: number | undefined;
+}
+
+/** The names of all options that adapters share. */
+export const HTTP_OPTIONS: readonly (keyof HttpOptions<unknown>)[] = [
+  "charge",
+  "fields",
+  "onDenied",
+  "address",
+  "maxWaiting",
+];
+
+export interface Gate<Raw> {
+  /**
+   * Takes what a request is charged, all or nothing. At once where every store is in this process.
+   *
+   * @throws InvalidOptionError, and what the charge function throws; nothing is charged then
+   */
+  enter(raw: Raw, call: HttpCall): Pass | Promise<Pass>;
+}
+
+/** For a request whose body or field has no text where its caller's name should be. */
+const WITHOUT_KEY: Pass = Object.freeze({
+  fields: NO_STORE,
+  denial: denialOf({
+    reason: "key",
+    retryAfterMs: Number.POSITIVE_INFINITY,
+    decisions: [],
+    violated: [],
+  }),
+  settle: undefined,
+});
+
+const FREE: Pass = Object.freeze({ fields: [], denial: undefined, settle: undefined });
+
+/** Requests wait in memory: more than so many in one process are not shaped but hoarded. */
+const DEFAULT_MAX_WAITING = 1000;
+
+/**
+ * A gate of one's own, for a framework without an adapter: describe the call, write the fields, answer a denial, and
+ * report the outcome.
+ *
+ * @param options what a request is charged and how denials are answered; a limiter or semaphore alone charges addresses
+ * @throws InvalidOptionError
+ * @example
+ * import { fixedWindow, RateLimiter } from "sluice";
+ * import { createGate } from "sluice/http";
+ * const limiter = new RateLimiter({ policy: fixedWindow({ limit: 1, window: "1h" }) });
+ * const gate = createGate<{ user: string }>({ charge: ({ user }) => ({ limiter, key: user }) });
+ * const call = { method: "GET", address: "192.0.2.7", header: () => undefined };
+ * console.log((await gate.enter({ user: "ann" }, call)).denial); // undefined
+ * console.log((await gate.enter({ user: "ann" }, call)).denial?.status); // 429
+ */
+export function createGate<Raw>(options: RateLimiter | Semaphore | HttpOptions<Raw>): Gate<Raw> {
+  return new HttpGate(optionsOf(options));
+}
+
+/** A limiter alone is charged by the client's address. */
+export function optionsOf<Raw, O extends HttpOptions<Raw>>(
+  options: RateLimiter | Semaphore | O,
+): HttpOptions<Raw> | O {
+  if (chargeableOf(options) === undefined) return options as O;
+  return { charge: by.address(options as RateLimiter | Semaphore) };
+}
+
+class HttpGate<Raw> implements Gate<Raw> {
+  readonly #charge: ChargeFunction<Raw>;
+  readonly #address: HttpOptions<Raw>["address"];
+  readonly #write: FieldWriter | undefined;
+  readonly #waiting: WaitingRoom;
+  readonly #checks = new Checks();
+  /** Requests that came here: one that comes again was mounted twice. */
+  readonly #entered = new WeakSet();
+
+  constructor(options: HttpOptions<Raw>) {
+    checkOptions("options", options, HTTP_OPTIONS);
+    const { charge, fields = "draft-11", onDenied, address, maxWaiting } = options;
+    checkFunction("charge", charge);
+    if (onDenied !== undefined) checkFunction("onDenied", onDenied);
+    if (address !== undefined) checkFunction("address", address);
+    this.#charge = charge;
+    this.#address = address;
+    this.#write = writerOf("fields", fields);
+    const most = checkCount("maxWaiting", maxWaiting ?? DEFAULT_MAX_WAITING, 0, 1e6);
+    this.#waiting = new WaitingRoom(most);
+  }
+
+  enter(raw: Raw, described: HttpCall): Pass | Promise<Pass> {
+    // The browser asks by itself whether it may ask.
+    if (isPreflight(described) || this.#isAgain(raw)) return FREE;
+    const call = this.#address === undefined ? described : addressed(raw, described, this.#address);
+    const charges = this.#charge(raw, call);
+    return charges instanceof Promise
+      ? charges.then((known) => this.#take(call, known))
+      : this.#take(call, charges);
+  }
+
+  #isAgain(raw: Raw): boolean {
+    if (typeof raw !== "object" || raw === null) return false;
+    if (!this.#entered.has(raw)) {
+      this.#entered.add(raw);
+      return false;
+    }
+    this.#checks.say("CHARGED_TWICE");
+    return true;
+  }
+
+  #take(call: HttpCall, charges: Charges): Pass | Promise<Pass> {
+    const given = listed(charges);
+    if (given.length === 0) return FREE;
+    const asked = given.map((charge, i) =>
+      checkCharge(charge, given.length === 1 ? "charge" : `charge[${i}]`),
+    );
+    if (this.#checks.areDue) this.#checks.look(call, asked);
+    if (asked.length > 1) checkNames(asked);
+    if (asked.some(({ key }) => key === undefined)) return WITHOUT_KEY;
+    const charging = new Charging(asked, this.#waiting, call);
+    const answered = charging.take();
+    return answered instanceof Promise
+      ? answered.then((known) => passOf(known, this.#write))
+      : passOf(answered, this.#write);
+  }
+}
+
+function isPreflight(call: HttpCall): boolean {
+  return call.method === "OPTIONS" && call.header("access-control-request-method") !== undefined;
+}
+
+/** The same call, of the address that the user's own function says. */
+function addressed<Raw>(
+  raw: Raw,
+  call: HttpCall,
+  addressOf: NonNullable<HttpOptions<Raw>["address"]>,
+): HttpCall {
+  return {
+    method: call.method,
+    address: addressOf(raw, call),
+    header: (name) => call.header(name),
+    ...(call.gone !== undefined && { gone: call.gone.bind(call) }),
+  };
+}

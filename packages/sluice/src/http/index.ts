@@ -1,0 +1,8 @@
+/** sluice/http: requests and their charges, for every framework. Needs no Node. */
+export { addressKey, clientAddress, type ClientAddressOptions } from "./address.js";
+export { type AnswerFields, problemBody, PROBLEM_TYPE, writeFields } from "./answer.js";
+export type { HttpCall, HttpOutcome as Outcome } from "./call.js";
+export { by, type Charge, type ChargeFunction, type Charges, type Falsy } from "./charge.js";
+export type { Denial, DenialReason, Problem } from "./denial.js";
+export { createGate, type Gate, type HttpOptions } from "./gate.js";
+export type { Pass } from "./pass.js";
