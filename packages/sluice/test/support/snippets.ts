@@ -10,15 +10,23 @@ import { startRedis } from "../../../../scripts/redis-server.mjs";
 
 const root = fileURLToPath(new URL("../../../..", import.meta.url));
 
-const SOURCES: Readonly<Record<string, string>> = {
-  sluice: join(root, "packages/sluice/src/index.ts"),
-  "sluice/redis": join(root, "packages/sluice/src/stores/redis/index.ts"),
-  "sluice/headers": join(root, "packages/sluice/src/headers/index.ts"),
-  "sluice/fetch": join(root, "packages/sluice/src/outgoing/fetch.ts"),
-  "sluice/undici": join(root, "packages/sluice/src/outgoing/undici.ts"),
-  "sluice/audit": join(root, "packages/sluice/src/audit/index.ts"),
-  "sluice/testing": join(root, "packages/sluice/src/testing/index.ts"),
-};
+/** The source of each entry point of the package, by the name under which it is imported. */
+const SOURCES: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(exportedFiles()).map(([subpath, file]) => [
+    `sluice${subpath.slice(1)}`,
+    join(root, "packages/sluice", file.replace("./dist/", "src/").replace(/\.js$/, ".ts")),
+  ]),
+);
+
+function exportedFiles(): Readonly<Record<string, string>> {
+  const text = readFileSync(join(root, "packages/sluice/package.json"), "utf8");
+  const { exports } = JSON.parse(text) as { exports: Record<string, string | { default: string }> };
+  return Object.fromEntries(
+    Object.entries(exports).flatMap(([subpath, target]) =>
+      typeof target === "string" ? [] : [[subpath, target.default]],
+    ),
+  );
+}
 
 /** A program of the documentation. */
 export interface Snippet {
