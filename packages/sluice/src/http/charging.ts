@@ -143,8 +143,8 @@ export class Charging {
   ): Promise<ChargeRefused | undefined> {
     const { cost: weight, maxWaitMs: maxWait } = answer.charge;
     try {
-      answer.permit = await this.#waiting.during(() =>
-        semaphore.acquire(answer.key, { weight, maxWait, signal: this.#call.gone?.() }),
+      answer.permit = await this.#wait((signal) =>
+        semaphore.acquire(answer.key, { weight, maxWait, signal }),
       );
     } catch (error) {
       if (!(error instanceof MaxWaitExceededError)) throw error;
@@ -168,13 +168,22 @@ export class Charging {
   ): Promise<ChargeRefused | undefined> {
     const { cost, maxWaitMs: maxWait } = answer.charge;
     const request = reserveRequest(answer.key, { cost, maxWait });
-    const outcome = await this.#waiting.during(() =>
-      pipeline.closing.during(this.#call.gone?.(), (signal) =>
-        waitFor(pipeline, { ...request, signal }),
-      ),
+    const outcome = await this.#wait((gone) =>
+      pipeline.closing.during(gone, (signal) => waitFor(pipeline, { ...request, signal })),
     );
     if (outcome === undefined) return FULL;
     return decided(answer, outcome.reservation.decision);
+  }
+
+  /** undefined where too many wait, and where the client left meanwhile: nobody sees how that is answered. */
+  async #wait<T>(wait: (gone: AbortSignal | undefined) => Promise<T>): Promise<T | undefined> {
+    const gone = this.#call.gone?.();
+    try {
+      return await this.#waiting.during(() => wait(gone));
+    } catch (error) {
+      if (gone?.aborted === true && error === gone.reason) return undefined;
+      throw error;
+    }
   }
 
   /** Gives back what was taken. What cannot be given back is reported by the limiter's own hooks. */

@@ -13,14 +13,14 @@ import { checkNames } from "./names.js";
 import { NO_STORE, type Pass, passOf } from "./pass.js";
 import { WaitingRoom } from "./waiting-room.js";
 
-/** What every adapter is given; `Raw` is its framework's own request. */
-export interface HttpOptions<Raw> {
+/** What every adapter is given; `Raw` is its framework's own request, and `Answer` what else it takes to answer one. */
+export interface HttpOptions<Raw, Answer extends readonly unknown[] = []> {
   /** What a request is charged; whatever it leaves out is free. */
   readonly charge: ChargeFunction<Raw>;
   /** How limits are stated in answers; default "draft-11". false: only `Retry-After`, on denials. */
   readonly fields?: FieldForm | undefined;
   /** The answer to a request that is refused, in the framework's own way; default: a problem body. */
-  readonly onDenied?: ((raw: Raw, denial: Denial) => unknown) | undefined;
+  readonly onDenied?: ((raw: Raw, denial: Denial, ...answer: Answer) => unknown) | undefined;
   /** The client's address, where the framework's own is not the one: see `clientAddress`. */
   readonly address?: ((raw: Raw, call: HttpCall) => string | undefined) | undefined;
   /** So many requests wait in line at once, at most; more are refused at once. Default 1,000. */
@@ -77,15 +77,17 @@ const DEFAULT_MAX_WAITING = 1000;
  * console.log((await gate.enter({ user: "ann" }, call)).denial); // undefined
  * console.log((await gate.enter({ user: "ann" }, call)).denial?.status); // 429
  */
-export function createGate<Raw>(options: RateLimiter | Semaphore | HttpOptions<Raw>): Gate<Raw> {
+export function createGate<Raw, Answer extends readonly unknown[] = []>(
+  options: RateLimiter | Semaphore | HttpOptions<Raw, Answer>,
+): Gate<Raw> {
   return new HttpGate(optionsOf(options));
 }
 
 /** A limiter alone is charged by the client's address. */
-export function optionsOf<Raw, O extends HttpOptions<Raw>>(
-  options: RateLimiter | Semaphore | O,
-): HttpOptions<Raw> | O {
-  if (chargeableOf(options) === undefined) return options as O;
+export function optionsOf<Raw, Answer extends readonly unknown[]>(
+  options: RateLimiter | Semaphore | HttpOptions<Raw, Answer>,
+): HttpOptions<Raw, Answer> {
+  if (chargeableOf(options) === undefined) return options as HttpOptions<Raw, Answer>;
   return { charge: by.address(options as RateLimiter | Semaphore) };
 }
 
@@ -98,7 +100,7 @@ class HttpGate<Raw> implements Gate<Raw> {
   /** Requests that came here: one that comes again was mounted twice. */
   readonly #entered = new WeakSet();
 
-  constructor(options: HttpOptions<Raw>) {
+  constructor(options: HttpOptions<Raw, never>) {
     checkOptions("options", options, HTTP_OPTIONS);
     const { charge, fields = "draft-11", onDenied, address, maxWaiting } = options;
     checkFunction("charge", charge);

@@ -68,8 +68,11 @@ test("every file opens with a comment that says what it is for", () => {
   expect(all.filter((source) => !saysSomething(source)).map(({ path }) => path)).toEqual([]);
 });
 
-test("no two files export the same name", () => {
-  expect(sharedNames(library.filter(({ path }) => path.endsWith(".ts")))).toEqual([]);
+test("no two files export the same name, but adapters, of which users import one", () => {
+  const shared = sharedNames(library.filter(({ path }) => path.endsWith(".ts")));
+  expect(
+    shared.filter((name) => !/^rateLimit: (?:adapters\/[\w-]+\.ts(?:, |$))+$/.test(name)),
+  ).toEqual([]);
 });
 
 const body = (lines: number): string => "\n  a();".repeat(lines - 2);

@@ -1,0 +1,145 @@
+/** What frameworks on node:http and node:http2 have in common: their requests, their answers, and how those end. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import { type AnswerFields, PROBLEM_TYPE, problemBody, writeFields } from "../http/answer.js";
+import type { HttpCall, HttpOutcome } from "../http/call.js";
+import type { Denial } from "../http/denial.js";
+import { createGate, type HttpOptions, optionsOf } from "../http/gate.js";
+import type { Pass } from "../http/pass.js";
+import type { RateLimiter } from "../limiter/rate-limiter.js";
+import type { Semaphore } from "../semaphore/semaphore.js";
+
+export type NodeRequest = IncomingMessage | Http2ServerRequest;
+export type NodeResponse = ServerResponse | Http2ServerResponse;
+
+/** A request to a server of Node's, for the gate. What costs something is found out when it is asked for. */
+export class NodeCall implements HttpCall {
+  readonly #request: NodeRequest;
+  readonly #response: NodeResponse;
+
+  constructor(request: NodeRequest, response: NodeResponse) {
+    this.#request = request;
+    this.#response = response;
+  }
+
+  get method(): string {
+    return this.#request.method ?? "GET";
+  }
+
+  /** Where the connection comes from: Node trusts nobody's word for it. */
+  get address(): string | undefined {
+    return this.#request.socket.remoteAddress;
+  }
+
+  header(name: string): string | undefined {
+    return joined(this.#request.headers[name]);
+  }
+
+  trust(): "everybody" | "nobody" | "some" {
+    return "nobody";
+  }
+
+  gone(): AbortSignal {
+    const response = this.#response;
+    if (isClosed(response)) return AbortSignal.abort();
+    const controller = new AbortController();
+    response.once("close", () => {
+      controller.abort();
+    });
+    return controller.signal;
+  }
+}
+
+/** Handles a request: `go` is called where it may go on, `fail` where that cannot be found out. */
+export type NodePassage<Req, Res> = (
+  request: Req,
+  response: Res,
+  call: HttpCall,
+  go: () => unknown,
+  fail: (error: unknown) => unknown,
+) => unknown;
+
+/**
+ * A gate for requests that are answered by Node's own means.
+ *
+ * @throws InvalidOptionError
+ */
+export function nodePassage<Req extends NodeRequest, Res extends NodeResponse>(
+  options: RateLimiter | Semaphore | HttpOptions<Req, [response: Res]>,
+): NodePassage<Req, Res> {
+  const gate = createGate(options);
+  const { onDenied = sendProblem } = optionsOf(options);
+  const answer = (pass: Pass, request: Req, response: Res): boolean | Promise<boolean> => {
+    // Whoever lost patience may have answered while the store was asked.
+    const isAnswered = response.headersSent;
+    if (!isAnswered) writeFields(pass.fields, fieldsOfNode(response));
+    if (pass.settle !== undefined) onOutcome(response, pass.settle);
+    if (pass.denial === undefined) return true;
+    const refused = isAnswered ? undefined : onDenied(request, pass.denial, response);
+    return refused instanceof Promise ? refused.then(() => false) : false;
+  };
+  return (request, response, call, go, fail) => {
+    let isOn: boolean | Promise<boolean>;
+    try {
+      const pass = gate.enter(request, call);
+      isOn =
+        pass instanceof Promise
+          ? pass.then((known) => answer(known, request, response))
+          : answer(pass, request, response);
+    } catch (error) {
+      return fail(error);
+    }
+    // What comes behind is not ours: none of its errors may come back here.
+    if (isOn instanceof Promise) return isOn.then((known) => (known ? go() : undefined), fail);
+    return isOn ? go() : undefined;
+  };
+}
+
+/** Answers a denial with a problem body. */
+export function sendProblem(_request: unknown, denial: Denial, response: NodeResponse): void {
+  const body = Buffer.from(problemBody(denial));
+  response.statusCode = denial.status;
+  response.setHeader("Content-Type", PROBLEM_TYPE);
+  response.setHeader("Content-Length", body.length);
+  response.end(body);
+}
+
+/** The fields of an answer of Node's that is not sent yet. */
+export function fieldsOfNode(response: NodeResponse): AnswerFields {
+  return {
+    get: (name) => {
+      const value = response.getHeader(name);
+      return typeof value === "number" ? String(value) : joined(value);
+    },
+    set: (name, value) => {
+      response.setHeader(name, value);
+    },
+  };
+}
+
+/** Reports how a request ended, once it has: also where its client left before anybody listened. */
+export function onOutcome(
+  response: NodeResponse,
+  settle: (outcome: HttpOutcome) => Promise<void>,
+): void {
+  const ended = (): void => {
+    void settle({ status: response.statusCode, aborted: isCutShort(response) });
+  };
+  if (isClosed(response)) ended();
+  else response.once("close", ended);
+}
+
+function isClosed(response: NodeResponse): boolean {
+  return "stream" in response ? response.stream.destroyed : response.closed;
+}
+
+/** Of HTTP/2 the response says that it is finished however it ended, and a client may reset a stream with the code 0. */
+function isCutShort(response: NodeResponse): boolean {
+  return "stream" in response
+    ? response.stream.aborted || response.stream.rstCode !== 0
+    : !response.writableFinished;
+}
+
+function joined(value: string | readonly string[] | undefined): string | undefined {
+  return typeof value === "string" || value === undefined ? value : value.join(", ");
+}

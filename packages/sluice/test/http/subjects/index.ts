@@ -1,0 +1,6 @@
+/** The adapters that the conformance suite runs over: a line each. */
+import type { HttpSubject } from "../../../src/testing/http/subject.js";
+import { express, expressBefore } from "./express.js";
+import { node } from "./node.js";
+
+export const subjects: readonly HttpSubject[] = [node, express, expressBefore];
