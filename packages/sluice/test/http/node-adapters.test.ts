@@ -345,15 +345,15 @@ describe("Express", () => {
   test.each([
     [
       "at once",
-      (error: Error) => () => {
-        throw error;
+      (denied: Error) => () => {
+        throw denied;
       },
     ],
     [
       "later",
-      (error: Error) => async () => {
+      (denied: Error) => async () => {
         await Promise.resolve();
-        throw error;
+        throw denied;
       },
     ],
   ])("what onDenied throws %s goes to the error handlers", async (_, throwing) => {
