@@ -163,8 +163,8 @@ function verb(
   ];
 }
 
-const asked = { cost: units(0), policy: nothing, signal: nothing };
-const waited = { cost: units(0, 1000), maxWait: orInfinity(ms(0)), signal: nothing };
+const asked = { cost: units(0), policy: nothing, signal: nothing, slot: key };
+const waited = { ...asked, cost: units(0, 1000), maxWait: orInfinity(ms(0)) };
 
 const limiterCases: readonly Case[] = [
   ...verb("consume", ({ limiter }, k, o) => limiter.consume(k, o), asked),
@@ -177,18 +177,26 @@ const limiterCases: readonly Case[] = [
   ),
   ...verb("reserve", ({ limiter }, k, o) => limiter.reserve(k, o), { ...waited, cost: units(0) }),
   ...verb("acquire", ({ limiter }, k, o) => limiter.acquire(k, o), waited),
-  ...verb("block", ({ limiter }, k, o) => limiter.block(k, "1s", o), { keepLonger: boolean }),
+  ...verb("block", ({ limiter }, k, o) => limiter.block(k, "1s", o), {
+    keepLonger: boolean,
+    slot: key,
+  }),
   [
     "block: duration",
     (value, { limiter, fresh }) => limiter.block(fresh(), value),
     orInfinity(ms(1)),
   ],
-  ["unblock: key", (value, { limiter }) => limiter.unblock(value), key],
-  ["reset: key", (value, { limiter }) => limiter.reset(value), key],
-  ["refund: key", (value, { limiter }) => limiter.refund(value, 1), key],
+  ...verb("unblock", ({ limiter }, k, o) => limiter.unblock(k, o), { slot: key }),
+  ...verb("reset", ({ limiter }, k, o) => limiter.reset(k, o), { slot: key }),
+  ...verb("refund", ({ limiter }, k, o) => limiter.refund(k, 1, o), { of: nothing, slot: key }),
+  ...verb("penalize", ({ limiter }, k, o) => limiter.penalize(k, 1, o), { slot: key }),
+  ...verb(
+    "settle",
+    ({ limiter }, k, o) => limiter.settle(k, o),
+    { reserved: units(0), actual: units(0), of: nothing, slot: key },
+    { reserved: 2, actual: 1 },
+  ),
   ["refund: amount", (value, { limiter, fresh }) => limiter.refund(fresh(), value), units(0)],
-  ["refund: options", (value, { limiter, fresh }) => limiter.refund(fresh(), 1, value), options],
-  ["refund: of", (value, { limiter, fresh }) => limiter.refund(fresh(), 1, { of: value }), nothing],
   ["penalize: amount", (value, { limiter, fresh }) => limiter.penalize(fresh(), value), units(0)],
   ["consumeMany: requests", (value, { limiter }) => limiter.consumeMany(value), nothing],
   [
@@ -205,6 +213,11 @@ const limiterCases: readonly Case[] = [
     "consumeMany: cost",
     (value, { limiter }) => limiter.consumeMany([{ key: "k" }, { key: "k", cost: value }]),
     units(0),
+  ],
+  [
+    "consumeMany: slot",
+    (value, { limiter }) => limiter.consumeMany([{ key: "k" }, { key: "k", slot: value }]),
+    key,
   ],
   ["consumeMany: options", (value, { limiter }) => limiter.consumeMany([], value), options],
   [
@@ -244,6 +257,18 @@ const limiterCases: readonly Case[] = [
     units(0),
   ],
   [
+    "consumeAtomic: slot",
+    (value, { limiter }) =>
+      consumeAtomic(
+        [
+          { limiter, key: "k" },
+          { limiter, key: "k", slot: value },
+        ],
+        { atomic: false },
+      ),
+    key,
+  ],
+  [
     "consumeAtomic: options",
     (value, { limiter, fresh }) => consumeAtomic([{ limiter, key: fresh() }], value),
     options,
@@ -273,6 +298,16 @@ const limiterCases: readonly Case[] = [
     units(0, 1000),
   ],
   [
+    "wrap: slot",
+    (value, { limiter }) => limiter.wrap(() => 1, { key: "k", slot: value }),
+    either(key, fn),
+  ],
+  [
+    "wrap: its slot",
+    (value, { limiter, fresh }) => limiter.wrap(() => 1, { key: fresh, slot: () => value })(),
+    key,
+  ],
+  [
     "wrap: maxWait",
     (value, { limiter }) => limiter.wrap(() => 1, { key: "k", maxWait: value }),
     orInfinity(ms(0)),
@@ -285,26 +320,27 @@ const semaphoreCases: readonly Case[] = [
   ...verb(
     "Semaphore.acquire",
     async ({ semaphore }, k, o) => (await semaphore.acquire(k, o)).release(),
-    { weight: whole(1, 10), maxWait: orInfinity(ms(0)), signal: nothing },
+    { weight: whole(1, 10), maxWait: orInfinity(ms(0)), signal: nothing, slot: key },
   ),
   ...verb(
     "tryAcquire",
     async ({ semaphore }, k, o) => (await semaphore.tryAcquire(k, o))?.release(),
-    { weight: whole(1, 10) },
+    { weight: whole(1, 10), slot: key },
   ),
   ...verb("withPermit", ({ semaphore }, k, o) => semaphore.withPermit(k, () => 1, o), {
     weight: whole(1, 10),
     maxWait: orInfinity(ms(0)),
     signal: nothing,
+    slot: key,
   }),
   ["withPermit: fn", (value, { semaphore }) => semaphore.withPermit("k", value), fn],
-  ["setLimit: key", (value, { semaphore }) => semaphore.setLimit(value, 5), key],
+  ...verb("setLimit", ({ semaphore }, k, o) => semaphore.setLimit(k, 5, o), { slot: key }),
   [
     "setLimit: limit",
     (value, { semaphore, fresh }) => semaphore.setLimit(fresh(), value),
     whole(1, 1e9),
   ],
-  ["inspect: key", (value, { semaphore }) => semaphore.inspect(value), key],
+  ...verb("inspect", ({ semaphore }, k, o) => semaphore.inspect(k, o), { slot: key }),
 ];
 
 /** Of a constructor or another function of options. */

@@ -89,6 +89,7 @@ export {
 } from "./limiter/waiting/decorator.js";
 export type { Acquirer, WrapOptions } from "./limiter/waiting/wrap.js";
 export type { Identity } from "./core/identity.js";
+export type { SlotOption } from "./core/key.js";
 export {
   type AtomicDecision,
   type AtomicOptions,

@@ -3,7 +3,7 @@ import { keyId } from "../audit/index.js";
 import type { Decision, PolicyVerdict } from "../core/decision.js";
 import { defineCommand, EXIT } from "./command.js";
 import { describePolicy } from "./describe-policy.js";
-import { formatNumber, formatSpan, formatTime, printable } from "./format.js";
+import { formatNumber, formatSpan, formatTime } from "./format.js";
 import { KEY_OPTIONS, type KeyAccess, withKey } from "./key-command.js";
 import { numberOption } from "./options.js";
 import { type Terminal, terminalOf } from "./terminal.js";
@@ -26,7 +26,7 @@ namespace must be those of the limiter in question: they say where its state is 
   async run(values, positionals, io) {
     const cost = numberOption("cost", values.cost ?? "1", { min: 0 });
     await withKey(values, positionals, io.env, async (access) => {
-      const decision = await access.limiter.peek(access.key, { cost });
+      const decision = await access.limiter.peek(access.key, { cost, slot: access.slot });
       if (values.json) io.stdout.write(`${JSON.stringify(toJson(access, cost, decision))}\n`);
       else report(access, cost, decision, terminalOf(io.stdout, io.env));
     });
@@ -34,14 +34,14 @@ namespace must be those of the limiter in question: they say where its state is 
   },
 });
 
-function toJson({ key, policies }: KeyAccess, cost: number, decision: Decision): object {
-  return { key, keyId: keyId(key), policies, cost, decision };
+function toJson({ key, slot, policies }: KeyAccess, cost: number, decision: Decision): object {
+  return { key, slot, keyId: keyId(key), policies, cost, decision };
 }
 
 function report(access: KeyAccess, cost: number, decision: Decision, terminal: Terminal): void {
-  const { key, policies, place } = access;
+  const { shown, policies, place } = access;
   const verdicts = decision.policies ?? [decision];
-  terminal.say(`key ${terminal.paint("bold", printable(key))} on ${place}\n`);
+  terminal.say(`key ${terminal.paint("bold", shown)} on ${place}\n`);
   terminal.say(`at  ${formatTime(decision.decidedAtUs)} UTC, by the store's clock\n`);
   policies.forEach((policy, index) => {
     const verdict = verdicts[index];

@@ -1,6 +1,8 @@
 /** What the commands on one key of a running store share: their options, and the limiter they ask. */
 import type { Policy } from "../algorithms/registry.js";
+import { checkSlot } from "../core/key.js";
 import { type Identity, RateLimiter } from "../index.js";
+import { printable } from "./format.js";
 import { keyArgument, type OptionTable, type OptionValues, UsageError } from "./options.js";
 import { policiesFrom, POLICY_OPTIONS } from "./policy-options.js";
 import { redactUrl } from "./redact.js";
@@ -19,12 +21,21 @@ export const KEY_OPTIONS = {
     value: "HOW",
     help: `What the limiter makes of keys: sha256 (default), plain, or hmac with the secret in ${SECRET_VARIABLE}.`,
   },
+  slot: {
+    type: "string",
+    value: "TEXT",
+    help: "The slot that the key's calls give it, if they do: in each it has another state.",
+  },
   json: { type: "boolean", help: "Print the result as one JSON object, and nothing else." },
 } as const satisfies OptionTable;
 
 /** One key of a store, through a limiter with the policies that the options describe. */
 export interface KeyAccess {
   readonly key: string;
+  /** For every verb on the key. */
+  readonly slot: string | undefined;
+  /** The key, fit to be shown. */
+  readonly shown: string;
   readonly policies: readonly Policy[];
   readonly limiter: RateLimiter;
   /** The store, fit to be shown. */
@@ -39,6 +50,9 @@ export async function withKey<R>(
   work: (access: KeyAccess) => Promise<R>,
 ): Promise<R> {
   const key = keyArgument(positionals);
+  const { slot } = values;
+  checkSlot(slot);
+  const shown = `${printable(key)}${slot === undefined ? "" : ` in slot ${printable(slot)}`}`;
   const policies = policiesFrom(values);
   const url = requiredRedisUrl(values, env);
   const identity = identityFrom(values.identity, env);
@@ -52,7 +66,7 @@ export async function withKey<R>(
       onStoreFailure: "throw",
       ...(namespace === undefined ? {} : { namespace }),
     });
-    return await work({ key, policies, limiter, place: redactUrl(url) });
+    return await work({ key, slot, shown, policies, limiter, place: redactUrl(url) });
   } finally {
     await store.close();
   }

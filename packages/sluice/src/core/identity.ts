@@ -11,8 +11,23 @@ import { HIDDEN } from "./shown.js";
  */
 export type Identity = "sha256" | "plain" | { readonly hmacSecret: string | Uint8Array };
 
-/** Turns a checked key into an id. */
-export type Identify = (key: string) => string;
+/**
+ * Turns a checked key into an id. With a slot text it is another id, which begins with the id of that text in braces: on a
+ * Cluster it lies where a key of that text does.
+ */
+export type Identify = (key: string, slot?: string) => string;
+
+const OPEN = "{".charCodeAt(0);
+
+/** Whether an id, of those that leave the process, brings the hash tag of the slot that its key was given. */
+export function isInSlot(id: string): boolean {
+  return id.charCodeAt(0) === OPEN;
+}
+
+/** The name of a key in Redis. Its id is the hash tag, unless it brings one. */
+export function keyNameOf(keyspace: string, id: string): string {
+  return isInSlot(id) ? `${keyspace}:${id}` : `${keyspace}:{${id}}`;
+}
 
 const SHORTEST_SECRET = 16;
 
@@ -31,7 +46,17 @@ export function digestOf(text: string): string {
   return `sha256 of a long key: ${digests.sha256(text)}`;
 }
 
-const unchanged: Identify = (key) => key;
+/**
+ * In memory the key itself. Any text may be a key there, so one in a slot becomes what no key is: half a character, and a
+ * digest, since a digest of the id would not keep that half.
+ */
+const unchanged: Identify = (key, slot) =>
+  slot === undefined
+    ? key
+    : `\ud800${first16Bytes(digests.sha256(`${slot.length}:${slot}${key}`))}`;
+
+const plain: Identify = (key, slot) =>
+  slot === undefined ? checkPlain(key) : `{${checkPlain(slot, "slot")}}${checkPlain(key)}`;
 
 /** Whether ids are the keys themselves: then some keys are refused. */
 export function refusesBraces(identify: Identify): boolean {
@@ -39,11 +64,9 @@ export function refusesBraces(identify: Identify): boolean {
 }
 
 /** Braces would move a key to another Cluster slot, and NUL cuts it short in many tools. */
-function plain(key: string): string {
-  if (/[{}\0]/.test(key)) {
-    throw keyError(key, 'no braces and no NUL with identity "plain"; any key when hashed');
-  }
-  return key;
+function checkPlain(key: string, option?: string): string {
+  if (!/[{}\0]/.test(key)) return key;
+  throw keyError(key, 'no braces and no NUL with identity "plain"; any text when hashed', option);
 }
 
 /** How keys become ids under the option `identity`. */
@@ -65,10 +88,11 @@ const REMEMBERED = 256;
  * Remembers the ids of recent keys, each in the one place that its length and last characters name: a hot
  * key is hashed once, and a key that is not pays next to nothing for having been looked up.
  */
-function remembered(identify: Identify): Identify {
+function remembered(identify: (key: string) => string): Identify {
   const keys = new Array<string>(REMEMBERED).fill("");
   const ids = new Array<string>(REMEMBERED).fill("");
-  return (key) => {
+  return function idOf(key: string, slot?: string): string {
+    if (slot !== undefined) return `{${idOf(slot)}}${idOf(key)}`;
     const end = key.length - 1;
     const place =
       (key.charCodeAt(end) * 31 + (end > 0 ? key.charCodeAt(end - 1) : 0) * 7 + end) &

@@ -1,7 +1,7 @@
 /** Functions whose calls wait for something before they start, and give back what they hold when they end. */
 import { checkSignal } from "./abort.js";
 import type { Duration } from "./duration.js";
-import { checkKey } from "./key.js";
+import { checkKey, checkSlot } from "./key.js";
 import { maxWaitMs } from "./max-wait.js";
 import { checkFunction } from "./options.js";
 
@@ -9,6 +9,8 @@ import { checkFunction } from "./options.js";
 export interface WaitedCalls<A extends unknown[]> {
   /** The key of every call, or how to tell it from a call's arguments. */
   readonly key: string | ((...args: A) => string);
+  /** The slot of every call's key, or how to tell it from a call's arguments; default: none. */
+  readonly slot?: string | ((...args: A) => string | undefined) | undefined;
   /** How long a call may wait; default: as long as it takes. */
   readonly maxWait?: Duration | undefined;
   /**
@@ -20,6 +22,7 @@ export interface WaitedCalls<A extends unknown[]> {
 
 /** One wait, without what is left out. */
 export interface OneWait {
+  readonly slot?: string;
   readonly maxWait?: Duration;
   readonly signal?: AbortSignal;
 }
@@ -32,16 +35,19 @@ export interface OneWait {
  */
 export function wrapCalls<This, A extends unknown[], R>(
   fn: (this: This, ...args: A) => R,
-  { key, maxWait, signal }: WaitedCalls<A>,
+  { key, slot, maxWait, signal }: WaitedCalls<A>,
   acquire: (key: string, wait: OneWait, args: A) => Promise<unknown>,
 ): (this: This, ...args: A) => Promise<Awaited<R>> {
   checkFunction("fn", fn);
   if (typeof key !== "function") checkKey(key);
+  if (typeof slot !== "function") checkSlot(slot);
   maxWaitMs(maxWait);
   if (typeof signal !== "function") checkSignal("signal", signal);
   return async function limited(this: This, ...args: A): Promise<Awaited<R>> {
+    const place = typeof slot === "function" ? slot(...args) : slot;
     const end = typeof signal === "function" ? signal(...args) : signal;
     const wait = {
+      ...(place !== undefined && { slot: place }),
       ...(maxWait !== undefined && { maxWait }),
       // Checked here too: not everything with an acquire looks at it.
       ...(end !== undefined && { signal: checkSignal("signal", end) as AbortSignal }),

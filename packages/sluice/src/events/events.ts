@@ -13,6 +13,8 @@ export interface DecisionMade {
   readonly verb: VerbName;
   /** The key as the caller gave it: mind where you log it. */
   readonly key: string;
+  /** The text of its slot, where it was given one. */
+  readonly slot?: string | undefined;
   /** Units. */
   readonly cost: number;
   /** It names the policy and the source. */

@@ -14,6 +14,8 @@ import {
 export interface DecisionEvent {
   /** The key as the caller gave it: mind where you log it. */
   readonly key: string;
+  /** The text of its slot, where it was given one: other verbs on the key need it too. */
+  readonly slot?: string | undefined;
   /** Units. */
   readonly cost: number;
   readonly decision: Decision;
@@ -56,9 +58,9 @@ export function addHooks(events: Events, hooks: unknown): void {
   addOutages(events, checked);
   const { onAllowed, onDenied, onNearLimit } = checked;
   if (onAllowed === undefined && onDenied === undefined && onNearLimit === undefined) return;
-  events.on("decision", ({ verb, key, cost, decision }) => {
+  events.on("decision", ({ verb, key, slot, cost, decision }) => {
     if (!ASKING.has(verb)) return;
-    const event = { key, cost, decision };
+    const event = { key, ...(slot !== undefined && { slot }), cost, decision };
     const call = (hook: ((event: DecisionEvent) => unknown) | undefined): void => {
       if (hook !== undefined) attempt(hook, ownEvent(event), failureOf(events, event));
     };

@@ -1,6 +1,7 @@
 /** Verbs that have no decision, such as block and reset: they are always the store's to do. */
 import { VERBS } from "../algorithms/decide.js";
 import type { DecisionSource } from "../core/decision.js";
+import { keyInSlot } from "../core/key.js";
 import type { Pipeline } from "./pipeline.js";
 import type { LimiterRequest, PreparedRequest } from "./request.js";
 
@@ -11,7 +12,7 @@ export async function administer(limiter: Pipeline, request: LimiterRequest): Pr
   const { call, atMs } = preparing instanceof Promise ? await preparing : preparing;
   const outcome = await limiter.outcomeOf(call, undefined, atMs, { instead: "thrown" });
   limiter.local?.store.follow(call);
-  limiter.shortcuts.forget(request.key);
+  limiter.shortcuts.forget(keyInSlot(request));
   if (!(outcome instanceof Error)) return;
   limiter.failed(outcome, request);
   throw outcome;
@@ -20,7 +21,7 @@ export async function administer(limiter: Pipeline, request: LimiterRequest): Pr
 /** The block that follows a denial which is already decided: its failure is thrown only if all are. */
 export async function blockAfterDenial(
   limiter: Pipeline,
-  { request: { key }, call }: PreparedRequest,
+  { request: { key, slot }, call }: PreparedRequest,
   source: DecisionSource,
 ): Promise<void> {
   const verb = VERBS.block;
@@ -30,7 +31,7 @@ export async function blockAfterDenial(
     return;
   }
   try {
-    await administer(limiter, { verb, key, cost: 0, blockUs });
+    await administer(limiter, { verb, key, slot, cost: 0, blockUs });
   } catch (error) {
     if (limiter.instead === "thrown") throw error;
   }

@@ -6,7 +6,7 @@ import { InvalidOptionError } from "../core/errors.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import { InWords, withoutText } from "../core/shown.js";
 import { checkSignal } from "../core/abort.js";
-import { checkKey } from "../core/key.js";
+import { checkKeyed, keyInSlot } from "../core/key.js";
 import { toThousandths } from "../core/amount.js";
 import type { StoreResult } from "../stores/store.js";
 import { blockAfterDenial } from "./administer.js";
@@ -79,10 +79,11 @@ export async function consumeAtomic(
   // Each has one policy at least: too many are refused before they are hashed.
   let debits = requests.length;
   const preparing = allKnown(
-    requests.map(({ key, cost, settle }, i): AtomicEntry | Promise<AtomicEntry> => {
+    requests.map(({ key, slot, cost, settle }, i): AtomicEntry | Promise<AtomicEntry> => {
       checkDebits(requests, debits);
       const limiter = limiters[i] as Pipeline;
-      const prepared = limiter.prepare({ verb: VERBS.consume, key, cost, signal, settle }, 0);
+      const request = { verb: VERBS.consume, key, slot, cost, signal, settle };
+      const prepared = limiter.prepare(request, 0);
       const entry = (known: PreparedRequest): AtomicEntry => {
         debits += known.call.debits.length - 1;
         return { limiter, ...known };
@@ -111,12 +112,12 @@ interface CheckedRequest extends AtomicRequest {
 
 function checkedRequest(given: AtomicRequest, i: number): CheckedRequest {
   const option = `requests[${i}]`;
-  checkOptions(option, given, ["limiter", "key", "cost", "settle"]);
-  const { limiter, key, cost = 1, settle = false } = given;
+  checkOptions(option, given, ["limiter", "key", "cost", "settle", "slot"]);
+  const { limiter, key, cost = 1, settle = false, slot } = given;
   checkBoolean(`${option}.settle`, settle);
-  checkKey(key);
+  checkKeyed(given);
   toThousandths("cost", cost);
-  return { limiter, key, cost, settle };
+  return { limiter, key, slot, cost, settle };
 }
 
 /** What is there at once is not waited for: calls of a tick keep their order. */
@@ -165,8 +166,8 @@ function knownOf(
   entries: readonly AtomicEntry[],
 ): { allowed: boolean; decisions: Decision[] } | undefined {
   if (entries.some(({ limiter }) => !limiter.enforce)) return undefined;
-  const denials = entries.map(({ limiter, request, bound, call }) =>
-    limiter.shortcuts.denial(request.key, call.debits[0]?.cost ?? 0, bound),
+  const denials = entries.map((entry) =>
+    entry.limiter.shortcuts.denial(keyOf(entry), costOf(entry), entry.bound),
   );
   if (denials.some((denial) => denial !== undefined)) {
     const decisions = entries.map((entry, i) => {
@@ -178,8 +179,9 @@ function knownOf(
     return { allowed: false, decisions };
   }
   const spent: Decision[] = [];
-  for (const { limiter, request, bound, call } of entries) {
-    const decision = limiter.shortcuts.spend(request.key, call.debits[0]?.cost ?? 0, bound);
+  for (const entry of entries) {
+    const { shortcuts } = entry.limiter;
+    const decision = shortcuts.spend(keyOf(entry), costOf(entry), entry.bound);
     if (decision === undefined) break;
     spent.push(decision);
   }
@@ -189,10 +191,19 @@ function knownOf(
       decisions: entries.map((entry, i) => entry.limiter.report(entry, spent[i] as Decision)),
     };
   }
-  for (const { limiter, request, call } of entries.slice(0, spent.length)) {
-    limiter.shortcuts.unspend(request.key, call.debits[0]?.cost ?? 0);
+  for (const entry of entries.slice(0, spent.length)) {
+    entry.limiter.shortcuts.unspend(keyOf(entry), costOf(entry));
   }
   return undefined;
+}
+
+function keyOf({ request }: AtomicEntry): string {
+  return keyInSlot(request);
+}
+
+/** Thousandths. */
+function costOf({ call }: AtomicEntry): number {
+  return call.debits[0]?.cost ?? 0;
 }
 
 /** Those who enforce decide in one call; who only shadows has no vote and a call of its own. */
@@ -234,12 +245,13 @@ async function decideTogether(
 
 /** Another request of the same limiter and key was decided with it: a denial is not this one's alone. */
 function remember(
-  { limiter, request, denial }: AtomicEntry,
+  entry: AtomicEntry,
   entries: readonly AtomicEntry[],
   outcome: StoreResult,
   decision: Decision,
 ): void {
-  const isAlone = entries.filter(({ request: { key } }) => key === request.key).length === 1;
+  const { limiter, denial } = entry;
+  const isAlone = entries.filter((other) => keyOf(other) === keyOf(entry)).length === 1;
   if (denial !== undefined && isAlone) limiter.shortcuts.remember(denial, outcome, decision);
 }
 
@@ -271,19 +283,19 @@ async function consumeApart(
   signal: AbortSignal | undefined,
 ): Promise<AtomicDecision> {
   const ended = await Promise.allSettled(
-    requests.map(({ limiter, key, cost, settle }) =>
-      limiter.consume(key, { cost, signal, settle }),
+    requests.map(({ limiter, key, slot, cost, settle }) =>
+      limiter.consume(key, { slot, cost, signal, settle }),
     ),
   );
   const decisions = ended.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
   const failed = ended.find((each) => each.status === "rejected");
   const allowed = failed === undefined && decisions.every((decision) => decision.allowed);
   if (!allowed) {
-    const refunds = requests.map(async ({ limiter, key, cost }, i) => {
+    const refunds = requests.map(async ({ limiter, key, slot, cost }, i) => {
       const each = ended[i];
       // What was admitted by nobody or by a shadow alone was not counted: nothing to get back.
       if (each?.status !== "fulfilled" || each.value.reason !== "ok") return;
-      await limiter.refund(key, cost, { of: each.value });
+      await limiter.refund(key, cost, { of: each.value, slot });
     });
     // A refund that fails is reported; the denial stands.
     await Promise.allSettled(refunds);

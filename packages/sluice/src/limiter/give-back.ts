@@ -24,28 +24,28 @@ export type Refund = Decision & {
 
 /** @throws InvalidOptionError */
 export function refundRequest(key: string, amount: number, options: RefundOptions): LimiterRequest {
-  const { of } = checkOptions("options", options, ["of"]);
+  checkOptions("options", options, ["of", "slot"]);
   toThousandths("amount", amount);
-  return requestOf(key, amount, of);
+  return requestOf(key, amount, options);
 }
 
 /** @throws InvalidOptionError */
 export function settleRequest(key: string, settlement: Settlement): LimiterRequest {
-  checkOptions("settlement", settlement, ["reserved", "actual", "of"]);
-  const { reserved, actual, of } = settlement;
+  checkOptions("settlement", settlement, ["reserved", "actual", "of", "slot"]);
+  const { reserved, actual } = settlement;
   const spare = toThousandths("reserved", reserved) - toThousandths("actual", actual);
-  return requestOf(key, spare / UNIT, of);
+  return requestOf(key, spare / UNIT, settlement);
 }
 
 /** Gives `spare` units back, or takes them if it is below 0. */
-function requestOf(key: string, spare: number, of: unknown): LimiterRequest {
+function requestOf(key: string, spare: number, { of, slot }: RefundOptions): LimiterRequest {
   const taken = checkTaken(of);
   // Where nothing was taken, as by a denial in shadow mode, nothing is to be settled.
   const tookNone =
     taken !== undefined && (taken.reason !== "ok" || takerOf(taken.source) === undefined);
-  if (spare === 0 || tookNone) return { verb: VERBS.peek, key, cost: 0 };
-  if (spare > 0) return { verb: VERBS.refund, key, cost: spare, of: taken?.source };
-  return { verb: VERBS.penalize, key, cost: -spare, of: taken?.source };
+  if (spare === 0 || tookNone) return { verb: VERBS.peek, key, slot, cost: 0 };
+  if (spare > 0) return { verb: VERBS.refund, key, slot, cost: spare, of: taken?.source };
+  return { verb: VERBS.penalize, key, slot, cost: -spare, of: taken?.source };
 }
 
 /**
@@ -55,14 +55,14 @@ function requestOf(key: string, spare: number, of: unknown): LimiterRequest {
 export async function blockIfUsedUp(
   limiter: Pipeline,
   key: string,
-  { of }: Settlement,
+  { of, slot }: Settlement,
   { reason, remaining, source }: Decision,
 ): Promise<void> {
   const { blockForUs: blockUs } = limiter;
   const tookNone = of !== undefined && of.reason !== "ok";
   if (blockUs === 0 || remaining > 0 || reason === "blocked" || tookNone) return;
   if (source !== "store" && source !== "local") return;
-  const blocking = { verb: VERBS.block, key, cost: 0, blockUs };
+  const blocking = { verb: VERBS.block, key, slot, cost: 0, blockUs };
   await blockAfterDenial(limiter, await limiter.prepare(blocking), source);
 }
 

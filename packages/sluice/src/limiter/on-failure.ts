@@ -10,7 +10,9 @@ import type { OnStoreFailure } from "./options.js";
 import type { BoundPolicy } from "./policy-resolver.js";
 import type { LimiterAnswer, LimiterRequest, PreparedRequest, RequestRunner } from "./request.js";
 
-type ConsumeHere = (key: string, cost: number) => Decision;
+/** What a consume that is answered at once was asked. */
+export type Asked = Pick<LimiterRequest, "key" | "cost" | "slot">;
+type ConsumeHere = (asked: Asked) => Decision;
 
 const INSTEAD = {
   local: "local",
@@ -97,16 +99,17 @@ export class OnFailure {
    * failure, and where nobody answers at once.
    */
   answerHere(
-    asked: Pick<LimiterRequest, "key" | "cost">,
+    asked: Asked,
     bound: readonly BoundPolicy[],
     error: unknown,
     report: (failure: ErrorEvent) => void,
   ): Decision {
     if (!(error instanceof StoreUnavailableError)) throw error;
     let decision: Decision | undefined;
-    if (this.fallback !== undefined) decision = this.#consumeHere?.(asked.key, asked.cost);
+    if (this.fallback !== undefined) decision = this.#consumeHere?.(asked);
     else if (this.#policy !== "throw") decision = this.#undecided(bound);
-    report({ ...asked, error, ...(decision !== undefined && { decision }) });
+    const { key, cost } = asked;
+    report({ key, cost, error, ...(decision !== undefined && { decision }) });
     if (decision === undefined) throw error;
     return this.fallback === undefined ? decision : { ...decision, source: "fallback" };
   }

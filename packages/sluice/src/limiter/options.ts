@@ -3,6 +3,7 @@ import type { Policy } from "../algorithms/registry.js";
 import type { Decision } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
+import type { SlotOption } from "../core/key.js";
 import { checkOptions } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import { nearest } from "../core/slips.js";
@@ -127,7 +128,7 @@ export interface FallbackLimiter {
   consume(key: string, options?: AsyncCallOptions): Promise<Decision>;
 }
 
-export interface CallOptions {
+export interface CallOptions extends SlotOption {
   /** Units: 0 to 1e9 in whole thousandths; default 1. 0 asks and never counts. */
   readonly cost?: number | undefined;
   /** Options of this call in place of the limiter's; matched by name where there are several. */
@@ -144,14 +145,14 @@ export interface AsyncCallOptions extends CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface BlockOptions {
+export interface BlockOptions extends SlotOption {
   /** A block that lasts longer stays as it is; default false: it is replaced. */
   readonly keepLonger?: boolean | undefined;
   /** true: what the key has in use is forgotten too, and it starts afresh when the block ends; default false. */
   readonly reset?: boolean | undefined;
 }
 
-export interface RefundOptions {
+export interface RefundOptions extends SlotOption {
   /**
    * The decision by which the units were taken. They go back only where its `source` says they were: to the store, to this
    * process, or to the fallback. Nothing comes back of a decision that took nothing, such as a denial, or one with the
@@ -171,7 +172,7 @@ export function checkTaken(of: unknown): Decision | undefined {
 /** No options: told apart by identity, so that the usual call checks nothing. */
 export const NO_OPTIONS: AsyncCallOptions = Object.freeze({});
 
-const CALL_OPTIONS: readonly string[] = ["cost", "policy", "signal"];
+const CALL_OPTIONS: readonly string[] = ["cost", "policy", "signal", "slot"];
 
 /** Refuses unknown names among a call's options, and what is no signal. */
 export function checkCall(options: AsyncCallOptions, known = CALL_OPTIONS): void {
@@ -183,7 +184,7 @@ export function checkCall(options: AsyncCallOptions, known = CALL_OPTIONS): void
 /** What consumeUpTo answers: how many whole units were granted. */
 export type Grant = Decision & { readonly granted: number };
 
-export interface KeyedRequest {
+export interface KeyedRequest extends SlotOption {
   readonly key: string;
   readonly cost?: number | undefined;
 }

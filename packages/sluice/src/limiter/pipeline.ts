@@ -10,7 +10,7 @@ import { monotonicMs } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
 import { asStoreError, ClosedError, PolicyUnavailableError } from "../core/errors.js";
 import type { Identify } from "../core/identity.js";
-import { checkKey } from "../core/key.js";
+import { checkKey, checkKeyed, checkSlot, keyInSlot, keyWithoutSlot } from "../core/key.js";
 import type { Events, Instead } from "../events/events.js";
 import type { BreakerSettings } from "../resilience/breaker.js";
 import { type AskOptions, type Asker, GuardedStore } from "../resilience/guarded-store.js";
@@ -22,6 +22,7 @@ import { giveToTaker } from "./taker.js";
 import { LocalDecisions } from "./local/local-decisions.js";
 import { localStoreOf } from "./local/local-store.js";
 import type { OnFailure } from "./on-failure.js";
+import type { CallOptions } from "./options.js";
 import type { BoundPolicy, PolicyResolver } from "./policy-resolver.js";
 import { report } from "./report.js";
 import type { LimiterAnswer, LimiterRequest, PreparedRequest, RequestRunner } from "./request.js";
@@ -106,7 +107,7 @@ export class Pipeline implements RequestRunner, Canceller {
   run(request: LimiterRequest): Promise<LimiterAnswer> {
     const { key, cost, policy, signal } = request;
     if (this.closing.isClosed) throw this.closing.error();
-    checkKey(key);
+    checkKeyed(request);
     const thousandths = cost === 1 ? UNIT : toThousandths("cost", cost);
     const fixed = policy === undefined ? this.resolver.fixed : undefined;
     const bound = fixed ?? this.resolver.resolve(key, policy, signal);
@@ -123,7 +124,7 @@ export class Pipeline implements RequestRunner, Canceller {
   prepare(request: LimiterRequest, blockForUs?: number): MaybePromised<PreparedRequest> {
     this.closing.throwIfClosed();
     const { key, cost, policy, signal } = request;
-    checkKey(key);
+    checkKeyed(request);
     const thousandths = toThousandths("cost", cost);
     const bound = this.resolver.resolve(key, policy, signal);
     const prepare = (known: readonly BoundPolicy[]): PreparedRequest =>
@@ -144,45 +145,43 @@ export class Pipeline implements RequestRunner, Canceller {
   async runPrepared(prepared: PreparedRequest): Promise<LimiterAnswer> {
     const { request, bound, call } = prepared;
     request.signal?.throwIfAborted();
-    const known = this.shortcuts.answer(request.key, call.debits[0]?.cost ?? 0, bound);
+    const cost = call.debits[0]?.cost ?? 0;
+    const known = this.shortcuts.answer(keyInSlot(request), cost, bound);
     if (known !== undefined) return report(this, request, known, 0);
     return this.#ask(prepared);
   }
 
   /** A consume on a store inside the process. */
-  consumeSync(
-    store: SyncStore,
-    key: string,
-    cost: number,
-    policy: unknown,
-    settle?: boolean,
-  ): Decision {
+  consumeSync(store: SyncStore, key: string, options: CallOptions): Decision {
+    const { cost = 1, policy, settle, slot } = options;
     let call: StoreCall | undefined = this.#reused;
     let bound: readonly BoundPolicy[];
     if (this.#reused === undefined || policy !== undefined || settle === true) {
       this.closing.throwIfClosed();
       checkKey(key);
-      const request = { verb: VERBS.consume, key, cost, policy, settle };
+      checkSlot(slot);
+      const request = { verb: VERBS.consume, key, slot, cost, policy, settle };
       const thousandths = toThousandths("cost", cost);
       bound = this.resolver.resolveNow(key, policy);
       ({ call, bound } = this.#prepare(request, thousandths, bound));
     } else {
       checkKey(key);
+      checkSlot(slot);
       const debit = this.#reused.debits[0] as Writable<Debit>;
       debit.cost = cost === 1 ? UNIT : toThousandths("cost", cost);
-      debit.id = this.identify(key);
+      debit.id = this.identify(key, slot);
       bound = this.#reused.debits;
     }
     let decision: Decision;
     try {
       decision = decisionOf(bound, store.executeSync(call as StoreCall), "store");
     } catch (error) {
-      decision = this.#onFailure.answerHere({ key, cost }, bound, error, (failure) => {
+      decision = this.#onFailure.answerHere({ key, cost, slot }, bound, error, (failure) => {
         this.events.to.failure?.(failure);
       });
     }
     if (this.#isSilent()) return decision;
-    return report(this, { verb: VERBS.consume, key, cost }, decision, 0);
+    return report(this, { verb: VERBS.consume, key, slot, cost }, decision, 0);
   }
 
   /** Whether decisions go to their callers alone, as they are. */
@@ -226,7 +225,7 @@ export class Pipeline implements RequestRunner, Canceller {
   /** From an outcome to the caller's answer. */
   conclude(prepared: PreparedRequest, outcome: Outcome): LimiterAnswer | Promise<LimiterAnswer> {
     const { request, bound, call, denial, atMs } = prepared;
-    this.shortcuts.after(request.key, call, bound, outcome);
+    this.shortcuts.after(keyInSlot(request), call, bound, outcome);
     if (outcome instanceof Error) return this.#withoutStore(prepared, outcome);
     const source = outcome instanceof PrefetchedResult ? "prefetch" : "store";
     if (source === "store" && this.#local !== undefined) {
@@ -247,7 +246,7 @@ export class Pipeline implements RequestRunner, Canceller {
   }
 
   adjusted({ request, bound }: PreparedRequest, call: StoreCall, outcome: Outcome): void {
-    this.shortcuts.after(request.key, call, bound, outcome);
+    this.shortcuts.after(keyInSlot(request), call, bound, outcome);
   }
 
   /** A failure of a request, and the decision in spite of it where there is one. */
@@ -268,10 +267,10 @@ export class Pipeline implements RequestRunner, Canceller {
     thousandths: number,
     bound: readonly BoundPolicy[],
   ): Promise<LimiterAnswer> {
-    const { verb, key, signal } = request;
+    const { verb, signal } = request;
     if (verb === VERBS.consume) {
       signal?.throwIfAborted();
-      const known = this.shortcuts.answer(key, thousandths, bound);
+      const known = this.shortcuts.answer(keyInSlot(request), thousandths, bound);
       if (known !== undefined) return Promise.resolve(report(this, request, known, 0));
     }
     const prepared = this.#prepare(request, thousandths, bound);
@@ -287,8 +286,8 @@ export class Pipeline implements RequestRunner, Canceller {
     bound: readonly BoundPolicy[],
     blockForUs = this.blockForUs,
   ): PreparedRequest {
-    const { verb, key, policy } = request;
-    const id = this.identify(key);
+    const { verb, policy } = request;
+    const id = this.identify(request.key, request.slot);
     const debits = bound.map(({ name, rule, keyspace }): Debit => {
       return { name, rule, keyspace, id, cost: thousandths };
     });
@@ -302,6 +301,7 @@ export class Pipeline implements RequestRunner, Canceller {
     // What this process admitted by itself is given back to it alone: the store is not asked.
     const isOwn = request.of === "local";
     const isOverridden = policy !== undefined;
+    const key = keyInSlot(request);
     const denial = isOwn ? undefined : this.shortcuts.before(key, call, bound, isOverridden, atMs);
     return { request, bound, call, denial, canReserve, atMs };
   }
@@ -353,7 +353,8 @@ export class Pipeline implements RequestRunner, Canceller {
       this.#guarded.ask(call, asker);
       return;
     }
-    this.#guarded.ask(call, asker, { submit: prefetch.submit.bind(prefetch, request.key) });
+    const key = keyInSlot(request);
+    this.#guarded.ask(call, asker, { submit: prefetch.submit.bind(prefetch, key) });
   }
 
   async #withoutStore(prepared: PreparedRequest, error: Error): Promise<LimiterAnswer> {
@@ -388,7 +389,7 @@ export class Pipeline implements RequestRunner, Canceller {
       this.shortcuts.forget(key);
     } else {
       this.shortcuts.expire(key);
-      this.failed(outcome, { key, cost: (call.debits[0]?.cost ?? 0) / UNIT });
+      this.failed(outcome, { key: keyWithoutSlot(key), cost: (call.debits[0]?.cost ?? 0) / UNIT });
     }
   }
 }

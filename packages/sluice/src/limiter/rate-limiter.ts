@@ -7,7 +7,7 @@ import type { Decision } from "../core/decision.js";
 import { CENTURY_US, type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { identifyBy } from "../core/identity.js";
-import { checkKey, checkName } from "../core/key.js";
+import { checkKey, checkName, type SlotOption } from "../core/key.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import { InWords, withoutText } from "../core/shown.js";
 import { Events } from "../events/events.js";
@@ -17,7 +17,7 @@ import { checkTimeout } from "../resilience/deadlines.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import { checkStore, isSyncStore, type Store, type SyncStore } from "../stores/store.js";
 import { administer } from "./administer.js";
-import { OnFailure } from "./on-failure.js";
+import { type Asked, OnFailure } from "./on-failure.js";
 import {
   type AsyncCallOptions,
   type BlockOptions,
@@ -53,8 +53,9 @@ import {
 } from "./waiting/reserve.js";
 import { type WrapOptions, wrapWith } from "./waiting/wrap.js";
 
-const SYNC_CALL_OPTIONS = ["cost", "policy", "settle"];
+const SYNC_CALL_OPTIONS = ["cost", "policy", "settle", "slot"];
 const CONSUME_OPTIONS = [...SYNC_CALL_OPTIONS, "signal"];
+const SLOT_OPTIONS = ["slot"];
 
 let pipelineIn: (limiter: object) => Pipeline | undefined;
 
@@ -139,13 +140,14 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     // Not async: the pipeline's promise is the caller's, and one around it costs more than the rest of this method.
     try {
       if (options !== NO_OPTIONS) checkCall(options, CONSUME_OPTIONS);
-      const { cost = 1, policy, signal, settle } = options;
+      const { signal, settle } = options;
       if (settle !== undefined) checkBoolean("settle", settle);
       if (this.#direct === undefined) {
-        return this.#pipeline.run({ verb: VERBS.consume, key, cost, policy, signal, settle });
+        const { cost = 1, policy, slot } = options;
+        return this.#pipeline.run({ verb: VERBS.consume, key, slot, cost, policy, signal, settle });
       }
       signal?.throwIfAborted();
-      return Promise.resolve(this.#pipeline.consumeSync(this.#direct, key, cost, policy, settle));
+      return Promise.resolve(this.#pipeline.consumeSync(this.#direct, key, options));
     } catch (error) {
       return rejected(error as Error);
     }
@@ -158,10 +160,9 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     options: CallOptions = NO_OPTIONS,
   ): Decision {
     if (options !== NO_OPTIONS) checkCall(options, SYNC_CALL_OPTIONS);
-    const { cost = 1, policy, settle } = options;
-    if (settle !== undefined) checkBoolean("settle", settle);
+    if (options.settle !== undefined) checkBoolean("settle", options.settle);
     const store = this.#sync;
-    if (store !== undefined) return this.#pipeline.consumeSync(store, key, cost, policy, settle);
+    if (store !== undefined) return this.#pipeline.consumeSync(store, key, options);
     const allowed = "a store inside the process for consumeSync";
     throw new InvalidOptionError("store", new InWords("an asynchronous store"), allowed);
   }
@@ -172,12 +173,12 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     options: AsyncCallOptions & { readonly cost: number },
   ): Promise<Grant> {
     checkCall(options);
-    const { cost, policy, signal } = options;
+    const { cost, policy, signal, slot } = options;
     if (!Number.isInteger(cost) || cost < 1) {
       const allowed = `a whole number of units from 1 to ${MAX_UNITS}`;
       throw new InvalidOptionError("cost", cost, allowed);
     }
-    const request = { verb: VERBS.consumeUpTo, key, cost, policy, signal };
+    const request = { verb: VERBS.consumeUpTo, key, slot, cost, policy, signal };
     return this.#pipeline.run(request) as Promise<Grant>;
   }
 
@@ -190,9 +191,9 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     checkList("requests", requests);
     const { signal } = options;
     const asked = requests.map((request, i) => {
-      checkOptions(`requests[${i}]`, request, ["key", "cost"]);
-      const { key, cost = 1 } = request;
-      return { verb: VERBS.consume, key, cost, signal };
+      checkOptions(`requests[${i}]`, request, ["key", "cost", "slot"]);
+      const { key, cost = 1, slot } = request;
+      return { verb: VERBS.consume, key, slot, cost, signal };
     });
     return runMany(this.#pipeline, asked);
   }
@@ -200,8 +201,8 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
   /** What consume would say, without counting; always asks the store. */
   async peek(key: string, options: AsyncCallOptions = NO_OPTIONS): Promise<Decision> {
     checkCall(options);
-    const { cost = 1, policy, signal } = options;
-    return this.#pipeline.run({ verb: VERBS.peek, key, cost, policy, signal });
+    const { cost = 1, policy, signal, slot } = options;
+    return this.#pipeline.run({ verb: VERBS.peek, key, slot, cost, policy, signal });
   }
 
   /**
@@ -239,8 +240,10 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
   }
 
   /** Takes `amount` units whatever is left, into debt if need be. Answers as a peek at cost 0 right after would. */
-  async penalize(key: string, amount: number): Promise<Decision> {
-    return this.#adjust(VERBS.penalize, key, amount);
+  async penalize(key: string, amount: number, options: SlotOption = NO_OPTIONS): Promise<Decision> {
+    const { slot } = checkOptions("options", options, SLOT_OPTIONS) as SlotOption;
+    toThousandths("amount", amount);
+    return this.#pipeline.run({ verb: VERBS.penalize, key, slot, cost: amount });
   }
 
   /**
@@ -282,24 +285,24 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
    */
   async block(key: string, duration: Duration, options: BlockOptions = {}): Promise<void> {
     const blockUs = blockLengthUs("duration", duration);
-    checkOptions("options", options, ["keepLonger", "reset"]);
-    const { keepLonger = false, reset = false } = options;
+    checkOptions("options", options, ["keepLonger", "reset", "slot"]);
+    const { keepLonger = false, reset = false, slot } = options;
     const keepsLonger = checkBoolean("keepLonger", keepLonger);
     const [plain, keeping] = checkBoolean("reset", reset)
       ? [VERBS.clearBlock, VERBS.clearExtendBlock]
       : [VERBS.block, VERBS.extendBlock];
     const verb = keepsLonger ? keeping : plain;
-    await administer(this.#pipeline, { verb, key, cost: 0, blockUs });
+    await administer(this.#pipeline, { verb, key, slot, cost: 0, blockUs });
   }
 
   /** Lifts a block. Throws if the store fails. */
-  async unblock(key: string): Promise<void> {
-    await administer(this.#pipeline, { verb: VERBS.unblock, key, cost: 0 });
+  async unblock(key: string, options: SlotOption = NO_OPTIONS): Promise<void> {
+    await this.#administer(VERBS.unblock, key, options);
   }
 
   /** Forgets the key: full quota, no block. Throws if the store fails. */
-  async reset(key: string): Promise<void> {
-    await administer(this.#pipeline, { verb: VERBS.reset, key, cost: 0 });
+  async reset(key: string, options: SlotOption = NO_OPTIONS): Promise<void> {
+    await this.#administer(VERBS.reset, key, options);
   }
 
   /**
@@ -328,9 +331,9 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     return this.close();
   }
 
-  #adjust(verb: Verb, key: string, amount: number): Promise<Decision> {
-    toThousandths("amount", amount);
-    return this.#pipeline.run({ verb, key, cost: amount });
+  #administer(verb: Verb, key: string, options: SlotOption): Promise<void> {
+    const { slot } = checkOptions("options", options, SLOT_OPTIONS) as SlotOption;
+    return administer(this.#pipeline, { verb, key, slot, cost: 0 });
   }
 }
 
@@ -350,7 +353,7 @@ function failurePolicy(option: unknown): OnFailure {
   const { store } = fallback ?? {};
   const consumeHere =
     fallback !== undefined && store !== undefined && isSyncStore(store)
-      ? (key: string, cost: number) => fallback.consumeSync(store, key, cost, undefined)
+      ? ({ key, cost, slot }: Asked) => fallback.consumeSync(store, key, { cost, slot })
       : undefined;
   return new OnFailure(policy, fallback, consumeHere);
 }

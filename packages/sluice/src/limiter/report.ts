@@ -20,11 +20,12 @@ export function report<D extends Decision>(
   decision: D,
   atMs: number,
 ): D {
-  const { verb, key, cost } = request;
+  const { verb, key, slot, cost } = request;
   const { decision: listener } = events.to;
   if (listener !== undefined) {
     const durationMs = atMs === 0 ? 0 : monotonicMs() - atMs;
-    listener({ limiter: name, verb: nameOf(verb), key, cost, decision, durationMs });
+    const event = { limiter: name, verb: nameOf(verb), key, cost, decision, durationMs };
+    listener(slot === undefined ? event : { ...event, slot });
   }
   if (enforce || !asksForQuota(verb)) return decision;
   // The reason still says why it would not have passed. A partial grant becomes a whole one.

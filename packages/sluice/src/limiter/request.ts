@@ -1,13 +1,13 @@
 /** A request to a limiter, as plain data: whoever decides it, here or on a fallback, needs no more. */
 import { type Verb, VERBS } from "../algorithms/decide.js";
 import type { Decision, DecisionSource } from "../core/decision.js";
+import type { Keyed } from "../core/key.js";
 import type { StoreCall, StoreResult } from "../stores/store.js";
 import type { BoundPolicy } from "./policy-resolver.js";
 import type { DenialContext } from "./shortcuts/deny-cache.js";
 
-export interface LimiterRequest {
+export interface LimiterRequest extends Keyed {
   readonly verb: Verb;
-  readonly key: string;
   /** Units. */
   readonly cost: number;
   /** Policies of this call in place of the limiter's. */

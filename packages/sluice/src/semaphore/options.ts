@@ -3,7 +3,7 @@ import type { Terms } from "../algorithms/semaphore/kernel.js";
 import { type Duration, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { type Identify, type Identity, identifyBy } from "../core/identity.js";
-import { checkName } from "../core/key.js";
+import { checkName, type SlotOption } from "../core/key.js";
 import { checkCount, checkOptions } from "../core/options.js";
 import { InWords } from "../core/shown.js";
 import type { OutageHooks } from "../events/hooks.js";
@@ -41,7 +41,7 @@ export interface SemaphoreOptions<S extends Store | undefined = Store | undefine
 /** The store of a semaphore whose option is an `S`. */
 export type StoreOf<S extends Store | undefined> = S extends Store ? S : MemoryStore;
 
-export interface TryAcquireOptions {
+export interface TryAcquireOptions extends SlotOption {
   /** How much of the limit the place takes, 1 to the limit; default 1. */
   readonly weight?: number | undefined;
 }

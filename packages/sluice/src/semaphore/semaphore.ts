@@ -10,7 +10,7 @@ import { InvalidOptionError, MaxWaitExceededError } from "../core/errors.js";
 import { monotonicMs } from "../core/clock.js";
 import { randomName } from "../core/digest.js";
 import type { Identify } from "../core/identity.js";
-import { checkKey } from "../core/key.js";
+import { checkKey, checkSlot, type SlotOption } from "../core/key.js";
 import { maxWaitMs } from "../core/max-wait.js";
 import { checkCount, checkFunction, checkOptions } from "../core/options.js";
 import { Events, type WaitEnded } from "../events/events.js";
@@ -115,14 +115,14 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
    *
    * @throws InvalidOptionError, StoreUnavailableError, StoreTimeoutError
    */
-  setLimit(key: string, limit: number): Promise<void>;
+  setLimit(key: string, limit: number, options?: SlotOption): Promise<void>;
 
   /**
    * How much of a key is in use.
    *
    * @throws InvalidOptionError, StoreUnavailableError, StoreTimeoutError
    */
-  inspect(key: string): Promise<SemaphoreUsage>;
+  inspect(key: string, options?: SlotOption): Promise<SemaphoreUsage>;
 
   /**
    * Rejects all who wait with a ClosedError, as later calls, and gives all permits back: `lost` fires for them. Takes
@@ -216,10 +216,11 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
   }
 
   async acquire(key: string, options: AcquireOptions = NO_ACQUIRE_OPTIONS): Promise<Permit> {
-    checkOptions("options", options, ["weight", "maxWait", "signal"]);
-    const { weight = 1, maxWait, signal } = options;
+    checkOptions("options", options, ["weight", "maxWait", "signal", "slot"]);
+    const { weight = 1, maxWait, signal, slot } = options;
     checkSignal("signal", signal);
-    const permit = await this.#acquire(key, { weight, maxWaitMs: maxWaitMs(maxWait), signal });
+    const request = { weight, maxWaitMs: maxWaitMs(maxWait), signal };
+    const permit = await this.#acquire(key, slot, request);
     if (permit instanceof HeldPermit) return permit;
     throw permit;
   }
@@ -228,18 +229,18 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     key: string,
     options: TryAcquireOptions = NO_ACQUIRE_OPTIONS,
   ): Promise<Permit | undefined> {
-    checkOptions("options", options, ["weight"]);
-    const { weight = 1 } = options;
-    const permit = await this.#acquire(key, { weight, maxWaitMs: 0, signal: undefined });
+    checkOptions("options", options, ["weight", "slot"]);
+    const { weight = 1, slot } = options;
+    const permit = await this.#acquire(key, slot, { weight, maxWaitMs: 0, signal: undefined });
     return permit instanceof HeldPermit ? permit : undefined;
   }
 
   tryAcquireSync(key: string, options: TryAcquireOptions = NO_ACQUIRE_OPTIONS): Permit | undefined {
-    checkOptions("options", options, ["weight"]);
-    const { weight = 1 } = options;
+    checkOptions("options", options, ["weight", "slot"]);
+    const { weight = 1, slot } = options;
     this.#closing.throwIfClosed();
     checkCount("weight", weight, 1, MAX_SEMAPHORE_LIMIT);
-    return this.#queueOf(this.#keyOf(key)).tryAcquireSync(weight);
+    return this.#queueOf(this.#keyOf(key, slot)).tryAcquireSync(weight);
   }
 
   async withPermit<R>(
@@ -263,13 +264,20 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     return wrapHolding((key, wait) => this.acquire(key, wait), fn, options);
   }
 
-  async setLimit(key: string, limit: number): Promise<void> {
+  async setLimit(
+    key: string,
+    limit: number,
+    options: SlotOption = NO_ACQUIRE_OPTIONS,
+  ): Promise<void> {
+    const { slot } = checkOptions("options", options, ["slot"]) as SlotOption;
     checkCount("limit", limit, 1, MAX_SEMAPHORE_LIMIT);
-    await this.#call(this.#keyOf(key), SEMAPHORE_VERBS.setLimit, limit);
+    await this.#call(this.#keyOf(key, slot), SEMAPHORE_VERBS.setLimit, limit);
   }
 
-  async inspect(key: string): Promise<SemaphoreUsage> {
-    const { limit, held, waiting } = await this.#call(this.#keyOf(key), SEMAPHORE_VERBS.inspect);
+  async inspect(key: string, options: SlotOption = NO_ACQUIRE_OPTIONS): Promise<SemaphoreUsage> {
+    const { slot } = checkOptions("options", options, ["slot"]) as SlotOption;
+    const usage = await this.#call(this.#keyOf(key, slot), SEMAPHORE_VERBS.inspect);
+    const { limit, held, waiting } = usage;
     return { limit, held, waiting };
   }
 
@@ -302,16 +310,21 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     }
   }
 
-  #keyOf(key: string): CallerKey {
+  #keyOf(key: string, slot: string | undefined): CallerKey {
     checkKey(key);
-    return { keyspace: this.#keyspace, id: this.#identify(key), key };
+    checkSlot(slot);
+    return { keyspace: this.#keyspace, id: this.#identify(key, slot), key };
   }
 
   /** A permit, or the error of a wait that was too long. */
-  async #acquire(key: string, request: WaitRequest): Promise<HeldPermit | MaxWaitExceededError> {
+  async #acquire(
+    key: string,
+    slot: string | undefined,
+    request: WaitRequest,
+  ): Promise<HeldPermit | MaxWaitExceededError> {
     this.#closing.throwIfClosed();
     checkCount("weight", request.weight, 1, MAX_SEMAPHORE_LIMIT);
-    const semaphoreKey = this.#keyOf(key);
+    const semaphoreKey = this.#keyOf(key, slot);
     request.signal?.throwIfAborted();
     const queue = this.#queueOf(semaphoreKey);
     const permit = await this.#wait(key, request, () => queue.acquire(request));

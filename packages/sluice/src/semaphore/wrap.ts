@@ -15,7 +15,7 @@ export function wrapHolding<This, A extends unknown[], R>(
   options: SemaphoreWrapOptions<A>,
 ): (this: This, ...args: A) => Promise<Awaited<R>> {
   checkFunction("fn", fn);
-  checkOptions("options", options, ["key", "weight", "maxWait", "signal"]);
+  checkOptions("options", options, ["key", "slot", "weight", "maxWait", "signal"]);
   const { weight } = options;
   if (typeof weight === "number") checkCount("weight", weight, 1, MAX_SEMAPHORE_LIMIT);
   else if (weight !== undefined) checkFunction("weight", weight);

@@ -24,7 +24,10 @@ export interface Debit {
   readonly name: string;
   readonly rule: Rule;
   readonly keyspace: Keyspace;
-  /** The identity, hashed where the limiter says so. */
+  /**
+   * The identity, hashed where the limiter says so. One that was given a slot begins with the id of that slot's text in
+   * braces, where the state leaves this process.
+   */
   readonly id: string;
   /** Thousandths of a unit. */
   readonly cost: number;

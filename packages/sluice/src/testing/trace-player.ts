@@ -60,32 +60,39 @@ export class TracePlayer implements AsyncDisposable {
   }
 
   async #ask(limiter: RateLimiter, step: TraceStep): Promise<unknown> {
-    const { verb, key, cost, durationMs, keepLonger = false, reset = false } = step;
+    const { verb, key, slot, cost, durationMs, keepLonger = false, reset = false } = step;
     switch (verb) {
       case "consume":
       case "consumeUpTo":
       case "peek":
-        return limiter[verb](key, { cost, policy: this.#policyOf(step) });
+        return limiter[verb](key, { slot, cost, policy: this.#policyOf(step) });
       case "reserve":
         return this.#reserve(limiter, step);
       case "cancel":
         return this.#held.splice(-1 - step.back, 1)[0]?.cancel();
       case "consumeMany":
-        return limiter.consumeMany([{ key, cost }, { key: "b" }, { key }]);
+        return limiter.consumeMany([{ key, slot, cost }, { key: "b" }, { key, slot }]);
       case "consumeAtomic":
         return consumeAtomic([
-          { limiter, key, cost },
-          { limiter, key: this.#trace.atomicAcrossKeys ? "b" : key, cost: 1 },
+          { limiter, key, slot, cost },
+          { limiter, ...this.#another(step), cost: 1 },
         ]);
       case "refund":
       case "penalize":
-        return limiter[verb](key, cost);
+        return limiter[verb](key, cost, { slot });
       case "block":
-        return limiter.block(key, durationMs, { keepLonger, reset });
+        return limiter.block(key, durationMs, { keepLonger, reset, slot });
       case "unblock":
       case "reset":
-        return limiter[verb](key);
+        return limiter[verb](key, { slot });
     }
+  }
+
+  /** What an atomic call asks beside the step's key: on a Cluster, what shares a slot with it. */
+  #another({ key, slot }: TraceStep): Pick<TraceStep, "key" | "slot"> {
+    if (slot !== undefined) return { key: slot };
+    if (this.#trace.atomicAcrossKeys) return { key: "b" };
+    return key === "a" ? { key: "b", slot: "a" } : { key };
   }
 
   /** The options of one call. */
@@ -96,8 +103,11 @@ export class TracePlayer implements AsyncDisposable {
   }
 
   /** Keeps the reservation for a cancel; returns what is comparable. */
-  async #reserve(limiter: RateLimiter, { key, cost, maxWaitMs }: TraceStep): Promise<unknown> {
-    const reservation = await limiter.reserve(key, { cost, maxWait: maxWaitMs });
+  async #reserve(
+    limiter: RateLimiter,
+    { key, slot, cost, maxWaitMs }: TraceStep,
+  ): Promise<unknown> {
+    const reservation = await limiter.reserve(key, { slot, cost, maxWait: maxWaitMs });
     if (!reservation.allowed) return reservation;
     this.#held.push(reservation);
     const { delayMs, readyAtUs, decision } = reservation;

@@ -23,6 +23,8 @@ export interface TraceStep {
   readonly advanceUs: number;
   readonly verb: TraceVerb;
   readonly key: string;
+  /** The slot that the key is given. */
+  readonly slot?: string | undefined;
   /** Units. */
   readonly cost: number;
   /** Length of a block. */
@@ -47,7 +49,7 @@ export interface Trace {
   /** What a limiter is made with; the other variants change options from call to call. */
   readonly variants: readonly (readonly Policy[])[];
   readonly blockForMs: number;
-  /** Whether atomic calls span two keys, or take the same one twice. */
+  /** Whether atomic calls span two keys also where these share no slot, or take the same one twice there. */
   readonly atomicAcrossKeys: boolean;
   readonly steps: readonly TraceStep[];
 }
@@ -133,6 +135,17 @@ function pickCost(random: Random, policy: Policy, verb: TraceVerb): number {
   return Math.min(1e9, Math.floor(cost * 1000 + 1e-6) / 1000);
 }
 
+/** Mostly one key; on a Cluster the last lies beside the first. */
+const KEYS: readonly Pick<TraceStep, "key" | "slot">[] = [
+  { key: "a" },
+  { key: "a" },
+  { key: "a" },
+  { key: "a" },
+  { key: "b" },
+  { key: "\u{1f6b0}" },
+  { key: "b", slot: "a" },
+];
+
 function canBeWaitedFor(tools: AlgorithmTools): boolean {
   const policy = tools.randomPolicy(new Random(0), "p");
   return tools.algorithm.compile(policy).kernel.reserve !== undefined;
@@ -154,7 +167,7 @@ export function makeTrace(seed: number, length: number): Trace {
     return {
       advanceUs: Math.round(pickAdvanceUs(random, policy) / (inLine ? random.int(1, 10) : 1)),
       verb,
-      key: random.pick(["a", "a", "a", "b", "\u{1f6b0}"]),
+      ...random.pick(KEYS),
       cost: pickCost(random, policy, verb),
       durationMs: random.pick([1, 250.001, 60_000, Number.POSITIVE_INFINITY]),
       keepLonger: random.chance(0.5),

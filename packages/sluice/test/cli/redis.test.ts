@@ -82,6 +82,31 @@ describe("on Redis", () => {
     await store.close();
   });
 
+  test("inspect and reset find the key in the slot that calls give it, and not without", async () => {
+    const store = await RedisStore.connect(inject("redisUrl"));
+    const policy = tokenBucket({ limit: 10, period: "1h" });
+    const key = `slot-${randomUUID()}`;
+    const limiter = new RateLimiter({ store, policy, namespace: "cli", timeout: "30s" });
+    await limiter.consume(key, { cost: 4, slot: "org:7" });
+    const remaining = async (...argv: string[]): Promise<unknown> =>
+      jsonEventually("inspect", key, ...POLICY, ...argv);
+    expect(await remaining()).toMatchObject({ decision: { remaining: 10 } });
+    expect(await remaining("--slot", "org:7")).toMatchObject({
+      slot: "org:7",
+      decision: { remaining: 6 },
+    });
+    const { stdout } = await eventually(() => sluice("inspect", key, ...POLICY, "--slot=org:7"));
+    expect(stdout).toContain(`key ${key} in slot org:7 on `);
+    await jsonEventually("reset", key, ...POLICY);
+    expect(await remaining("--slot", "org:7")).toMatchObject({ decision: { remaining: 6 } });
+    await jsonEventually("reset", key, ...POLICY, "--slot", "org:7");
+    expect(await remaining("--slot", "org:7")).toMatchObject({ decision: { remaining: 10 } });
+    await store.close();
+    const process = fakeProcess({ env: { SLUICE_REDIS_URL: inject("redisUrl") } });
+    expect(await run(["inspect", "k", ...POLICY, "--slot", ""], process.io)).toBe(2);
+    expect(process.stderr()).toMatch(/slot/);
+  });
+
   test.each([
     ["rot13", /--identity is sha256, plain or hmac/],
     ["hmac", /needs the secret in SLUICE_HMAC_SECRET/],

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { executeSemaphore, type Notification } from "../../src/algorithms/semaphore/kernel.js";
 import { freshState, type SemaphoreState } from "../../src/algorithms/semaphore/state.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
-import { semaphoreKey } from "../../src/stores/redis/semaphore-wire.js";
+import { keyNameOf } from "../../src/core/identity.js";
 import { ManualClock } from "../../src/testing/index.js";
 import { eventually } from "../support/eventually.js";
 import { runs } from "../support/runs.js";
@@ -117,7 +117,7 @@ async function play(steps: readonly Step[]): Promise<void> {
     player.learn(command, expected);
   }
   expect(await hear()).toEqual(notifications.map(messageOf));
-  const key = semaphoreKey(place);
+  const key = keyNameOf(place.keyspace, place.id);
   expect(await dump(key)).toEqual(picture(state));
   if (state.expiryMs > 0) expect(await redis.pttl(key)).toBeGreaterThan(0);
   expect(await redis.del(key)).toBe(state.expiryMs > 0 ? 1 : 0);

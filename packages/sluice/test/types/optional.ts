@@ -39,6 +39,7 @@ type Options = [
   core.SemaphoreOptions,
   core.SlidingLogOptions,
   core.SlidingWindowOptions,
+  core.SlotOption,
   core.TokenBucketOptions,
   core.TryAcquireOptions,
   core.WaitOptions,

@@ -2,6 +2,7 @@
 import { VERBS } from "../../algorithms/decide.js";
 import { UNIT } from "../../core/amount.js";
 import { InvalidOptionError } from "../../core/errors.js";
+import { keyInSlot } from "../../core/key.js";
 import type { Outcome, StoreCall, StoreResult } from "../../stores/store.js";
 import { type Canceller, withGrant, withReserved } from "../answers.js";
 import { decisionOf, degradedDecision } from "../decisions.js";
@@ -47,9 +48,9 @@ export class LocalDecisions {
 
   /** What the store said before, and would still say. */
   held({ request, bound, call }: PreparedRequest): HeldDenial | undefined {
-    const { verb, key } = request;
+    const { verb } = request;
     if (!asksForQuota(verb) && verb !== VERBS.peek) return undefined;
-    return this.#shortcuts.held(key, call.debits[0]?.cost ?? 0, bound);
+    return this.#shortcuts.held(keyInSlot(request), call.debits[0]?.cost ?? 0, bound);
   }
 
   /** What is there, as the verbs that adjust answer it. */

@@ -7,6 +7,7 @@ import { REASON, VERBS } from "../../algorithms/decide.js";
 import { MAX_UNITS, UNIT } from "../../core/amount.js";
 import { monotonicMs, startTimer, systemClock, type Timer } from "../../core/clock.js";
 import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../../core/duration.js";
+import { keyWithoutSlot } from "../../core/key.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import type { Events } from "../../events/events.js";
 import {
@@ -358,7 +359,8 @@ export class Prefetch {
   #emit(change: "taken" | "returned", key: string, thousandths: number): void {
     const { events, name } = this.#context;
     if (thousandths === 0) return;
-    events.to.prefetch?.({ limiter: name, change, key, units: thousandths / UNIT });
+    const units = thousandths / UNIT;
+    events.to.prefetch?.({ limiter: name, change, key: keyWithoutSlot(key), units });
   }
 
   /** One timer for all holdings; it keeps no process alive. */

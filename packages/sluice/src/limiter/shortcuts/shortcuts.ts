@@ -1,6 +1,6 @@
 /**
  * Answers that a limiter gives without asking the store, and what ends them: verbs that adjust a key,
- * called through any limiter of the store in this process.
+ * called through any limiter of the store in this process. Keys are as `keyInSlot` makes them.
  */
 import { VERBS } from "../../algorithms/decide.js";
 import type { Decision } from "../../core/decision.js";

@@ -3,11 +3,12 @@ import { VERBS } from "../../algorithms/decide.js";
 import { UNIT } from "../../core/amount.js";
 import type { Decision, DecisionReason } from "../../core/decision.js";
 import { CENTURY_US, type Duration } from "../../core/duration.js";
+import type { SlotOption } from "../../core/key.js";
 import { maxWaitMs } from "../../core/max-wait.js";
 import { checkCall } from "../options.js";
 import type { LimiterAnswer, LimiterRequest, RequestRunner, Reserved } from "../request.js";
 
-export interface WaitOptions {
+export interface WaitOptions extends SlotOption {
   /** Units: 0 to 1e9 in whole thousandths; default 1. */
   readonly cost?: number | undefined;
   /** The longest wait; default Infinity, 0 = none. What would take longer is refused at once, and costs nothing. */
@@ -46,11 +47,11 @@ export type Reservation = Granted | Refused;
 export type ReserveRequest = LimiterRequest & { readonly maxWaitUs: number };
 
 export function reserveRequest(key: string, options: WaitOptions): ReserveRequest {
-  checkCall(options, ["cost", "maxWait", "signal"]);
-  const { cost = 1, maxWait, signal } = options;
+  checkCall(options, ["cost", "maxWait", "signal", "slot"]);
+  const { cost = 1, maxWait, signal, slot } = options;
   // No delay is longer than a century, where debts saturate.
   const maxWaitUs = Math.min(CENTURY_US, Math.round(maxWaitMs(maxWait) * 1e3));
-  return { verb: VERBS.reserve, key, cost, maxWaitUs, signal };
+  return { verb: VERBS.reserve, key, slot, cost, maxWaitUs, signal };
 }
 
 /** One attempt to get a start, with what `acquire` goes by when it was refused. */

@@ -12,7 +12,7 @@ import type { Reservation, ReserveRequest } from "./reserve.js";
  */
 export async function waitHere(
   limiter: Pipeline,
-  { key, signal }: ReserveRequest,
+  { key, slot, signal }: ReserveRequest,
   reservation: Reservation,
   leftMs: number,
 ): Promise<number | undefined> {
@@ -26,7 +26,7 @@ export async function waitHere(
     const delayMs = reservation.allowed
       ? reservation.delayMs
       : Math.min(reservation.retryAfterMs, leftMs);
-    const { call } = await limiter.prepare({ verb: VERBS.peek, key, cost: 0 });
+    const { call } = await limiter.prepare({ verb: VERBS.peek, key, slot, cost: 0 });
     const line = outageLineOf(store, store.partOf?.(call) ?? "");
     const how = await line.wait({
       delayMs,

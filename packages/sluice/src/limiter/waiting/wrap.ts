@@ -18,7 +18,7 @@ export interface WrapOptions<A extends unknown[]> extends WaitedCalls<A> {
   readonly cost?: number | ((...args: A) => number) | undefined;
 }
 
-export const WRAP_OPTIONS: readonly string[] = ["key", "cost", "maxWait", "signal"];
+export const WRAP_OPTIONS: readonly string[] = ["key", "slot", "cost", "maxWait", "signal"];
 
 /** `fn` with each call waiting for quota of `limiter` before it starts. */
 export function wrapWith<This, A extends unknown[], R>(

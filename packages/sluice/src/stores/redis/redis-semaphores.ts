@@ -1,6 +1,7 @@
 /** Semaphores in Redis: each command is one call of one script, and waiting callers are notified by a published hint. */
 import { type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 import { semaphoreScript } from "./scripts.js";
+import { keyNameOf } from "../../core/identity.js";
 import type { SemaphoreAnswer, SemaphoreCommand } from "../../algorithms/semaphore/kernel.js";
 import {
   type Listening,
@@ -13,9 +14,9 @@ import type { Submitted } from "../hand-over.js";
 import { handOverNow } from "./batcher.js";
 import type { NodeOf, RunScript } from "./clients/client.js";
 import { asScriptFailure } from "./clients/index.js";
-import { slotOf } from "./slot.js";
+import { slotOf, tagOfId } from "./slot.js";
 import { failedByMovingSlot, growingPause } from "./split-retry.js";
-import { decodeSemaphore, encodeSemaphore, semaphoreKey } from "./semaphore-wire.js";
+import { decodeSemaphore, encodeSemaphore } from "./semaphore-wire.js";
 import { Subscriber } from "./subscriber.js";
 
 export interface RedisSemaphoresOptions {
@@ -45,7 +46,7 @@ export class RedisSemaphores implements SemaphoreStore {
     this.#options = options;
     this.clock = options.clock ?? systemClock;
     const { nodeOf } = options;
-    if (nodeOf !== undefined) this.partOf = ({ id }) => nodeOf(slotOf(id));
+    if (nodeOf !== undefined) this.partOf = ({ id }) => nodeOf(slotOf(tagOfId(id)));
     this.#subscriber = new Subscriber({
       client,
       subscriber,
@@ -66,7 +67,8 @@ export class RedisSemaphores implements SemaphoreStore {
   ): Promise<SemaphoreAnswer> {
     const { run, clock } = this.#options;
     const { sha, source } = semaphoreScript();
-    const keys = [semaphoreKey(key)];
+    // All of a place is in one key: a Cluster serves that even while it moves it.
+    const keys = [keyNameOf(key.keyspace, key.id)];
     const untilMs = monotonicMs() + withinMs;
     let pause: (() => Promise<void>) | undefined;
     for (;;) {
@@ -88,7 +90,7 @@ export class RedisSemaphores implements SemaphoreStore {
     if (!this.#subscriber.canSubscribe) return "";
     const { isCluster, nonce } = this.#options;
     // On a Cluster a message stays within the slot of its key, so there the channel carries the key's tag.
-    return isCluster ? `${key.keyspace}:{${key.id}}!${nonce}` : `sluice:wake:${nonce}`;
+    return isCluster ? `${keyNameOf(key.keyspace, key.id)}!${nonce}` : `sluice:wake:${nonce}`;
   }
 
   listen(key: SemaphoreKey, listener: NotificationListener): Listening {

@@ -23,7 +23,7 @@ import { asScriptFailure } from "./clients/index.js";
 import type { LazyConnection } from "./lazy-connection.js";
 import { CONNECT_OPTIONS, type ConnectOptions } from "./connect.js";
 import { RedisSemaphores } from "./redis-semaphores.js";
-import { type Placement, placementBy, SLOTS, slotOf } from "./slot.js";
+import { type Placement, placementBy, SLOTS, slotOf, tagOfId } from "./slot.js";
 import { type RefusalSorter, SplitRetry } from "./split-retry.js";
 import { decodeBatch, type DecodedCall, type EncodedBatch, encodeBatch } from "./wire.js";
 
@@ -192,7 +192,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   }
 
   #slotOf(id: string): number {
-    return slotOf(this.#placement === undefined ? id : this.#placement.tagOf(id));
+    return slotOf(this.#placement === undefined ? tagOfId(id) : this.#placement.tagOf(id));
   }
 
   /**

@@ -12,11 +12,6 @@ import { WRONG_FORMAT, WRONG_TYPE } from "./wire.js";
 const HEAD = 6;
 const PER_ENTRY = 3;
 
-/** All of a place is in one key: a Cluster serves that even while it moves it. */
-export function semaphoreKey({ keyspace, id }: SemaphoreKey): string {
-  return `${keyspace}:{${id}}`;
-}
-
 /** `nowUs` is the injected clock's time, undefined for the server's own. */
 export function encodeSemaphore(command: SemaphoreCommand, nowUs: number | undefined): string[] {
   const { verb, limit, terms, channel, entries } = command;

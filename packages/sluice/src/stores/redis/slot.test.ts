@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
-import { placementBy, slotOf, tagIn } from "./slot.js";
+import { keyNameOf } from "../../core/identity.js";
+import { placementBy, slotOf, tagIn, tagOfId } from "./slot.js";
 
 it("agrees with the specification's check value", () => {
   expect(slotOf("123456789")).toBe(0x31c3 % 16_384);
@@ -27,9 +28,25 @@ it("finds the tag of a key as Redis does", () => {
   ]);
 });
 
-it("gives each identity a tag of its own", () => {
-  const { tagOf, endOf } = placementBy(undefined);
-  expect([tagOf("abc"), endOf("abc")]).toEqual(["abc", "{abc}"]);
+it("gives each identity a tag of its own, or that of the slot in its id", () => {
+  for (const [id, tag] of [
+    ["abc", "abc"],
+    ["{abc}de", "abc"],
+  ] as const) {
+    expect(tagOfId(id)).toBe(tag);
+    expect(tagIn(keyNameOf("ns:p", id))).toBe(tag);
+  }
+  expect(["abc", "{abc}de"].map((id) => keyNameOf("ns:p", id))).toEqual([
+    "ns:p:{abc}",
+    "ns:p:{abc}de",
+  ]);
+});
+
+it("puts what was given one slot on one partition, that slot's own text too", () => {
+  const { tagOf, endOf } = placementBy(50);
+  const tag = tagOf("slot");
+  expect(["a", "b", "c"].map((id) => tagOf(`{slot}${id}`))).toEqual([tag, tag, tag]);
+  expect(endOf("{slot}a")).toBe(`{${tag}}{slot}a`);
 });
 
 it("spreads identities over so many tags, evenly", () => {

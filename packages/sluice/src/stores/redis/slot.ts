@@ -1,4 +1,5 @@
 /** Which of a Cluster's 16,384 slots a key is in, and how the keys of an identity end so that they share one. */
+import { isInSlot } from "../../core/identity.js";
 
 export const SLOTS = 16_384;
 const POLYNOMIAL = 0x1021;
@@ -37,6 +38,11 @@ export function tagIn(key: string): string {
   return open >= 0 && close > open + 1 ? key.slice(open + 1, close) : key;
 }
 
+/** The hash tag of an id: all of it, unless it brings that of the slot that its key was given. */
+export function tagOfId(id: string): string {
+  return isInSlot(id) ? tagIn(id) : id;
+}
+
 /** Where the keys of an identity lie. */
 export interface Placement {
   /** The hash tag that decides the slot. */
@@ -45,9 +51,8 @@ export interface Placement {
   readonly endOf: (id: string) => string;
 }
 
-/** Each identity has a tag of its own, or shares one of `partitions` tags. */
-export function placementBy(partitions: number | undefined): Placement {
-  if (partitions === undefined) return { tagOf: (id) => id, endOf: (id) => `{${id}}` };
-  const tagOf = (id: string): string => `p${slotOf(id) % partitions}`;
+/** Identities share one of `partitions` tags; those that were given one slot, the same one. */
+export function placementBy(partitions: number): Placement {
+  const tagOf = (id: string): string => `p${slotOf(tagOfId(id)) % partitions}`;
   return { tagOf, endOf: (id) => `{${tagOf(id)}}${id}` };
 }

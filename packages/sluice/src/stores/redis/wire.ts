@@ -6,6 +6,7 @@ import { REASON, VERBS } from "../../algorithms/decide.js";
 import { type Kernel, LOG_FULL, READY, type ReservationReceipt } from "../../algorithms/kernel.js";
 import { logFullError, type Rule } from "../../algorithms/rule.js";
 import { StoreUnavailableError } from "../../core/errors.js";
+import { keyNameOf } from "../../core/identity.js";
 import type { BatchKind } from "./scripts.js";
 import type { Debit, DebitResult, StoreCall, StoreResult } from "../store.js";
 import type { Placement } from "./slot.js";
@@ -94,9 +95,8 @@ function isPlainConsume({ verb, debits }: StoreCall): boolean {
   return isLone && debits[0]?.rule.kernel.isOneValue === true;
 }
 
-/** Without partitions each identity is its own hash tag. */
-function keyNameOf({ keyspace, id }: Debit, placement: Placement | undefined): string {
-  if (placement === undefined) return `${keyspace.name}:{${id}}`;
+function nameOf({ keyspace, id }: Debit, placement: Placement | undefined): string {
+  if (placement === undefined) return keyNameOf(keyspace.name, id);
   return `${keyspace.name}:${placement.endOf(id)}`;
 }
 
@@ -119,7 +119,7 @@ function keyPlaceOf(
   placement: Placement | undefined,
 ): number {
   const { debits } = call;
-  const names = debits.map((debit) => keyNameOf(debit, placement));
+  const names = debits.map((debit) => nameOf(debit, placement));
   const place = places.get(names[0] as string);
   if (place === undefined) {
     if (names.some((name) => places.has(name))) return 0;
