@@ -28,6 +28,11 @@ export interface Charge {
   readonly maxWait?: Duration | undefined;
   /** false: nothing is said of it in fields, since the key is somebody else's. Default true. */
   readonly show?: boolean | undefined;
+  /**
+   * Puts the key beside others with the same text, such as "org:7": on a Cluster the charges of a request are then decided
+   * together. It is part of the key. Any text will do; default none.
+   */
+  readonly slot?: string | undefined;
 }
 
 /** What a charge function may leave out of its list, so that conditions read well. */
@@ -46,6 +51,7 @@ const CHARGE_OPTIONS: readonly (keyof Charge)[] = [
   "settle",
   "maxWait",
   "show",
+  "slot",
 ];
 
 /** A charge that was checked. */
@@ -53,6 +59,7 @@ export interface CheckedCharge {
   readonly to: Chargeable;
   /** undefined where what came from outside is no text. */
   readonly key: string | undefined;
+  readonly slot: string | undefined;
   readonly cost: number;
   /** Milliseconds; 0 where it does not wait. */
   readonly maxWaitMs: number;
@@ -75,7 +82,7 @@ function isGiven(charge: Charge | Falsy): charge is Charge {
 /** @throws InvalidOptionError */
 export function checkCharge(charge: Charge, option: string): CheckedCharge {
   checkOptions(option, charge, CHARGE_OPTIONS);
-  const { limiter, key, cost = 1, settle, maxWait, show = true } = charge;
+  const { limiter, key, cost = 1, settle, maxWait, show = true, slot } = charge;
   const to = chargeableOf(limiter);
   if (to === undefined) {
     const allowed = "a RateLimiter or a Semaphore";
@@ -97,8 +104,16 @@ export function checkCharge(charge: Charge, option: string): CheckedCharge {
   checkBoolean(`${option}.show`, show);
   const waitMs = maxWait === undefined ? 0 : maxWaitMs(maxWait);
   // Only what comes from outside may have the wrong type: whoever reads a JSON body gets what the client sent.
-  const text = typeof key === "string" ? keyOf(key, to.isPlain) : undefined;
-  return { to, key: text, cost, maxWaitMs: waitMs, settle, show };
+  const isText = typeof key === "string" && (slot === undefined || typeof slot === "string");
+  return {
+    to,
+    key: isText ? keyOf(key, to.isPlain) : undefined,
+    slot: isText && slot !== undefined ? keyOf(slot, to.isPlain) : undefined,
+    cost,
+    maxWaitMs: waitMs,
+    settle,
+    show,
+  };
 }
 
 /** Charge functions for the most usual keys. */

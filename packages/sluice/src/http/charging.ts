@@ -82,11 +82,11 @@ export class Charging {
     const [only] = this.#answers;
     if (this.#answers.length > 1 || only === undefined) return this.#takeAll();
     const { charge, key } = only;
-    const { to, cost, maxWaitMs, settle } = charge;
+    const { to, slot, cost, maxWaitMs, settle } = charge;
     if (to.kind !== "limiter" || maxWaitMs > 0 || to.sync === undefined) return this.#takeAll();
     try {
-      const isSettled = settle === undefined ? undefined : true;
-      const decision = to.pipeline.consumeSync(to.sync, key, cost, undefined, isSettled);
+      const options = { cost, slot, settle: settle !== undefined };
+      const decision = to.pipeline.consumeSync(to.sync, key, options);
       return { answers: this.#answers, refused: decided(only, decision) };
     } catch (error) {
       return { answers: this.#answers, refused: refusedBecause(error) };
@@ -141,10 +141,10 @@ export class Charging {
     answer: ChargeAnswer,
     { semaphore }: ChargedSemaphore,
   ): Promise<ChargeRefused | undefined> {
-    const { cost: weight, maxWaitMs: maxWait } = answer.charge;
+    const { cost: weight, maxWaitMs: maxWait, slot } = answer.charge;
     try {
       answer.permit = await this.#wait((signal) =>
-        semaphore.acquire(answer.key, { weight, maxWait, signal }),
+        semaphore.acquire(answer.key, { weight, slot, maxWait, signal }),
       );
     } catch (error) {
       if (!(error instanceof MaxWaitExceededError)) throw error;
@@ -166,8 +166,8 @@ export class Charging {
     answer: ChargeAnswer,
     { pipeline }: ChargedLimiter,
   ): Promise<ChargeRefused | undefined> {
-    const { cost, maxWaitMs: maxWait } = answer.charge;
-    const request = reserveRequest(answer.key, { cost, maxWait });
+    const { cost, slot, maxWaitMs: maxWait } = answer.charge;
+    const request = reserveRequest(answer.key, { cost, slot, maxWait });
     const outcome = await this.#wait((gone) =>
       pipeline.closing.during(gone, (signal) => waitFor(pipeline, { ...request, signal })),
     );
@@ -194,8 +194,9 @@ export class Charging {
         answer.permit = undefined;
         answer.hasTaken = false;
         await permit?.[Symbol.asyncDispose]();
-        if (charge.to.kind !== "limiter" || !hasTaken) return;
-        answer.decision = await charge.to.limiter.refund(key, charge.cost, { of: decision });
+        const { to, cost, slot } = charge;
+        if (to.kind !== "limiter" || !hasTaken) return;
+        answer.decision = await to.limiter.refund(key, cost, { of: decision, slot });
       }),
     );
   }
@@ -204,8 +205,9 @@ export class Charging {
 async function takeRate(answer: ChargeAnswer): Promise<ChargeRefused | undefined> {
   const { charge, key } = answer;
   const { limiter } = charge.to as ChargedLimiter;
+  const { cost, slot } = charge;
   const settle = charge.settle === undefined ? undefined : true;
-  return decided(answer, await limiter.consume(key, { cost: charge.cost, settle }));
+  return decided(answer, await limiter.consume(key, { cost, slot, settle }));
 }
 
 /** Several of one store, all or nothing. */
@@ -213,8 +215,9 @@ async function takeSet(
   store: Store,
   rates: readonly ChargeAnswer[],
 ): Promise<ChargeRefused | undefined> {
-  const requests = rates.map(({ charge: { to, cost, settle }, key }) => {
-    return { limiter: (to as ChargedLimiter).limiter, key, cost, settle: settle !== undefined };
+  const requests = rates.map(({ charge: { to, slot, cost, settle }, key }) => {
+    const { limiter } = to as ChargedLimiter;
+    return { limiter, key, slot, cost, settle: settle !== undefined };
   });
   const { allowed, decisions } = await together(store, requests);
   const refused = rates.flatMap((rate, i) => decided(rate, decisions[i] as Decision) ?? []);
@@ -228,7 +231,9 @@ async function together(
   store: Store,
   requests: Parameters<typeof consumeAtomic>[0],
 ): ReturnType<typeof consumeAtomic> {
-  if (apart.has(store)) return consumeAtomic(requests, { atomic: false });
+  const [first, ...others] = requests.map(({ key, slot = key }) => slot);
+  const areTogether = others.every((slot) => slot === first);
+  if (!areTogether && apart.has(store)) return consumeAtomic(requests, { atomic: false });
   try {
     return await consumeAtomic(requests);
   } catch (error) {
@@ -242,7 +247,8 @@ async function takePlace(
   answer: ChargeAnswer,
   { semaphore }: ChargedSemaphore,
 ): Promise<ChargeRefused | undefined> {
-  answer.permit = await semaphore.tryAcquire(answer.key, { weight: answer.charge.cost });
+  const { cost: weight, slot } = answer.charge;
+  answer.permit = await semaphore.tryAcquire(answer.key, { weight, slot });
   return placed(answer);
 }
 

@@ -34,11 +34,11 @@ function isOpen({ charge, permit, hasTaken }: ChargeAnswer): boolean {
 async function settleOne(answer: ChargeAnswer, outcome: HttpOutcome): Promise<void> {
   const { charge, key, decision, permit } = answer;
   await permit?.[Symbol.asyncDispose]();
-  const { to, cost: reserved, settle } = charge;
+  const { to, slot, cost: reserved, settle } = charge;
   if (settle === undefined || to.kind === "semaphore") return;
   try {
     const actual = await settle(outcome);
-    await to.limiter.settle(key, { reserved, actual, of: decision });
+    await to.limiter.settle(key, { reserved, actual, of: decision, slot });
   } catch (error) {
     to.pipeline.events.to.failure?.({ error, key, cost: reserved });
   }
