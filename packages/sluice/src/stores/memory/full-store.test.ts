@@ -316,6 +316,22 @@ describe("long keys", () => {
 });
 
 describe("what a store says that it holds", () => {
+  test("goes in the first second after it expired, also where an earlier sweep was broken off", () => {
+    const { clock, store } = storeOf({ maxKeys: 10 });
+    const limiters = ["a", "b", "c", "d"].map((name) => {
+      return new RateLimiter({ store, policy: tokenBucket({ name, limit: 1, period: "2s" }) });
+    });
+    const [first, second] = limiters;
+    for (const limiter of limiters) limiter.consumeSync("old");
+    limiters.at(-1)?.consumeSync("older");
+    clock.advance(10_000);
+    // Each call frees four keys: this one leaves the fifth, and holds a new one in a place that it has looked at.
+    first?.consumeSync("new");
+    clock.advance(10_000);
+    for (let i = 0; i < 10; i++) second?.consumeSync("other", { cost: 0 });
+    expect(store.size).toBe(0);
+  });
+
   test("is never more than it may, and nothing once all has expired", async () => {
     const calls = fc.array(
       fc.record({

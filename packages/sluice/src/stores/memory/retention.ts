@@ -50,6 +50,8 @@ export class Retention {
   /** The ring to be swept next, and how many before it have been swept since the last whole round. */
   #ring = 0;
   #clean = 0;
+  /** The second for which those before it are clean. */
+  #sweptSecond = 0;
 
   constructor({ arena, maxKeys, budget, machine, evicted }: RetentionOptions) {
     this.#arena = arena;
@@ -203,6 +205,10 @@ export class Retention {
   /** Frees a few expired keys, each call going on where the one before it stopped. */
   #sweep(): void {
     const rings = this.tables.length * 2;
+    const second = Math.floor(this.#nowUs / SECOND_US);
+    // What was clean when a round began may have expired keys since.
+    if (second !== this.#sweptSecond) this.#clean = 0;
+    this.#sweptSecond = second;
     let left = SWEPT_PER_CALL;
     for (let i = 0; i < RINGS_PER_CALL && this.#clean < rings; i++) {
       const table = this.tables[this.#ring >> 1] as Table;
@@ -214,7 +220,7 @@ export class Retention {
     }
     if (this.#clean < rings) return;
     this.#clean = 0;
-    this.#sweepAtUs = (Math.floor(this.#nowUs / SECOND_US) + 1) * SECOND_US;
+    this.#sweepAtUs = (second + 1) * SECOND_US;
   }
 
   /** Frees or moves one key of a ring whose time has come; false where there is none. */
