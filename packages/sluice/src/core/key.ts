@@ -76,6 +76,10 @@ const NAME = /^[A-Za-z0-9._-]{1,64}$/;
 
 /** Namespaces and policy names become part of store keys: letters, digits, dot, underscore, hyphen. */
 export function checkName(option: string, name: unknown): string {
-  if (typeof name === "string" && NAME.test(name)) return name;
+  if (isName(name)) return name;
   throw new InvalidOptionError(option, name, "1 to 64 characters of A-Z a-z 0-9 . _ -");
+}
+
+export function isName(name: unknown): name is string {
+  return typeof name === "string" && NAME.test(name);
 }

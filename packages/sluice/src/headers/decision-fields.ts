@@ -1,5 +1,8 @@
 /** From decisions to the header fields of an answer: nothing that is not so, and never an error. */
 import { systemClock } from "../core/clock.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { checkList, checkNumber, checkOptions } from "../core/options.js";
+import { withoutText } from "../core/shown.js";
 import { type FieldForm, type Fields, type FieldWriter, writerOf } from "./field-writers.js";
 import { type ChargedDecision, secondsOf, state, type StatedLimit } from "./stated-limit.js";
 
@@ -11,6 +14,7 @@ export interface DecisionFieldsOptions {
   readonly nowMs?: number | undefined;
 }
 
+const NO_OPTIONS: DecisionFieldsOptions = Object.freeze({});
 const NONE: Fields = Object.freeze([]);
 
 const DRAFT_11 = writerOf("form", "draft-11") as FieldWriter;
@@ -21,11 +25,11 @@ const DRAFT_11 = writerOf("form", "draft-11") as FieldWriter;
  * Of a bucket the quota is its burst, and the window how long it takes to fill. `t` is when more may be used: on a
  * denial when the call would pass, else with the next unit of a bucket or at the end of a window. A blocked key has
  * nothing left. Nothing is said of a shadow, nor of a decision that was made without the store; a denial that never ends
- * has no `Retry-After`. Never throws, whatever the numbers.
+ * has no `Retry-After`. Never throws for what a decision says, whatever its numbers.
  *
  * @param charged the decisions, in the order in which they are to be listed; names of their policies must differ
  * @returns fields by name, for lists that an answer has already to be appended to
- * @throws InvalidOptionError for a form that is none, and for nothing else
+ * @throws InvalidOptionError for arguments that are none
  * @example
  * import { RateLimiter, tokenBucket } from "sluice";
  * import { decisionFields } from "sluice/headers";
@@ -37,9 +41,12 @@ const DRAFT_11 = writerOf("form", "draft-11") as FieldWriter;
  */
 export function decisionFields(
   charged: readonly ChargedDecision[],
-  options: DecisionFieldsOptions = {},
+  options: DecisionFieldsOptions = NO_OPTIONS,
 ): Fields {
+  checkCharged(charged);
+  if (options !== NO_OPTIONS) checkOptions("options", options, ["form", "nowMs"]);
   const { form = "draft-11", nowMs } = options;
+  if (nowMs !== undefined) checkNumber("nowMs", nowMs);
   const write = form === "draft-11" ? DRAFT_11 : writerOf("form", form);
   const limits: StatedLimit[] = [];
   if (write !== undefined) for (const each of charged) state(each, limits);
@@ -61,10 +68,24 @@ export function fieldsOf(
 }
 
 /** Whole seconds, rounded up, until all that denied would pass; undefined where nothing did, or one never would. */
-export function retryAfterSeconds(charged: readonly ChargedDecision[]): number | undefined {
-  let longestMs = -1;
-  for (const { decision } of charged) {
-    if (!decision.allowed) longestMs = Math.max(longestMs, decision.retryAfterMs);
+function retryAfterSeconds(charged: readonly ChargedDecision[]): number | undefined {
+  let longest: number | undefined;
+  for (const { decision, enforce = true } of charged) {
+    if (!enforce || decision.allowed) continue;
+    const seconds = secondsOf(decision.retryAfterMs);
+    if (seconds === undefined) return undefined;
+    if (longest === undefined || seconds > longest) longest = seconds;
   }
-  return longestMs < 0 ? undefined : secondsOf(longestMs);
+  return longest;
+}
+
+/** @throws InvalidOptionError */
+function checkCharged(charged: readonly ChargedDecision[]): void {
+  checkList("charged", charged);
+  for (let i = 0; i < charged.length; i++) {
+    const { decision, policies } = (charged[i] ?? {}) as Partial<ChargedDecision>;
+    if (typeof decision === "object" && decision !== null && Array.isArray(policies)) continue;
+    const allowed = "{ decision, policies }, with the policies that limiter.policies(key) says";
+    throw new InvalidOptionError(`charged[${i}]`, withoutText(charged[i]), allowed);
+  }
 }

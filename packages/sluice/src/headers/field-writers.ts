@@ -3,7 +3,8 @@ import { InvalidOptionError } from "../core/errors.js";
 import { withoutText } from "../core/shown.js";
 import { nearest } from "../core/slips.js";
 import type { RateLimitForm } from "./rate-limit.js";
-import type { StatedLimit } from "./stated-limit.js";
+import { clamp, type StatedLimit } from "./stated-limit.js";
+import { MAX_INTEGER } from "./structured-field.js";
 
 /** A header field: its name, and its value. */
 export type Field = readonly [name: string, value: string];
@@ -75,7 +76,8 @@ function separate(
     [`${prefix}Remaining`, `${remaining}`],
   ];
   if (resetSeconds === undefined) return limit;
-  return [...limit, [`${prefix}Reset`, `${Math.ceil(originMs / 1e3 + resetSeconds)}`]];
+  const reset = Math.ceil(clamp(originMs / 1e3 + resetSeconds, MAX_INTEGER));
+  return [...limit, [`${prefix}Reset`, `${reset}`]];
 }
 
 /** For forms that have room for one: the limit that denied for longest, else the one with least remaining. */
@@ -102,11 +104,23 @@ export function writerOf(option: string, form: unknown): FieldWriter | undefined
   checkApart(option, names);
   const writers = names.map((name) => FORMS[name]);
   const [only] = writers;
-  if (writers.length === 1) return only;
-  // Both have policies in RateLimit-Policy, each in its own way: the first has its own.
-  return (limits, nowMs) => [
-    ...new Map(writers.flatMap((write) => write(limits, nowMs)).toReversed()),
-  ];
+  return writers.length === 1 ? only : (limits, nowMs) => inTurn(writers, limits, nowMs);
+}
+
+/** The fields of one form after another. RateLimit-Policy, which several write each in its own way, is the first's. */
+function inTurn(
+  writers: readonly FieldWriter[],
+  limits: readonly StatedLimit[],
+  nowMs: number,
+): Fields {
+  const fields: Field[] = [];
+  for (const write of writers) {
+    const known = fields.length;
+    for (const field of write(limits, nowMs)) {
+      if (!fields.slice(0, known).some(([name]) => name === field[0])) fields.push(field);
+    }
+  }
+  return fields;
 }
 
 function formNamed(option: string, form: unknown): RateLimitForm {

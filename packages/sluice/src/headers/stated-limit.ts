@@ -1,8 +1,10 @@
 /** What an answer may say of a decision: each policy's quota, what is left of it, and when that changes. */
 import type { Policy } from "../algorithms/registry.js";
-import type { Decision, DecisionReason, DecisionSource, PolicyVerdict } from "../core/decision.js";
+import type { Decision, DecisionSource, PolicyVerdict } from "../core/decision.js";
+import { isName } from "../core/key.js";
 import { DEFAULT_QUOTA_UNIT } from "./rate-limit.js";
 import { MAX_INTEGER } from "./structured-field.js";
+import { FIRST_EPOCH_SECONDS } from "./waits.js";
 
 /** A quota as fields state it, with the parts of them that stay the same from answer to answer. */
 export interface Quota {
@@ -39,20 +41,15 @@ export interface ChargedDecision {
   readonly enforce?: boolean | undefined;
 }
 
-/** When more may be used: with each unit, with each refill, when the window ends, or as hits leave it one by one. */
-type Recovery = "unit" | "refill" | "end" | "slide" | "unlimited";
+/** When more may be used: with the next unit, with a refill, or when all is back; "unstated" has nothing to say. */
+type Recovery = "unit" | "refill" | "all" | "unstated";
 
-const RECOVERY: Readonly<Record<Policy["algorithm"], (policy: Policy) => Recovery>> = {
-  "token-bucket": (policy) =>
-    policy.algorithm === "token-bucket" && policy.refill === "interval" ? "refill" : "unit",
-  "leaky-bucket": () => "unit",
-  gcra: () => "unit",
-  "fixed-window": () => "end",
-  "calendar-window": () => "end",
-  "sliding-window": () => "slide",
-  "sliding-log": () => "slide",
-  unlimited: () => "unlimited",
-};
+function recoveryOf(policy: Policy): Recovery {
+  // In a field a name stands as it is: one that no limiter would take must not end it.
+  if (policy.algorithm === "unlimited" || !isName(policy.name)) return "unstated";
+  if (!("period" in policy)) return "all";
+  return "refill" in policy && policy.refill === "interval" ? "refill" : "unit";
+}
 
 /** A policy's quota, and what it takes to know when more comes. */
 interface PolicyQuota extends Quota {
@@ -60,9 +57,9 @@ interface PolicyQuota extends Quota {
   /** As the decisions have them that this was made for. */
   readonly limit: number;
   readonly windowMs: number;
-  /** Of a bucket: milliseconds for a unit, or for a refill. */
+  /** Of a bucket: milliseconds from one unit, or refill, to the next. */
   readonly stepMs: number;
-  /** Of a bucket: units of a step. */
+  /** Units that come back with a step. */
   readonly stepUnits: number;
 }
 
@@ -82,31 +79,38 @@ export function state(charged: ChargedDecision, limits: StatedLimit[]): void {
   const { decision, policies, enforce = true } = charged;
   if (!enforce || !isStated(decision.source, decision.allowed)) return;
   if (decision.policies === undefined) {
-    const policy = policies.length === 1 ? policies[0] : named(policies, decision.policy);
-    if (policy !== undefined) stateVerdict(policy, decision, limits);
+    stateVerdict(policyOf(policies, 0, decision.policy), decision, decision.source, limits);
     return;
   }
-  for (const [i, verdict] of decision.policies.entries()) {
-    const inPlace = policies[i];
-    const policy = inPlace?.name === verdict.policy ? inPlace : named(policies, verdict.policy);
-    if (policy !== undefined) stateVerdict(policy, verdict, limits);
+  for (let i = 0; i < decision.policies.length; i++) {
+    const verdict = decision.policies[i] as PolicyVerdict;
+    stateVerdict(policyOf(policies, i, verdict.policy), verdict, decision.source, limits);
   }
 }
 
-function named(policies: readonly Policy[], name: string): Policy | undefined {
-  return policies.find((policy) => policy.name === name);
+/** Verdicts are in the order of their policies, but that of a call with policies of its own may have others. */
+function policyOf(policies: readonly Policy[], i: number, name: string): Policy | undefined {
+  const inPlace = policies[i];
+  return inPlace?.name === name ? inPlace : policies.find((policy) => policy?.name === name);
 }
 
-function stateVerdict(policy: Policy, verdict: Verdict, limits: StatedLimit[]): void {
+function stateVerdict(
+  policy: Policy | undefined,
+  verdict: Verdict,
+  source: DecisionSource,
+  limits: StatedLimit[],
+): void {
+  // Who reads lists finds an item by its name.
+  if (policy === undefined || limits.some(({ quota: { name } }) => name === policy.name)) return;
   const quota = quotaOf(policy, verdict);
-  if (quota.recovery === "unlimited") return;
-  const { allowed, reason } = verdict;
-  const remaining = reason === "blocked" ? 0 : Math.floor(clamp(verdict.remaining, quota.units));
+  if (quota.recovery === "unstated") return;
+  const remaining =
+    verdict.reason === "blocked" ? 0 : Math.floor(clamp(verdict.remaining, quota.units));
   limits.push({
     quota,
     remaining,
-    resetSeconds: secondsOf(resetMs(quota, verdict, reason, remaining)),
-    deniedForMs: allowed ? -1 : verdict.retryAfterMs,
+    resetSeconds: secondsOf(resetMs(quota, verdict, remaining, source)),
+    deniedForMs: verdict.allowed ? -1 : verdict.retryAfterMs,
   });
 }
 
@@ -116,7 +120,7 @@ function quotaOf(policy: Policy, { limit, windowMs }: Verdict): PolicyQuota {
   if (known?.limit === limit && known.windowMs === windowMs) return known;
   const units = Math.floor(clamp(limit, MAX_INTEGER));
   const windowSeconds = Math.max(1, Math.ceil(clamp(windowMs, MAX_INTEGER * 1e3) / 1e3));
-  const recovery = RECOVERY[policy.algorithm]?.(policy) ?? "end";
+  const recovery = recoveryOf(policy);
   const quota: PolicyQuota = {
     ...quotaNamed(policy.name, units, DEFAULT_QUOTA_UNIT, windowSeconds),
     recovery,
@@ -157,32 +161,45 @@ export function quotaNamed(
 /** Milliseconds until more may be used; Infinity where it never may. */
 function resetMs(
   quota: PolicyQuota,
-  { retryAfterMs, resetAfterMs }: Verdict,
-  reason: DecisionReason,
+  { reason, retryAfterMs, resetAfterMs }: Verdict,
   remaining: number,
+  source: DecisionSource,
 ): number {
   if (reason === "blocked" || reason === "quota") return retryAfterMs;
-  if (quota.recovery !== "unit" && quota.recovery !== "refill") return resetAfterMs;
-  // What comes before the bucket is full comes in equal steps, so the first of them is known from the last.
-  const missing = quota.limit - remaining;
-  const stepsAfter = Math.ceil(missing / quota.stepUnits) - 1;
-  if (!(stepsAfter > 0)) return resetAfterMs;
-  const firstMs = resetAfterMs - laterMs(quota, missing, stepsAfter);
-  return firstMs > 0 ? firstMs : firstMs + quota.stepMs;
+  // All of it is there, and it is less than a unit.
+  if (remaining === 0 && resetAfterMs === 0) return Number.POSITIVE_INFINITY;
+  if (quota.recovery === "all") return resetAfterMs;
+  const nextMs = nextStepMs(quota, resetAfterMs, remaining);
+  // To the store all is in use that is kept here, so to it a full bucket is further away.
+  return source === "prefetch" ? Math.min(nextMs, quota.stepMs) : nextMs;
 }
 
-/** How long a bucket takes from its next step on until it is full. */
-function laterMs({ recovery, stepMs }: PolicyQuota, missing: number, stepsAfter: number): number {
-  return recovery === "unit" ? (missing - 1) * stepMs : stepsAfter * stepMs;
+/**
+ * A bucket comes back in equal steps, so when there is one unit more is known from when it is full. Where refills are not
+ * of whole units, or were outrun by a debt, that is one refill late at most, and never early.
+ */
+function nextStepMs(
+  { recovery, limit, stepMs, stepUnits }: PolicyQuota,
+  fullMs: number,
+  remaining: number,
+): number {
+  const inUseThen = limit - remaining - 1;
+  if (!(inUseThen > 0)) return fullMs;
+  const stepsLeft = inUseThen / stepUnits;
+  const nextMs = fullMs - (recovery === "refill" ? Math.floor(stepsLeft) : stepsLeft) * stepMs;
+  // A state that is forgotten before its bucket is full.
+  return nextMs > 0 ? nextMs : Math.min(stepMs, fullMs);
 }
 
 /** 0 for what is no number too. */
-function clamp(value: number, maximum: number): number {
+export function clamp(value: number, maximum: number): number {
   return value > 0 ? Math.min(value, maximum) : 0;
 }
 
-/** Whole seconds, rounded up; undefined for ever, and for what is no number. */
+/** Whole seconds, rounded up; undefined for ever, which in JSON is null, and for what is no number. */
 export function secondsOf(ms: number): number | undefined {
-  if (!(ms < Number.POSITIVE_INFINITY)) return undefined;
-  return Math.ceil(clamp(ms, MAX_INTEGER) / 1e3);
+  if (typeof ms !== "number" || !(ms < Number.POSITIVE_INFINITY)) return undefined;
+  const seconds = Math.ceil(clamp(ms, MAX_INTEGER) / 1e3);
+  // Clients take so many seconds for a date. It is over thirty years: what they may as well take for ever.
+  return seconds < FIRST_EPOCH_SECONDS ? seconds : undefined;
 }

@@ -64,7 +64,7 @@ export function spanMs(text: string): number | undefined {
 }
 
 /** From here on a number of seconds is a date: as a span it would be longer than 31 years. */
-const FIRST_EPOCH_SECONDS = 1e9;
+export const FIRST_EPOCH_SECONDS = 1e9;
 /** Up to where numbers count seconds, milliseconds, microseconds and nanoseconds: to the year 5138 in each. */
 const EPOCH_UNITS_MS: readonly (readonly [below: number, unitMs: number])[] = [
   [1e11, 1e3],

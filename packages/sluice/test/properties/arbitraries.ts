@@ -111,6 +111,13 @@ export const policies: Readonly<Record<Kind, (name: string) => fc.Arbitrary<Limi
 
 export const kinds = Object.keys(policies) as readonly Kind[];
 
+/** One policy, or a set of up to three. */
+export const policySets: fc.Arbitrary<LimitedPolicy[]> = fc
+  .array(fc.constantFrom(...kinds), { minLength: 1, maxLength: 3 })
+  .chain((chosen) =>
+    fc.tuple(...chosen.map((kind, i) => policies[kind](["first", "second", "third"][i] as string))),
+  );
+
 /** What a fresh key of the policy can take. */
 export function capacityOf(policy: LimitedPolicy): number {
   if (policy.algorithm === "leaky-bucket") return policy.capacity;
