@@ -8,7 +8,9 @@ export interface CaseStep {
   /** Milliseconds since the case began; less than the step before = the clock went back. */
   readonly at: number;
   /** Default "consume". */
-  readonly verb?: Exclude<VerbName, "cancel" | "extendBlock" | "clearBlock" | "clearExtendBlock">;
+  readonly verb?: Exclude<VerbName, "extendBlock" | "clearBlock" | "clearExtendBlock">;
+  /** Which reservation a cancel gives back: so many before the newest; default 0. */
+  readonly back?: number;
   /** The longest wait of a reserve; default any. */
   readonly maxWaitMs?: number;
   /** Units, of refund and penalize too; default 1. */
@@ -30,6 +32,8 @@ export interface Expectation extends Partial<Omit<Decision, "decidedAtUs">> {
   readonly readyAt?: number;
   /** Of consumeUpTo. */
   readonly granted?: number;
+  /** Of cancel: whether anything came back. */
+  readonly cancelled?: boolean;
   /** Milliseconds since the case began. */
   readonly decidedAt?: number;
 }

@@ -34,7 +34,7 @@ local function consumeOne(kernel, p, s, cost, duration, at, calls)
       end
       if changed then
         kernel.take(s, p, cost, now)
-        if reservations then reservations.sold = reservations.sold + cost end
+        if reservations and reservations.sold > 0 then reservations.sold = reservations.sold + cost end
         available = getAvailable(s, p, now)
       end
     elseif reason == REASON.quota and duration > 0 and cost > 0 then

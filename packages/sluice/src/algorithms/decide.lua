@@ -28,7 +28,7 @@ local function decide(verb, debits, raw, duration, result, receipt)
   if verb == VERBS.cancel then
     cancel(debits, receipt, result)
   elseif verb >= VERBS.refund then
-    change(verb, debits, raw + duration, result)
+    change(verb, debits, raw, duration, result)
   end
   local fits, barred = true, false
   for i = 1, #debits do
@@ -130,22 +130,23 @@ function block(debits, untilRaw, result, keepsLonger)
   end
 end
 
-function forget(debits, result)
+function forget(debits, raw, result)
   for i = 1, #debits do
     local debit = debits[i]
     local state = debit.state
-    local blockedUntil = state.blockedUntil
+    local blockedUntil, reservations = state.blockedUntil, state.reservations
     debit.kernel.clear(state)
     debit.kernel.advance(state, debit.params, result.now)
     state.blockedUntil = blockedUntil
+    state.reservations = emptied(reservations, raw, result.now)
   end
   result.changed = true
 end
 
-function change(verb, debits, untilRaw, result)
-  if verb >= VERBS.clearBlock then forget(debits, result) end
+function change(verb, debits, raw, duration, result)
+  if verb >= VERBS.clearBlock then forget(debits, raw, result) end
   if verb == VERBS.block or verb >= VERBS.extendBlock then
-    block(debits, untilRaw, result, verb == VERBS.extendBlock or verb == VERBS.clearExtendBlock)
+    block(debits, raw + duration, result, verb == VERBS.extendBlock or verb == VERBS.clearExtendBlock)
   elseif verb == VERBS.unblock then
     block(debits, 0, result)
   elseif verb == VERBS.refund then
@@ -160,7 +161,7 @@ function change(verb, debits, untilRaw, result)
     end
   elseif verb == VERBS.reset then
     block(debits, 0, result)
-    forget(debits, result)
+    forget(debits, raw, result)
   end
 end
 

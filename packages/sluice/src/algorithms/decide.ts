@@ -12,7 +12,14 @@
  */
 import { UNIT } from "../core/amount.js";
 import { type ReservationReceipt, READY, UNLIMITED } from "./kernel.js";
-import { cancel, refundable, expireReservations, reserve, record } from "./reservations.js";
+import {
+  cancel,
+  emptied,
+  expireReservations,
+  record,
+  refundable,
+  reserve,
+} from "./reservations.js";
 import { NEVER, ready, type DebitState, REASON, type CallResult, toOneTime } from "./debit.js";
 
 export { NEVER, type DebitState, REASON, type CallResult } from "./debit.js";
@@ -255,11 +262,12 @@ function block(
 /** Makes each debit's key one never seen, but for its block. */
 function forget(debits: readonly DebitState[], count: number, result: CallResult): void {
   for (let i = 0; i < count; i++) {
-    const { kernel, state, params, nowUs } = debits[i] as DebitState;
-    const { blockedUntilUs } = state;
+    const { kernel, state, params, rawUs, nowUs } = debits[i] as DebitState;
+    const { blockedUntilUs, reservations } = state;
     kernel.clear(state);
     kernel.advance(state, params, nowUs);
     state.blockedUntilUs = blockedUntilUs;
+    state.reservations = emptied(reservations, rawUs, nowUs);
   }
   result.changed = true;
 }

@@ -26,9 +26,9 @@ export interface State {
 
 /** What a key remembers of those who were promised a start that is yet to come. */
 export interface Reservations {
-  /** When the first of them came: tells this line from others of the same key, before and after. */
+  /** When the first of them came, or later: tells this line from others of the same key, before and after. */
   readonly openedUs: number;
-  /** Thousandths admitted since, less those given back from its end. */
+  /** Thousandths admitted since, less those given back from its end; 0 = nobody waits, and the next line is this one. */
   readonly sold: number;
   /** The latest start that was promised. Once it has passed, there is no line. */
   readonly endsUs: number;

@@ -12,9 +12,15 @@ local function expireReservations(state, now)
   if state.reservations and state.reservations.ends < now then state.reservations = nil end
 end
 
+local function emptied(reservations, raw, now)
+  if not reservations or reservations.opened < raw then return nil end
+  local opened = max(reservations.opened, now) + 1
+  return { opened = opened, sold = 0, ends = opened }
+end
+
 local function record(state, amount)
   local reservations = state.reservations
-  if reservations then reservations.sold = reservations.sold + amount end
+  if reservations and reservations.sold > 0 then reservations.sold = reservations.sold + amount end
 end
 
 local function refundable(debits, now)
@@ -22,7 +28,8 @@ local function refundable(debits, now)
   for i = 1, #debits do
     local debit = debits[i]
     local reservations = debit.state.reservations
-    if reservations and debit.kernel.levelAt and debit.params.capacity ~= UNLIMITED then
+    local isWaiting = reservations and reservations.sold > 0
+    if isWaiting and debit.kernel.levelAt and debit.params.capacity ~= UNLIMITED then
       local behind = debit.kernel.levelAt(debit.state, debit.params, reservations.ends, now) - reservations.sold
       if behind < most then most = behind end
     end
@@ -81,11 +88,13 @@ function charge(debits, isQueue, wait, result)
     debit.reason = REASON.ok
     if cost < least then least = cost end
     local extra = 0
-    local ended = state.reservations and state.reservations.ends or 0
+    local line = state.reservations
+    local ended = line and line.ends or 0
+    local lastStart = line and line.sold > 0 and ended or 0
     if cost > 0 then
       if debit.wait > 0 and kernel.reserve then
         extra = kernel.reserve(state, params, cost, isQueue, debit.wait, now)
-        if now + wait <= ended and not params.reservations.alone then extra = 0 end
+        if now + wait <= lastStart and not params.reservations.alone then extra = 0 end
       else
         kernel.take(state, params, cost, now)
       end
@@ -113,8 +122,9 @@ function append(debit, readyAt, now)
   local state, reservations = debit.state, debit.state.reservations
   if not reservations then
     state.reservations = { opened = now, sold = debit.cost, ends = readyAt }
-  elseif readyAt > reservations.ends then
-    reservations.ends = readyAt
+  else
+    if reservations.sold == 0 then reservations.sold = debit.cost end
+    if readyAt > reservations.ends then reservations.ends = readyAt end
   end
 end
 
@@ -123,7 +133,7 @@ local function cancel(debits, receipt, result)
   if receipt.opened == NO_RECEIPT.openedUs or not sameReservations(debits) then return end
   local kernel, params, state = debits[1].kernel, debits[1].params, debits[1].state
   local reservations = state.reservations
-  local isGone, later = receipt.sold > 0, 0
+  local isGone, later = receipt.sold > 0 or receipt.opened ~= result.now, 0
   if reservations then isGone, later = reservations.opened ~= receipt.opened, reservations.sold - receipt.sold end
   if isGone or later < 0 then return end
 
@@ -152,5 +162,5 @@ function unrecord(state, receipt, amount, ended)
   local reservations = state.reservations
   if not reservations or receipt.sold < amount then return end
   reservations.sold, reservations.ends = reservations.sold - amount, ended
-  if reservations.sold == 0 then state.reservations = nil end
+  if reservations.sold == 0 and ended == 0 then state.reservations = nil end
 end

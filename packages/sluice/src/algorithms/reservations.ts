@@ -9,6 +9,7 @@
 import {
   type ReservationCharge,
   type ReservationReceipt,
+  type Reservations,
   type State,
   UNLIMITED,
 } from "./kernel.js";
@@ -20,10 +21,24 @@ export function expireReservations(state: State, nowUs: number): void {
   if (reservations !== undefined && reservations.endsUs < nowUs) state.reservations = undefined;
 }
 
+/**
+ * What is left of a line that a reset forgets: nothing, unless another could open by the same time, and take the
+ * receipts of this one for its own. Then an empty one with a later time, which it keeps until that has passed.
+ */
+export function emptied(
+  reservations: Reservations | undefined,
+  rawUs: number,
+  nowUs: number,
+): Reservations | undefined {
+  if (reservations === undefined || reservations.openedUs < rawUs) return undefined;
+  const openedUs = Math.max(reservations.openedUs, nowUs) + 1;
+  return { openedUs, sold: 0, endsUs: openedUs };
+}
+
 /** Notes what was admitted behind those who wait. */
 export function record(state: State, amount: number): void {
   const { reservations } = state;
-  if (reservations === undefined) return;
+  if (reservations === undefined || reservations.sold === 0) return;
   state.reservations = { ...reservations, sold: reservations.sold + amount };
 }
 
@@ -36,8 +51,8 @@ export function refundable(debits: readonly DebitState[], count: number): number
   for (let i = 0; i < count; i++) {
     const { kernel, params, state, nowUs } = debits[i] as DebitState;
     const { reservations } = state;
-    if (reservations === undefined || kernel.levelAt === undefined) continue;
-    if (params.capacity === UNLIMITED) continue;
+    if (reservations === undefined || reservations.sold === 0) continue;
+    if (kernel.levelAt === undefined || params.capacity === UNLIMITED) continue;
     const behind = kernel.levelAt(state, params, reservations.endsUs, nowUs) - reservations.sold;
     if (behind < most) most = behind;
   }
@@ -115,12 +130,14 @@ function charge(
     debit.reason = REASON.ok;
     if (cost < least) least = cost;
     let extra = 0;
-    const endedUs = state.reservations === undefined ? 0 : state.reservations.endsUs;
+    const line = state.reservations;
+    const endedUs = line === undefined ? 0 : line.endsUs;
+    const lastStartUs = line === undefined || line.sold === 0 ? 0 : endedUs;
     if (cost > 0) {
       if (debit.waitUs > 0 && kernel.reserve !== undefined) {
         extra = kernel.reserve(state, params, cost, isQueue, debit.waitUs, debit.nowUs);
         // Of a start before others a refund may have given back already what it took beyond the cost.
-        if (nowUs + waitUs <= endedUs && params.reservations?.alone !== true) extra = 0;
+        if (nowUs + waitUs <= lastStartUs && params.reservations?.alone !== true) extra = 0;
       } else kernel.take(state, params, cost, debit.nowUs);
       record(state, cost);
       if (waitUs > 0) append(debit, nowUs + waitUs, nowUs);
@@ -151,8 +168,13 @@ function append({ state, cost }: DebitState, readyAtUs: number, nowUs: number): 
   const { reservations } = state;
   if (reservations === undefined) {
     state.reservations = { openedUs: nowUs, sold: cost, endsUs: readyAtUs };
-  } else if (readyAtUs > reservations.endsUs) {
-    state.reservations = { ...reservations, endsUs: readyAtUs };
+  } else {
+    const { openedUs, sold, endsUs } = reservations;
+    state.reservations = {
+      openedUs,
+      sold: sold === 0 ? cost : sold,
+      endsUs: readyAtUs > endsUs ? readyAtUs : endsUs,
+    };
   }
 }
 
@@ -172,7 +194,9 @@ export function cancel(
   const { reservations } = state;
   // After a reset, what is in use is not this receipt's.
   const isGone =
-    reservations === undefined ? receipt.sold > 0 : reservations.openedUs !== receipt.openedUs;
+    reservations === undefined
+      ? receipt.sold > 0 || receipt.openedUs !== result.nowUs
+      : reservations.openedUs !== receipt.openedUs;
   const later = reservations === undefined ? 0 : reservations.sold - receipt.sold;
   if (isGone || later < 0) return;
 
@@ -211,5 +235,6 @@ function unrecord(
   // Who did not wait is not in the line.
   if (reservations === undefined || sold < amount) return;
   const left = reservations.sold - amount;
-  state.reservations = left === 0 ? undefined : { ...reservations, sold: left, endsUs: endedUs };
+  state.reservations =
+    left === 0 && endedUs === 0 ? undefined : { ...reservations, sold: left, endsUs: endedUs };
 }

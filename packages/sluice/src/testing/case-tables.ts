@@ -5,6 +5,7 @@ import { severalPoliciesCases } from "../algorithms/cases.js";
 import { zeroLimitCases } from "../algorithms/zero-limit-cases.js";
 import { everyAlgorithmsTools } from "../algorithms/toolbox.js";
 import { RateLimiter } from "../limiter/rate-limiter.js";
+import type { Granted } from "../limiter/waiting/reserve.js";
 import type { Store } from "../stores/store.js";
 import { ManualClock } from "./manual-clock.js";
 
@@ -32,9 +33,10 @@ export async function playCase(
     timeout: "30s",
     ...(blockForMs !== undefined && { blockFor: blockForMs }),
   });
+  const held: Granted[] = [];
   for (const [i, step] of steps.entries()) {
     clock.set(Math.round((startMs + step.at) * 1e3));
-    const answer = relative(await perform(limiter, step), startMs);
+    const answer = relative(await perform(limiter, step, held), startMs);
     for (const [field, expected] of Object.entries(step.says ?? {})) {
       const actual = answer[field as keyof Expectation];
       if (isDeepStrictEqual(actual, expected)) continue;
@@ -46,9 +48,10 @@ export async function playCase(
   }
 }
 
-async function perform(limiter: RateLimiter, step: CaseStep): Promise<object> {
+/** One step; `held` keeps the reservations of the case. */
+async function perform(limiter: RateLimiter, step: CaseStep, held: Granted[]): Promise<object> {
   const { verb = "consume", cost = 1, policy, durationMs = 0, maxWaitMs } = step;
-  const { keepLonger = false, reset = false } = step;
+  const { keepLonger = false, reset = false, back = 0 } = step;
   const key = "k";
   switch (verb) {
     case "consume":
@@ -57,9 +60,12 @@ async function perform(limiter: RateLimiter, step: CaseStep): Promise<object> {
       return limiter[verb](key, { cost, ...(policy !== undefined && { policy }) });
     case "reserve": {
       const maxWait = maxWaitMs ?? Number.POSITIVE_INFINITY;
-      const { decision, ...reservation } = await limiter.reserve(key, { cost, maxWait });
-      return { ...decision, ...reservation };
+      const reservation = await limiter.reserve(key, { cost, maxWait });
+      if (reservation.allowed) held.push(reservation);
+      return { ...reservation.decision, ...reservation };
     }
+    case "cancel":
+      return { cancelled: await held.at(-1 - back)?.cancel() };
     case "refund":
     case "penalize":
       return limiter[verb](key, cost);

@@ -12,14 +12,90 @@ interface Standing {
   readonly amount: bigint;
 }
 
-/** What a booking did to a bucket, so that the last in line can undo it. */
-interface Place {
+/** Where somebody stands. */
+interface Spot {
+  /** The line's. */
+  readonly name: bigint;
   /** Undefined for who did not wait while nobody did. */
   readonly standing: Standing | undefined;
-  /** By how much it moved the schedule. */
-  readonly took: bigint;
   /** Where the line ended before it. */
   readonly endedAt: bigint;
+}
+
+/** What a booking did to a bucket, so that the last in line can undo it. */
+interface Place extends Spot {
+  /** By how much it moved the schedule. */
+  readonly took: bigint;
+}
+
+/**
+ * Who was admitted since somebody began to wait, in order; the last may leave again. A line is called by the time at which
+ * it opened. If that has not passed when a reset ends it, the next has a later name, and lasts at least until then.
+ */
+class Line {
+  #standings: Standing[] = [];
+  #name = -1n;
+  #endsAt = -1n;
+
+  /** The latest start that was promised; -1 = none. */
+  get lastStart(): bigint {
+    return this.#standings.length === 0 ? -1n : this.#endsAt;
+  }
+
+  get promised(): bigint {
+    return this.#standings.reduce((sum, each) => sum + each.amount, 0n);
+  }
+
+  pass(now: bigint): void {
+    if (this.#endsAt >= now) return;
+    this.#standings = [];
+    this.#endsAt = -1n;
+  }
+
+  enter(now: bigint, readyAt: bigint, amount: bigint): Spot {
+    const endedAt = this.#endsAt;
+    const isAlone = readyAt === now && this.#standings.length === 0;
+    if (amount === 0n || isAlone) return { name: this.#nameAt(now), standing: undefined, endedAt };
+    this.#name = this.#nameAt(now);
+    const standing = { amount };
+    this.#standings.push(standing);
+    this.#endsAt = bigMax(this.#endsAt, readyAt);
+    return { name: this.#name, standing, endedAt };
+  }
+
+  /** Who does not come back. */
+  add(amount: bigint): void {
+    if (this.#standings.length > 0 && amount > 0n) this.#standings.push({ amount });
+  }
+
+  /** What was admitted behind someone: all for who never stood in it. Undefined where the line does not know them. */
+  behind(now: bigint, { name, standing }: Spot): bigint | undefined {
+    const place = standing === undefined ? -1 : this.#standings.indexOf(standing);
+    if (name !== this.#nameAt(now) || (standing !== undefined && place < 0)) return undefined;
+    return this.#standings.slice(place + 1).reduce((sum, each) => sum + each.amount, 0n);
+  }
+
+  /** Whether nobody stands behind; if so, who did stand in it does no more. */
+  leave({ standing, endedAt }: Spot): boolean {
+    if (this.#standings.at(-1) !== standing) return false;
+    if (standing === undefined) return true;
+    this.#standings.pop();
+    this.#endsAt = endedAt;
+    return true;
+  }
+
+  reset(now: bigint): void {
+    this.pass(now);
+    const isTaken = this.#endsAt >= 0n && this.#name >= now;
+    if (isTaken) this.#name += 1n;
+    this.#endsAt = isTaken ? this.#name : -1n;
+    this.#standings = [];
+  }
+
+  /** That of the line, or of one that opens now. */
+  #nameAt(now: bigint): bigint {
+    return this.#endsAt < 0n ? now : this.#name;
+  }
 }
 
 export interface ModelBooking {
@@ -35,7 +111,7 @@ export interface BucketModel {
   consume(now: bigint, amount: bigint): boolean;
   refund(now: bigint, amount: bigint): bigint;
   penalize(now: bigint, amount: bigint): void;
-  reset(): void;
+  reset(now: bigint): void;
   room(now: bigint): bigint;
 }
 
@@ -43,9 +119,7 @@ export interface BucketModel {
 export class LineModel implements BucketModel {
   /** When all that was taken and promised will have drained, times limit. */
   #tat = 0n;
-  /** Who was admitted since somebody began to wait, in order; the last may leave again. */
-  #line: Standing[] = [];
-  #endsAt = -1n;
+  readonly #line = new Line();
 
   constructor(
     readonly limit: bigint,
@@ -64,7 +138,7 @@ export class LineModel implements BucketModel {
 
   /** Whole µs until the amount fits; undefined where it cannot wait. */
   wait(now: bigint, amount: bigint): bigint | undefined {
-    this.#pass(now);
+    this.#line.pass(now);
     const free = this.#freeAt(now);
     if (amount > this.capacity) return undefined;
     if (this.isQueue && amount * this.period > free) return undefined;
@@ -74,45 +148,38 @@ export class LineModel implements BucketModel {
 
   /** Takes the amount for this bucket's own `wait` from now, for a call that starts at `readyAt`. */
   enter(now: bigint, amount: bigint, wait: bigint, readyAt: bigint): Place {
-    const endedAt = this.#endsAt;
-    if (amount === 0n) return { standing: undefined, took: 0n, endedAt };
+    const { lastStart } = this.#line;
+    const spot = this.#line.enter(now, readyAt, amount);
+    if (amount === 0n) return { ...spot, took: 0n };
     const before = bigMax(this.#tat, now * this.limit);
     // A start is a whole µs, and the schedule goes on from it.
     const level = this.isQueue ? amount : this.capacity;
     if (wait > 0n) this.#tat = (now + wait) * this.limit + level * this.period;
     else this.#tat = before + amount * this.period;
     // Who starts before another stands in nobody's way, and keeps its fraction of a µs.
-    const took = readyAt > endedAt ? this.#tat - before : amount * this.period;
-    if (readyAt === now && this.#line.length === 0) return { standing: undefined, took, endedAt };
-    const standing = { amount };
-    this.#line.push(standing);
-    this.#endsAt = bigMax(this.#endsAt, readyAt);
-    return { standing, took, endedAt };
+    const took = readyAt > lastStart ? this.#tat - before : amount * this.period;
+    return { ...spot, took };
   }
 
   /** What was admitted behind someone; undefined where the line knows nothing of them any more. */
-  behind(now: bigint, { standing }: Place): bigint | undefined {
-    this.#pass(now);
-    return behindIn(this.#line, standing);
+  behind(now: bigint, place: Place): bigint | undefined {
+    this.#line.pass(now);
+    return this.#line.behind(now, place);
   }
 
   /** Gives back: the last of the line all that it took, as if it had never come, anyone else `back`. */
-  leave(now: bigint, { standing, took, endedAt }: Place, back: bigint): void {
-    const isLast = this.#line.at(-1) === standing;
-    if (isLast && standing !== undefined) {
-      this.#line.pop();
-      this.#endsAt = endedAt;
-    }
-    const freed = isLast && back > 0n ? took : back * this.period;
+  leave(now: bigint, place: Place, back: bigint): void {
+    const isLast = this.#line.leave(place);
+    const freed = isLast && back > 0n ? place.took : back * this.period;
     this.#tat = bigMax(now * this.limit, this.#tat - freed);
   }
 
   consume(now: bigint, amount: bigint): boolean {
-    this.#pass(now);
+    this.#line.pass(now);
     if (amount > this.capacity || amount * this.period > this.#freeAt(now)) return false;
     if (amount === 0n) return true;
     this.#tat = bigMax(this.#tat, now * this.limit) + amount * this.period;
-    if (this.#line.length > 0) this.#line.push({ amount });
+    this.#line.add(amount);
     return true;
   }
 
@@ -131,10 +198,10 @@ export class LineModel implements BucketModel {
   }
 
   refundable(now: bigint): bigint {
-    this.#pass(now);
-    if (this.#line.length === 0) return 1n << 60n;
-    const left = this.#tat - this.#endsAt * this.limit;
-    const promised = this.#line.reduce((sum, each) => sum + each.amount, 0n);
+    this.#line.pass(now);
+    const { lastStart, promised } = this.#line;
+    if (lastStart < 0n) return 1n << 60n;
+    const left = this.#tat - lastStart * this.limit;
     return bigMax(0n, (left < 0n ? 0n : left / this.period) - promised);
   }
 
@@ -145,13 +212,13 @@ export class LineModel implements BucketModel {
   }
 
   penalize(now: bigint, amount: bigint): void {
-    this.#pass(now);
+    this.#line.pass(now);
     this.#tat = bigMax(this.#tat, now * this.limit) + amount * this.period;
   }
 
-  reset(): void {
+  reset(now: bigint): void {
     this.#tat = 0n;
-    this.#line = [];
+    this.#line.reset(now);
   }
 
   /** Whole thousandths that are free. */
@@ -163,18 +230,6 @@ export class LineModel implements BucketModel {
   #freeAt(now: bigint): bigint {
     return this.capacity * this.period - bigMax(0n, this.#tat - now * this.limit);
   }
-
-  #pass(now: bigint): void {
-    if (this.#line.length > 0 && this.#endsAt < now) this.#line = [];
-    if (this.#line.length === 0) this.#endsAt = -1n;
-  }
-}
-
-/** What stands behind someone in a line; all of it for who never stood in it, undefined for who does no more. */
-function behindIn(line: readonly Standing[], standing: Standing | undefined): bigint | undefined {
-  const place = standing === undefined ? -1 : line.indexOf(standing);
-  if (standing !== undefined && place < 0) return undefined;
-  return line.slice(place + 1).reduce((sum, each) => sum + each.amount, 0n);
 }
 
 /** One bucket that gets all of `limit` at the end of each period: as `LineModel`, but refill by refill. */
@@ -182,8 +237,7 @@ export class IntervalModel implements BucketModel {
   /** What will be in use once all the refills up to a moment have come, if nobody else does. */
   #used = 0n;
   #refilledAt = 0n;
-  #line: Standing[] = [];
-  #endsAt = -1n;
+  readonly #line = new Line();
 
   constructor(
     readonly limit: bigint,
@@ -201,33 +255,23 @@ export class IntervalModel implements BucketModel {
       readyAt = at;
     }
     if (readyAt - now > maxWait) return undefined;
-    const endedAt = this.#endsAt;
     // An empty bucket is not refilled any more: what it would have got is lost.
     const took = readyAt > now && left < 0n ? amount - left : amount;
     if (amount > 0n) this.#used += took;
-    const waits = amount > 0n && (readyAt > now || this.#line.length > 0);
-    const standing = waits ? { amount } : undefined;
-    if (standing !== undefined) {
-      this.#line.push(standing);
-      this.#endsAt = bigMax(endedAt, readyAt);
-    }
-    return { readyAt, amount, place: { standing, took, endedAt } };
+    const spot = this.#line.enter(now, readyAt, amount);
+    return { readyAt, amount, place: { ...spot, took } };
   }
 
   cancel(now: bigint, { readyAt, amount, place }: ModelBooking): bigint {
     this.#pass(now);
-    const { standing, took, endedAt } = place;
-    const later = behindIn(this.#line, standing);
+    const later = this.#line.behind(now, place);
     if (readyAt < now || later === undefined || amount === 0n) return 0n;
     if (later === 0n) {
-      this.#free(took);
-      if (standing !== undefined) {
-        this.#line.pop();
-        this.#endsAt = endedAt;
-      }
+      this.#free(place.took);
+      this.#line.leave(place);
       return amount;
     }
-    const back = bigMax(0n, bigMin(amount, this.#left(this.#endsAt)) - later);
+    const back = bigMax(0n, bigMin(amount, this.#left(this.#line.lastStart)) - later);
     this.#free(back);
     return back;
   }
@@ -236,15 +280,15 @@ export class IntervalModel implements BucketModel {
     this.#pass(now);
     if (amount > this.room(now)) return false;
     this.#used += amount;
-    if (this.#line.length > 0 && amount > 0n) this.#line.push({ amount });
+    this.#line.add(amount);
     return true;
   }
 
   refund(now: bigint, amount: bigint): bigint {
     this.#pass(now);
     const before = this.#used;
-    const promised = this.#line.reduce((sum, each) => sum + each.amount, 0n);
-    const most = this.#line.length === 0 ? amount : this.#left(this.#endsAt) - promised;
+    const { lastStart, promised } = this.#line;
+    const most = lastStart < 0n ? amount : this.#left(lastStart) - promised;
     this.#free(bigMax(0n, bigMin(amount, most)));
     return before - this.#used;
   }
@@ -254,9 +298,9 @@ export class IntervalModel implements BucketModel {
     this.#used += amount;
   }
 
-  reset(): void {
+  reset(now: bigint): void {
     this.#used = 0n;
-    this.#line = [];
+    this.#line.reset(now);
   }
 
   room(now: bigint): bigint {
@@ -282,8 +326,7 @@ export class IntervalModel implements BucketModel {
       this.#refilledAt += this.period;
     }
     if (this.#used === 0n) this.#refilledAt = now;
-    if (this.#line.length > 0 && this.#endsAt < now) this.#line = [];
-    if (this.#line.length === 0) this.#endsAt = -1n;
+    this.#line.pass(now);
   }
 }
 
@@ -337,8 +380,8 @@ export class SetModel {
     for (const bucket of this.buckets) bucket.penalize(now, amount);
   }
 
-  reset(): void {
-    for (const bucket of this.buckets) bucket.reset();
+  reset(now: bigint): void {
+    for (const bucket of this.buckets) bucket.reset(now);
   }
 }
 

@@ -261,6 +261,25 @@ const queueOf = ({ limit, period, size }: Rate): Policy =>
 
 const RUNS = { numRuns: runs(3000) };
 
+const usual = { moves: 0, part: 0, back: 0, patience: 0 };
+
+/** Traces that random ones found. */
+const FOUND: [Rate, TraceStep[]][] = [
+  // A line is reset, and the next one opens in the same µs.
+  [
+    { limit: 10, period: 1000, size: 2 },
+    [
+      { ...usual, verb: "reserve", part: 20 },
+      { ...usual, verb: "reserve", part: 981 },
+      { ...usual, verb: "reset" },
+      { ...usual, verb: "reserve", part: 1000 },
+      { ...usual, verb: "reserve", part: 1000 },
+      { ...usual, verb: "cancel", back: 2 },
+      { ...usual, verb: "reserve", moves: 1 },
+    ],
+  ],
+];
+
 const KINDS = {
   bucket: [bucketOf, lineModelOf],
   queue: [queueOf, (rate: Rate) => lineModelOf(rate, true)],
@@ -301,7 +320,7 @@ describe("the schedule is the model's", () => {
             expect(debits[0]?.reason === 0).toBe(model.consume(now, BigInt(amount)));
           } else {
             const { granted } = subject.ask(VERBS[each.verb], amount);
-            if (each.verb === "reset") model.reset();
+            if (each.verb === "reset") model.reset(now);
             else {
               const back = model[each.verb](now, BigInt(amount));
               if (each.verb === "refund") expect(granted).toBe(Number(back));
@@ -311,7 +330,7 @@ describe("the schedule is the model's", () => {
           expect(debits[0]?.available).toBe(Number(model.room(now)));
         }
       }),
-      RUNS,
+      { ...RUNS, examples: FOUND },
     );
   });
 
@@ -477,7 +496,7 @@ describe("of buckets that several sets charge", () => {
               expect(isAllowed).toBe(model.consume(now, BigInt(amount)));
             } else {
               const { granted } = ask(set, VERBS[each.verb], amount);
-              if (each.verb === "reset") model.reset();
+              if (each.verb === "reset") model.reset(now);
               else {
                 const back = model[each.verb](now, BigInt(amount));
                 if (each.verb === "refund") expect(granted).toBe(Number(back));
