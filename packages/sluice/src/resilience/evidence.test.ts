@@ -241,6 +241,34 @@ describe("a slow store", () => {
     expect(await started.isAsked()).toBe(true);
   });
 
+  // Before the deadline's timer ran, so that nobody had given it up.
+  test.each([
+    ["waits", "store"],
+    ["has gone", "given up"],
+  ])(
+    "is probed again after an answer that came too late to a probe whose caller %s",
+    async (_, ends) => {
+      const started = start();
+      const { consume, store } = started;
+      for (let i = 0; i < 5; i++) await tooLate(started);
+      for (let i = 0; i < 3; i++) {
+        await vi.advanceTimersByTimeAsync(QUIET_MS);
+        const controller = new AbortController();
+        const probe = consume(1, controller.signal);
+        const batch = store.handOver();
+        expect(batch).toHaveLength(1);
+        if (ends === "given up") controller.abort();
+        await vi.advanceTimersByTimeAsync(TIMEOUT_MS - 10);
+        // Too little for a stall, and the timer of the deadline runs late by it.
+        block(20);
+        for (const { settle } of batch) settle();
+        expect(await probe).toEqual([ends]);
+      }
+      await vi.advanceTimersByTimeAsync(QUIET_MS);
+      expect(await started.isAsked()).toBe(true);
+    },
+  );
+
   test("is none that was in time once", async () => {
     const started = start();
     for (let i = 0; i < 4; i++) await tooLate(started);

@@ -197,6 +197,7 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     if (attempt.probed !== undefined) {
       pending.done = (settled) => {
         const outcome = this.#outcomeOf(settled, call, attempt);
+        endProbe(attempt, outcome);
         this.#learn(call, attempt, outcome);
       };
       return;
@@ -275,6 +276,7 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     outcome: Result | Error,
     options: AskOptions<Call, Result>,
   ): void {
+    endProbe(attempt, outcome);
     if (!(outcome instanceof Error)) {
       if (this.#options.events.to.storeCall !== undefined) this.#emit(attempt, atMs, undefined);
       return;
@@ -290,9 +292,6 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
   #learn(call: Call, attempt: Attempt, outcome: Result | Error): PartHealth | undefined {
     // A decision was noted when it came.
     if (!(outcome instanceof Error)) return undefined;
-    if (outcome instanceof StoreTimeoutError && !outcome.sent) {
-      attempt.probed?.passTurn(monotonicMs());
-    } else attempt.probed?.probeEnded();
     const evidence = evidenceOf(outcome);
     if (evidence === "works") this.#decided(call, attempt);
     if (evidence !== "fails") return undefined;
@@ -336,6 +335,13 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     const { audience } = this.#health;
     return audience && (this.#health.firstOf(trouble.part) ?? trouble).notice(audience);
   }
+}
+
+/** Lets the next probe go. Its answer, where it had one, may have come too late to close the breaker. */
+function endProbe({ probed }: Attempt, outcome: object): void {
+  if (probed === undefined) return;
+  if (outcome instanceof StoreTimeoutError && !outcome.sent) probed.passTurn(monotonicMs());
+  else probed.probeEnded();
 }
 
 /** What is thrown while a call is answered is its caller's: never of those whose answers came with it, nor the store's. */
