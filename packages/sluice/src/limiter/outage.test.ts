@@ -816,6 +816,25 @@ describe("a store of several parts", () => {
     expect(onError).toHaveBeenCalledOnce();
   });
 
+  test("has one outage where a probe of it fails long after another answered in its place", async () => {
+    const { moved, store, limiter, breakIt, recover, onError, onRecovery } = startParts({
+      timeout: "5s",
+    });
+    await breakIt("a1");
+    await vi.advanceTimersByTimeAsync(50);
+    const probe = limiter.consume("a1");
+    const [held] = store.held.splice(0);
+    await vi.advanceTimersByTimeAsync(1);
+    moved.set("a", "c");
+    await recover("a1");
+    expect(onRecovery).not.toHaveBeenCalled();
+    held?.settle(lost);
+    await probe;
+    await recover("a1");
+    expect(onError).toHaveBeenCalledOnce();
+    expect(onRecovery.mock.calls.map(([{ unanswered }]) => unanswered.total)).toEqual([6]);
+  });
+
   test("asks a part that is back at once if another has answered in its place", async () => {
     const { moved, ask, breakIt, onRecovery } = startParts();
     await breakIt("a1");
@@ -827,6 +846,51 @@ describe("a store of several parts", () => {
     await vi.advanceTimersByTimeAsync(QUIET_MS);
     expect(await ask(undefined, "a1")).toBe("store");
     expect(onRecovery).toHaveBeenCalledOnce();
+  });
+});
+
+describe("an outage is not over while a call from before is under way", () => {
+  /** A call that waits in the first failure's shadow, of the limiter or of another one of the store. */
+  async function startShadow(whose: "own" | "another's") {
+    const started = start({ timeout: "5s" });
+    const { store, limiter, ask, recover, onRecovery } = started;
+    const other = start({ timeout: "5s", namespace: "other" }, store);
+    const shadow = (whose === "own" ? limiter : other.limiter).consume("k");
+    const [held] = store.held.splice(0);
+    await ask(lost);
+    await vi.advanceTimersByTimeAsync(1);
+    await recover();
+    expect(onRecovery).not.toHaveBeenCalled();
+    return { ...started, other, shadow, held };
+  }
+
+  test.each(["own", "another's"] as const)("%s, which fails: then it goes on", async (whose) => {
+    const { other, shadow, held, recover, onError, onRecovery } = await startShadow(whose);
+    held?.settle(lost);
+    await shadow;
+    await recover();
+    expect(onError).toHaveBeenCalledOnce();
+    expect(onRecovery).toHaveBeenCalledOnce();
+    expect(onRecovery.mock.calls[0]?.[0].outageMs).toBe(1 + QUIET_MS);
+    expect(other.onError).toHaveBeenCalledTimes(whose === "own" ? 0 : 1);
+    expect(other.onRecovery).toHaveBeenCalledTimes(whose === "own" ? 0 : 1);
+  });
+
+  test.each(["own", "another's"] as const)("%s, which is answered: that ends it", async (whose) => {
+    const { shadow, held, ask, onRecovery } = await startShadow(whose);
+    held?.settle();
+    await shadow;
+    await ask();
+    expect(onRecovery.mock.calls.map(([{ outageMs }]) => outageMs)).toEqual([1]);
+  });
+
+  test("nor one that its deadline ends", async () => {
+    const { shadow, recover, onError, onRecovery } = await startShadow("own");
+    await vi.advanceTimersByTimeAsync(5000);
+    await shadow;
+    await recover();
+    expect(onError).toHaveBeenCalledOnce();
+    expect(onRecovery.mock.calls.map(([{ unanswered }]) => unanswered.total)).toEqual([2]);
   });
 });
 

@@ -101,6 +101,15 @@ export class Deadlines<Call extends Submitted, T> {
     }
   }
 
+  /** Whether anybody waits who began to before then. */
+  hasFromBefore(ms: number): boolean {
+    for (let i = this.#first; i < this.#pending.length; i++) {
+      const { done, atMs } = this.#pending[i] as Pending<Call, T>;
+      if (done !== undefined && atMs < ms) return true;
+    }
+    return false;
+  }
+
   #start(ms: number): void {
     this.#timer = startTimer(ms, () => {
       // Answers that came while this process was busy are read before anybody is told that there is none.

@@ -149,8 +149,9 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
         asker.reject(signal.reason as Error);
       });
     submit(call, (settled) => {
+      if (this.#deadlines.settle(pending, settled)) return;
       if (!(settled instanceof Error)) this.#decided(call, attempt);
-      if (!this.#deadlines.settle(pending, settled)) asker.late?.(settled);
+      asker.late?.(settled);
     });
   }
 
@@ -187,24 +188,23 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
   }
 
   /** Its caller has gone. What a probe finds out counts all the same: else, where callers are hasty, none ever would. */
-  #giveUp(
-    pending: Pending<Call, Result | Error>,
-    { atMs, signal }: Asker<Result>,
-    attempt: Attempt,
-  ): void {
+  #giveUp(pending: Pending<Call, Result | Error>, asker: Asker<Result>, attempt: Attempt): void {
     const { call } = pending;
-    this.#emit(attempt, atMs, signal?.reason as Error);
+    this.#emit(attempt, asker.atMs, asker.signal?.reason as Error);
     if (attempt.probed !== undefined) {
       pending.done = (settled) => {
         const outcome = this.#outcomeOf(settled, call, attempt);
-        endProbe(attempt, outcome);
-        this.#learn(call, attempt, outcome);
+        this.#learn(call, asker, attempt, outcome);
       };
       return;
     }
     call.abandoned = true;
     pending.done = () => {};
     this.#deadlines.settle(pending, LATE);
+  }
+
+  hasCallsFromBefore(ms: number): boolean {
+    return this.#deadlines.hasFromBefore(ms);
   }
 
   /** Answers at once what waits in this process, where the breaker is open. */
@@ -271,32 +271,38 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
   /** Takes note before the caller is answered. */
   #ended(
     call: Call,
-    { atMs }: Asker<Result>,
+    asker: Asker<Result>,
     attempt: Attempt,
     outcome: Result | Error,
     options: AskOptions<Call, Result>,
   ): void {
-    endProbe(attempt, outcome);
     if (!(outcome instanceof Error)) {
-      if (this.#options.events.to.storeCall !== undefined) this.#emit(attempt, atMs, undefined);
+      this.#learn(call, asker, attempt, outcome);
+      const { to } = this.#options.events;
+      if (to.storeCall !== undefined) this.#emit(attempt, asker.atMs, undefined);
       return;
     }
     const trouble = isRefusal(outcome)
       ? this.#health.of(attempt.part, this.#options.timeoutMs)
-      : this.#learn(call, attempt, outcome);
+      : this.#learn(call, asker, attempt, outcome);
     if (trouble !== undefined) this.#report(outcome, trouble, options);
-    this.#emit(attempt, atMs, outcome);
+    this.#emit(attempt, asker.atMs, outcome);
   }
 
   /** What an outcome says of the store; the trouble that it is part of, if that is the store's. */
-  #learn(call: Call, attempt: Attempt, outcome: Result | Error): PartHealth | undefined {
-    // A decision was noted when it came.
-    if (!(outcome instanceof Error)) return undefined;
+  #learn(
+    call: Call,
+    { atMs }: Asker<Result>,
+    attempt: Attempt,
+    outcome: Result | Error,
+  ): PartHealth | undefined {
+    endProbe(attempt, outcome);
     const evidence = evidenceOf(outcome);
     if (evidence === "works") this.#decided(call, attempt);
-    if (evidence !== "fails") return undefined;
+    if (evidence !== "fails" || !(outcome instanceof Error)) return undefined;
     const partNow = (): string => this.#options.partOf?.(call) ?? "";
-    return this.#health.failed(attempt, outcome, this.#options, partNow);
+    const { breaker, timeoutMs } = this.#options;
+    return this.#health.failed(attempt, outcome, { atMs, breaker, timeoutMs }, partNow);
   }
 
   #emit({ part }: Attempt, atMs: number, error: Error | undefined): void {

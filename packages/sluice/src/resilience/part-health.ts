@@ -157,16 +157,20 @@ export class PartHealth {
   }
 
   /**
-   * Ends the outage for all who have seen answers for long enough. `forget` is called when nobody reports it any more,
-   * and before anybody hears of the end: a listener may ask the store, and meet the next trouble.
+   * Ends the outage for all who have seen answers for long enough, unless calls from before are under way. `forget` is
+   * called when nobody reports it any more, and before anybody hears of the end: a listener may ask the store, and meet
+   * the next trouble.
    */
-  endIfOver(nowMs: number, forget: () => void): void {
+  endIfOver(nowMs: number, hasCallsFromBefore: (ms: number) => boolean, forget: () => void): void {
     const { answeredAtMs } = this;
     if (answeredAtMs === undefined) return;
     const over: OutageNotice[] = [];
+    let mayBeLost: boolean | undefined;
     for (const ref of this.#audiences) {
       const audience = ref.deref();
       if (audience !== undefined && nowMs - answeredAtMs < audience.quietMs) continue;
+      mayBeLost ??= hasCallsFromBefore(answeredAtMs);
+      if (mayBeLost) return;
       this.#audiences.delete(ref);
       const notice = audience && this.#notices.get(audience);
       if (notice === undefined) continue;

@@ -29,6 +29,8 @@ export interface Attempt {
 
 /** Who asks a store, and may have calls that wait in this process. */
 export interface Asking {
+  /** Whether a call that began before then is under way. */
+  hasCallsFromBefore(ms: number): boolean;
   /** Answers at once what the store was not handed, where the breaker is open. */
   refuseQueued(): void;
 }
@@ -95,15 +97,23 @@ export class StoreHealth {
 
   /**
    * Some calls of an outage may succeed: denials of a server that refuses writes, or what passes between losses. So an
-   * outage is over only when the store has answered for a while without a failure. There is no timer for that: the
-   * next call that ends finds out.
+   * outage is over only when the store has answered for a while without a failure, and every call from before is
+   * answered: it may be lost yet. There is no timer for that: the next call that ends finds out.
    */
   #endIfAnswered(trouble: PartHealth, { part, failuresBefore }: Attempt, nowMs: number): void {
     if (failuresBefore < trouble.lastFailure) return;
     // A dead node may never be asked again: what now answers in its place ends its outage.
     if (trouble.part !== part && trouble.partNow() !== part) return;
     if (trouble.answeredAtMs === undefined) trouble.answered(nowMs);
-    else trouble.endIfOver(nowMs, () => this.troubled.delete(trouble));
+    else this.#endIfOver(trouble, nowMs);
+  }
+
+  #endIfOver(trouble: PartHealth, nowMs: number): void {
+    trouble.endIfOver(
+      nowMs,
+      (ms) => [...this.asking].some((each) => each.hasCallsFromBefore(ms)),
+      () => this.troubled.delete(trouble),
+    );
   }
 
   /** The trouble of a part for those who wait so long: what others learned of it by an error counts for them too. */
@@ -122,15 +132,19 @@ export class StoreHealth {
   /**
    * A call got no answer. An error speaks against the part whoever waits; silence only to those who wait no longer, since
    * a store that is late for 5 ms may be in time for 250; and a call that was not sent, or was overtaken by others, to
-   * nobody. `own` is what the caller chose; `partNow` says which part decides the call that failed, now and later.
+   * nobody. `own` is when it began, and what its caller chose; `partNow` says which part decides the call that failed, now and later.
    */
   failed(
     { part }: Attempt,
     error: Error,
-    own: { readonly breaker: BreakerSettings | undefined; readonly timeoutMs: number },
+    own: {
+      readonly atMs: number;
+      readonly breaker: BreakerSettings | undefined;
+      readonly timeoutMs: number;
+    },
     partNow: () => string,
   ): PartHealth {
-    this.#endWhatIsOver(part);
+    this.#endWhatIsOver(part, own.atMs);
     const { timeoutMs, breaker } = own;
     const trouble = this.of(part, timeoutMs) ?? this.#begin(part, timeoutMs);
     // Made before it counts, so that it opens at the failure and not at the next call.
@@ -158,11 +172,12 @@ export class StoreHealth {
     });
   }
 
-  /** Ends the troubles of a part that were over before now. A listener of an end may meet the next one. */
-  #endWhatIsOver(part: string): void {
+  /** Ends the troubles of a part that were over when a call began. A listener of an end may meet the next one. */
+  #endWhatIsOver(part: string, atMs: number): void {
     const nowMs = monotonicMs();
     for (const each of this.troubled) {
-      if (each.part === part) each.endIfOver(nowMs, () => this.troubled.delete(each));
+      const { answeredAtMs = Number.POSITIVE_INFINITY } = each;
+      if (each.part === part && answeredAtMs <= atMs) this.#endIfOver(each, nowMs);
     }
   }
 
@@ -180,11 +195,12 @@ export class StoreHealth {
   }
 }
 
-/** What an error says of the store: it looked, and refused this one call; it fails; or nothing. */
-export function evidenceOf(error: Error): "works" | "fails" | "nothing" {
-  if (error instanceof CrossSlotError || error instanceof ClosedError) return "nothing";
-  if (error instanceof InvalidOptionError) return "works";
-  return error instanceof StoreUnavailableError && error.ofKey ? "works" : "fails";
+/** What an outcome says of the store: it decided, or looked and refused this one call; it fails; or nothing. */
+export function evidenceOf(outcome: object): "works" | "fails" | "nothing" {
+  if (!(outcome instanceof Error)) return "works";
+  if (outcome instanceof CrossSlotError || outcome instanceof ClosedError) return "nothing";
+  if (outcome instanceof InvalidOptionError) return "works";
+  return outcome instanceof StoreUnavailableError && outcome.ofKey ? "works" : "fails";
 }
 
 /** Whether there was no answer because of too much to do, here or at the store. */

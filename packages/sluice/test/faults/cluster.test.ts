@@ -4,8 +4,8 @@ import { slotOf } from "../../src/stores/redis/slot.js";
 import { type ClusterNode, startCluster, type TestCluster } from "../support/cluster.js";
 import { driverNames, drivers } from "./support/drivers.js";
 import { type Load, PATIENT_MS } from "./support/load.js";
+import { sideBySide } from "./support/side-by-side.js";
 import { throughFault } from "./support/through-fault.js";
-import { together } from "./support/together.js";
 
 let cluster: TestCluster;
 let victim: ClusterNode;
@@ -27,48 +27,41 @@ function servedElsewhere({ answers }: Load, from: number): number {
 
 test("a master killed: its replica takes over, and the others serve all the time", async () => {
   expect(keys.some(isOnVictim)).toBe(true);
-  const kill = together(driverNames.length, () => victim.kill());
-  await Promise.all(
-    driverNames.map(async (name) => {
-      const store = await drivers[name].cluster(cluster.ports);
-      const title = `Cluster master killed, ${name}`;
-      const costs = { freshStarts: 1, outages: { [`127.0.0.1:${victim.port}`]: 1 } };
-      const options = { store, keys, timeoutMs: PATIENT_MS, ...costs };
-      await throughFault(title, options, async (load) => {
-        await kill();
-        const { length: before } = load.answers;
-        await load.answered("fail-closed", 50);
-        expect(servedElsewhere(load, before)).toBeGreaterThan(0);
-        return load.recovered();
-      });
-    }),
-  );
+  await sideBySide(driverNames, async (name, meet) => {
+    const store = await drivers[name].cluster(cluster.ports);
+    const title = `Cluster master killed, ${name}`;
+    const costs = { freshStarts: 1, outages: { [`127.0.0.1:${victim.port}`]: 1 } };
+    const options = { store, keys, timeoutMs: PATIENT_MS, ...costs };
+    await throughFault(title, options, async (load) => {
+      await meet(() => victim.kill());
+      const { length: before } = load.answers;
+      await load.answered("fail-closed", 50);
+      expect(servedElsewhere(load, before)).toBeGreaterThan(0);
+      return load.recovered();
+    });
+  });
 });
 
 test("a master that hangs: the others serve all the time, and its connections do not hang for ever", async () => {
   expect(keys.some(isOnVictim)).toBe(true);
-  const suspend = together(driverNames.length, () => {
-    victim.suspend();
-  });
-  const resume = together(driverNames.length, () => {
-    victim.resume();
-  });
-  await Promise.all(
-    driverNames.map(async (name) => {
-      const store = await drivers[name].cluster(cluster.ports);
-      const title = `Cluster master suspended, ${name}`;
-      const costs = { freshStarts: 2, outages: { [`127.0.0.1:${victim.port}`]: 1 } };
-      const options = { store, keys, timeoutMs: PATIENT_MS, ...costs };
-      await throughFault(title, options, async (load) => {
-        await suspend();
-        const { length: before } = load.answers;
-        await load.answered("fail-closed", 50);
-        expect(servedElsewhere(load, before)).toBeGreaterThan(0);
-        // node-redis does not give up a connection on which it is told to write: it waits for the old master.
-        const ms = name === "ioredis" ? await load.recovered() : undefined;
-        await resume();
-        return ms ?? load.recovered();
+  await sideBySide(driverNames, async (name, meet) => {
+    const store = await drivers[name].cluster(cluster.ports);
+    const title = `Cluster master suspended, ${name}`;
+    const costs = { freshStarts: 2, outages: { [`127.0.0.1:${victim.port}`]: 1 } };
+    const options = { store, keys, timeoutMs: PATIENT_MS, ...costs };
+    await throughFault(title, options, async (load) => {
+      await meet(() => {
+        victim.suspend();
       });
-    }),
-  );
+      const { length: before } = load.answers;
+      await load.answered("fail-closed", 50);
+      expect(servedElsewhere(load, before)).toBeGreaterThan(0);
+      // node-redis does not give up a connection on which it is told to write: it waits for the old master.
+      const ms = name === "ioredis" ? await load.recovered() : undefined;
+      await meet(() => {
+        victim.resume();
+      });
+      return ms ?? load.recovered();
+    });
+  });
 });

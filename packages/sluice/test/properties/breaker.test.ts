@@ -144,13 +144,13 @@ class Model {
       const outage = this.outages.at(-1);
       if (outage !== undefined && sent.failuresBefore >= this.#lastFailure) {
         outage.answeredAt ??= this.now;
-        this.#endIfQuiet();
+        this.#endIfQuiet(this.inFlight);
       }
       return;
     }
     this.#failures += 1;
     this.#lastFailure = this.#failures;
-    this.#endIfQuiet();
+    this.#endIfQuiet([...this.inFlight, sent]);
     this.#noted().answeredAt = undefined;
     if (!sent.isGivenUp) this.#noted().unanswered += 1;
     // While the store decides others it is only busy.
@@ -172,11 +172,13 @@ class Model {
     this.now = until;
   }
 
-  /** An outage is over when the store has answered for an interval and not failed. */
-  #endIfQuiet(): void {
+  /** An outage is over when the store has answered for an interval and not failed, and none of `calls` is from before. */
+  #endIfQuiet(calls: readonly Sent[]): void {
     const outage = this.outages.at(-1);
     if (outage?.answeredAt === undefined) return;
-    if (this.now - outage.answeredAt >= this.#settings.probeEvery) outage.isOver = true;
+    const { answeredAt } = outage;
+    if (calls.some(({ sentAt }) => sentAt < answeredAt)) return;
+    if (this.now - answeredAt >= this.#settings.probeEvery) outage.isOver = true;
   }
 
   #unanswered(): void {

@@ -606,8 +606,11 @@ describe("a debit that fails", () => {
       timeout: 20,
       onStoreFailure: "open",
     });
-    const decisions = await Promise.all([limiter.consume("k"), limiter.consume("k", { cost: 2 })]);
-    expect(sourcesOf(decisions)).toEqual(["fail-open", "fail-open"]);
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const decisions = Promise.all([limiter.consume("k"), limiter.consume("k", { cost: 2 })]);
+    await vi.advanceTimersByTimeAsync(20);
+    expect(sourcesOf(await decisions)).toEqual(["fail-open", "fail-open"]);
     expect(held.map(({ call }) => described(call))).toEqual(["consumeUpTo 10000"]);
 
     const next = limiter.consume("k");
