@@ -6,7 +6,7 @@ const sluice = "packages/sluice/test";
 const stress = [
   `${sluice}/{examples,faults,races}/**/*.test.ts`,
   `${sluice}/conformance/cluster.test.ts`,
-  `${sluice}/redis/{acl,cluster,connect,cross-slot,outage,prefetch,url}.test.ts`,
+  `${sluice}/redis/{acl,client-versions,cluster,connect,cross-slot,outage,prefetch,url}.test.ts`,
   `${sluice}/semaphore/{cost,outage}.test.ts`,
 ];
 

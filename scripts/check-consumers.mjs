@@ -1,5 +1,6 @@
 // Installs the packed tarball as a user would and runs the programs of test/consumers with it:
-// every runtime we name, both module systems, and the type checkers and resolutions people use.
+// every runtime we name, both module systems, the type checkers and resolutions people use, and the
+// oldest Redis clients.
 // A runtime that cannot be obtained is a failure, never a skip.
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -15,6 +16,9 @@ const resolutions = [
   ["--module", "node16"],
   ["--module", "esnext", "--moduleResolution", "bundler"],
 ];
+const compilers = ["5.9.3", "7.0.2"];
+// The lowest versions that the peer ranges allow; the newest are what the repository itself runs on.
+const clients = ["redis@4.6.0", "ioredis@5.4.1"];
 let passed = 0;
 let failed = 0;
 
@@ -81,6 +85,39 @@ function checkRuntime(spec, args, programs, env) {
   });
 }
 
+/**
+ * Type-checks strictly, declarations and all, and compiles into `out`.
+ * @param {string} version
+ * @param {string[]} resolution
+ * @param {string} program
+ */
+function compile(version, resolution, program) {
+  const tsc = ["npx", "--yes", `--package=typescript@${version}`, "--", "tsc"];
+  const strict = ["--strict", "--exactOptionalPropertyTypes", "--skipLibCheck", "false"];
+  const emit = ["--target", "es2022", "--lib", "es2022,esnext.disposable", "--outDir", "out"];
+  run([...tsc, ...strict, ...emit, ...resolution, "--types", "node", program]);
+}
+
+/**
+ * The store with one client installed and no other, by its own types too.
+ * @param {string} spec
+ * @param {Record<string, string>} env
+ */
+function checkClient(spec, env) {
+  const [name = ""] = spec.split("@");
+  check(`${spec}: installed beside the package`, () => {
+    run(["npm", "uninstall", "redis", "ioredis"]);
+    run(["npm", "install", spec]);
+    check(`${spec}: redis.mjs`, () => run([process.execPath, "redis.mjs"], env));
+    for (const version of compilers) {
+      check(`${spec}: typescript ${version}`, () => {
+        compile(version, ["--module", "nodenext"], `with-${name}.ts`);
+        run([process.execPath, `out/with-${name}.js`], env);
+      });
+    }
+  });
+}
+
 /** @param {{ url: string }} redis */
 function checkAll(redis) {
   const env = { REDIS_URL: redis.url };
@@ -93,17 +130,15 @@ function checkAll(redis) {
   checkRuntime("bun@1.4.5", [], ["esm.mjs"], env);
   checkRuntime("deno@2.9.6", ["run", "--allow-all"], ["esm.mjs"], env);
 
-  for (const version of ["5.9.3", "7.0.2"]) {
+  for (const version of compilers) {
     for (const resolution of resolutions) {
       check(`typescript ${version}: ${resolution.join(" ")}`, () => {
-        const tsc = ["npx", "--yes", `--package=typescript@${version}`, "--", "tsc"];
-        const strict = ["--strict", "--exactOptionalPropertyTypes", "--skipLibCheck", "false"];
-        const emit = ["--target", "es2022", "--lib", "es2022,esnext.disposable", "--outDir", "out"];
-        run([...tsc, ...strict, ...emit, ...resolution, "--types", "node", "typed.ts"]);
+        compile(version, resolution, "typed.ts");
         run([process.execPath, "out/typed.js"], env);
       });
     }
   }
+  for (const client of clients) checkClient(client, env);
 
   check("npx sluice --help", () => {
     const help = run(["npx", "--no", "--", "sluice", "--help"]);

@@ -70,7 +70,10 @@ export async function startCluster({
     }),
   );
   for (const { port } of nodes) await clients[0]?.cluster("MEET", "127.0.0.1", port);
-  const known = new RegExp(`cluster_state:ok[^]*cluster_known_nodes:${nodes.length}`);
+  // Where part of the slots may be served without the others, "ok" says nothing of those.
+  const known = new RegExp(
+    `cluster_state:ok[^]*cluster_slots_assigned:${SLOTS}\\b[^]*cluster_known_nodes:${nodes.length}\\b`,
+  );
   await allSay(clients, (client) => client.cluster("INFO"), known);
   const followers = clients.slice(MASTERS);
   for (const [i, client] of followers.entries()) {

@@ -50,6 +50,8 @@ function ioredisCluster(client: IoRedis): ClusterView | undefined {
 interface IoRedisSubscriber extends SubscribingClient {
   readonly status: string;
   readonly stream?: { unref?: () => void };
+  /** Of a Cluster's client with this option, since version 5.9. */
+  readonly shardedSubscribers?: unknown;
   duplicate(...args: readonly unknown[]): IoRedisSubscriber;
   connect(): Promise<unknown>;
   disconnect(): void;
@@ -63,7 +65,11 @@ const ioredisSubscriptions: SubscriptionAdapter<IoRedisSubscriber> = {
   fits: (client): client is IoRedisSubscriber => hasMethods(client, ["defineCommand"]),
   duplicate: (client, sharded) => {
     const options = { lazyConnect: true, enableOfflineQueue: true };
-    if (sharded) return client.duplicate([], { ...options, shardedSubscribers: true });
+    if (sharded) {
+      const duplicate = client.duplicate([], { ...options, shardedSubscribers: true });
+      if (duplicate.shardedSubscribers !== undefined) return duplicate;
+      throw new Error("this version of the client does not hear the channels of a Cluster's slots");
+    }
     return client.duplicate({
       ...options,
       // The store subscribes again itself: it must know when messages are received again.

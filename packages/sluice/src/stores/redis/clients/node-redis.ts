@@ -1,6 +1,6 @@
 /** All that Sluice knows of the package `redis`: client, pool, Sentinel and Cluster. */
 import { StoreUnavailableError } from "../../../core/errors.js";
-import { withReload } from "../scripts.js";
+import { type ScriptCommands, withReload } from "../scripts.js";
 import {
   type ClientAdapter,
   type ClientMethod,
@@ -11,6 +11,7 @@ import {
   type SubscribingClient,
   type SubscriptionAdapter,
 } from "./client.js";
+import { endable } from "./endable.js";
 import {
   CONNECT_TIMEOUT_MS,
   type ConnectTarget,
@@ -35,6 +36,10 @@ interface ScriptInput {
 interface NodeRedis extends NodeRedisLike {
   evalSha(sha: string, input: ScriptInput): Promise<unknown>;
   eval(source: string, input: ScriptInput): Promise<unknown>;
+  /** As a Cluster's client has it. */
+  sendCommand?(key: string | undefined, isReadonly: boolean, command: string[]): Promise<unknown>;
+  /** Since version 5. */
+  readonly close?: unknown;
   /** False before connect() and after close(). */
   readonly isOpen?: boolean;
   /** Only a Cluster's client has it. */
@@ -52,6 +57,29 @@ async function connected<T>(client: NodeRedis, call: () => Promise<T>): Promise<
       "the client is not connected: call `await client.connect()` before its first use";
     throw new StoreUnavailableError(message, { cause: error });
   }
+}
+
+/** The two commands that run a script. */
+function scriptCommands(client: NodeRedis): ScriptCommands {
+  // In version 4 a Cluster's client sends scripts to any node, and again to any when that one says who is the right one.
+  if (nodeRedisCluster(client) !== undefined && client.close === undefined) {
+    const send = (name: string, script: string, keys: readonly string[], args: readonly string[]) =>
+      client.sendCommand?.(keys[0], false, [
+        name,
+        script,
+        `${keys.length}`,
+        ...keys,
+        ...args,
+      ]) as Promise<unknown>;
+    return {
+      evalSha: (sha, keys, args) => send("EVALSHA", sha, keys, args),
+      eval: (source, keys, args) => send("EVAL", source, keys, args),
+    };
+  }
+  return {
+    evalSha: (sha, keys, args) => client.evalSha(sha, { keys, arguments: args }),
+    eval: (source, keys, args) => client.eval(source, { keys, arguments: args }),
+  };
 }
 
 /** When it was sent from node to node too often; the last node's answer is the error's cause. */
@@ -81,7 +109,7 @@ interface NodeRedisSubscriber extends SubscribingClient {
 
 const nodeRedisSubscriptions: SubscriptionAdapter<NodeRedisSubscriber> = {
   fits: (client): client is NodeRedisSubscriber => hasMethods(client, ["sSubscribe"]),
-  duplicate: (client) => client.duplicate({ disableOfflineQueue: false }),
+  duplicate: (client) => endable(client.duplicate({ disableOfflineQueue: false })),
   connect: (duplicate) => {
     // Callers that wait keep the process alive by themselves; this connection must not.
     if (typeof duplicate.unref === "function") duplicate.unref();
@@ -117,9 +145,9 @@ interface NodeRedisModule {
 }
 
 /** Failures reach the limiter call by call; an "error" event without listener would end the process. */
-function ignoringErrors(client: ConnectingNodeRedis): ConnectingNodeRedis {
+function ownClient(client: ConnectingNodeRedis): ConnectingNodeRedis {
   client.on("error", () => {});
-  return client;
+  return endable(client);
 }
 
 function createNodeRedis(
@@ -136,7 +164,7 @@ function createNodeRedis(
     disableOfflineQueue: true,
   };
   if (cluster) {
-    return ignoringErrors(
+    return ownClient(
       redis.createCluster({
         rootNodes: [{ socket: { host, port } }],
         defaults: { ...options, socket },
@@ -152,10 +180,16 @@ function createNodeRedis(
     database: db,
     socket: { host, port, ...socket, reconnectStrategy },
   };
-  return new ReconnectingClient(
-    () => ignoringErrors(redis.createClient(clientOptions)),
-    SILENCE_MS,
-  );
+  return new ReconnectingClient(() => ownClient(redis.createClient(clientOptions)), SILENCE_MS);
+}
+
+/** Before version 6 it says nothing to a server as it connects that the server could refuse for want of a login. */
+async function connectFully(
+  client: ConnectingNodeRedis | ReconnectingClient,
+  { cluster }: ConnectTarget,
+): Promise<void> {
+  await client.connect();
+  if (!cluster) await (client as NodeRedis).eval("return 1", { keys: [], arguments: [] });
 }
 
 async function openNodeRedis(
@@ -169,7 +203,7 @@ async function openNodeRedis(
     client.destroy();
   };
   try {
-    await withinTime(client.connect(), closed);
+    await withinTime(connectFully(client, target), closed);
   } catch (error) {
     await close();
     throw error;
@@ -180,16 +214,16 @@ async function openNodeRedis(
 
 export const nodeRedis: ClientAdapter<NodeRedis> = {
   fits: (client): client is NodeRedis => isObjectWith(client, "evalSha"),
-  runnerOf: (client) =>
-    withReload(
+  runnerOf: (client) => {
+    const commands = scriptCommands(client);
+    return withReload(
       {
-        evalSha: (sha, keys, args) =>
-          connected(client, () => client.evalSha(sha, { keys, arguments: args })),
-        eval: (source, keys, args) =>
-          connected(client, () => client.eval(source, { keys, arguments: args })),
+        evalSha: (...script) => connected(client, () => commands.evalSha(...script)),
+        eval: (...script) => connected(client, () => commands.eval(...script)),
       },
       { nodeOf: nodeRedisCluster(client)?.nodeOf },
-    ),
+    );
+  },
   clusterOf: nodeRedisCluster,
   refusalIn: ({ message, cause }) =>
     message === TOO_MANY_REDIRECTIONS && cause instanceof Error ? "movingSlot" : undefined,

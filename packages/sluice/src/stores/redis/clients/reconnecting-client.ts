@@ -12,7 +12,7 @@ export interface ConnectingNodeRedis {
   eval: ClientMethod;
   sSubscribe: ClientMethod;
   duplicate: ClientMethod;
-  on(event: "connect" | "ready" | "error" | "end", listener: () => void): unknown;
+  on(event: "connect" | "ready" | "error" | "end" | "reconnecting", listener: () => void): unknown;
   connect(): Promise<unknown>;
   destroy(): void;
 }
