@@ -121,7 +121,7 @@ export const reservationCases: readonly AlgorithmCase[] = [
     ],
   },
   {
-    name: "nor of one that a block forgot, or of the second that was reset at one moment",
+    name: "nor of one that a block forgot, or of the second that was reset at one moment, a µs later",
     policy: ten,
     steps: [
       { at: 0, cost: 10 },
@@ -131,11 +131,11 @@ export const reservationCases: readonly AlgorithmCase[] = [
       { at: 0, cost: 10, says: allows(0) },
       { at: 0, verb: "reserve", cost: 5, says: { readyAt: 500 } },
       { at: 0, verb: "reset" },
-      { at: 0, cost: 10, says: allows(0) },
-      { at: 0, verb: "reserve", cost: 5, says: { readyAt: 500 } },
-      { at: 0, verb: "cancel", back: 1, says: { cancelled: false } },
-      { at: 0, verb: "cancel", back: 2, says: { cancelled: false } },
-      { at: 0.002, verb: "cancel", says: { cancelled: true } },
+      { at: 0.001, cost: 10, says: allows(0) },
+      { at: 0.001, verb: "reserve", cost: 5, says: { allowed: true } },
+      { at: 0.001, verb: "cancel", back: 1, says: { cancelled: false } },
+      { at: 0.001, verb: "cancel", back: 2, says: { cancelled: false } },
+      { at: 0.003, verb: "cancel", says: { cancelled: true } },
     ],
   },
   {

@@ -1,6 +1,6 @@
 /**
  * A server that is busy, on a Redis that is well: node stall-worker.mjs <dist> <redis url> <driver>. It prints what it
- * admitted of a key that is used up, who answered, what its hooks were told, and how late. "stop me" asks for a SIGSTOP.
+ * admitted of keys that are used up, who answered, what its hooks were told, and how late. "stop me" asks for a SIGSTOP.
  */
 import { once } from "node:events";
 import { Agent, createServer, get } from "node:http";
@@ -23,6 +23,9 @@ const LIMIT = 20;
 const TIMEOUT_MS = 1000;
 /** @type {{ text: string, busy: boolean }[]} */
 const errors = [];
+/** Of each outage, the calls that the store did not answer: those that were told so by an open breaker are not busy. */
+/** @type {{ total: number, busy: number }[]} */
+const outages = [];
 const store = new RedisStore({
   client: driver === "ioredis" ? new Redis(url) : await createClient({ url }).connect(),
   hooks: {
@@ -31,16 +34,19 @@ const store = new RedisStore({
         text: String(error),
         busy: /** @type {{ busy?: unknown }} */ (error).busy === true,
       }),
+    onRecovery: ({ unanswered: { total, busy } }) => outages.push({ total, busy }),
   },
 });
-const limiter = new RateLimiter({
+const options = {
   store,
   policy: fixedWindow({ limit: LIMIT, window: "365d", align: "first" }),
   namespace: `stalls.${driver}`,
   timeout: TIMEOUT_MS,
-  onStoreFailure: "open",
-  denyCache: false,
-});
+};
+// What the store does not decide is admitted, and seen.
+const limiter = new RateLimiter({ ...options, onStoreFailure: "open", denyCache: false });
+/** As users have it. */
+const usual = new RateLimiter(options);
 
 /** @type {Record<string, number>} */
 const answers = {};
@@ -74,7 +80,8 @@ function block(ms) {
 for (let i = 0; i < LIMIT; i++) await consume();
 
 // Calls in one tick, and then the loop stands still: also to just before and just after the deadline.
-for (const ms of [50, 300, TIMEOUT_MS - 1, TIMEOUT_MS]) {
+const random = () => 50 + Math.random() * 950;
+for (const ms of [50, random(), 300, random(), TIMEOUT_MS - 1, TIMEOUT_MS]) {
   const calls = Array.from({ length: 200 }, () => consume());
   block(ms);
   await Promise.all(calls);
@@ -99,8 +106,10 @@ const agent = new Agent({ keepAlive: true, maxSockets: 40 });
 /** @param {number} ms */
 const ask = (ms) =>
   new Promise((resolve, reject) => {
-    const options = { port, path: `/${ms}`, agent };
-    get(options, (response) => response.resume().on("end", resolve)).on("error", reject);
+    get({ port, path: `/${ms}`, agent }, (response) => response.resume().on("end", resolve)).on(
+      "error",
+      reject,
+    );
   });
 const over = new AbortController();
 const traffic = Array.from({ length: 20 }, async () => {
@@ -108,7 +117,7 @@ const traffic = Array.from({ length: 20 }, async () => {
 });
 for (let i = 0; i < 6; i++) {
   await sleep(30);
-  await ask(50 + Math.random() * 950);
+  await ask(random());
 }
 // Many such handlers are ready in one turn.
 await Promise.all(Array.from({ length: 20 }, () => ask(300)));
@@ -120,17 +129,28 @@ for (let i = 0; i < 3; i++) {
 over.abort();
 await Promise.all(traffic);
 
-// More at once than can be answered within the deadline.
-await Promise.all(Array.from({ length: 20_000 }, (_, i) => consume(`key:${i}`)));
+// More at once than can be answered within the deadline; among them some on a key that was denied before.
+for (let i = 0; i <= LIMIT; i++) await usual.consume("usual");
+let admittedAsUsual = 0;
+await Promise.all(
+  Array.from({ length: 20_000 }, async (_, i) => {
+    if (i % 100 > 0) await consume(`key:${i}`);
+    else if ((await usual.consume("usual")).allowed) admittedAsUsual += 1;
+  }),
+);
 const many = await limiter.consumeMany(Array.from({ length: 8000 }, () => ({ key: "many" })));
 const ofMany = many.filter(({ allowed }) => allowed).length;
 const sourcesOfMany = [...new Set(many.map(({ source }) => source))];
-await limiter.peek("used up");
+// The end of an outage is heard of by the first call that ends a second later.
+while (outages.length < errors.length) {
+  await limiter.peek("used up");
+  await sleep(20);
+}
 
 clearInterval(probe);
 agent.destroy();
 server.close();
 process.stdout.write(
-  `${JSON.stringify({ admitted, answers, errors, latestMs, ofMany, sourcesOfMany })}\n`,
+  `${JSON.stringify({ admitted, admittedAsUsual, answers, errors, outages, latestMs, ofMany, sourcesOfMany })}\n`,
 );
 process.exit(0);
