@@ -31,8 +31,8 @@ function limiterOn(store: Store, name: string): RateLimiter {
   return new RateLimiter({ store, policy: tokenBucket({ name, limit: 10, period: "1h" }) });
 }
 
-const left = async (limiter: RateLimiter, key: string, in_?: string): Promise<number> =>
-  (await limiter.peek(key, { cost: 0, slot: in_ })).remaining;
+const left = async (limiter: RateLimiter, key: string, within?: string): Promise<number> =>
+  (await limiter.peek(key, { cost: 0, slot: within })).remaining;
 
 async function passes(charges: Charges): Promise<boolean> {
   const pass = await createGate<object>({ charge: () => charges }).enter({}, call);

@@ -37,8 +37,8 @@ const stores = [
 describe.each(stores)("in %s", (name, storeOf) => {
   const make = (options: Partial<RateLimiterOptions> = {}): RateLimiter =>
     new RateLimiter({ policy, store: storeOf(), ...options });
-  const left = async (limiter: RateLimiter, key: string, in_?: string): Promise<number> =>
-    (await limiter.peek(key, { cost: 0, slot: in_ })).remaining;
+  const left = async (limiter: RateLimiter, key: string, within?: string): Promise<number> =>
+    (await limiter.peek(key, { cost: 0, slot: within })).remaining;
 
   test("each slot of a key has a state of its own, and so has the key without", async () => {
     const limiter = make();
@@ -162,6 +162,44 @@ describe("what a limiter answers by itself", () => {
     expect((await limiter.peek("k")).allowed).toBe(true);
   });
 
+  test.each([
+    [
+      "refund",
+      (limiter: RateLimiter, within?: string) => limiter.refund("k", 10, { slot: within }),
+    ],
+    ["reset", (limiter: RateLimiter, within?: string) => limiter.reset("k", { slot: within })],
+  ] as const)("forgets it also for an outage after a %s in the slot", async (_, giveBack) => {
+    for (const within of [slot, undefined]) {
+      const store = new OutsideStore();
+      const limiter = new RateLimiter({ policy, store, breaker: false });
+      await limiter.consume("k", { cost: 10, slot });
+      await limiter.consume("k", { slot });
+      await giveBack(limiter, within);
+      store.behaviour = "fails";
+      expect((await limiter.peek("k", { slot })).allowed).toBe(within === slot);
+    }
+  });
+
+  test("forgets it also for an outage after a start in the slot was cancelled", async () => {
+    const store = new OutsideStore();
+    const limiter = new RateLimiter({ policy, store, breaker: false });
+    await limiter.consume("k", { cost: 9, slot });
+    const start = await limiter.reserve("k", { cost: 10, slot });
+    await limiter.consume("k", { slot });
+    expect(start.allowed && (await start.cancel())).toBe(true);
+    store.behaviour = "fails";
+    expect((await limiter.peek("k", { slot })).allowed).toBe(true);
+  });
+
+  test("is asked for each of many in its slot", async () => {
+    const store = new OutsideStore();
+    const limiter = new RateLimiter({ policy, store });
+    await limiter.consume("k", { cost: 10, slot });
+    await limiter.consume("k", { slot });
+    const many = await limiter.consumeMany([{ key: "k", slot }, { key: "k" }]);
+    expect(many.map(({ source }) => source)).toEqual(["deny-cache", "store"]);
+  });
+
   test("spends what was taken ahead in its slot alone, and gives it back there", async () => {
     const store = new OutsideStore();
     const limiter = new RateLimiter({ policy, store, prefetch: { size: 4, ttl: "1m" } });
@@ -275,14 +313,19 @@ describe("a text of key and slot", () => {
     const identify = identifyBy(identity, external);
     const known = new Map<string, string>();
     fc.assert(
-      fc.property(few, fc.option(few, { nil: undefined }), (key, in_) => {
-        const text = JSON.stringify([key, in_]);
-        const id = identify(key, in_);
+      fc.property(few, fc.option(few, { nil: undefined }), (key, within) => {
+        const text = JSON.stringify([key, within]);
+        const id = identify(key, within);
         expect(known.get(id) ?? text).toBe(text);
         known.set(id, text);
       }),
       { numRuns: runs(5000) },
     );
+  });
+
+  test("in memory are nothing that a key can be", () => {
+    const identify = identifyBy(undefined, false);
+    expect(identify("alice", "org:7").isWellFormed()).toBe(false);
   });
 
   test("outside the process holds no plain text, and begins with the id of the slot's", () => {
@@ -293,14 +336,14 @@ describe("a text of key and slot", () => {
     }
     const plain = identifyBy("plain", true);
     expect(plain("alice", "org:7")).toBe("{org:7}alice");
-    for (const [key, in_, option] of [
+    for (const [key, within, option] of [
       ["a", "{", "slot"],
       ["a", "}", "slot"],
       ["a", "\0", "slot"],
       ["{", "a", "key"],
     ] as const) {
-      expect(() => plain(key, in_)).toThrow(InvalidOptionError);
-      expect(() => plain(key, in_)).toThrow(option);
+      expect(() => plain(key, within)).toThrow(InvalidOptionError);
+      expect(() => plain(key, within)).toThrow(option);
     }
   });
 });

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Kernel, State } from "../../src/algorithms/kernel.js";
 import { LOG_FULL } from "../../src/algorithms/kernel.js";
 import { step } from "../../src/algorithms/step.js";
+import { keyNameOf } from "../../src/core/identity.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
 import { type RedisClientLike, scriptRunner } from "../../src/stores/redis/clients/index.js";
 import type {
@@ -121,4 +122,4 @@ const answerOf = ({ reason, available, waitUs, resetUs }: DebitResult): DebitRes
   resetUs,
 });
 
-const keyOf = ({ keyspace, id }: Debit): string => `${keyspace.name}:{${id}}`;
+const keyOf = ({ keyspace, id }: Debit): string => keyNameOf(keyspace.name, id);

@@ -23,6 +23,8 @@ export interface Access {
   readonly isCluster: boolean;
   /** The node of a slot, where a Cluster's client shows it. */
   readonly nodeOf: NodeOf | undefined;
+  /** Whether the client never sends again what may have reached the server. */
+  readonly sendsOnce: () => boolean;
   /** Undefined with a client that was passed in. */
   readonly lazy: LazyConnection | undefined;
   /** Undefined until a connection of the store's own is open. */
@@ -50,6 +52,7 @@ export function accessBy(options: AccessOptions, closing: Closing): Access {
     run: adapter.runnerOf(client),
     isCluster: cluster !== undefined,
     nodeOf: cluster?.nodeOf,
+    sendsOnce: () => adapter.sendsOnce?.(client) === true,
     lazy: undefined,
     clientNow: () => client,
   };
@@ -62,6 +65,7 @@ function byUrl(options: AccessOptions, closing: Closing): Access {
     run: lazy.run,
     isCluster,
     nodeOf: isCluster ? lazy.nodeOf : undefined,
+    sendsOnce: lazy.sendsOnce,
     lazy,
     clientNow: () => lazy.client,
   };

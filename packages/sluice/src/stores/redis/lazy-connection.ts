@@ -13,6 +13,7 @@ interface Opened {
   readonly connection: OwnConnection;
   readonly run: RunScript;
   readonly nodeOf: NodeOf | undefined;
+  readonly sendsOnce: boolean;
 }
 
 export class LazyConnection {
@@ -40,6 +41,9 @@ export class LazyConnection {
 
   /** The node of a slot; "" as long as it is not known. */
   readonly nodeOf: NodeOf = (slot) => this.#opened?.nodeOf?.(slot) ?? "";
+
+  /** Whether what may have reached the server is never sent again. */
+  readonly sendsOnce = (): boolean => this.#opened?.sendsOnce === true;
 
   /** Everyone who asks meanwhile waits for the same attempt. */
   open(): Promise<Opened> {
@@ -83,7 +87,8 @@ export class LazyConnection {
       const { client } = connection;
       const adapter = adapterOf(client);
       const nodeOf = adapter.clusterOf?.(client)?.nodeOf;
-      return { connection, run: adapter.runnerOf(client), nodeOf };
+      const sendsOnce = adapter.sendsOnce?.(client) === true;
+      return { connection, run: adapter.runnerOf(client), nodeOf, sendsOnce };
     } catch (error) {
       throw this.#closing.isClosed ? this.#closing.error() : error;
     }

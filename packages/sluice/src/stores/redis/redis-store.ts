@@ -83,6 +83,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   /** Fires when the store is closed, with a ClosedError. */
   readonly closed = this.#closing.signal;
   readonly #run: RunScript;
+  readonly #sendsOnce: () => boolean;
   readonly #batching: BatcherOptions;
   readonly #batcher: Batcher;
   /** As many as there are slots at most. */
@@ -115,7 +116,8 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     const { partitions } = options;
     if (partitions !== undefined) checkCount("partitions", partitions, 1, SLOTS);
     this.#placement = partitions === undefined ? undefined : placementBy(partitions);
-    const { run, isCluster, nodeOf, lazy, clientNow } = accessBy(options, this.#closing);
+    const { run, isCluster, nodeOf, sendsOnce, lazy, clientNow } = accessBy(options, this.#closing);
+    this.#sendsOnce = sendsOnce;
     this.#lazy = lazy;
     this.#run = endingWith(this.#closing, run);
     if (nodeOf !== undefined) {
@@ -290,7 +292,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       this.#batching.maxBatch,
       this.clock?.nowUs(),
       this.#placement,
-      nonce,
+      () => (this.#sendsOnce() ? undefined : nonce()),
     );
     return { size: batch.size, outcomes: this.#execute(calls.slice(0, batch.size), batch) };
   }

@@ -28,21 +28,22 @@ interface CallGroup {
   /** Keys from one call to the next; 0 = all on the same. */
   stride: number;
   calls: number;
-  /** Index of the mark of what gives back; else 0. */
+  /** Index of the mark of what gives back; 0 = none. */
   readonly mark: number;
 }
 
 /**
  * Puts as many of `calls` as one script call can take into its keys and arguments; at least one, and no more
  * than there are `maxDebits` for, since that is what takes the server's time.
- * `nowUs` is the injected clock's time, undefined for the server's own; `placement` is undefined without partitions.
+ * `nowUs` is the injected clock's time, undefined for the server's own; `placement` is undefined without partitions, and
+ * a nonce where no client sends a call again: then what gives back needs no mark.
  */
 export function encodeBatch(
   calls: readonly StoreCall[],
   maxDebits: number,
   nowUs: number | undefined,
   placement: Placement | undefined,
-  nonce: () => string,
+  nonce: () => string | undefined,
 ): EncodedBatch {
   const keys: string[] = [];
   const places = new Map<string, KeyPlace>();
@@ -61,7 +62,8 @@ export function encodeBatch(
     const first = keyPlaceOf(call, keys, places, placement);
     if (first === 0) break;
     if (last === undefined || !joins(last, call, first)) {
-      const mark = givesBack(call) ? markOf(call, first, keys, nonce()) : 0;
+      const end = first + call.debits.length - 1;
+      const mark = givesBack(call) ? markOf(keys, end, nonce()) : 0;
       last = { call, first, stride: 0, calls: 1, mark };
       groups.push(last);
     }
@@ -80,12 +82,12 @@ export function encodeBatch(
   return { size, kind, kernels, keys, args: args.concat(body) };
 }
 
-/** Adds the key by which a call is known to have been done, and returns its index. */
-function markOf({ debits }: StoreCall, first: number, keys: string[], nonce: string): number {
-  return keys.push(`${keys[first + debits.length - 2] as string}!${nonce}`);
+/** Adds the key by which a call, whose last key is at `last`, is known to have been done: its index; 0 without a nonce. */
+function markOf(keys: string[], last: number, nonce: string | undefined): number {
+  return nonce === undefined ? 0 : keys.push(`${keys[last - 1] as string}!${nonce}`);
 }
 
-/** Calls that must not be done twice where a client sends them again: they have one more key, of their own. */
+/** Calls that must not be done twice. Where a client may send them again, they have one more key, of their own. */
 export function givesBack({ verb }: Pick<StoreCall, "verb">): boolean {
   return verb === VERBS.refund || verb === VERBS.cancel;
 }
@@ -193,7 +195,7 @@ function encodeGroup(
     }
     body.push(String(index), String(cost));
   }
-  if (mark > 0) body.push(String(mark));
+  if (givesBack(call)) body.push(String(mark));
   if (receipt !== undefined) {
     body.push(String(receipt.readyAtUs), String(receipt.openedUs), String(receipt.sold));
     for (const { extra, endedUs } of receipt.charges) body.push(String(extra), String(endedUs));

@@ -46,6 +46,11 @@ export interface ClientAdapter<Client = object> {
   clusterOf?(client: Client): ClusterView | undefined;
   /** The refusal in an error that this client words in its own way, instead of passing on the server's words. */
   refusalIn?(error: Error): RefusalReason | undefined;
+  /**
+   * Whether what may have reached the server is never sent again, however the connection ends; as the client's options are
+   * now. Undefined where that is not known.
+   */
+  sendsOnce?(client: Client): boolean;
   /** Whether this error says that the client has as many commands under way as it takes: then none was sent. */
   saysQueueIsFull?(error: Error): boolean;
   /** Only for clients that can subscribe through a duplicate of themselves. */

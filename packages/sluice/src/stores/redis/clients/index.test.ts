@@ -111,6 +111,46 @@ describe("a Cluster's client is recognized", () => {
   });
 });
 
+describe("what may have reached the server is never sent again", () => {
+  const once = { lazyConnect, autoResendUnfulfilledCommands: false };
+  const never = { lazyConnect, retryDelayOnFailover: 0 };
+  const reconnectOnError = (): true => true;
+  const twice = [
+    ["ioredis by default", connectors.ioredis],
+    ["ioredis with few tries", new Redis({ lazyConnect, maxRetriesPerRequest: 1 })],
+    ["ioredis that tries after errors", new Redis({ ...once, reconnectOnError })],
+    ["iovalkey by default", connectors.iovalkey],
+    ["ioredis's Cluster by default", clusters.ioredis],
+    [
+      "ioredis's Cluster with its nodes' options",
+      new Cluster(nodes, { ...once, redisOptions: once }),
+    ],
+    [
+      "ioredis's Cluster that tries after errors",
+      new Cluster(nodes, { ...never, redisOptions: { reconnectOnError } }),
+    ],
+    ["node-redis's Sentinel", connectors["node-redis's Sentinel"]],
+    ...Object.entries(others).filter(([name]) => !name.startsWith("node-redis")),
+  ] as const;
+
+  test.each(twice)("but perhaps by %s", (_, client) => {
+    expect(adapterOf(client).sendsOnce?.(client) ?? false).toBe(false);
+  });
+
+  test.each([
+    ["ioredis that does not send again", new Redis(once)],
+    ["ioredis that does not try again", new Redis({ lazyConnect, maxRetriesPerRequest: 0 })],
+    ["iovalkey that does not send again", new Valkey(once)],
+    ["ioredis's Cluster without a failover's delay", new Cluster(nodes, never)],
+    ["node-redis", connectors["node-redis"]],
+    ["node-redis's pool", others["node-redis's pool"]],
+    ["node-redis's Cluster", clusters["node-redis"]],
+    ["what connect opens with node-redis", connectors["what connect opens with node-redis"]],
+  ] as const)("by %s", (_, client) => {
+    expect(adapterOf(client).sendsOnce?.(client)).toBe(true);
+  });
+});
+
 describe("subscriptions go", () => {
   test.each([...Object.entries(connectors), ...Object.entries(clusters)])(
     "through %s",

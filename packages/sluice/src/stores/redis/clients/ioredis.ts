@@ -32,6 +32,16 @@ interface IoRedis extends IoRedisLike {
   readonly isCluster?: unknown;
   /** A Cluster's addresses by slot, the master's first. */
   readonly slots?: readonly (readonly string[] | undefined)[];
+  readonly options?: IoRedisOptions & { readonly redisOptions?: IoRedisOptions };
+}
+
+/** Only those that send a command again. */
+interface IoRedisOptions {
+  readonly autoResendUnfulfilledCommands?: unknown;
+  readonly maxRetriesPerRequest?: unknown;
+  readonly reconnectOnError?: unknown;
+  /** Only of a Cluster. */
+  readonly retryDelayOnFailover?: unknown;
 }
 
 /**
@@ -44,6 +54,17 @@ function ioredisCluster(client: IoRedis): ClusterView | undefined {
   if (client.isCluster !== true) return undefined;
   const showsSlots = Array.isArray(client.slots);
   return { nodeOf: showsSlots ? (slot) => client.slots?.[slot]?.[0] ?? "" : undefined };
+}
+
+/**
+ * A connection to a node of a Cluster does not come back by itself: there what was under way goes again, to any node, after
+ * `retryDelayOnFailover`. What `reconnectOnError` makes of an error, only its author knows.
+ */
+function sendsOnce({ isCluster, options }: IoRedis): boolean {
+  const own = (isCluster === true ? options?.redisOptions : options) ?? {};
+  if (own.reconnectOnError) return false;
+  if (isCluster === true) return options?.retryDelayOnFailover === 0;
+  return own.autoResendUnfulfilledCommands === false || own.maxRetriesPerRequest === 0;
 }
 
 /** Only what is used of a connection for subscriptions. */
@@ -212,6 +233,7 @@ export const ioredis: ClientAdapter<IoRedis> = {
       { nodeOf: ioredisCluster(client)?.nodeOf },
     ),
   clusterOf: ioredisCluster,
+  sendsOnce,
   refusalIn: ({ message }) => (MOVING_SLOT.test(message) ? "movingSlot" : undefined),
   subscriptions: ioredisSubscriptions,
   connectable: { name: "ioredis", open: openIoRedis },

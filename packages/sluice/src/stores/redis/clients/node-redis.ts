@@ -44,6 +44,8 @@ interface NodeRedis extends NodeRedisLike {
   readonly isOpen?: boolean;
   /** Only a Cluster's client has it. */
   readonly nodeByAddress?: unknown;
+  /** Only a Sentinel's client has it. */
+  readonly getSentinelNode?: unknown;
   readonly slots?: readonly ({ readonly master: { readonly address: string } } | undefined)[];
 }
 
@@ -225,6 +227,8 @@ export const nodeRedis: ClientAdapter<NodeRedis> = {
     );
   },
   clusterOf: nodeRedisCluster,
+  // Only a Sentinel's client sends what was under way to the next master.
+  sendsOnce: (client) => client.getSentinelNode === undefined,
   refusalIn: ({ message, cause }) =>
     message === TOO_MANY_REDIRECTIONS && cause instanceof Error ? "movingSlot" : undefined,
   saysQueueIsFull: ({ message }) => message === "The queue is full",

@@ -1,7 +1,7 @@
 -- Decides a batch of calls of any verb on any number of debits.
 --
 -- KEYS    one for each debit      the keys of a call stand together; calls on the same keys share them
---         one mark more           of each refund and cancel: that it was done
+--         one mark more           of each refund and cancel that may be sent again: that it was done
 --
 -- ARGV    now                     µs; '' = the server's own clock
 --         policies                how many; then of each:
@@ -17,7 +17,7 @@
 --           debits                how many; then of each:
 --             policy              its index, from 1
 --             cost                thousandths
---           mark                  of a refund or a cancel: index of its mark
+--           mark                  of a refund or a cancel: index of its mark; 0 = none
 --           readyAt, opened, sold  of a cancel: its receipt; and of each debit of it:
 --             extra, ended        what was taken beyond the cost, and where the line ended before
 --
@@ -101,7 +101,7 @@ while cursor < #ARGV do
   end
   local mark, receipt
   if verb == VERBS.refund or verb == VERBS.cancel then
-    mark = ARGV[cursor + 1] + 0
+    mark = ARGV[cursor + 1] ~= '0' and ARGV[cursor + 1] + 0
     cursor = cursor + 1
   end
   if verb == VERBS.cancel then
