@@ -175,6 +175,22 @@ describe("acquire", () => {
     expect(await semaphore.inspect("k")).toMatchObject({ held: 1, waiting: 0 });
   });
 
+  it.each(["before", "after"])(
+    "hands over a place that is released in the tick in which another waits for it, %s it does",
+    async (order) => {
+      const { semaphore } = bench({ limit: 1 });
+      const first = await semaphore.acquire("k");
+      const released = order === "before" ? first.release() : undefined;
+      const second = semaphore.acquire("k", { maxWait: "1h" });
+      await (released ?? first.release());
+      // Time stands still: nobody who missed the hand-over asks again.
+      await settled();
+      await settled();
+      expect(await Promise.race([second, settled().then(() => "nothing")])).toHaveProperty("fencingToken");
+      await (await second).release();
+    },
+  );
+
   it("gives up after maxWait, and leaves the line", async () => {
     const { semaphore, clock } = bench({ limit: 1 });
     const permit = await semaphore.acquire("k");

@@ -1,5 +1,5 @@
 /** Semaphores inside this process: the pure kernel on a Map. */
-import type { Clock } from "../../core/clock.js";
+import { type Clock, whenSettled } from "../../core/clock.js";
 import type { Closing } from "../../core/closing.js";
 import { StoreUnavailableError } from "../../core/errors.js";
 import { digestOf } from "../../core/identity.js";
@@ -132,7 +132,17 @@ export class MemorySemaphores implements SemaphoreStore {
   }
 
   #notify(notifications: readonly Notification[]): void {
-    for (const wake of notifications) this.#listeners.get(ownerOf(wake.id))?.notified(wake);
+    for (const wake of notifications) {
+      const listener = this.#listeners.get(ownerOf(wake.id));
+      if (listener !== undefined) listener.notified(wake);
+      else void this.#notifyLater(wake);
+    }
+  }
+
+  /** The answer that it waits is still on its way to whom this is for: he listens once he has it. */
+  async #notifyLater(wake: Notification): Promise<void> {
+    await whenSettled();
+    this.#listeners.get(ownerOf(wake.id))?.notified(wake);
   }
 
   /** Forgets one key of a few, going round, that nobody uses: its leases all ended, or it only has a limit. */
