@@ -5,7 +5,8 @@ const sluice = "packages/sluice/test";
 /** Processes by the dozen, clusters, faults, measurements: minutes, and deadlines that are real. */
 const stress = [
   `${sluice}/{examples,faults,races}/**/*.test.ts`,
-  `${sluice}/conformance/cluster.test.ts`,
+  `${sluice}/{conformance,http}/cluster.test.ts`,
+  `${sluice}/http/outage.test.ts`,
   `${sluice}/redis/{acl,client-versions,cluster,connect,cross-slot,outage,prefetch,url}.test.ts`,
   `${sluice}/semaphore/{cost,outage}.test.ts`,
 ];
@@ -13,6 +14,7 @@ const stress = [
 /** On real servers. */
 const redis = [
   `${sluice}/{cli,conformance,docs,redis,semaphore}/**/*.test.ts`,
+  `${sluice}/http/redis.test.ts`,
   `${sluice}/support/redis-server.test.ts`,
 ];
 

@@ -29,7 +29,7 @@ import {
 import { limitFetch } from "./outgoing/fetch.js";
 import { limitInterceptor } from "./outgoing/undici.js";
 import { RedisStore } from "./stores/redis/index.js";
-import { ManualClock, PureStore, storeConformance } from "./testing/index.js";
+import { httpConformance, ManualClock, PureStore, storeConformance } from "./testing/index.js";
 
 const SECRET = "hunter2";
 const policy = tokenBucket({ limit: 1000, period: "1h" });
@@ -579,6 +579,12 @@ const setupCases: readonly Case[] = [
     storeConformance,
     { createStore: fn, atomicAcrossKeys: boolean, steps: whole(1, 1e9), seed: whole(0, 2 ** 32) },
     { createStore: () => new MemoryStore(), traces: 1 },
+  ),
+  ...made(
+    "httpConformance",
+    httpConformance,
+    { subject: nothing, createStore: fn },
+    { subject: { name: "mine", start: () => undefined } },
   ),
   ["parseRateLimit: options", (value) => parseRateLimit({}, value), options],
   ["parseRateLimit: nowMs", (value) => parseRateLimit({}, { nowMs: value }), Number.isFinite],

@@ -1,0 +1,73 @@
+/** Waiting for what comes in its own time, however busy the machine is. */
+import { monotonicMs, startTimer, systemClock } from "../../core/clock.js";
+
+/** What has not come by then never will. */
+const LONGEST_MS = 60_000;
+const INTERVAL_MS = 5;
+
+/** Resolves when `check` no longer throws; rejects with its last error. */
+export async function eventually(check: () => void | Promise<void>): Promise<void> {
+  const beganMs = monotonicMs();
+  for (;;) {
+    try {
+      await check();
+      return;
+    } catch (error) {
+      if (monotonicMs() - beganMs > LONGEST_MS) throw error;
+    }
+    await systemClock.sleep(INTERVAL_MS);
+  }
+}
+
+/** What `promise` comes to; rejects where nothing comes of it. */
+export async function patiently<T>(promise: Promise<T>, what: string): Promise<T> {
+  let end: () => void = () => undefined;
+  const tooLate = new Promise<never>((_, reject) => {
+    const timer = startTimer(LONGEST_MS, () => {
+      reject(new Error(`${what} did not come within ${LONGEST_MS / 1e3} s`));
+    });
+    end = () => {
+      timer.cancel();
+    };
+  });
+  try {
+    return await Promise.race([promise, tooLate]);
+  } finally {
+    end();
+  }
+}
+
+const ATTEMPTS = 10;
+
+/**
+ * For what must be done while a request is under way: on a machine that stops for a moment, it may be over too soon, and
+ * then `attempt` answers false, to be made once more.
+ *
+ * @throws Error `failure`, if no attempt was soon enough
+ */
+export async function inTime(failure: string, attempt: () => Promise<boolean>): Promise<void> {
+  for (let attempts = 0; attempts < ATTEMPTS; attempts++) {
+    if (await attempt()) return;
+  }
+  throw new Error(failure);
+}
+
+/** Something that happens once, for others to wait for. */
+export class Happening<T = void> {
+  readonly #promise: Promise<T>;
+  #resolve: (value: T) => void = () => undefined;
+
+  constructor() {
+    this.#promise = new Promise<T>((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  has(value: T): void {
+    this.#resolve(value);
+  }
+
+  wait(what: string): Promise<T> {
+    return patiently(this.#promise, what);
+  }
+}
