@@ -5,6 +5,7 @@
 import type { VerbName } from "../algorithms/decide.js";
 import type { Decision } from "../core/decision.js";
 import { checkChoice, checkFunction } from "../core/options.js";
+import { isPromiseLike } from "../core/promises.js";
 
 /** A limiter has answered. Shadow mode shows what it would have answered. */
 export interface DecisionMade {
@@ -252,13 +253,8 @@ export function attempt<E>(
 ): void {
   try {
     const result = hook(event);
-    if (isThenable(result)) result.then(undefined, onFailure);
+    if (isPromiseLike(result)) result.then(undefined, onFailure);
   } catch (error) {
     onFailure(error);
   }
-}
-
-/** Promises of other libraries and realms too. */
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && "then" in value;
 }

@@ -49,7 +49,9 @@ export function decisionFields(
   if (nowMs !== undefined) checkNumber("nowMs", nowMs);
   const write = form === "draft-11" ? DRAFT_11 : writerOf("form", form);
   const limits: StatedLimit[] = [];
-  if (write !== undefined) for (const each of charged) state(each, limits);
+  for (const { decision, policies, enforce = true } of charged) {
+    if (enforce && write !== undefined) state(decision, policies, limits);
+  }
   return fieldsOf(limits, retryAfterSeconds(charged), write, nowMs);
 }
 

@@ -41,15 +41,17 @@ const FORMS: Readonly<Record<RateLimitForm, FieldWriter>> = {
 const NAMES = Object.keys(FORMS) as readonly RateLimitForm[];
 
 function policyList(limits: readonly StatedLimit[]): string {
-  const [first] = limits as readonly [StatedLimit];
-  if (limits.length === 1) return first.quota.policyItem;
-  return limits.map(({ quota: { policyItem } }) => policyItem).join(", ");
+  let list = (limits[0] as StatedLimit).quota.policyItem;
+  for (let i = 1; i < limits.length; i++) {
+    list += `, ${(limits[i] as StatedLimit).quota.policyItem}`;
+  }
+  return list;
 }
 
 function limitList(limits: readonly StatedLimit[]): string {
-  return limits.length === 1
-    ? limitItem(limits[0] as StatedLimit)
-    : limits.map(limitItem).join(", ");
+  let list = limitItem(limits[0] as StatedLimit);
+  for (let i = 1; i < limits.length; i++) list += `, ${limitItem(limits[i] as StatedLimit)}`;
+  return list;
 }
 
 function limitItem({ quota: { limitPrefix }, remaining, resetSeconds }: StatedLimit): string {

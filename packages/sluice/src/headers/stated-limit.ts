@@ -75,9 +75,12 @@ function isStated(source: DecisionSource, allowed: boolean): boolean {
 }
 
 /** Adds what may be said of a decision to `limits`. Never throws. */
-export function state(charged: ChargedDecision, limits: StatedLimit[]): void {
-  const { decision, policies, enforce = true } = charged;
-  if (!enforce || !isStated(decision.source, decision.allowed)) return;
+export function state(
+  decision: Decision,
+  policies: readonly Policy[],
+  limits: StatedLimit[],
+): void {
+  if (!isStated(decision.source, decision.allowed)) return;
   if (decision.policies === undefined) {
     stateVerdict(policyOf(policies, 0, decision.policy), decision, decision.source, limits);
     return;

@@ -15,21 +15,29 @@ type Bytes = readonly number[];
  * port and zone. What is no address stays what it is.
  *
  * @param ipv6Prefix bits, 1 to 128
+ * @throws InvalidOptionError
  * @example
  * import { addressKey } from "sluice/http";
  * console.log(addressKey("::ffff:192.0.2.7")); // 192.0.2.7
  * console.log(addressKey("[2001:db8::7]:443")); // 2001:db8::/64
  */
 export function addressKey(address: string, ipv6Prefix: number = DEFAULT_IPV6_PREFIX): string {
+  if (ipv6Prefix !== DEFAULT_IPV6_PREFIX) checkCount("ipv6Prefix", ipv6Prefix, 1, 128);
+  if (typeof address !== "string") {
+    throw new InvalidOptionError("address", withoutText(address), "a text");
+  }
   const bytes = parseAddress(address);
   if (bytes === undefined) return address;
   return bytes.length === 4
-    ? bytes.join(".")
-    : `${formatIpv6(masked(bytes, ipv6Prefix))}/${ipv6Prefix}`;
+    ? formatAddress(bytes)
+    : `${formatAddress(masked(bytes, ipv6Prefix))}/${ipv6Prefix}`;
 }
 
 export interface ClientAddressOptions {
-  /** How many proxies of one's own stand before this server, or their addresses as CIDR blocks. */
+  /**
+   * How many proxies of one's own stand before this server, or their addresses as CIDR blocks. A proxy that connects by a
+   * Unix socket has no address: it can be counted only.
+   */
   readonly trust: number | readonly string[];
   /** The field in which they say whom they serve; default "x-forwarded-for". "forwarded" is read as RFC 7239 has it. */
   readonly header?: string | undefined;
@@ -39,7 +47,8 @@ export interface ClientAddressOptions {
  * The address of the client behind proxies of one's own. What a client writes into the field itself is never believed:
  * entries are read from the right, as many as there are trusted proxies.
  *
- * @returns a function for the option `address`, of the address that the connection comes from
+ * @returns a function for the option `address`, of the address that the connection comes from; what it returns is without
+ * port and zone, and undefined where that connection has none
  * @throws InvalidOptionError
  * @see RFC 7239, section 8.1
  * @example
@@ -53,39 +62,39 @@ export function clientAddress(
 ): (raw: unknown, call: HttpCall) => string | undefined {
   checkOptions("options", options, ["trust", "header"]);
   const isTrusted = trusting(options.trust);
-  const name = checkFieldName(options.header ?? "x-forwarded-for");
+  const name = checkFieldName("header", options.header ?? "x-forwarded-for");
   const entriesOf = name === "forwarded" ? forwardedEntries : listEntries;
   return (_raw, call) => {
-    let address = call.address;
-    const field = call.header(name);
-    if (address === undefined || field === undefined) return address;
-    const entries = entriesOf(field);
-    for (let hop = 0; isTrusted(address, hop); hop++) {
-      const entry = entries.pop();
+    let text = call.address;
+    let bytes = text === undefined ? undefined : parseAddress(text);
+    const entries = isTrusted(bytes, 0) ? entriesOf(call.header(name) ?? "") : [];
+    for (let hop = 0; isTrusted(bytes, hop); hop++) {
+      const entry = parseAddress(entries.pop() ?? "");
       // The proxy does not say, or says no address: then it is as far as anybody knows.
-      if (entry === undefined || parseAddress(entry) === undefined) return address;
-      address = entry;
+      if (entry === undefined) break;
+      bytes = entry;
+      text = undefined;
     }
-    return address;
+    return bytes === undefined ? text : formatAddress(bytes);
   };
 }
 
-function checkFieldName(name: unknown): string {
-  if (typeof name === "string" && /^[a-z0-9-]+$/i.test(name)) return name.toLowerCase();
-  throw new InvalidOptionError("header", name, 'a field name such as "x-forwarded-for"');
+/** In lower case. */
+export function checkFieldName(option: string, name: unknown): string {
+  // The characters of tokens, RFC 9110, section 5.6.2.
+  if (typeof name === "string" && /^[\w!#$%&'*+.^`|~-]+$/.test(name)) return name.toLowerCase();
+  throw new InvalidOptionError(option, name, 'a field name such as "x-forwarded-for"');
 }
 
-/** Whether what speaks from `address`, `hop` proxies away from here, is a proxy of one's own. */
-function trusting(trust: unknown): (address: string, hop: number) => boolean {
+/** Whether what speaks from an address, `hop` proxies away from here, is a proxy of one's own. */
+function trusting(trust: unknown): (address: Bytes | undefined, hop: number) => boolean {
   if (!Array.isArray(trust)) {
     const hops = checkHops(trust);
     return (_address, hop) => hop < hops;
   }
   const blocks = trust.map((text, i) => parseBlock(`trust[${i}]`, text));
-  return (address) => {
-    const bytes = parseAddress(address);
-    return bytes !== undefined && blocks.some(({ net, bits }) => isWithin(bytes, net, bits));
-  };
+  return (address) =>
+    address !== undefined && blocks.some(({ net, bits }) => isWithin(address, net, bits));
 }
 
 function checkHops(trust: unknown): number {
@@ -118,15 +127,29 @@ function listEntries(field: string): string[] {
   return field.split(",").map((entry) => entry.trim());
 }
 
-/** `for=192.0.2.60;proto=http, for="[2001:db8::7]:443"`; an element without `for` says nothing of its client. */
+/** `name=token` or `name="text"`, and what stands behind it. */
+const FORWARDED_PAIR =
+  /[\t ]*(?:([\w!#$%&'*+.^`|~-]+)=(?:([^\s",;=]+)|"((?:[^"\\]|\\.)*)")[\t ]*)?([;,]|$)/y;
+
+/**
+ * The clients of `for=192.0.2.60;proto=http, for="[2001:db8::7]:443"`; "" of an element without `for`. None at all of a
+ * field that is malformed anywhere, for then nobody can tell what in it a client wrote: a comma may be one of a text.
+ */
 function forwardedEntries(field: string): string[] {
-  return listEntries(field).map((element) => {
-    const pair = element.split(";").find((each) => /^\s*for\s*=/i.test(each)) ?? "";
-    return pair
-      .slice(pair.indexOf("=") + 1)
-      .trim()
-      .replaceAll('"', "");
-  });
+  const entries: string[] = [];
+  let client = "";
+  for (let at = 0; at <= field.length; ) {
+    FORWARDED_PAIR.lastIndex = at;
+    const [whole, name, token, text, end] = FORWARDED_PAIR.exec(field) ?? [];
+    if (whole === undefined) return [];
+    if (name?.toLowerCase() === "for") client = token ?? text?.replaceAll("\\", "") ?? "";
+    if (end !== ";") {
+      entries.push(client);
+      client = "";
+    }
+    at += whole.length + (end === "" ? 1 : 0);
+  }
+  return entries;
 }
 
 /** The bytes of an address, with or without brackets, port and zone; undefined for what is none. */
@@ -152,8 +175,9 @@ function parseIpv6(text: string): Bytes | undefined {
   const [address = ""] = text.split("%", 1);
   const [head = "", tail, ...rest] = address.split("::");
   if (rest.length > 0) return undefined;
-  const front = groupsOf(head);
-  const back = tail === undefined ? [] : groupsOf(tail);
+  // Only the very end may be an IPv4 address.
+  const front = groupsOf(head, tail === undefined);
+  const back = tail === undefined ? [] : groupsOf(tail, true);
   if (front === undefined || back === undefined) return undefined;
   const missing = 16 - front.length - back.length;
   if (tail === undefined ? missing !== 0 : missing < 2) return undefined;
@@ -163,8 +187,8 @@ function parseIpv6(text: string): Bytes | undefined {
   return isMapped ? bytes.slice(12) : bytes;
 }
 
-/** The bytes of groups of hexadecimal digits, of which the last may be an IPv4 address. */
-function groupsOf(text: string): number[] | undefined {
+/** The bytes of groups of hexadecimal digits, of which the last may be an IPv4 address if this is the end. */
+function groupsOf(text: string, isEnd: boolean): number[] | undefined {
   if (text === "") return [];
   const groups = text.split(":");
   const bytes: number[] = [];
@@ -174,15 +198,16 @@ function groupsOf(text: string): number[] | undefined {
       bytes.push(value >> 8, value & 0xff);
       continue;
     }
-    const last = i === groups.length - 1 ? parseIpv4(group) : undefined;
+    const last = isEnd && i === groups.length - 1 ? parseIpv4(group) : undefined;
     if (last === undefined) return undefined;
     bytes.push(...last);
   }
   return bytes;
 }
 
-/** The text of RFC 5952: the longest run of zeros, of two groups at least, is left out. */
-function formatIpv6(bytes: Bytes): string {
+/** Of IPv6 as in RFC 5952: the longest run of zeros, of two groups at least, is left out. */
+function formatAddress(bytes: Bytes): string {
+  if (bytes.length === 4) return bytes.join(".");
   const groups = Array.from({ length: 8 }, (_, i) =>
     (((bytes[i * 2] as number) << 8) | (bytes[i * 2 + 1] as number)).toString(16),
   );

@@ -1,15 +1,19 @@
 /** A request's charges: which limiters it asks, by which keys, and what it costs. */
 import { toThousandths } from "../core/amount.js";
+import type { Decision } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { maxWaitMs } from "../core/max-wait.js";
-import { checkBoolean, checkFunction, checkOptions } from "../core/options.js";
+import { checkBoolean, checkCount, checkFunction, checkOptions } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
+import { MAX_SEMAPHORE_LIMIT } from "../semaphore/options.js";
+import type { Permit } from "../semaphore/permit.js";
 import type { Semaphore } from "../semaphore/semaphore.js";
-import { addressKey } from "./address.js";
+import { addressKey, checkFieldName } from "./address.js";
 import type { HttpCall, HttpOutcome } from "./call.js";
 import { type Chargeable, chargeableOf } from "./chargeable.js";
+import type { DenialReason } from "./denial.js";
 import { keyOf } from "./keys.js";
 
 /** One limit that a request is counted against. */
@@ -53,38 +57,63 @@ const CHARGE_OPTIONS: readonly (keyof Charge)[] = [
   "show",
   "slot",
 ];
+const KNOWN: ReadonlySet<string> = new Set(CHARGE_OPTIONS);
 
-/** A charge that was checked. */
-export interface CheckedCharge {
+/** A charge that was checked, and what came of it. */
+export interface AskedCharge {
   readonly to: Chargeable;
-  /** undefined where what came from outside is no text. */
-  readonly key: string | undefined;
+  readonly key: string;
   readonly slot: string | undefined;
   readonly cost: number;
   /** Milliseconds; 0 where it does not wait. */
   readonly maxWaitMs: number;
   readonly settle: Charge["settle"];
   readonly show: boolean;
+  /** Of a limiter that was asked. */
+  decision: Decision | undefined;
+  /** Whether it took units, and they were not given back yet. */
+  hasTaken: boolean;
+  /** Of a semaphore that had a place. */
+  permit: Permit | undefined;
+  /** Why it would not let the request pass. */
+  refused: ChargeRefused | undefined;
 }
 
-/** The charges that are left when nothing is left out. */
-export function listed(charges: Charges): readonly Charge[] {
-  if (!charges) return [];
-  return Array.isArray(charges)
-    ? (charges as readonly (Charge | Falsy)[]).filter((charge) => isGiven(charge))
-    : [charges as Charge];
+/** Why a request is refused. */
+export interface ChargeRefused {
+  readonly reason: DenialReason;
+  /** Whole milliseconds; Infinity for ever. */
+  readonly retryAfterMs: number;
 }
 
-function isGiven(charge: Charge | Falsy): charge is Charge {
-  return Boolean(charge);
+/**
+ * The charges that are left when nothing is left out; undefined where a key that came from outside is no text.
+ *
+ * @throws InvalidOptionError
+ */
+export function askedOf(charges: Charges): readonly AskedCharge[] | undefined {
+  const given = Array.isArray(charges) ? (charges as readonly (Charge | Falsy)[]) : [charges];
+  const asked: AskedCharge[] = [];
+  for (let i = 0; i < given.length; i++) {
+    const charge = given[i] as Charge | Falsy;
+    if (!charge) continue;
+    const checked = checkCharge(charge, given === charges ? `charge[${i}]` : "charge");
+    if (checked === undefined) return undefined;
+    asked.push(checked);
+  }
+  return asked;
 }
 
 /** @throws InvalidOptionError */
-export function checkCharge(charge: Charge, option: string): CheckedCharge {
-  checkOptions(option, charge, CHARGE_OPTIONS);
+function checkCharge(charge: Charge, option: string): AskedCharge | undefined {
+  // The check that can say what is wrong takes longer than all that is done with a charge.
+  if (typeof charge !== "object" || !Object.keys(charge).every((name) => KNOWN.has(name))) {
+    checkOptions(option, charge, CHARGE_OPTIONS);
+  }
   const { limiter, key, cost = 1, settle, maxWait, show = true, slot } = charge;
   const to = chargeableOf(limiter);
   if (to === undefined) {
+    checkOptions(option, charge, CHARGE_OPTIONS);
     const allowed = "a RateLimiter or a Semaphore";
     throw new InvalidOptionError(`${option}.limiter`, withoutText(limiter), allowed);
   }
@@ -93,27 +122,38 @@ export function checkCharge(charge: Charge, option: string): CheckedCharge {
     const allowed = "a text: a key that is missing must not become one that all share";
     throw new InvalidOptionError(`${option}.key`, key, allowed, { hint });
   }
-  if (cost !== 1) toThousandths(`${option}.cost`, cost);
-  if (settle !== undefined) {
-    checkFunction(`${option}.settle`, settle);
-    if (to.kind === "semaphore") {
-      const allowed = "no settle with a Semaphore: its place is released when the request ends";
-      throw new InvalidOptionError(`${option}.settle`, withoutText(settle), allowed);
-    }
-  }
-  checkBoolean(`${option}.show`, show);
-  const waitMs = maxWait === undefined ? 0 : maxWaitMs(maxWait);
+  if (cost !== 1) checkCost(`${option}.cost`, cost, to);
+  if (settle !== undefined) checkSettle(`${option}.settle`, settle, to);
+  if (typeof show !== "boolean") checkBoolean(`${option}.show`, show);
+  const waitMs = maxWait === undefined ? 0 : maxWaitMs(maxWait, `${option}.maxWait`);
   // Only what comes from outside may have the wrong type: whoever reads a JSON body gets what the client sent.
-  const isText = typeof key === "string" && (slot === undefined || typeof slot === "string");
+  if (typeof key !== "string" || (slot !== undefined && typeof slot !== "string")) return undefined;
   return {
     to,
-    key: isText ? keyOf(key, to.isPlain) : undefined,
-    slot: isText && slot !== undefined ? keyOf(slot, to.isPlain) : undefined,
+    key: keyOf(key, to.isPlain),
+    slot: slot === undefined ? undefined : keyOf(slot, to.isPlain),
     cost,
     maxWaitMs: waitMs,
     settle,
     show,
+    decision: undefined,
+    hasTaken: false,
+    permit: undefined,
+    refused: undefined,
   };
+}
+
+/** Units of a limiter; of a semaphore places. */
+function checkCost(option: string, cost: unknown, to: Chargeable): void {
+  if (to.kind === "limiter") toThousandths(option, cost);
+  else checkCount(option, cost, 1, MAX_SEMAPHORE_LIMIT);
+}
+
+function checkSettle(option: string, settle: unknown, to: Chargeable): void {
+  checkFunction(option, settle);
+  if (to.kind === "limiter") return;
+  const allowed = "no settle with a Semaphore: its place is released when the request ends";
+  throw new InvalidOptionError(option, withoutText(settle), allowed);
 }
 
 /** Charge functions for the most usual keys. */
@@ -131,19 +171,22 @@ export const by = {
    */
   address:
     (limiter: RateLimiter | Semaphore) =>
-    (_raw: unknown, { address }: HttpCall): Charge => ({
-      limiter,
-      key: address === undefined ? undefined : addressKey(address),
-    }),
+    (_raw: unknown, call: HttpCall): Charge => ({ limiter, key: addressKeyOf(call) }),
 
-  /** Charges the value of a request field, such as an API key; a request without one is charged by its address. */
+  /**
+   * Charges the value of a request field, such as an API key; a request without one is charged by its address. The value
+   * is to be checked before: whoever may send any gets a new limit with each.
+   */
   header: (limiter: RateLimiter | Semaphore, name: string) => {
-    const lowerCase = name.toLowerCase();
+    const lowerCase = checkFieldName("name", name);
     return (_raw: unknown, call: HttpCall): Charge => {
       const value = call.header(lowerCase);
-      if (value !== undefined) return { limiter, key: `${lowerCase} ${value}` };
-      const { address } = call;
-      return { limiter, key: address === undefined ? undefined : addressKey(address) };
+      return { limiter, key: value ? `${lowerCase} ${value}` : addressKeyOf(call) };
     };
   },
 };
+
+/** An empty address is none: it would be one that all share. */
+function addressKeyOf({ address }: HttpCall): string | undefined {
+  return address ? addressKey(address) : undefined;
+}

@@ -15,6 +15,8 @@ export interface ChargedLimiter {
   readonly sync: SyncStore | undefined;
   /** Whether ids are the keys themselves, which then may not hold everything. */
   readonly isPlain: boolean;
+  /** Those that fields state: not of a shadow, nor of a function, which are known with each decision only. */
+  readonly names: readonly string[];
   /** The policies of every key; undefined where a function has them. */
   readonly policies: readonly Policy[] | undefined;
 }
@@ -23,6 +25,7 @@ export interface ChargedSemaphore {
   readonly kind: "semaphore";
   readonly semaphore: Semaphore;
   readonly isPlain: boolean;
+  readonly names: readonly string[];
   readonly quota: Quota;
 }
 
@@ -46,14 +49,20 @@ function limiterOf(value: object): ChargedLimiter | undefined {
   if (pipeline === undefined) return undefined;
   const { store, resolver } = pipeline;
   const isDirect = resolver.fixed !== undefined && pipeline.shortcuts.prefetch === undefined;
+  const policies = resolver.fixed?.map(({ rule }) => rule.policy);
   return {
     kind: "limiter",
     limiter: value as RateLimiter,
     pipeline,
     sync: isDirect && isSyncStore(store) ? store : undefined,
     isPlain: refusesBraces(pipeline.identify),
-    policies: resolver.fixed?.map(({ rule }) => rule.policy),
+    names: pipeline.enforce ? (policies ?? []).filter(hasLimit).map(({ name }) => name) : [],
+    policies,
   };
+}
+
+function hasLimit({ algorithm }: Policy): boolean {
+  return algorithm !== "unlimited";
 }
 
 function semaphoreOf(value: object): ChargedSemaphore | undefined {
@@ -63,6 +72,7 @@ function semaphoreOf(value: object): ChargedSemaphore | undefined {
     kind: "semaphore",
     semaphore: value as Semaphore,
     isPlain: refusesBraces(about.identify),
+    names: [about.name],
     quota: quotaNamed(about.name, about.limit, "concurrent-requests"),
   };
 }

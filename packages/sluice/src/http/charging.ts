@@ -12,43 +12,14 @@ import {
 } from "../core/errors.js";
 import type { Decision } from "../core/decision.js";
 import { consumeAtomic } from "../limiter/consume-atomic.js";
+import type { Pipeline } from "../limiter/pipeline.js";
 import { waitFor } from "../limiter/waiting/acquire.js";
 import { reserveRequest } from "../limiter/waiting/reserve.js";
-import type { Permit } from "../semaphore/permit.js";
-import type { Store } from "../stores/store.js";
+import type { Store, SyncStore } from "../stores/store.js";
 import type { HttpCall } from "./call.js";
-import type { CheckedCharge } from "./charge.js";
+import type { AskedCharge, ChargeRefused } from "./charge.js";
 import type { ChargedLimiter, ChargedSemaphore } from "./chargeable.js";
-import type { DenialReason } from "./denial.js";
 import type { WaitingRoom } from "./waiting-room.js";
-
-/** A charge, and what came of it. */
-export interface ChargeAnswer {
-  readonly charge: CheckedCharge;
-  readonly key: string;
-  /** Of a limiter that was asked. */
-  decision: Decision | undefined;
-  /** Whether it took units, and they were not given back yet. */
-  hasTaken: boolean;
-  /** Of a semaphore that had a place. */
-  permit: Permit | undefined;
-  /** Why it would not let the request pass. */
-  refused: ChargeRefused | undefined;
-}
-
-/** Why a request is refused. */
-export interface ChargeRefused {
-  readonly reason: DenialReason;
-  /** Whole milliseconds; Infinity for ever. */
-  readonly retryAfterMs: number;
-}
-
-export interface Answered {
-  /** One for each charge, in order. */
-  readonly answers: readonly ChargeAnswer[];
-  /** Undefined where the request may pass. */
-  readonly refused: ChargeRefused | undefined;
-}
 
 /** Nobody knows when a store is back, or a place is free. */
 const SOON_MS = 1000;
@@ -59,120 +30,143 @@ const FULL: ChargeRefused = { reason: "quota", retryAfterMs: SOON_MS };
 /** Stores on which a request's keys were found to lie in different slots. */
 const apart = new WeakSet<Store>();
 
-export class Charging {
-  readonly #answers: readonly ChargeAnswer[];
+/**
+ * Undefined where all charges were taken, else why the request is refused and nothing is. At once for one rate of a store
+ * in this process.
+ *
+ * @throws what is no failure of a store; nothing is taken then
+ */
+export function takeCharges(
+  asked: readonly AskedCharge[],
+  waiting: WaitingRoom,
+  call: HttpCall,
+): ChargeRefused | undefined | Promise<ChargeRefused | undefined> {
+  const [only] = asked as readonly [AskedCharge];
+  const { to, maxWaitMs } = only;
+  const isAtOnce = asked.length === 1 && to.kind === "limiter" && maxWaitMs === 0;
+  return isAtOnce && to.sync !== undefined
+    ? takeNow(only, to.pipeline, to.sync)
+    : new Charging(asked, waiting, call).take();
+}
+
+function takeNow(
+  asked: AskedCharge,
+  pipeline: Pipeline,
+  store: SyncStore,
+): ChargeRefused | undefined {
+  const { key, slot, cost, settle } = asked;
+  try {
+    const options = { cost, slot, settle: settle !== undefined };
+    return decided(asked, pipeline.consumeSync(store, key, options));
+  } catch (error) {
+    return refusedBecause(error);
+  }
+}
+
+/** Gives back what was taken. What cannot be given back is reported by the limiter's own hooks. */
+export async function giveBack(asked: readonly AskedCharge[]): Promise<void> {
+  await Promise.allSettled(
+    asked.map(async (charge) => {
+      const { to, key, slot, cost, decision, permit, hasTaken } = charge;
+      charge.permit = undefined;
+      charge.hasTaken = false;
+      await permit?.[Symbol.asyncDispose]();
+      if (to.kind !== "limiter" || !hasTaken) return;
+      charge.decision = await to.limiter.refund(key, cost, { of: decision, slot });
+    }),
+  );
+}
+
+class Charging {
+  readonly #asked: readonly AskedCharge[];
   readonly #waiting: WaitingRoom;
   readonly #call: HttpCall;
 
-  constructor(charges: readonly CheckedCharge[], waiting: WaitingRoom, call: HttpCall) {
-    this.#answers = charges.map((charge) => ({
-      charge,
-      key: charge.key as string,
-      decision: undefined,
-      hasTaken: false,
-      permit: undefined,
-      refused: undefined,
-    }));
+  constructor(asked: readonly AskedCharge[], waiting: WaitingRoom, call: HttpCall) {
+    this.#asked = asked;
     this.#waiting = waiting;
     this.#call = call;
   }
 
-  /** At once for one rate of a store in this process. */
-  take(): Answered | Promise<Answered> {
-    const [only] = this.#answers;
-    if (this.#answers.length > 1 || only === undefined) return this.#takeAll();
-    const { charge, key } = only;
-    const { to, slot, cost, maxWaitMs, settle } = charge;
-    if (to.kind !== "limiter" || maxWaitMs > 0 || to.sync === undefined) return this.#takeAll();
-    try {
-      const options = { cost, slot, settle: settle !== undefined };
-      const decision = to.pipeline.consumeSync(to.sync, key, options);
-      return { answers: this.#answers, refused: decided(only, decision) };
-    } catch (error) {
-      return { answers: this.#answers, refused: refusedBecause(error) };
-    }
-  }
-
-  async #takeAll(): Promise<Answered> {
-    const answers = this.#answers;
+  async take(): Promise<ChargeRefused | undefined> {
     try {
       const refused =
         (await this.#takeRates()) ?? (await this.#takePlaces()) ?? (await this.#takeTurns());
-      if (refused !== undefined) await this.#undo();
-      return { answers, refused };
+      if (refused !== undefined) await giveBack(this.#asked);
+      return refused;
     } catch (error) {
-      await this.#undo();
-      return { answers, refused: refusedBecause(error) };
+      await giveBack(this.#asked);
+      return refusedBecause(error);
     }
   }
 
   async #takeRates(): Promise<ChargeRefused | undefined> {
-    const stores = new Map<Store, ChargeAnswer[]>();
-    for (const answer of this.#answers) {
-      const { to, maxWaitMs } = answer.charge;
+    const stores = new Map<Store, AskedCharge[]>();
+    for (const asked of this.#asked) {
+      const { to, maxWaitMs } = asked;
       if (to.kind !== "limiter" || maxWaitMs > 0) continue;
       const { store } = to.pipeline;
       const others = stores.get(store);
-      if (others === undefined) stores.set(store, [answer]);
-      else others.push(answer);
+      if (others === undefined) stores.set(store, [asked]);
+      else others.push(asked);
     }
     for (const [store, rates] of stores) {
       // One store after another: what the first refuses, the second need not give back.
       const refused =
-        rates.length === 1 ? await takeRate(rates[0] as ChargeAnswer) : await takeSet(store, rates);
+        rates.length === 1 ? await takeRate(rates[0] as AskedCharge) : await takeSet(store, rates);
       if (refused !== undefined) return refused;
     }
     return undefined;
   }
 
   async #takePlaces(): Promise<ChargeRefused | undefined> {
-    for (const answer of this.#answers) {
-      const { to, maxWaitMs } = answer.charge;
+    for (const asked of this.#asked) {
+      const { to, maxWaitMs } = asked;
       if (to.kind !== "semaphore") continue;
       // In order, so that two requests for the same places cannot wait for each other.
       const refused =
-        maxWaitMs > 0 ? await this.#waitForPlace(answer, to) : await takePlace(answer, to);
+        maxWaitMs > 0 ? await this.#waitForPlace(asked, to) : await takePlace(asked, to);
       if (refused !== undefined) return refused;
     }
     return undefined;
   }
 
   async #waitForPlace(
-    answer: ChargeAnswer,
+    asked: AskedCharge,
     { semaphore }: ChargedSemaphore,
   ): Promise<ChargeRefused | undefined> {
-    const { cost: weight, maxWaitMs: maxWait, slot } = answer.charge;
+    const { key, cost: weight, maxWaitMs: maxWait, slot } = asked;
     try {
-      answer.permit = await this.#wait((signal) =>
-        semaphore.acquire(answer.key, { weight, slot, maxWait, signal }),
+      asked.permit = await this.#wait((signal) =>
+        semaphore.acquire(key, { weight, slot, maxWait, signal }),
       );
     } catch (error) {
       if (!(error instanceof MaxWaitExceededError)) throw error;
     }
-    return placed(answer);
+    return placed(asked);
   }
 
   async #takeTurns(): Promise<ChargeRefused | undefined> {
-    for (const answer of this.#answers) {
-      const { to, maxWaitMs } = answer.charge;
+    for (const asked of this.#asked) {
+      const { to, maxWaitMs } = asked;
       if (to.kind !== "limiter" || maxWaitMs === 0) continue;
-      const refused = await this.#waitForTurn(answer, to);
+      const refused = await this.#waitForTurn(asked, to);
       if (refused !== undefined) return refused;
     }
     return undefined;
   }
 
   async #waitForTurn(
-    answer: ChargeAnswer,
+    asked: AskedCharge,
     { pipeline }: ChargedLimiter,
   ): Promise<ChargeRefused | undefined> {
-    const { cost, slot, maxWaitMs: maxWait } = answer.charge;
-    const request = reserveRequest(answer.key, { cost, slot, maxWait });
+    const { key, cost, slot, maxWaitMs: maxWait } = asked;
+    const request = reserveRequest(key, { cost, slot, maxWait });
     const outcome = await this.#wait((gone) =>
       pipeline.closing.during(gone, (signal) => waitFor(pipeline, { ...request, signal })),
     );
     if (outcome === undefined) return FULL;
-    return decided(answer, outcome.reservation.decision);
+    return decided(asked, outcome.reservation.decision);
   }
 
   /** undefined where too many wait, and where the client left meanwhile: nobody sees how that is answered. */
@@ -185,37 +179,20 @@ export class Charging {
       throw error;
     }
   }
-
-  /** Gives back what was taken. What cannot be given back is reported by the limiter's own hooks. */
-  async #undo(): Promise<void> {
-    await Promise.allSettled(
-      this.#answers.map(async (answer) => {
-        const { charge, key, decision, permit, hasTaken } = answer;
-        answer.permit = undefined;
-        answer.hasTaken = false;
-        await permit?.[Symbol.asyncDispose]();
-        const { to, cost, slot } = charge;
-        if (to.kind !== "limiter" || !hasTaken) return;
-        answer.decision = await to.limiter.refund(key, cost, { of: decision, slot });
-      }),
-    );
-  }
 }
 
-async function takeRate(answer: ChargeAnswer): Promise<ChargeRefused | undefined> {
-  const { charge, key } = answer;
-  const { limiter } = charge.to as ChargedLimiter;
-  const { cost, slot } = charge;
-  const settle = charge.settle === undefined ? undefined : true;
-  return decided(answer, await limiter.consume(key, { cost, slot, settle }));
+async function takeRate(asked: AskedCharge): Promise<ChargeRefused | undefined> {
+  const { to, key, slot, cost, settle } = asked;
+  const { limiter } = to as ChargedLimiter;
+  return decided(asked, await limiter.consume(key, { cost, slot, settle: settle !== undefined }));
 }
 
 /** Several of one store, all or nothing. */
 async function takeSet(
   store: Store,
-  rates: readonly ChargeAnswer[],
+  rates: readonly AskedCharge[],
 ): Promise<ChargeRefused | undefined> {
-  const requests = rates.map(({ charge: { to, slot, cost, settle }, key }) => {
+  const requests = rates.map(({ to, key, slot, cost, settle }) => {
     const { limiter } = to as ChargedLimiter;
     return { limiter, key, slot, cost, settle: settle !== undefined };
   });
@@ -244,45 +221,47 @@ async function together(
 }
 
 async function takePlace(
-  answer: ChargeAnswer,
+  asked: AskedCharge,
   { semaphore }: ChargedSemaphore,
 ): Promise<ChargeRefused | undefined> {
-  const { cost: weight, slot } = answer.charge;
-  answer.permit = await semaphore.tryAcquire(answer.key, { weight, slot });
-  return placed(answer);
+  const { key, cost: weight, slot } = asked;
+  asked.permit = await semaphore.tryAcquire(key, { weight, slot });
+  return placed(asked);
 }
 
-function placed(answer: ChargeAnswer): ChargeRefused | undefined {
-  answer.refused = answer.permit === undefined ? NO_PLACE : undefined;
-  return answer.refused;
+function placed(asked: AskedCharge): ChargeRefused | undefined {
+  asked.refused = asked.permit === undefined ? NO_PLACE : undefined;
+  return asked.refused;
 }
 
-function decided(answer: ChargeAnswer, decision: Decision): ChargeRefused | undefined {
+function decided(asked: AskedCharge, decision: Decision): ChargeRefused | undefined {
   const { allowed, reason, retryAfterMs } = decision;
-  answer.decision = decision;
+  asked.decision = decision;
   // A shadow lets pass what it did not count, and its reason says so.
-  answer.hasTaken = allowed && reason === "ok";
-  answer.refused = allowed || reason === "ok" ? undefined : { reason, retryAfterMs };
-  return answer.refused;
+  asked.hasTaken = allowed && reason === "ok";
+  asked.refused = allowed || reason === "ok" ? undefined : { reason, retryAfterMs };
+  return asked.refused;
 }
 
 /** What weighs more comes first: what never passes, then the longest wait; a store's failure says least. */
 function byWeight(a: ChargeRefused, b: ChargeRefused): number {
-  const [first, second] = [a, b].map(({ reason }) => (reason === "store" ? 1 : 0)) as [
-    number,
-    number,
-  ];
-  if (first !== second) return first - second;
+  if (a.reason !== b.reason && a.reason === "store") return 1;
+  if (a.reason !== b.reason && b.reason === "store") return -1;
   return a.retryAfterMs === b.retryAfterMs ? 0 : b.retryAfterMs - a.retryAfterMs;
 }
 
 /** Throws what is not the failure of a store. */
 function refusedBecause(error: unknown): ChargeRefused {
-  const isOurs =
+  if (isStoreFailure(error)) return NO_STORE;
+  throw error;
+}
+
+/** Whether nobody could be asked, which the limiter's own hooks heard of. */
+export function isStoreFailure(error: unknown): boolean {
+  return (
     error instanceof StoreUnavailableError ||
     error instanceof StoreTimeoutError ||
     error instanceof ClosedError ||
-    error instanceof PolicyUnavailableError;
-  if (isOurs) return NO_STORE;
-  throw error;
+    error instanceof PolicyUnavailableError
+  );
 }

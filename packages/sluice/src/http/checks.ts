@@ -3,7 +3,7 @@
  * once for each gate; nothing is decided by it.
  */
 import type { HttpCall } from "./call.js";
-import type { CheckedCharge } from "./charge.js";
+import type { AskedCharge } from "./charge.js";
 
 /** A warning's code, after SLUICE_HTTP_. */
 export type CheckCode =
@@ -43,8 +43,8 @@ function warn(code: CheckCode): void {
 
 /** So many requests of a gate are looked at. */
 const LOOKED_AT = 100;
-/** So many limiters of one gate are too many to be made on purpose while so few requests came. */
-const MANY_LIMITERS = LOOKED_AT / 2;
+/** Where each of so many requests brought a limiter that none before it had, they are made for each. */
+const NEW_EACH_TIME = 20;
 
 export class Checks {
   readonly #said = new Set<CheckCode>();
@@ -57,7 +57,7 @@ export class Checks {
   }
 
   /** Looks at a request and what it is charged. */
-  look(call: HttpCall, charges: readonly CheckedCharge[]): void {
+  look(call: HttpCall, charges: readonly AskedCharge[]): void {
     this.#looks += 1;
     this.#lookAtTrust(call);
     for (const { to } of charges) {
@@ -66,7 +66,8 @@ export class Checks {
         this.say("MEMORY_IN_CLUSTER");
       }
     }
-    if (this.#limiters.size >= MANY_LIMITERS) this.say("LIMITER_IN_HANDLER");
+    const isNew = this.#looks >= NEW_EACH_TIME && this.#limiters.size >= this.#looks;
+    if (isNew) this.say("LIMITER_IN_HANDLER");
     // Nothing is kept from being collected by having been looked at.
     if (!this.areDue) this.#limiters.clear();
   }
@@ -86,12 +87,12 @@ export class Checks {
   }
 }
 
-/** Whether this process is one of several that serve the same port: of node:cluster, or of PM2's. */
+/** Whether this process is one of several that do the same: a worker of node:cluster, or not the first of PM2's. */
 function isClusterWorker(): boolean {
   if (typeof process !== "object") return false;
   const cluster: {
     readonly default?: { readonly isWorker?: boolean };
     readonly isWorker?: boolean;
   } = process.getBuiltinModule?.("node:cluster") ?? {};
-  return cluster.isWorker === true || process.env?.["NODE_APP_INSTANCE"] !== undefined;
+  return cluster.isWorker === true || Number(process.env?.["NODE_APP_INSTANCE"]) > 0;
 }

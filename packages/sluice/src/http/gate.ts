@@ -1,14 +1,23 @@
 /** What a request passes before it is served: its charges are taken, or it is refused. */
 import { checkCount, checkFunction, checkOptions } from "../core/options.js";
+import { isPromiseLike } from "../core/promises.js";
 import { type FieldForm, type FieldWriter, writerOf } from "../headers/field-writers.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { Semaphore } from "../semaphore/semaphore.js";
-import { Charging } from "./charging.js";
 import type { HttpCall } from "./call.js";
-import { by, type ChargeFunction, type Charges, checkCharge, listed } from "./charge.js";
+import {
+  type AskedCharge,
+  askedOf,
+  by,
+  type ChargeFunction,
+  type ChargeRefused,
+  type Charges,
+} from "./charge.js";
 import { chargeableOf } from "./chargeable.js";
+import { giveBack, takeCharges } from "./charging.js";
 import { Checks } from "./checks.js";
 import { type Denial, denialOf } from "./denial.js";
+import { hasEntered } from "./entered.js";
 import { checkNames } from "./names.js";
 import { NO_STORE, type Pass, passOf } from "./pass.js";
 import { WaitingRoom } from "./waiting-room.js";
@@ -38,8 +47,9 @@ export const HTTP_OPTIONS: readonly (keyof HttpOptions<unknown>)[] = [
 
 export interface Gate<Raw> {
   /**
-   * Takes what a request is charged, all or nothing. At once where every store is in this process.
+   * Takes what a request is charged, all or nothing. At once for one rate of a store in this process.
    *
+   * @param raw the framework's own request, an object of its own: one that comes again is charged once and warned of
    * @throws InvalidOptionError, and what the charge function throws; nothing is charged then
    */
   enter(raw: Raw, call: HttpCall): Pass | Promise<Pass>;
@@ -57,7 +67,11 @@ const WITHOUT_KEY: Pass = Object.freeze({
   settle: undefined,
 });
 
-const FREE: Pass = Object.freeze({ fields: [], denial: undefined, settle: undefined });
+const FREE: Pass = Object.freeze({
+  fields: Object.freeze([]),
+  denial: undefined,
+  settle: undefined,
+});
 
 /** Requests wait in memory: more than so many in one process are not shaped but hoarded. */
 const DEFAULT_MAX_WAITING = 1000;
@@ -97,8 +111,6 @@ class HttpGate<Raw> implements Gate<Raw> {
   readonly #write: FieldWriter | undefined;
   readonly #waiting: WaitingRoom;
   readonly #checks = new Checks();
-  /** Requests that came here: one that comes again was mounted twice. */
-  readonly #entered = new WeakSet();
 
   constructor(options: HttpOptions<Raw, never>) {
     checkOptions("options", options, HTTP_OPTIONS);
@@ -115,39 +127,45 @@ class HttpGate<Raw> implements Gate<Raw> {
 
   enter(raw: Raw, described: HttpCall): Pass | Promise<Pass> {
     // The browser asks by itself whether it may ask.
-    if (isPreflight(described) || this.#isAgain(raw)) return FREE;
+    if (isPreflight(described)) return FREE;
+    if (hasEntered(raw, this)) {
+      this.#checks.say("CHARGED_TWICE");
+      return FREE;
+    }
     const call = this.#address === undefined ? described : addressed(raw, described, this.#address);
     const charges = this.#charge(raw, call);
-    return charges instanceof Promise
-      ? charges.then((known) => this.#take(call, known))
+    return isPromiseLike(charges)
+      ? Promise.resolve(charges).then((known) => this.#take(call, known))
       : this.#take(call, charges);
   }
 
-  #isAgain(raw: Raw): boolean {
-    if (typeof raw !== "object" || raw === null) return false;
-    if (!this.#entered.has(raw)) {
-      this.#entered.add(raw);
-      return false;
-    }
-    this.#checks.say("CHARGED_TWICE");
-    return true;
-  }
-
   #take(call: HttpCall, charges: Charges): Pass | Promise<Pass> {
-    const given = listed(charges);
-    if (given.length === 0) return FREE;
-    const asked = given.map((charge, i) =>
-      checkCharge(charge, given.length === 1 ? "charge" : `charge[${i}]`),
-    );
+    if (!charges) return FREE;
+    const asked = askedOf(charges);
+    if (asked === undefined) return WITHOUT_KEY;
+    if (asked.length === 0) return FREE;
     if (this.#checks.areDue) this.#checks.look(call, asked);
     if (asked.length > 1) checkNames(asked);
-    if (asked.some(({ key }) => key === undefined)) return WITHOUT_KEY;
-    const charging = new Charging(asked, this.#waiting, call);
-    const answered = charging.take();
-    return answered instanceof Promise
-      ? answered.then((known) => passOf(known, this.#write))
-      : passOf(answered, this.#write);
+    const refused = takeCharges(asked, this.#waiting, call);
+    return refused instanceof Promise
+      ? refused.then((known) => this.#pass(asked, known))
+      : this.#pass(asked, refused);
   }
+
+  /** What cannot be told is not charged: a writer of fields is the user's own, and may throw. */
+  #pass(asked: readonly AskedCharge[], refused: ChargeRefused | undefined): Pass | Promise<Pass> {
+    try {
+      const pass = passOf(asked, refused, this.#write);
+      return pass instanceof Promise ? pass.catch((error: unknown) => untaken(asked, error)) : pass;
+    } catch (error) {
+      return untaken(asked, error);
+    }
+  }
+}
+
+async function untaken(asked: readonly AskedCharge[], error: unknown): Promise<never> {
+  await giveBack(asked);
+  throw error;
 }
 
 function isPreflight(call: HttpCall): boolean {

@@ -4,11 +4,11 @@ import type { Decision } from "../core/decision.js";
 import { fieldsOf } from "../headers/decision-fields.js";
 import type { Fields, FieldWriter } from "../headers/field-writers.js";
 import { secondsOf, state, type StatedLimit } from "../headers/stated-limit.js";
-import type { ChargeAnswer, Answered } from "./charging.js";
 import type { HttpOutcome } from "./call.js";
+import type { AskedCharge, ChargeRefused } from "./charge.js";
 import type { ChargedSemaphore } from "./chargeable.js";
 import { type Denial, denialOf } from "./denial.js";
-import { OpenCharges } from "./open-charges.js";
+import { settlementOf } from "./settlement.js";
 
 /** Where a request got to. */
 export interface Pass {
@@ -24,33 +24,52 @@ export interface Pass {
 export const NO_STORE: Fields = Object.freeze([["Cache-Control", "no-store"]]);
 
 /** Promised where policies are. */
-export function passOf(answered: Answered, write: FieldWriter | undefined): Pass | Promise<Pass> {
-  if (write === undefined) return withLimits(answered, [], write);
+export function passOf(
+  asked: readonly AskedCharge[],
+  refused: ChargeRefused | undefined,
+  write: FieldWriter | undefined,
+): Pass | Promise<Pass> {
   const limits: StatedLimit[] = [];
-  const { answers } = answered;
-  for (let i = 0; i < answers.length; i++) {
-    const answer = answers[i] as ChargeAnswer;
-    if (!answer.charge.show) continue;
-    const policies = policiesOf(answer);
-    if (policies instanceof Promise) return whenKnown(answered, write);
-    stateAnswer(answer, policies, limits);
+  if (write === undefined) return withLimits(asked, refused, limits, write);
+  for (const charge of asked) {
+    const isPromised = charge.show && stateCharge(charge, limits) === undefined;
+    if (isPromised) return whenKnown(asked, refused, write);
   }
-  return withLimits(answered, limits, write);
+  return withLimits(asked, refused, limits, write);
 }
 
-async function whenKnown(answered: Answered, write: FieldWriter): Promise<Pass> {
+async function whenKnown(
+  asked: readonly AskedCharge[],
+  refused: ChargeRefused | undefined,
+  write: FieldWriter,
+): Promise<Pass> {
+  const shown = asked.filter(({ show }) => show);
+  const known = await Promise.all(shown.map(async (charge) => policiesOf(charge)));
   const limits: StatedLimit[] = [];
-  const shown = answered.answers.filter(({ charge }) => charge.show);
-  const known = await Promise.all(shown.map(async (answer) => policiesOf(answer)));
-  for (const [i, answer] of shown.entries()) stateAnswer(answer, known[i] ?? [], limits);
-  return withLimits(answered, limits, write);
+  for (const [i, charge] of shown.entries()) stateCharge(charge, limits, known[i]);
+  return withLimits(asked, refused, limits, write);
+}
+
+/** Adds what may be said of a charge; undefined where its policies are promised. */
+function stateCharge(
+  charge: AskedCharge,
+  limits: StatedLimit[],
+  known?: readonly Policy[],
+): readonly StatedLimit[] | undefined {
+  const { to, decision, refused, cost } = charge;
+  if (to.kind === "semaphore") {
+    // How many places are left is not known, but where none was free.
+    if (refused !== undefined && cost === 1) limits.push(usedUp(to));
+  } else if (decision !== undefined && to.pipeline.enforce) {
+    const policies = known ?? policiesOf(charge);
+    if (policies instanceof Promise) return undefined;
+    state(decision, policies, limits);
+  }
+  return limits;
 }
 
 /** What decided; nothing where that cannot be had any more, for then there is nothing to say. */
-function policiesOf({
-  charge: { to },
-  key,
-}: ChargeAnswer): readonly Policy[] | Promise<readonly Policy[]> {
+function policiesOf({ to, key }: AskedCharge): readonly Policy[] | Promise<readonly Policy[]> {
   if (to.kind === "semaphore") return [];
   if (to.policies !== undefined) return to.policies;
   try {
@@ -61,46 +80,29 @@ function policiesOf({
   }
 }
 
-function stateAnswer(
-  answer: ChargeAnswer,
-  policies: readonly Policy[],
-  limits: StatedLimit[],
-): void {
-  const { charge, decision, refused } = answer;
-  if (charge.to.kind === "semaphore") {
-    // How many places are left is not known, but where none was free.
-    if (refused !== undefined && charge.cost === 1) limits.push(usedUp(charge.to));
-  } else if (decision !== undefined) {
-    state({ decision, policies, enforce: charge.to.pipeline.enforce }, limits);
-  }
-}
-
 function usedUp({ quota }: ChargedSemaphore): StatedLimit {
   return { quota, remaining: 0, resetSeconds: undefined, deniedForMs: 0 };
 }
 
 function withLimits(
-  { answers, refused }: Answered,
+  asked: readonly AskedCharge[],
+  refused: ChargeRefused | undefined,
   limits: readonly StatedLimit[],
   write: FieldWriter | undefined,
 ): Pass {
   if (refused === undefined) {
-    const settlement = OpenCharges.of(answers);
-    return {
-      fields: fieldsOf(limits, undefined, write),
-      denial: undefined,
-      settle: settlement && ((outcome) => settlement.settle(outcome)),
-    };
+    const fields = fieldsOf(limits, undefined, write);
+    return { fields, denial: undefined, settle: settlementOf(asked) };
   }
   const { reason, retryAfterMs } = refused;
-  const decisions = answers.flatMap(({ decision }) => decision ?? []);
-  const denial = denialOf({ reason, retryAfterMs, decisions, violated: violatedBy(answers) });
+  const decisions = asked.flatMap(({ decision }) => decision ?? []);
+  const denial = denialOf({ reason, retryAfterMs, decisions, violated: violatedBy(asked) });
   const fields = [...fieldsOf(limits, secondsOf(retryAfterMs), write), ...NO_STORE];
   return { fields, denial, settle: undefined };
 }
 
-function violatedBy(answers: readonly ChargeAnswer[]): readonly string[] {
-  return answers.flatMap(({ charge: { to, show }, decision, refused }) => {
+function violatedBy(asked: readonly AskedCharge[]): readonly string[] {
+  return asked.flatMap(({ to, show, decision, refused }) => {
     if (!show || refused === undefined) return [];
     return to.kind === "semaphore" ? [to.quota.name] : namesOf(decision);
   });

@@ -3,6 +3,7 @@ import type { Policy } from "../algorithms/registry.js";
 import { type Rule, ruleOf, rulesOf } from "../algorithms/rule.js";
 import type { Closing } from "../core/closing.js";
 import { InvalidOptionError, PolicyUnavailableError } from "../core/errors.js";
+import { isPromiseLike } from "../core/promises.js";
 import { A_PROMISE, InWords, withoutText } from "../core/shown.js";
 import type { Events } from "../events/events.js";
 import { isShared, joinSet, leaveSet } from "./sharing.js";
@@ -69,12 +70,6 @@ const EACH_CALL = "the options of each call";
 
 function policiesOf(bound: Bound): readonly Policy[] {
   return bound.map(({ rule }) => rule.policy);
-}
-
-function isPromise(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === "object" && value !== null && typeof Reflect.get(value, "then") === "function"
-  );
 }
 
 let functionsSeen = 0;
@@ -197,7 +192,7 @@ export class PolicyResolver {
     const choose = this.#option as (key: string) => unknown;
     const bound = this.#cache.get(key, () => {
       const chosen = choose(key);
-      if (!isPromise(chosen)) return this.#claimedBy(this.#set, chosen);
+      if (!isPromiseLike(chosen)) return this.#claimedBy(this.#set, chosen);
       this.#hasPromised = true;
       return Promise.resolve(chosen).then((policies) => this.#claimedBy(this.#set, policies));
     });

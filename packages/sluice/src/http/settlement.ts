@@ -1,0 +1,37 @@
+/** What is done when a request has ended, once: costs become what they came to, and places go to the next. */
+import type { HttpOutcome } from "./call.js";
+import type { AskedCharge } from "./charge.js";
+import { isStoreFailure } from "./charging.js";
+
+/** Undefined where nothing is left to do. It never rejects: what fails is reported by the limiters' hooks. */
+export function settlementOf(
+  asked: readonly AskedCharge[],
+): ((outcome: HttpOutcome) => Promise<void>) | undefined {
+  if (!asked.some(isOpen)) return undefined;
+  let settled: Promise<void> | undefined;
+  return (outcome) => {
+    settled ??= settleAll(asked.filter(isOpen), outcome);
+    return settled;
+  };
+}
+
+async function settleAll(open: readonly AskedCharge[], outcome: HttpOutcome): Promise<void> {
+  await Promise.all(open.map((charge) => settleOne(charge, outcome)));
+}
+
+/** Only what was taken is settled: a store that did not answer has nothing to give back. */
+function isOpen({ settle, permit, hasTaken }: AskedCharge): boolean {
+  return permit !== undefined || (settle !== undefined && hasTaken);
+}
+
+async function settleOne(charge: AskedCharge, outcome: HttpOutcome): Promise<void> {
+  const { to, key, slot, cost: reserved, settle, decision, permit } = charge;
+  await permit?.[Symbol.asyncDispose]();
+  if (settle === undefined || to.kind === "semaphore") return;
+  try {
+    const actual = await settle(outcome);
+    await to.limiter.settle(key, { reserved, actual, of: decision, slot });
+  } catch (error) {
+    if (!isStoreFailure(error)) to.pipeline.events.to.failure?.({ error, key, cost: reserved });
+  }
+}
