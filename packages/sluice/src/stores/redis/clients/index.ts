@@ -59,10 +59,22 @@ export function refusalWordedByClient(error: Error): RefusalReason | undefined {
   return undefined;
 }
 
+/** Upstash's client, and servers that do not know a command, repeat it: with keys that may be plain. */
+const REPEATED_COMMAND = /, (?:command was|with args beginning with): .*$/s;
+
+function withoutCommand(error: Error): Error {
+  const message = error.message.replace(REPEATED_COMMAND, "");
+  return message === error.message
+    ? error
+    : Object.assign(new Error(message), { name: error.name });
+}
+
 /** A script's failure, or where the client had no room for it, an error that says so: it never reached the server. */
 export function asScriptFailure(error: unknown): Error {
   if (!(error instanceof Error)) return new StoreUnavailableError(String(error));
-  if (!CLIENTS.some((adapter) => adapter.saysQueueIsFull?.(error) === true)) return error;
+  if (!CLIENTS.some((adapter) => adapter.saysQueueIsFull?.(error) === true)) {
+    return withoutCommand(error);
+  }
   const message = `the client has as many commands under way as it takes: ${error.message}`;
   return new StoreUnavailableError(message, { busy: true, cause: error });
 }
