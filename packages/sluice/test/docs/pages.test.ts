@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
+import { packedPages, packedText } from "../../../../scripts/pages-to-pack.mjs";
 import { checkTypes, markdownSnippets, runSnippet } from "../support/snippets.js";
 
 const pages = [...pagesIn("."), ...pagesIn("docs", true), ...pagesIn("packages/sluice/src", true)];
@@ -25,13 +26,33 @@ test("every link within the repository leads somewhere", () => {
   expect(broken).toEqual([]);
 });
 
+test("no link of a packed page leads out of the package", () => {
+  const packed = packedPages();
+  const dead = packed.flatMap((page) =>
+    linksIn(packedText(page, readFileSync(page, "utf8")))
+      .map((link) => join(dirname(page), link.split("#")[0] ?? ""))
+      .filter((path) => path !== dirname(page))
+      .filter((path) => !/^(?:docs(?:\/.*)?|(?:README|CHANGELOG|SECURITY)\.md|LICENSE)$/.test(path))
+      .map((path) => `${page}: ${path}`),
+  );
+  expect(dead).toEqual([]);
+  expect(packed).toContain("docs/decisions/0001-expiry-is-state.md");
+  expect(packedText("docs/redis.md", "[a](../bench/README.md#b), [c](api.md)")).toBe(
+    "a, [c](api.md)",
+  );
+});
+
 function pagesIn(folder: string, recursive = false): string[] {
   const files = readdirSync(folder, { recursive, encoding: "utf8" });
   return files.filter((file) => file.endsWith(".md")).map((file) => join(folder, file));
 }
 
 function linksOf(page: string): string[] {
-  const prose = readFileSync(page, "utf8").replaceAll(/^```.*?^```$/gms, "");
+  return linksIn(readFileSync(page, "utf8"));
+}
+
+function linksIn(text: string): string[] {
+  const prose = text.replaceAll(/^```.*?^```$/gms, "");
   return [...prose.matchAll(/\]\((?!https?:)([^)\s]+)\)/g)].map(([, link = ""]) => link);
 }
 
