@@ -31,6 +31,14 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "give a key its full quota back",
     load: async () => (await import("./reset.js")).resetCommand,
   },
+  block: {
+    summary: "deny a key for a while",
+    load: async () => (await import("./block.js")).blockCommand,
+  },
+  unblock: {
+    summary: "lift a key's block",
+    load: async () => (await import("./block.js")).unblockCommand,
+  },
 };
 
 /** Runs a command line (without the program's name) and answers the exit code; nothing is thrown. */
