@@ -17,7 +17,7 @@ const PAGES = ["README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "docs"];
 export function packedText(page, text) {
   return text.replaceAll(
     /(?<!!)\[([^\]]*)\]\((?!https?:)([^)#\s]+)[^)]*\)/g,
-    (link, words, path) => {
+    (/** @type {string} */ link, /** @type {string} */ words, /** @type {string} */ path) => {
       const [first] = normalize(join(dirname(page), path)).split("/");
       return PAGES.includes(first ?? "") ? link : words;
     },
