@@ -369,6 +369,48 @@ describe("Express", () => {
     expect([response.status, await response.text()]).toEqual([429, "by the error handler"]);
   });
 
+  test("mounted on the application and on a router, it charges a request once", async () => {
+    const limiter = limiterOf(10);
+    const limits = limitExpress({ charge: () => ({ limiter, key: "k" }) });
+    const app = createApplication();
+    const router = createApplication.Router();
+    router.use(limits);
+    router.get("/", (_request, response) => void response.send("ok"));
+    app.use(limits);
+    app.use("/deep", router);
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    ends.push(() => warned.mockRestore());
+    const url = await running(listenHttp(createServer(app)));
+    for (let i = 0; i < 2; i++) expect((await fetch(`${url}/deep`)).status).toBe(200);
+    expect((await limiter.peek("k")).remaining).toBe(8);
+    expect(warned.mock.calls.map(([, options]) => options)).toEqual([
+      expect.objectContaining({ code: "SLUICE_HTTP_CHARGED_TWICE" }),
+    ]);
+  });
+
+  test("two of them charge a request twice, settle it once each, and their fields stand side by side", async () => {
+    const [first, second] = [watched(), watched()];
+    const app = createApplication();
+    for (const [name, { settle }] of Object.entries({ first, second })) {
+      const limiter = new RateLimiter({ policy: fixedWindow({ name, limit: 10, window: "1h" }) });
+      ends.push(() => limiter.close());
+      app.use(limitExpress({ charge: () => ({ limiter, key: "k", settle }) }));
+    }
+    app.get("/", (_request, response) => void response.send("ok"));
+    const response = await fetch(await running(listenHttp(createServer(app))));
+    expect(response.headers.get("ratelimit-policy")).toBe(
+      '"first";q=10;w=3600, "second";q=10;w=3600',
+    );
+    expect(response.headers.get("ratelimit")).toMatch(/^"first";r=9;t=\d+, "second";r=9;t=\d+$/);
+    await response.text();
+    await eventually(() => {
+      expect([first.outcomes, second.outcomes]).toEqual([
+        [{ status: 200, aborted: false }],
+        [{ status: 200, aborted: false }],
+      ]);
+    });
+  });
+
   test.each([
     [false, "nobody"],
     [0, "nobody"],
