@@ -186,7 +186,9 @@ describe("acquire", () => {
       // Time stands still: nobody who missed the hand-over asks again.
       await settled();
       await settled();
-      expect(await Promise.race([second, settled().then(() => "nothing")])).toHaveProperty("fencingToken");
+      expect(await Promise.race([second, settled().then(() => "nothing")])).toHaveProperty(
+        "fencingToken",
+      );
       await (await second).release();
     },
   );
