@@ -363,8 +363,13 @@ describe("amounts that are too large or too small for a verb", () => {
 });
 
 describe("two limiters of one store", () => {
-  const make = (store: PureStore, of: Policy | readonly Policy[], namespace = "sluice") =>
-    new RateLimiter({ policy: of, store, namespace });
+  /** One that was dropped would leave its names to others. */
+  const kept: RateLimiter<PureStore>[] = [];
+  const make = (store: PureStore, of: Policy | readonly Policy[], namespace = "sluice") => {
+    const limiter = new RateLimiter({ policy: of, store, namespace });
+    kept.push(limiter);
+    return limiter;
+  };
 
   test("may share a name with equal options", () => {
     const store = new PureStore(new ManualClock());

@@ -1,13 +1,14 @@
 /**
  * The conformance suite of stores: whatever decides must answer what every algorithm's worked examples
- * say and, step by step on random traces, exactly what the pure kernels answer. It knows no test runner:
- * each case is a name and a function that throws.
+ * say and, step by step on random traces, exactly what the pure kernels answer; and nothing once it is closed. It knows
+ * no test runner: each case is a name and a function that throws.
  */
 import { isDeepStrictEqual } from "node:util";
 import { type Clock, systemClock } from "../core/clock.js";
 import { checkBoolean, checkCount, checkFunction, checkOptions } from "../core/options.js";
 import type { Store } from "../stores/store.js";
 import { caseTables, playCase } from "./case-tables.js";
+import { checkClosing } from "./closing-case.js";
 import { ManualClock } from "./manual-clock.js";
 import { PureStore } from "./pure-store.js";
 import { makeTrace, type Trace } from "./trace.js";
@@ -73,7 +74,11 @@ export function storeConformance(options: StoreConformanceOptions): readonly Con
       run: () => checkTraces(options, first, last, steps),
     };
   });
-  return [...tableCases(options), ...random];
+  const closing = {
+    name: "a closed store settles what is under way, and decides nothing more",
+    run: async () => checkClosing(await options.createStore(new ManualClock()), ownNamespace()),
+  };
+  return [...tableCases(options), closing, ...random];
 }
 
 function tableCases(options: StoreConformanceOptions): ConformanceCase[] {

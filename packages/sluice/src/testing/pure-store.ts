@@ -4,6 +4,7 @@ import { LOG_FULL } from "../algorithms/kernel.js";
 import { logFullError } from "../algorithms/rule.js";
 import { step } from "../algorithms/step.js";
 import { checkClock, type Clock } from "../core/clock.js";
+import { Closing } from "../core/closing.js";
 import { KeyspaceRegistry } from "../stores/keyspaces.js";
 import {
   type StoreResult,
@@ -36,6 +37,9 @@ export type PureSnapshot = ReadonlyMap<string, Kept>;
 export class PureStore extends KeyspaceRegistry implements SyncStore {
   readonly external = false;
   readonly clock: Clock;
+  readonly #closing = new Closing("store");
+  /** Fires when the store is closed, with a ClosedError. */
+  readonly closed = this.#closing.signal;
   #states = new Map<string, Kept>();
 
   constructor(clock: Clock) {
@@ -44,6 +48,7 @@ export class PureStore extends KeyspaceRegistry implements SyncStore {
   }
 
   executeSync(call: StoreCall): StoreResult {
+    this.#closing.throwIfClosed();
     const { debits } = call;
     const nowUs = this.clock.nowUs();
     const before = debits.map((debit) => this.#states.get(keyOf(debit))?.state);
@@ -85,7 +90,10 @@ export class PureStore extends KeyspaceRegistry implements SyncStore {
     this.#states = new Map(snapshot);
   }
 
-  async close(): Promise<void> {}
+  /** Later calls get a ClosedError. */
+  close(): Promise<void> {
+    return this.#closing.end(async () => {});
+  }
 }
 
 const keyOf = ({ keyspace, id }: Debit): string => `${keyspace.name}:{${id}}`;

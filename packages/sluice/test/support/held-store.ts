@@ -24,12 +24,12 @@ export class HeldStore implements Store {
     return this.#pure.open(...args);
   }
 
-  claim(keyspace: string, fingerprint: string): void {
-    this.#pure.claim(keyspace, fingerprint);
+  claim(...args: Parameters<PureStore["claim"]>): void {
+    this.#pure.claim(...args);
   }
 
-  release(keyspace: string, fingerprint: string): void {
-    this.#pure.release(keyspace, fingerprint);
+  release(...args: Parameters<PureStore["release"]>): void {
+    this.#pure.release(...args);
   }
 
   submit(call: StoreCall, done: Done): void {

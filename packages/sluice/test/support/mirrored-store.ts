@@ -58,12 +58,12 @@ export class MirroredStore implements Store {
     return this.#store.open(name, kernel);
   }
 
-  claim(keyspace: string, fingerprint: string): void {
-    this.#store.claim(keyspace, fingerprint);
+  claim(...args: Parameters<RedisStore["claim"]>): void {
+    this.#store.claim(...args);
   }
 
-  release(keyspace: string, fingerprint: string): void {
-    this.#store.release(keyspace, fingerprint);
+  release(...args: Parameters<RedisStore["release"]>): void {
+    this.#store.release(...args);
   }
 
   submit(call: StoreCall, done: Done): void {

@@ -40,12 +40,12 @@ export class WatchedStore implements Store {
     return this.#store.open(...args);
   }
 
-  claim(keyspace: string, fingerprint: string): void {
-    this.#store.claim(keyspace, fingerprint);
+  claim(...args: Parameters<Store["claim"]>): void {
+    this.#store.claim(...args);
   }
 
-  release(keyspace: string, fingerprint: string): void {
-    this.#store.release(keyspace, fingerprint);
+  release(...args: Parameters<Store["release"]>): void {
+    this.#store.release(...args);
   }
 
   submit(call: StoreCall, done: Done): void {

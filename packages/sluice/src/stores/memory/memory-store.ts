@@ -135,8 +135,12 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     return this.#evictions;
   }
 
-  /** @throws StoreUnavailableError with code "STORE_FULL" where a state finds no room */
+  /**
+   * @throws ClosedError once the store is closed
+   * @throws StoreUnavailableError with code "STORE_FULL" where a state finds no room
+   */
   executeSync(call: StoreCall): StoreResult {
+    this.#closing.throwIfClosed();
     const rawUs = this.#begin();
     const answer = this.#answer;
     this.#decide(call, rawUs);
