@@ -56,8 +56,8 @@ export const severalPoliciesCases: readonly AlgorithmCase[] = [
       fixedWindow({ name: "twin", limit: 1, window: "1m" }),
     ],
     steps: [
-      { at: 0, says: { ...allows(0), policy: "ten" } },
-      { at: 1000, says: { ...denies(59_000), policy: "minute" } },
+      { at: 0, says: { ...allows(0), policy: "ten", windowMs: 10_000 } },
+      { at: 1000, says: { ...denies(59_000), policy: "minute", windowMs: 60_000 } },
       { at: 1000, cost: 2, says: { ...neverFits(0), policy: "ten" } },
     ],
   },

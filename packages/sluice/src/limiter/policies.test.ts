@@ -1,4 +1,5 @@
 /** Where a limiter's policies come from: promised by a function, brought by each call, or taken over from another limiter. */
+import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
 import { eventually } from "../../test/support/eventually.js";
 import {
@@ -137,6 +138,21 @@ describe("policies that a function promises", () => {
     });
     await expect(limiter.consume("k")).rejects.toThrow(PolicyUnavailableError);
     expect((await limiter.consume("k")).limit).toBe(2);
+  });
+
+  test("that come after newer ones do not take their place", async () => {
+    let answerLate = (_late: Policy): void => {};
+    const slow = new Promise<Policy>((resolve) => (answerLate = resolve));
+    const answers = [slow, Promise.resolve(nine)];
+    const { limiter } = promising(() => answers.shift() ?? never, {
+      timeout: 5,
+      onStoreFailure: "throw",
+    });
+    await expect(limiter.consume("k")).rejects.toThrow(PolicyUnavailableError);
+    expect((await limiter.peek("k")).limit).toBe(9);
+    answerLate(two);
+    await turn();
+    expect((await limiter.peek("k")).limit).toBe(9);
   });
 
   test("and are none are misuse, and reject as that", async () => {

@@ -3,9 +3,11 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { OutsideStore } from "../../test/support/outside-store.js";
 import { runs } from "../../test/support/runs.js";
+import { VERBS } from "../algorithms/decide.js";
 import { identifyBy } from "../core/identity.js";
 import { keyInSlot, keyWithoutSlot } from "../core/key.js";
 import {
+  ClosedError,
   consumeAtomic,
   InvalidOptionError,
   MaxWaitExceededError,
@@ -69,6 +71,7 @@ describe.each(stores)("in %s", (name, storeOf) => {
     expect((await limiter.penalize("k", 1, { slot })).remaining).toBe(3);
     const settled = { reserved: 5, actual: 1, of: decision, slot };
     expect((await limiter.settle("k", settled)).remaining).toBe(7);
+    expect((await limiter.settle("k", { reserved: 1, actual: 1, slot })).remaining).toBe(7);
     expect((await limiter.consumeMany([{ key: "k", cost: 2, slot }]))[0]?.remaining).toBe(5);
     await consumeAtomic([{ limiter, key: "k", slot }]);
     await consumeAtomic([{ limiter, key: "k", slot }], { atomic: false });
@@ -221,6 +224,20 @@ describe("what a limiter answers by itself", () => {
     expect((await fresh.peek("k", { slot, cost: 0 })).remaining).toBe(8);
     expect((await fresh.peek("k", { cost: 0 })).remaining).toBe(9);
   });
+});
+
+test("who waits in an outage asks about the key in its slot whether the store is back", async () => {
+  const store = new OutsideStore();
+  const limiter = new RateLimiter({ policy, store, breaker: false });
+  store.behaviour = "fails";
+  await limiter.consume("k", { cost: 10, slot });
+  const waiting = limiter.acquire("k", { cost: 10, slot });
+  const id = store.calls[0]?.debits[0]?.id;
+  store.calls.length = 0;
+  await expect.poll(() => store.calls.some(({ verb }) => verb === VERBS.peek)).toBe(true);
+  for (const { debits } of store.calls) expect(debits[0]?.id).toBe(id);
+  await limiter.close();
+  await expect(waiting).rejects.toThrow(ClosedError);
 });
 
 test("a fallback is asked in the slot, at once too", async () => {

@@ -40,7 +40,7 @@ export const tokenBucketAlgorithm: Algorithm<TokenBucketPolicy> = {
       name: read.name("token-bucket"),
       limit,
       period: read.period("period"),
-      burst: read.capacity("burst", limit, limit > 0 ? Math.max(limit, 1) : 0),
+      burst: read.capacity("burst", limit, Math.max(limit, 1)),
       refill: read.other("refill", "continuous", (option, value) =>
         checkChoice(option, value, ["continuous", "interval"]),
       ),
