@@ -18,7 +18,7 @@ interface Asked {
   readonly answer: "store" | "refused" | "failed";
 }
 
-export interface BreakerWatch {
+interface BreakerWatch {
   /** Asks until the store decides. */
   readonly answered: (key?: string) => Promise<void>;
   /** From the beginning of a fault on: the breaker opens within the stated time. */

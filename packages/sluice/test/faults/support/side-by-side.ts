@@ -1,7 +1,7 @@
 /** What several do at once to one thing that all of them share. */
 
 /** Waits until all others have come as far, or have ended; then one of them does it, for all. */
-export type Meet = (action: () => Promise<unknown> | void) => Promise<void>;
+type Meet = (action: () => Promise<unknown> | void) => Promise<void>;
 
 interface Meeting {
   readonly open: () => void;
