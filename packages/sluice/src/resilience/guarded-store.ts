@@ -297,7 +297,7 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     outcome: Result | Error,
   ): PartHealth | undefined {
     endProbe(attempt, outcome);
-    const evidence = evidenceOf(outcome);
+    const evidence = outcome instanceof Error ? evidenceOf(outcome) : "works";
     if (evidence === "works") this.#decided(call, attempt);
     if (evidence !== "fails" || !(outcome instanceof Error)) return undefined;
     const partNow = (): string => this.#options.partOf?.(call) ?? "";

@@ -196,11 +196,10 @@ export class StoreHealth {
 }
 
 /** What an outcome says of the store: it decided, or looked and refused this one call; it fails; or nothing. */
-export function evidenceOf(outcome: object): "works" | "fails" | "nothing" {
-  if (!(outcome instanceof Error)) return "works";
-  if (outcome instanceof CrossSlotError || outcome instanceof ClosedError) return "nothing";
-  if (outcome instanceof InvalidOptionError) return "works";
-  return outcome instanceof StoreUnavailableError && outcome.ofKey ? "works" : "fails";
+export function evidenceOf(error: Error): "works" | "fails" | "nothing" {
+  if (error instanceof CrossSlotError || error instanceof ClosedError) return "nothing";
+  if (error instanceof InvalidOptionError) return "works";
+  return error instanceof StoreUnavailableError && error.ofKey ? "works" : "fails";
 }
 
 /** Whether there was no answer because of too much to do, here or at the store. */

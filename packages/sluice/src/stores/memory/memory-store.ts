@@ -140,7 +140,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
    * @throws StoreUnavailableError with code "STORE_FULL" where a state finds no room
    */
   executeSync(call: StoreCall): StoreResult {
-    this.#closing.throwIfClosed();
+    if (this.#closing.isClosed) throw this.#closing.error();
     const rawUs = this.#begin();
     const answer = this.#answer;
     this.#decide(call, rawUs);
