@@ -1,6 +1,6 @@
 /** Client addresses: read from what proxies pass on, from the right, and made into keys. */
 import { InvalidOptionError } from "../core/errors.js";
-import { checkCount, checkOptions } from "../core/options.js";
+import { checkCount, checkFunction, checkOptions } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import type { HttpCall } from "./call.js";
 
@@ -33,7 +33,7 @@ export function addressKey(address: string, ipv6Prefix: number = DEFAULT_IPV6_PR
     : `${formatAddress(masked(bytes, ipv6Prefix))}/${ipv6Prefix}`;
 }
 
-export interface ClientAddressOptions {
+export interface ClientAddressOptions<Raw = unknown> {
   /**
    * How many proxies of one's own stand before this server, or their addresses as CIDR blocks. A proxy that connects by a
    * Unix socket has no address: it can be counted only.
@@ -41,6 +41,8 @@ export interface ClientAddressOptions {
   readonly trust: number | readonly string[];
   /** The field in which they say whom they serve; default "x-forwarded-for". "forwarded" is read as RFC 7239 has it. */
   readonly header?: string | undefined;
+  /** The address that the connection comes from, where the framework does not say it by itself. */
+  readonly connection?: ((raw: Raw) => string | undefined) | undefined;
 }
 
 /**
@@ -57,15 +59,17 @@ export interface ClientAddressOptions {
  * const header = () => "203.0.113.66, 198.51.100.7";
  * console.log(address(undefined, { method: "GET", address: "10.0.0.2", header })); // 198.51.100.7
  */
-export function clientAddress(
-  options: ClientAddressOptions,
-): (raw: unknown, call: HttpCall) => string | undefined {
-  checkOptions("options", options, ["trust", "header"]);
+export function clientAddress<Raw = unknown>(
+  options: ClientAddressOptions<Raw>,
+): (raw: Raw, call: HttpCall) => string | undefined {
+  checkOptions("options", options, ["trust", "header", "connection"]);
+  const { connection } = options;
+  if (connection !== undefined) checkFunction("connection", connection);
   const isTrusted = trusting(options.trust);
   const name = checkFieldName("header", options.header ?? "x-forwarded-for");
   const entriesOf = name === "forwarded" ? forwardedEntries : listEntries;
-  return (_raw, call) => {
-    let text = call.address;
+  return (raw, call) => {
+    let text = connection === undefined ? call.address : connection(raw);
     let bytes = text === undefined ? undefined : parseAddress(text);
     const entries = isTrusted(bytes, 0) ? entriesOf(call.header(name) ?? "") : [];
     for (let hop = 0; isTrusted(bytes, hop); hop++) {

@@ -9,8 +9,12 @@ export interface AnswerFields {
   set(name: string, value: string): void;
 }
 
-/** What others may have said before: theirs stays, ours goes behind it. */
 const LISTS = new Set(["RateLimit", "RateLimit-Policy"]);
+
+/** What others may have said before: theirs stays, ours goes behind it. */
+export function isList(name: string): boolean {
+  return LISTS.has(name);
+}
 
 /** The media type of problem bodies. */
 export const PROBLEM_TYPE = "application/problem+json";
@@ -19,14 +23,15 @@ export const PROBLEM_TYPE = "application/problem+json";
 export function writeFields(fields: Fields, answer: AnswerFields): void {
   if (fields.length === 0) return;
   for (const [name, value] of fields) {
-    const before = LISTS.has(name) ? answer.get(name) : undefined;
+    const before = isList(name) ? answer.get(name) : undefined;
     answer.set(name, before ? `${before}, ${value}` : value);
   }
-  if (answer.get("Access-Control-Allow-Origin")) expose(fields, answer);
+  exposeFields(fields, answer);
 }
 
 /** A browser shows scripts a few fields alone, and these are none of them. */
-function expose(fields: Fields, answer: AnswerFields): void {
+export function exposeFields(fields: Fields, answer: AnswerFields): void {
+  if (!answer.get("Access-Control-Allow-Origin")) return;
   const exposed = answer.get("Access-Control-Expose-Headers") ?? "";
   if (exposed.trim() === "*") return;
   const known = new Set(exposed.toLowerCase().split(/\s*,\s*/));

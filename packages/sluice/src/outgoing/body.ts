@@ -1,5 +1,7 @@
 /** An answer whose place is given back when its body is done with, however that comes about. */
-import type { Release } from "./gate.js";
+
+/** How a body came to its end; "dropped" is one that nobody has any more. */
+export type BodyEnd = "read" | "failed" | "cancelled" | "dropped";
 
 /** The last resort for callers who drop an answer without reading or cancelling its body. */
 const dropped =
@@ -9,22 +11,28 @@ const dropped =
 
 /**
  * The same answer; `release` is called when its body has been read to the end, has failed, has been
- * cancelled or is gone with the garbage, or at once where it has none.
+ * cancelled or is gone with the garbage, or at once where it has none. It may be called again.
  *
  * @throws TypeError, RangeError where somebody reads the body already, or no Response can have its status
  */
-export function releaseWithBody(response: Response, release: Release): Response {
+export function releaseWithBody(response: Response, release: (how: BodyEnd) => void): Response {
   const { body } = response;
   if (body === null) {
-    release();
+    release("read");
     return response;
   }
   const reader = body.getReader();
-  reader.closed.then(release, release);
+  let end: BodyEnd = "read";
+  reader.closed.then(
+    () => release(end),
+    () => release(end === "read" ? "failed" : end),
+  );
   // The registry must not hold on to the stream it waits for: this closure knows the source alone.
   const giveUp = giveUpOn(reader, release);
   try {
-    const watched = watch(reader);
+    const watched = watch(reader, () => {
+      end = "cancelled";
+    });
     const copy = sameAs(response, watched);
     dropped?.register(watched, giveUp);
     return copy;
@@ -37,7 +45,7 @@ export function releaseWithBody(response: Response, release: Release): Response 
 type Reader = ReadableStreamDefaultReader<Uint8Array>;
 
 /** Reads nothing ahead. */
-function watch(reader: Reader): ReadableStream<Uint8Array> {
+function watch(reader: Reader, cancelled: () => void): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
@@ -45,16 +53,19 @@ function watch(reader: Reader): ReadableStream<Uint8Array> {
         if (done) controller.close();
         else controller.enqueue(value);
       },
-      cancel: (reason) => reader.cancel(reason),
+      cancel: (reason) => {
+        cancelled();
+        return reader.cancel(reason);
+      },
     },
     { highWaterMark: 0 },
   );
 }
 
-function giveUpOn(reader: Reader, release: Release): () => void {
+function giveUpOn(reader: Reader, release: (how: BodyEnd) => void): () => void {
   return () => {
     reader.cancel().catch(() => {});
-    release();
+    release("dropped");
   };
 }
 

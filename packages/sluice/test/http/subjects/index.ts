@@ -1,6 +1,9 @@
 /** The adapters that the conformance suite runs over: a line each. */
 import type { HttpSubject } from "../../../src/testing/http/subject.js";
 import { express, expressBefore } from "./express.js";
+import { fastify } from "./fastify.js";
+import { hono } from "./hono.js";
+import { koa } from "./koa.js";
 import { node } from "./node.js";
 
-export const subjects: readonly HttpSubject[] = [node, express, expressBefore];
+export const subjects: readonly HttpSubject[] = [node, express, expressBefore, fastify, koa, hono];

@@ -1,0 +1,259 @@
+/** sluice/fastify: limits as a plugin of Fastify 5, with options for a whole scope and for each route. */
+import type {
+  FastifyPluginAsync,
+  FastifyReply,
+  FastifyRequest,
+  HookHandlerDoneFunction,
+} from "fastify";
+import { InvalidOptionError } from "../core/errors.js";
+import { checkChoice, checkOptions } from "../core/options.js";
+import { withoutText } from "../core/shown.js";
+import { type AnswerFields, PROBLEM_TYPE, problemBody, writeFields } from "../http/answer.js";
+import { by } from "../http/charge.js";
+import { chargeableOf } from "../http/chargeable.js";
+import type { Denial } from "../http/denial.js";
+import { createGate, HTTP_OPTIONS, type HttpOptions } from "../http/gate.js";
+import type { Pass } from "../http/pass.js";
+import type { RateLimiter } from "../limiter/rate-limiter.js";
+import type { Semaphore } from "../semaphore/semaphore.js";
+import { NodeCall, onOutcome } from "./node-call.js";
+
+/**
+ * Of the plugin, for all routes of its scope; or of one route, as `config.rateLimit`. What `onDenied` returns is sent with
+ * the status of the denial, unless it answers by the reply that it gets.
+ */
+export interface FastifyLimitOptions
+  extends Partial<HttpOptions<FastifyRequest, [reply: FastifyReply]>> {
+  /** Charges the client's address to this one; in place of `charge`. */
+  readonly limiter?: RateLimiter | Semaphore | undefined;
+  /**
+   * When a request is charged: before anything is read of it, or once its body and whoever was authenticated are known.
+   * Default "onRequest".
+   */
+  readonly hook?: "onRequest" | "preHandler" | undefined;
+}
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /**
+     * What requests of this route are charged, in place of what plugins of sluice/fastify say, whose other options hold
+     * where it has none. false: nothing.
+     */
+    rateLimit?: FastifyLimitOptions | false | undefined;
+  }
+}
+
+const OPTIONS = [...HTTP_OPTIONS, "limiter", "hook"];
+/** What Fastify takes for itself of the options of a plugin. */
+const REGISTER_OPTIONS = ["prefix", "logLevel", "logSerializers"];
+
+/** Limits of a route, or of all that have none of their own. */
+interface Limits {
+  readonly hook: "onRequest" | "preHandler";
+  enter(request: FastifyRequest, reply: FastifyReply, go: HookHandlerDoneFunction): void;
+}
+
+/** Requests that are charged by the options of their route: if several plugins see one, it is the first one's. */
+const ofRoutes = new WeakSet<FastifyRequest>();
+
+/**
+ * A plugin that lets requests pass as far as their limits allow, and answers the others with 429. It covers the scope in
+ * which it is registered, and what no route matches. Without `limiter` and `charge` it covers routes with a
+ * `config.rateLimit` alone.
+ *
+ * Clients are told apart by `request.ip`: tell Fastify by `trustProxy` which proxies stand before this server. Errors of
+ * the store in the mode "throw" and of the charge function go to the error handler.
+ *
+ * @throws InvalidOptionError, also for the options of a route
+ * @example
+ * import { RateLimiter, tokenBucket } from "sluice";
+ * import { rateLimit } from "sluice/fastify";
+ * import { fastify } from "fastify";
+ * const app = fastify();
+ * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 100, period: "1m" }) });
+ * await app.register(rateLimit, { limiter });
+ * app.get("/", () => "hello");
+ * app.get("/health", { config: { rateLimit: false } }, () => "ok");
+ * console.log((await app.inject("/")).headers["ratelimit"]); // "token-bucket";r=99;t=1
+ */
+export const rateLimit: FastifyPluginAsync<FastifyLimitOptions> = Object.assign(
+  (async (instance, options) => {
+    checkOptions("options", options, [...OPTIONS, ...REGISTER_OPTIONS]);
+    const shared = pick(options);
+    const general = limitsOf(shared);
+    const known = new WeakMap<FastifyLimitOptions, Limits>();
+    const limitsOfRoute = (own: FastifyLimitOptions): Limits => {
+      let limits = known.get(own);
+      if (limits === undefined) {
+        checkOptions("config.rateLimit", own, OPTIONS);
+        known.set(own, (limits = limitsOf({ ...shared, ...pick(own) })));
+      }
+      return limits;
+    };
+    const limitsFor = (request: FastifyRequest): Limits | undefined => {
+      const own = request.routeOptions.config.rateLimit;
+      if (own === undefined) return general;
+      if (own === false || ofRoutes.has(request)) return undefined;
+      ofRoutes.add(request);
+      return limitsOfRoute(own);
+    };
+    const later = new WeakMap<FastifyRequest, Limits>();
+
+    // Whoever mistypes an option of a route learns of it before the server runs.
+    instance.addHook("onRoute", ({ config }) => {
+      if (config?.rateLimit) limitsOfRoute(config.rateLimit);
+    });
+    instance.addHook("onRequest", (request, reply, next) => {
+      const limits = limitsFor(request);
+      if (limits?.hook === "onRequest") {
+        limits.enter(request, reply, next);
+        return;
+      }
+      if (limits !== undefined) later.set(request, limits);
+      next();
+    });
+    instance.addHook("preHandler", (request, reply, next) => {
+      const limits = later.get(request);
+      if (limits === undefined) next();
+      else limits.enter(request, reply, next);
+    });
+  }) satisfies FastifyPluginAsync<FastifyLimitOptions>,
+  {
+    // As fastify-plugin does: its hooks are those of the scope that registers it, not of one of its own.
+    [Symbol.for("skip-override")]: true,
+    [Symbol.for("fastify.display-name")]: "sluice",
+    [Symbol.for("plugin-meta")]: { name: "sluice", fastify: "5.x" },
+  },
+);
+
+type GivenOptions = Partial<Omit<FastifyLimitOptions, "limiter">>;
+
+/** What is given, without what is undefined; a limiter as what charges it. */
+function pick(options: FastifyLimitOptions): GivenOptions {
+  const { limiter } = options;
+  const given = OPTIONS.filter((name) => name !== "limiter").flatMap((name) => {
+    const value = options[name as keyof FastifyLimitOptions];
+    return value === undefined ? [] : [[name, value]];
+  });
+  if (limiter === undefined) return Object.fromEntries(given) as GivenOptions;
+  if (options.charge !== undefined || chargeableOf(limiter) === undefined) {
+    const allowed = "a RateLimiter or a Semaphore, or in its place charge";
+    throw new InvalidOptionError("limiter", withoutText(limiter), allowed);
+  }
+  return { ...Object.fromEntries(given), charge: by.address(limiter) } as GivenOptions;
+}
+
+function limitsOf({ hook = "onRequest", ...given }: GivenOptions): Limits {
+  const options = { charge: () => undefined, ...given };
+  const gate = createGate<FastifyRequest, [FastifyReply]>(options);
+  const { onDenied = sendProblem } = given;
+  const pass = (
+    { fields, denial, settle }: Pass,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): boolean | Promise<boolean> => {
+    writeFields(fields, fieldsOfReply(reply));
+    if (settle !== undefined) onOutcome(reply.raw, settle);
+    if (denial === undefined) return true;
+    // Whoever lost patience may have answered while the store was asked.
+    return !reply.sent && refuse(request, denial, reply);
+  };
+  const refuse = (
+    request: FastifyRequest,
+    denial: Denial,
+    reply: FastifyReply,
+  ): false | Promise<false> => {
+    const { statusCode } = reply;
+    const failed = (error: unknown): never => {
+      // Fastify takes the status of the reply for that of the error.
+      reply.code(statusCode);
+      throw error;
+    };
+    try {
+      const answer = onDenied(request, denial, reply.code(denial.status));
+      if (!(answer instanceof Promise)) return send(answer, reply);
+      return answer.then((known) => send(known, reply), failed);
+    } catch (error) {
+      return failed(error);
+    }
+  };
+  return {
+    hook: checkChoice("hook", hook, ["onRequest", "preHandler"]),
+    enter(request, reply, go) {
+      let isOn: boolean | Promise<boolean>;
+      try {
+        const passed = gate.enter(request, new FastifyCall(request, reply));
+        isOn =
+          passed instanceof Promise
+            ? passed.then((known) => pass(known, request, reply))
+            : pass(passed, request, reply);
+      } catch (error) {
+        go(asError(error));
+        return;
+      }
+      if (isOn === true) go();
+      if (isOn instanceof Promise) {
+        void isOn.then(
+          (known) => known && go(),
+          (error: unknown) => go(asError(error)),
+        );
+      }
+    },
+  };
+}
+
+/** Answers by what `onDenied` returned, unless it has answered itself; the request does not go on. */
+function send(answer: unknown, reply: FastifyReply): false {
+  if (answer !== undefined && answer !== reply && !reply.sent) reply.send(answer);
+  return false;
+}
+
+/** As bytes, to whose type Fastify adds no charset. */
+function sendProblem(_request: unknown, denial: Denial, reply: FastifyReply): unknown {
+  return reply.header("Content-Type", PROBLEM_TYPE).send(Buffer.from(problemBody(denial)));
+}
+
+/** Fastify takes a hook that ends with nothing for one that lets the request pass. */
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(`thrown: ${String(error)}`, { cause: error });
+}
+
+function fieldsOfReply(reply: FastifyReply): AnswerFields {
+  return {
+    get: (name) => {
+      const value = reply.getHeader(name);
+      return Array.isArray(value) ? value.join(", ") : value?.toString();
+    },
+    set: (name, value) => {
+      reply.header(name, value);
+    },
+  };
+}
+
+class FastifyCall extends NodeCall {
+  readonly #request: FastifyRequest;
+
+  constructor(request: FastifyRequest, reply: FastifyReply) {
+    super(request.raw, reply.raw);
+    this.#request = request;
+  }
+
+  override get address(): string | undefined {
+    return this.#request.ip;
+  }
+
+  /** Fastify shows its setting nowhere: it is asked whether it believes what an address says that nobody has. */
+  override trust(): "everybody" | "nobody" | "some" {
+    const request = this.#request;
+    if (request.ips === undefined) return "nobody";
+    const raw = { socket: { remoteAddress: NOBODY }, headers: { "x-forwarded-for": CHAIN } };
+    const { ip } = Object.create(request, { raw: { value: raw } }) as FastifyRequest;
+    return ip === FORGED ? "everybody" : "some";
+  }
+}
+
+/** Of the blocks for documentation, RFC 5737. */
+const NOBODY = "192.0.2.1";
+const FORGED = "198.51.100.1";
+/** Longer than any chain of proxies that somebody counts on. */
+const CHAIN = [FORGED, ...Array.from({ length: 100 }, () => NOBODY)].join(", ");

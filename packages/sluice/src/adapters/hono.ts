@@ -1,0 +1,158 @@
+/** sluice/hono: limits as middleware of Hono, on every runtime that it has. */
+import type { Context, Env, MiddlewareHandler } from "hono";
+import { InvalidOptionError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
+import type { Fields } from "../headers/field-writers.js";
+import { exposeFields, isList, PROBLEM_TYPE, problemBody, writeFields } from "../http/answer.js";
+import type { HttpCall } from "../http/call.js";
+import { by } from "../http/charge.js";
+import { chargeableOf } from "../http/chargeable.js";
+import type { Denial } from "../http/denial.js";
+import { createGate, HTTP_OPTIONS, type HttpOptions } from "../http/gate.js";
+import type { Pass } from "../http/pass.js";
+import type { RateLimiter } from "../limiter/rate-limiter.js";
+import { type BodyEnd, releaseWithBody } from "../outgoing/body.js";
+import type { Semaphore } from "../semaphore/semaphore.js";
+
+export interface HonoLimitOptions<E extends Env = Env>
+  extends Omit<HttpOptions<Context<E>>, "onDenied"> {
+  /** Makes the answer to a request that is refused; default: a problem body. */
+  readonly onDenied?: ((c: Context<E>, denial: Denial) => Response | Promise<Response>) | undefined;
+}
+
+/** Beside a limiter alone, which is charged by the client's address. */
+export interface HonoAddressOptions<E extends Env = Env>
+  extends Omit<HonoLimitOptions<E>, "charge" | "address"> {
+  /** The client's address: each runtime has a `getConnInfo` of its own for it. */
+  readonly address: NonNullable<HonoLimitOptions<E>["address"]>;
+}
+
+/**
+ * Middleware that lets requests pass as far as their limits allow, and answers the others with 429.
+ *
+ * Hono does not know whom a request comes from: say so by `address`. Errors of the store in the mode "throw" and of the
+ * charge function go to `app.onError`.
+ *
+ * @throws InvalidOptionError
+ * @example
+ * import { RateLimiter, tokenBucket } from "sluice";
+ * import { rateLimit } from "sluice/hono";
+ * import { getConnInfo } from "@hono/node-server/conninfo";
+ * import { Hono } from "hono";
+ * const app = new Hono();
+ * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 100, period: "1m" }) });
+ * app.use(rateLimit(limiter, { address: (c) => getConnInfo(c).remote.address }));
+ * console.log(app.routes.length); // 1
+ */
+export function rateLimit<E extends Env = Env>(
+  limiter: RateLimiter | Semaphore,
+  options: HonoAddressOptions<E>,
+): MiddlewareHandler<E>;
+export function rateLimit<E extends Env = Env>(options: HonoLimitOptions<E>): MiddlewareHandler<E>;
+export function rateLimit<E extends Env>(
+  first: RateLimiter | Semaphore | HonoLimitOptions<E>,
+  second?: HonoAddressOptions<E>,
+): MiddlewareHandler<E> {
+  const options = optionsFrom(first, second);
+  const gate = createGate(options);
+  const { onDenied } = options;
+  return async (c, next) => {
+    const entered = gate.enter(c, new HonoCall(c));
+    const { fields, denial, settle } = entered instanceof Promise ? await entered : entered;
+    // Nothing is read of the answer before there is one: Hono's server for Node is faster then.
+    for (const [name, value] of fields) c.header(name, value, { append: isList(name) });
+    if (denial === undefined) await served(c, next, settle);
+    else if (onDenied === undefined) c.res = problemResponse(c, denial);
+    else c.res = await onDenied(c, denial);
+    keepFields(c, fields);
+    if (settle !== undefined) settleWithBody(c, settle);
+  };
+}
+
+function optionsFrom<E extends Env>(
+  first: RateLimiter | Semaphore | HonoLimitOptions<E>,
+  second: HonoAddressOptions<E> | undefined,
+): HonoLimitOptions<E> {
+  if (chargeableOf(first) === undefined) return first as HonoLimitOptions<E>;
+  const rest = HTTP_OPTIONS.filter((name) => name !== "charge");
+  const { address } = checkOptions("options", second ?? {}, rest);
+  if (address === undefined) {
+    const allowed = "a function of the context, such as (c) => getConnInfo(c).remote.address";
+    throw new InvalidOptionError("address", address, allowed);
+  }
+  return { ...second, charge: by.address(first as RateLimiter | Semaphore) };
+}
+
+type Settle = NonNullable<Pass["settle"]>;
+
+/** What is thrown and is no Error comes through here: Hono answers the others before, and says so in `c.error`. */
+async function served(
+  c: Context,
+  next: () => Promise<void>,
+  settle: Settle | undefined,
+): Promise<void> {
+  try {
+    await next();
+  } catch (error) {
+    void settle?.({ status: 500, aborted: c.req.raw.signal.aborted, error });
+    throw error;
+  }
+}
+
+function problemResponse(c: Context, denial: Denial): Response {
+  return c.body(problemBody(denial), denial.status, { "Content-Type": PROBLEM_TYPE });
+}
+
+/** A handler that makes its Response itself, or passes on one of fetch, loses what was set before. */
+function keepFields(c: Context, fields: Fields): void {
+  const answer = {
+    get: (name: string) => c.res.headers.get(name),
+    set: (name: string, value: string) => c.header(name, value),
+  };
+  const lost = fields.filter(([name, value]) => {
+    const said = answer.get(name);
+    return said === null || (isList(name) && !said.includes(value));
+  });
+  writeFields(lost, answer);
+  if (fields.length > 0) exposeFields(fields, answer);
+}
+
+/** An answer has ended when its body has. */
+function settleWithBody(c: Context, settle: Settle): void {
+  const { res, error } = c;
+  const { status } = res;
+  const ended = (how: BodyEnd): void => {
+    const aborted = how === "cancelled" || c.req.raw.signal.aborted;
+    void settle({ status, aborted, ...(error !== undefined && { error }) });
+  };
+  // Hono drops the body of an answer to HEAD: nobody would read to its end.
+  if (c.req.method === "HEAD" || res.bodyUsed) {
+    ended("read");
+    return;
+  }
+  const held = releaseWithBody(res, ended);
+  // Only an answer in the place of none keeps its own fields.
+  c.res = undefined;
+  c.res = held;
+}
+
+class HonoCall implements HttpCall {
+  readonly #c: Context;
+  readonly address = undefined;
+
+  constructor(c: Context) {
+    this.#c = c;
+  }
+
+  get method(): string {
+    return this.#c.req.method;
+  }
+
+  header(name: string): string | undefined {
+    return this.#c.req.header(name);
+  }
+
+  gone(): AbortSignal {
+    return this.#c.req.raw.signal;
+  }
+}
