@@ -1,6 +1,6 @@
 // Installs the packed tarball as a user would and runs the programs of test/consumers with it:
-// every runtime we name, both module systems, the type checkers and resolutions people use, and the
-// oldest Redis clients.
+// every runtime we name, both module systems, a single file, Jest, the type checkers and resolutions
+// people use, and the oldest Redis clients.
 // A runtime that cannot be obtained is a failure, never a skip.
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { startRedis } from "./redis-server.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+const esbuild = join(root, "node_modules/.bin/esbuild");
 const scratch = mkdtempSync(join(tmpdir(), "sluice-consumers-"));
 const resolutions = [
   ["--module", "nodenext"],
@@ -118,6 +119,44 @@ function checkClient(spec, env) {
   });
 }
 
+/**
+ * One small file that holds the library and a client, run where nothing is installed.
+ * @param {Record<string, string>} env
+ */
+function checkSingleFile(env) {
+  const elsewhere = mkdtempSync(join(tmpdir(), "sluice-single-"));
+  const banner =
+    'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);';
+  try {
+    for (const [format, file, js] of [
+      ["cjs", "one.cjs", ""],
+      ["esm", "one.mjs", banner],
+    ]) {
+      check(`a single file, minified: ${file}`, () => {
+        const flags = ["--bundle", "--platform=node", "--minify", "--log-level=warning"];
+        const output = [`--format=${format}`, `--outfile=${join(elsewhere, file ?? "")}`];
+        run([esbuild, "single.mjs", ...flags, ...output, `--banner:js=${js}`]);
+        run([process.execPath, file ?? ""], env, elsewhere);
+      });
+    }
+  } finally {
+    rmSync(elsewhere, { recursive: true, force: true });
+  }
+}
+
+/** As docs/runtimes.md says to run it. */
+function checkJest() {
+  check("jest 30: installed", () => {
+    run(["npm", "install", "--no-save", "jest@30.5.2"]);
+    for (const program of ["modules.test.mjs", "commonjs.test.cjs"]) {
+      check(`jest 30: ${program}`, () => {
+        const match = ["--testMatch", `**/${program}`];
+        run(["npx", "--no", "--", "jest", ...match], { NODE_OPTIONS: "--experimental-vm-modules" });
+      });
+    }
+  });
+}
+
 /** @param {{ url: string }} redis */
 function checkAll(redis) {
   const env = { REDIS_URL: redis.url };
@@ -138,6 +177,8 @@ function checkAll(redis) {
       });
     }
   }
+  checkSingleFile(env);
+  checkJest();
   for (const client of clients) checkClient(client, env);
 
   check("npx sluice --help", () => {

@@ -7,6 +7,8 @@ import { RedisStore } from "sluice/redis";
 import { ManualClock } from "sluice/testing";
 import { limitInterceptor } from "sluice/undici";
 
+assert.equal(keyId("user:42"), "6j_UO-HlfWLhY9rhn8dAvQ");
+assert.throws(() => tokenBucket({ limit: -1, period: "1s" }), { name: "InvalidOptionError" });
 const limiter = new RateLimiter({ policy: tokenBucket({ limit: 2, period: "1m" }) });
 const decisions = [];
 for (let call = 0; call < 3; call += 1) decisions.push(await limiter.consume("k"));
