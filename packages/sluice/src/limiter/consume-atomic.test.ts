@@ -361,6 +361,22 @@ describe("a set is answered without the store", () => {
     expect((await consumeAtomic(requests)).allowed).toBe(true);
   });
 
+  test("but never where a shadow is of it, which has no vote whatever is known of it", async () => {
+    const store = new OutsideStore();
+    const [user, shadow] = [make(store, "user", 5), make(store, "trial", 1, { enforce: false })];
+    await shadow.consume("blue", { cost: 1 });
+    for (let i = 0; i < 2; i++) await shadow.consume("blue");
+    const { allowed, decisions } = await consumeAtomic([
+      { limiter: user, key: "ann" },
+      { limiter: shadow, key: "blue" },
+    ]);
+    expect(allowed).toBe(true);
+    expect(decisions).toMatchObject([
+      { allowed: true, remaining: 4, source: "store" },
+      { allowed: true, reason: "quota", source: "store" },
+    ]);
+  });
+
   test("but not by a denial of requests that were added up", async () => {
     const store = new OutsideStore();
     const user = make(store, "user", 5);

@@ -37,6 +37,7 @@ describe("when the store fails", () => {
       limit: 10,
       remaining: 0,
       retryAfterMs: 0,
+      windowMs: 3_600_000,
       policy: "token-bucket",
     });
     expect(onError).toHaveBeenCalledExactlyOnceWith({
