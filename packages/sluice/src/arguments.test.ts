@@ -23,9 +23,11 @@ import {
   formatRateLimit,
   formatRateLimitPolicy,
   formatRetryAfter,
+  decisionFields,
   parseRateLimit,
   rateLimitFields,
 } from "./headers/index.js";
+import { addressKey, by, clientAddress, createGate } from "./http/index.js";
 import { limitFetch } from "./outgoing/fetch.js";
 import { limitInterceptor } from "./outgoing/undici.js";
 import { RedisStore } from "./stores/redis/index.js";
@@ -121,6 +123,7 @@ const options: Accepts = (value) =>
   Object.prototype.toString.call(value) === "[object Object]" && namesOf(value as object) === 0;
 const namesOf = (value: object): number => Object.keys(value).length;
 const name: Accepts = (value) => typeof value === "string" && /^[\w.-]{1,64}$/.test(value);
+const fieldName: Accepts = (value) => typeof value === "string" && /^[\w.-]{1,100}$/.test(value);
 const key: Accepts = (value) =>
   typeof value === "string" && value !== "" && value.length < 4096 && value.isWellFormed();
 
@@ -166,7 +169,37 @@ function verb(
 const asked = { cost: units(0), policy: nothing, signal: nothing, slot: key };
 const waited = { ...asked, cost: units(0, 1000), maxWait: orInfinity(ms(0)) };
 
+/** Charges one request the charge with this option. */
+function charged(subject: Subject, option: object): unknown {
+  const charge = { limiter: subject.limiter, key: subject.fresh(), ...option };
+  return createGate<object>({ charge: () => charge }).enter(
+    {},
+    { method: "GET", address: undefined, header: () => undefined },
+  );
+}
+
+/** What is no text comes from outside: the answer is 400. */
+const keyFromOutside: Accepts = (value) => value !== undefined;
+
+const chargeCases = Object.entries({
+  limiter: nothing,
+  key: keyFromOutside,
+  slot: keyFromOutside,
+  cost: units(0),
+  settle: fn,
+  maxWait: orInfinity(ms(0)),
+  show: boolean,
+  pasword: nothing,
+} satisfies Record<string, Accepts>).map(
+  ([option, accepts]): Case => [
+    `charge: ${option}`,
+    (value, subject) => charged(subject, { [option]: value }),
+    accepts,
+  ],
+);
+
 const limiterCases: readonly Case[] = [
+  ...chargeCases,
   ...verb("consume", ({ limiter }, k, o) => limiter.consume(k, o), asked),
   ...verb("peek", ({ limiter }, k, o) => limiter.peek(k, o), asked),
   ...verb(
@@ -616,6 +649,33 @@ const setupCases: readonly Case[] = [
     (value) => rateLimitFields({ policies: [], limits: [] }, "draft-11", value),
     options,
   ],
+  ["decisionFields: charged", (value) => decisionFields(value), nothing],
+  ["decisionFields: item", (value) => decisionFields([value]), nothing],
+  ["decisionFields: options", (value) => decisionFields([], value), options],
+  ["decisionFields: form", (value) => decisionFields([], { form: value }), either(is(false), fn)],
+  ["decisionFields: nowMs", (value) => decisionFields([], { nowMs: value }), Number.isFinite],
+  ["decisionFields: unknown", (value) => decisionFields([], { from: value } as never), nothing],
+  ...made(
+    "createGate",
+    createGate,
+    {
+      charge: fn,
+      fields: either(is(false), fn),
+      onDenied: fn,
+      address: fn,
+      maxWaiting: whole(0, 1e6),
+    },
+    { charge: () => undefined },
+  ),
+  ...made(
+    "clientAddress",
+    clientAddress,
+    { trust: whole(0, 100), header: fieldName, connection: fn },
+    { trust: 1 },
+  ),
+  ["addressKey: address", (value) => addressKey(value), text],
+  ["addressKey: ipv6Prefix", (value) => addressKey("::1", value), whole(1, 128)],
+  ["by.header: name", (value) => by.header(new RateLimiter({ policy }), value), fieldName],
   ["auditLogs: sources", (value) => auditLogs(value), nothing],
   ["auditLogs: policies", (value) => auditLogs([], value), nothing],
   ["auditFiles: files", (value) => auditFiles(value), nothing],

@@ -63,10 +63,10 @@ export function clientAddress<Raw = unknown>(
   options: ClientAddressOptions<Raw>,
 ): (raw: Raw, call: HttpCall) => string | undefined {
   checkOptions("options", options, ["trust", "header", "connection"]);
-  const { connection } = options;
+  const { trust, header = "x-forwarded-for", connection } = options;
   if (connection !== undefined) checkFunction("connection", connection);
-  const isTrusted = trusting(options.trust);
-  const name = checkFieldName("header", options.header ?? "x-forwarded-for");
+  const isTrusted = trusting(trust);
+  const name = checkFieldName("header", header);
   const entriesOf = name === "forwarded" ? forwardedEntries : listEntries;
   return (raw, call) => {
     let text = connection === undefined ? call.address : connection(raw);
@@ -83,10 +83,12 @@ export function clientAddress<Raw = unknown>(
   };
 }
 
+/** A token of RFC 9110, section 5.6.2. */
+const FIELD_NAME = /^[\w!#$%&'*+.^`|~-]{1,100}$/;
+
 /** In lower case. */
 export function checkFieldName(option: string, name: unknown): string {
-  // The characters of tokens, RFC 9110, section 5.6.2.
-  if (typeof name === "string" && /^[\w!#$%&'*+.^`|~-]+$/.test(name)) return name.toLowerCase();
+  if (typeof name === "string" && FIELD_NAME.test(name)) return name.toLowerCase();
   throw new InvalidOptionError(option, name, 'a field name such as "x-forwarded-for"');
 }
 

@@ -90,9 +90,8 @@ export class Checks {
 /** Whether this process is one of several that do the same: a worker of node:cluster, or not the first of PM2's. */
 function isClusterWorker(): boolean {
   if (typeof process !== "object") return false;
-  const cluster: {
-    readonly default?: { readonly isWorker?: boolean };
-    readonly isWorker?: boolean;
-  } = process.getBuiltinModule?.("node:cluster") ?? {};
+  // As types have it, all of it is in `default`; what is returned is the module as `require` has it.
+  const cluster: { readonly default?: unknown; readonly isWorker?: boolean } =
+    process.getBuiltinModule?.("node:cluster") ?? {};
   return cluster.isWorker === true || Number(process.env?.["NODE_APP_INSTANCE"]) > 0;
 }

@@ -114,15 +114,15 @@ class HttpGate<Raw> implements Gate<Raw> {
 
   constructor(options: HttpOptions<Raw, never>) {
     checkOptions("options", options, HTTP_OPTIONS);
-    const { charge, fields = "draft-11", onDenied, address, maxWaiting } = options;
+    const { charge, fields = "draft-11", onDenied, address } = options;
+    const { maxWaiting = DEFAULT_MAX_WAITING } = options;
     checkFunction("charge", charge);
     if (onDenied !== undefined) checkFunction("onDenied", onDenied);
     if (address !== undefined) checkFunction("address", address);
     this.#charge = charge;
     this.#address = address;
     this.#write = writerOf("fields", fields);
-    const most = checkCount("maxWaiting", maxWaiting ?? DEFAULT_MAX_WAITING, 0, 1e6);
-    this.#waiting = new WaitingRoom(most);
+    this.#waiting = new WaitingRoom(checkCount("maxWaiting", maxWaiting, 0, 1e6));
   }
 
   enter(raw: Raw, described: HttpCall): Pass | Promise<Pass> {

@@ -79,6 +79,21 @@ test("a set in one slot is one call, whatever other sets of the store were asked
   expect(store.calls.length).toBe(asked + 1);
 });
 
+test("a set in several slots is asked apart, from the second time at once, and given back where one refuses", async () => {
+  const store = new ClusterLike();
+  const [one, two] = [limiterOn(store, "one"), limiterOn(store, "two")];
+  const both = (cost: number): Charges => [
+    { limiter: one, key: "a" },
+    { limiter: two, key: "b", cost },
+  ];
+  expect(await passes(both(1))).toBe(true);
+  expect(store.calls.length).toBe(2);
+  expect(await passes(both(1))).toBe(true);
+  expect(store.calls.length).toBe(4);
+  expect(await passes(both(11))).toBe(false);
+  expect([await left(one, "a"), await left(two, "b")]).toEqual([8, 8]);
+});
+
 test("a place is taken in it", async () => {
   const limiter = new Semaphore({ limit: 1 });
   const permit = await limiter.acquire("k", { slot });
