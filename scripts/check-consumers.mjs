@@ -12,6 +12,24 @@ import { startRedis } from "./redis-server.mjs";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const esbuild = join(root, "node_modules/.bin/esbuild");
 const scratch = mkdtempSync(join(tmpdir(), "sluice-consumers-"));
+const FRAMEWORKS = {
+  lowest: [
+    "express@4.16.0",
+    "@types/express@4.17.0",
+    "fastify@5.0.0",
+    "koa@2.13.0",
+    "@types/koa@2.13.0",
+    "hono@4.0.0",
+  ],
+  newest: [
+    "express@5.3.0",
+    "@types/express@5.0.6",
+    "fastify@5.12.8",
+    "koa@3.3.0",
+    "@types/koa@3.0.3",
+    "hono@4.13.19",
+  ],
+};
 const resolutions = [
   ["--module", "nodenext"],
   ["--module", "node16"],
@@ -157,6 +175,26 @@ function checkJest() {
   });
 }
 
+/**
+ * The adapters of all frameworks, by each framework's own types, at versions that its page names.
+ * @param {string} name
+ * @param {string[]} frameworks
+ */
+function checkFrameworks(name, frameworks) {
+  check(`${name} frameworks: installed beside the package`, () => {
+    // Types of Express and Koa are packages of their own; engines of a newer Node are only wished for.
+    run(["npm", "install", "--no-audit", "--no-fund", ...frameworks]);
+    for (const version of compilers) {
+      check(`${name} frameworks: typescript ${version}`, () => {
+        // Declarations of older frameworks are not all without errors of their own.
+        const options = ["--module", "nodenext", "--skipLibCheck", "true"];
+        compile(version, options, "with-frameworks.ts");
+        run([process.execPath, "out/with-frameworks.js"]);
+      });
+    }
+  });
+}
+
 /** @param {{ url: string }} redis */
 function checkAll(redis) {
   const env = { REDIS_URL: redis.url };
@@ -180,6 +218,7 @@ function checkAll(redis) {
   checkSingleFile(env);
   checkJest();
   for (const client of clients) checkClient(client, env);
+  for (const [name, frameworks] of Object.entries(FRAMEWORKS)) checkFrameworks(name, frameworks);
 
   check("npx sluice --help", () => {
     const help = run(["npx", "--no", "--", "sluice", "--help"]);
