@@ -24,7 +24,10 @@ export interface ConformanceCase {
 export interface StoreConformanceOptions {
   /** A store that decides by `clock`. Called once a case; keys of a case are its own. */
   createStore(clock: Clock): Store | Promise<Store>;
-  /** false for a store whose calls cannot span identities, such as a Cluster; default true. */
+  /**
+   * false for a store whose calls span no identities but those in one slot, such as a Cluster: ids that begin with the same
+   * text in braces, and the id that is that text. Default true.
+   */
   readonly atomicAcrossKeys?: boolean | undefined;
   /** Random traces; default 1000. */
   readonly traces?: number | undefined;
