@@ -166,6 +166,41 @@ describe("over HTTP/1.1", () => {
     expect(warned.mock.calls).toEqual([[failure]]);
   });
 
+  test.each(["at once", "later"])(
+    "what the handler throws is its own, where limits are asked %s",
+    async (when) => {
+      const limiter = limiterOf(10);
+      const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+      ends.push(() => warned.mockRestore());
+      const limited = rateLimit({
+        charge: () => {
+          const charge = { limiter, key: "k" };
+          return when === "at once" ? charge : Promise.resolve(charge);
+        },
+      });
+      const failure = new Error("of the handler");
+      const handler = limited(async () => {
+        await Promise.resolve();
+        throw failure;
+      });
+      const thrown = deferred<unknown>();
+      const url = await running(
+        listenHttp(
+          createServer((request, response) => {
+            const work = handler(request, response) as Promise<unknown>;
+            work.catch((error: unknown) => {
+              thrown.resolve(error);
+              response.writeHead(418).end();
+            });
+          }),
+        ),
+      );
+      expect((await fetch(url)).status).toBe(418);
+      expect(await thrown.promise).toBe(failure);
+      expect(warned).not.toHaveBeenCalled();
+    },
+  );
+
   test("what was answered while the limits were asked stays as it is", async () => {
     const limiter = limiterOf(0);
     const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
