@@ -18,19 +18,28 @@ export type DecisionSource =
 
 /** One policy's own part of a decision. */
 export interface PolicyVerdict {
+  /** The policy's name. */
   readonly policy: string;
   /** Whether this policy alone would have allowed the call. */
   readonly allowed: boolean;
+  /** Why this policy allows or denies. */
   readonly reason: DecisionReason;
+  /** As in the decision, of this policy alone. */
   readonly limit: number;
+  /** As in the decision, of this policy alone: whole units. */
   readonly remaining: number;
+  /** As in the decision, of this policy alone: whole ms, 0 when it allows, Infinity for never. */
   readonly retryAfterMs: number;
+  /** As in the decision, of this policy alone: whole ms. */
   readonly resetAfterMs: number;
+  /** As in the decision, of this policy alone: whole ms. */
   readonly windowMs: number;
 }
 
 export interface Decision {
+  /** Whether the call may go ahead; in shadow mode always true. */
   readonly allowed: boolean;
+  /** Why: "ok", or what denies, such as "quota" or "blocked". */
   readonly reason: DecisionReason;
   /** Units a fresh key could take at once: a bucket's capacity or a window's limit. */
   readonly limit: number;
@@ -54,5 +63,6 @@ export interface Decision {
   readonly policy: string;
   /** Every policy's verdict, in order, where there are several. */
   readonly policies?: readonly PolicyVerdict[];
+  /** Who decided: the store, or what answered in its place. */
   readonly source: DecisionSource;
 }

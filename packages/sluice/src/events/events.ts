@@ -40,16 +40,21 @@ export interface StoreCalled {
 export interface BatchSent {
   /** How many calls. */
   readonly size: number;
+  /** The part of the store that it went to: a Cluster node's "host:port", else "". */
   readonly part: string;
+  /** From sending to the answer. */
   readonly durationMs: number;
+  /** Undefined where it was answered. */
   readonly error: Error | undefined;
 }
 
 /** A call failed: the first of an outage, one on a key that is not Sluice's, or a listener that threw. */
 export interface ErrorEvent {
+  /** What was thrown. */
   readonly error: unknown;
   /** As the caller gave it; "" where the failure is of no one call. */
   readonly key: string;
+  /** Units that the call asked for; 0 where the failure is of no one call. */
   readonly cost: number;
   /** The decision made in spite of the error, where there is one. */
   readonly decision?: Decision;
@@ -102,12 +107,15 @@ export interface WaitEnded extends WaitBegun {
 export interface PermitChanged {
   /** The semaphore's keyspace. */
   readonly semaphore: string;
+  /** What became of it; "releasing" before the store is told. */
   readonly change: "granted" | "renewed" | "releasing" | "released" | "lost";
   /** As the caller gave it: mind where you log it. */
   readonly key: string;
   /** The key's id, as the store sees it. */
   readonly id: string;
+  /** Names the permit: grows with each grant of a key. */
   readonly fence: number;
+  /** Places that it takes. */
   readonly weight: number;
   /** Its place in the queue; the fence itself where nobody waited; 0 where this process never learned it. */
   readonly ticket: number;
@@ -119,8 +127,11 @@ export interface PermitChanged {
 
 /** Units of a key were taken ahead, or given back unused. */
 export interface Prefetched {
+  /** The limiter's namespace. */
   readonly limiter: string;
+  /** Whether units came from the store or went back. */
   readonly change: "taken" | "returned";
+  /** As the caller gave it: mind where you log it. */
   readonly key: string;
   /** Units. */
   readonly units: number;
@@ -128,7 +139,9 @@ export interface Prefetched {
 
 /** A store in memory was full, and forgot a key that was alive. */
 export interface Evicted {
+  /** Of the limiter or semaphore. */
   readonly keyspace: string;
+  /** The key's id, as the store sees it. */
   readonly id: string;
 }
 
@@ -141,17 +154,27 @@ export interface PoliciesChanged {
 
 /** Every kind of event, with what its listeners get. */
 export interface EventMap {
+  /** Each decision of a limiter. */
   readonly decision: DecisionMade;
+  /** Each call of the store, answered or not. */
   readonly storeCall: StoreCalled;
+  /** Each batch that a store sent. */
   readonly batch: BatchSent;
   /** A failure: once an outage, and each one that is no outage. */
   readonly failure: ErrorEvent;
+  /** The end of an outage. */
   readonly recovery: OutageEnded;
+  /** A caller begins to wait. */
   readonly waitBegun: WaitBegun;
+  /** A wait is over, however it ended. */
   readonly waitEnded: WaitEnded;
+  /** What becomes of a permit. */
   readonly permit: PermitChanged;
+  /** Units are fetched ahead, or given back. */
   readonly prefetch: Prefetched;
+  /** A store in memory forgets a key that is alive. */
   readonly eviction: Evicted;
+  /** What a limiter decides by has changed. */
   readonly policies: PoliciesChanged;
 }
 

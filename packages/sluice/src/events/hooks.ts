@@ -31,7 +31,9 @@ export interface OutageHooks {
 
 /** Hooks of a limiter. */
 export interface Hooks {
+  /** After each call that asked for quota and was allowed. */
   readonly onAllowed?: ((event: DecisionEvent) => unknown) | undefined;
+  /** After each call that asked for quota and was denied. */
   readonly onDenied?: ((event: DecisionEvent) => unknown) | undefined;
   /** After an allowed call that left a tenth of the limit or less. */
   readonly onNearLimit?: ((event: DecisionEvent) => unknown) | undefined;

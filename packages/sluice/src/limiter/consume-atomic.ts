@@ -19,6 +19,7 @@ import { pipelineOf, type RateLimiter } from "./rate-limiter.js";
 import { isDecidedHere, type PreparedRequest } from "./request.js";
 
 export interface AtomicRequest extends KeyedRequest {
+  /** Whose policies decide; all limiters of a call share a store. */
   readonly limiter: RateLimiter;
   /** true: what it really cost is settled later, so that its denial starts no block; default false. */
   readonly settle?: boolean | undefined;
@@ -30,6 +31,7 @@ export interface AtomicOptions {
    * next. Meanwhile others may see them charged.
    */
   readonly atomic?: boolean | undefined;
+  /** Ends the wait for an answer; the call may yet be counted. */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -36,6 +36,7 @@ export interface RateLimiterOptions<S extends Store = Store> {
   readonly store?: S | undefined;
   /** First part of every store key; default "sluice". */
   readonly namespace?: string | undefined;
+  /** How keys become ids in the store; default "sha256" where that is outside the process. */
   readonly identity?: Identity | undefined;
   /** The limiter's own deadline for a store call, 1 ms to 1 h; default 250 ms. */
   readonly timeout?: Duration | undefined;
@@ -87,6 +88,7 @@ export interface RateLimiterOptions<S extends Store = Store> {
   readonly blockFor?: Duration | undefined;
   /** false = shadow mode: decide, count and report, but always allow. */
   readonly enforce?: boolean | undefined;
+  /** Called for decisions and outages. */
   readonly hooks?: Hooks | undefined;
 }
 
@@ -185,7 +187,9 @@ export function checkCall(options: AsyncCallOptions, known = CALL_OPTIONS): void
 export type Grant = Decision & { readonly granted: number };
 
 export interface KeyedRequest extends SlotOption {
+  /** Who is limited: any text but "". */
   readonly key: string;
+  /** Units; default 1. */
   readonly cost?: number | undefined;
 }
 

@@ -19,9 +19,11 @@ import type { Acquirer } from "../limiter/waiting/wrap.js";
 
 /** What a request is to be judged by. */
 export interface OutgoingRequest {
+  /** Where it goes. */
   readonly url: URL;
   /** In upper case. */
   readonly method: string;
+  /** As they were at the call. */
   readonly headers: Headers;
 }
 

@@ -27,6 +27,7 @@ export interface SemaphoreOptions<S extends Store | undefined = Store | undefine
   readonly namespace?: string | undefined;
   /** Tells the semaphores of one namespace apart; default "semaphore". */
   readonly name?: string | undefined;
+  /** How keys become ids in the store; default "sha256" where that is outside the process. */
   readonly identity?: Identity | undefined;
   /** The semaphore's own deadline for a store call, 1 ms to 1 h; default 250 ms. */
   readonly timeout?: Duration | undefined;
@@ -35,6 +36,7 @@ export interface SemaphoreOptions<S extends Store | undefined = Store | undefine
    * always ask. false: every call asks, and waits for its own deadline.
    */
   readonly breaker?: false | BreakerOptions | undefined;
+  /** Called at the beginning and the end of an outage. */
   readonly hooks?: OutageHooks | undefined;
 }
 

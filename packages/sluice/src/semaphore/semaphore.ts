@@ -34,6 +34,7 @@ import { type SemaphoreWrapOptions, wrapHolding } from "./wrap.js";
 
 /** How much of one key is in use. */
 export interface SemaphoreUsage {
+  /** The limit in force: the option, or what setLimit stored for the key. */
   readonly limit: number;
   /** Weight of all held places, those included that were handed over and are not confirmed yet. */
   readonly held: number;

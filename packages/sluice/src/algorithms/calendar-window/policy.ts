@@ -20,11 +20,13 @@ const WEEKDAYS = [
 export interface CalendarWindowOptions {
   /** Units a calendar unit: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
+  /** The length of a window, by the calendar of the zone. */
   readonly unit: CalendarUnit;
   /** An IANA zone such as "Europe/Berlin"; default "UTC". */
   readonly timeZone?: string | undefined;
   /** Default "monday". */
   readonly weekStartsOn?: Weekday | undefined;
+  /** Part of the key in the store; default "calendar-window". */
   readonly name?: string | undefined;
 }
 

@@ -12,6 +12,7 @@ export interface FixedWindowOptions {
   readonly window: Duration;
   /** "clock" (default): windows are multiples of their length since the epoch; "first": opened by the first admitted hit. */
   readonly align?: "clock" | "first" | undefined;
+  /** Part of the key in the store; default "fixed-window". */
   readonly name?: string | undefined;
 }
 

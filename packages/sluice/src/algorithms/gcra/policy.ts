@@ -10,6 +10,7 @@ export interface GcraOptions {
   readonly period: Duration;
   /** Units that may come at once; default 1, which spaces calls period/limit apart. */
   readonly burst?: number | undefined;
+  /** Part of the key in the store; default "gcra". */
   readonly name?: string | undefined;
 }
 

@@ -10,6 +10,7 @@ export interface LeakyBucketOptions {
   readonly period: Duration;
   /** Units the bucket holds, the one now leaking included. */
   readonly capacity: number;
+  /** Part of the key in the store; default "leaky-bucket". */
   readonly name?: string | undefined;
 }
 

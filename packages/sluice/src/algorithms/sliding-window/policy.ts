@@ -9,6 +9,7 @@ export interface SlidingWindowOptions {
   readonly limit: number;
   /** 1 ms to 366 days. */
   readonly window: Duration;
+  /** Part of the key in the store; default "sliding-window". */
   readonly name?: string | undefined;
 }
 

@@ -13,6 +13,7 @@ export interface TokenBucketOptions {
   readonly burst?: number | undefined;
   /** "continuous" (default): units drip back one thousandth at a time; "interval": `limit` at once, each period. */
   readonly refill?: "continuous" | "interval" | undefined;
+  /** Part of the key in the store; default "token-bucket". */
   readonly name?: string | undefined;
 }
 

@@ -13,6 +13,7 @@ export interface ConnectOptions {
   readonly tls?: boolean | object | undefined;
   /** In place of those in the URL. */
   readonly username?: string | undefined;
+  /** In place of that in the URL; never shown. */
   readonly password?: string | undefined;
 }
 
