@@ -87,10 +87,12 @@ describe("over HTTP/1.1", () => {
     const { outcomes, settle } = watched();
     const asked = deferred<ServerResponse>();
     const left = deferred<undefined>();
+    const gone: unknown[] = [];
     const limited = rateLimit({
-      charge: async (request) => {
+      charge: async (request, call) => {
         asked.resolve((request as IncomingMessage & { res: ServerResponse }).res);
         await left.promise;
+        gone.push(call.gone?.().aborted);
         return { limiter, key: "k", settle };
       },
     });
@@ -111,6 +113,7 @@ describe("over HTTP/1.1", () => {
     await eventually(() => {
       expect(outcomes).toEqual([{ status: 200, aborted: true }]);
     });
+    expect(gone).toEqual([true]);
     await eventually(async () => {
       expect((await limiter.peek("k")).remaining).toBe(5);
     });
@@ -330,10 +333,12 @@ describe("over HTTP/2", () => {
     const { outcomes, settle } = watched();
     const asked = deferred<Http2ServerRequest>();
     const left = deferred<undefined>();
+    const gone: unknown[] = [];
     const limited = rateLimit<Http2ServerRequest, Http2ServerResponse>({
-      charge: async (request) => {
+      charge: async (request, call) => {
         asked.resolve(request);
         await left.promise;
+        gone.push(call.gone?.().aborted);
         return { limiter, key: "k", settle };
       },
     });
@@ -348,6 +353,7 @@ describe("over HTTP/2", () => {
     await eventually(() => {
       expect(outcomes).toEqual([{ status: 200, aborted: true }]);
     });
+    expect(gone).toEqual([true]);
   });
 });
 
