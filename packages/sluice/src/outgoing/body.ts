@@ -15,7 +15,10 @@ const dropped =
  *
  * @throws TypeError, RangeError where somebody reads the body already, or no Response can have its status
  */
-export function releaseWithBody(response: Response, release: (how: BodyEnd) => void): Response {
+export function releaseWithBody(
+  response: Response,
+  release: (how: BodyEnd, error?: unknown) => void,
+): Response {
   const { body } = response;
   if (body === null) {
     release("read");
@@ -25,7 +28,7 @@ export function releaseWithBody(response: Response, release: (how: BodyEnd) => v
   let end: BodyEnd = "read";
   reader.closed.then(
     () => release(end),
-    () => release(end === "read" ? "failed" : end),
+    (error: unknown) => release(end === "read" ? "failed" : end, error),
   );
   // The registry must not hold on to the stream it waits for: this closure knows the source alone.
   const giveUp = giveUpOn(reader, release);

@@ -4,6 +4,18 @@ import { express, expressBefore } from "./express.js";
 import { fastify } from "./fastify.js";
 import { hono } from "./hono.js";
 import { koa } from "./koa.js";
+import { nestExpress, nestFastify } from "./nest.js";
 import { node } from "./node.js";
+import { web } from "./web.js";
 
-export const subjects: readonly HttpSubject[] = [node, express, expressBefore, fastify, koa, hono];
+export const subjects: readonly HttpSubject[] = [
+  node,
+  express,
+  expressBefore,
+  fastify,
+  koa,
+  hono,
+  web,
+  nestExpress,
+  nestFastify,
+];

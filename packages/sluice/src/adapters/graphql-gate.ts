@@ -1,0 +1,281 @@
+/** What the plugins of all GraphQL servers share: an operation, its charges, and the error that refuses it. */
+import type { GraphQLSchema } from "graphql";
+import { InvalidOptionError } from "../core/errors.js";
+import { checkFunction, checkOptions } from "../core/options.js";
+import { addressKey } from "../http/address.js";
+import { type AnswerFields, writeFields } from "../http/answer.js";
+import type { HttpCall, HttpOutcome } from "../http/call.js";
+import { by, type Charge, type ChargeFunction, type Charges, type Falsy } from "../http/charge.js";
+import { chargeableOf } from "../http/chargeable.js";
+import type { Denial } from "../http/denial.js";
+import { createGate, type Gate, HTTP_OPTIONS, type HttpOptions } from "../http/gate.js";
+import type { Pass } from "../http/pass.js";
+import type { Fields } from "../headers/field-writers.js";
+import type { RateLimiter } from "../limiter/rate-limiter.js";
+import type { Semaphore } from "../semaphore/semaphore.js";
+import {
+  type SchemaField,
+  limitsOfField,
+  MOST_COST,
+  type OperationCost,
+  weigh,
+  type WeighedOperation,
+} from "./graphql-cost.js";
+import { checkLimiters, limiterNamed, type NamedLimiters } from "./named-limiters.js";
+
+/** An operation that is about to be executed. */
+export interface GraphqlOperation<Context = unknown> extends WeighedOperation {
+  /** What the server gives to resolvers. */
+  readonly context: Context;
+  /**
+   * How many fields it asks for, or what the option `costs` says of them. Read from the document: of a list one item
+   * counts, of an alias each. 1e9 for one that is too large to be read.
+   */
+  readonly cost: number;
+}
+
+/** As of every adapter, for operations in place of requests. */
+export interface GraphqlOptions<Context = unknown>
+  extends Omit<HttpOptions<GraphqlOperation<Context>>, "charge" | "onDenied"> {
+  /** What an operation is charged, beside what its fields with `@rateLimit` are; default: nothing. */
+  readonly charge?: ChargeFunction<GraphqlOperation<Context>> | undefined;
+  /** What fields count in `operation.cost`, by coordinate: `{ "Query.search": 10 }`; default 1. */
+  readonly costs?: Readonly<Record<string, number>> | undefined;
+  /** The limiters that `@rateLimit(limiter: ...)` names. */
+  readonly limiters?: NamedLimiters | undefined;
+  /** Who pays for fields with `@rateLimit`; default: the client's address. */
+  readonly key?:
+    | ((operation: GraphqlOperation<Context>, call: HttpCall) => string | undefined)
+    | undefined;
+  /** Makes the error that refuses an operation; its `extensions` are what the client sees. */
+  readonly onDenied?: ((operation: GraphqlOperation<Context>, denial: Denial) => Error) | undefined;
+}
+
+/** To be put into a schema whose fields say `@rateLimit(limiter: "search", cost: 5)`. */
+export const rateLimitDirective =
+  "directive @rateLimit(limiter: String!, cost: Float = 1) repeatable on FIELD_DEFINITION";
+
+const OPTIONS: readonly string[] = [...HTTP_OPTIONS, "costs", "limiters", "key"];
+
+/** What came of an operation's charges. */
+export interface OperationPass extends Pass {
+  /** Set where it is refused. */
+  readonly error: Error | undefined;
+}
+
+export class OperationGate<Context> {
+  readonly #options: GraphqlOptions<Context>;
+  readonly #limiters: ReadonlyMap<string, RateLimiter | Semaphore>;
+  readonly #gate: Gate<WeighedLate<Context>>;
+  readonly #checked = new WeakSet<GraphQLSchema>();
+
+  readonly #headersOf: (fields: Fields) => { readonly headers?: Readonly<Record<string, string>> };
+
+  /**
+   * @param headersOf how an error tells the server which fields to send; nothing where the plugin sends them itself
+   * @throws InvalidOptionError
+   */
+  constructor(
+    given: RateLimiter | Semaphore | GraphqlOptions<Context>,
+    headersOf: (fields: Fields) => {
+      readonly headers?: Readonly<Record<string, string>>;
+    } = () => ({}),
+  ) {
+    this.#headersOf = headersOf;
+    const options =
+      chargeableOf(given) === undefined
+        ? (given as GraphqlOptions<Context>)
+        : { charge: by.address(given as RateLimiter | Semaphore) };
+    checkOptions("options", options, OPTIONS);
+    const { charge, costs = {}, limiters, key, onDenied, ...shared } = options;
+    if (charge === undefined && limiters === undefined) {
+      throw new InvalidOptionError("charge", charge, "a function, unless there are limiters");
+    }
+    if (charge !== undefined) checkFunction("charge", charge);
+    if (key !== undefined) checkFunction("key", key);
+    if (onDenied !== undefined) checkFunction("onDenied", onDenied);
+    for (const [name, cost] of Object.entries(checkOptions("costs", costs, Object.keys(costs)))) {
+      checkCost(`costs.${name}`, cost);
+    }
+    this.#options = options;
+    this.#limiters = checkLimiters(limiters ?? {});
+    this.#gate = createGate<WeighedLate<Context>>({
+      ...shared,
+      charge: async (operation, call) => {
+        const own = charge === undefined ? [] : chargesIn(await charge(operation, call));
+        return [...own, ...this.#ofFields(operation, call)].reduce<readonly Charge[]>(together, []);
+      },
+    });
+  }
+
+  /**
+   * Whether the limiters are there that a schema names, and its costs are some; of no concern to a plugin without any.
+   *
+   * @throws InvalidOptionError
+   */
+  check(schema: GraphQLSchema): void {
+    if (this.#options.limiters === undefined || this.#checked.has(schema)) return;
+    for (const type of Object.values(schema.getTypeMap())) {
+      if (!("getFields" in type)) continue;
+      // An input's field has none: the directive cannot stand there.
+      for (const field of Object.values<unknown>(type.getFields()) as readonly SchemaField[]) {
+        for (const { limiter, cost } of limitsOfField(field)) {
+          limiterNamed(this.#limiters, limiter);
+          checkCost(`@rateLimit of ${type.name}.${field.name}: cost`, cost);
+        }
+      }
+    }
+    this.#checked.add(schema);
+  }
+
+  async enter(
+    { schema, document, operation, variables }: WeighedOperation,
+    context: Context,
+    call: HttpCall,
+  ): Promise<OperationPass> {
+    this.check(schema);
+    const { costs = {}, onDenied } = this.#options;
+    const weighed = { schema, document, operation, variables };
+    const about = new WeighedLate(weighed, context, costs);
+    const pass = await this.#gate.enter(about, call);
+    if (pass.denial === undefined) return { ...pass, error: undefined };
+    const error =
+      onDenied?.(about, pass.denial) ??
+      new RateLimitedError(pass.denial, this.#headersOf(pass.fields));
+    return { ...pass, error };
+  }
+
+  #ofFields(operation: WeighedLate<Context>, call: HttpCall): readonly Charge[] {
+    if (this.#limiters.size === 0) return [];
+    const { byLimiter, isTooLarge } = operation.weight;
+    const costs = isTooLarge
+      ? [...this.#limiters.keys()].map((name) => [name, MOST_COST] as const)
+      : [...byLimiter].filter(([, cost]) => cost > 0);
+    if (costs.length === 0) return [];
+    const { key: keyOf } = this.#options;
+    const key =
+      keyOf === undefined ? call.address && addressKey(call.address) : keyOf(operation, call);
+    return costs.map(([name, cost]) => ({
+      limiter: limiterNamed(this.#limiters, name),
+      key,
+      cost,
+    }));
+  }
+}
+
+/** Weighed when somebody asks: a charge by operation alone need not read it. */
+class WeighedLate<Context> implements GraphqlOperation<Context> {
+  readonly schema;
+  readonly document;
+  readonly operation;
+  readonly variables;
+  readonly context: Context;
+  readonly #costs: Readonly<Record<string, number>>;
+  #weight: OperationCost | undefined;
+
+  constructor(
+    { schema, document, operation, variables }: WeighedOperation,
+    context: Context,
+    costs: Readonly<Record<string, number>>,
+  ) {
+    this.schema = schema;
+    this.document = document;
+    this.operation = operation;
+    this.variables = variables;
+    this.context = context;
+    this.#costs = costs;
+  }
+
+  get weight(): OperationCost {
+    this.#weight ??= weigh(this, this.#costs);
+    return this.#weight;
+  }
+
+  get cost(): number {
+    return this.weight.cost;
+  }
+}
+
+function chargesIn(charges: Charges): readonly Charge[] {
+  const list: readonly (Charge | Falsy)[] = Array.isArray(charges) ? charges : [charges];
+  return list.filter((charge): charge is Charge => Boolean(charge));
+}
+
+function checkCost(option: string, cost: unknown): void {
+  const isCost = typeof cost === "number" && cost >= 0 && cost <= MOST_COST;
+  if (!isCost) throw new InvalidOptionError(option, cost, "units from 0 to 1e9");
+}
+
+/** A limiter that is charged twice for the same key is charged once for both. */
+function together(charges: readonly Charge[], more: Charge): readonly Charge[] {
+  const i = charges.findIndex(({ limiter, key }) => limiter === more.limiter && key === more.key);
+  const same = charges[i];
+  if (same === undefined) return [...charges, more];
+  return charges.with(i, { ...same, cost: (same.cost ?? 1) + (more.cost ?? 1) });
+}
+
+/**
+ * An error that servers take for one of graphql's own, which they show to clients: by its name, since graphql itself is
+ * not imported. Yoga and Apollo answer with its status.
+ */
+class RateLimitedError extends Error {
+  override readonly name = "GraphQLError";
+  readonly extensions: Readonly<Record<string, unknown>>;
+
+  constructor({ status, retryAfterMs, problem }: Denial, http: object) {
+    super(problem.title);
+    this.extensions = {
+      code: "RATE_LIMITED",
+      ...(Number.isFinite(retryAfterMs) && { retryAfterMs }),
+      http: { status, ...http },
+    };
+  }
+
+  /** As graphql writes its own, but for what is the server's alone. */
+  toJSON(): { readonly message: string; readonly extensions: Readonly<Record<string, unknown>> } {
+    const { http: _, ...extensions } = this.extensions;
+    return { message: this.message, extensions };
+  }
+}
+
+/** By its first error; GraphQL has no other status. */
+export function outcomeOf(result: unknown): Omit<HttpOutcome, "aborted"> {
+  const { errors = [] } = (result ?? {}) as { readonly errors?: readonly unknown[] };
+  const [error] = errors;
+  if (error === undefined) return { status: 200 };
+  const { extensions } = error as {
+    readonly extensions?: { readonly http?: { status?: unknown } };
+  };
+  const status = extensions?.http?.status;
+  return { status: typeof status === "number" ? status : 200, error };
+}
+
+/** A field that was written, and what stood there before. */
+interface Written {
+  readonly value: string;
+  readonly before: string | null | undefined;
+}
+
+/** What operations of the same request wrote into the fields of its answer. */
+const written = new WeakMap<object, Map<string, Written>>();
+
+/** Writes fields of an operation over those of other operations of the same request, and behind those of others. */
+export function writeOwnFields(fields: Fields, answer: AnswerFields): void {
+  const own =
+    written.get(answer) ??
+    // A server may have written those of an error's extensions by itself.
+    new Map<string, Written>(fields.map(([name, value]) => [name, { value, before: undefined }]));
+  written.set(answer, own);
+  const before = (name: string): string | null | undefined => {
+    const value = answer.get(name);
+    const last = own.get(name);
+    return last !== undefined && last.value === value ? last.before : value;
+  };
+  writeFields(fields, {
+    get: before,
+    set: (name, value) => {
+      own.set(name, { value, before: before(name) });
+      answer.set(name, value);
+    },
+  });
+}

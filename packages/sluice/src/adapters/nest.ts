@@ -1,0 +1,269 @@
+/**
+ * sluice/nest: limits as a guard of Nest, for HTTP, GraphQL and WebSockets.
+ *
+ * Imports @nestjs/common when it runs, as no other adapter does its framework: Nest's own filters and those of its users
+ * tell a refusal from a crash by `instanceof HttpException`, and answer 500 to what only looks like one.
+ */
+import {
+  type CanActivate,
+  type CustomDecorator,
+  type DynamicModule,
+  type ExecutionContext,
+  type FactoryProvider,
+  HttpException,
+  Inject,
+  type ModuleMetadata,
+  SetMetadata,
+} from "@nestjs/common";
+import { InvalidOptionError } from "../core/errors.js";
+import { checkFunction, checkOptions } from "../core/options.js";
+import { writeFields } from "../http/answer.js";
+import type { HttpCall } from "../http/call.js";
+import { by, type Charges } from "../http/charge.js";
+import { chargeableOf } from "../http/chargeable.js";
+import type { Denial } from "../http/denial.js";
+import { createGate, type Gate, HTTP_OPTIONS, type HttpOptions } from "../http/gate.js";
+import type { Pass } from "../http/pass.js";
+import type { RateLimiter } from "../limiter/rate-limiter.js";
+import type { Semaphore } from "../semaphore/semaphore.js";
+import { type Described, describe } from "./nest-context.js";
+import { checkLimiters, limiterNamed, type NamedLimiters } from "./named-limiters.js";
+import { onOutcome } from "./node-call.js";
+
+/** A limiter of the module's option `limiters`, by its name. Throws where there is none. */
+export type NamedLimiter = (name: string) => RateLimiter | Semaphore;
+
+/** As of every adapter, but for what a handler alone says. */
+export interface NestOptions extends Omit<HttpOptions<ExecutionContext>, "charge" | "onDenied"> {
+  /** What a call of a handler is charged. `limiter` finds the module's limiters by name. */
+  readonly charge: (
+    context: ExecutionContext,
+    call: HttpCall,
+    limiter: NamedLimiter,
+  ) => Charges | Promise<Charges>;
+  /** Makes, or throws, the error that says no; default: a `RateLimitException`, or a `WsException` of it. */
+  readonly onDenied?:
+    | ((context: ExecutionContext, denial: Denial) => Error | Promise<Error>)
+    | undefined;
+}
+
+export interface NestModuleOptions extends Omit<NestOptions, "charge"> {
+  /** What handlers without a decorator are charged; default: nothing. */
+  readonly charge?: NestOptions["charge"] | undefined;
+  /** For decorators, which stand where no injected limiter can be had. */
+  readonly limiters?: NamedLimiters | undefined;
+}
+
+export interface NestModuleAsyncOptions
+  extends Pick<ModuleMetadata, "imports">,
+    Pick<FactoryProvider, "inject"> {
+  readonly useFactory: (
+    // As Nest has it: what is injected is known to the function alone.
+    // oxlint-disable-next-line typescript/no-explicit-any
+    ...injected: any[]
+  ) =>
+    | RateLimiter
+    | Semaphore
+    | NestModuleOptions
+    | Promise<RateLimiter | Semaphore | NestModuleOptions>;
+}
+
+const METADATA = "sluice:rate-limit";
+
+/** What a decorator says; false where there is no limit. */
+type Said = false | Partial<NestOptions>;
+
+/**
+ * The limits of a handler, or of all handlers of a class, in place of the module's. What it does not say, such as
+ * `onDenied`, the module does.
+ *
+ * @param options what a call is charged; a limiter, or its name among the module's `limiters`, charges addresses
+ * @throws InvalidOptionError
+ */
+export function RateLimit(
+  options: string | RateLimiter | Semaphore | NestOptions,
+): CustomDecorator {
+  return SetMetadata(METADATA, saidBy(options));
+}
+
+/** No limits for a handler, or for all handlers of a class. */
+export function SkipRateLimit(): CustomDecorator {
+  return SetMetadata(METADATA, false);
+}
+
+function saidBy(options: string | RateLimiter | Semaphore | NestOptions): Said {
+  if (typeof options === "string") {
+    return { charge: (context, call, limiter) => by.address(limiter(options))(context, call) };
+  }
+  if (chargeableOf(options) !== undefined) {
+    return { charge: by.address(options as RateLimiter | Semaphore) };
+  }
+  // Now, so that a mistake shows where the class is declared.
+  checkOptions("options", options, HTTP_OPTIONS);
+  checkFunction("charge", (options as NestOptions).charge);
+  return options as NestOptions;
+}
+
+/** Says no to HTTP and GraphQL: a problem body, or an error with the code RATE_LIMITED. */
+export class RateLimitException extends HttpException {
+  readonly denial: Denial;
+  /** Of the error in a GraphQL result. */
+  readonly extensions: Readonly<Record<string, unknown>>;
+
+  constructor(denial: Denial) {
+    super(denial.problem, denial.status);
+    this.denial = denial;
+    this.message = denial.problem.title;
+    this.extensions = { code: "RATE_LIMITED", http: { status: denial.status } };
+  }
+}
+
+/** What the guards of a module share: a gate for each thing that decorators say. */
+export class RateLimitGates {
+  readonly #options: NestModuleOptions;
+  readonly #limiters: ReadonlyMap<string, RateLimiter | Semaphore>;
+  readonly #gates = new WeakMap<object, Gate<ExecutionContext>>();
+
+  constructor(options: RateLimiter | Semaphore | NestModuleOptions) {
+    if (chargeableOf(options) === undefined) {
+      checkOptions("options", options, [...HTTP_OPTIONS, "limiters"]);
+      this.#options = options as NestModuleOptions;
+    } else {
+      this.#options = { charge: by.address(options as RateLimiter | Semaphore) };
+    }
+    const { limiters = {}, charge, onDenied } = this.#options;
+    this.#limiters = checkLimiters(limiters);
+    if (charge !== undefined) checkFunction("charge", charge);
+    if (onDenied !== undefined) checkFunction("onDenied", onDenied);
+    // Now, so that a mistake shows when the server starts.
+    this.#gateOf({ ...this.#options, charge: this.#options.charge ?? (() => null) });
+  }
+
+  /** undefined where nothing is charged. */
+  of(said: Said | undefined): Gate<ExecutionContext> | undefined {
+    if (said === false) return undefined;
+    const key = said ?? this.#options;
+    const known = this.#gates.get(key);
+    if (known !== undefined) return known;
+    const { charge } = { ...this.#options, ...said };
+    if (charge === undefined) return undefined;
+    const gate = this.#gateOf({ ...this.#options, ...said, charge });
+    this.#gates.set(key, gate);
+    return gate;
+  }
+
+  #gateOf({ charge, fields, address, maxWaiting }: NestOptions): Gate<ExecutionContext> {
+    const limiter: NamedLimiter = (name) => limiterNamed(this.#limiters, name);
+    return createGate<ExecutionContext>({
+      fields,
+      address,
+      maxWaiting,
+      charge: (context, call) => charge(context, call, limiter),
+    });
+  }
+
+  async errorOf(said: Said | undefined, context: ExecutionContext, denial: Denial): Promise<Error> {
+    const { onDenied } = { ...this.#options, ...said };
+    if (onDenied !== undefined) return onDenied(context, denial);
+    if (context.getType() !== "ws") return new RateLimitException(denial);
+    const WsException = await wsException();
+    return new WsException({ ...denial.problem, retryAfterMs: denial.retryAfterMs });
+  }
+}
+
+type ErrorClass = new (error: object) => Error;
+
+/** Of a package that only servers of sockets have: there gateways answer "Internal server error" to any other error. */
+async function wsException(): Promise<ErrorClass> {
+  const name = "@nestjs/websockets";
+  const module = (await import(name)) as { readonly WsException: ErrorClass };
+  return module.WsException;
+}
+
+/**
+ * Asks the limits before a handler is called; for the provider `APP_GUARD`, or for `@UseGuards`. Guards see no request that
+ * no route matches.
+ */
+export class RateLimitGuard implements CanActivate {
+  readonly #gates: RateLimitGates;
+
+  static {
+    Inject(RateLimitGates)(this, undefined, 0);
+  }
+
+  constructor(gates: RateLimitGates) {
+    this.#gates = gates;
+  }
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const said = saidOf(context.getHandler()) ?? saidOf(context.getClass());
+    const gate = this.#gates.of(said);
+    if (gate === undefined) return true;
+    const described = describe(context);
+    const pass = await gate.enter(context, described.call);
+    const { answer } = described;
+    if (answer !== undefined) writeFields(pass.fields, answer);
+    if (pass.denial !== undefined) {
+      answer?.beforeProblem();
+      throw await this.#gates.errorOf(said, context, pass.denial);
+    }
+    await report(pass, described);
+    return true;
+  }
+}
+
+function saidOf(target: object): Said | undefined {
+  return Reflect.getMetadata(METADATA, target) as Said | undefined;
+}
+
+/** A guard hears nothing of what comes after it, but for the answer of HTTP. */
+async function report({ settle }: Pass, { response }: Described): Promise<void> {
+  if (settle === undefined) return;
+  if (response !== undefined) {
+    onOutcome(response, settle);
+    return;
+  }
+  await settle({ status: 500, aborted: true });
+  throw new InvalidOptionError(
+    "charge",
+    "settle or a Semaphore",
+    "no settle and no Semaphore where a call has no HTTP answer, for a guard is not told when it ends",
+  );
+}
+
+/** Provides what `RateLimitGuard` asks, everywhere in the application; to Nest a module is a class. */
+// oxlint-disable-next-line typescript/no-extraneous-class
+export class RateLimitModule {
+  /**
+   * @param options what handlers are charged, unless a decorator says otherwise; a limiter alone charges addresses
+   * @throws InvalidOptionError
+   */
+  static forRoot(options: RateLimiter | Semaphore | NestModuleOptions): DynamicModule {
+    const gates = new RateLimitGates(options);
+    return moduleOf({ provide: RateLimitGates, useFactory: () => gates });
+  }
+
+  /** The same, of options that are made from what is injected. */
+  static forRootAsync({ imports, inject, useFactory }: NestModuleAsyncOptions): DynamicModule {
+    const provider: FactoryProvider<RateLimitGates> = {
+      provide: RateLimitGates,
+      useFactory: async (...injected: readonly unknown[]) =>
+        new RateLimitGates(await useFactory(...injected)),
+      ...(inject !== undefined && { inject }),
+    };
+    return moduleOf(provider, imports);
+  }
+}
+
+function moduleOf(
+  gates: FactoryProvider<RateLimitGates>,
+  imports: ModuleMetadata["imports"] = [],
+): DynamicModule {
+  return {
+    module: RateLimitModule,
+    global: true,
+    imports,
+    providers: [gates],
+    exports: [RateLimitGates],
+  };
+}
