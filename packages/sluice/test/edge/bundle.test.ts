@@ -1,12 +1,15 @@
 /** The library bundled into one small file, in a world without Node: as in a browser, a worker or an edge runtime. */
+import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { createContext, runInContext } from "node:vm";
 import { build } from "esbuild";
+import { Hono } from "hono";
 import { beforeAll, describe, expect, test } from "vitest";
 import { keyId } from "../../src/audit/index.js";
 import { identifyBy } from "../../src/core/identity.js";
 import { scriptFor } from "../../src/stores/redis/scripts.js";
 import { ruleOf } from "../../src/algorithms/rule.js";
+import type * as honoEntry from "../../src/adapters/hono.js";
 import type * as headersEntry from "../../src/headers/index.js";
 import * as node from "../../src/index.js";
 import type * as fetchEntry from "../../src/outgoing/fetch.js";
@@ -41,6 +44,7 @@ const ENTRIES = {
   redis: "stores/redis/index.ts",
   headers: "headers/index.ts",
   fetch: "outgoing/fetch.ts",
+  hono: "adapters/hono.ts",
 };
 
 interface Bundle {
@@ -48,6 +52,7 @@ interface Bundle {
   readonly redis: typeof redisEntry;
   readonly headers: typeof headersEntry;
   readonly fetch: typeof fetchEntry;
+  readonly hono: typeof honoEntry;
 }
 
 const source = (file: string): string =>
@@ -127,6 +132,17 @@ describe.each(["neutral", "browser"] as const)("a bundle for the platform %s", (
     },
   );
 
+  test("lets requests to Hono pass, or not", async () => {
+    const { RateLimiter, fixedWindow } = edge.sluice;
+    const limiter = new RateLimiter({ policy: fixedWindow({ limit: 1, window: "1h" }) });
+    const app = new Hono();
+    app.use(edge.hono.rateLimit(limiter, { address: () => "192.0.2.7" }));
+    app.get("/", (c) => c.text("ok"));
+    expect((await app.request("/")).status).toBe(200);
+    expect((await app.request("/")).status).toBe(429);
+    await limiter.close();
+  });
+
   test("keeps the names of errors", () => {
     const { sluice } = edge;
     try {
@@ -157,3 +173,21 @@ describe.each(["neutral", "browser"] as const)("a bundle for the platform %s", (
     await limiter.close();
   });
 });
+
+test.each(readdirSync(source("adapters")).filter((file) => !file.endsWith(".test.ts")))(
+  "the adapter %s loads no framework, nor anything else that is not Node's",
+  async (file) => {
+    const { metafile } = await build({
+      entryPoints: [source(`adapters/${file}`)],
+      bundle: true,
+      write: false,
+      metafile: true,
+      packages: "external",
+      format: "esm",
+      platform: "node",
+      logLevel: "silent",
+    });
+    const loaded = Object.values(metafile.outputs).flatMap(({ imports }) => imports);
+    expect(loaded.map(({ path }) => path).filter((path) => !path.startsWith("node:"))).toEqual([]);
+  },
+);
