@@ -101,6 +101,20 @@ describe("what the user's own functions throw", () => {
     expect((await slots.inspect("k")).held).toBe(0);
   });
 
+  test("as a writer of fields of a denial gives nothing back twice", async () => {
+    const [limiter, none] = [limiterOf(5, "a"), limiterOf(0, "none")];
+    await limiter.consume("k", { cost: 3 });
+    const charges: Charge[] = [
+      { limiter, key: "k" },
+      { limiter: none, key: "k" },
+    ];
+    const fields = (): never => {
+      throw new RangeError("mine");
+    };
+    await expect(async () => enter(gateOf(charges, { fields }))).rejects.toThrow("mine");
+    expect(await left(limiter, "k")).toBe(2);
+  });
+
   test("as a writer of fields gives back after promised policies too", async () => {
     const limiter = new RateLimiter({ policy: async () => hourly(5) });
     const gate = gateOf(

@@ -20,10 +20,15 @@ const slot = "org:7";
 
 /** Refuses calls over several slots, as a Cluster does. */
 class ClusterLike extends OutsideStore {
+  /** How many it refused so. */
+  crossed = 0;
+
   override submit(asked: StoreCall, told: Done): void {
     const tags = new Set(asked.debits.map(({ id }) => /^[{](.*)[}]/.exec(id)?.[1] ?? id));
-    if (tags.size > 1) told(new CrossSlotError());
-    else super.submit(asked, told);
+    if (tags.size > 1) {
+      this.crossed += 1;
+      told(new CrossSlotError());
+    } else super.submit(asked, told);
   }
 }
 
@@ -90,6 +95,7 @@ test("a set in several slots is asked apart, from the second time at once, and g
   expect(store.calls.length).toBe(2);
   expect(await passes(both(1))).toBe(true);
   expect(store.calls.length).toBe(4);
+  expect(store.crossed).toBe(1);
   expect(await passes(both(11))).toBe(false);
   expect([await left(one, "a"), await left(two, "b")]).toEqual([8, 8]);
 });
