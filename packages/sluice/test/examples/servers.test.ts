@@ -24,7 +24,7 @@ interface Answer {
   readonly body: string;
 }
 
-describe.each(["fastify", "koa", "hono"])("the server with %s", (name) => {
+describe.each(["fastify", "koa", "hono", "web"])("the server with %s", (name) => {
   let running: Running;
   let url = "";
   beforeAll(async () => {
