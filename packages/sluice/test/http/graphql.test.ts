@@ -218,6 +218,17 @@ describe.each(servers)("an operation on %s", (_, serve) => {
     expect([status, headers.has("RateLimit")]).toEqual([200, false]);
   });
 
+  test("pays once for all that one limiter is charged for a key", async () => {
+    const limiter = limiterOf(10);
+    const ask = await serve({
+      charge: () => ({ limiter, key: "k" }),
+      limiters: { search: limiter, mail: limiter },
+      key: () => "k",
+    });
+    expect((await ask("{ both }")).status).toBe(200);
+    expect((await limiter.peek("k")).remaining).toBe(7);
+  });
+
   test("pays as each of a batch does", async () => {
     const limiter = limiterOf(2);
     const ask = await serve({ charge: () => ({ limiter, key: "k" }) });
