@@ -16,7 +16,7 @@ import { createGate, HTTP_OPTIONS, type HttpOptions } from "../http/gate.js";
 import type { Pass } from "../http/pass.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { Semaphore } from "../semaphore/semaphore.js";
-import { NodeCall, onOutcome } from "./node-call.js";
+import { asError, NodeCall, onOutcome } from "./node-call.js";
 
 /**
  * Of the plugin, for all routes of its scope; or of one route, as `config.rateLimit`. What `onDenied` returns is sent with
@@ -211,11 +211,6 @@ function send(answer: unknown, reply: FastifyReply): false {
 /** As bytes, to whose type Fastify adds no charset. */
 function sendProblem(_request: unknown, denial: Denial, reply: FastifyReply): unknown {
   return reply.header("Content-Type", PROBLEM_TYPE).send(Buffer.from(problemBody(denial)));
-}
-
-/** Fastify takes a hook that ends with nothing for one that lets the request pass. */
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(`thrown: ${String(error)}`, { cause: error });
 }
 
 function fieldsOfReply(reply: FastifyReply): AnswerFields {

@@ -2,10 +2,11 @@
 import type { DefaultContext, DefaultState, Middleware, ParameterizedContext } from "koa";
 import { PROBLEM_TYPE, problemBody, writeFields } from "../http/answer.js";
 import type { Denial } from "../http/denial.js";
-import { createGate, type HttpOptions, optionsOf } from "../http/gate.js";
+import { createGate, type Gate, type HttpOptions, optionsOf } from "../http/gate.js";
+import type { Pass } from "../http/pass.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { Semaphore } from "../semaphore/semaphore.js";
-import { fieldsOfNode, NodeCall, onOutcome } from "./node-call.js";
+import { asError, fieldsOfNode, NodeCall, onOutcome } from "./node-call.js";
 
 /** `onDenied` answers by the context, whose status is already that of the denial. */
 export type KoaLimitOptions<State = DefaultState, Context = DefaultContext> = HttpOptions<
@@ -34,8 +35,7 @@ export function rateLimit<State = DefaultState, Context = DefaultContext>(
   const gate = createGate(options);
   const { onDenied = sendProblem } = optionsOf(options);
   return async (ctx, next) => {
-    const entered = gate.enter(ctx, new KoaCall(ctx));
-    const { fields, denial, settle } = entered instanceof Promise ? await entered : entered;
+    const { fields, denial, settle } = await enter(gate, ctx);
     // Whoever lost patience may have answered while the store was asked.
     const isAnswered = ctx.headerSent;
     if (!isAnswered) writeFields(fields, fieldsOfNode(ctx.res));
@@ -57,6 +57,15 @@ export function rateLimit<State = DefaultState, Context = DefaultContext>(
       throw error;
     }
   };
+}
+
+/** Koa never answers a request of which nothing was thrown. */
+async function enter<Raw extends ParameterizedContext>(gate: Gate<Raw>, ctx: Raw): Promise<Pass> {
+  try {
+    return await gate.enter(ctx, new KoaCall(ctx));
+  } catch (error) {
+    throw asError(error);
+  }
 }
 
 function sendProblem(ctx: ParameterizedContext, denial: Denial): void {

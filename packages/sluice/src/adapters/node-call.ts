@@ -87,12 +87,27 @@ export function nodePassage<Req extends NodeRequest, Res extends NodeResponse>(
           ? pass.then((known) => answer(known, request, response))
           : answer(pass, request, response);
     } catch (error) {
-      return fail(error);
+      return fail(asError(error));
     }
     // What comes behind is not ours: none of its errors may come back here.
-    if (isOn instanceof Promise) return isOn.then((known) => (known ? go() : undefined), fail);
+    if (isOn instanceof Promise) {
+      return isOn.then(
+        (known) => (known ? go() : undefined),
+        (error: unknown) => fail(asError(error)),
+      );
+    }
     return isOn ? go() : undefined;
   };
+}
+
+/**
+ * What was thrown, as an error: nothing, or a word such as "route", which frameworks take for no error at all, would let
+ * the request pass.
+ */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error
+    ? thrown
+    : new Error(`thrown: ${String(thrown)}`, { cause: thrown });
 }
 
 /** Answers a denial with a problem body. */

@@ -258,6 +258,14 @@ describe("where something is thrown", () => {
     },
   );
 
+  test("nothing, by the charge function: it is an error of the request all the same", async () => {
+    const app = application();
+    app.use(rateLimit({ charge: () => Promise.reject(undefined) }));
+    app.use(sayOk);
+    const [answer] = await asked(app, "GET /");
+    expect(answer?.status).toBe(500);
+  });
+
   test("the charge function: it is an error of the request", async () => {
     const app = application();
     const handled = vi.fn(sayOk);

@@ -410,6 +410,23 @@ describe("Express", () => {
     expect([response.status, await response.text()]).toEqual([429, "by the error handler"]);
   });
 
+  test.each([undefined, null, 0, "", "route", "router"])(
+    "a charge function that throws %j lets nothing pass",
+    async (thrown) => {
+      for (const charge of [
+        () => {
+          throw thrown;
+        },
+        () => Promise.reject(thrown),
+      ]) {
+        const url = await serve({ charge }, (_error, _request, response, _next) => {
+          response.status(500).send("failed");
+        });
+        expect((await fetch(url)).status).toBe(500);
+      }
+    },
+  );
+
   test("mounted on the application and on a router, it charges a request once", async () => {
     const limiter = limiterOf(10);
     const limits = limitExpress({ charge: () => ({ limiter, key: "k" }) });
