@@ -260,7 +260,7 @@ describe("where something is thrown", () => {
 
   test("nothing, by the charge function: it is an error of the request all the same", async () => {
     const app = application();
-    app.use(rateLimit({ charge: () => Promise.reject(undefined) }));
+    app.use(rateLimit({ charge: () => Promise.reject(undefined as unknown as Error) }));
     app.use(sayOk);
     const [answer] = await asked(app, "GET /");
     expect(answer?.status).toBe(500);

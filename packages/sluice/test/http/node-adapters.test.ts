@@ -415,9 +415,9 @@ describe("Express", () => {
     async (thrown) => {
       for (const charge of [
         () => {
-          throw thrown;
+          throw thrown as unknown as Error;
         },
-        () => Promise.reject(thrown),
+        () => Promise.reject(thrown as unknown as Error),
       ]) {
         const url = await serve({ charge }, (_error, _request, response, _next) => {
           response.status(500).send("failed");
