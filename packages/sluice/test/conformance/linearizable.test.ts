@@ -242,7 +242,15 @@ const LINE_FAULTS: typeof FAULTS = {
   },
   "gives back what has started": (pure, calls) => {
     for (const [call, done] of calls) {
-      const receipt = call.receipt && { ...call.receipt, readyAtUs: Number.POSITIVE_INFINITY };
+      const { keyspace, id } = call.debits[0] as Debit;
+      const line = pure.snapshot().get(`${keyspace.name}:{${id}}`)?.state.reservations;
+      // Of a line that is over, as if it had opened just now.
+      const opened = line === undefined && { openedUs: pure.clock.nowUs(), sold: 0 };
+      const receipt = call.receipt && {
+        ...call.receipt,
+        readyAtUs: Number.POSITIVE_INFINITY,
+        ...opened,
+      };
       pure.submit({ ...call, ...(receipt && { receipt }) }, done);
     }
   },
