@@ -417,7 +417,10 @@ describe("Express", () => {
         () => {
           throw thrown as unknown as Error;
         },
-        () => Promise.reject(thrown as Error),
+        async (): Promise<never> => {
+          await Promise.resolve();
+          throw thrown as unknown as Error;
+        },
       ]) {
         const url = await serve({ charge }, (_error, _request, response, _next) => {
           response.status(500).send("failed");
