@@ -53,7 +53,7 @@ describe.each(driverNames)("through %s", (name) => {
       });
     await using patient = limiterOf("30s");
     await using hasty = limiterOf("50ms");
-    for (const key of [split, other, late]) await patient.consume(key);
+    for (const key of [split, other, other, late]) await patient.consume(key);
 
     const move = await beginMove(cluster, slot);
     for (const identity of [split, late]) {
@@ -62,7 +62,8 @@ describe.each(driverNames)("through %s", (name) => {
     }
     const onSplit = patient.consume(split);
     const onUnseen = patient.consume(unseen);
-    const refund = patient.refund(other, 1);
+    // Its keys are all in one place, and these clients send nothing twice, so there is no mark beside them.
+    expect(await patient.refund(other, 1)).toMatchObject({ source: "store", remaining: 9 });
     expect((await patient.consume(other)).remaining).toBe(8);
     expect((await hasty.consume(late)).source).toBe("fail-closed");
     expect((await hasty.consume(never)).source).toBe("fail-closed");
@@ -71,6 +72,5 @@ describe.each(driverNames)("through %s", (name) => {
     expect(await onSplit).toMatchObject({ source: "store", remaining: 8 });
     await move.end();
     expect(await onUnseen).toMatchObject({ source: "store", remaining: 9 });
-    expect(await refund).toMatchObject({ source: "store", remaining: 9 });
   });
 });
