@@ -11,8 +11,9 @@ export type ExpressOptions<Req extends Request = Request> = HttpOptions<Req, [re
 /**
  * Middleware that lets requests pass as far as their limits allow, and answers the others with 429.
  *
- * Clients are told apart by `req.ip`: set `trust proxy` to the number of proxies before this server. Errors of the store
- * in the mode "throw" and of the charge function go to the error handlers; what routes throw is not touched.
+ * Clients are told apart by `req.ip`: set `trust proxy` to the number of proxies before this server. A store that cannot be
+ * asked and is not to be passed is a denial with 503. Errors of the charge function go to the error handlers; what routes
+ * throw is not touched.
  *
  * @param options what a request is charged and how denials are answered; a limiter or semaphore alone charges addresses
  * @throws InvalidOptionError

@@ -16,7 +16,7 @@ import { createGate, HTTP_OPTIONS, type HttpOptions } from "../http/gate.js";
 import type { Pass } from "../http/pass.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { Semaphore } from "../semaphore/semaphore.js";
-import { asError, NodeCall, onOutcome } from "./node-call.js";
+import { NodeCall, onOutcome, passing } from "./node-call.js";
 
 /**
  * Of the plugin, for all routes of its scope; or of one route, as `config.rateLimit`. What `onDenied` returns is sent with
@@ -61,8 +61,8 @@ const ofRoutes = new WeakSet<FastifyRequest>();
  * which it is registered, and what no route matches. Without `limiter` and `charge` it covers routes with a
  * `config.rateLimit` alone.
  *
- * Clients are told apart by `request.ip`: tell Fastify by `trustProxy` which proxies stand before this server. Errors of
- * the store in the mode "throw" and of the charge function go to the error handler.
+ * Clients are told apart by `request.ip`: tell Fastify by `trustProxy` which proxies stand before this server. A store that
+ * cannot be asked and is not to be passed is a denial with 503; errors of the charge function go to the error handler.
  *
  * @throws InvalidOptionError, also for the options of a route
  * @example
@@ -180,24 +180,13 @@ function limitsOf({ hook = "onRequest", ...given }: GivenOptions): Limits {
   return {
     hook: checkChoice("hook", hook, ["onRequest", "preHandler"]),
     enter(request, reply, go) {
-      let isOn: boolean | Promise<boolean>;
-      try {
+      const ask = (): boolean | Promise<boolean> => {
         const passed = gate.enter(request, new FastifyCall(request, reply));
-        isOn =
-          passed instanceof Promise
-            ? passed.then((known) => pass(known, request, reply))
-            : pass(passed, request, reply);
-      } catch (error) {
-        go(asError(error));
-        return;
-      }
-      if (isOn === true) go();
-      if (isOn instanceof Promise) {
-        void isOn.then(
-          (known) => known && go(),
-          (error: unknown) => go(asError(error)),
-        );
-      }
+        return passed instanceof Promise
+          ? passed.then((known) => pass(known, request, reply))
+          : pass(passed, request, reply);
+      };
+      passing(ask, go, go);
     },
   };
 }

@@ -30,8 +30,8 @@ export interface HonoAddressOptions<E extends Env = Env>
 /**
  * Middleware that lets requests pass as far as their limits allow, and answers the others with 429.
  *
- * Hono does not know whom a request comes from: say so by `address`. Errors of the store in the mode "throw" and of the
- * charge function go to `app.onError`.
+ * Hono does not know whom a request comes from: say so by `address`. A store that cannot be asked and is not to be passed is
+ * a denial with 503. Errors of the charge function go to `app.onError`.
  *
  * @throws InvalidOptionError
  * @example

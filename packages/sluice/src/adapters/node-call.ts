@@ -56,7 +56,7 @@ export type NodePassage<Req, Res> = (
   response: Res,
   call: HttpCall,
   go: () => unknown,
-  fail: (error: unknown) => unknown,
+  fail: (error: Error) => unknown,
 ) => unknown;
 
 /**
@@ -79,25 +79,36 @@ export function nodePassage<Req extends NodeRequest, Res extends NodeResponse>(
     return refused instanceof Promise ? refused.then(() => false) : false;
   };
   return (request, response, call, go, fail) => {
-    let isOn: boolean | Promise<boolean>;
-    try {
+    const ask = (): boolean | Promise<boolean> => {
       const pass = gate.enter(request, call);
-      isOn =
-        pass instanceof Promise
-          ? pass.then((known) => answer(known, request, response))
-          : answer(pass, request, response);
-    } catch (error) {
-      return fail(asError(error));
-    }
-    // What comes behind is not ours: none of its errors may come back here.
-    if (isOn instanceof Promise) {
-      return isOn.then(
-        (known) => (known ? go() : undefined),
-        (error: unknown) => fail(asError(error)),
-      );
-    }
-    return isOn ? go() : undefined;
+      return pass instanceof Promise
+        ? pass.then((known) => answer(known, request, response))
+        : answer(pass, request, response);
+    };
+    return passing(ask, go, fail);
   };
+}
+
+/** Calls `go` where `ask` says, at once or later, that the request may go on, and `fail` where it throws. */
+export function passing(
+  ask: () => boolean | Promise<boolean>,
+  go: () => unknown,
+  fail: (error: Error) => unknown,
+): unknown {
+  let isOn: boolean | Promise<boolean>;
+  try {
+    isOn = ask();
+  } catch (error) {
+    return fail(asError(error));
+  }
+  // What comes behind is not ours: none of its errors may come back here.
+  if (isOn instanceof Promise) {
+    return isOn.then(
+      (known) => (known ? go() : undefined),
+      (error: unknown) => fail(asError(error)),
+    );
+  }
+  return isOn ? go() : undefined;
 }
 
 /**

@@ -17,9 +17,9 @@ export type NodeHandler<Req, Res> = (request: Req, response: Res) => unknown;
 /**
  * Puts limits before the handler of a server: it sees the requests that they let pass, the others are answered with 429.
  *
- * Clients are told apart by the address of their connection; behind proxies say so by `address: clientAddress(...)`. Where
- * the store fails in the mode "throw", or the charge function throws, the answer is 500 and the error is a warning of the
- * process. What the handler throws is not touched. For HTTP/2: `rateLimit<Http2ServerRequest, Http2ServerResponse>(...)`.
+ * Clients are told apart by the address of their connection; behind proxies say so by `address: clientAddress(...)`. A store
+ * that cannot be asked and is not to be passed is a denial with 503. Where the charge function throws, the answer is 500 and
+ * the error is a warning of the process. What the handler throws is not touched. For HTTP/2: `rateLimit<Http2ServerRequest, Http2ServerResponse>(...)`.
  *
  * @param options what a request is charged and how denials are answered; a limiter or semaphore alone charges addresses
  * @throws InvalidOptionError
@@ -51,8 +51,8 @@ export function rateLimit<
 }
 
 /** Node has nobody to hand an error to but the process, which would end. */
-function sayFailed(error: unknown, response: NodeResponse): void {
-  process.emitWarning(error instanceof Error ? error : String(error));
+function sayFailed(error: Error, response: NodeResponse): void {
+  process.emitWarning(error);
   if (response.headersSent) return;
   response.statusCode = 500;
   response.setHeader("Content-Type", "text/plain");
