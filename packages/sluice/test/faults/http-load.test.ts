@@ -1,9 +1,6 @@
 /** Two servers on one Redis, asked for ten times what they may admit: also while Redis is killed. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -14,7 +11,7 @@ import { type DecisionSource, tokenBucket } from "../../src/index.js";
 import { record } from "../audit/records.js";
 import { type BuiltPackage, buildPackage } from "../support/built.js";
 import { runs } from "../support/runs.js";
-import { startVictim, type Victim } from "../support/servers.js";
+import { startKeeper, type Victim } from "../support/servers.js";
 import { say } from "./support/through-fault.js";
 
 const SERVER = fileURLToPath(new URL("./support/http-server.mjs", import.meta.url));
@@ -66,18 +63,6 @@ async function startServer({ onTestFinished }: TestContext, redisUrl: string): P
       return decided;
     },
   };
-}
-
-/** A Redis that knows after a kill what it knew before. */
-async function startKeeper({ onTestFinished }: TestContext): Promise<Victim> {
-  const directory = mkdtempSync(join(tmpdir(), "sluice-served-"));
-  onTestFinished(() => {
-    rmSync(directory, { recursive: true, force: true });
-  });
-  const kept = ["--dir", directory, "--appendonly", "yes", "--appendfsync", "always"];
-  const victim = await startVictim({ args: kept });
-  onTestFinished(() => victim.stop());
-  return victim;
 }
 
 interface Loaded {

@@ -1,9 +1,6 @@
 /** Processes that decide by themselves while their Redis is away: what they admit together, over several outages. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -12,7 +9,7 @@ import { checkBound } from "../../src/audit/bound.js";
 import { type DecisionSource, fixedWindow, type Policy, tokenBucket } from "../../src/index.js";
 import { record } from "../audit/records.js";
 import { type BuiltPackage, buildPackage } from "../support/built.js";
-import { startVictim, type Victim } from "../support/servers.js";
+import { startKeeper, type Victim } from "../support/servers.js";
 import { driverNames } from "./support/drivers.js";
 import { say } from "./support/through-fault.js";
 
@@ -90,18 +87,6 @@ function startWorker({ onTestFinished }: TestContext, options: WorkerOptions): W
       return told;
     },
   };
-}
-
-/** A Redis that knows after a kill what it knew before. */
-async function startKeeper({ onTestFinished }: TestContext): Promise<Victim> {
-  const directory = mkdtempSync(join(tmpdir(), "sluice-kept-"));
-  onTestFinished(() => {
-    rmSync(directory, { recursive: true, force: true });
-  });
-  const kept = ["--dir", directory, "--appendonly", "yes", "--appendfsync", "always"];
-  const victim = await startVictim({ args: kept });
-  onTestFinished(() => victim.stop());
-  return victim;
 }
 
 type Fault = readonly [begin: (victim: Victim) => unknown, end: (victim: Victim) => unknown];

@@ -1,39 +1,19 @@
 /** What is Fastify's own: scopes, options of routes, hooks, and how it answers. */
 import { once } from "node:events";
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { rateLimit } from "../../src/adapters/fastify.js";
 import type { Outcome } from "../../src/http/index.js";
 import { fixedWindow, InvalidOptionError, RateLimiter } from "../../src/index.js";
 import { eventually } from "../support/eventually.js";
-import { OutsideStore } from "../support/outside-store.js";
 import { ask, open, type RawAnswer } from "./raw.js";
+import { distantLimiterOf, ends, limiterOf } from "./limiters.js";
 import { listenHttp } from "./subjects/listen.js";
 
 declare module "fastify" {
   interface FastifyRequest {
     login?: string;
   }
-}
-
-const ends: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const end of ends.splice(0).toReversed()) await end();
-});
-
-function limiterOf(limit: number, name = "all"): RateLimiter {
-  const limiter = new RateLimiter({ policy: fixedWindow({ name, limit, window: "1h" }) });
-  ends.push(() => limiter.close());
-  return limiter;
-}
-
-/** The same, of a store that answers later. */
-function distantLimiterOf(limit: number): RateLimiter {
-  const policy = fixedWindow({ name: "all", limit, window: "1h" });
-  const limiter = new RateLimiter({ policy, store: new OutsideStore() });
-  ends.push(() => limiter.close());
-  return limiter;
 }
 
 /** Serves `app`, and asks it for `lines` one after the other. */

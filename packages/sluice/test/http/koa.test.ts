@@ -2,34 +2,13 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import Koa, { type Context, type Next } from "koa";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { rateLimit } from "../../src/adapters/koa.js";
 import type { Outcome } from "../../src/http/index.js";
-import { fixedWindow, RateLimiter } from "../../src/index.js";
 import { eventually } from "../support/eventually.js";
-import { OutsideStore } from "../support/outside-store.js";
 import { ask, open, type RawAnswer } from "./raw.js";
+import { distantLimiterOf, ends, limiterOf } from "./limiters.js";
 import { listenHttp } from "./subjects/listen.js";
-
-const ends: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const end of ends.splice(0).toReversed()) await end();
-});
-
-function limiterOf(limit: number, name = "all"): RateLimiter {
-  const limiter = new RateLimiter({ policy: fixedWindow({ name, limit, window: "1h" }) });
-  ends.push(() => limiter.close());
-  return limiter;
-}
-
-/** The same, of a store that answers later. */
-function distantLimiterOf(limit: number): RateLimiter {
-  const policy = fixedWindow({ name: "all", limit, window: "1h" });
-  const limiter = new RateLimiter({ policy, store: new OutsideStore() });
-  ends.push(() => limiter.close());
-  return limiter;
-}
 
 /** How its users tell Koa whom to believe. */
 interface Trust {

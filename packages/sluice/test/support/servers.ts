@@ -1,5 +1,9 @@
 /** A real server that faults can be done to: killed, suspended, and started again on the same port. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Redis } from "ioredis";
+import type { TestContext } from "vitest";
 import { type RedisOptions, startRedis } from "../../../../scripts/redis-server.mjs";
 
 export interface Victim {
@@ -59,4 +63,16 @@ export async function startVictim(options: RedisOptions = {}): Promise<Victim> {
     command: (...command) => commandTo(port, command),
     stop: () => server.stop(),
   };
+}
+
+/** A Redis that knows after a kill what it knew before, for one test. */
+export async function startKeeper({ onTestFinished }: TestContext): Promise<Victim> {
+  const directory = mkdtempSync(join(tmpdir(), "sluice-kept-"));
+  onTestFinished(() => {
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const kept = ["--dir", directory, "--appendonly", "yes", "--appendfsync", "always"];
+  const victim = await startVictim({ args: kept });
+  onTestFinished(() => victim.stop());
+  return victim;
 }
