@@ -251,7 +251,7 @@ test("a store closes the connection that it opened, and no other", async () => {
       .split("\n").length;
 
   const opened = await RedisStore.connect(redis.url);
-  expect(await clientCount()).toBe(2);
+  await expect.poll(clientCount).toBe(2);
   await opened.close();
   await opened.close();
   await expect.poll(clientCount).toBe(1);
