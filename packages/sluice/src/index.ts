@@ -55,6 +55,7 @@ export {
 } from "./core/errors.js";
 export type { BreakerOptions } from "./resilience/breaker.js";
 export type {
+  BatchBegun,
   BatchSent,
   DecisionMade,
   ErrorEvent,
@@ -63,6 +64,7 @@ export type {
   Events,
   Evicted,
   Instead,
+  KeyAdjusted,
   Listener,
   OutageEnded,
   PermitChanged,

@@ -90,7 +90,110 @@ describe("listeners", () => {
   });
 });
 
+describe("a listener that is not always wanted", () => {
+  test("is called while it is, and the event is not made while nobody wants it", () => {
+    const events = new Events();
+    const heard: string[] = [];
+    let wanted = false;
+    const end = events.on(
+      "eviction",
+      ({ id }) => heard.push(id),
+      () => wanted,
+    );
+    expect(events.to.eviction).toBeUndefined();
+    wanted = true;
+    events.to.eviction?.({ keyspace: "s", id: "a" });
+    wanted = false;
+    expect(events.to.eviction).toBeUndefined();
+    wanted = true;
+    end();
+    expect(events.to.eviction).toBeUndefined();
+    expect(heard).toEqual(["a"]);
+  });
+
+  test("is not called for the sake of another one that is", () => {
+    const events = new Events();
+    const heard: string[] = [];
+    events.on(
+      "eviction",
+      ({ id }) => heard.push(`unwanted ${id}`),
+      () => false,
+    );
+    const end = events.on("eviction", ({ id }) => heard.push(id));
+    events.to.eviction?.({ keyspace: "s", id: "a" });
+    expect(heard).toEqual(["a"]);
+    end();
+    expect(events.to.eviction).toBeUndefined();
+  });
+});
+
 describe("a limiter's events", () => {
+  test("name the policies that decided, also those of one call or of a function", async () => {
+    const plans = { free: tokenBucket({ limit: 1, period: "1h" }), paid: policy };
+    const fixed = new RateLimiter({ policy });
+    const byKey = new RateLimiter({ policy: (key) => plans[key as keyof typeof plans] });
+    const heard = [fixed, byKey].map((limiter) => record(limiter.events, "decision"));
+    fixed.consumeSync("k");
+    await fixed.consume("k", { policy: plans.free });
+    await fixed.peek("k");
+    byKey.consumeSync("free");
+    await byKey.consume("paid");
+    const policies = heard.map((events) => events.map(([, event]) => event.policies));
+    expect(policies).toEqual([
+      [[policy], [plans.free], [policy]],
+      [[plans.free], [plans.paid]],
+    ]);
+  });
+
+  test("tell of a reserve how long it would wait, and when its work may start", async () => {
+    const clock = new ManualClock(1_000_000);
+    const bucket = tokenBucket({ limit: 1, period: "1s" });
+    const limiter = new RateLimiter({ policy: bucket, store: new MemoryStore({ clock }) });
+    const heard = record(limiter.events, "decision");
+    await limiter.reserve("k");
+    await limiter.reserve("k", { maxWait: "5s" });
+    await limiter.consume("k");
+    expect(heard.map(([, { maxWaitUs, readyAtUs }]) => [maxWaitUs, readyAtUs])).toEqual([
+      [36_525 * 86_400e6, 1e9],
+      [5e6, 1e9 + 1e6],
+      [undefined, undefined],
+    ]);
+  });
+
+  test("show every change of a key by a verb without a decision, with the store's time", async () => {
+    const clock = new ManualClock(1000);
+    const bucket = tokenBucket({ limit: 1, period: "1s" });
+    const limiter = new RateLimiter({ policy: bucket, store: new MemoryStore({ clock }) });
+    const heard = record(limiter.events, "adjusted");
+    await limiter.reserve("k");
+    const late = await limiter.reserve("k");
+    if (late.allowed) await late.cancel();
+    await limiter.block("k", "1m");
+    await limiter.unblock("k", { slot: "s" });
+    await limiter.reset("k");
+    await limiter.refund("k", 1);
+    const known = { limiter: "sluice", key: "k", units: 0, atUs: 1e6, policies: [bucket] };
+    expect(heard.map(([, event]) => event)).toEqual([
+      { ...known, verb: "cancel", units: 1 },
+      { ...known, verb: "block" },
+      { ...known, verb: "unblock", slot: "s" },
+      { ...known, verb: "reset" },
+    ]);
+  });
+
+  test("show changes that may have been done, since the store did not answer", async () => {
+    const store = new HeldStore();
+    const limiter = new RateLimiter({ policy, store, timeout: "30s", onStoreFailure: "throw" });
+    const heard = record(limiter.events, "adjusted");
+    const calls = [limiter.reset("k"), limiter.refund("k", 1), limiter.consume("k")];
+    store.settleAll(new Error("connection lost"));
+    await Promise.allSettled(calls);
+    expect(heard.map(([, { verb, atUs }]) => [verb, atUs])).toEqual([
+      ["reset", undefined],
+      ["refund", undefined],
+    ]);
+  });
+
   test("show every decision with its verb, and how long it took", async () => {
     const limiter = new RateLimiter({ policy, namespace: "api" });
     const heard = record(limiter.events, "decision");
@@ -136,6 +239,9 @@ describe("a limiter's events", () => {
     await second;
     await limiter.consume("k");
     await expect(limiter.acquire("k", { maxWait: 0 })).rejects.toThrow("no quota");
+    const waits = heard.map(([, { wait }]) => wait);
+    expect(waits[0]).toBe(waits[1]);
+    expect(new Set(waits).size).toBe(3);
     expect(heard.map(([name, event]) => [name, "outcome" in event && event.outcome])).toEqual([
       ["waitBegun", false],
       ["waitEnded", "started"],

@@ -3,6 +3,7 @@
  * An event is made only where somebody listens to its kind, so that nobody else pays for it.
  */
 import type { VerbName } from "../algorithms/decide.js";
+import type { Policy } from "../algorithms/registry.js";
 import type { Decision } from "../core/decision.js";
 import { checkChoice, checkFunction } from "../core/options.js";
 import { isPromiseLike } from "../core/promises.js";
@@ -22,6 +23,29 @@ export interface DecisionMade {
   readonly decision: Decision;
   /** From the call to the answer, in milliseconds; 0 for answers that did not leave the process. */
   readonly durationMs: number;
+  /** The policies that decided, in order; none where they could not be had. */
+  readonly policies: readonly Policy[];
+  /** Of reserve: the longest wait that the caller would take, in µs. */
+  readonly maxWaitUs?: number | undefined;
+  /** Of reserve: when the work may start, on the store's clock in µs; undefined where no start was promised ahead. */
+  readonly readyAtUs?: number | undefined;
+}
+
+/** A key was changed by a verb that has no decision: `block`, `unblock`, `reset`, or a start that was given back. */
+export interface KeyAdjusted {
+  /** The limiter's namespace. */
+  readonly limiter: string;
+  readonly verb: VerbName;
+  /** The key as the caller gave it: mind where you log it. */
+  readonly key: string;
+  /** The text of its slot, where it was given one. */
+  readonly slot?: string | undefined;
+  /** Units that came back, where the verb is "cancel"; else 0. */
+  readonly units: number;
+  /** The store's clock: µs since the epoch. Undefined where it did not answer: it may have been done or not. */
+  readonly atUs: number | undefined;
+  /** The policies that the key has, in order. */
+  readonly policies: readonly Policy[];
 }
 
 /** A store has answered one call of a limiter or a semaphore, or has not in time. */
@@ -36,8 +60,24 @@ export interface StoreCalled {
   readonly error: Error | undefined;
 }
 
+/** A store is about to send calls together. */
+export interface BatchBegun {
+  /** The same number as in the event that ends it: no other batch of this process has it. */
+  readonly batch: number;
+  /** How many calls. */
+  readonly size: number;
+  /** How many keys of the store they are about. */
+  readonly keys: number;
+  /** What the calls do; "mixed" where not all do the same. */
+  readonly verb: VerbName | "mixed";
+  /** The part of the store that it goes to: a Cluster node's "host:port", else "". */
+  readonly part: string;
+}
+
 /** A store has sent calls together, and they are answered. */
 export interface BatchSent {
+  /** No other batch of this process has this number. */
+  readonly batch: number;
   /** How many calls. */
   readonly size: number;
   /** The part of the store that it went to: a Cluster node's "host:port", else "". */
@@ -87,6 +127,8 @@ export interface OutageEnded extends RecoveryEvent {
 
 /** Somebody begins to wait for quota or for a permit. */
 export interface WaitBegun {
+  /** The same number as in the event that ends it: no other wait of this process has it. */
+  readonly wait: number;
   /** The limiter's namespace, or the semaphore's keyspace. */
   readonly caller: string;
   readonly key: string;
@@ -101,6 +143,8 @@ export interface WaitEnded extends WaitBegun {
   readonly waitedMs: number;
   /** How much later than promised the work may start: milliseconds, never negative. */
   readonly lateMs: number;
+  /** Why it failed, where the outcome is "failed". */
+  readonly error?: unknown;
 }
 
 /** What became of a semaphore's permit. */
@@ -158,6 +202,10 @@ export interface EventMap {
   readonly decision: DecisionMade;
   /** Each call of the store, answered or not. */
   readonly storeCall: StoreCalled;
+  /** Each change of a key by a verb without a decision. */
+  readonly adjusted: KeyAdjusted;
+  /** Each batch that a store is about to send. */
+  readonly batchBegun: BatchBegun;
   /** Each batch that a store sent. */
   readonly batch: BatchSent;
   /** A failure: once an outage, and each one that is no outage. */
@@ -183,6 +231,8 @@ export type EventName = keyof EventMap;
 const KINDS: Readonly<Record<EventName, true>> = {
   decision: true,
   storeCall: true,
+  adjusted: true,
+  batchBegun: true,
   batch: true,
   failure: true,
   recovery: true,
@@ -197,16 +247,50 @@ const EVENT_NAMES = Object.keys(KINDS) as EventName[];
 
 export type Listener<K extends EventName> = (event: EventMap[K]) => void;
 
+let spansBegun = 0;
+
+/** A number that ties the end of something to its beginning. */
+export function nextSpan(): number {
+  spansBegun += 1;
+  return spansBegun;
+}
+
 /** A listener from when it was added until it ends: one function may be added twice. */
 interface Listening<K extends EventName> {
   readonly listener: Listener<K>;
+  /** Asked before each event; undefined where every event is wanted. */
+  readonly isWanted: (() => boolean) | undefined;
   isOver: boolean;
+}
+
+/** Calls all listeners of one kind. */
+interface Emitter {
+  readonly emit: (event: never) => void;
+  /** Whether somebody wants the next event; undefined where somebody always does. */
+  readonly isWanted: (() => boolean) | undefined;
+}
+
+/** A getter for each kind, the same for all limiters: what asks first must cost nothing where nobody listens. */
+class Emitters {
+  static {
+    for (const [kind, name] of EVENT_NAMES.entries()) {
+      const get = function (this: Emitters): Emitter["emit"] | undefined {
+        const emitter = this.all[kind];
+        if (emitter === undefined || emitter.isWanted?.() === false) return undefined;
+        return emitter.emit;
+      };
+      Object.defineProperty(this.prototype, name, { get });
+    }
+  }
+
+  readonly all: (Emitter | undefined)[] = EVENT_NAMES.map(() => undefined);
 }
 
 /** Where events are emitted and listened to. */
 export class Events {
-  /** By kind, one function that calls every listener; undefined where nobody listens. */
-  readonly to: { [K in EventName]?: Listener<K> | undefined } = {};
+  readonly #emitters = new Emitters();
+  /** By kind, one function that calls every listener; undefined where nobody wants the event. */
+  readonly to = this.#emitters as { readonly [K in EventName]?: Listener<K> | undefined };
   readonly #listeners: { [K in EventName]?: Set<Listening<K>> } = {};
 
   /**
@@ -214,15 +298,19 @@ export class Events {
    * ends that. A listener that throws, or returns a promise that rejects, breaks nothing: the error goes to the
    * listeners of "failure". The event is the listener's own: what it changes, nobody else sees.
    *
+   * With `isWanted`, the listener is called only where that says true; it must be quick and not throw. Where no listener
+   * of a kind wants the next event, it is not made.
+   *
    * @throws InvalidOptionError
    */
-  on<K extends EventName>(name: K, listener: Listener<K>): () => void {
+  on<K extends EventName>(name: K, listener: Listener<K>, isWanted?: () => boolean): () => void {
     checkChoice("name", name, EVENT_NAMES);
     checkFunction("listener", listener);
+    if (isWanted !== undefined) checkFunction("isWanted", isWanted);
     const all: { [L in K]?: Set<Listening<L>> } = this.#listeners;
     const listeners = all[name] ?? new Set<Listening<K>>();
     all[name] = listeners;
-    const listening = { listener, isOver: false };
+    const listening = { listener, isWanted, isOver: false };
     listeners.add(listening);
     this.#set(name, listeners);
     return () => {
@@ -233,14 +321,16 @@ export class Events {
   }
 
   #set<K extends EventName>(name: K, listeners: ReadonlySet<Listening<K>>): void {
-    const to: { [L in K]?: Listener<L> | undefined } = this.to;
     const all = [...listeners];
-    if (all.length === 0) to[name] = undefined;
-    else {
-      to[name] = (event) => {
-        for (const { listener, isOver } of all) if (!isOver) this.#call(name, listener, event);
-      };
-    }
+    const emit = (event: EventMap[K]): void => {
+      for (const { listener, isWanted, isOver } of all) {
+        if (!isOver && isWanted?.() !== false) this.#call(name, listener, event);
+      }
+    };
+    const isAlwaysWanted = all.some(({ isWanted }) => isWanted === undefined);
+    const isWanted = (): boolean => all.some((each) => each.isWanted?.() !== false);
+    this.#emitters.all[EVENT_NAMES.indexOf(name)] =
+      all.length === 0 ? undefined : { emit, isWanted: isAlwaysWanted ? undefined : isWanted };
   }
 
   #call<K extends EventName>(name: K, listener: Listener<K>, event: EventMap[K]): void {

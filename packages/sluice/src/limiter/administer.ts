@@ -2,6 +2,7 @@
 import { VERBS } from "../algorithms/decide.js";
 import type { DecisionSource } from "../core/decision.js";
 import { keyInSlot } from "../core/key.js";
+import { noteAdjusted } from "./adjusted.js";
 import type { Pipeline } from "./pipeline.js";
 import type { LimiterRequest, PreparedRequest } from "./request.js";
 
@@ -9,10 +10,12 @@ import type { LimiterRequest, PreparedRequest } from "./request.js";
 export async function administer(limiter: Pipeline, request: LimiterRequest): Promise<void> {
   const preparing = limiter.prepare(request);
   // What is there at once keeps its place among the calls of the tick.
-  const { call, atMs } = preparing instanceof Promise ? await preparing : preparing;
+  const prepared = preparing instanceof Promise ? await preparing : preparing;
+  const { call, atMs } = prepared;
   const outcome = await limiter.outcomeOf(call, undefined, atMs, { instead: "thrown" });
   limiter.local?.store.follow(call);
   limiter.shortcuts.forget(keyInSlot(request));
+  noteAdjusted(limiter, prepared, request.verb, outcome);
   if (!(outcome instanceof Error)) return;
   limiter.failed(outcome, request);
   throw outcome;

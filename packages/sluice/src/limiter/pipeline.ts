@@ -4,62 +4,46 @@
  * What is made of a request is made here; each later stage is a file, called from here.
  */
 import { VERBS } from "../algorithms/decide.js";
+import type { ReservationReceipt } from "../algorithms/kernel.js";
 import { toThousandths, UNIT } from "../core/amount.js";
-import type { Closing } from "../core/closing.js";
 import { monotonicMs } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
 import { asStoreError, ClosedError, PolicyUnavailableError } from "../core/errors.js";
-import type { Identify } from "../core/identity.js";
 import { checkKey, checkKeyed, checkSlot, keyInSlot, keyWithoutSlot } from "../core/key.js";
-import type { Events, Instead } from "../events/events.js";
-import type { BreakerSettings } from "../resilience/breaker.js";
+import type { Instead } from "../events/events.js";
 import { type AskOptions, type Asker, GuardedStore } from "../resilience/guarded-store.js";
 import { healthOf } from "../resilience/store-health.js";
 import type { Debit, Outcome, Store, StoreCall, StoreResult, SyncStore } from "../stores/store.js";
 import { type Canceller, cancelStart, withGrant, withReserved } from "./answers.js";
+import { noteAdjusted } from "./adjusted.js";
 import { decisionOf } from "./decisions.js";
 import { giveToTaker } from "./taker.js";
 import { LocalDecisions } from "./local/local-decisions.js";
 import { localStoreOf } from "./local/local-store.js";
-import type { OnFailure } from "./on-failure.js";
 import type { CallOptions } from "./options.js";
-import type { BoundPolicy, PolicyResolver } from "./policy-resolver.js";
+import type { PipelineOptions } from "./pipeline-options.js";
+import type { BoundPolicy } from "./policy-resolver.js";
 import { report } from "./report.js";
 import type { LimiterAnswer, LimiterRequest, PreparedRequest, RequestRunner } from "./request.js";
 import { PrefetchedResult } from "./shortcuts/prefetch.js";
-import { type ShortcutOptions, Shortcuts } from "./shortcuts/shortcuts.js";
+import { Shortcuts } from "./shortcuts/shortcuts.js";
 
 type MaybePromised<T> = T | Promise<T>;
 type Failed = Pick<LimiterRequest, "key" | "cost">;
 
-export interface PipelineOptions extends Pick<ShortcutOptions, "denials" | "prefetch"> {
-  readonly store: Store;
-  /** The limiter's, as events name it. */
-  readonly name: string;
-  readonly resolver: PolicyResolver;
-  readonly identify: Identify;
-  readonly timeoutMs: number;
-  readonly breaker: BreakerSettings | undefined;
-  readonly onFailure: OnFailure;
-  readonly blockForUs: number;
-  readonly enforce: boolean;
-  readonly events: Events;
-  readonly closing: Closing;
-}
-
 export class Pipeline implements RequestRunner, Canceller {
   readonly store: Store;
   readonly name: string;
-  readonly events: Events;
+  readonly events: PipelineOptions["events"];
   readonly enforce: boolean;
   readonly blockForUs: number;
-  readonly resolver: PolicyResolver;
-  readonly closing: Closing;
-  readonly identify: Identify;
+  readonly resolver: PipelineOptions["resolver"];
+  readonly closing: PipelineOptions["closing"];
+  readonly identify: PipelineOptions["identify"];
   /** What is sure of a request without the store: units taken ahead, or a denial. */
   readonly shortcuts: Shortcuts;
   readonly #guarded: GuardedStore<StoreCall, StoreResult>;
-  readonly #onFailure: OnFailure;
+  readonly #onFailure: PipelineOptions["onFailure"];
   /** Undefined where the store is inside the process. */
   readonly #local: LocalDecisions | undefined;
   /** The call that synchronous consumes of an only, fixed policy use again and again. */
@@ -135,7 +119,7 @@ export class Pipeline implements RequestRunner, Canceller {
   /** The answer where the policies do not come; throws what is not to be answered. */
   withoutPolicies(request: LimiterRequest, error: Error): LimiterAnswer {
     if (!(error instanceof PolicyUnavailableError)) throw error;
-    const decision = report(this, request, this.#onFailure.withoutPolicies(request, error), 0);
+    const decision = report(this, request, this.#onFailure.withoutPolicies(request, error), 0, []);
     const call = { verb: request.verb, debits: [], blockUs: 0, maxWaitUs: 0 };
     const nothing = { request, bound: [], call, denial: undefined, canReserve: false, atMs: 0 };
     return withReserved(this, nothing, decision, undefined);
@@ -147,7 +131,7 @@ export class Pipeline implements RequestRunner, Canceller {
     request.signal?.throwIfAborted();
     const cost = call.debits[0]?.cost ?? 0;
     const known = this.shortcuts.answer(keyInSlot(request), cost, bound);
-    if (known !== undefined) return report(this, request, known, 0);
+    if (known !== undefined) return report(this, request, known, 0, bound);
     return this.#ask(prepared);
   }
 
@@ -181,7 +165,7 @@ export class Pipeline implements RequestRunner, Canceller {
       });
     }
     if (this.#isSilent()) return decision;
-    return report(this, { verb: VERBS.consume, key, slot, cost }, decision, 0);
+    return report(this, { verb: VERBS.consume, key, slot, cost }, decision, 0, bound);
   }
 
   /** Whether decisions go to their callers alone, as they are. */
@@ -224,7 +208,7 @@ export class Pipeline implements RequestRunner, Canceller {
 
   /** From an outcome to the caller's answer. */
   conclude(prepared: PreparedRequest, outcome: Outcome): LimiterAnswer | Promise<LimiterAnswer> {
-    const { request, bound, call, denial, atMs } = prepared;
+    const { request, bound, call, denial } = prepared;
     this.shortcuts.after(keyInSlot(request), call, bound, outcome);
     if (outcome instanceof Error) return this.#withoutStore(prepared, outcome);
     const source = outcome instanceof PrefetchedResult ? "prefetch" : "store";
@@ -237,16 +221,17 @@ export class Pipeline implements RequestRunner, Canceller {
     if (denial !== undefined) this.shortcuts.remember(denial, outcome, decision);
     if (request.verb === VERBS.consume && this.#isSilent()) return decision;
     const answer = withGrant(request, decision, outcome.granted);
-    return withReserved(this, prepared, report(this, request, answer, atMs), outcome);
+    return withReserved(this, prepared, this.report(prepared, answer, outcome.receipt), outcome);
   }
 
   /** Calls the listeners, then lets everything pass in shadow mode: the reason still says why it would not have. */
-  report({ request, atMs }: PreparedRequest, decision: Decision): Decision {
-    return report(this, request, decision, atMs);
+  report<D extends Decision>(to: PreparedRequest, decision: D, receipt?: ReservationReceipt): D {
+    return report(this, to.request, decision, to.atMs, to.bound, receipt);
   }
 
-  adjusted({ request, bound }: PreparedRequest, call: StoreCall, outcome: Outcome): void {
-    this.shortcuts.after(keyInSlot(request), call, bound, outcome);
+  adjusted(prepared: PreparedRequest, call: StoreCall, outcome: Outcome): void {
+    this.shortcuts.after(keyInSlot(prepared.request), call, prepared.bound, outcome);
+    noteAdjusted(this, prepared, call.verb, outcome);
   }
 
   /** A failure of a request, and the decision in spite of it where there is one. */
@@ -271,7 +256,7 @@ export class Pipeline implements RequestRunner, Canceller {
     if (verb === VERBS.consume) {
       signal?.throwIfAborted();
       const known = this.shortcuts.answer(keyInSlot(request), thousandths, bound);
-      if (known !== undefined) return Promise.resolve(report(this, request, known, 0));
+      if (known !== undefined) return Promise.resolve(report(this, request, known, 0, bound));
     }
     const prepared = this.#prepare(request, thousandths, bound);
     if (request.of === undefined) return this.#ask(prepared);
@@ -358,7 +343,7 @@ export class Pipeline implements RequestRunner, Canceller {
   }
 
   async #withoutStore(prepared: PreparedRequest, error: Error): Promise<LimiterAnswer> {
-    const { request, atMs } = prepared;
+    const { request } = prepared;
     const { key, cost } = request;
     // Claimed now: a fallback may take longer than the outage.
     const reportFailure = this.#guarded.reporter(error);
@@ -369,11 +354,12 @@ export class Pipeline implements RequestRunner, Canceller {
       answer = await this.#onFailure.answer(prepared, error, this.#local);
     } catch (thrown) {
       reportFailure({ error, key, cost });
+      noteAdjusted(this, prepared, request.verb, error);
       throw thrown;
     }
     const { reserved, ...decision } = answer;
     reportFailure({ error, key, cost, decision });
-    const reported = report(this, request, decision, atMs);
+    const reported = this.report(prepared, decision);
     if (request.verb !== VERBS.reserve) return reported;
     if (reserved !== undefined) return { ...reported, reserved };
     return withReserved(this, prepared, reported, undefined);

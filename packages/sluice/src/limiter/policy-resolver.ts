@@ -6,6 +6,7 @@ import { InvalidOptionError, PolicyUnavailableError } from "../core/errors.js";
 import { isPromiseLike } from "../core/promises.js";
 import { A_PROMISE, InWords, withoutText } from "../core/shown.js";
 import type { Events } from "../events/events.js";
+import { policiesIn } from "./policies-in.js";
 import { isShared, joinSet, leaveSet } from "./sharing.js";
 import type { Claimant, Keyspace, Store } from "../stores/store.js";
 import {
@@ -67,10 +68,6 @@ const MAX_DYNAMIC_NAMES = 1024;
 
 /** The claim of limiters to which each call brings its policies: they may differ from call to call. */
 const EACH_CALL = "the options of each call";
-
-function policiesOf(bound: Bound): readonly Policy[] {
-  return bound.map(({ rule }) => rule.policy);
-}
 
 let functionsSeen = 0;
 const functionNumbers = new WeakMap<object, number>();
@@ -155,7 +152,7 @@ export class PolicyResolver {
   policies(key: string): readonly Policy[] | Promise<readonly Policy[]> {
     if (this.#option === undefined) return [];
     const bound = this.resolve(key);
-    return bound instanceof Promise ? bound.then(policiesOf) : policiesOf(bound);
+    return bound instanceof Promise ? bound.then(policiesIn) : policiesIn(bound);
   }
 
   /** The same for a call that cannot wait for what is promised. */

@@ -23,15 +23,21 @@ export async function giveToTaker(
   prepared: PreparedRequest,
   { limiter, ask, local, fallback }: Takers,
 ): Promise<LimiterAnswer> {
-  const { request, call, atMs } = prepared;
+  const { request, call, atMs, bound } = prepared;
   const taker = takerOf(request.of as DecisionSource);
   if (taker === "store") return ask();
   if (taker === "local" && local !== undefined) {
-    return report(limiter, request, local.conclude(prepared, local.store.decide(call)), atMs);
+    return report(
+      limiter,
+      request,
+      local.conclude(prepared, local.store.decide(call)),
+      atMs,
+      bound,
+    );
   }
   if (taker === "fallback" && fallback !== undefined) {
     const answer = await fallback.run({ ...request, of: undefined, policy: undefined });
-    return report(limiter, request, { ...answer, source: "fallback" }, atMs);
+    return report(limiter, request, { ...answer, source: "fallback" }, atMs, bound);
   }
   // Nobody counted them, so there is nothing to give: the answer says what is there.
   const peek = { ...request, verb: VERBS.peek, cost: 0, of: undefined };

@@ -13,7 +13,7 @@ import type { Identify } from "../core/identity.js";
 import { checkKey, checkSlot, type SlotOption } from "../core/key.js";
 import { maxWaitMs } from "../core/max-wait.js";
 import { checkCount, checkFunction, checkOptions } from "../core/options.js";
-import { Events, type WaitEnded } from "../events/events.js";
+import { Events, nextSpan, type WaitEnded } from "../events/events.js";
 import { addOutageHooks } from "../events/hooks.js";
 import type { Store, SyncStore } from "../stores/store.js";
 import { Caller, type CallerKey } from "./caller.js";
@@ -343,11 +343,11 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
   ): Promise<P> {
     const { waitBegun, waitEnded } = this.events.to;
     if (longestMs === 0 || (waitBegun === undefined && waitEnded === undefined)) return acquire();
-    const wait = { caller: this.#keyspace, key, cost: weight };
+    const wait = { wait: nextSpan(), caller: this.#keyspace, key, cost: weight };
     const beganMs = monotonicMs();
-    const end = (outcome: WaitEnded["outcome"]): void => {
+    const end = (outcome: WaitEnded["outcome"], error?: unknown): void => {
       const waitedMs = monotonicMs() - beganMs;
-      this.events.to.waitEnded?.({ ...wait, outcome, waitedMs, lateMs: 0 });
+      this.events.to.waitEnded?.({ ...wait, outcome, waitedMs, lateMs: 0, error });
     };
     waitBegun?.(wait);
     try {
@@ -355,7 +355,8 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
       end("started");
       return permit;
     } catch (error) {
-      end(error instanceof MaxWaitExceededError ? "refused" : "failed");
+      if (error instanceof MaxWaitExceededError) end("refused");
+      else end("failed", error);
       throw error;
     }
   }

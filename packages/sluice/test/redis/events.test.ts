@@ -28,6 +28,26 @@ test("a batch is one event, with its size and how long it took", async () => {
   expect(batches.every(({ durationMs }) => durationMs > 0)).toBe(true);
 });
 
+test("a batch begins with what is in it, and ends under the same number", async () => {
+  const client = new Redis(inject("redisUrl"));
+  onTestFinished(() => client.disconnect());
+  const store = new RedisStore({ client });
+  const limiter = new RateLimiter({ policy, store, namespace: "begun", timeout: "30s" });
+  const heard: [string, number, object][] = [];
+  store.events.on("batchBegun", ({ batch, ...rest }) => heard.push(["begun", batch, rest]));
+  store.events.on("batch", ({ batch, size }) => heard.push(["ended", batch, { size }]));
+  await Promise.all([limiter.consume("a"), limiter.consume("b")]);
+  await Promise.all([limiter.consume("a"), limiter.peek("b")]);
+  const [first, second] = [heard[0]?.[1], heard[2]?.[1]];
+  expect(first).not.toBe(second);
+  expect(heard).toEqual([
+    ["begun", first, { size: 2, keys: 2, verb: "consume", part: "" }],
+    ["ended", first, { size: 2 }],
+    ["begun", second, { size: 2, keys: 2, verb: "mixed", part: "" }],
+    ["ended", second, { size: 2 }],
+  ]);
+});
+
 test("an outage is one onError of the store, whichever of its limiters and semaphores meets it", async () => {
   const onError = vi.fn<(event: ErrorEvent) => void>();
   const lost = new Error("connection lost");

@@ -8,7 +8,7 @@ import {
   StoreUnavailableError,
 } from "../../core/errors.js";
 import { pauseMsAfter } from "../../core/pause.js";
-import type { WaitEnded } from "../../events/events.js";
+import { nextSpan, type WaitEnded } from "../../events/events.js";
 import type { Pipeline } from "../pipeline.js";
 import { isDecidedHere } from "../request.js";
 import { waitHere } from "./wait-here.js";
@@ -50,19 +50,20 @@ export async function waitFor(limiter: Pipeline, request: ReserveRequest): Promi
   const { waitBegun, waitEnded } = limiter.events.to;
   if (waitBegun === undefined && waitEnded === undefined) return untilAllowed(limiter, request);
   const { key, cost } = request;
-  const wait = { caller: limiter.name, key, cost };
+  const wait = { wait: nextSpan(), caller: limiter.name, key, cost };
   const beganMs = monotonicMs();
-  const end = (outcome: WaitEnded["outcome"], lateMs: number): void => {
+  const end = (ending: Pick<WaitEnded, "outcome" | "lateMs" | "error">): void => {
     const waitedMs = monotonicMs() - beganMs;
-    limiter.events.to.waitEnded?.({ ...wait, outcome, waitedMs, lateMs });
+    limiter.events.to.waitEnded?.({ ...wait, waitedMs, ...ending });
   };
   waitBegun?.(wait);
   try {
     const outcome = await untilAllowed(limiter, request);
-    end(outcome.reservation.allowed ? "started" : "refused", outcome.lateMs);
+    const { reservation, lateMs } = outcome;
+    end({ outcome: reservation.allowed ? "started" : "refused", lateMs });
     return outcome;
   } catch (error) {
-    end("failed", 0);
+    end({ outcome: "failed", lateMs: 0, error });
     throw error;
   }
 }

@@ -1,11 +1,12 @@
 /** The store that many processes share: every decision is one script call on the server's clock. */
+import { type VerbName, VERBS } from "../../algorithms/decide.js";
 import { randomName } from "../../core/digest.js";
 import { checkClock, type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 import { Closing } from "../../core/closing.js";
 import { CrossSlotError, StoreUnavailableError } from "../../core/errors.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { scriptFor } from "./scripts.js";
-import { attempt, Events } from "../../events/events.js";
+import { attempt, Events, nextSpan } from "../../events/events.js";
 import { addOutageHooks, type OutageHooks } from "../../events/hooks.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
 import type { Done, Store, StoreCall } from "../store.js";
@@ -303,28 +304,42 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     { kind, kernels, keys, args }: EncodedBatch,
   ): Promise<readonly DecodedCall[]> {
     const { sha, source } = scriptFor(kind, kernels);
+    const ended = this.#batchBegins(calls, keys.length);
     const run = this.#run(sha, source, keys, args);
     const handOver = handOverNow();
     for (const call of calls) call.handOver = handOver;
-    if (this.events.to.batch !== undefined) this.#watchBatch(calls, run);
+    if (ended !== undefined) run.then(() => ended(undefined), ended);
     const reply = await run;
     const { rawUs, outcomes } = decodeBatch(calls, reply);
     if (this.clock === undefined) this.#serverAheadUs = rawUs - systemClock.nowUs();
     return outcomes;
   }
 
-  #watchBatch(calls: readonly StoreCall[], run: Promise<unknown>): void {
+  /** Lets the listeners know; what is returned does so again when the batch ends. Undefined where nobody listens. */
+  #batchBegins(
+    calls: readonly StoreCall[],
+    keys: number,
+  ): ((error: Error | undefined) => void) | undefined {
+    const { batchBegun, batch: batchEnded } = this.events.to;
+    if (batchBegun === undefined && batchEnded === undefined) return undefined;
     const beganMs = monotonicMs();
     const part = this.partOf?.(calls[0] as StoreCall) ?? "";
-    const ended = (error: Error | undefined): void => {
+    const batch = nextSpan();
+    const size = calls.length;
+    batchBegun?.({ batch, size, keys, verb: verbOf(calls), part });
+    return (error) => {
       const durationMs = monotonicMs() - beganMs;
-      this.events.to.batch?.({ size: calls.length, part, durationMs, error });
+      this.events.to.batch?.({ batch, size, part, durationMs, error });
     };
-    run.then(
-      () => ended(undefined),
-      (error: unknown) => ended(error as Error),
-    );
   }
+}
+
+/** What all the calls do. */
+function verbOf(calls: readonly StoreCall[]): VerbName | "mixed" {
+  const [first] = calls;
+  if (calls.some(({ verb }) => verb !== first?.verb)) return "mixed";
+  const names = Object.keys(VERBS) as VerbName[];
+  return names.find((name) => VERBS[name] === first?.verb) ?? "mixed";
 }
 
 /** `run` until the store is closed: then what is under way, and all that comes, rejects. */
