@@ -3,7 +3,7 @@
 // people use, and the oldest Redis clients.
 // A runtime that cannot be obtained is a failure, never a skip.
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,34 +12,52 @@ import { startRedis } from "./redis-server.mjs";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const esbuild = join(root, "node_modules/.bin/esbuild");
 const scratch = mkdtempSync(join(tmpdir(), "sluice-consumers-"));
-const FRAMEWORKS = {
+/** What adapters are tried with: the page that says so, the package, its lowest version and its newest. */
+const FRAMEWORKS = [
+  ["express", "express", "4.16.0", "5.3.0"],
+  ["fastify", "fastify", "5.0.0", "5.12.8"],
+  ["koa", "koa", "2.16.1", "3.3.0"],
+  ["hono", "hono", "4.2.0", "4.13.19"],
+  ["web", "@hono/node-server", "1.4.0", "2.1.9"],
+  ["nest", "@nestjs/core", "10.0.0", "12.5.1"],
+  ["graphql", "graphql", "16.6.0", "16.15.0"],
+  ["graphql", "graphql-yoga", "5.0.0", "5.24.1"],
+  ["graphql", "@envelop/core", "5.0.0", "5.6.1"],
+  ["graphql", "@apollo/server", "4.0.0", "5.5.1"],
+];
+/** What they need beside: types of their own, and parts. */
+const BESIDE = {
   lowest: [
-    "express@4.16.0",
     "@types/express@4.17.0",
-    "fastify@5.0.0",
-    "koa@2.13.0",
     "@types/koa@2.13.0",
-    "hono@4.0.0",
+    "@nestjs/common@10.0.0",
+    "@nestjs/platform-express@10.0.0",
+    "reflect-metadata@0.1.13",
+    "rxjs@7.1.0",
   ],
   newest: [
-    "express@5.3.0",
     "@types/express@5.0.6",
-    "fastify@5.12.8",
-    "koa@3.3.0",
     "@types/koa@3.0.3",
-    "hono@4.13.19",
+    "@nestjs/common@12.5.1",
+    "@nestjs/platform-express@12.5.1",
+    "reflect-metadata@0.2.2",
+    "rxjs@7.8.2",
   ],
 };
+const FRAMEWORK_PROGRAMS = ["with-frameworks", "with-web", "with-nest", "with-graphql"];
 const resolutions = [
   ["--module", "nodenext"],
   ["--module", "node16"],
   ["--module", "esnext", "--moduleResolution", "bundler"],
 ];
-const compilers = ["5.9.3", "7.0.2"];
+/** By the names under which they are installed side by side. */
+const compilers = ["typescript-5.9", "typescript-7.0"];
+const COMPILERS = ["typescript-5.9@npm:typescript@5.9.3", "typescript-7.0@npm:typescript@7.0.2"];
 // The lowest versions that the peer ranges allow; the newest are what the repository itself runs on.
 const clients = ["redis@4.6.0", "ioredis@5.4.1"];
 let passed = 0;
 let failed = 0;
+let last = performance.now();
 
 /**
  * @param {string[]} command
@@ -65,13 +83,19 @@ function run([file = "", ...args], env = {}, cwd = scratch) {
  * @param {() => unknown} body
  */
 function check(name, body) {
+  /** @param {string} how */
+  const say = (how) => {
+    const now = performance.now();
+    console.log(how, `${((now - last) / 1000).toFixed(1).padStart(5)} s `, name);
+    last = now;
+  };
   try {
     body();
     passed += 1;
-    console.log(`ok    ${name}`);
+    say("ok   ");
   } catch (error) {
     failed += 1;
-    console.log(`FAIL  ${name}`);
+    say("FAIL ");
     console.error(error);
   }
 }
@@ -106,15 +130,15 @@ function checkRuntime(spec, args, programs, env) {
 
 /**
  * Type-checks strictly, declarations and all, and compiles into `out`.
- * @param {string} version
+ * @param {string} compiler
  * @param {string[]} resolution
- * @param {string} program
+ * @param {string[]} programs
  */
-function compile(version, resolution, program) {
-  const tsc = ["npx", "--yes", `--package=typescript@${version}`, "--", "tsc"];
+function compile(compiler, resolution, ...programs) {
+  const tsc = [process.execPath, `node_modules/${compiler}/bin/tsc`];
   const strict = ["--strict", "--exactOptionalPropertyTypes", "--skipLibCheck", "false"];
   const emit = ["--target", "es2022", "--lib", "es2022,esnext.disposable", "--outDir", "out"];
-  run([...tsc, ...strict, ...emit, ...resolution, "--types", "node", program]);
+  run([...tsc, ...strict, ...emit, ...resolution, "--types", "node", ...programs]);
 }
 
 /**
@@ -126,11 +150,11 @@ function checkClient(spec, env) {
   const [name = ""] = spec.split("@");
   check(`${spec}: installed beside the package`, () => {
     run(["npm", "uninstall", "redis", "ioredis"]);
-    run(["npm", "install", spec]);
+    install([spec]);
     check(`${spec}: redis.mjs`, () => run([process.execPath, "redis.mjs"], env));
-    for (const version of compilers) {
-      check(`${spec}: typescript ${version}`, () => {
-        compile(version, ["--module", "nodenext"], `with-${name}.ts`);
+    for (const compiler of compilers) {
+      check(`${spec}: ${compiler}`, () => {
+        compile(compiler, ["--module", "nodenext"], `with-${name}.ts`);
         run([process.execPath, `out/with-${name}.js`], env);
       });
     }
@@ -165,7 +189,7 @@ function checkSingleFile(env) {
 /** As docs/runtimes.md says to run it. */
 function checkJest() {
   check("jest 30: installed", () => {
-    run(["npm", "install", "--no-save", "jest@30.5.2"]);
+    install(["jest@30.5.2"], "--no-save");
     for (const program of ["modules.test.mjs", "commonjs.test.cjs"]) {
       check(`jest 30: ${program}`, () => {
         const match = ["--testMatch", `**/${program}`];
@@ -176,23 +200,47 @@ function checkJest() {
 }
 
 /**
- * The adapters of all frameworks, by each framework's own types, at versions that its page names.
- * @param {string} name
- * @param {string[]} frameworks
+ * The adapters of all frameworks, by each framework's own types, in one directory.
+ * @param {"lowest" | "newest"} which
  */
-function checkFrameworks(name, frameworks) {
-  check(`${name} frameworks: installed beside the package`, () => {
-    // Types of Express and Koa are packages of their own; engines of a newer Node are only wished for.
-    run(["npm", "install", "--no-audit", "--no-fund", ...frameworks]);
-    for (const version of compilers) {
-      check(`${name} frameworks: typescript ${version}`, () => {
-        // Declarations of older frameworks are not all without errors of their own.
+function checkFrameworks(which) {
+  check(`${which} frameworks: installed beside the package`, () => {
+    const named = FRAMEWORKS.map(([, name, lowest, newest]) =>
+      [name, which === "lowest" ? lowest : newest].join("@"),
+    );
+    // Engines of a newer Node are only wished for.
+    install([...named, ...BESIDE[which]]);
+    for (const compiler of compilers) {
+      check(`${which} frameworks: ${compiler}`, () => {
+        // Declarations of older frameworks are not all without errors of their own. Decorators are Nest's.
         const options = ["--module", "nodenext", "--skipLibCheck", "true"];
-        compile(version, options, "with-frameworks.ts");
-        run([process.execPath, "out/with-frameworks.js"]);
+        const programs = FRAMEWORK_PROGRAMS.map((program) => `${program}.ts`);
+        compile(compiler, [...options, "--experimentalDecorators"], ...programs);
       });
     }
+    for (const program of FRAMEWORK_PROGRAMS) {
+      check(`${which} frameworks: ${program}`, () => run([process.execPath, `out/${program}.js`]));
+    }
   });
+}
+
+/** Pages name the versions that are tried here. */
+function checkFrameworkPages() {
+  check("pages of frameworks name the lowest and the newest version", () => {
+    for (const [page, name, lowest, newest] of FRAMEWORKS) {
+      const text = readFileSync(join(root, `docs/frameworks/${page}.md`), "utf8");
+      const isNamed = text.replaceAll(/\s+/g, " ").includes(`${lowest} to ${newest}`);
+      if (!isNamed) throw new Error(`${page}.md does not name ${name} ${lowest} to ${newest}`);
+    }
+  });
+}
+
+/**
+ * @param {string[]} specs
+ * @param {string[]} flags
+ */
+function install(specs, ...flags) {
+  run(["npm", "install", "--prefer-offline", "--no-audit", "--no-fund", ...flags, ...specs]);
 }
 
 /** @param {{ url: string }} redis */
@@ -207,10 +255,10 @@ function checkAll(redis) {
   checkRuntime("bun@1.4.5", [], ["esm.mjs"], env);
   checkRuntime("deno@2.9.6", ["run", "--allow-all"], ["esm.mjs"], env);
 
-  for (const version of compilers) {
+  for (const compiler of compilers) {
     for (const resolution of resolutions) {
-      check(`typescript ${version}: ${resolution.join(" ")}`, () => {
-        compile(version, resolution, "typed.ts");
+      check(`${compiler}: ${resolution.join(" ")}`, () => {
+        compile(compiler, resolution, "typed.ts");
         run([process.execPath, "out/typed.js"], env);
       });
     }
@@ -218,7 +266,9 @@ function checkAll(redis) {
   checkSingleFile(env);
   checkJest();
   for (const client of clients) checkClient(client, env);
-  for (const [name, frameworks] of Object.entries(FRAMEWORKS)) checkFrameworks(name, frameworks);
+  checkFrameworkPages();
+  checkFrameworks("lowest");
+  checkFrameworks("newest");
 
   check("npx sluice --help", () => {
     const help = run(["npx", "--no", "--", "sluice", "--help"]);
@@ -232,7 +282,7 @@ try {
   const tarball = readdirSync(scratch).find((file) => file.endsWith(".tgz"));
   cpSync(join(root, "packages/sluice/test/consumers"), scratch, { recursive: true });
   writeFileSync(join(scratch, "package.json"), '{ "private": true, "type": "module" }\n');
-  run(["npm", "install", `./${tarball}`, "redis@6.3.1", "@types/node@20"]);
+  install([`./${tarball}`, "redis@6.3.1", "@types/node@20", ...COMPILERS]);
   checkAll(redis);
 } finally {
   await redis.stop();

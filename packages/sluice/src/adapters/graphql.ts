@@ -21,8 +21,9 @@ interface StartPayload {
     readonly document: DocumentNode;
     readonly operationName?: string | null | undefined;
     readonly variableValues?: Readonly<Record<string, unknown>> | null | undefined;
+    /** Newer versions name it beside the arguments, too. */
+    readonly contextValue?: unknown;
   };
-  readonly context: unknown;
   setResultAndStopExecution(result: { readonly errors: readonly GraphQLError[] }): void;
 }
 
@@ -100,10 +101,10 @@ export function useRateLimit<Context = unknown>(
   const answers = new RequestAnswers();
   const start = async (payload: StartPayload): Promise<Started | undefined> => {
     const { schema, document, operationName, variableValues } = payload.args;
+    const context = payload.args.contextValue;
     const operation = operationOf(document, operationName);
     // Then there is nothing to execute, and the server says so.
     if (operation === undefined) return undefined;
-    const { context } = payload;
     const call = new ContextCall(context ?? {});
     const about = { schema, document, operation, variables: variableValues ?? {} };
     const pass = await gate.enter(about, context as Context, call);
