@@ -19,6 +19,7 @@ import {
   tokenBucket,
 } from "./index.js";
 import { auditFiles, auditLogs } from "./audit/index.js";
+import { publish } from "./diagnostics/index.js";
 import {
   formatRateLimit,
   formatRateLimitPolicy,
@@ -347,6 +348,7 @@ const limiterCases: readonly Case[] = [
   ],
   ["events: name", (value, { limiter }) => limiter.events.on(value, () => {}), nothing],
   ["events: listener", (value, { limiter }) => limiter.events.on("failure", value), fn],
+  ["events: isWanted", (value, { limiter }) => limiter.events.on("failure", () => {}, value), fn],
 ];
 
 const semaphoreCases: readonly Case[] = [
@@ -607,6 +609,13 @@ const setupCases: readonly Case[] = [
   ["advance: ms", (value) => new ManualClock().advance(value), ms(0)],
   ["set: nowUs", (value) => new ManualClock().set(value), Number.isFinite],
   ["PureStore: clock", (value) => new PureStore(value), nothing],
+  ["publish: publishers", (value) => publish(value), nothing],
+  ["publish: publisher", (value) => publish([value]), nothing],
+  ...made("publish", (o) => publish([], o), {
+    exposeKeys: boolean,
+    exposeIds: boolean,
+    store: name,
+  }),
   ...made(
     "storeConformance",
     storeConformance,

@@ -81,6 +81,11 @@ export function identifyBy(identity: unknown, external: boolean): Identify {
   return remembered((key) => first16Bytes(digests.hmacSha256(secret, key)));
 }
 
+/** The same ids where they are hashes; else those that it would make by default for a store outside the process. */
+export function hiding(identify: Identify): Identify {
+  return identify === unchanged || identify === plain ? HASHED : identify;
+}
+
 /** Ids of recent keys; a power of two. */
 const REMEMBERED = 256;
 
@@ -104,6 +109,8 @@ function remembered(identify: (key: string) => string): Identify {
     return id;
   };
 }
+
+const HASHED = identifyBy("sha256", true);
 
 /** What is refused here may be a secret in the wrong place or of the wrong name: no error shows it. */
 function secretOf(choice: unknown): string | Uint8Array {

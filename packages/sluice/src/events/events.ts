@@ -132,6 +132,8 @@ export interface WaitBegun {
   /** The limiter's namespace, or the semaphore's keyspace. */
   readonly caller: string;
   readonly key: string;
+  /** The text of its slot, where it was given one. */
+  readonly slot?: string | undefined;
   /** Units, or the permit's weight. */
   readonly cost: number;
 }

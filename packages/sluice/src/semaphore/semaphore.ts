@@ -10,7 +10,7 @@ import { InvalidOptionError, MaxWaitExceededError } from "../core/errors.js";
 import { monotonicMs } from "../core/clock.js";
 import { randomName } from "../core/digest.js";
 import type { Identify } from "../core/identity.js";
-import { checkKey, checkSlot, type SlotOption } from "../core/key.js";
+import { checkKey, checkSlot, type Keyed, type SlotOption } from "../core/key.js";
 import { maxWaitMs } from "../core/max-wait.js";
 import { checkCount, checkFunction, checkOptions } from "../core/options.js";
 import { Events, nextSpan, type WaitEnded } from "../events/events.js";
@@ -328,7 +328,7 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     const semaphoreKey = this.#keyOf(key, slot);
     request.signal?.throwIfAborted();
     const queue = this.#queueOf(semaphoreKey);
-    const permit = await this.#wait(key, request, () => queue.acquire(request));
+    const permit = await this.#wait({ key, slot }, request, () => queue.acquire(request));
     if (permit === undefined) return queue.maxWaitExceeded(0);
     // Closed since the grant: then it was given back.
     this.#closing.throwIfClosed();
@@ -337,13 +337,13 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
 
   /** Lets the listeners know when a wait begins and ends; what cannot wait is no wait. */
   async #wait<P>(
-    key: string,
+    keyed: Keyed,
     { weight, maxWaitMs: longestMs }: WaitRequest,
     acquire: () => Promise<P>,
   ): Promise<P> {
     const { waitBegun, waitEnded } = this.events.to;
     if (longestMs === 0 || (waitBegun === undefined && waitEnded === undefined)) return acquire();
-    const wait = { wait: nextSpan(), caller: this.#keyspace, key, cost: weight };
+    const wait = { wait: nextSpan(), caller: this.#keyspace, ...keyed, cost: weight };
     const beganMs = monotonicMs();
     const end = (outcome: WaitEnded["outcome"], error?: unknown): void => {
       const waitedMs = monotonicMs() - beganMs;

@@ -1,6 +1,7 @@
 const assert = require("node:assert/strict");
 const { MemoryStore, RateLimiter, tokenBucket } = require("sluice");
 const { auditFiles } = require("sluice/audit");
+const { publish } = require("sluice/diagnostics");
 const { limitFetch } = require("sluice/fetch");
 const { parseRateLimit } = require("sluice/headers");
 const { limitInterceptor } = require("sluice/undici");
@@ -17,6 +18,7 @@ async function main() {
   assert.equal((await limiter.consume("k")).retryAfterMs, 30_000);
   assert.equal(limiter.consumeSync("other").allowed, true);
   assert.equal(typeof auditFiles, "function");
+  publish([limiter])();
   assert.equal(typeof RedisStore.connect, "function");
   // Connects with its first call, which never comes.
   await new RedisStore({ url: "redis://127.0.0.1:1" }).close();

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { subscribe } from "node:diagnostics_channel";
 import { MemoryStore, RateLimiter, tokenBucket } from "sluice";
 import { auditLogs, headerLine, keyId, recordLine } from "sluice/audit";
+import { CHANNELS, publish } from "sluice/diagnostics";
 import { limitFetch } from "sluice/fetch";
 import { parseRateLimit } from "sluice/headers";
 import { RedisStore } from "sluice/redis";
@@ -41,6 +43,18 @@ async function* open() {
 }
 assert.equal((await auditLogs([{ name: "log", open }])).report.passed, true);
 await audited.close();
+
+const messages = [];
+const published = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1m" }) });
+const endPublishing = publish([published]);
+subscribe(CHANNELS.decision, (message) => messages.push(message));
+await published.consume("k");
+endPublishing();
+await published.consume("k");
+assert.deepEqual(
+  messages.map(({ limiter, decision }) => [limiter, decision.allowed]),
+  [["sluice", true]],
+);
 
 assert.equal(typeof RedisStore.connect, "function");
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type Decision, limited, MemoryStore, type Policy, RateLimiter, tokenBucket } from "sluice";
 import { type AuditReport, auditLogs, headerLine, LogError } from "sluice/audit";
+import { type ChannelMessages, CHANNELS, publish } from "sluice/diagnostics";
 import { limitFetch } from "sluice/fetch";
 import { parseRateLimit } from "sluice/headers";
 import { RedisStore } from "sluice/redis";
@@ -25,6 +26,10 @@ async function* open(): AsyncGenerator<string> {
 await assert.rejects(auditLogs([{ name: "empty", open }]), LogError);
 export const refutedKeys = ({ keys }: AuditReport): string[] =>
   keys.filter(({ passed }) => !passed).map(({ key }) => key);
+
+publish([limiter], { exposeIds: true })();
+export const remaining = (message: ChannelMessages[typeof CHANNELS.decision]): number =>
+  message.decision.remaining;
 
 const waits: string[] = [];
 class Mailer {

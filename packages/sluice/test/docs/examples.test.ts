@@ -42,6 +42,7 @@ test("every public maker, class and function has an example", () => {
     "PureStore",
     "storeConformance",
     "auditLogs",
+    "publish",
     "parseRateLimit",
     "waitMsOf",
     "formatRateLimit",

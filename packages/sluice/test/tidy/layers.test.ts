@@ -11,7 +11,7 @@ const LAYERS = [
   ["stores"],
   ["resilience"],
   ["limiter", "semaphore"],
-  ["outgoing", "http"],
+  ["outgoing", "http", "diagnostics"],
   ["adapters"],
   ["audit"],
   ["testing"],
@@ -65,6 +65,11 @@ test("every folder has a layer", () => {
 
 test("no file imports from a layer above its own, or beside it", () => {
   expect(climbs(sources)).toEqual([]);
+});
+
+test("only its own folder knows of node:diagnostics_channel, which bundles for the edge lack", () => {
+  const users = sources.filter(({ text }) => text.includes('"node:diagnostics_channel"'));
+  expect([...new Set(users.map(({ path }) => folderOf(path)))]).toEqual(["diagnostics"]);
 });
 
 test("no files import each other in a circle", () => {

@@ -49,8 +49,8 @@ export async function acquire(limiter: Pipeline, request: ReserveRequest): Promi
 export async function waitFor(limiter: Pipeline, request: ReserveRequest): Promise<AcquireOutcome> {
   const { waitBegun, waitEnded } = limiter.events.to;
   if (waitBegun === undefined && waitEnded === undefined) return untilAllowed(limiter, request);
-  const { key, cost } = request;
-  const wait = { wait: nextSpan(), caller: limiter.name, key, cost };
+  const { key, slot, cost } = request;
+  const wait = { wait: nextSpan(), caller: limiter.name, key, slot, cost };
   const beganMs = monotonicMs();
   const end = (ending: Pick<WaitEnded, "outcome" | "lateMs" | "error">): void => {
     const waitedMs = monotonicMs() - beganMs;

@@ -1,0 +1,13 @@
+/** sluice/diagnostics: decisions, waits, outages and calls of stores on node:diagnostics_channel. Needs Node, Bun or Deno. */
+export {
+  type AcquireContext,
+  type ChannelMessages,
+  CHANNELS,
+  type DecisionMessage,
+  type PoliciesMessage,
+  type ShownKey,
+  type StoreCallContext,
+  type StoreOutageMessage,
+  type StoreRecoveryMessage,
+} from "./channels.js";
+export { publish, type Publisher, type PublishOptions } from "./publish.js";
