@@ -2,6 +2,14 @@
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { OutsideStore } from "../test/support/outside-store.js";
+import { rateLimit as onExpress } from "./adapters/express.js";
+import { rateLimit as onFastify } from "./adapters/fastify.js";
+import { apolloRateLimit, useRateLimit } from "./adapters/graphql.js";
+import { rateLimit as onHono } from "./adapters/hono.js";
+import { rateLimit as onKoa } from "./adapters/koa.js";
+import { RateLimit, RateLimitModule } from "./adapters/nest.js";
+import { rateLimit as onNode } from "./adapters/node.js";
+import { rateLimit as onWeb } from "./adapters/web.js";
 import {
   calendarWindow,
   consumeAtomic,
@@ -399,6 +407,75 @@ function made(
   ];
 }
 
+/** What all adapters share. */
+const gateOptions = {
+  charge: fn,
+  fields: either(is(false), fn),
+  onDenied: fn,
+  address: fn,
+  maxWaiting: whole(0, 1e6),
+};
+const charge = (): undefined => undefined;
+const { charge: _, ...besideCharge } = gateOptions;
+
+/** Registers Fastify's plugin, and a route with options of its own. */
+async function registered(plugin: object, ofRoute?: unknown): Promise<void> {
+  const onRoute: ((route: object) => void)[] = [];
+  const instance = {
+    addHook: (hook: string, handle: (route: object) => void) => {
+      if (hook === "onRoute") onRoute.push(handle);
+    },
+  };
+  await onFastify(instance as never, plugin);
+  for (const handle of onRoute) handle({ config: { rateLimit: ofRoute } });
+}
+
+const fastifyOptions = { ...gateOptions, limiter: nothing, hook: nothing };
+const graphqlOptions = { ...gateOptions, costs: options, limiters: options, key: fn };
+
+const adapterCases: readonly Case[] = [
+  ...Object.entries({ createGate, onExpress, onKoa, onNode, onWeb, onHono }).flatMap(
+    ([what, make]: readonly [string, (o: never) => unknown]) =>
+      made(what, make, gateOptions, { charge }),
+  ),
+  ...made(
+    "onHono: second",
+    (second) => onHono(new RateLimiter({ policy }), second),
+    { ...besideCharge, charge: nothing },
+    { address: charge },
+  ),
+  ...made("onFastify", registered, fastifyOptions, {}, options),
+  ...made(
+    "onFastify: limiter",
+    registered,
+    { charge: nothing, hook: nothing },
+    { limiter: new RateLimiter({ policy }) },
+    options,
+  ),
+  ...made(
+    "config.rateLimit",
+    (ofRoute) => registered({}, ofRoute),
+    fastifyOptions,
+    {},
+    either(options, is(null, false, 0, "", Number.NaN)),
+  ),
+  ...made(
+    "RateLimitModule.forRoot",
+    (o) => RateLimitModule.forRoot(o),
+    { ...gateOptions, limiters: options },
+    {},
+    options,
+  ),
+  ...made("RateLimit", RateLimit, gateOptions, { charge }, text),
+  ...Object.entries({ useRateLimit, apolloRateLimit }).flatMap(([what, make]) =>
+    made(what, make, graphqlOptions, { charge }),
+  ),
+  ["named limiter", (value) => RateLimitModule.forRoot({ limiters: { a: value } }), nothing],
+  ["cost of a field", (value) => useRateLimit({ charge, costs: { "Query.a": value } }), units(0)],
+  ["by.address: limiter", (value) => by.address(value), nothing],
+  ["by.header: limiter", (value) => by.header(value, "x-api-key"), nothing],
+];
+
 const period = ms(1, PERIOD_MS);
 const amount = units(0.001);
 const outage = { onError: fn, onRecovery: fn };
@@ -665,18 +742,6 @@ const setupCases: readonly Case[] = [
   ["decisionFields: nowMs", (value) => decisionFields([], { nowMs: value }), Number.isFinite],
   ["decisionFields: unknown", (value) => decisionFields([], { from: value } as never), nothing],
   ...made(
-    "createGate",
-    createGate,
-    {
-      charge: fn,
-      fields: either(is(false), fn),
-      onDenied: fn,
-      address: fn,
-      maxWaiting: whole(0, 1e6),
-    },
-    { charge: () => undefined },
-  ),
-  ...made(
     "clientAddress",
     clientAddress,
     { trust: whole(0, 100), header: fieldName, connection: fn },
@@ -754,6 +819,10 @@ describe("a limiter on a store outside", () => {
 
 describe("a semaphore", () => {
   suite(semaphoreCases, new MemoryStore());
+});
+
+describe("an adapter", () => {
+  suite(adapterCases, new MemoryStore());
 });
 
 describe("what is made of options", () => {

@@ -1,7 +1,9 @@
 /** What the plugins of all GraphQL servers share: an operation, its charges, and the error that refuses it. */
 import type { GraphQLSchema } from "graphql";
+import { toThousandths } from "../core/amount.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkFunction, checkOptions } from "../core/options.js";
+import { withoutText } from "../core/shown.js";
 import { addressKey } from "../http/address.js";
 import { type AnswerFields, writeFields } from "../http/answer.js";
 import type { HttpCall, HttpOutcome } from "../http/call.js";
@@ -21,7 +23,7 @@ import {
   weigh,
   type WeighedOperation,
 } from "./graphql-cost.js";
-import { checkLimiters, limiterNamed, type NamedLimiters } from "./named-limiters.js";
+import { checkLimiters, checkNamed, limiterNamed, type NamedLimiters } from "./named-limiters.js";
 
 /** An operation that is about to be executed. */
 export interface GraphqlOperation<Context = unknown> extends WeighedOperation {
@@ -94,11 +96,11 @@ export class OperationGate<Context> {
     if (charge !== undefined) checkFunction("charge", charge);
     if (key !== undefined) checkFunction("key", key);
     if (onDenied !== undefined) checkFunction("onDenied", onDenied);
-    for (const [name, cost] of Object.entries(checkOptions("costs", costs, Object.keys(costs)))) {
+    for (const [name, cost] of Object.entries(checkNamed("costs", costs))) {
       checkCost(`costs.${name}`, cost);
     }
     this.#options = options;
-    this.#limiters = checkLimiters(limiters ?? {});
+    this.#limiters = checkLimiters(limiters === undefined ? {} : limiters);
     this.#gate = createGate<WeighedLate<Context>>({
       ...shared,
       charge: async (operation, call) => {
@@ -202,8 +204,7 @@ function chargesIn(charges: Charges): readonly Charge[] {
 }
 
 function checkCost(option: string, cost: unknown): void {
-  const isCost = typeof cost === "number" && cost >= 0 && cost <= MOST_COST;
-  if (!isCost) throw new InvalidOptionError(option, cost, "units from 0 to 1e9");
+  toThousandths(option, withoutText(cost), 0, MOST_COST);
 }
 
 /** A limiter that is charged twice for the same key is charged once for both. */

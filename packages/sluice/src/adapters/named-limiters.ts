@@ -1,8 +1,7 @@
 /** Limiters that are spoken of by name, where the limiter itself cannot stand: in decorators, and in schemas. */
 import { InvalidOptionError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
-import { withoutText } from "../core/shown.js";
-import { chargeableOf } from "../http/chargeable.js";
+import { checkChargeable } from "../http/chargeable.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { Semaphore } from "../semaphore/semaphore.js";
 
@@ -12,14 +11,16 @@ export type NamedLimiters = Readonly<Record<string, RateLimiter | Semaphore>>;
 export function checkLimiters(
   limiters: NamedLimiters,
 ): ReadonlyMap<string, RateLimiter | Semaphore> {
-  const names = typeof limiters === "object" && limiters !== null ? Object.keys(limiters) : [];
-  const checked = checkOptions("limiters", limiters, names);
-  for (const [name, limiter] of Object.entries(checked)) {
-    if (chargeableOf(limiter) !== undefined) continue;
-    const allowed = "a RateLimiter or a Semaphore";
-    throw new InvalidOptionError(`limiters.${name}`, withoutText(limiter), allowed);
+  for (const [name, limiter] of Object.entries(checkNamed("limiters", limiters))) {
+    checkChargeable(`limiters.${name}`, limiter);
   }
   return new Map(Object.entries(limiters));
+}
+
+/** An object whose names are the user's own. */
+export function checkNamed(option: string, named: unknown): Readonly<Record<string, unknown>> {
+  const names = typeof named === "object" && named !== null ? Object.keys(named) : [];
+  return checkOptions(option, named, names);
 }
 
 /** @throws InvalidOptionError */

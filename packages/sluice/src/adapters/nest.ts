@@ -99,8 +99,7 @@ function saidBy(options: string | RateLimiter | Semaphore | NestOptions): Said {
     return { charge: by.address(options as RateLimiter | Semaphore) };
   }
   // Now, so that a mistake shows where the class is declared.
-  checkOptions("options", options, HTTP_OPTIONS);
-  checkFunction("charge", (options as NestOptions).charge);
+  createGate(options as HttpOptions<ExecutionContext, never>);
   return options as NestOptions;
 }
 

@@ -12,7 +12,7 @@ import type { Permit } from "../semaphore/permit.js";
 import type { Semaphore } from "../semaphore/semaphore.js";
 import { addressKey, checkFieldName } from "./address.js";
 import type { HttpCall, HttpOutcome } from "./call.js";
-import { type Chargeable, chargeableOf } from "./chargeable.js";
+import { checkChargeable, type Chargeable, chargeableOf } from "./chargeable.js";
 import type { DenialReason } from "./denial.js";
 import { keyOf } from "./keys.js";
 
@@ -169,15 +169,17 @@ export const by = {
    * const call = { method: "GET", address: "2001:db8::1:2:3:4", header: () => undefined };
    * console.log(charge(undefined, call).key); // 2001:db8::/64
    */
-  address:
-    (limiter: RateLimiter | Semaphore) =>
-    (_raw: unknown, call: HttpCall): Charge => ({ limiter, key: addressKeyOf(call) }),
+  address: (limiter: RateLimiter | Semaphore) => {
+    checkChargeable("limiter", limiter);
+    return (_raw: unknown, call: HttpCall): Charge => ({ limiter, key: addressKeyOf(call) });
+  },
 
   /**
    * Charges the value of a request field, such as an API key; a request without one is charged by its address. The value
    * is to be checked before: whoever may send any gets a new limit with each.
    */
   header: (limiter: RateLimiter | Semaphore, name: string) => {
+    checkChargeable("limiter", limiter);
     const lowerCase = checkFieldName("name", name);
     return (_raw: unknown, call: HttpCall): Charge => {
       const value = call.header(lowerCase);

@@ -1,6 +1,8 @@
 /** What a gate knows of a limiter or semaphore that requests are charged to; found out once for each. */
 import type { Policy } from "../algorithms/registry.js";
+import { InvalidOptionError } from "../core/errors.js";
 import { refusesBraces } from "../core/identity.js";
+import { withoutText } from "../core/shown.js";
 import { type Quota, quotaNamed } from "../headers/stated-limit.js";
 import type { Pipeline } from "../limiter/pipeline.js";
 import { pipelineOf, type RateLimiter } from "../limiter/rate-limiter.js";
@@ -42,6 +44,17 @@ export function chargeableOf(value: unknown): Chargeable | undefined {
     if (chargeable !== undefined) known.set(value, chargeable);
   }
   return chargeable;
+}
+
+/**
+ * A limiter or a semaphore, where one is asked for.
+ *
+ * @throws InvalidOptionError
+ */
+export function checkChargeable(option: string, value: unknown): Chargeable {
+  const chargeable = chargeableOf(value);
+  if (chargeable !== undefined) return chargeable;
+  throw new InvalidOptionError(option, withoutText(value), "a RateLimiter or a Semaphore");
 }
 
 function limiterOf(value: object): ChargedLimiter | undefined {
