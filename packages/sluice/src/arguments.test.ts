@@ -408,15 +408,14 @@ function made(
 }
 
 /** What all adapters share. */
-const gateOptions = {
-  charge: fn,
+const besideCharge = {
   fields: either(is(false), fn),
   onDenied: fn,
   address: fn,
   maxWaiting: whole(0, 1e6),
 };
+const gateOptions = { ...besideCharge, charge: fn };
 const charge = (): undefined => undefined;
-const { charge: _, ...besideCharge } = gateOptions;
 
 /** Registers Fastify's plugin, and a route with options of its own. */
 async function registered(plugin: object, ofRoute?: unknown): Promise<void> {

@@ -100,7 +100,7 @@ export class OperationGate<Context> {
       checkCost(`costs.${name}`, cost);
     }
     this.#options = options;
-    this.#limiters = checkLimiters(limiters === undefined ? {} : limiters);
+    this.#limiters = checkLimiters(limiters);
     this.#gate = createGate<WeighedLate<Context>>({
       ...shared,
       charge: async (operation, call) => {

@@ -9,7 +9,7 @@ export type NamedLimiters = Readonly<Record<string, RateLimiter | Semaphore>>;
 
 /** @throws InvalidOptionError */
 export function checkLimiters(
-  limiters: NamedLimiters,
+  limiters: NamedLimiters = {},
 ): ReadonlyMap<string, RateLimiter | Semaphore> {
   for (const [name, limiter] of Object.entries(checkNamed("limiters", limiters))) {
     checkChargeable(`limiters.${name}`, limiter);

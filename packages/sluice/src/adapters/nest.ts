@@ -130,7 +130,7 @@ export class RateLimitGates {
     } else {
       this.#options = { charge: by.address(options as RateLimiter | Semaphore) };
     }
-    const { limiters = {}, charge, onDenied } = this.#options;
+    const { limiters, charge, onDenied } = this.#options;
     this.#limiters = checkLimiters(limiters);
     if (charge !== undefined) checkFunction("charge", charge);
     if (onDenied !== undefined) checkFunction("onDenied", onDenied);
