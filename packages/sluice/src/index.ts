@@ -90,6 +90,8 @@ export {
   type PermitGiver,
 } from "./limiter/waiting/decorator.js";
 export type { Acquirer, WrapOptions } from "./limiter/waiting/wrap.js";
+export type { HistogramStats } from "./core/histogram.js";
+export type { WaitStats } from "./events/wait-counts.js";
 export type { Identity } from "./core/identity.js";
 export type { SlotOption } from "./core/key.js";
 export {
@@ -109,6 +111,12 @@ export type {
   RefundOptions,
 } from "./limiter/options.js";
 export type { Refund, Settlement } from "./limiter/give-back.js";
+export type {
+  DecisionCount,
+  DecisionOutcome,
+  LimiterStats,
+  PolicyStats,
+} from "./limiter/stats.js";
 export { RateLimiter } from "./limiter/rate-limiter.js";
 export type { Permit } from "./semaphore/permit.js";
 export type {
@@ -117,10 +125,16 @@ export type {
   StoreOf,
   TryAcquireOptions,
 } from "./semaphore/options.js";
-export { Semaphore, type SemaphoreUsage } from "./semaphore/semaphore.js";
+export type { SemaphoreStats, SemaphoreUsage } from "./semaphore/counts.js";
+export { Semaphore } from "./semaphore/semaphore.js";
 export type { SemaphoreWrapOptions } from "./semaphore/wrap.js";
 export type { WaitedCalls } from "./core/wrapped.js";
-export { MemoryStore, type MemoryStoreOptions } from "./stores/memory/memory-store.js";
+export type { StoreErrorCount, StoreStats } from "./stores/store-counts.js";
+export {
+  MemoryStore,
+  type MemoryStats,
+  type MemoryStoreOptions,
+} from "./stores/memory/memory-store.js";
 export type {
   SemaphoreAnswer,
   SemaphoreCommand,

@@ -1,4 +1,4 @@
-/** What a limiter answers. */
+/** What a limiter answers, and when that is near its limit. */
 
 /** Why: "too-costly" can never fit, "store" is a degraded answer made without the store. */
 export type DecisionReason = "ok" | "quota" | "too-costly" | "blocked" | "store";
@@ -65,4 +65,17 @@ export interface Decision {
   readonly policies?: readonly PolicyVerdict[];
   /** Who decided: the store, or what answered in its place. */
   readonly source: DecisionSource;
+}
+
+/** Part of the limit at or below which an allowed call is "near" it. */
+export const NEAR_LIMIT = 0.1;
+
+/** Whether a decision admitted by its policies left a tenth of the limit or less. */
+export function isNear({ allowed, reason, remaining, limit }: Decision): boolean {
+  return (
+    allowed &&
+    reason === "ok" &&
+    remaining < Number.POSITIVE_INFINITY &&
+    remaining <= limit * NEAR_LIMIT
+  );
 }

@@ -1,5 +1,5 @@
 /** Hooks: the listeners that the options `hooks` name. A hook can never break or delay a decision. */
-import type { Decision } from "../core/decision.js";
+import { type Decision, isNear } from "../core/decision.js";
 import { checkFunction, checkOptions } from "../core/options.js";
 import {
   attempt,
@@ -46,8 +46,6 @@ export interface Hooks {
   readonly onRecovery?: ((event: RecoveryEvent) => unknown) | undefined;
 }
 
-/** Part of the limit at or below which an allowed call is "near" it. */
-const NEAR_LIMIT = 0.1;
 /** Hooks hear of verbs that ask for quota; the other verbs ask or adjust. */
 const ASKING: ReadonlySet<string> = new Set(["consume", "consumeUpTo", "reserve"]);
 
@@ -96,15 +94,6 @@ function addOutages(events: Events, { onError, onRecovery }: OutageHooks): void 
       attempt(onRecovery, recovery, failureOf(events, first));
     });
   }
-}
-
-function isNear({ allowed, reason, remaining, limit }: Decision): boolean {
-  return (
-    allowed &&
-    reason === "ok" &&
-    remaining < Number.POSITIVE_INFINITY &&
-    remaining <= limit * NEAR_LIMIT
-  );
 }
 
 /** What a hook throws is a failure of the call that `about` describes. */

@@ -4,7 +4,8 @@ import { UNIT } from "../core/amount.js";
 import type { Events } from "../events/events.js";
 import type { Outcome } from "../stores/store.js";
 import { policiesIn } from "./policies-in.js";
-import { nameOf, type PreparedRequest } from "./request.js";
+import type { PreparedRequest } from "./request.js";
+import { nameOf } from "./verbs.js";
 
 /** Whose keys are changed. */
 export interface AdjustingLimiter {

@@ -1,6 +1,7 @@
 /** Verbs that have no decision, such as block and reset: they are always the store's to do. */
-import { VERBS } from "../algorithms/decide.js";
+import { FOREVER_US, VERBS } from "../algorithms/decide.js";
 import type { DecisionSource } from "../core/decision.js";
+import { CENTURY_US, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { keyInSlot } from "../core/key.js";
 import { noteAdjusted } from "./adjusted.js";
 import type { Pipeline } from "./pipeline.js";
@@ -38,4 +39,10 @@ export async function blockAfterDenial(
   } catch (error) {
     if (limiter.instead === "thrown") throw error;
   }
+}
+
+/** How long a block lasts, in µs. Infinity: until it is lifted. */
+export function blockLengthUs(option: string, value: unknown): number {
+  if (value === Number.POSITIVE_INFINITY) return FOREVER_US;
+  return toMicroseconds(option, value, MIN_PERIOD_US, CENTURY_US);
 }

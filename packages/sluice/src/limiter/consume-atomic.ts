@@ -95,7 +95,7 @@ export async function consumeAtomic(
   );
   const entries = preparing instanceof Promise ? await preparing : preparing;
   checkDebits(requests, debits);
-  signal?.throwIfAborted();
+  if (signal?.aborted === true) throw unanswered(entries, signal.reason, signal);
   const known = knownOf(entries);
   if (known !== undefined) return { allowed: known.allowed, decisions: known.decisions, atomic };
   const decisions = await decideTogether(entries, signal);
@@ -220,7 +220,9 @@ async function decideTogether(
   const [vote, ...apart] = await Promise.all([
     limiters[0]?.outcomeTogether(call, limiters, signal),
     ...shadows.map(({ limiter, call: own, atMs }) => limiter.outcomeOf(own, signal, atMs)),
-  ]);
+  ]).catch((error: unknown) => {
+    throw unanswered(entries, error, signal);
+  });
   const outcomes = new Map<AtomicEntry, StoreResult | Error>();
   for (const [i, shadow] of shadows.entries()) {
     outcomes.set(shadow, apart[i] as StoreResult | Error);
@@ -243,6 +245,18 @@ async function decideTogether(
       return without.get(entry) ?? entry.limiter.conclude(entry, outcome);
     }),
   );
+}
+
+/** Each limiter counts its request, which rejects with `error`. */
+function unanswered(
+  entries: readonly AtomicEntry[],
+  error: unknown,
+  signal: AbortSignal | undefined,
+): unknown {
+  for (const { limiter, request } of entries) {
+    limiter.counts.unanswered(request.verb, error as Error, signal);
+  }
+  return error;
 }
 
 /** Another request of the same limiter and key was decided with it: a denial is not this one's alone. */

@@ -1,13 +1,15 @@
 /** What callers get when the store has not answered: by the option `onStoreFailure`. */
 import { VERBS } from "../algorithms/decide.js";
 import { UNIT } from "../core/amount.js";
-import type { ErrorEvent, Instead } from "../events/events.js";
+import type { Instead } from "../events/events.js";
 import type { Decision } from "../core/decision.js";
-import { StoreUnavailableError } from "../core/errors.js";
+import { PolicyUnavailableError, StoreUnavailableError } from "../core/errors.js";
+import { isSyncStore, type Store, type SyncStore } from "../stores/store.js";
 import { degradedDecision } from "./decisions.js";
 import type { LocalDecisions } from "./local/local-decisions.js";
-import type { OnStoreFailure } from "./options.js";
+import { checkFailurePolicy, type OnStoreFailure } from "./options.js";
 import type { BoundPolicy } from "./policy-resolver.js";
+import type { ReportingLimiter } from "./report.js";
 import type { LimiterAnswer, LimiterRequest, PreparedRequest, RequestRunner } from "./request.js";
 
 /** What a consume that is answered at once was asked. */
@@ -23,6 +25,27 @@ const INSTEAD = {
 
 /** What answers are labelled with where nothing decides. */
 const SOURCES = { local: "local", open: "fail-open", closed: "fail-closed" } as const;
+
+/** A limiter that decides in place of the store. */
+type Fallback = RequestRunner & {
+  readonly store: Store;
+  consumeSync(store: SyncStore, key: string, options: Omit<Asked, "key">): Decision;
+};
+
+/** Checks the option; `fallbackOf` finds the way of requests through a limiter. */
+export function failurePolicy(
+  option: unknown,
+  fallbackOf: (limiter: unknown) => Fallback | undefined,
+): OnFailure {
+  const policy = checkFailurePolicy(option, (value) => fallbackOf(value) !== undefined);
+  const fallback = typeof policy === "object" ? fallbackOf(policy.fallback) : undefined;
+  const { store } = fallback ?? {};
+  const consumeHere =
+    fallback !== undefined && store !== undefined && isSyncStore(store)
+      ? ({ key, cost, slot }: Asked) => fallback.consumeSync(store, key, { cost, slot })
+      : undefined;
+  return new OnFailure(policy, fallback, consumeHere);
+}
 
 export class OnFailure {
   /** What a call gets, as outages count it. */
@@ -77,8 +100,9 @@ export class OnFailure {
     return this.#degraded(request, bound);
   }
 
-  /** The same where not even the policies are known: nobody else can decide then. */
+  /** The same where not even the policies are known, if that is why: nobody else can decide then. */
   withoutPolicies(request: LimiterRequest, error: Error): LimiterAnswer {
+    if (!(error instanceof PolicyUnavailableError)) throw error;
     if (this.#policy === "open" || this.#policy === "closed") return this.#degraded(request, []);
     throw error;
   }
@@ -102,15 +126,17 @@ export class OnFailure {
     asked: Asked,
     bound: readonly BoundPolicy[],
     error: unknown,
-    report: (failure: ErrorEvent) => void,
+    { events, counts }: Pick<ReportingLimiter, "events" | "counts">,
   ): Decision {
-    if (!(error instanceof StoreUnavailableError)) throw error;
+    if (!(error instanceof StoreUnavailableError)) {
+      throw counts.unanswered(VERBS.consume, error as Error);
+    }
     let decision: Decision | undefined;
     if (this.fallback !== undefined) decision = this.#consumeHere?.(asked);
     else if (this.#policy !== "throw") decision = this.#undecided(bound);
     const { key, cost } = asked;
-    report({ key, cost, error, ...(decision !== undefined && { decision }) });
-    if (decision === undefined) throw error;
+    events.to.failure?.({ key, cost, error, ...(decision !== undefined && { decision }) });
+    if (decision === undefined) throw counts.unanswered(VERBS.consume, error);
     return this.fallback === undefined ? decision : { ...decision, source: "fallback" };
   }
 }

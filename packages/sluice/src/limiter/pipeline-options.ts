@@ -4,6 +4,7 @@ import type { Identify } from "../core/identity.js";
 import type { Events } from "../events/events.js";
 import type { BreakerSettings } from "../resilience/breaker.js";
 import type { Store } from "../stores/store.js";
+import type { LimiterCounts } from "./counts.js";
 import type { OnFailure } from "./on-failure.js";
 import type { PolicyResolver } from "./policy-resolver.js";
 import type { ShortcutOptions } from "./shortcuts/shortcuts.js";
@@ -20,5 +21,6 @@ export interface PipelineOptions extends Pick<ShortcutOptions, "denials" | "pref
   readonly blockForUs: number;
   readonly enforce: boolean;
   readonly events: Events;
+  readonly counts: LimiterCounts;
   readonly closing: Closing;
 }

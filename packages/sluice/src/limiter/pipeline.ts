@@ -7,8 +7,8 @@ import { VERBS } from "../algorithms/decide.js";
 import type { ReservationReceipt } from "../algorithms/kernel.js";
 import { toThousandths, UNIT } from "../core/amount.js";
 import { monotonicMs } from "../core/clock.js";
-import type { Decision } from "../core/decision.js";
-import { asStoreError, ClosedError, PolicyUnavailableError } from "../core/errors.js";
+import { type Decision, NEAR_LIMIT } from "../core/decision.js";
+import { asStoreError, ClosedError } from "../core/errors.js";
 import { checkKey, checkKeyed, checkSlot, keyInSlot, keyWithoutSlot } from "../core/key.js";
 import type { Instead } from "../events/events.js";
 import { type AskOptions, type Asker, GuardedStore } from "../resilience/guarded-store.js";
@@ -27,6 +27,7 @@ import { report } from "./report.js";
 import type { LimiterAnswer, LimiterRequest, PreparedRequest, RequestRunner } from "./request.js";
 import { PrefetchedResult } from "./shortcuts/prefetch.js";
 import { Shortcuts } from "./shortcuts/shortcuts.js";
+import { withoutPolicies, withoutStore } from "./without-store.js";
 
 type MaybePromised<T> = T | Promise<T>;
 type Failed = Pick<LimiterRequest, "key" | "cost">;
@@ -35,6 +36,7 @@ export class Pipeline implements RequestRunner, Canceller {
   readonly store: Store;
   readonly name: string;
   readonly events: PipelineOptions["events"];
+  readonly counts: PipelineOptions["counts"];
   readonly enforce: boolean;
   readonly blockForUs: number;
   readonly resolver: PipelineOptions["resolver"];
@@ -54,6 +56,7 @@ export class Pipeline implements RequestRunner, Canceller {
     this.store = store;
     this.name = name;
     this.events = events;
+    this.counts = options.counts;
     this.enforce = enforce;
     this.blockForUs = blockForUs;
     this.resolver = resolver;
@@ -118,17 +121,14 @@ export class Pipeline implements RequestRunner, Canceller {
 
   /** The answer where the policies do not come; throws what is not to be answered. */
   withoutPolicies(request: LimiterRequest, error: Error): LimiterAnswer {
-    if (!(error instanceof PolicyUnavailableError)) throw error;
-    const decision = report(this, request, this.#onFailure.withoutPolicies(request, error), 0, []);
-    const call = { verb: request.verb, debits: [], blockUs: 0, maxWaitUs: 0 };
-    const nothing = { request, bound: [], call, denial: undefined, canReserve: false, atMs: 0 };
-    return withReserved(this, nothing, decision, undefined);
+    return withoutPolicies(this, request, () => this.#onFailure.withoutPolicies(request, error));
   }
 
   /** `run`, of a consume that was prepared with others. */
   async runPrepared(prepared: PreparedRequest): Promise<LimiterAnswer> {
     const { request, bound, call } = prepared;
-    request.signal?.throwIfAborted();
+    const { signal } = request;
+    if (signal?.aborted === true) throw this.counts.gaveUp(request.verb, signal);
     const cost = call.debits[0]?.cost ?? 0;
     const known = this.shortcuts.answer(keyInSlot(request), cost, bound);
     if (known !== undefined) return report(this, request, known, 0, bound);
@@ -154,18 +154,27 @@ export class Pipeline implements RequestRunner, Canceller {
       const debit = this.#reused.debits[0] as Writable<Debit>;
       debit.cost = cost === 1 ? UNIT : toThousandths("cost", cost);
       debit.id = this.identify(key, slot);
-      bound = this.#reused.debits;
+      bound = this.resolver.fixed as readonly BoundPolicy[];
     }
     let decision: Decision;
     try {
       decision = decisionOf(bound, store.executeSync(call as StoreCall), "store");
     } catch (error) {
-      decision = this.#onFailure.answerHere({ key, cost, slot }, bound, error, (failure) => {
-        this.events.to.failure?.(failure);
-      });
+      decision = this.#onFailure.answerHere({ key, cost, slot }, bound, error, this);
     }
-    if (this.#isSilent()) return decision;
+    if (this.#isSilent()) return this.#counted(bound, decision, cost);
     return report(this, { verb: VERBS.consume, key, slot, cost }, decision, 0, bound);
+  }
+
+  /** A consume's decision that nobody else hears of. What nearly all come to is counted here, and costs no call. */
+  #counted(bound: readonly BoundPolicy[], decision: Decision, cost: number): Decision {
+    const { reason, source, remaining, limit, policy } = decision;
+    const counts = bound.length === 1 ? (bound[0] as BoundPolicy).counts : this.counts.of(policy);
+    if (reason === "ok" && source === "store" && remaining > limit * NEAR_LIMIT) {
+      counts.admitted += 1;
+      counts.admittedUnits += cost;
+    } else counts.add(decision, cost);
+    return decision;
   }
 
   /** Whether decisions go to their callers alone, as they are. */
@@ -210,7 +219,11 @@ export class Pipeline implements RequestRunner, Canceller {
   conclude(prepared: PreparedRequest, outcome: Outcome): LimiterAnswer | Promise<LimiterAnswer> {
     const { request, bound, call, denial } = prepared;
     this.shortcuts.after(keyInSlot(request), call, bound, outcome);
-    if (outcome instanceof Error) return this.#withoutStore(prepared, outcome);
+    if (outcome instanceof Error) {
+      const answer = (): Promise<LimiterAnswer> =>
+        this.#onFailure.answer(prepared, outcome, this.#local);
+      return withoutStore(this, prepared, outcome, answer, this.#guarded.reporter(outcome));
+    }
     const source = outcome instanceof PrefetchedResult ? "prefetch" : "store";
     if (source === "store" && this.#local !== undefined) {
       const { serverClock } = this.#local.store;
@@ -219,7 +232,9 @@ export class Pipeline implements RequestRunner, Canceller {
     }
     const decision = decisionOf(bound, outcome, source);
     if (denial !== undefined) this.shortcuts.remember(denial, outcome, decision);
-    if (request.verb === VERBS.consume && this.#isSilent()) return decision;
+    if (request.verb === VERBS.consume && this.#isSilent()) {
+      return this.#counted(bound, decision, request.cost);
+    }
     const answer = withGrant(request, decision, outcome.granted);
     return withReserved(this, prepared, this.report(prepared, answer, outcome.receipt), outcome);
   }
@@ -254,7 +269,7 @@ export class Pipeline implements RequestRunner, Canceller {
   ): Promise<LimiterAnswer> {
     const { verb, signal } = request;
     if (verb === VERBS.consume) {
-      signal?.throwIfAborted();
+      if (signal?.aborted === true) throw this.counts.gaveUp(verb, signal);
       const known = this.shortcuts.answer(keyInSlot(request), thousandths, bound);
       if (known !== undefined) return Promise.resolve(report(this, request, known, 0, bound));
     }
@@ -293,7 +308,7 @@ export class Pipeline implements RequestRunner, Canceller {
 
   #ask(prepared: PreparedRequest): Promise<LimiterAnswer> {
     if (this.#mustConcludeInContext()) {
-      const asked = new Promise<Outcome>((resolve, reject: (reason: Error) => void) => {
+      const asked = new Promise<Outcome>((resolve, reject) => {
         this.#askFor(prepared, reject, resolve);
       });
       return asked.then((outcome) => this.conclude(prepared, outcome));
@@ -321,12 +336,13 @@ export class Pipeline implements RequestRunner, Canceller {
 
   #askFor(
     prepared: PreparedRequest,
-    reject: (reason: Error) => void,
+    fail: (reason: Error) => void,
     complete: (outcome: Outcome) => void,
   ): void {
     const { request, call, atMs } = prepared;
     const { verb, signal } = request;
     const { prefetch } = this.shortcuts;
+    const reject = (reason: Error): void => fail(this.counts.unanswered(verb, reason, signal));
     const asker: Asker<StoreResult> = { signal, atMs, complete, reject };
     if (verb === VERBS.reserve) {
       asker.late = (late) => {
@@ -342,40 +358,20 @@ export class Pipeline implements RequestRunner, Canceller {
     this.#guarded.ask(call, asker, { submit: prefetch.submit.bind(prefetch, key) });
   }
 
-  async #withoutStore(prepared: PreparedRequest, error: Error): Promise<LimiterAnswer> {
-    const { request } = prepared;
-    const { key, cost } = request;
-    // Claimed now: a fallback may take longer than the outage.
-    const reportFailure = this.#guarded.reporter(error);
-    let answer: LimiterAnswer;
-    try {
-      // It was asked before the limiter was closed: now nobody is to answer in the store's place.
-      this.closing.throwIfClosed();
-      answer = await this.#onFailure.answer(prepared, error, this.#local);
-    } catch (thrown) {
-      reportFailure({ error, key, cost });
-      noteAdjusted(this, prepared, request.verb, error);
-      throw thrown;
-    }
-    const { reserved, ...decision } = answer;
-    reportFailure({ error, key, cost, decision });
-    const reported = this.report(prepared, decision);
-    if (request.verb !== VERBS.reserve) return reported;
-    if (reserved !== undefined) return { ...reported, reserved };
-    return withReserved(this, prepared, reported, undefined);
-  }
-
   /** Unused units of a prefetch: nobody waits for them, so a failure is only reported. */
   async #returnUnits(key: string, call: StoreCall): Promise<void> {
     this.shortcuts.expire(key);
     const outcome = await this.outcomeOf(call, undefined, monotonicMs(), {
       instead: "thrown",
     }).catch(asStoreError);
+    const units = (call.debits[0]?.cost ?? 0) / UNIT;
     if (!(outcome instanceof Error)) {
+      this.counts.prefetchReturned += units;
       this.shortcuts.forget(key);
     } else {
+      this.counts.prefetchLost += units;
       this.shortcuts.expire(key);
-      this.failed(outcome, { key: keyWithoutSlot(key), cost: (call.debits[0]?.cost ?? 0) / UNIT });
+      this.failed(outcome, { key: keyWithoutSlot(key), cost: units });
     }
   }
 }

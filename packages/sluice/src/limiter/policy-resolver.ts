@@ -6,6 +6,7 @@ import { InvalidOptionError, PolicyUnavailableError } from "../core/errors.js";
 import { isPromiseLike } from "../core/promises.js";
 import { A_PROMISE, InWords, withoutText } from "../core/shown.js";
 import type { Events } from "../events/events.js";
+import type { LimiterCounts, PolicyCounts } from "./counts.js";
 import { policiesIn } from "./policies-in.js";
 import { isShared, joinSet, leaveSet } from "./sharing.js";
 import type { Claimant, Keyspace, Store } from "../stores/store.js";
@@ -21,6 +22,8 @@ export interface BoundPolicy {
   readonly name: string;
   readonly rule: Rule;
   readonly keyspace: Keyspace;
+  /** Those of its name. */
+  readonly counts: PolicyCounts;
 }
 
 /**
@@ -59,6 +62,7 @@ export interface ResolverOptions {
   /** Whether the names are taken from limiters that use them with other options. */
   readonly replaces: boolean;
   readonly events: Events;
+  readonly counts: LimiterCounts;
   /** Ends the waits for what is promised. */
   readonly closing: Closing;
 }
@@ -85,6 +89,7 @@ function numberOf(fn: object): number {
 export class PolicyResolver {
   readonly #store: Store;
   readonly #events: Events;
+  readonly #counts: LimiterCounts;
   readonly #namespace: string;
   readonly #option: PolicyOption | undefined;
   /** What decides on every key, without a function of the key. */
@@ -108,6 +113,7 @@ export class PolicyResolver {
 
   constructor({ store, namespace, policy: option, events, ...options }: ResolverOptions) {
     this.#events = events;
+    this.#counts = options.counts;
     this.#store = store;
     this.#namespace = namespace;
     this.#option = option as PolicyOption | undefined;
@@ -286,6 +292,7 @@ export class PolicyResolver {
         name,
         rule,
         keyspace: this.#store.open(this.#keyspaceName(name, rule), rule.kernel),
+        counts: this.#counts.bound(name, rule),
       };
       byName.set(name, boundPolicy);
     }

@@ -1,10 +1,10 @@
 /** The limiter as users meet it: each method checks its arguments and sends a request through the pipeline. */
-import { FOREVER_US, type Verb, VERBS } from "../algorithms/decide.js";
+import { type Verb, VERBS } from "../algorithms/decide.js";
 import type { Policy } from "../algorithms/registry.js";
 import { MAX_UNITS, toThousandths } from "../core/amount.js";
 import { Closing } from "../core/closing.js";
 import type { Decision } from "../core/decision.js";
-import { CENTURY_US, type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
+import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { identifyBy } from "../core/identity.js";
 import { checkKey, checkName, type SlotOption } from "../core/key.js";
@@ -16,14 +16,13 @@ import { checkBreaker } from "../resilience/breaker.js";
 import { checkTimeout } from "../resilience/deadlines.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import { checkStore, isSyncStore, type Store, type SyncStore } from "../stores/store.js";
-import { administer } from "./administer.js";
-import { type Asked, OnFailure } from "./on-failure.js";
+import { administer, blockLengthUs } from "./administer.js";
+import { failurePolicy } from "./on-failure.js";
 import {
   type AsyncCallOptions,
   type BlockOptions,
   type CallOptions,
   checkCall,
-  checkFailurePolicy,
   type Grant,
   type KeyedRequest,
   LIMITER_OPTIONS,
@@ -32,6 +31,7 @@ import {
   type RefundOptions,
 } from "./options.js";
 import { runMany } from "./many.js";
+import { LimiterCounts } from "./counts.js";
 import {
   asRefund,
   blockIfUsedUp,
@@ -42,6 +42,7 @@ import {
 } from "./give-back.js";
 import { Pipeline } from "./pipeline.js";
 import { PolicyResolver } from "./policy-resolver.js";
+import { type LimiterStats, limiterStats } from "./stats.js";
 import { DenyCache } from "./shortcuts/deny-cache.js";
 import { checkPrefetch } from "./shortcuts/prefetch.js";
 import { acquire, type Start } from "./waiting/acquire.js";
@@ -89,7 +90,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     const { store = new MemoryStore(), namespace = "sluice", enforce = true } = options;
     const { blockFor, onStoreFailure = "local" } = options;
     const { denyCache, prefetch, replace = false } = options;
-    const onFailure = failurePolicy(onStoreFailure);
+    const onFailure = failurePolicy(onStoreFailure, pipelineOf);
     const denials = denyCache === false ? undefined : new DenyCache(denyCache, onFailure.isLocal);
     if (prefetch !== undefined && blockFor !== undefined) {
       const allowed = "no blockFor beside prefetch: what is held would be spent during the block";
@@ -103,6 +104,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     this.#ownsStore = options.store === undefined;
     checkName("namespace", namespace);
     const events = new Events();
+    const counts = new LimiterCounts();
     this.events = events;
     this.#closing = new Closing("limiter", this.store.closed);
     this.closed = this.#closing.signal;
@@ -118,6 +120,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
       blockForUs: blockFor === undefined ? 0 : blockLengthUs("blockFor", blockFor),
       enforce: checkBoolean("enforce", enforce),
       events: withHooks(events, options.hooks),
+      counts,
       // Checked, but of no use where the store is asked as fast as a cache.
       denials: this.store.external ? denials : undefined,
       prefetch: prefetch === undefined ? undefined : checkPrefetch(prefetch),
@@ -130,6 +133,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
         timeoutMs,
         replaces: checkBoolean("replace", replace),
         events,
+        counts,
         closing: this.#closing,
       }),
     });
@@ -146,7 +150,7 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
         const { cost = 1, policy, slot } = options;
         return this.#pipeline.run({ verb: VERBS.consume, key, slot, cost, policy, signal, settle });
       }
-      signal?.throwIfAborted();
+      if (signal?.aborted === true) throw this.#pipeline.counts.gaveUp(VERBS.consume, signal);
       return Promise.resolve(this.#pipeline.consumeSync(this.#direct, key, options));
     } catch (error) {
       return rejected(error as Error);
@@ -316,6 +320,21 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
   }
 
   /**
+   * What this limiter has decided since it was made, in numbers; see docs/watch.md. Asks nobody.
+   *
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1h" }) });
+   * await limiter.consume("k");
+   * await limiter.consume("k");
+   * const { allowed, denied, withoutStore } = limiter.stats();
+   * console.log(allowed, denied, withoutStore); // 1 1 0
+   */
+  stats(): LimiterStats {
+    return limiterStats(this.#pipeline);
+  }
+
+  /**
    * Ends all waits with a ClosedError; later calls reject with one. Calls under way are answered by the store or reject,
    * never by `onStoreFailure`. Resolves when what the waits and a prefetch had taken was given back. Closes the store too
    * if the limiter made it; one that was passed in stays open.
@@ -337,25 +356,8 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
   }
 }
 
-/** Infinity: until it is lifted. */
-function blockLengthUs(option: string, value: unknown): number {
-  if (value === Number.POSITIVE_INFINITY) return FOREVER_US;
-  return toMicroseconds(option, value, MIN_PERIOD_US, CENTURY_US);
-}
-
 function rejected(reason: Error): Promise<never> {
   return Promise.reject(reason);
-}
-
-function failurePolicy(option: unknown): OnFailure {
-  const policy = checkFailurePolicy(option, (value) => pipelineOf(value) !== undefined);
-  const fallback = typeof policy === "object" ? pipelineOf(policy.fallback) : undefined;
-  const { store } = fallback ?? {};
-  const consumeHere =
-    fallback !== undefined && store !== undefined && isSyncStore(store)
-      ? ({ key, cost, slot }: Asked) => fallback.consumeSync(store, key, { cost, slot })
-      : undefined;
-  return new OnFailure(policy, fallback, consumeHere);
 }
 
 function withHooks(events: Events, hooks: unknown): Events {

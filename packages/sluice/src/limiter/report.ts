@@ -1,16 +1,19 @@
-/** The last stage of a request: the listeners hear of its decision, and in shadow mode everything passes. */
+/** The last stage of a request: it is counted, the listeners hear of it, and in shadow mode everything passes. */
 import { monotonicMs } from "../core/clock.js";
 import type { ReservationReceipt } from "../algorithms/kernel.js";
 import type { Decision } from "../core/decision.js";
 import type { Events } from "../events/events.js";
+import type { LimiterCounts } from "./counts.js";
 import { policiesIn, type RuleHolder } from "./policies-in.js";
-import { asksForQuota, type LimiterRequest, nameOf } from "./request.js";
+import type { LimiterRequest } from "./request.js";
+import { asksForQuota, nameOf } from "./verbs.js";
 
 /** Whose decisions are reported. */
 export interface ReportingLimiter {
   /** As events name it. */
   readonly name: string;
   readonly events: Events;
+  readonly counts: LimiterCounts;
   /** false in shadow mode. */
   readonly enforce: boolean;
 }
@@ -20,7 +23,7 @@ export interface ReportingLimiter {
  * the policies that decided, and `receipt` what the store promised.
  */
 export function report<D extends Decision>(
-  { name, events, enforce }: ReportingLimiter,
+  { name, events, counts, enforce }: ReportingLimiter,
   request: LimiterRequest,
   decision: D,
   atMs: number,
@@ -28,6 +31,8 @@ export function report<D extends Decision>(
   receipt?: ReservationReceipt,
 ): D {
   const { verb, key, slot, cost, maxWaitUs } = request;
+  const asks = asksForQuota(verb);
+  if (asks) counts.of(decision.policy).add(decision, unitsOf(decision, cost));
   const { decision: listener } = events.to;
   if (listener !== undefined) {
     const durationMs = atMs === 0 ? 0 : monotonicMs() - atMs;
@@ -36,8 +41,13 @@ export function report<D extends Decision>(
     if (slot === undefined && maxWaitUs === undefined) listener(event);
     else listener({ ...event, slot, maxWaitUs, readyAtUs: receipt?.readyAtUs });
   }
-  if (enforce || !asksForQuota(verb)) return decision;
+  if (enforce || !asks) return decision;
   // The reason still says why it would not have passed. A partial grant becomes a whole one.
   const grant = "granted" in decision ? { granted: cost } : {};
   return { ...decision, allowed: true, retryAfterMs: 0, ...grant };
+}
+
+/** Of a partial grant what was granted, of everything else what was asked for. */
+function unitsOf(decision: Decision & { readonly granted?: number }, cost: number): number {
+  return decision.allowed ? (decision.granted ?? cost) : cost;
 }

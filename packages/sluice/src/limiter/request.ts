@@ -1,5 +1,5 @@
 /** A request to a limiter, as plain data: whoever decides it, here or on a fallback, needs no more. */
-import { type Verb, VERBS } from "../algorithms/decide.js";
+import type { Verb } from "../algorithms/decide.js";
 import type { Decision, DecisionSource } from "../core/decision.js";
 import type { Keyed } from "../core/key.js";
 import type { StoreCall, StoreResult } from "../stores/store.js";
@@ -72,20 +72,6 @@ export function isSource(value: unknown): value is DecisionSource {
 /** Whoever answers requests: a limiter, as a fallback of another one sees it. */
 export interface RequestRunner {
   run(request: LimiterRequest): Promise<LimiterAnswer>;
-}
-
-const NAMES = Object.fromEntries(
-  Object.entries(VERBS).map(([name, verb]) => [verb, name]),
-) as Readonly<Record<Verb, keyof typeof VERBS>>;
-
-/** What a verb is called. */
-export function nameOf(verb: Verb): keyof typeof VERBS {
-  return NAMES[verb];
-}
-
-/** Whether a verb asks for quota: then shadow mode lets it pass. */
-export function asksForQuota(verb: Verb): boolean {
-  return verb === VERBS.consume || verb === VERBS.consumeUpTo || verb === VERBS.reserve;
 }
 
 /** A request with what was made of it, ready for the store. */

@@ -124,12 +124,14 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     }
     const attempt = this.#begin(call, options);
     if (attempt instanceof Error) {
+      this.#health.counts.refused(attempt);
       asker.complete(attempt);
       return;
     }
     // For stores that do not say when, it is now.
     call.handOver = this.#options.marksHandOver ? undefined : assumedHandOver(asker.atMs);
     this.#startAsking();
+    this.#health.counts.asked += 1;
     const pending = this.#deadlines.begin(
       call,
       (settled) => {
@@ -190,6 +192,7 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
   /** Its caller has gone. What a probe finds out counts all the same: else, where callers are hasty, none ever would. */
   #giveUp(pending: Pending<Call, Result | Error>, asker: Asker<Result>, attempt: Attempt): void {
     const { call } = pending;
+    this.#health.counts.aborted += 1;
     this.#emit(attempt, asker.atMs, asker.signal?.reason as Error);
     if (attempt.probed !== undefined) {
       pending.done = (settled) => {
@@ -277,11 +280,13 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     options: AskOptions<Call, Result>,
   ): void {
     if (!(outcome instanceof Error)) {
+      this.#health.counts.answered += 1;
       this.#learn(call, asker, attempt, outcome);
       const { to } = this.#options.events;
       if (to.storeCall !== undefined) this.#emit(attempt, asker.atMs, undefined);
       return;
     }
+    this.#health.counts.failed(outcome);
     const trouble = isRefusal(outcome)
       ? this.#health.of(attempt.part, this.#options.timeoutMs)
       : this.#learn(call, asker, attempt, outcome);

@@ -60,6 +60,11 @@ export class PartHealth {
     return this.#errorsInARow > 0;
   }
 
+  /** Whether somebody does not ask the part now. */
+  get hasOpenBreaker(): boolean {
+    return [...this.#breakers.values()].some(({ isOpen }) => isOpen);
+  }
+
   /** The breaker with these settings. */
   breaker(settings: BreakerSettings): Breaker {
     const name = `${settings.failures} ${settings.probeEveryMs}`;

@@ -13,6 +13,8 @@ import {
 import { Heartbeat } from "../core/heartbeat.js";
 import type { Events } from "../events/events.js";
 import type { HandOver } from "../stores/hand-over.js";
+import type { Store } from "../stores/store.js";
+import { StoreCounts } from "../stores/store-counts.js";
 import { type Breaker, type BreakerSettings, DEFAULT_PROBE_EVERY_MS } from "./breaker.js";
 import type { Audience } from "./outage.js";
 import { PartHealth } from "./part-health.js";
@@ -39,10 +41,10 @@ export interface Asking {
 const healths = new WeakMap<object, StoreHealth>();
 
 /** The health that all users of `store` share. */
-export function healthOf(store: { readonly events?: Events | undefined }): StoreHealth {
+export function healthOf(store: Pick<Store, "events" | "counts">): StoreHealth {
   let health = healths.get(store);
   if (health === undefined) {
-    health = new StoreHealth(store.events);
+    health = new StoreHealth(store.events, store.counts);
     healths.set(store, health);
   }
   return health;
@@ -60,8 +62,16 @@ export class StoreHealth {
   /** When each part last decided anything, in the order of hand-overs. */
   readonly lastDecided = new Map<string, number>();
 
-  constructor(events: Events | undefined) {
+  /** What its users ask and get, in numbers. */
+  readonly counts: StoreCounts;
+
+  constructor(events: Events | undefined, counts = new StoreCounts()) {
     this.audience = events && { events, quietMs: DEFAULT_PROBE_EVERY_MS };
+    this.counts = counts;
+    counts.openParts = () => {
+      const open = [...this.troubled].filter((each) => each.hasOpenBreaker);
+      return [...new Set(open.map(({ part }) => part))];
+    };
   }
 
   /** What a call that begins now is to be ended with. */

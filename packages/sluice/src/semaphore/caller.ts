@@ -15,6 +15,7 @@ import type { Events } from "../events/events.js";
 import type { BreakerSettings } from "../resilience/breaker.js";
 import { type Asker, GuardedStore } from "../resilience/guarded-store.js";
 import { healthOf } from "../resilience/store-health.js";
+import type { SemaphoreCounts } from "./counts.js";
 import type { SemaphoreKey, SemaphoreStore } from "../stores/semaphore-store.js";
 import type { Submitted } from "../stores/hand-over.js";
 import type { Store } from "../stores/store.js";
@@ -33,6 +34,7 @@ export interface CallerOptions {
   readonly timeoutMs: number;
   readonly breaker: BreakerSettings | undefined;
   readonly events: Events;
+  readonly counts: SemaphoreCounts;
   readonly closing: Closing;
 }
 
@@ -65,6 +67,7 @@ export class Caller {
   readonly store: SemaphoreStore;
   readonly terms: Terms;
   readonly events: Events;
+  readonly counts: SemaphoreCounts;
   readonly #limit: number;
   readonly #guarded: GuardedStore<SemaphoreCall, SemaphoreAnswer>;
 
@@ -74,6 +77,7 @@ export class Caller {
     this.store = semaphores;
     this.terms = terms;
     this.events = events;
+    this.counts = options.counts;
     this.#limit = limit;
     this.#guarded = new GuardedStore({
       name: keyspace,

@@ -147,6 +147,7 @@ export class HeldPermit implements Permit {
 
   #lose(message: string): void {
     this.#end();
+    this.#caller.counts.lost += 1;
     this.#lost.abort(new LeaseLostError(message));
     this.#emit("lost", 0);
   }

@@ -13,10 +13,12 @@ import type { Identify } from "../core/identity.js";
 import { checkKey, checkSlot, type Keyed, type SlotOption } from "../core/key.js";
 import { maxWaitMs } from "../core/max-wait.js";
 import { checkCount, checkFunction, checkOptions } from "../core/options.js";
-import { Events, nextSpan, type WaitEnded } from "../events/events.js";
+import { Events } from "../events/events.js";
+import { beginWait } from "../events/wait-counts.js";
 import { addOutageHooks } from "../events/hooks.js";
 import type { Store, SyncStore } from "../stores/store.js";
 import { Caller, type CallerKey } from "./caller.js";
+import { SemaphoreCounts, type SemaphoreStats, type SemaphoreUsage } from "./counts.js";
 import {
   type AcquireOptions,
   checkSemaphoreOptions,
@@ -31,16 +33,6 @@ import type { PermitGrant } from "./permit-grant.js";
 import { WaitQueue } from "./wait-queue.js";
 import type { WaitRequest } from "./waiter.js";
 import { type SemaphoreWrapOptions, wrapHolding } from "./wrap.js";
-
-/** How much of one key is in use. */
-export interface SemaphoreUsage {
-  /** The limit in force: the option, or what setLimit stored for the key. */
-  readonly limit: number;
-  /** Weight of all held places, those included that were handed over and are not confirmed yet. */
-  readonly held: number;
-  /** How many are in line. */
-  readonly waiting: number;
-}
 
 /** A semaphore on a store of type `S`. */
 export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
@@ -126,6 +118,19 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   inspect(key: string, options?: SlotOption): Promise<SemaphoreUsage>;
 
   /**
+   * What became of this semaphore's permits in this process, in numbers; see docs/watch.md. Asks nobody.
+   *
+   * @example
+   * import { Semaphore } from "sluice";
+   * const semaphore = new Semaphore({ limit: 5 });
+   * const permit = await semaphore.acquire("k", { weight: 2 });
+   * console.log(semaphore.stats().held, semaphore.stats().granted); // 2 1
+   * await permit.release();
+   * await semaphore.close();
+   */
+  stats(): SemaphoreStats;
+
+  /**
    * Rejects all who wait with a ClosedError, as later calls, and gives all permits back: `lost` fires for them. Takes
    * no longer than one `timeout`. Closes the store too if the semaphore made it; one that was passed in stays open.
    */
@@ -179,6 +184,7 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
 
   readonly store: StoreOf<S>;
   readonly events = new Events();
+  readonly #counts = new SemaphoreCounts();
   readonly #ownsStore: boolean;
   readonly #caller: Caller;
   readonly #quota: SemaphoreQuota;
@@ -205,9 +211,8 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     this.#closing.listeners.add(() => {
       this.#abandonAll();
     });
-    const { events } = this;
-    const closing = this.#closing;
-    this.#caller = new Caller({ ...settings, store, keyspace, limit, events, closing });
+    const shared = { events: this.events, counts: this.#counts, closing: this.#closing };
+    this.#caller = new Caller({ ...settings, store, keyspace, limit, ...shared });
     this.#identify = identify;
     this.#quota = { name: options.name ?? DEFAULT_NAME, limit, identify };
     this.#keyspace = keyspace;
@@ -282,6 +287,10 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     return { limit, held, waiting };
   }
 
+  stats(): SemaphoreStats {
+    return this.#counts.stats(this.#keyspace, this.#quota.limit);
+  }
+
   close(): Promise<void> {
     return this.#closing.end(async () => {
       this.store.release(this.#keyspace, this.#fingerprint);
@@ -335,37 +344,34 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     return permit;
   }
 
-  /** Lets the listeners know when a wait begins and ends; what cannot wait is no wait. */
+  /** A wait that is counted, and that listeners hear of; what cannot wait is no wait. */
   async #wait<P>(
     keyed: Keyed,
     { weight, maxWaitMs: longestMs }: WaitRequest,
     acquire: () => Promise<P>,
   ): Promise<P> {
-    const { waitBegun, waitEnded } = this.events.to;
-    if (longestMs === 0 || (waitBegun === undefined && waitEnded === undefined)) return acquire();
-    const wait = { wait: nextSpan(), caller: this.#keyspace, ...keyed, cost: weight };
-    const beganMs = monotonicMs();
-    const end = (outcome: WaitEnded["outcome"], error?: unknown): void => {
-      const waitedMs = monotonicMs() - beganMs;
-      this.events.to.waitEnded?.({ ...wait, outcome, waitedMs, lateMs: 0, error });
-    };
-    waitBegun?.(wait);
+    if (longestMs === 0) return acquire();
+    const wait = { caller: this.#keyspace, ...keyed, cost: weight };
+    const end = beginWait(this.events, this.#counts.waits, wait);
     try {
       const permit = await acquire();
-      end("started");
+      end({ outcome: "started", lateMs: 0 });
       return permit;
     } catch (error) {
-      if (error instanceof MaxWaitExceededError) end("refused");
-      else end("failed", error);
+      if (error instanceof MaxWaitExceededError) end({ outcome: "refused", lateMs: 0 });
+      else end({ outcome: "failed", lateMs: 0, error });
       throw error;
     }
   }
 
   #hold(grant: PermitGrant): HeldPermit {
-    const permit: HeldPermit = new HeldPermit(grant, this.#caller, () =>
-      this.#permits.delete(permit),
-    );
+    const beganMs = monotonicMs();
+    const permit: HeldPermit = new HeldPermit(grant, this.#caller, () => {
+      if (!this.#permits.delete(permit)) return;
+      this.#counts.ended(grant.weight, monotonicMs() - beganMs);
+    });
     this.#permits.add(permit);
+    this.#counts.begun(grant.weight);
     return permit;
   }
 

@@ -11,6 +11,7 @@ import type { Clock } from "../core/clock.js";
 import type { Rule } from "../algorithms/rule.js";
 import type { Submitted } from "./hand-over.js";
 import type { SemaphoreStore } from "./semaphore-store.js";
+import type { StoreCounts } from "./store-counts.js";
 
 /** Where the keys of one policy name live in a store. */
 export interface Keyspace {
@@ -88,6 +89,11 @@ export interface Store {
   readonly external: boolean;
   /** What happens in the store itself: batches, evictions, and outages whoever met them. */
   readonly events?: Events;
+  /**
+   * What is asked of the store and comes of it, in numbers: `new StoreCounts()`. Its users add to them; the store adds
+   * its round trips. Undefined: nobody reads them.
+   */
+  readonly counts?: StoreCounts | undefined;
   /** What waits go by where it is not the machine's own: a clock of tests. */
   readonly clock?: Clock | undefined;
   /** The keyspace of a policy name; the same one each time. */

@@ -9,7 +9,7 @@ import { monotonicMs, startTimer, systemClock, type Timer } from "../../core/clo
 import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../../core/duration.js";
 import { keyWithoutSlot } from "../../core/key.js";
 import { checkCount, checkOptions } from "../../core/options.js";
-import type { Events } from "../../events/events.js";
+import type { Prefetched } from "../../events/events.js";
 import {
   type StoreResult,
   type Done,
@@ -99,9 +99,8 @@ const LOST_MS = 1000;
 export interface PrefetchContext {
   readonly store: Store;
   readonly timeoutMs: number;
-  /** The limiter's, as events name it. */
-  readonly name: string;
-  readonly events: Events;
+  /** Hears of units that were taken or go back. */
+  readonly changed: (change: Prefetched["change"], key: string, units: number) => void;
   /** Sends a refund within the limiter's deadline; never rejects. */
   readonly refund: (key: string, call: StoreCall) => Promise<void>;
 }
@@ -123,6 +122,11 @@ export class Prefetch {
     this.#size = terms.size;
     this.#ttlMs = terms.ttlMs;
     this.#context = context;
+  }
+
+  /** Units that are here now, of all keys. */
+  get heldUnits(): number {
+    return [...this.#holdings.values()].reduce((sum, { left }) => sum + left, 0) / UNIT;
   }
 
   /** Takes `cost` thousandths of what is here; undefined if the store must be asked. */
@@ -356,11 +360,8 @@ export class Prefetch {
     void refund.finally(() => this.#refunds.delete(refund));
   }
 
-  #emit(change: "taken" | "returned", key: string, thousandths: number): void {
-    const { events, name } = this.#context;
-    if (thousandths === 0) return;
-    const units = thousandths / UNIT;
-    events.to.prefetch?.({ limiter: name, change, key: keyWithoutSlot(key), units });
+  #emit(change: Prefetched["change"], key: string, thousandths: number): void {
+    if (thousandths > 0) this.#context.changed(change, keyWithoutSlot(key), thousandths / UNIT);
   }
 
   /** One timer for all holdings; it keeps no process alive. */

@@ -4,8 +4,9 @@
  */
 import { VERBS } from "../../algorithms/decide.js";
 import type { Decision } from "../../core/decision.js";
-import type { Events } from "../../events/events.js";
+import type { Events, Prefetched } from "../../events/events.js";
 import type { Outcome, Store, StoreCall, StoreResult } from "../../stores/store.js";
+import type { LimiterCounts } from "../counts.js";
 import { decisionOf } from "../decisions.js";
 import type { DenialContext, DenyCache, HeldDenial } from "./deny-cache.js";
 import { type PrefetchTerms, Prefetch } from "./prefetch.js";
@@ -20,6 +21,7 @@ export interface ShortcutOptions {
   /** The limiter's, as events name it. */
   readonly name: string;
   readonly events: Events;
+  readonly counts: LimiterCounts;
   /** Sends a refund within the limiter's deadline; never rejects. */
   readonly refund: (key: string, call: StoreCall) => Promise<void>;
 }
@@ -44,12 +46,23 @@ export class Shortcuts {
     this.#store = store;
     this.#ref = new WeakRef(this);
     this.#denials = denials;
-    this.prefetch = prefetch === undefined ? undefined : new Prefetch(prefetch, options);
+    const { name, events, counts } = options;
+    const changed = (change: Prefetched["change"], key: string, units: number): void => {
+      if (change === "taken") counts.prefetchTaken += units;
+      events.to.prefetch?.({ limiter: name, change, key, units });
+    };
+    this.prefetch =
+      prefetch === undefined ? undefined : new Prefetch(prefetch, { ...options, changed });
     if (denials === undefined && prefetch === undefined) return;
     const peers: Peers = peersOf.get(store) ?? new Set();
     peersOf.set(store, peers);
     peers.add(this.#ref);
     dropped.register(this, { peers, ref: this.#ref });
+  }
+
+  /** Keys whose denials are remembered. */
+  get deniedKeys(): number {
+    return this.#denials?.size ?? 0;
   }
 
   /** What can be said to a consume at once. */

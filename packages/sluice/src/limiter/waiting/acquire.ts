@@ -1,5 +1,5 @@
 /** `acquire`: wait until the work may start. */
-import { type Clock, monotonicMs, monotonicUs, systemClock } from "../../core/clock.js";
+import { type Clock, monotonicUs, systemClock } from "../../core/clock.js";
 import type { Decision } from "../../core/decision.js";
 import {
   MaxWaitExceededError,
@@ -8,7 +8,7 @@ import {
   StoreUnavailableError,
 } from "../../core/errors.js";
 import { pauseMsAfter } from "../../core/pause.js";
-import { nextSpan, type WaitEnded } from "../../events/events.js";
+import { beginWait } from "../../events/wait-counts.js";
 import type { Pipeline } from "../pipeline.js";
 import { isDecidedHere } from "../request.js";
 import { waitHere } from "./wait-here.js";
@@ -45,18 +45,11 @@ export async function acquire(limiter: Pipeline, request: ReserveRequest): Promi
   return { ...decision, readyAtUs, lateMs: outcome.lateMs };
 }
 
-/** Waits, and lets the listeners know when that begins and ends. */
+/** Waits, counts the wait, and lets the listeners know when it begins and ends. */
 export async function waitFor(limiter: Pipeline, request: ReserveRequest): Promise<AcquireOutcome> {
-  const { waitBegun, waitEnded } = limiter.events.to;
-  if (waitBegun === undefined && waitEnded === undefined) return untilAllowed(limiter, request);
+  const { events, counts, name: caller } = limiter;
   const { key, slot, cost } = request;
-  const wait = { wait: nextSpan(), caller: limiter.name, key, slot, cost };
-  const beganMs = monotonicMs();
-  const end = (ending: Pick<WaitEnded, "outcome" | "lateMs" | "error">): void => {
-    const waitedMs = monotonicMs() - beganMs;
-    limiter.events.to.waitEnded?.({ ...wait, waitedMs, ...ending });
-  };
-  waitBegun?.(wait);
+  const end = beginWait(events, counts.waits, { caller, key, slot, cost });
   try {
     const outcome = await untilAllowed(limiter, request);
     const { reservation, lateMs } = outcome;

@@ -47,6 +47,16 @@ const LONGEST_ID = 64;
 const GROWTH_BYTES = 1024;
 const NO_DEBITS: readonly RowDebit[] = [];
 
+/** What a store in memory holds, in numbers. */
+export interface MemoryStats {
+  /** Keys of limiters, expired ones that were not yet swept included. */
+  readonly keys: number;
+  /** What is held, in bytes, each key counted at the most that it can take; semaphores included. */
+  readonly bytes: number;
+  /** Keys that were dropped alive since the start because the store was full: their quota was forgotten. */
+  readonly evictions: number;
+}
+
 /**
  * Keeps all state in this process, within `maxKeys` and `maxBytes`. No timer.
  *
@@ -133,6 +143,11 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   /** Keys that were dropped alive because the store was full: their quota was forgotten. */
   get evictions(): number {
     return this.#evictions;
+  }
+
+  /** What is held now, and what was dropped; see docs/watch.md. */
+  stats(): MemoryStats {
+    return { keys: this.size, bytes: this.bytes, evictions: this.evictions };
   }
 
   /**

@@ -10,6 +10,7 @@ import { attempt, Events, nextSpan } from "../../events/events.js";
 import { addOutageHooks, type OutageHooks } from "../../events/hooks.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
 import type { Done, Store, StoreCall } from "../store.js";
+import { StoreCounts, type StoreStats } from "../store-counts.js";
 import { accessBy, type AccessOptions } from "./access.js";
 import {
   Batcher,
@@ -80,6 +81,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly semaphores: RedisSemaphores;
   /** Batches, and outages whoever met them; hooks are listeners too. */
   readonly events = new Events();
+  readonly counts = new StoreCounts();
   readonly #closing = new Closing("store");
   /** Fires when the store is closed, with a ClosedError. */
   readonly closed = this.#closing.signal;
@@ -120,7 +122,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     const { run, isCluster, nodeOf, sendsOnce, lazy, clientNow } = accessBy(options, this.#closing);
     this.#sendsOnce = sendsOnce;
     this.#lazy = lazy;
-    this.#run = endingWith(this.#closing, run);
+    this.#run = endingWith(this.#closing, this.counts, run);
     if (nodeOf !== undefined) {
       this.partOf = ({ debits }) => nodeOf(this.#slotOf(debits[0]?.id ?? ""));
     }
@@ -159,6 +161,23 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     const store = new RedisStore({ ...options, url });
     await store.#lazy?.open();
     return store;
+  }
+
+  /**
+   * What was asked of this store by this process, in numbers; see docs/watch.md. Asks nobody.
+   *
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * import { RedisStore } from "sluice/redis";
+   * const store = new RedisStore({ url: "redis://localhost:6379" });
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 100, period: "1m" }), store });
+   * await limiter.consume("user:42");
+   * const { calls, tripMs, openParts } = store.stats();
+   * console.log(calls.answered, calls.pending, tripMs.ok.count, openParts); // 1 0 1 []
+   * await store.close();
+   */
+  stats(): StoreStats {
+    return this.counts.stats();
   }
 
   submit(call: StoreCall, done: Done): void {
@@ -308,6 +327,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     const run = this.#run(sha, source, keys, args);
     const handOver = handOverNow();
     for (const call of calls) call.handOver = handOver;
+    this.counts.batchCalls.observe(calls.length);
     if (ended !== undefined) run.then(() => ended(undefined), ended);
     const reply = await run;
     const { rawUs, outcomes } = decodeBatch(calls, reply);
@@ -342,8 +362,8 @@ function verbOf(calls: readonly StoreCall[]): VerbName | "mixed" {
   return names.find((name) => VERBS[name] === first?.verb) ?? "mixed";
 }
 
-/** `run` until the store is closed: then what is under way, and all that comes, rejects. */
-function endingWith(closing: Closing, run: RunScript): RunScript {
+/** `run` until the store is closed: then what is under way, and all that comes, rejects. Its round trips are counted. */
+function endingWith(closing: Closing, { tripMs }: StoreCounts, run: RunScript): RunScript {
   return (...script) =>
     new Promise((resolve, reject: (error: Error) => void) => {
       if (closing.isClosed) {
@@ -354,14 +374,17 @@ function endingWith(closing: Closing, run: RunScript): RunScript {
         reject(closing.error());
       };
       const { listeners } = closing;
+      const beganMs = monotonicMs();
       listeners.add(close);
       run(...script).then(
         (reply) => {
           listeners.delete(close);
+          tripMs.ok.observe(monotonicMs() - beganMs);
           resolve(reply);
         },
         (error: unknown) => {
           listeners.delete(close);
+          tripMs.error.observe(monotonicMs() - beganMs);
           reject(error as Error);
         },
       );

@@ -1,0 +1,133 @@
+/** What `limiter.stats()` shows: the counts of a limiter, by what people ask of them. */
+import type { DecisionReason, DecisionSource } from "../core/decision.js";
+import type { WaitStats } from "../events/wait-counts.js";
+import type { LimiterCounts } from "./counts.js";
+import type { Shortcuts } from "./shortcuts/shortcuts.js";
+
+/** What a decision came to. A limiter with `enforce: false` lets pass what it would deny: that is "shadow-denied". */
+export type DecisionOutcome = "allowed" | "denied" | "shadow-denied";
+
+/** Decisions that are alike. */
+export interface DecisionCount {
+  /** The deciding policy: on a denial the one with the longest wait, else the one with least remaining. */
+  readonly policy: string;
+  readonly outcome: DecisionOutcome;
+  readonly reason: DecisionReason;
+  readonly source: DecisionSource;
+  /** Decisions since the start. */
+  readonly count: number;
+  /** Units that they were asked for; of a partial grant, units granted. */
+  readonly units: number;
+}
+
+/** One policy of a limiter. After 100 names all others are one, "other". */
+export interface PolicyStats {
+  /** Its name; "" for calls whose policies were not known. */
+  readonly policy: string;
+  /** Units, as it was last used: a bucket's capacity or a window's limit; undefined where it stands for several. */
+  readonly limit: number | undefined;
+  /** Its window, or how long its bucket takes to fill: ms; undefined where it stands for several. */
+  readonly windowMs: number | undefined;
+  readonly mode: "enforce" | "shadow";
+  /** Decisions that it admitted and that left a tenth of the limit or less. */
+  readonly nearLimit: number;
+}
+
+/** What a limiter has decided since it was made, by this process. */
+export interface LimiterStats {
+  /** Its namespace. */
+  readonly limiter: string;
+  /** Calls that asked for quota (consume, consumeUpTo, reserve; acquire asks by reserve, at times more than once). */
+  readonly allowed: number;
+  readonly denied: number;
+  /** Allowed, for the limiter does not enforce, but it would have denied. */
+  readonly shadowDenied: number;
+  /** Of all these: decided without the store (sources "local", "fail-open", "fail-closed", "fallback"). */
+  readonly withoutStore: number;
+  /** Of the allowed: left a tenth of the limit or less. */
+  readonly nearLimit: number;
+  /** Calls that asked for quota and got no decision: given up by their callers. */
+  readonly aborted: number;
+  /** Calls that asked for quota and got no decision: no store, no policies, or closed meanwhile. */
+  readonly failed: number;
+  /** Units, by outcome. */
+  readonly units: {
+    readonly allowed: number;
+    readonly denied: number;
+    readonly shadowDenied: number;
+  };
+  /** The same decisions, one by one policy, outcome, reason and source. */
+  readonly decisions: readonly DecisionCount[];
+  readonly policies: readonly PolicyStats[];
+  /** Of acquire and wrap. */
+  readonly waits: WaitStats;
+  /** Units that were taken ahead: since the start, and held now. */
+  readonly prefetch: {
+    readonly taken: number;
+    readonly spent: number;
+    readonly returned: number;
+    /** Their way back failed: they come back only as quota does. */
+    readonly lost: number;
+    readonly held: number;
+  };
+  /** Keys whose denials are remembered now. */
+  readonly deniedKeys: number;
+}
+
+/** Whose stats they are. */
+export interface CountedLimiter {
+  readonly name: string;
+  readonly counts: LimiterCounts;
+  readonly enforce: boolean;
+  readonly shortcuts: Shortcuts;
+}
+
+const WITHOUT_STORE: ReadonlySet<DecisionSource> = new Set([
+  "local",
+  "fail-open",
+  "fail-closed",
+  "fallback",
+]);
+
+export function limiterStats({ name, counts, enforce, shortcuts }: CountedLimiter): LimiterStats {
+  const named = [...counts.policies()];
+  const decisions = named.flatMap(([policy, each]) =>
+    each.cells().map(({ allowed, ...cell }): DecisionCount => {
+      const outcome = allowed ? "allowed" : enforce ? "denied" : "shadow-denied";
+      return { policy, outcome, ...cell };
+    }),
+  );
+  const sum = (what: "count" | "units", of: (each: DecisionCount) => boolean): number =>
+    decisions.filter(of).reduce((total, each) => total + each[what], 0);
+  const by = (outcome: DecisionOutcome) => (each: DecisionCount) => each.outcome === outcome;
+  const policies = named.map(([policy, { rule, near }]): PolicyStats => {
+    const mode = enforce ? "enforce" : "shadow";
+    return { policy, limit: rule?.limit, windowMs: rule?.windowMs, mode, nearLimit: near };
+  });
+  return {
+    limiter: name,
+    allowed: sum("count", by("allowed")),
+    denied: sum("count", by("denied")),
+    shadowDenied: sum("count", by("shadow-denied")),
+    withoutStore: sum("count", ({ source }) => WITHOUT_STORE.has(source)),
+    nearLimit: policies.reduce((total, each) => total + each.nearLimit, 0),
+    aborted: counts.aborted,
+    failed: counts.failed,
+    units: {
+      allowed: sum("units", by("allowed")),
+      denied: sum("units", by("denied")),
+      shadowDenied: sum("units", by("shadow-denied")),
+    },
+    decisions,
+    policies,
+    waits: counts.waits.stats(),
+    prefetch: {
+      taken: counts.prefetchTaken,
+      spent: sum("units", ({ source }) => source === "prefetch"),
+      returned: counts.prefetchReturned,
+      lost: counts.prefetchLost,
+      held: shortcuts.prefetch?.heldUnits ?? 0,
+    },
+    deniedKeys: shortcuts.deniedKeys,
+  };
+}

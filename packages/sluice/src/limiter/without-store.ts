@@ -1,0 +1,60 @@
+/** The answer to a request that the store did not give, and who hears of that: the failure first, then the decision. */
+import { VERBS } from "../algorithms/decide.js";
+import type { Closing } from "../core/closing.js";
+import type { ErrorEvent } from "../events/events.js";
+import { noteAdjusted } from "./adjusted.js";
+import { type Canceller, withReserved } from "./answers.js";
+import { report, type ReportingLimiter } from "./report.js";
+import type { LimiterAnswer, LimiterRequest, PreparedRequest } from "./request.js";
+
+/** Whose store did not answer. */
+export type Storeless = ReportingLimiter & Canceller & { readonly closing: Closing };
+
+/**
+ * `answer` says what callers get in the store's place, or throws. `reportFailure` was claimed when the failure was known:
+ * a fallback may take longer than the outage.
+ */
+export async function withoutStore(
+  limiter: Storeless,
+  prepared: PreparedRequest,
+  error: Error,
+  answer: () => Promise<LimiterAnswer>,
+  reportFailure: (failure: ErrorEvent) => void,
+): Promise<LimiterAnswer> {
+  const { request, atMs, bound } = prepared;
+  const { key, cost } = request;
+  let answered: LimiterAnswer;
+  try {
+    // It was asked before the limiter was closed: now nobody is to answer in the store's place.
+    limiter.closing.throwIfClosed();
+    answered = await answer();
+  } catch (thrown) {
+    reportFailure({ error, key, cost });
+    noteAdjusted(limiter, prepared, request.verb, error);
+    throw limiter.counts.unanswered(request.verb, thrown as Error);
+  }
+  const { reserved, ...decision } = answered;
+  reportFailure({ error, key, cost, decision });
+  const reported = report(limiter, request, decision, atMs, bound);
+  if (request.verb !== VERBS.reserve) return reported;
+  if (reserved !== undefined) return { ...reported, reserved };
+  return withReserved(limiter, prepared, reported, undefined);
+}
+
+/** The same where not even the policies are known; `answer` throws where nobody is to answer then. */
+export function withoutPolicies(
+  limiter: Storeless,
+  request: LimiterRequest,
+  answer: () => LimiterAnswer,
+): LimiterAnswer {
+  let answered: LimiterAnswer;
+  try {
+    answered = answer();
+  } catch (thrown) {
+    throw limiter.counts.unanswered(request.verb, thrown as Error, request.signal);
+  }
+  const decision = report(limiter, request, answered, 0, []);
+  const call = { verb: request.verb, debits: [], blockUs: 0, maxWaitUs: 0 };
+  const nothing = { request, bound: [], call, denial: undefined, canReserve: false, atMs: 0 };
+  return withReserved(limiter, nothing, decision, undefined);
+}
