@@ -3,7 +3,7 @@ import type { NextFunction, Request, Response } from "express";
 import type { HttpOptions } from "../http/gate.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { Semaphore } from "../semaphore/semaphore.js";
-import { NodeCall, nodePassage } from "./node-call.js";
+import { EXPRESS_TRUST, NodeCall, nodePassage } from "./node-call.js";
 
 /** As of every adapter; `onDenied(request, denial, response)`, and what it throws goes to the error handlers. */
 export type ExpressOptions<Req extends Request = Request> = HttpOptions<Req, [response: Response]>;
@@ -49,5 +49,9 @@ class ExpressCall extends NodeCall {
     const proxies: unknown = this.#request.app.get("trust proxy");
     if (proxies === true) return "everybody";
     return proxies === false || proxies === 0 || proxies === undefined ? "nobody" : "some";
+  }
+
+  override get trustSetting(): string {
+    return EXPRESS_TRUST;
   }
 }

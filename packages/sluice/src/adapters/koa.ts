@@ -123,4 +123,8 @@ class KoaCall extends NodeCall {
     if (!proxy) return "nobody";
     return maxIpsCount > 0 ? "some" : "everybody";
   }
+
+  override get trustSetting(): string {
+    return "app.proxy = true and app.maxIpsCount = 1 for one of yours";
+  }
 }

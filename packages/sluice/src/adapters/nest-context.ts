@@ -2,7 +2,14 @@
 import type { ExecutionContext } from "@nestjs/common";
 import { type AnswerFields, PROBLEM_TYPE } from "../http/answer.js";
 import type { HttpCall } from "../http/call.js";
-import { fieldsOfNode, NodeCall, type NodeRequest, type NodeResponse } from "./node-call.js";
+import { FASTIFY_TRUST, trustOf } from "./fastify-trust.js";
+import {
+  EXPRESS_TRUST,
+  fieldsOfNode,
+  NodeCall,
+  type NodeRequest,
+  type NodeResponse,
+} from "./node-call.js";
 
 /** The fields of an answer over HTTP. */
 export interface NestAnswer extends AnswerFields {
@@ -21,6 +28,7 @@ export interface Described {
 type PlatformRequest = NodeRequest & {
   readonly raw?: NodeRequest;
   readonly ip?: string;
+  readonly ips?: readonly string[];
   readonly res?: PlatformResponse;
   readonly app?: { readonly get?: (name: string) => unknown };
 };
@@ -103,10 +111,15 @@ class PlatformCall extends NodeCall {
   }
 
   override trust(): "everybody" | "nobody" | "some" {
-    // Only Express says whom it trusts.
-    const proxies = this.#request.app?.get?.("trust proxy") ?? "unknown";
+    const request = this.#request;
+    if (request.raw !== undefined) return trustOf(request);
+    const proxies = request.app?.get?.("trust proxy") ?? "unknown";
     if (proxies === true) return "everybody";
     return proxies === false || proxies === 0 ? "nobody" : "some";
+  }
+
+  override get trustSetting(): string {
+    return this.#request.raw === undefined ? EXPRESS_TRUST : FASTIFY_TRUST;
   }
 }
 

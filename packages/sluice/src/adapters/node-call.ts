@@ -12,6 +12,9 @@ import type { Semaphore } from "../semaphore/semaphore.js";
 export type NodeRequest = IncomingMessage | Http2ServerRequest;
 export type NodeResponse = ServerResponse | Http2ServerResponse;
 
+/** How Express is told; here, for Nest runs on it too. */
+export const EXPRESS_TRUST = 'app.set("trust proxy", 1) for one of yours';
+
 /** A request to a server of Node's, for the gate. What costs something is found out when it is asked for. */
 export class NodeCall implements HttpCall {
   readonly #request: NodeRequest;
@@ -37,6 +40,10 @@ export class NodeCall implements HttpCall {
 
   trust(): "everybody" | "nobody" | "some" {
     return "nobody";
+  }
+
+  get trustSetting(): string | undefined {
+    return undefined;
   }
 
   gone(): AbortSignal {

@@ -10,6 +10,8 @@ export interface HttpCall {
   header(name: string): string | undefined;
   /** Whose word the framework takes for the client's address: everybody's, nobody's, or that of some proxies. */
   trust?(): "everybody" | "nobody" | "some";
+  /** How the framework is told which proxies to trust, in its own words; default: the option `address`. */
+  readonly trustSetting?: string | undefined;
   /** Fires when the client leaves: whoever waits in line for it then leaves too. */
   gone?(): AbortSignal;
 }

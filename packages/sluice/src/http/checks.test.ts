@@ -44,6 +44,17 @@ describe("trust", () => {
     expect(codes()).toEqual(expected);
   });
 
+  test.each([
+    [undefined, "address: clientAddress({ trust: 1 })"],
+    ["proxies = 1", "proxies = 1"],
+  ])("is to be set in the framework's own words: %s", async (trustSetting, words) => {
+    for (const whom of ["everybody", "nobody"] as const) {
+      const asked = callWith(forwarded, { trust: () => whom, trustSetting });
+      await enter(gateOf({ limiter, key: "k" }), asked);
+      expect(warn.mock.lastCall?.[0]).toContain(`Say which proxies to trust: ${words}`);
+    }
+  });
+
   test("is not looked at where addresses are the user's own", async () => {
     const gate = gateOf({ limiter, key: "k" }, { address: () => "1.1.1.1" });
     await enter(gate, trusting("everybody"));

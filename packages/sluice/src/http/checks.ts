@@ -16,10 +16,10 @@ export type CheckCode =
 const MESSAGES: Readonly<Record<CheckCode, string>> = {
   PERMISSIVE_TRUST_PROXY:
     "the framework believes every X-Forwarded-For, so a client gets a new address, and a new limit, whenever it likes. " +
-    "Say how many proxies there are, for instance trust proxy: 1",
+    "Say which proxies to trust",
   UNTRUSTED_FORWARDED_FOR:
     "a request has X-Forwarded-For, but the framework trusts no proxy: if there is one, all clients share the limit of its " +
-    "address. Say how many there are, for instance trust proxy: 1",
+    "address. Say which proxies to trust",
   LIMITER_IN_HANDLER:
     "every request brings a limiter of its own. Make limiters once, outside of what runs for each request: " +
     "a new one knows nothing of earlier requests",
@@ -30,12 +30,16 @@ const MESSAGES: Readonly<Record<CheckCode, string>> = {
     "each of them admits the whole limit. Give it a RedisStore, which all share",
 };
 
+/** For frameworks that have no setting for it. */
+const ADDRESS_OPTION = "address: clientAddress({ trust: 1 }) for one of yours";
+
 const PAGE = "docs/http.md#checks";
 
 /** Says it on the platform's own channel of warnings; nothing where there is none. */
-function warn(code: CheckCode): void {
+function warn(code: CheckCode, setting: string | undefined): void {
   if (typeof process !== "object" || typeof process.emitWarning !== "function") return;
-  process.emitWarning(`${MESSAGES[code]}. See ${PAGE}`, {
+  const message = [MESSAGES[code], ...(setting === undefined ? [] : [setting])].join(": ");
+  process.emitWarning(`${message}. See ${PAGE}`, {
     type: "SluiceWarning",
     code: `SLUICE_HTTP_${code}`,
   });
@@ -72,17 +76,19 @@ export class Checks {
     if (!this.areDue) this.#limiters.clear();
   }
 
-  say(code: CheckCode): void {
+  /** @param setting where the mistake is mended */
+  say(code: CheckCode, setting?: string): void {
     if (this.#said.has(code)) return;
     this.#said.add(code);
-    warn(code);
+    warn(code, setting);
   }
 
   #lookAtTrust(call: HttpCall): void {
     const trust = call.trust?.();
-    if (trust === "everybody") this.say("PERMISSIVE_TRUST_PROXY");
+    const setting = call.trustSetting ?? ADDRESS_OPTION;
+    if (trust === "everybody") this.say("PERMISSIVE_TRUST_PROXY", setting);
     if (trust === "nobody" && call.header("x-forwarded-for") !== undefined) {
-      this.say("UNTRUSTED_FORWARDED_FOR");
+      this.say("UNTRUSTED_FORWARDED_FOR", setting);
     }
   }
 }

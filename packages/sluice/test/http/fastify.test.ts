@@ -382,5 +382,8 @@ describe("the setting trustProxy", () => {
     );
     const said = warned.mock.calls.map(([, options]) => (options as { code?: string }).code);
     expect(said).toEqual(codes);
+    for (const [message] of warned.mock.calls) {
+      expect(message).toContain('fastify({ trustProxy: "10.0.0.0/8" })');
+    }
   });
 });

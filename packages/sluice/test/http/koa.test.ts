@@ -350,6 +350,7 @@ describe("whom Koa believes", () => {
     expect(left).toEqual(['"all";r=9', who === "everybody" ? '"all";r=9' : '"all";r=8']);
     const said = warned.mock.calls.map(([, about]) => (about as { code?: string }).code);
     expect(said).toEqual(codes);
+    for (const [message] of warned.mock.calls) expect(message).toContain("app.maxIpsCount = 1");
   });
 
   test("an address that is not known is nobody's", async () => {

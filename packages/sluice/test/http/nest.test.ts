@@ -6,6 +6,7 @@ import {
   type ExecutionContext,
   Get,
   HttpException,
+  type INestApplication,
   Injectable,
   type ArgumentsHost,
   Req,
@@ -13,7 +14,7 @@ import {
   UseGuards,
 } from "@nestjs/common";
 import { APP_GUARD, ExternalContextCreator, NestFactory } from "@nestjs/core";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import {
   type NestOptions,
   RateLimit,
@@ -157,6 +158,31 @@ describe("a handler is charged", () => {
     const controllers = [controllerWith([UseGuards(RateLimitGuard)], [])];
     const { ask } = await serve(moduleOf({ imports, controllers }));
     expect(policyOf(await ask("/one"))).toBe("a");
+  });
+});
+
+describe("whom the platform believes", () => {
+  const believeAll = (app: INestApplication): void => {
+    (app.getHttpAdapter().getInstance() as { set(name: string, value: unknown): void }).set(
+      "trust proxy",
+      true,
+    );
+  };
+
+  test.each([
+    ["express", undefined, "UNTRUSTED_FORWARDED_FOR", 'app.set("trust proxy", 1)'],
+    ["express", believeAll, "PERMISSIVE_TRUST_PROXY", 'app.set("trust proxy", 1)'],
+    ["fastify", undefined, "UNTRUSTED_FORWARDED_FOR", 'fastify({ trustProxy: "10.0.0.0/8" })'],
+  ] as const)("is looked at on %s %#, in its words", async (platform, prepare, code, words) => {
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    ends.push(() => warned.mockRestore());
+    const module = moduleWith(limiterOf(5), [controllerWith([], [])]);
+    const server = await listenNest(platform, module, prepare);
+    ends.push(() => server.close());
+    await fetch(`${server.url}/one`, { headers: { "x-forwarded-for": "198.51.100.9" } });
+    expect(warned.mock.calls).toEqual([
+      [expect.stringContaining(words), { type: "SluiceWarning", code: `SLUICE_HTTP_${code}` }],
+    ]);
   });
 });
 

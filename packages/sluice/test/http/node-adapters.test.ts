@@ -479,6 +479,8 @@ describe("Express", () => {
     ["loopback", "some"],
     [true, "everybody"],
   ] as const)("with trust proxy %o it trusts %s", async (setting, trusted) => {
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    ends.push(() => warned.mockRestore());
     const limiter = limiterOf(10);
     const trusts: unknown[] = [];
     const app = createApplication();
@@ -486,12 +488,12 @@ describe("Express", () => {
     app.use(
       limitExpress({
         charge: (_request, call) => {
-          trusts.push(call.trust?.());
+          trusts.push(call.trust?.(), call.trustSetting);
           return { limiter, key: "k" };
         },
       }),
     );
     await fetch(await running(listenHttp(createServer(app))));
-    expect(trusts).toEqual([trusted]);
+    expect(trusts).toEqual([trusted, 'app.set("trust proxy", 1) for one of yours']);
   });
 });
