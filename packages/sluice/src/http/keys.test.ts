@@ -1,10 +1,8 @@
 /** Keys that clients choose: whatever they send, it is a key of its own, and none fails. */
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { callWith, enter, gateOf, left, outcomeOf } from "../../test/support/gates.js";
 import { MemoryStore, RateLimiter, Semaphore, tokenBucket } from "../index.js";
-import { by, createGate } from "./index.js";
+import { by } from "./index.js";
 import { keyOf } from "./keys.js";
 
 const HOSTILE = [
@@ -100,29 +98,4 @@ describe("by.header", () => {
     expect(keyIn({})).toBeUndefined();
     expect(() => by.header(limiter, "a b")).toThrow("name");
   });
-});
-
-test("the memory of a gate does not grow with its clients", () => {
-  const limiter = new RateLimiter({
-    policy,
-    store: new MemoryStore({ maxKeys: 1000 }),
-  });
-  const gate = createGate<object>(limiter);
-  const pass = (from: number, count: number): void => {
-    for (let i = from; i < from + count; i++) {
-      const address = `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`;
-      void gate.enter({}, callWith({}, { address }));
-    }
-  };
-  setFlagsFromString("--expose-gc");
-  const collect = runInNewContext("gc") as () => void;
-  const heap = (): number => {
-    collect();
-    return process.memoryUsage().heapUsed;
-  };
-  pass(0, 10_000);
-  const before = heap();
-  pass(10_000, 100_000);
-  // Kept for each client it would be ten million bytes or more.
-  expect(heap() - before).toBeLessThan(4e6);
 });
