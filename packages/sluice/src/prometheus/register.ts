@@ -1,0 +1,80 @@
+/** Metrics in a registry of prom-client, beside an application's own. */
+import { InvalidOptionError } from "../core/errors.js";
+import { hasField, withoutText } from "../core/shown.js";
+import type { Collector, Family } from "../metrics/collect.js";
+import { METRIC_GROUPS } from "../metrics/list.js";
+import {
+  type HistogramSample,
+  type Labels,
+  type Metric,
+  type NumberSample,
+  prometheusName,
+} from "../metrics/metric.js";
+
+/** The part of prom-client's Registry that is used; its own type fits. */
+export interface RegistryLike {
+  // biome-ignore lint/suspicious/noExplicitAny: prom-client's metrics are classes that no structure of ours can name.
+  registerMetric(metric: any): void;
+  removeSingleMetric(name: string): void;
+}
+
+/** What prom-client asks a metric for when it is scraped. */
+interface ForRegistry {
+  readonly name: string;
+  readonly help: string;
+  readonly type: "counter" | "gauge" | "histogram";
+  readonly aggregator: "sum" | "first";
+  readonly values: readonly {
+    readonly metricName: string;
+    readonly labels: Labels;
+    readonly value: number;
+  }[];
+}
+
+/** Each metric of the list, read when the registry is. What is returned takes them out again. */
+export function registerIn(registry: RegistryLike, collector: Collector): () => void {
+  if (!hasField(registry, "registerMetric")) {
+    throw new InvalidOptionError("registry", withoutText(registry), "a Registry of prom-client");
+  }
+  const names = METRIC_GROUPS.flatMap(({ metrics }) =>
+    (metrics as readonly Metric<never>[]).map((metric) => {
+      const name = prometheusName(metric);
+      const get = async (): Promise<ForRegistry> => read(metric, collector.collect());
+      registry.registerMetric({ name, help: metric.help, type: metric.kind, get, reset() {} });
+      return name;
+    }),
+  );
+  return () => {
+    for (const name of names) registry.removeSingleMetric(name);
+  };
+}
+
+function read(metric: Metric<never>, families: readonly Family[]): ForRegistry {
+  const { help, kind: type, isSetting = false } = metric;
+  const name = prometheusName(metric);
+  const family = families.find((each) => each.metric === metric);
+  const samples: readonly (NumberSample | HistogramSample)[] = family?.samples ?? [];
+  const values = samples.flatMap((sample) =>
+    "histogram" in sample
+      ? histogramValues(name, sample)
+      : { metricName: name, labels: sample.labels, value: sample.value },
+  );
+  return { name, help, type, aggregator: isSetting ? "first" : "sum", values };
+}
+
+function histogramValues(
+  name: string,
+  { labels, histogram }: HistogramSample,
+): ForRegistry["values"] {
+  let below = 0;
+  const buckets = histogram.counts.map((count, i) => {
+    below += count;
+    const le = histogram.bounds[i] === undefined ? "+Inf" : String(histogram.bounds[i]);
+    return { metricName: `${name}_bucket`, labels: { ...labels, le }, value: below };
+  });
+  return [
+    ...buckets,
+    { metricName: `${name}_sum`, labels, value: histogram.sum },
+    { metricName: `${name}_count`, labels, value: histogram.count },
+  ];
+}
