@@ -91,8 +91,9 @@ function merged<S extends NumberSample | HistogramSample>(
   sample: S,
 ): S {
   if (before === undefined || isSetting) return sample;
-  if ("value" in sample && "value" in before)
+  if ("value" in sample && "value" in before) {
     return { ...sample, value: before.value + sample.value };
+  }
   if ("histogram" in sample && "histogram" in before) {
     return { ...sample, histogram: sumOf(before.histogram, sample.histogram) };
   }

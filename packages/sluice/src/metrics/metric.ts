@@ -29,7 +29,7 @@ interface MetricOf<S, Kind extends string, Sample> {
   /** One sentence: what it answers. */
   readonly help: string;
   /** Whether it is a setting: of two sources of one name the last one is shown, not the sum. */
-  readonly isSetting?: true;
+  readonly isSetting?: boolean;
   /** The names of its labels, without the one of its source. */
   readonly labels: readonly string[];
   /** Its values, with its own labels alone. */
