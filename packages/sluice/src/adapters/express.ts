@@ -27,9 +27,11 @@ export type ExpressOptions<Req extends Request = Request> = HttpOptions<Req, [re
 export function rateLimit<Req extends Request = Request>(
   options: RateLimiter | Semaphore | ExpressOptions<Req>,
 ): (request: Req, response: Response, next: NextFunction) => void {
-  const pass = nodePassage(options);
+  const pass = nodePassage(options, (request: Req, response: Response) => {
+    return new ExpressCall(request, response);
+  });
   return (request, response, next) => {
-    pass(request, response, new ExpressCall(request, response), next, next);
+    pass(request, response, next, next);
   };
 }
 

@@ -8,16 +8,16 @@ import type {
 import { InvalidOptionError } from "../core/errors.js";
 import { checkChoice, checkOptions } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
-import { type AnswerFields, PROBLEM_TYPE, problemBody, writeFields } from "../http/answer.js";
+import { type AnswerFields, PROBLEM_TYPE, writeFields } from "../http/answer.js";
 import { by } from "../http/charge.js";
 import { chargeableOf } from "../http/chargeable.js";
-import type { Denial } from "../http/denial.js";
+import { defaultBody, type Denial } from "../http/denial.js";
 import { createGate, HTTP_OPTIONS, type HttpOptions } from "../http/gate.js";
 import type { Pass } from "../http/pass.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { Semaphore } from "../semaphore/semaphore.js";
 import { FASTIFY_TRUST, trustOf } from "./fastify-trust.js";
-import { NodeCall, onOutcome, passing } from "./node-call.js";
+import { fieldKey, NodeCall, onOutcome, passing } from "./node-call.js";
 
 /**
  * Of the plugin, for all routes of its scope; or of one route, as `config.rateLimit`. What `onDenied` returns is sent with
@@ -178,16 +178,16 @@ function limitsOf({ hook = "onRequest", ...given }: GivenOptions): Limits {
       return failed(error);
     }
   };
+  const ask = (request: FastifyRequest, reply: FastifyReply): boolean | Promise<boolean> => {
+    const passed = gate.enter(request, new FastifyCall(request, reply));
+    return passed instanceof Promise
+      ? passed.then((known) => pass(known, request, reply))
+      : pass(passed, request, reply);
+  };
   return {
     hook: checkChoice("hook", hook, ["onRequest", "preHandler"]),
     enter(request, reply, go) {
-      const ask = (): boolean | Promise<boolean> => {
-        const passed = gate.enter(request, new FastifyCall(request, reply));
-        return passed instanceof Promise
-          ? passed.then((known) => pass(known, request, reply))
-          : pass(passed, request, reply);
-      };
-      passing(ask, go, go);
+      passing(ask, request, reply, go, go);
     },
   };
 }
@@ -200,17 +200,17 @@ function send(answer: unknown, reply: FastifyReply): false {
 
 /** As bytes, to whose type Fastify adds no charset. */
 function sendProblem(_request: unknown, denial: Denial, reply: FastifyReply): unknown {
-  return reply.header("Content-Type", PROBLEM_TYPE).send(Buffer.from(problemBody(denial)));
+  return reply.header("Content-Type", PROBLEM_TYPE).send(Buffer.from(defaultBody(denial)));
 }
 
 function fieldsOfReply(reply: FastifyReply): AnswerFields {
   return {
     get: (name) => {
-      const value = reply.getHeader(name);
+      const value = reply.getHeader(fieldKey(name));
       return Array.isArray(value) ? value.join(", ") : value?.toString();
     },
     set: (name, value) => {
-      reply.header(name, value);
+      reply.header(fieldKey(name), value);
     },
   };
 }

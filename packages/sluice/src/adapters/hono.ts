@@ -3,11 +3,17 @@ import type { Context, Env, MiddlewareHandler } from "hono";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import type { Fields } from "../headers/field-writers.js";
-import { exposeFields, isList, PROBLEM_TYPE, problemBody, writeFields } from "../http/answer.js";
+import {
+  type AnswerFields,
+  exposeFields,
+  isList,
+  PROBLEM_TYPE,
+  writeFields,
+} from "../http/answer.js";
 import type { HttpCall } from "../http/call.js";
 import { by } from "../http/charge.js";
 import { chargeableOf } from "../http/chargeable.js";
-import type { Denial } from "../http/denial.js";
+import { defaultBody, type Denial } from "../http/denial.js";
 import { createGate, HTTP_OPTIONS, type HttpOptions } from "../http/gate.js";
 import type { Pass } from "../http/pass.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
@@ -61,9 +67,14 @@ export function rateLimit<E extends Env>(
     const { fields, denial, settle } = entered instanceof Promise ? await entered : entered;
     // Nothing is read of the answer before there is one: Hono's server for Node is faster then.
     for (const [name, value] of fields) c.header(name, value, { append: isList(name) });
-    if (denial === undefined) await served(c, next, settle);
-    else if (onDenied === undefined) c.res = problemResponse(c, denial);
-    else c.res = await onDenied(c, denial);
+    if (denial === undefined) await (settle === undefined ? next() : served(c, next, settle));
+    else if (onDenied !== undefined) c.res = await onDenied(c, denial);
+    else {
+      c.res = problemResponse(c, denial);
+      // Hono made it, with all that was set before.
+      exposeFields(fields, fieldsOf(c));
+      return;
+    }
     keepFields(c, fields);
     if (settle !== undefined) settleWithBody(c, settle);
   };
@@ -86,35 +97,38 @@ function optionsFrom<E extends Env>(
 type Settle = NonNullable<Pass["settle"]>;
 
 /** What is thrown and is no Error comes through here: Hono answers the others before, and says so in `c.error`. */
-async function served(
-  c: Context,
-  next: () => Promise<void>,
-  settle: Settle | undefined,
-): Promise<void> {
+async function served(c: Context, next: () => Promise<void>, settle: Settle): Promise<void> {
   try {
     await next();
   } catch (error) {
-    void settle?.({ status: 500, aborted: c.req.raw.signal.aborted, error });
+    void settle({ status: 500, aborted: c.req.raw.signal.aborted, error });
     throw error;
   }
 }
 
 function problemResponse(c: Context, denial: Denial): Response {
-  return c.body(problemBody(denial), denial.status, { "Content-Type": PROBLEM_TYPE });
+  return c.body(defaultBody(denial), denial.status, { "Content-Type": PROBLEM_TYPE });
 }
 
 /** A handler that makes its Response itself, or passes on one of fetch, loses what was set before. */
 function keepFields(c: Context, fields: Fields): void {
-  const answer = {
-    get: (name: string) => c.res.headers.get(name),
-    set: (name: string, value: string) => c.header(name, value),
-  };
+  if (fields.length === 0) return;
+  const answer = fieldsOf(c);
   const lost = fields.filter(([name, value]) => {
-    const said = answer.get(name);
+    const said = c.res.headers.get(name);
     return said === null || (isList(name) && !said.includes(value));
   });
-  writeFields(lost, answer);
-  if (fields.length > 0) exposeFields(fields, answer);
+  if (lost.length > 0) writeFields(lost, answer);
+  exposeFields(fields, answer);
+}
+
+function fieldsOf(c: Context): AnswerFields {
+  return {
+    get: (name) => c.res.headers.get(name),
+    set: (name, value) => {
+      c.header(name, value);
+    },
+  };
 }
 
 /** An answer has ended when its body has. */

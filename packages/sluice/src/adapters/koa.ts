@@ -1,7 +1,7 @@
 /** sluice/koa: limits as middleware of Koa. */
 import type { DefaultContext, DefaultState, Middleware, ParameterizedContext } from "koa";
-import { PROBLEM_TYPE, problemBody, writeFields } from "../http/answer.js";
-import type { Denial } from "../http/denial.js";
+import { PROBLEM_TYPE, writeFields } from "../http/answer.js";
+import { defaultBody, type Denial } from "../http/denial.js";
 import { createGate, type Gate, type HttpOptions, optionsOf } from "../http/gate.js";
 import type { Pass } from "../http/pass.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
@@ -71,7 +71,7 @@ async function enter<Raw extends ParameterizedContext>(gate: Gate<Raw>, ctx: Raw
 function sendProblem(ctx: ParameterizedContext, denial: Denial): void {
   // Koa would add a charset to a type that is set by ctx.type.
   ctx.set("Content-Type", PROBLEM_TYPE);
-  ctx.body = Buffer.from(problemBody(denial));
+  ctx.body = Buffer.from(defaultBody(denial));
 }
 
 /**

@@ -1,9 +1,9 @@
 /** What frameworks on node:http and node:http2 have in common: their requests, their answers, and how those end. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
-import { type AnswerFields, PROBLEM_TYPE, problemBody, writeFields } from "../http/answer.js";
+import { type AnswerFields, PROBLEM_TYPE, writeFields } from "../http/answer.js";
 import type { HttpCall, HttpOutcome } from "../http/call.js";
-import type { Denial } from "../http/denial.js";
+import { defaultBody, type Denial } from "../http/denial.js";
 import { createGate, type HttpOptions, optionsOf } from "../http/gate.js";
 import type { Pass } from "../http/pass.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
@@ -61,18 +61,18 @@ export class NodeCall implements HttpCall {
 export type NodePassage<Req, Res> = (
   request: Req,
   response: Res,
-  call: HttpCall,
   go: () => unknown,
   fail: (error: Error) => unknown,
 ) => unknown;
 
 /**
- * A gate for requests that are answered by Node's own means.
+ * A gate for requests that are answered by Node's own means, each described by `callOf`.
  *
  * @throws InvalidOptionError
  */
 export function nodePassage<Req extends NodeRequest, Res extends NodeResponse>(
   options: RateLimiter | Semaphore | HttpOptions<Req, [response: Res]>,
+  callOf: (request: Req, response: Res) => HttpCall,
 ): NodePassage<Req, Res> {
   const gate = createGate(options);
   const { onDenied = sendProblem } = optionsOf(options);
@@ -85,26 +85,26 @@ export function nodePassage<Req extends NodeRequest, Res extends NodeResponse>(
     const refused = isAnswered ? undefined : onDenied(request, pass.denial, response);
     return refused instanceof Promise ? refused.then(() => false) : false;
   };
-  return (request, response, call, go, fail) => {
-    const ask = (): boolean | Promise<boolean> => {
-      const pass = gate.enter(request, call);
-      return pass instanceof Promise
-        ? pass.then((known) => answer(known, request, response))
-        : answer(pass, request, response);
-    };
-    return passing(ask, go, fail);
+  const ask = (request: Req, response: Res): boolean | Promise<boolean> => {
+    const pass = gate.enter(request, callOf(request, response));
+    return pass instanceof Promise
+      ? pass.then((known) => answer(known, request, response))
+      : answer(pass, request, response);
   };
+  return (request, response, go, fail) => passing(ask, request, response, go, fail);
 }
 
 /** Calls `go` where `ask` says, at once or later, that the request may go on, and `fail` where it throws. */
-export function passing(
-  ask: () => boolean | Promise<boolean>,
+export function passing<Req, Res>(
+  ask: (request: Req, response: Res) => boolean | Promise<boolean>,
+  request: Req,
+  response: Res,
   go: () => unknown,
   fail: (error: Error) => unknown,
 ): unknown {
   let isOn: boolean | Promise<boolean>;
   try {
-    isOn = ask();
+    isOn = ask(request, response);
   } catch (error) {
     return fail(asError(error));
   }
@@ -130,18 +130,35 @@ export function asError(thrown: unknown): Error {
 
 /** Answers a denial with a problem body. */
 export function sendProblem(_request: unknown, denial: Denial, response: NodeResponse): void {
-  const body = Buffer.from(problemBody(denial));
+  const body = defaultBody(denial);
   response.statusCode = denial.status;
   response.setHeader("Content-Type", PROBLEM_TYPE);
-  response.setHeader("Content-Length", body.length);
+  response.setHeader("Content-Length", Buffer.byteLength(body));
   response.end(body);
+}
+
+/** As Node and Fastify keep them: to make a name so each time costs more than to look for its field. */
+const LOWER_CASE: ReadonlyMap<string, string> = new Map(
+  [
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "Cache-Control",
+    "Access-Control-Allow-Origin",
+    "Access-Control-Expose-Headers",
+  ].map((name) => [name, name.toLowerCase()]),
+);
+
+/** The same name, in lower case if it is one of those that every answer is asked for. */
+export function fieldKey(name: string): string {
+  return LOWER_CASE.get(name) ?? name;
 }
 
 /** The fields of an answer of Node's that is not sent yet. */
 export function fieldsOfNode(response: NodeResponse): AnswerFields {
   return {
     get: (name) => {
-      const value = response.getHeader(name);
+      const value = response.getHeader(fieldKey(name));
       return typeof value === "number" ? String(value) : joined(value);
     },
     set: (name, value) => {

@@ -37,12 +37,13 @@ export function rateLimit<
 >(
   options: RateLimiter | Semaphore | NodeOptions<Req, Res>,
 ): (handler: NodeHandler<Req, Res>) => NodeHandler<Req, Res> {
-  const pass = nodePassage(options);
+  const pass = nodePassage(options, (request: Req, response: Res) => {
+    return new NodeCall(request, response);
+  });
   return (handler) => (request, response) =>
     pass(
       request,
       response,
-      new NodeCall(request, response),
       () => handler(request, response),
       (error) => {
         sayFailed(error, response);

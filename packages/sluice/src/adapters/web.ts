@@ -1,7 +1,7 @@
 /** sluice/web: limits for whatever turns a Request into a Response. Needs no Node. */
-import { type AnswerFields, PROBLEM_TYPE, problemBody, writeFields } from "../http/answer.js";
+import { type AnswerFields, PROBLEM_TYPE, writeFields } from "../http/answer.js";
 import type { HttpCall, HttpOutcome } from "../http/call.js";
-import type { Denial } from "../http/denial.js";
+import { defaultBody, type Denial } from "../http/denial.js";
 import { createGate, type HttpOptions, optionsOf } from "../http/gate.js";
 import type { Pass } from "../http/pass.js";
 import type { Fields } from "../headers/field-writers.js";
@@ -198,5 +198,5 @@ function statusOfError(error: unknown): number {
 
 function problemResponse(_request: Request, denial: Denial): Response {
   const headers = { "Content-Type": PROBLEM_TYPE };
-  return new Response(problemBody(denial), { status: denial.status, headers });
+  return new Response(defaultBody(denial), { status: denial.status, headers });
 }

@@ -1,10 +1,9 @@
 /** From decisions to the header fields of an answer: nothing that is not so, and never an error. */
-import { systemClock } from "../core/clock.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkList, checkNumber, checkOptions } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
-import { type FieldForm, type Fields, type FieldWriter, writerOf } from "./field-writers.js";
-import { type ChargedDecision, secondsOf, state, type StatedLimit } from "./stated-limit.js";
+import { type FieldForm, type Fields, type FormWriter, writerOf } from "./field-writers.js";
+import { type ChargedDecision, secondsOf, type StatedLimit, withDecision } from "./stated-limit.js";
 
 /** How `decisionFields` writes. */
 export interface DecisionFieldsOptions {
@@ -17,7 +16,7 @@ export interface DecisionFieldsOptions {
 const NO_OPTIONS: DecisionFieldsOptions = Object.freeze({});
 const NONE: Fields = Object.freeze([]);
 
-const DRAFT_11 = writerOf("form", "draft-11") as FieldWriter;
+const DRAFT_11 = writerOf("form", "draft-11") as FormWriter;
 
 /**
  * What an answer says of the decisions on its request: its limits, and `Retry-After` on a denial.
@@ -48,9 +47,9 @@ export function decisionFields(
   const { form = "draft-11", nowMs } = options;
   if (nowMs !== undefined) checkNumber("nowMs", nowMs);
   const write = form === "draft-11" ? DRAFT_11 : writerOf("form", form);
-  const limits: StatedLimit[] = [];
+  let limits: readonly StatedLimit[] = [];
   for (const { decision, policies, enforce = true } of charged) {
-    if (enforce && write !== undefined) state(decision, policies, limits);
+    if (enforce && write !== undefined) limits = withDecision(limits, decision, policies);
   }
   return fieldsOf(limits, retryAfterSeconds(charged), write, nowMs);
 }
@@ -59,13 +58,10 @@ export function decisionFields(
 export function fieldsOf(
   limits: readonly StatedLimit[],
   retryAfter: number | undefined,
-  write: FieldWriter | undefined,
+  write: FormWriter | undefined,
   nowMs?: number,
 ): Fields {
-  const stated =
-    write === undefined || limits.length === 0
-      ? NONE
-      : write(limits, nowMs ?? systemClock.nowUs() / 1e3);
+  const stated = write === undefined || limits.length === 0 ? NONE : write(limits, nowMs);
   return retryAfter === undefined ? stated : [...stated, ["Retry-After", `${retryAfter}`]];
 }
 

@@ -1,4 +1,5 @@
 /** The forms in which an answer states its limits: a writer each, and whoever likes can bring one of their own. */
+import { systemClock } from "../core/clock.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { withoutText } from "../core/shown.js";
 import { nearest } from "../core/slips.js";
@@ -15,10 +16,13 @@ export type Fields = readonly Field[];
 /** Writes limits, one at least, as fields; `nowMs` is the time of the answer since the Unix epoch. */
 export type FieldWriter = (limits: readonly StatedLimit[], nowMs: number) => Fields;
 
+/** The same, which looks at the clock itself, and only where a form says a time. */
+export type FormWriter = (limits: readonly StatedLimit[], nowMs?: number) => Fields;
+
 /** A form by its name, several that have no field in common, a writer of one's own, or none. */
 export type FieldForm = RateLimitForm | readonly RateLimitForm[] | FieldWriter | false;
 
-const FORMS: Readonly<Record<RateLimitForm, FieldWriter>> = {
+const FORMS: Readonly<Record<RateLimitForm, FormWriter>> = {
   "draft-11": (limits) => [
     ["RateLimit-Policy", policyList(limits)],
     ["RateLimit", limitList(limits)],
@@ -35,10 +39,14 @@ const FORMS: Readonly<Record<RateLimitForm, FieldWriter>> = {
     ["RateLimit-Policy", unnamedPolicies(limits)],
     ...separate("RateLimit-", decidingOf(limits), 0),
   ],
-  "x-ratelimit": (limits, nowMs) => separate("X-RateLimit-", decidingOf(limits), nowMs),
+  "x-ratelimit": (limits, nowMs = now()) => separate("X-RateLimit-", decidingOf(limits), nowMs),
 };
 
 const NAMES = Object.keys(FORMS) as readonly RateLimitForm[];
+
+function now(): number {
+  return systemClock.nowUs() / 1e3;
+}
 
 function policyList(limits: readonly StatedLimit[]): string {
   let list = (limits[0] as StatedLimit).quota.policyItem;
@@ -97,9 +105,12 @@ function weighs(a: StatedLimit, b: StatedLimit): boolean {
  *
  * @throws InvalidOptionError
  */
-export function writerOf(option: string, form: unknown): FieldWriter | undefined {
+export function writerOf(option: string, form: unknown): FormWriter | undefined {
   if (form === false) return undefined;
-  if (typeof form === "function") return form as FieldWriter;
+  if (typeof form === "function") {
+    const write = form as FieldWriter;
+    return (limits, nowMs = now()) => write(limits, nowMs);
+  }
   if (!Array.isArray(form)) return FORMS[formNamed(option, form)];
   const names = form.map((each, i) => formNamed(`${option}[${i}]`, each));
   if (names.length === 0) return undefined;
@@ -111,9 +122,9 @@ export function writerOf(option: string, form: unknown): FieldWriter | undefined
 
 /** The fields of one form after another. RateLimit-Policy, which several write each in its own way, is the first's. */
 function inTurn(
-  writers: readonly FieldWriter[],
+  writers: readonly FormWriter[],
   limits: readonly StatedLimit[],
-  nowMs: number,
+  nowMs: number | undefined,
 ): Fields {
   const fields: Field[] = [];
   for (const write of writers) {

@@ -74,21 +74,23 @@ function isStated(source: DecisionSource, allowed: boolean): boolean {
   return source === "deny-cache" && !allowed;
 }
 
-/** Adds what may be said of a decision to `limits`. Never throws. */
-export function state(
+/** `limits`, and behind them what may be said of a decision. Never throws. */
+export function withDecision(
+  limits: readonly StatedLimit[],
   decision: Decision,
   policies: readonly Policy[],
-  limits: StatedLimit[],
-): void {
-  if (!isStated(decision.source, decision.allowed)) return;
+): readonly StatedLimit[] {
+  const { source } = decision;
+  if (!isStated(source, decision.allowed)) return limits;
   if (decision.policies === undefined) {
-    stateVerdict(policyOf(policies, 0, decision.policy), decision, decision.source, limits);
-    return;
+    return withVerdict(limits, policyOf(policies, 0, decision.policy), decision, source);
   }
+  let all = limits;
   for (let i = 0; i < decision.policies.length; i++) {
     const verdict = decision.policies[i] as PolicyVerdict;
-    stateVerdict(policyOf(policies, i, verdict.policy), verdict, decision.source, limits);
+    all = withVerdict(all, policyOf(policies, i, verdict.policy), verdict, source);
   }
+  return all;
 }
 
 /** Verdicts are in the order of their policies, but that of a call with policies of its own may have others. */
@@ -97,24 +99,27 @@ function policyOf(policies: readonly Policy[], i: number, name: string): Policy 
   return inPlace?.name === name ? inPlace : policies.find((policy) => policy?.name === name);
 }
 
-function stateVerdict(
+function withVerdict(
+  limits: readonly StatedLimit[],
   policy: Policy | undefined,
   verdict: Verdict,
   source: DecisionSource,
-  limits: StatedLimit[],
-): void {
+): readonly StatedLimit[] {
   // Who reads lists finds an item by its name.
-  if (policy === undefined || limits.some(({ quota: { name } }) => name === policy.name)) return;
+  if (policy === undefined || limits.some(({ quota: { name } }) => name === policy.name)) {
+    return limits;
+  }
   const quota = quotaOf(policy, verdict);
-  if (quota.recovery === "unstated") return;
+  if (quota.recovery === "unstated") return limits;
   const remaining =
     verdict.reason === "blocked" ? 0 : Math.floor(clamp(verdict.remaining, quota.units));
-  limits.push({
+  const limit: StatedLimit = {
     quota,
     remaining,
     resetSeconds: secondsOf(resetMs(quota, verdict, remaining, source)),
     deniedForMs: verdict.allowed ? -1 : verdict.retryAfterMs,
-  });
+  };
+  return limits.length === 0 ? [limit] : [...limits, limit];
 }
 
 /** The strings of a policy are made once, and again when a decision has other numbers: months differ in length. */

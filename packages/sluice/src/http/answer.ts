@@ -9,11 +9,9 @@ export interface AnswerFields {
   set(name: string, value: string): void;
 }
 
-const LISTS = new Set(["RateLimit", "RateLimit-Policy"]);
-
 /** What others may have said before: theirs stays, ours goes behind it. */
 export function isList(name: string): boolean {
-  return LISTS.has(name);
+  return name === "RateLimit" || name === "RateLimit-Policy";
 }
 
 /** The media type of problem bodies. */

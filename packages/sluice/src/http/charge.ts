@@ -92,24 +92,35 @@ export interface ChargeRefused {
  * @throws InvalidOptionError
  */
 export function askedOf(charges: Charges): readonly AskedCharge[] | undefined {
-  const given = Array.isArray(charges) ? (charges as readonly (Charge | Falsy)[]) : [charges];
+  if (!Array.isArray(charges)) {
+    const only = checkCharge(charges as Charge, "charge");
+    return only === undefined ? undefined : [only];
+  }
   const asked: AskedCharge[] = [];
+  const given = charges as readonly (Charge | Falsy)[];
   for (let i = 0; i < given.length; i++) {
-    const charge = given[i] as Charge | Falsy;
+    const charge = given[i];
     if (!charge) continue;
-    const checked = checkCharge(charge, given === charges ? `charge[${i}]` : "charge");
+    const checked = checkCharge(charge, `charge[${i}]`);
     if (checked === undefined) return undefined;
     asked.push(checked);
   }
   return asked;
 }
 
+/** Whether a charge has only what one may have. The check that can say what is wrong takes longer than all else here. */
+function isKnown(charge: Charge): boolean {
+  if (typeof charge !== "object") return false;
+  // Not Object.keys: that would make a list for each request.
+  for (const name in charge) {
+    if (!KNOWN.has(name)) return false;
+  }
+  return true;
+}
+
 /** @throws InvalidOptionError */
 function checkCharge(charge: Charge, option: string): AskedCharge | undefined {
-  // The check that can say what is wrong takes longer than all that is done with a charge.
-  if (typeof charge !== "object" || !Object.keys(charge).every((name) => KNOWN.has(name))) {
-    checkOptions(option, charge, CHARGE_OPTIONS);
-  }
+  if (!isKnown(charge)) checkOptions(option, charge, CHARGE_OPTIONS);
   const { limiter, key, cost = 1, settle, maxWait, show = true, slot } = charge;
   const to = chargeableOf(limiter);
   if (to === undefined) {

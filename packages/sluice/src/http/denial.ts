@@ -60,6 +60,23 @@ const DETAILS: Partial<Readonly<Record<DenialReason, string>>> = {
   key: "The request must name its caller by a text.",
 };
 
+/** The JSON of a problem up to what differs from one to the next of its reason. */
+const BODY_HEADS = Object.fromEntries(
+  Object.entries(KINDS).map(([reason, { type, title, status }]) => {
+    const detail = DETAILS[reason as DenialReason];
+    return [reason, JSON.stringify({ type, title, status, detail }).slice(0, -1)];
+  }),
+) as Readonly<Record<DenialReason, string>>;
+
+/** The body of a denial that nobody has changed: as JSON has its problem, in a fraction of the time. */
+export function defaultBody({ reason, problem }: Denial): string {
+  const violated = problem["violated-policies"];
+  const head = BODY_HEADS[reason];
+  return violated === undefined
+    ? `${head}}`
+    : `${head},"violated-policies":${JSON.stringify(violated)}}`;
+}
+
 export interface Refusal {
   readonly reason: DenialReason;
   readonly retryAfterMs: number;
@@ -71,12 +88,8 @@ export interface Refusal {
 export function denialOf({ reason, retryAfterMs, decisions, violated }: Refusal): Denial {
   const { status, type, title } = KINDS[reason];
   const detail = DETAILS[reason];
-  const problem: Problem = {
-    type,
-    title,
-    status,
-    ...(detail !== undefined && { detail }),
-    ...(violated.length > 0 && { "violated-policies": violated }),
-  };
+  const problem: { -readonly [K in keyof Problem]: Problem[K] } = { type, title, status };
+  if (detail !== undefined) problem.detail = detail;
+  if (violated.length > 0) problem["violated-policies"] = violated;
   return { status, reason, retryAfterMs, decisions, problem };
 }

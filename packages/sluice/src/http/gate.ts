@@ -1,7 +1,7 @@
 /** What a request passes before it is served: its charges are taken, or it is refused. */
 import { checkCount, checkFunction, checkOptions } from "../core/options.js";
 import { isPromiseLike } from "../core/promises.js";
-import { type FieldForm, type FieldWriter, writerOf } from "../headers/field-writers.js";
+import { type FieldForm, type FormWriter, writerOf } from "../headers/field-writers.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { Semaphore } from "../semaphore/semaphore.js";
 import type { HttpCall } from "./call.js";
@@ -108,7 +108,7 @@ export function optionsOf<Raw, Answer extends readonly unknown[]>(
 class HttpGate<Raw> implements Gate<Raw> {
   readonly #charge: ChargeFunction<Raw>;
   readonly #address: HttpOptions<Raw>["address"];
-  readonly #write: FieldWriter | undefined;
+  readonly #write: FormWriter | undefined;
   readonly #waiting: WaitingRoom;
   readonly #checks = new Checks();
 

@@ -2,8 +2,8 @@
 import type { Policy } from "../algorithms/registry.js";
 import type { Decision } from "../core/decision.js";
 import { fieldsOf } from "../headers/decision-fields.js";
-import type { Fields, FieldWriter } from "../headers/field-writers.js";
-import { secondsOf, state, type StatedLimit } from "../headers/stated-limit.js";
+import type { Fields, FormWriter } from "../headers/field-writers.js";
+import { secondsOf, type StatedLimit, withDecision } from "../headers/stated-limit.js";
 import type { HttpOutcome } from "./call.js";
 import type { AskedCharge, ChargeRefused } from "./charge.js";
 import type { ChargedSemaphore } from "./chargeable.js";
@@ -23,17 +23,23 @@ export interface Pass {
 /** No cache may keep a refusal. */
 export const NO_STORE: Fields = Object.freeze([["Cache-Control", "no-store"]]);
 
+const NO_LIMITS: readonly StatedLimit[] = [];
+const NO_POLICIES: readonly Policy[] = [];
+const NO_NAMES: readonly string[] = [];
+
 /** Promised where policies are. */
 export function passOf(
   asked: readonly AskedCharge[],
   refused: ChargeRefused | undefined,
-  write: FieldWriter | undefined,
+  write: FormWriter | undefined,
 ): Pass | Promise<Pass> {
-  const limits: StatedLimit[] = [];
-  if (write === undefined) return withLimits(asked, refused, limits, write);
+  if (write === undefined) return withLimits(asked, refused, NO_LIMITS, write);
+  let limits = NO_LIMITS;
   for (const charge of asked) {
-    const isPromised = charge.show && stateCharge(charge, limits) === undefined;
-    if (isPromised) return whenKnown(asked, refused, write);
+    if (!charge.show) continue;
+    const policies = policiesOf(charge);
+    if (policies instanceof Promise) return whenKnown(asked, refused, write);
+    limits = withCharge(limits, charge, policies);
   }
   return withLimits(asked, refused, limits, write);
 }
@@ -41,42 +47,43 @@ export function passOf(
 async function whenKnown(
   asked: readonly AskedCharge[],
   refused: ChargeRefused | undefined,
-  write: FieldWriter,
+  write: FormWriter,
 ): Promise<Pass> {
   const shown = asked.filter(({ show }) => show);
   const known = await Promise.all(shown.map(async (charge) => policiesOf(charge)));
-  const limits: StatedLimit[] = [];
-  for (const [i, charge] of shown.entries()) stateCharge(charge, limits, known[i]);
+  const limits = shown.reduce(
+    (before, charge, i) => withCharge(before, charge, known[i] as readonly Policy[]),
+    NO_LIMITS,
+  );
   return withLimits(asked, refused, limits, write);
 }
 
-/** Adds what may be said of a charge; undefined where its policies are promised. */
-function stateCharge(
-  charge: AskedCharge,
-  limits: StatedLimit[],
-  known?: readonly Policy[],
-): readonly StatedLimit[] | undefined {
-  const { to, decision, refused, cost } = charge;
+/** `limits`, and behind them what may be said of a charge. */
+function withCharge(
+  limits: readonly StatedLimit[],
+  { to, decision, refused, cost }: AskedCharge,
+  policies: readonly Policy[],
+): readonly StatedLimit[] {
   if (to.kind === "semaphore") {
     // How many places are left is not known, but where none was free.
-    if (refused !== undefined && cost === 1) limits.push(usedUp(to));
-  } else if (decision !== undefined && to.pipeline.enforce) {
-    const policies = known ?? policiesOf(charge);
-    if (policies instanceof Promise) return undefined;
-    state(decision, policies, limits);
+    return refused !== undefined && cost === 1 ? [...limits, usedUp(to)] : limits;
   }
-  return limits;
+  return decision === undefined ? limits : withDecision(limits, decision, policies);
 }
 
-/** What decided; nothing where that cannot be had any more, for then there is nothing to say. */
-function policiesOf({ to, key }: AskedCharge): readonly Policy[] | Promise<readonly Policy[]> {
-  if (to.kind === "semaphore") return [];
+/** What decided; nothing where that cannot be had any more, or is not to be told: then there is nothing to say. */
+function policiesOf({
+  to,
+  key,
+  decision,
+}: AskedCharge): readonly Policy[] | Promise<readonly Policy[]> {
+  if (to.kind === "semaphore" || decision === undefined || !to.pipeline.enforce) return NO_POLICIES;
   if (to.policies !== undefined) return to.policies;
   try {
     const policies = to.limiter.policies(key);
-    return policies instanceof Promise ? policies.catch(() => []) : policies;
+    return policies instanceof Promise ? policies.catch(() => NO_POLICIES) : policies;
   } catch {
-    return [];
+    return NO_POLICIES;
   }
 }
 
@@ -88,29 +95,31 @@ function withLimits(
   asked: readonly AskedCharge[],
   refused: ChargeRefused | undefined,
   limits: readonly StatedLimit[],
-  write: FieldWriter | undefined,
+  write: FormWriter | undefined,
 ): Pass {
   if (refused === undefined) {
     const fields = fieldsOf(limits, undefined, write);
     return { fields, denial: undefined, settle: settlementOf(asked) };
   }
   const { reason, retryAfterMs } = refused;
-  const decisions = asked.flatMap(({ decision }) => decision ?? []);
+  const decisions = asked.map(({ decision }) => decision).filter((each) => each !== undefined);
   const denial = denialOf({ reason, retryAfterMs, decisions, violated: violatedBy(asked) });
-  const fields = [...fieldsOf(limits, secondsOf(retryAfterMs), write), ...NO_STORE];
+  const fields = fieldsOf(limits, secondsOf(retryAfterMs), write).concat(NO_STORE);
   return { fields, denial, settle: undefined };
 }
 
 function violatedBy(asked: readonly AskedCharge[]): readonly string[] {
-  return asked.flatMap(({ to, show, decision, refused }) => {
-    if (!show || refused === undefined) return [];
-    return to.kind === "semaphore" ? [to.quota.name] : namesOf(decision);
-  });
+  let names: readonly string[] = NO_NAMES;
+  for (const { to, show, decision, refused } of asked) {
+    if (!show || refused === undefined) continue;
+    names = names.concat(to.kind === "semaphore" ? to.names : namesOf(decision));
+  }
+  return names;
 }
 
 /** Of several policies those that denied. */
 function namesOf(decision: Decision | undefined): readonly string[] {
-  if (decision === undefined || decision.reason === "store") return [];
+  if (decision === undefined || decision.reason === "store") return NO_NAMES;
   const { policies, policy } = decision;
   return policies === undefined
     ? [policy]
