@@ -54,6 +54,12 @@ interface Limits {
   enter(request: FastifyRequest, reply: FastifyReply, go: HookHandlerDoneFunction): void;
 }
 
+/** As Fastify prints a server that has none. */
+const NO_ROUTES = "(empty tree)";
+
+/** What the handlers of requests threw, or answered with. */
+const thrown = new WeakMap<FastifyRequest, Error>();
+
 /** Requests that are charged by the options of their route: if several plugins see one, it is the first one's. */
 const ofRoutes = new WeakSet<FastifyRequest>();
 
@@ -91,8 +97,11 @@ export const rateLimit: FastifyPluginAsync<FastifyLimitOptions> = Object.assign(
       }
       return limits;
     };
+    // What routes from before this plugin say shows in their requests alone.
+    let mayRoutesSay = instance.printRoutes() !== NO_ROUTES;
     const limitsFor = (request: FastifyRequest): Limits | undefined => {
-      const own = request.routeOptions.config.rateLimit;
+      // Fastify makes it anew whenever it is asked for.
+      const own = mayRoutesSay ? request.routeOptions.config.rateLimit : undefined;
       if (own === undefined) return general;
       if (own === false || ofRoutes.has(request)) return undefined;
       ofRoutes.add(request);
@@ -103,6 +112,11 @@ export const rateLimit: FastifyPluginAsync<FastifyLimitOptions> = Object.assign(
     // Whoever mistypes an option of a route learns of it before the server runs.
     instance.addHook("onRoute", ({ config }) => {
       if (config?.rateLimit) limitsOfRoute(config.rateLimit);
+      mayRoutesSay ||= config?.rateLimit !== undefined;
+    });
+    instance.addHook("onError", (request, _reply, error, next) => {
+      thrown.set(request, error);
+      next();
     });
     instance.addHook("onRequest", (request, reply, next) => {
       const limits = limitsFor(request);
@@ -154,7 +168,12 @@ function limitsOf({ hook = "onRequest", ...given }: GivenOptions): Limits {
     reply: FastifyReply,
   ): boolean | Promise<boolean> => {
     writeFields(fields, fieldsOfReply(reply));
-    if (settle !== undefined) onOutcome(reply.raw, settle);
+    if (settle !== undefined) {
+      onOutcome(reply.raw, (outcome) => {
+        const error = thrown.get(request);
+        return settle(error === undefined ? outcome : { ...outcome, error });
+      });
+    }
     if (denial === undefined) return true;
     // Whoever lost patience may have answered while the store was asked.
     return !reply.sent && refuse(request, denial, reply);

@@ -119,6 +119,32 @@ describe("a route's own options", () => {
     expect(statusOf(answers)).toEqual([200, 200, 200, 429]);
   });
 
+  test("are not looked for where no route says anything", async () => {
+    const app = fastify();
+    let reads = 0;
+    app.addHook("onRequest", (request, _reply, next) => {
+      const { routeOptions } = request;
+      Object.defineProperty(request, "routeOptions", {
+        get: () => {
+          reads += 1;
+          return routeOptions;
+        },
+      });
+      next();
+    });
+    await app.register(rateLimit, { limiter: limiterOf(10) });
+    app.get("/", () => "ok");
+    await asked(app, "GET /", "GET /missing");
+    expect(reads).toBe(0);
+    const other = fastify();
+    await other.register(rateLimit, { limiter: limiterOf(10) });
+    await other.register((child, _options, next) => {
+      child.get("/free", { config: { rateLimit: false } }, () => "ok");
+      next();
+    });
+    expect(leftOf(await asked(other, "GET /free"))).toEqual([undefined]);
+  });
+
   test("hold for routes from before the plugin too, and for HEAD", async () => {
     const app = fastify();
     app.get("/", { config: { rateLimit: { limiter: limiterOf(2, "own") } } }, () => "ok");
@@ -350,7 +376,7 @@ test("an outcome is reported once, also where the client leaves", async () => {
   await eventually(() => {
     expect(outcomes).toEqual([
       { status: 200, aborted: false },
-      { status: 500, aborted: false },
+      { status: 500, aborted: false, error: expect.objectContaining({ message: "boom" }) as Error },
       { status: 200, aborted: true },
     ]);
   });

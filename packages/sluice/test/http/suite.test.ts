@@ -20,7 +20,11 @@ const RIGHT: Parts = {
   call: (request, response) => new NodeCall(request, response),
   write: writeFields,
   deny: sendProblem,
-  end: onOutcome,
+  end: (response, settle) => {
+    const { url } = (response as ServerResponse).req;
+    const thrown = url === "/boom" && { error: new Error("boom") };
+    onOutcome(response, (outcome) => settle({ ...outcome, ...thrown }));
+  },
   failed: (response) => {
     response.statusCode = 500;
     response.end();
@@ -206,6 +210,15 @@ const FAULTS: readonly (readonly [what: string, wrong: Partial<Parts>, cases: st
     },
     "settles a request for /unauthorized once",
   ],
+  ["does not tell what was thrown", { end: onOutcome }, "tells what a handler threw"],
+  [
+    "tells of an error where there was none",
+    {
+      end: (response, settle) =>
+        onOutcome(response, (outcome) => settle({ ...outcome, error: new Error("401") })),
+    },
+    "tells of no error",
+  ],
   [
     "settles as aborted what arrived",
     {
@@ -226,6 +239,7 @@ describe("the suite", () => {
     ["notFound", "no route matches"],
     ["aborts", "leaves before the answer"],
     ["charset", "and no more"],
+    ["errors", "tells what a handler threw"],
     ["fieldsOnThrow", "whose handler throws"],
     ["head", "charges HEAD"],
     ["options", "OPTIONS that are no preflight"],

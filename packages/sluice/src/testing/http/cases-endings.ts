@@ -5,7 +5,7 @@ import { fixedWindow } from "../../algorithms/fixed-window/policy.js";
 import type { Charge } from "../../http/charge.js";
 import { hasLeft, type HttpCase, isProblem, quota } from "./http-case.js";
 import { eventually, Happening, inTime } from "./patience.js";
-import { Outcomes, type Site, type Stage } from "./stage.js";
+import { settledAs, Outcomes, type Site, type Stage } from "./stage.js";
 
 const byStatus: readonly HttpCase[] = [
   {
@@ -36,6 +36,22 @@ const byStatus: readonly HttpCase[] = [
   ),
   settledOnce("/stream", 200),
   { ...settledOnce("/missing", 404), needs: "notFound" },
+  {
+    name: "tells what a handler threw",
+    needs: "errors",
+    run: async (stage) => {
+      const { error, ...outcome } = (await settledAs(stage, "/boom")) ?? {};
+      assert.deepEqual(outcome, { status: 500, aborted: false });
+      assert.ok(error instanceof Error, "an outcome has the error that was thrown");
+      assert.equal(error.message, "boom");
+    },
+  },
+  {
+    name: "tells of no error where there was none",
+    run: async (stage) => {
+      assert.deepEqual(await settledAs(stage, "/unauthorized"), { status: 401, aborted: false });
+    },
+  },
   {
     name: "goes on where settle throws or rejects",
     run: async (stage) => {

@@ -1,5 +1,6 @@
 /** What a case of the suite plays on: limiters on a store, a server with the adapter, and clients of it. */
 import assert from "node:assert/strict";
+import { fixedWindow } from "../../algorithms/fixed-window/policy.js";
 import type { Policy } from "../../algorithms/registry.js";
 import { systemClock } from "../../core/clock.js";
 import type { HttpOutcome } from "../../http/call.js";
@@ -10,6 +11,7 @@ import { MemoryStore } from "../../stores/memory/memory-store.js";
 import type { Store } from "../../stores/store.js";
 import { ManualClock } from "../manual-clock.js";
 import { Http2Client } from "./http2-client.js";
+import { eventually } from "./patience.js";
 import { type RawAnswer, RawConnection, type RawRequest } from "./raw-connection.js";
 import type { HttpSubject, RunningServer, SubjectOptions } from "./subject.js";
 
@@ -137,6 +139,16 @@ export class Site {
   leave(): void {
     for (const connection of this.#connections.splice(0)) connection.leave();
   }
+}
+
+/** The outcome of a request for this path, as its charge is settled by it. */
+export async function settledAs(stage: Stage, path: string): Promise<HttpOutcome | undefined> {
+  const limiter = await stage.limiter(fixedWindow({ name: "quota", limit: 5, window: "1h" }));
+  const { all, settle } = new Outcomes();
+  const site = await stage.serve({ charge: () => ({ limiter, key: "k", settle }) });
+  await site.get(path);
+  await eventually(() => assert.equal(all.length, 1));
+  return all[0];
 }
 
 /** The outcomes that a charge was told, one for each request, and what they cost. */

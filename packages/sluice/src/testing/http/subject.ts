@@ -22,6 +22,8 @@ export type Weakness =
   | "aborts"
   /** The framework adds a charset to the type of problem bodies. */
   | "charset"
+  /** It is not told what a handler throws. */
+  | "errors"
   /** Fields are lost where a handler throws. */
   | "fieldsOnThrow"
   /** A request for HEAD does not reach it. */

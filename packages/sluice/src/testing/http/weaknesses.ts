@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { quota, saysNothing } from "./http-case.js";
 import { eventually, Happening } from "./patience.js";
-import { Outcomes, type Stage } from "./stage.js";
+import { settledAs, Outcomes, type Stage } from "./stage.js";
 import type { Weakness } from "./subject.js";
 
 /** Throws where the adapter does not have the weakness. */
@@ -18,6 +18,10 @@ export const proofs: Readonly<Record<Weakness, Proof>> = {
     await site.get("/");
     const answer = await site.get("/");
     assert.match(answer.field("content-type") ?? "", /^application\/problem\+json; ?charset=/);
+  },
+  errors: async (stage) => {
+    const outcome = await settledAs(stage, "/boom");
+    assert.deepEqual(outcome, { status: 500, aborted: false });
   },
   fieldsOnThrow: async (stage) => {
     const limiter = await stage.limiter(quota(2));

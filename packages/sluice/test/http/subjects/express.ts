@@ -38,6 +38,9 @@ function subjectOf(name: string, express: typeof express5): HttpSubject {
       });
       return listenHttp(createServer(app));
     },
+    weaknesses: {
+      errors: "Express takes errors to its error handlers, past all other middleware.",
+    },
   };
 }
 

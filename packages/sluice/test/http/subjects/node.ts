@@ -76,4 +76,7 @@ export const node: HttpSubject = {
     const limited = rateLimit<Http2ServerRequest, Http2ServerResponse>(options);
     return listenHttp2(createHttp2Server(behindCors(limited(application))));
   },
+  weaknesses: {
+    errors: "Node takes no errors of handlers: they answer for their own.",
+  },
 };
