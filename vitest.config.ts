@@ -4,7 +4,7 @@ const sluice = "packages/sluice/test";
 
 /** Processes by the dozen, clusters, faults, measurements: minutes, and deadlines that are real. */
 const stress = [
-  `${sluice}/{examples,faults,races}/**/*.test.ts`,
+  `${sluice}/{examples,faults,prometheus,races}/**/*.test.ts`,
   `${sluice}/{conformance,http}/cluster.test.ts`,
   `${sluice}/http/outage.test.ts`,
   `${sluice}/redis/{acl,client-versions,cluster,connect,cross-slot,outage,prefetch,url}.test.ts`,

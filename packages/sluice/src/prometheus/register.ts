@@ -13,6 +13,7 @@ import {
 
 /** The part of prom-client's Registry that is used; its own type fits. */
 export interface RegistryLike {
+  readonly contentType?: string | undefined;
   registerMetric(metric: never): void;
   removeSingleMetric(name: string): void;
 }
@@ -37,8 +38,8 @@ export function registerIn(registry: RegistryLike, collector: Collector): () => 
   }
   const names = METRIC_GROUPS.flatMap(({ metrics }) =>
     (metrics as readonly Metric<never>[]).map((metric) => {
-      const name = prometheusName(metric);
-      const get = async (): Promise<ForRegistry> => read(metric, collector.collect());
+      const name = nameIn(registry, metric);
+      const get = async (): Promise<ForRegistry> => read(metric, name, collector.collect());
       const registered = { name, help: metric.help, type: metric.kind, get, reset() {} };
       // A metric of prom-client is whatever it can ask for its values.
       registry.registerMetric(registered as never);
@@ -50,9 +51,14 @@ export function registerIn(registry: RegistryLike, collector: Collector): () => 
   };
 }
 
-function read(metric: Metric<never>, families: readonly Family[]): ForRegistry {
-  const { help, kind: type, isSetting = false } = metric;
+/** In OpenMetrics prom-client adds the suffix of counters by itself. */
+function nameIn({ contentType = "" }: RegistryLike, metric: Metric<never>): string {
   const name = prometheusName(metric);
+  return contentType.includes("openmetrics") ? name.replace(/_total$/, "") : name;
+}
+
+function read(metric: Metric<never>, name: string, families: readonly Family[]): ForRegistry {
+  const { help, kind: type, isSetting = false } = metric;
   const family = families.find((each) => each.metric === metric);
   const samples: readonly (NumberSample | HistogramSample)[] = family?.samples ?? [];
   const values = samples.flatMap((sample) =>

@@ -5,6 +5,7 @@ import { auditLogs, headerLine, keyId, recordLine } from "sluice/audit";
 import { CHANNELS, publish } from "sluice/diagnostics";
 import { limitFetch } from "sluice/fetch";
 import { parseRateLimit } from "sluice/headers";
+import { metrics } from "sluice/prometheus";
 import { RedisStore } from "sluice/redis";
 import { ManualClock } from "sluice/testing";
 import { limitInterceptor } from "sluice/undici";
@@ -55,6 +56,11 @@ assert.deepEqual(
   messages.map(({ limiter, decision }) => [limiter, decision.allowed]),
   [["sluice", true]],
 );
+
+const watched = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1m" }) });
+assert.equal((await watched.consume("k")).allowed, true);
+assert.match(metrics([watched]).render().body, /^sluice_units_total\{.*outcome="allowed"\} 1$/m);
+assert.equal(watched.stats().allowed, 1);
 
 assert.equal(typeof RedisStore.connect, "function");
 

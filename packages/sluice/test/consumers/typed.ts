@@ -1,9 +1,19 @@
 import assert from "node:assert/strict";
-import { type Decision, limited, MemoryStore, type Policy, RateLimiter, tokenBucket } from "sluice";
+import type { RequestListener } from "node:http";
+import {
+  type Decision,
+  type LimiterStats,
+  limited,
+  MemoryStore,
+  type Policy,
+  RateLimiter,
+  tokenBucket,
+} from "sluice";
 import { type AuditReport, auditLogs, headerLine, LogError } from "sluice/audit";
 import { type ChannelMessages, CHANNELS, publish } from "sluice/diagnostics";
 import { limitFetch } from "sluice/fetch";
 import { parseRateLimit } from "sluice/headers";
+import { type Metrics, metrics } from "sluice/prometheus";
 import { RedisStore } from "sluice/redis";
 import { ManualClock } from "sluice/testing";
 import { limitInterceptor } from "sluice/undici";
@@ -28,6 +38,14 @@ export const refutedKeys = ({ keys }: AuditReport): string[] =>
   keys.filter(({ passed }) => !passed).map(({ key }) => key);
 
 publish([limiter], { exposeIds: true })();
+
+const watched: Metrics = metrics([limiter], { store: "main" });
+const page: Response = watched.fetch(new Request("http://localhost/metrics"));
+assert.equal(page.status, 200);
+const handle: RequestListener = watched.node;
+assert.equal(typeof handle, "function");
+const stats: LimiterStats = limiter.stats();
+assert.equal(stats.withoutStore, 0);
 export const remaining = (message: ChannelMessages[typeof CHANNELS.decision]): number =>
   message.decision.remaining;
 
