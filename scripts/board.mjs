@@ -4,227 +4,49 @@
  */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { alerts, panels } from "./board-panels.mjs";
 
-/** @typedef {(name: string) => string} NameOf The name in Prometheus of a metric of the list; throws where it has none. */
-/** @typedef {{ title: string, about: string, unit?: string, type?: string, width?: number, targets: readonly (readonly [string, string])[] }} Panel */
-/** @typedef {{ alert: string, expr: string, for: string, summary: string, todo: string }} Alert */
-
-const WITHOUT_STORE = 'source=~"local|fail-open|fail-closed|fallback"';
-
-/** @param {NameOf} nameOf @returns {Panel[]} */
-function panels(nameOf) {
-  const decisions = nameOf("sluice.decisions");
-  const chosen = 'limiter=~"$limiter"';
-  const rate = (/** @type {string} */ selector) => `rate(${selector}[$__rate_interval])`;
-  const trips = nameOf("sluice.store.call.duration");
-  const batches = nameOf("sluice.store.batch.calls");
-  const waits = nameOf("sluice.wait.duration");
-  return [
-    {
-      title: "Decisions a second",
-      about:
-        "Is it blocking, and is the store asked? Everything but allowed and denied deserves a look.",
-      unit: "reqps",
-      type: "stacked",
-      targets: [
-        [`sum(${rate(`${decisions}{${chosen},outcome="allowed"}`)})`, "allowed"],
-        [`sum(${rate(`${decisions}{${chosen},outcome="denied"}`)})`, "denied"],
-        [`sum(${rate(`${decisions}{${chosen},outcome="shadow_denied"}`)})`, "denied in shadow"],
-        [`sum(${rate(`${decisions}{${chosen},${WITHOUT_STORE}}`)})`, "without the store"],
-      ],
-    },
-    {
-      title: "Denied a second, by rule",
-      about: "Which rule denies: the ten that deny most.",
-      unit: "reqps",
-      targets: [
-        [
-          `topk(10, sum by (limiter, policy) (${rate(`${decisions}{${chosen},outcome="denied"}`)}))`,
-          "{{limiter}} {{policy}}",
-        ],
-      ],
-    },
-    {
-      title: "Share denied",
-      about: "How much of what asks is denied.",
-      unit: "percentunit",
-      targets: [
-        [
-          `sum by (limiter) (${rate(`${decisions}{${chosen},outcome="denied"}`)}) / sum by (limiter) (${rate(`${decisions}{${chosen}}`)})`,
-          "{{limiter}}",
-        ],
-      ],
-    },
-    {
-      title: "Near the limit, a second",
-      about: "Who will be denied next: allowed, with a tenth of the limit or less left.",
-      unit: "reqps",
-      targets: [
-        [
-          `sum by (limiter, policy) (${rate(`${nameOf("sluice.near_limit")}{${chosen}}`)})`,
-          "{{limiter}} {{policy}}",
-        ],
-      ],
-    },
-    {
-      title: "Limits in force",
-      about: "The limit of each policy, and whether it is enforced.",
-      type: "table",
-      targets: [
-        [`max by (limiter, policy) (${nameOf("sluice.policy.limit")}{${chosen}})`, "limit"],
-        [`max by (limiter, policy) (${nameOf("sluice.policy.window")}{${chosen}})`, "window, s"],
-        [`max by (limiter, policy, mode) (${nameOf("sluice.policy.mode")}{${chosen}})`, "{{mode}}"],
-      ],
-    },
-    {
-      title: "Calls without a decision, a second",
-      about: "Aborted by their callers, or failed: the second should be 0.",
-      unit: "reqps",
-      targets: [
-        [`sum by (outcome) (${rate(`${nameOf("sluice.undecided")}{${chosen}}`)})`, "{{outcome}}"],
-      ],
-    },
-    {
-      title: "Round trips to the store",
-      about: "How long the store takes: half of the trips, and all but one in a hundred.",
-      unit: "s",
-      targets: [
-        [
-          `histogram_quantile(0.5, sum by (le, store) (${rate(`${trips}_bucket`)}))`,
-          "{{store}} p50",
-        ],
-        [
-          `histogram_quantile(0.99, sum by (le, store) (${rate(`${trips}_bucket`)}))`,
-          "{{store}} p99",
-        ],
-      ],
-    },
-    {
-      title: "Failures of the store, a second",
-      about: "Why calls fail, by Sluice's code and the server's word.",
-      unit: "reqps",
-      targets: [
-        [
-          `sum by (store, code, server) (${rate(nameOf("sluice.store.errors"))})`,
-          "{{store}} {{code}} {{server}}",
-        ],
-        [
-          `max by (store, part) (${nameOf("sluice.store.breaker.open")})`,
-          "{{store}} {{part}} not asked",
-        ],
-      ],
-    },
-    {
-      title: "Calls a round trip, and under way",
-      about: "Whether calls travel together, and whether the store keeps up.",
-      targets: [
-        [
-          `sum by (store) (${rate(`${batches}_sum`)}) / sum by (store) (${rate(`${batches}_count`)})`,
-          "{{store}} calls a trip",
-        ],
-        [`sum by (store) (${nameOf("sluice.store.pending")})`, "{{store}} under way"],
-      ],
-    },
-    {
-      title: "Answered here, a second",
-      about: "What remembered denials and prefetched units spare the store.",
-      unit: "reqps",
-      targets: [
-        [
-          `sum by (source) (${rate(`${decisions}{${chosen},source=~"deny-cache|prefetch"}`)})`,
-          "{{source}}",
-        ],
-      ],
-    },
-    {
-      title: "Waiting",
-      about: "How many wait in line, and for how long.",
-      targets: [
-        [`sum by (limiter) (${nameOf("sluice.waiting")}{${chosen}})`, "{{limiter}} waiting"],
-        [
-          `histogram_quantile(0.99, sum by (le, limiter) (${rate(`${waits}_bucket{${chosen}}`)}))`,
-          "{{limiter}} p99, s",
-        ],
-      ],
-    },
-    {
-      title: "Semaphores",
-      about: "Places held and waited for; permits that were lost.",
-      targets: [
-        [`sum by (semaphore) (${nameOf("sluice.semaphore.held")})`, "{{semaphore}} held"],
-        [`sum by (semaphore) (${nameOf("sluice.semaphore.waiting")})`, "{{semaphore}} waiting"],
-        [
-          `sum by (semaphore) (increase(${nameOf("sluice.semaphore.lost")}[$__rate_interval]))`,
-          "{{semaphore}} lost",
-        ],
-      ],
-    },
-  ];
-}
-
-/** @param {NameOf} nameOf @returns {Alert[]} */
-function alerts(nameOf) {
-  const decisions = nameOf("sluice.decisions");
-  const trips = nameOf("sluice.store.call.duration");
-  return [
-    {
-      alert: "SluiceDecidesWithoutStore",
-      expr: `sum by (limiter) (rate(${decisions}{${WITHOUT_STORE}}[1m])) > 0`,
-      for: "1m",
-      summary: "{{ $labels.limiter }} decides without its store",
-      todo: "without-the-store",
-    },
-    {
-      alert: "SluiceStoreNotAsked",
-      expr: `max by (store, part) (${nameOf("sluice.store.breaker.open")}) == 1`,
-      for: "0m",
-      summary: "{{ $labels.store }} {{ $labels.part }} fails and is not asked but by probes",
-      todo: "without-the-store",
-    },
-    {
-      alert: "SluiceCallsFail",
-      expr: `sum by (limiter) (rate(${nameOf("sluice.undecided")}{outcome="failed"}[5m])) > 0`,
-      for: "1m",
-      summary: "calls of {{ $labels.limiter }} end with an error in place of a decision",
-      todo: "calls-fail",
-    },
-    {
-      alert: "SluiceDeniesMuch",
-      expr:
-        `sum by (limiter) (rate(${decisions}{outcome="denied"}[5m])) / ` +
-        `sum by (limiter) (rate(${decisions}[5m])) > 0.2`,
-      for: "10m",
-      summary: "{{ $labels.limiter }} denies {{ $value | humanizePercentage }} of its calls",
-      todo: "many-denials",
-    },
-    {
-      alert: "SluiceStoreSlow",
-      expr: `histogram_quantile(0.99, sum by (le, store) (rate(${trips}_bucket[5m]))) > 0.05`,
-      for: "5m",
-      summary:
-        "one in a hundred round trips to {{ $labels.store }} takes {{ $value | humanizeDuration }} or longer",
-      todo: "a-slow-store",
-    },
-    {
-      alert: "SluiceForgetsKeys",
-      expr: `sum by (store) (increase(${nameOf("sluice.memory.evictions")}[5m])) > 0`,
-      for: "0m",
-      summary: "{{ $labels.store }} is full and forgets the quota of keys that are in use",
-      todo: "a-full-memory",
-    },
-    {
-      alert: "SluiceLosesPermits",
-      expr: `sum by (semaphore) (increase(${nameOf("sluice.semaphore.lost")}[5m])) > 0`,
-      for: "0m",
-      summary: "permits of {{ $labels.semaphore }} end before their holders are done",
-      todo: "lost-permits",
-    },
-  ];
-}
+/** @typedef {import("./board-panels.mjs").NameOf} NameOf */
+/** @typedef {import("./board-panels.mjs").Panel} Panel */
 
 const WIDTH = 8;
 const HEIGHT = 8;
 const BOARD_WIDTH = 24;
+
+/** @param {Panel} panel @param {number} i Its place. @param {object} source */
+function panelOf(panel, i, source) {
+  return {
+    id: i + 1,
+    title: panel.title,
+    description: panel.about,
+    type: panel.type === "table" ? "table" : "timeseries",
+    datasource: source,
+    gridPos: {
+      h: HEIGHT,
+      w: WIDTH,
+      x: (i * WIDTH) % BOARD_WIDTH,
+      y: Math.floor((i * WIDTH) / BOARD_WIDTH) * HEIGHT,
+    },
+    fieldConfig: {
+      defaults: {
+        unit: panel.unit ?? "short",
+        min: 0,
+        ...(panel.type === "stacked" && {
+          custom: { stacking: { mode: "normal" }, fillOpacity: 30 },
+        }),
+      },
+      overrides: [],
+    },
+    ...(panel.type === "table" && { transformations: [{ id: "merge", options: {} }] }),
+    targets: panel.targets.map(([expr, legendFormat], target) => ({
+      refId: "ABCDEF"[target],
+      datasource: source,
+      expr,
+      legendFormat,
+      ...(panel.type === "table" && { format: "table", instant: true }),
+    })),
+  };
+}
 
 /** The board, as Grafana imports it. @param {NameOf} nameOf */
 export function boardText(nameOf) {
@@ -254,37 +76,7 @@ export function boardText(nameOf) {
         },
       ],
     },
-    panels: panels(nameOf).map((panel, i) => ({
-      id: i + 1,
-      title: panel.title,
-      description: panel.about,
-      type: panel.type === "table" ? "table" : "timeseries",
-      datasource: source,
-      gridPos: {
-        h: HEIGHT,
-        w: WIDTH,
-        x: (i * WIDTH) % BOARD_WIDTH,
-        y: Math.floor((i * WIDTH) / BOARD_WIDTH) * HEIGHT,
-      },
-      fieldConfig: {
-        defaults: {
-          unit: panel.unit ?? "short",
-          min: 0,
-          ...(panel.type === "stacked" && {
-            custom: { stacking: { mode: "normal" }, fillOpacity: 30 },
-          }),
-        },
-        overrides: [],
-      },
-      ...(panel.type === "table" && { transformations: [{ id: "merge", options: {} }] }),
-      targets: panel.targets.map(([expr, legendFormat], target) => ({
-        refId: "ABCDEF"[target],
-        datasource: source,
-        expr,
-        legendFormat,
-        ...(panel.type === "table" && { format: "table", instant: true }),
-      })),
-    })),
+    panels: panels(nameOf).map((panel, i) => panelOf(panel, i, source)),
   };
   return `${JSON.stringify(board, undefined, 2)}\n`;
 }

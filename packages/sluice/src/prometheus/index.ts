@@ -9,7 +9,9 @@ export type { RegistryLike } from "./register.js";
 
 /** The part of node:http's request that is used. */
 export interface MetricsRequest {
+  /** Default: none, which is refused. */
   readonly method?: string | undefined;
+  /** Of them, what the scraper accepts. */
   readonly headers: { readonly accept?: string | undefined };
 }
 
