@@ -17,6 +17,14 @@ test("the code on the pages has the right types", async () => {
   await checkTypes(snippets);
 });
 
+test("the limits of a login route are as few lines as its recipe says", () => {
+  const [, behind = ""] = readFileSync("docs/recipes.md", "utf8").split("are these eight lines");
+  const [, code = ""] = /^```ts continued\n(.*?)^```/ms.exec(behind) ?? [];
+  const lines = code.split("\n").filter((line) => line !== "");
+  expect(lines).toHaveLength(8);
+  expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(125);
+});
+
 test("every link within the repository leads somewhere", () => {
   const broken = pages.flatMap((page) =>
     linksOf(page)
