@@ -76,6 +76,7 @@ export type {
   WaitBegun,
   WaitEnded,
 } from "./events/events.js";
+export type { CallUndecided, PermitEnded, RoundTripEnded } from "./events/endings.js";
 export type { DecisionEvent, Hooks, OutageHooks } from "./events/hooks.js";
 export type { DenyCacheOptions } from "./limiter/shortcuts/deny-cache.js";
 export type { PolicyCacheOptions } from "./limiter/policy-cache.js";

@@ -2,7 +2,7 @@
  * Many that wait on one signal, such as that of a process which shuts down, by one listener: Node takes more than ten
  * for a leak and says so.
  */
-import { InvalidOptionError } from "./errors.js";
+import { ClosedError, InvalidOptionError } from "./errors.js";
 import { fieldOf, withoutText } from "./shown.js";
 
 /** An AbortSignal of any realm, by its shape; undefined stays so. */
@@ -20,6 +20,11 @@ function isSignal(value: unknown): value is AbortSignal {
     typeof fieldOf(value, "aborted") === "boolean" &&
     METHODS.every((method) => typeof fieldOf(value, method) === "function")
   );
+}
+
+/** Whether a call failed with `error` because its caller's signal fired, and not because something was closed. */
+export function isAbortedBy(signal: AbortSignal | undefined, error: unknown): boolean {
+  return signal?.aborted === true && error === signal.reason && !(error instanceof ClosedError);
 }
 
 /** A signal that aborts with the first of `signals`, and how to stop listening to them. */

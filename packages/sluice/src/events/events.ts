@@ -7,6 +7,7 @@ import type { Policy } from "../algorithms/registry.js";
 import type { Decision } from "../core/decision.js";
 import { checkChoice, checkFunction } from "../core/options.js";
 import { isPromiseLike } from "../core/promises.js";
+import type { CallUndecided, PermitEnded, RoundTripEnded } from "./endings.js";
 
 /** A limiter has answered. Shadow mode shows what it would have answered. */
 export interface DecisionMade {
@@ -29,6 +30,8 @@ export interface DecisionMade {
   readonly maxWaitUs?: number | undefined;
   /** Of reserve: when the work may start, on the store's clock in µs; undefined where no start was promised ahead. */
   readonly readyAtUs?: number | undefined;
+  /** Of reserve on behalf of acquire: the number of its wait. */
+  readonly wait?: number | undefined;
 }
 
 /** A key was changed by a verb that has no decision: `block`, `unblock`, `reset`, or a start that was given back. */
@@ -147,6 +150,8 @@ export interface WaitEnded extends WaitBegun {
   readonly lateMs: number;
   /** Why it failed, where the outcome is "failed". */
   readonly error?: unknown;
+  /** Whether it failed because its caller gave it up, by its signal. */
+  readonly aborted?: boolean;
 }
 
 /** What became of a semaphore's permit. */
@@ -202,6 +207,8 @@ export interface PoliciesChanged {
 export interface EventMap {
   /** Each decision of a limiter. */
   readonly decision: DecisionMade;
+  /** Each call that rejects where a decision was asked for. */
+  readonly undecided: CallUndecided;
   /** Each call of the store, answered or not. */
   readonly storeCall: StoreCalled;
   /** Each change of a key by a verb without a decision. */
@@ -210,6 +217,8 @@ export interface EventMap {
   readonly batchBegun: BatchBegun;
   /** Each batch that a store sent. */
   readonly batch: BatchSent;
+  /** Each round trip of a script, of limiters' batches and of semaphores' commands. */
+  readonly roundTrip: RoundTripEnded;
   /** A failure: once an outage, and each one that is no outage. */
   readonly failure: ErrorEvent;
   /** The end of an outage. */
@@ -220,6 +229,8 @@ export interface EventMap {
   readonly waitEnded: WaitEnded;
   /** What becomes of a permit. */
   readonly permit: PermitChanged;
+  /** A permit is not held any more. */
+  readonly permitEnded: PermitEnded;
   /** Units are fetched ahead, or given back. */
   readonly prefetch: Prefetched;
   /** A store in memory forgets a key that is alive. */
@@ -232,15 +243,18 @@ export type EventName = keyof EventMap;
 
 const KINDS: Readonly<Record<EventName, true>> = {
   decision: true,
+  undecided: true,
   storeCall: true,
   adjusted: true,
   batchBegun: true,
   batch: true,
+  roundTrip: true,
   failure: true,
   recovery: true,
   waitBegun: true,
   waitEnded: true,
   permit: true,
+  permitEnded: true,
   prefetch: true,
   eviction: true,
   policies: true,

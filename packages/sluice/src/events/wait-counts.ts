@@ -42,19 +42,29 @@ export class WaitCounts {
   }
 }
 
-/** Counts a wait and lets listeners know that it begins; what is returned does both when it ends. */
+/** A wait that is under way. */
+interface Wait {
+  /** Its number, as events name it. */
+  readonly number: number;
+  /** Counts its end and lets the listeners know. */
+  readonly end: (ending: Pick<WaitEnded, "outcome" | "lateMs" | "error" | "aborted">) => void;
+}
+
+/** Counts a wait and lets the listeners know that it begins. */
 export function beginWait(
   events: Events,
   counts: WaitCounts,
   about: Omit<WaitBegun, "wait">,
-): (ending: Pick<WaitEnded, "outcome" | "lateMs" | "error">) => void {
-  const wait = { wait: nextSpan(), ...about };
+): Wait {
+  const number = nextSpan();
+  const wait = { wait: number, ...about };
   const beganMs = monotonicMs();
   counts.begun();
   events.to.waitBegun?.(wait);
-  return (ending) => {
+  const end: Wait["end"] = (ending) => {
     const waitedMs = monotonicMs() - beganMs;
     counts.ended(ending.outcome, waitedMs, ending.lateMs);
     events.to.waitEnded?.({ ...wait, waitedMs, ...ending });
   };
+  return { number, end };
 }

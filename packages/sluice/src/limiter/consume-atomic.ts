@@ -16,6 +16,7 @@ import { decisionOf, unaskedDecision } from "./decisions.js";
 import type { KeyedRequest } from "./options.js";
 import type { Pipeline } from "./pipeline.js";
 import { pipelineOf, type RateLimiter } from "./rate-limiter.js";
+import { undecided } from "./report.js";
 import { isDecidedHere, type PreparedRequest } from "./request.js";
 
 export interface AtomicRequest extends KeyedRequest {
@@ -95,7 +96,7 @@ export async function consumeAtomic(
   );
   const entries = preparing instanceof Promise ? await preparing : preparing;
   checkDebits(requests, debits);
-  if (signal?.aborted === true) throw unanswered(entries, signal.reason, signal);
+  if (signal?.aborted === true) throw unanswered(entries, signal.reason);
   const known = knownOf(entries);
   if (known !== undefined) return { allowed: known.allowed, decisions: known.decisions, atomic };
   const decisions = await decideTogether(entries, signal);
@@ -221,7 +222,7 @@ async function decideTogether(
     limiters[0]?.outcomeTogether(call, limiters, signal),
     ...shadows.map(({ limiter, call: own, atMs }) => limiter.outcomeOf(own, signal, atMs)),
   ]).catch((error: unknown) => {
-    throw unanswered(entries, error, signal);
+    throw unanswered(entries, error);
   });
   const outcomes = new Map<AtomicEntry, StoreResult | Error>();
   for (const [i, shadow] of shadows.entries()) {
@@ -247,14 +248,10 @@ async function decideTogether(
   );
 }
 
-/** Each limiter counts its request, which rejects with `error`. */
-function unanswered(
-  entries: readonly AtomicEntry[],
-  error: unknown,
-  signal: AbortSignal | undefined,
-): unknown {
-  for (const { limiter, request } of entries) {
-    limiter.counts.unanswered(request.verb, error as Error, signal);
+/** Each limiter reports its request, which rejects with `error`. */
+function unanswered(entries: readonly AtomicEntry[], error: unknown): unknown {
+  for (const { limiter, request, atMs } of entries) {
+    undecided(limiter, request, error as Error, atMs);
   }
   return error;
 }

@@ -50,6 +50,15 @@ function cellsOf({ decisions }: LimiterStats): Readonly<Record<string, readonly 
   );
 }
 
+test("a call that ends with its limiter failed, and was not aborted by its caller", async () => {
+  const limiter = outside(new HeldStore());
+  const calls = [limiter.reserve("k"), limiter.acquire("k")];
+  await limiter.close();
+  await expect(calls[0]).rejects.toThrow("closed");
+  await expect(calls[1]).rejects.toThrow("closed");
+  expect(limiter.stats()).toMatchObject({ aborted: 0, failed: 2 });
+});
+
 describe("stats", () => {
   test("begin with a zero for each fixed policy, its limit and its window", () => {
     const { decisions, policies, ...stats } = inMemory({

@@ -2,7 +2,6 @@
  * What a limiter has decided, in plain numbers: bumped where decisions are reported, and read by `stats()`. Keys are
  * never counted by name, and the names of policies are few, so this stays small whatever is asked.
  */
-import type { Verb } from "../algorithms/decide.js";
 import type { Rule } from "../algorithms/rule.js";
 import {
   type Decision,
@@ -11,7 +10,6 @@ import {
   isNear,
 } from "../core/decision.js";
 import { WaitCounts } from "../events/wait-counts.js";
-import { asksForQuota } from "./verbs.js";
 
 /** Why, and whether that let the call pass: without the store both may be. */
 const ROWS = [
@@ -140,19 +138,6 @@ export class LimiterCounts {
   /** By name, in the order in which they came. */
   policies(): ReadonlyMap<string, PolicyCounts> {
     return this.#policies;
-  }
-
-  /** A call is given up by its caller before it is asked: what it rejects with. */
-  gaveUp(verb: Verb, signal: AbortSignal): Error {
-    return this.unanswered(verb, signal.reason as Error, signal);
-  }
-
-  /** A call rejects with `error`, which is returned, to be thrown. */
-  unanswered(verb: Verb, error: Error, signal?: AbortSignal): Error {
-    if (!asksForQuota(verb)) return error;
-    if (signal?.aborted === true && error === signal.reason) this.aborted += 1;
-    else this.failed += 1;
-    return error;
   }
 }
 

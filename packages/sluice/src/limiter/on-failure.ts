@@ -9,7 +9,7 @@ import { degradedDecision } from "./decisions.js";
 import type { LocalDecisions } from "./local/local-decisions.js";
 import { checkFailurePolicy, type OnStoreFailure } from "./options.js";
 import type { BoundPolicy } from "./policy-resolver.js";
-import type { ReportingLimiter } from "./report.js";
+import { type ReportingLimiter, undecided } from "./report.js";
 import type { LimiterAnswer, LimiterRequest, PreparedRequest, RequestRunner } from "./request.js";
 
 /** What a consume that is answered at once was asked. */
@@ -126,17 +126,18 @@ export class OnFailure {
     asked: Asked,
     bound: readonly BoundPolicy[],
     error: unknown,
-    { events, counts }: Pick<ReportingLimiter, "events" | "counts">,
+    limiter: ReportingLimiter,
   ): Decision {
+    const request = { ...asked, verb: VERBS.consume };
     if (!(error instanceof StoreUnavailableError)) {
-      throw counts.unanswered(VERBS.consume, error as Error);
+      throw undecided(limiter, request, error as Error, 0);
     }
     let decision: Decision | undefined;
     if (this.fallback !== undefined) decision = this.#consumeHere?.(asked);
     else if (this.#policy !== "throw") decision = this.#undecided(bound);
     const { key, cost } = asked;
-    events.to.failure?.({ key, cost, error, ...(decision !== undefined && { decision }) });
-    if (decision === undefined) throw counts.unanswered(VERBS.consume, error);
+    limiter.events.to.failure?.({ key, cost, error, ...(decision !== undefined && { decision }) });
+    if (decision === undefined) throw undecided(limiter, request, error, 0);
     return this.fallback === undefined ? decision : { ...decision, source: "fallback" };
   }
 }

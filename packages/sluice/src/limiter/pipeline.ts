@@ -23,7 +23,7 @@ import { localStoreOf } from "./local/local-store.js";
 import type { CallOptions } from "./options.js";
 import type { PipelineOptions } from "./pipeline-options.js";
 import type { BoundPolicy } from "./policy-resolver.js";
-import { report } from "./report.js";
+import { gaveUp, report, undecided } from "./report.js";
 import type { LimiterAnswer, LimiterRequest, PreparedRequest, RequestRunner } from "./request.js";
 import { PrefetchedResult } from "./shortcuts/prefetch.js";
 import { Shortcuts } from "./shortcuts/shortcuts.js";
@@ -128,7 +128,7 @@ export class Pipeline implements RequestRunner, Canceller {
   async runPrepared(prepared: PreparedRequest): Promise<LimiterAnswer> {
     const { request, bound, call } = prepared;
     const { signal } = request;
-    if (signal?.aborted === true) throw this.counts.gaveUp(request.verb, signal);
+    if (signal?.aborted === true) throw gaveUp(this, request);
     const cost = call.debits[0]?.cost ?? 0;
     const known = this.shortcuts.answer(keyInSlot(request), cost, bound);
     if (known !== undefined) return report(this, request, known, 0, bound);
@@ -269,7 +269,7 @@ export class Pipeline implements RequestRunner, Canceller {
   ): Promise<LimiterAnswer> {
     const { verb, signal } = request;
     if (verb === VERBS.consume) {
-      if (signal?.aborted === true) throw this.counts.gaveUp(verb, signal);
+      if (signal?.aborted === true) throw gaveUp(this, request);
       const known = this.shortcuts.answer(keyInSlot(request), thousandths, bound);
       if (known !== undefined) return Promise.resolve(report(this, request, known, 0, bound));
     }
@@ -307,14 +307,22 @@ export class Pipeline implements RequestRunner, Canceller {
   }
 
   #ask(prepared: PreparedRequest): Promise<LimiterAnswer> {
+    const failed = (reason: Error): Error =>
+      undecided(this, prepared.request, reason, prepared.atMs);
     if (this.#mustConcludeInContext()) {
       const asked = new Promise<Outcome>((resolve, reject) => {
         this.#askFor(prepared, reject, resolve);
       });
-      return asked.then((outcome) => this.conclude(prepared, outcome));
+      return asked.then(
+        (outcome) => this.conclude(prepared, outcome),
+        (reason: unknown) => {
+          throw failed(reason as Error);
+        },
+      );
     }
     return new Promise((resolve, reject: (reason: Error) => void) => {
-      this.#askFor(prepared, reject, (outcome) => {
+      const fail = (reason: Error): void => reject(failed(reason));
+      this.#askFor(prepared, fail, (outcome) => {
         // What is thrown here is this call's, and must not reach those that were answered together with it.
         try {
           resolve(this.conclude(prepared, outcome));
@@ -330,19 +338,19 @@ export class Pipeline implements RequestRunner, Canceller {
    * caller's own AsyncLocalStorage: in a reaction to a promise that the caller's turn made.
    */
   #mustConcludeInContext(): boolean {
-    const { decision, failure } = this.events.to;
-    return decision !== undefined || failure !== undefined || this.instead === "fallback";
+    const { decision, failure, undecided: listener } = this.events.to;
+    const isHeard = decision !== undefined || failure !== undefined || listener !== undefined;
+    return isHeard || this.instead === "fallback";
   }
 
   #askFor(
     prepared: PreparedRequest,
-    fail: (reason: Error) => void,
+    reject: (reason: Error) => void,
     complete: (outcome: Outcome) => void,
   ): void {
     const { request, call, atMs } = prepared;
     const { verb, signal } = request;
     const { prefetch } = this.shortcuts;
-    const reject = (reason: Error): void => fail(this.counts.unanswered(verb, reason, signal));
     const asker: Asker<StoreResult> = { signal, atMs, complete, reject };
     if (verb === VERBS.reserve) {
       asker.late = (late) => {

@@ -42,6 +42,7 @@ import {
 } from "./give-back.js";
 import { Pipeline } from "./pipeline.js";
 import { PolicyResolver } from "./policy-resolver.js";
+import { gaveUp } from "./report.js";
 import { type LimiterStats, limiterStats } from "./stats.js";
 import { DenyCache } from "./shortcuts/deny-cache.js";
 import { checkPrefetch } from "./shortcuts/prefetch.js";
@@ -150,7 +151,11 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
         const { cost = 1, policy, slot } = options;
         return this.#pipeline.run({ verb: VERBS.consume, key, slot, cost, policy, signal, settle });
       }
-      if (signal?.aborted === true) throw this.#pipeline.counts.gaveUp(VERBS.consume, signal);
+      if (signal?.aborted === true) {
+        const { cost = 1, slot } = options;
+        checkKey(key);
+        throw gaveUp(this.#pipeline, { verb: VERBS.consume, key, slot, cost, signal });
+      }
       return Promise.resolve(this.#pipeline.consumeSync(this.#direct, key, options));
     } catch (error) {
       return rejected(error as Error);

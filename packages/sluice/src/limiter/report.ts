@@ -1,4 +1,5 @@
 /** The last stage of a request: it is counted, the listeners hear of it, and in shadow mode everything passes. */
+import { isAbortedBy } from "../core/abort.js";
 import { monotonicMs } from "../core/clock.js";
 import type { ReservationReceipt } from "../algorithms/kernel.js";
 import type { Decision } from "../core/decision.js";
@@ -30,7 +31,7 @@ export function report<D extends Decision>(
   bound: readonly RuleHolder[],
   receipt?: ReservationReceipt,
 ): D {
-  const { verb, key, slot, cost, maxWaitUs } = request;
+  const { verb, key, slot, cost, maxWaitUs, wait } = request;
   const asks = asksForQuota(verb);
   if (asks) counts.of(decision.policy).add(decision, unitsOf(decision, cost));
   const { decision: listener } = events.to;
@@ -39,12 +40,42 @@ export function report<D extends Decision>(
     const policies = policiesIn(bound);
     const event = { limiter: name, verb: nameOf(verb), key, cost, decision, durationMs, policies };
     if (slot === undefined && maxWaitUs === undefined) listener(event);
-    else listener({ ...event, slot, maxWaitUs, readyAtUs: receipt?.readyAtUs });
+    else listener({ ...event, slot, maxWaitUs, readyAtUs: receipt?.readyAtUs, wait });
   }
   if (enforce || !asks) return decision;
   // The reason still says why it would not have passed. A partial grant becomes a whole one.
   const grant = "granted" in decision ? { granted: cost } : {};
   return { ...decision, allowed: true, retryAfterMs: 0, ...grant };
+}
+
+/**
+ * A request rejects with `error`, which is returned, to be thrown: it is counted, and the listeners hear of it. `atMs` as
+ * above.
+ */
+export function undecided(
+  { name, events, counts }: ReportingLimiter,
+  request: LimiterRequest,
+  error: Error,
+  atMs: number,
+): Error {
+  const { verb, key, slot, cost, signal, wait } = request;
+  const aborted = isAbortedBy(signal, error);
+  if (asksForQuota(verb)) {
+    if (aborted) counts.aborted += 1;
+    else counts.failed += 1;
+  }
+  const { undecided: listener } = events.to;
+  if (listener !== undefined) {
+    const durationMs = atMs === 0 ? 0 : monotonicMs() - atMs;
+    const event = { limiter: name, verb: nameOf(verb), key, slot, cost };
+    listener({ ...event, durationMs, error, aborted, wait });
+  }
+  return error;
+}
+
+/** The same, of a request that is given up by its caller before it is asked. */
+export function gaveUp(limiter: ReportingLimiter, request: LimiterRequest): Error {
+  return undecided(limiter, request, request.signal?.reason as Error, 0);
 }
 
 /** Of a partial grant what was granted, of everything else what was asked for. */

@@ -16,6 +16,8 @@ export interface LimiterRequest extends Keyed {
   readonly settle?: boolean | undefined;
   /** The longest wait that reserve takes. */
   readonly maxWaitUs?: number;
+  /** Of reserve on behalf of acquire: the number of its wait. */
+  readonly wait?: number;
   /** How long block and extendBlock block. */
   readonly blockUs?: number | undefined;
   readonly signal?: AbortSignal | undefined;

@@ -4,7 +4,7 @@ import type { Closing } from "../core/closing.js";
 import type { ErrorEvent } from "../events/events.js";
 import { noteAdjusted } from "./adjusted.js";
 import { type Canceller, withReserved } from "./answers.js";
-import { report, type ReportingLimiter } from "./report.js";
+import { report, type ReportingLimiter, undecided } from "./report.js";
 import type { LimiterAnswer, LimiterRequest, PreparedRequest } from "./request.js";
 
 /** Whose store did not answer. */
@@ -31,7 +31,7 @@ export async function withoutStore(
   } catch (thrown) {
     reportFailure({ error, key, cost });
     noteAdjusted(limiter, prepared, request.verb, error);
-    throw limiter.counts.unanswered(request.verb, thrown as Error);
+    throw undecided(limiter, request, thrown as Error, atMs);
   }
   const { reserved, ...decision } = answered;
   reportFailure({ error, key, cost, decision });
@@ -51,7 +51,7 @@ export function withoutPolicies(
   try {
     answered = answer();
   } catch (thrown) {
-    throw limiter.counts.unanswered(request.verb, thrown as Error, request.signal);
+    throw undecided(limiter, request, thrown as Error, 0);
   }
   const decision = report(limiter, request, answered, 0, []);
   const call = { verb: request.verb, debits: [], blockUs: 0, maxWaitUs: 0 };

@@ -1,6 +1,6 @@
 /** A permit that is held: it renews its lease until it is released, and counts as lost before the lease ends. */
 import { setAlarm } from "../core/alarm.js";
-import { inNextTurn, monotonicUs } from "../core/clock.js";
+import { inNextTurn, monotonicMs, monotonicUs } from "../core/clock.js";
 import { LeaseLostError } from "../core/errors.js";
 import type { PermitChanged } from "../events/events.js";
 import { OUTCOME, SEMAPHORE_VERBS } from "../algorithms/semaphore/kernel.js";
@@ -43,6 +43,9 @@ export class HeldPermit implements Permit {
   #isRenewing = false;
   /** Whether its release was asked for: then it is not renewed any more. */
   #isGivenUp = false;
+  readonly #beganMs = monotonicMs();
+  /** Whether it was counted as held no more. */
+  #hasEnded = false;
   #cancelAlarm: () => void = () => {};
   #release: Promise<void> | undefined;
 
@@ -57,6 +60,7 @@ export class HeldPermit implements Permit {
     this.#trustedMs = grant.trustedMs;
     // A claim becomes a lease by its first renewal.
     this.#renewAtMs = grant.isClaim ? 0 : grant.sent.monotonicMs + this.#leaseMs * RENEWED_AFTER;
+    caller.counts.begun(grant.weight);
     this.#emit("granted", grant.atUs);
     // The holder begins before the claim is confirmed: to send a command first would double the hand-over's time here.
     if (grant.isClaim) inNextTurn(() => this.#tick());
@@ -129,6 +133,14 @@ export class HeldPermit implements Permit {
   #end(): void {
     this.#cancelAlarm();
     this.#cancelAlarm = () => {};
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    const { key, fence, weight } = this.#grant;
+    const { counts, events } = this.#caller;
+    const heldMs = monotonicMs() - this.#beganMs;
+    counts.ended(weight, heldMs);
+    const semaphore = key.keyspace;
+    events.to.permitEnded?.({ semaphore, key: key.key, id: key.id, fence, weight, heldMs });
     this.#ended(this);
   }
 

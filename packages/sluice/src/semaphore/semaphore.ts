@@ -4,10 +4,9 @@ import {
   type SemaphoreAnswer,
   type SemaphoreVerb,
 } from "../algorithms/semaphore/kernel.js";
-import { checkSignal } from "../core/abort.js";
+import { checkSignal, isAbortedBy } from "../core/abort.js";
 import { Closing } from "../core/closing.js";
 import { InvalidOptionError, MaxWaitExceededError } from "../core/errors.js";
-import { monotonicMs } from "../core/clock.js";
 import { randomName } from "../core/digest.js";
 import type { Identify } from "../core/identity.js";
 import { checkKey, checkSlot, type Keyed, type SlotOption } from "../core/key.js";
@@ -347,31 +346,28 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
   /** A wait that is counted, and that listeners hear of; what cannot wait is no wait. */
   async #wait<P>(
     keyed: Keyed,
-    { weight, maxWaitMs: longestMs }: WaitRequest,
+    { weight, maxWaitMs: longestMs, signal }: WaitRequest,
     acquire: () => Promise<P>,
   ): Promise<P> {
     if (longestMs === 0) return acquire();
     const wait = { caller: this.#keyspace, ...keyed, cost: weight };
-    const end = beginWait(this.events, this.#counts.waits, wait);
+    const { end } = beginWait(this.events, this.#counts.waits, wait);
     try {
       const permit = await acquire();
       end({ outcome: "started", lateMs: 0 });
       return permit;
     } catch (error) {
       if (error instanceof MaxWaitExceededError) end({ outcome: "refused", lateMs: 0 });
-      else end({ outcome: "failed", lateMs: 0, error });
+      else end({ outcome: "failed", lateMs: 0, error, aborted: isAbortedBy(signal, error) });
       throw error;
     }
   }
 
   #hold(grant: PermitGrant): HeldPermit {
-    const beganMs = monotonicMs();
-    const permit: HeldPermit = new HeldPermit(grant, this.#caller, () => {
-      if (!this.#permits.delete(permit)) return;
-      this.#counts.ended(grant.weight, monotonicMs() - beganMs);
+    const permit = new HeldPermit(grant, this.#caller, (ended) => {
+      this.#permits.delete(ended);
     });
     this.#permits.add(permit);
-    this.#counts.begun(grant.weight);
     return permit;
   }
 

@@ -1,4 +1,5 @@
 /** `acquire`: wait until the work may start. */
+import { isAbortedBy } from "../../core/abort.js";
 import { type Clock, monotonicUs, systemClock } from "../../core/clock.js";
 import type { Decision } from "../../core/decision.js";
 import {
@@ -49,14 +50,15 @@ export async function acquire(limiter: Pipeline, request: ReserveRequest): Promi
 export async function waitFor(limiter: Pipeline, request: ReserveRequest): Promise<AcquireOutcome> {
   const { events, counts, name: caller } = limiter;
   const { key, slot, cost } = request;
-  const end = beginWait(events, counts.waits, { caller, key, slot, cost });
+  const { number: wait, end } = beginWait(events, counts.waits, { caller, key, slot, cost });
   try {
-    const outcome = await untilAllowed(limiter, request);
+    const outcome = await untilAllowed(limiter, { ...request, wait });
     const { reservation, lateMs } = outcome;
     end({ outcome: reservation.allowed ? "started" : "refused", lateMs });
     return outcome;
   } catch (error) {
-    end({ outcome: "failed", lateMs: 0, error });
+    const aborted = isAbortedBy(request.signal, error);
+    end({ outcome: "failed", lateMs: 0, error, aborted });
     throw error;
   }
 }

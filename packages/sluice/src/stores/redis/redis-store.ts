@@ -122,7 +122,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     const { run, isCluster, nodeOf, sendsOnce, lazy, clientNow } = accessBy(options, this.#closing);
     this.#sendsOnce = sendsOnce;
     this.#lazy = lazy;
-    this.#run = endingWith(this.#closing, this.counts, run);
+    this.#run = this.#endingWithStore(run);
     if (nodeOf !== undefined) {
       this.partOf = ({ debits }) => nodeOf(this.#slotOf(debits[0]?.id ?? ""));
     }
@@ -352,6 +352,38 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       this.events.to.batch?.({ batch, size, part, durationMs, error });
     };
   }
+
+  /** `run` until the store is closed: then what is under way, and all that comes, rejects. Its round trips are counted. */
+  #endingWithStore(run: RunScript): RunScript {
+    const { listeners } = this.#closing;
+    const { tripMs } = this.counts;
+    return (...script) =>
+      new Promise((resolve, reject: (error: Error) => void) => {
+        if (this.#closing.isClosed) {
+          reject(this.#closing.error());
+          return;
+        }
+        const close = (): void => reject(this.#closing.error());
+        const beganMs = monotonicMs();
+        const ended = (error: Error | undefined): void => {
+          listeners.delete(close);
+          const durationMs = monotonicMs() - beganMs;
+          tripMs[error === undefined ? "ok" : "error"].observe(durationMs);
+          this.events.to.roundTrip?.({ durationMs, error });
+        };
+        listeners.add(close);
+        run(...script).then(
+          (reply) => {
+            ended(undefined);
+            resolve(reply);
+          },
+          (error: unknown) => {
+            ended(error as Error);
+            reject(error as Error);
+          },
+        );
+      });
+  }
 }
 
 /** What all the calls do. */
@@ -360,35 +392,6 @@ function verbOf(calls: readonly StoreCall[]): VerbName | "mixed" {
   if (calls.some(({ verb }) => verb !== first?.verb)) return "mixed";
   const names = Object.keys(VERBS) as VerbName[];
   return names.find((name) => VERBS[name] === first?.verb) ?? "mixed";
-}
-
-/** `run` until the store is closed: then what is under way, and all that comes, rejects. Its round trips are counted. */
-function endingWith(closing: Closing, { tripMs }: StoreCounts, run: RunScript): RunScript {
-  return (...script) =>
-    new Promise((resolve, reject: (error: Error) => void) => {
-      if (closing.isClosed) {
-        reject(closing.error());
-        return;
-      }
-      const close = (): void => {
-        reject(closing.error());
-      };
-      const { listeners } = closing;
-      const beganMs = monotonicMs();
-      listeners.add(close);
-      run(...script).then(
-        (reply) => {
-          listeners.delete(close);
-          tripMs.ok.observe(monotonicMs() - beganMs);
-          resolve(reply);
-        },
-        (error: unknown) => {
-          listeners.delete(close);
-          tripMs.error.observe(monotonicMs() - beganMs);
-          reject(error as Error);
-        },
-      );
-    });
 }
 
 function nonce(): string {
