@@ -2,7 +2,7 @@
 import type { Context, Env, MiddlewareHandler } from "hono";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
-import type { Fields } from "../headers/field-writers.js";
+import type { Field, Fields } from "../headers/field-writers.js";
 import {
   type AnswerFields,
   exposeFields,
@@ -114,12 +114,17 @@ function problemResponse(c: Context, denial: Denial): Response {
 function keepFields(c: Context, fields: Fields): void {
   if (fields.length === 0) return;
   const answer = fieldsOf(c);
-  const lost = fields.filter(([name, value]) => {
-    const said = c.res.headers.get(name);
-    return said === null || (isList(name) && !said.includes(value));
-  });
+  // All of it is lost or nothing, and each look into Headers costs as much as a decision.
+  const sign = fields.find(([name]) => name === "RateLimit");
+  const lost =
+    sign !== undefined && isSaid(c, sign) ? [] : fields.filter((field) => !isSaid(c, field));
   if (lost.length > 0) writeFields(lost, answer);
   exposeFields(fields, answer);
+}
+
+function isSaid(c: Context, [name, value]: Field): boolean {
+  const said = c.res.headers.get(name);
+  return said !== null && (!isList(name) || said.includes(value));
 }
 
 function fieldsOf(c: Context): AnswerFields {

@@ -2,6 +2,7 @@
  * Takes the charges of a request, all or nothing: rates first, those of a store together in one round trip; then places of
  * semaphores; then what is worth waiting for. Whatever is refused undoes what was taken before it.
  */
+import { VERBS } from "../algorithms/decide.js";
 import {
   ClosedError,
   CrossSlotError,
@@ -12,10 +13,9 @@ import {
 } from "../core/errors.js";
 import type { Decision } from "../core/decision.js";
 import { consumeAtomic } from "../limiter/consume-atomic.js";
-import type { Pipeline } from "../limiter/pipeline.js";
 import { waitFor } from "../limiter/waiting/acquire.js";
 import { reserveRequest } from "../limiter/waiting/reserve.js";
-import type { Store, SyncStore } from "../stores/store.js";
+import type { Store } from "../stores/store.js";
 import type { HttpCall } from "./call.js";
 import type { AskedCharge, ChargeRefused } from "./charge.js";
 import type { ChargedLimiter, ChargedSemaphore } from "./chargeable.js";
@@ -32,7 +32,7 @@ const apart = new WeakSet<Store>();
 
 /**
  * Undefined where all charges were taken, else why the request is refused and nothing is. At once for one rate of a store
- * in this process.
+ * in this process, or one that is known to be denied.
  *
  * @throws what is no failure of a store; nothing is taken then
  */
@@ -43,21 +43,25 @@ export function takeCharges(
 ): ChargeRefused | undefined | Promise<ChargeRefused | undefined> {
   const [only] = asked as readonly [AskedCharge];
   const { to, maxWaitMs } = only;
-  const isAtOnce = asked.length === 1 && to.kind === "limiter" && maxWaitMs === 0;
-  return isAtOnce && to.sync !== undefined
-    ? takeNow(only, to.pipeline, to.sync)
-    : new Charging(asked, waiting, call).take();
+  const isOneRate = asked.length === 1 && to.kind === "limiter" && maxWaitMs === 0;
+  return isOneRate ? takeOne(only, to) : new Charging(asked, waiting, call).take();
 }
 
-function takeNow(
+/** What one rate refuses has taken nothing: there is nothing to undo. */
+function takeOne(
   asked: AskedCharge,
-  pipeline: Pipeline,
-  store: SyncStore,
-): ChargeRefused | undefined {
-  const { key, slot, cost, settle } = asked;
+  { pipeline, sync }: ChargedLimiter,
+): ChargeRefused | undefined | Promise<ChargeRefused | undefined> {
+  const { key, slot, cost } = asked;
+  const settle = asked.settle !== undefined;
   try {
-    const options = { cost, slot, settle: settle !== undefined };
-    return decided(asked, pipeline.consumeSync(store, key, options));
+    if (sync !== undefined) {
+      return decided(asked, pipeline.consumeSync(sync, key, { cost, slot, settle }));
+    }
+    const answer = pipeline.begin({ verb: VERBS.consume, key, slot, cost, settle });
+    return answer instanceof Promise
+      ? answer.then((decision) => decided(asked, decision), refusedBecause)
+      : decided(asked, answer);
   } catch (error) {
     return refusedBecause(error);
   }

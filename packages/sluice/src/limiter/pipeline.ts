@@ -92,6 +92,11 @@ export class Pipeline implements RequestRunner, Canceller {
 
   /** Answers a request: by its policies, from a shortcut or the store, or without it by policy. */
   run(request: LimiterRequest): Promise<LimiterAnswer> {
+    return Promise.resolve(this.begin(request));
+  }
+
+  /** The same, at once where the store need not be asked. */
+  begin(request: LimiterRequest): MaybePromised<LimiterAnswer> {
     const { key, cost, policy, signal } = request;
     if (this.closing.isClosed) throw this.closing.error();
     checkKeyed(request);
@@ -266,12 +271,12 @@ export class Pipeline implements RequestRunner, Canceller {
     request: LimiterRequest,
     thousandths: number,
     bound: readonly BoundPolicy[],
-  ): Promise<LimiterAnswer> {
+  ): MaybePromised<LimiterAnswer> {
     const { verb, signal } = request;
     if (verb === VERBS.consume) {
       if (signal?.aborted === true) throw gaveUp(this, request);
       const known = this.shortcuts.answer(keyInSlot(request), thousandths, bound);
-      if (known !== undefined) return Promise.resolve(report(this, request, known, 0, bound));
+      if (known !== undefined) return report(this, request, known, 0, bound);
     }
     const prepared = this.#prepare(request, thousandths, bound);
     if (request.of === undefined) return this.#ask(prepared);
