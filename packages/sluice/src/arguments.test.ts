@@ -37,6 +37,7 @@ import {
   rateLimitFields,
 } from "./headers/index.js";
 import { addressKey, by, clientAddress, createGate } from "./http/index.js";
+import { AttemptLog } from "./log/index.js";
 import { limitFetch } from "./outgoing/fetch.js";
 import { limitInterceptor } from "./outgoing/undici.js";
 import { RedisStore } from "./stores/redis/index.js";
@@ -685,6 +686,29 @@ const setupCases: readonly Case[] = [
   ["advance: ms", (value) => new ManualClock().advance(value), ms(0)],
   ["set: nowUs", (value) => new ManualClock().set(value), Number.isFinite],
   ["PureStore: clock", (value) => new PureStore(value), nothing],
+  ...made(
+    "AttemptLog",
+    (o) => new AttemptLog(o),
+    {
+      file: (value) => typeof value === "string" && value !== "",
+      sample: (value) => typeof value === "number" && value >= 0 && value <= 1,
+      maxFileBytes: whole(1000, 1e12),
+      files: whole(1, 1000),
+      maxQueueBytes: whole(1000, 1e9),
+      onError: fn,
+    },
+    { file: "attempts.jsonl" },
+  ),
+  [
+    "AttemptLog.add: limiter",
+    (value) => new AttemptLog({ file: "attempts.jsonl" }).add(value),
+    nothing,
+  ],
+  ...made(
+    "AttemptLog.add",
+    (o) => new AttemptLog({ file: "attempts.jsonl" }).add(new RateLimiter({ policy }), o)(),
+    { name },
+  ),
   ["publish: publishers", (value) => publish(value), nothing],
   ["publish: publisher", (value) => publish([value]), nothing],
   ...made("publish", (o) => publish([], o), {

@@ -4,13 +4,17 @@ import type { Policy } from "../algorithms/registry.js";
 import { rulesOf } from "../algorithms/rule.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkFunction, checkList, checkObject } from "../core/options.js";
+import { InWords } from "../core/shown.js";
 import { type BoundReport, checkBound } from "./bound.js";
 import type { Rows } from "./columns.js";
 import { type Log, LogError, type LogSource, readLogs } from "./log.js";
 import type { LogRecord } from "./record.js";
 import { type ReplayReport, replay } from "./replay.js";
+import { type AttemptAuditReport, auditAttempts } from "./attempt-audit.js";
+import { readAttempts } from "./attempts-read.js";
 import { auditSemaphore, type SemaphoreAuditReport } from "./semaphore-audit.js";
-import { peekSemaphore, readSemaphoreLogs } from "./semaphore-log.js";
+import { peekKind, readSemaphoreLogs } from "./semaphore-log.js";
+import { type Tally, TallyCounter } from "./tally.js";
 
 /** What the audit found of one key. */
 export interface KeyReport {
@@ -21,22 +25,6 @@ export interface KeyReport {
   /** One report a policy, in the policies' order. */
   readonly bounds: readonly BoundReport[];
   readonly replay: ReplayReport;
-}
-
-/** Counts of decisions and units. */
-export interface Tally {
-  readonly records: number;
-  readonly allowed: number;
-  readonly denied: number;
-  /** Units that the policy admitted. */
-  readonly granted: number;
-  /** Decisions that the store did not make, by source: no policy answers for them. */
-  readonly unaudited: Readonly<Partial<Record<LogRecord["source"], Unaudited>>>;
-}
-
-export interface Unaudited {
-  readonly records: number;
-  readonly granted: number;
 }
 
 /** The verdict on a log, and everything it rests on. */
@@ -105,11 +93,12 @@ export function audit(log: Log): AuditReport {
 /** A report, and of what it is. */
 export type LogAudit =
   | { readonly of: "limiter"; readonly report: AuditReport }
-  | { readonly of: "semaphore"; readonly report: SemaphoreAuditReport };
+  | { readonly of: "semaphore"; readonly report: SemaphoreAuditReport }
+  | { readonly of: "attempts"; readonly report: AttemptAuditReport };
 
 /**
- * Audits logs together, read as streams one after another: of limiters or of semaphores, which the first line of the
- * first one tells. For a limiter it proves or refutes the bound of every policy over every interval, and replays every
+ * Audits logs together, read as streams one after another: of limiters, of semaphores, or of attempts as `sluice/log`
+ * writes them, which the first line of the first one tells. For a limiter it proves or refutes the bound of every policy over every interval, and replays every
  * decision; for a semaphore, that never more than the limit was held, in the order of the line.
  *
  * @param policies What to audit a limiter's log against, instead of the policies in it.
@@ -142,8 +131,15 @@ export async function auditLogs(
   if (policies !== undefined) rulesOf(policies, "policies");
   const [first, ...others] = sources;
   if (first === undefined) throw new LogError("there is no log to audit");
-  const { isSemaphore, source } = await peekSemaphore(first);
-  if (isSemaphore) {
+  const { kind, source } = await peekKind(first);
+  if (kind === "attempts") {
+    if (policies !== undefined) {
+      const allowed = "none: a log of attempts says what decided each of them";
+      throw new InvalidOptionError("policies", new InWords("policies"), allowed);
+    }
+    return { of: "attempts", report: auditAttempts(await readAttempts([source, ...others])) };
+  }
+  if (kind === "semaphore") {
     const log = await readSemaphoreLogs([source, ...others]);
     return { of: "semaphore", report: auditSemaphore(log) };
   }
@@ -176,19 +172,7 @@ function auditKey(policies: readonly Policy[], key: string, records: Rows<LogRec
 }
 
 function tallyOf(records: Rows<LogRecord>): Tally {
-  const unaudited: Partial<Record<LogRecord["source"], Unaudited>> = {};
-  let allowed = 0;
-  let thousandths = 0;
-  for (let row = 0; row < records.length; row++) {
-    const record = records.at(row) as LogRecord;
-    if (record.allowed) allowed += 1;
-    if (record.source === "store") thousandths += Math.round(record.granted * 1000);
-    else {
-      const known = unaudited[record.source] ?? { records: 0, granted: 0 };
-      const granted = (known.granted * 1000 + Math.round(record.granted * 1000)) / 1000;
-      unaudited[record.source] = { records: known.records + 1, granted };
-    }
-  }
-  const denied = records.length - allowed;
-  return { records: records.length, allowed, denied, granted: thousandths / 1000, unaudited };
+  const counter = new TallyCounter();
+  for (let row = 0; row < records.length; row++) counter.add(records.at(row) as LogRecord);
+  return counter.tally;
 }

@@ -5,9 +5,11 @@ export {
   type AuditReport,
   type KeyReport,
   type LogAudit,
-  type Tally,
-  type Unaudited,
 } from "./audit.js";
+export type { AttemptAuditReport, AttemptKeyReport } from "./attempt-audit.js";
+export type { AttemptPolicies } from "./attempts-read.js";
+export type { AttemptReplay, Violation } from "./attempt-replay.js";
+export type { Tally, Unaudited } from "./tally.js";
 export type { BoundReport, WorstInterval } from "./bound.js";
 export { type Fraction, fractionToNumber, fractionToText } from "./fraction.js";
 export type { ByteSource } from "./lines.js";
@@ -22,6 +24,7 @@ export {
   type LoggedVerb,
   type LogRecord,
   recordLine,
+  type RuleReference,
 } from "./record.js";
 export type { ReplayReport } from "./replay.js";
 export type { LoggedDecision } from "./replayer.js";

@@ -1,11 +1,10 @@
 /** Reads the logs of limiters, and says by file and line what is wrong with them. */
 import type { Policy } from "../algorithms/registry.js";
 import { rulesOf } from "../algorithms/rule.js";
-import { toThousandths } from "../core/amount.js";
 import { SluiceError } from "../core/errors.js";
-import { jsonText } from "../core/shown.js";
+import { type LineObject, LineFields, show } from "./line-fields.js";
 import { type ByteSource, LineTooLongError, linesOf } from "./lines.js";
-import { FORMAT, LOGGED_VERBS, type LogRecord, REASONS, SOURCES } from "./record.js";
+import { FORMAT, TAKING_VERBS } from "./record.js";
 import { Records } from "./records.js";
 
 /** Everything that was read. Every header agreed on `policies`. */
@@ -55,6 +54,7 @@ class LogReader {
   #failedCalls = 0;
   readonly #overridden: boolean;
   #policies: readonly Policy[] | undefined;
+  readonly #fields = new LineFields((message, cause) => this.#error(message, cause));
   #policyText = "";
   #policyFrom = "";
   #line = 0;
@@ -97,7 +97,7 @@ class LogReader {
   }
 
   #accept(line: string): void {
-    const value = this.#parse(line);
+    const value = this.#fields.parse(line);
     if ("sluice" in value) this.#header(value);
     else if (this.#policies === undefined) {
       throw this.#error(
@@ -109,20 +109,7 @@ class LogReader {
     } else this.#addRecord(value);
   }
 
-  #parse(line: string): Fields {
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch (error) {
-      throw this.#error(`not a line of JSON (cut short?): ${excerpt(line)}`, error);
-    }
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
-      throw this.#error(`a line is one JSON object, not ${excerpt(line)}`);
-    }
-    return value as Fields;
-  }
-
-  #header(fields: Fields): void {
+  #header(fields: LineObject): void {
     if (fields["sluice"] !== FORMAT) {
       throw this.#error(
         `log format ${show(fields["sluice"])} is not known; this version reads format ${FORMAT}`,
@@ -152,94 +139,17 @@ class LogReader {
     }
   }
 
-  #addRecord(fields: Fields): void {
-    this.#records.push(this.#record(fields));
+  #addRecord(fields: LineObject): void {
+    const [file, line] = [this.#files.length - 1, this.#line];
+    this.#records.push(this.#fields.record(fields, TAKING_VERBS, { file, line }));
     if (this.#records.keys <= MOST_KEYS) return;
     throw this.#error(TOO_MANY_KEYS);
   }
 
-  #checkFailedCall(fields: Fields): void {
-    this.#text(fields, "failed");
-    this.#text(fields, "key");
-    this.#units(fields, "cost");
-  }
-
-  #record(fields: Fields): LogRecord {
-    return {
-      atUs: this.#whole(fields, "atUs", "whole microseconds since 1970"),
-      readyAtUs:
-        fields["readyAtUs"] === undefined
-          ? undefined
-          : this.#whole(fields, "readyAtUs", "whole microseconds since 1970"),
-      key: this.#text(fields, "key"),
-      verb: fields["verb"] === undefined ? "consume" : this.#choice(fields, "verb", LOGGED_VERBS),
-      maxWaitUs:
-        fields["maxWaitUs"] === undefined
-          ? undefined
-          : this.#whole(fields, "maxWaitUs", "whole microseconds"),
-      cost: this.#units(fields, "cost"),
-      allowed: this.#allowed(fields),
-      granted: this.#units(fields, "granted"),
-      remaining:
-        fields["remaining"] === null ? Number.POSITIVE_INFINITY : this.#units(fields, "remaining"),
-      retryAfterMs:
-        fields["retryAfterMs"] === null
-          ? Number.POSITIVE_INFINITY
-          : this.#whole(fields, "retryAfterMs", "whole milliseconds, or null for never"),
-      resetAfterMs:
-        fields["resetAfterMs"] === null
-          ? Number.POSITIVE_INFINITY
-          : this.#whole(fields, "resetAfterMs", "whole milliseconds, or null for never"),
-      reason: this.#choice(fields, "reason", REASONS),
-      source: this.#source(fields),
-      file: this.#files.length - 1,
-      line: this.#line,
-    };
-  }
-
-  /** Logs of 0.1 call it a lease. */
-  #source(fields: Fields): LogRecord["source"] {
-    return fields["source"] === "lease" ? "prefetch" : this.#choice(fields, "source", SOURCES);
-  }
-
-  #text(fields: Fields, name: string): string {
-    const value = fields[name];
-    if (typeof value === "string" && value !== "") return value;
-    throw this.#unexpected(fields, name, "a text");
-  }
-
-  #allowed(fields: Fields): boolean {
-    const value = fields["allowed"];
-    if (typeof value === "boolean") return value;
-    throw this.#unexpected(fields, "allowed", "true or false");
-  }
-
-  #whole(fields: Fields, name: string, expected: string): number {
-    const value = fields[name];
-    if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
-    throw this.#unexpected(fields, name, expected);
-  }
-
-  #units(fields: Fields, name: string): number {
-    try {
-      toThousandths(name, fields[name]);
-      return fields[name] as number;
-    } catch {
-      throw this.#unexpected(fields, name, "units: a number ≥ 0 in whole thousandths");
-    }
-  }
-
-  #choice<const T extends string>(fields: Fields, name: string, choices: readonly T[]): T {
-    const choice = choices.find((known) => known === fields[name]);
-    if (choice !== undefined) return choice;
-    throw this.#unexpected(fields, name, `one of ${choices.join(", ")}`);
-  }
-
-  #unexpected(fields: Fields, name: string, expected: string): LogError {
-    const message = Object.hasOwn(fields, name)
-      ? `"${name}" is ${show(fields[name])}; expected ${expected}`
-      : `the record has no "${name}" (${expected})`;
-    return this.#error(message);
+  #checkFailedCall(fields: LineObject): void {
+    this.#fields.text(fields, "failed");
+    this.#fields.text(fields, "key");
+    this.#fields.units(fields, "cost");
   }
 
   #error(message: string, cause?: unknown): LogError {
@@ -251,26 +161,11 @@ class LogReader {
   }
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
 /** One policy or several, from plain JSON. */
-function parsePolicies(value: unknown): readonly Policy[] {
+export function parsePolicies(value: unknown): readonly Policy[] {
   return rulesOf(value).map(({ policy }) => policy);
 }
 
-const EXCERPT_CHARACTERS = 60;
-
-/** Part of a line, quoted, so that control characters cannot reach the terminal. */
-function excerpt(line: string): string {
-  return line.length > EXCERPT_CHARACTERS
-    ? `${JSON.stringify(line.slice(0, EXCERPT_CHARACTERS))}…`
-    : JSON.stringify(line);
-}
-
-function show(value: unknown): string {
-  return excerpt(jsonText(value)).slice(1, -1).replaceAll('\\"', '"');
-}
-
-function messageOf(error: unknown): string {
+export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,5 @@
 /** The lines of a limiter's log: how they are written, and what they come to when read. */
+import type { VerbName } from "../algorithms/decide.js";
 import type { Policy } from "../algorithms/registry.js";
 import type { Decision } from "../core/decision.js";
 import { identifyBy } from "../core/identity.js";
@@ -23,9 +24,27 @@ export const SOURCES = [
   "fallback",
 ] as const satisfies readonly Decision["source"][];
 
-/** Calls that take units; the others are not logged. */
-export const LOGGED_VERBS = ["consume", "consumeUpTo", "reserve"] as const;
-export type LoggedVerb = (typeof LOGGED_VERBS)[number];
+/** Calls that take units: those that `sluice exercise` makes. */
+export const TAKING_VERBS = [
+  "consume",
+  "consumeUpTo",
+  "reserve",
+] as const satisfies readonly VerbName[];
+export type LoggedVerb = (typeof TAKING_VERBS)[number];
+
+/** All that changes a key, in logs of attempts. */
+export const LOGGED_VERBS = [
+  ...TAKING_VERBS,
+  "refund",
+  "penalize",
+  "block",
+  "unblock",
+  "reset",
+  "cancel",
+  "extendBlock",
+  "clearBlock",
+  "clearExtendBlock",
+] as const satisfies readonly VerbName[];
 
 /** One decision, as it was given to the caller. Amounts are units, times integer µs since the epoch. */
 export interface LogRecord {
@@ -35,7 +54,7 @@ export interface LogRecord {
   readonly readyAtUs: number | undefined;
   /** The key's hash: a log can be passed on without its identities. */
   readonly key: string;
-  readonly verb: LoggedVerb;
+  readonly verb: (typeof LOGGED_VERBS)[number];
   /** The longest wait that a reserve would take; undefined for other verbs. */
   readonly maxWaitUs: number | undefined;
   readonly cost: number;
@@ -48,6 +67,8 @@ export interface LogRecord {
   readonly resetAfterMs: number;
   readonly reason: Decision["reason"];
   readonly source: Decision["source"];
+  /** In a log of attempts: an index into the log's `rules`. */
+  readonly rule?: number | undefined;
   /** Where the record stands: an index into the log's `files`, and a line counted from 1. */
   readonly file: number;
   readonly line: number;
@@ -73,13 +94,24 @@ export function headerLine(policies: readonly Policy[]): string {
 export interface LoggedCall {
   readonly key: string;
   readonly cost: number;
-  readonly verb?: LoggedVerb;
+  readonly verb?: (typeof LOGGED_VERBS)[number];
   readonly maxWaitUs?: number | undefined;
+  /** In a log of attempts: what decided. */
+  readonly rule?: RuleReference;
+}
+
+/** What decided: the number of a rule that the log has defined before, and names for whoever reads the line alone. */
+export interface RuleReference {
+  /** Undefined where nobody knows what decided. */
+  readonly rule: number | undefined;
+  readonly limiter: string;
+  /** The policy that decided. */
+  readonly policy: string;
 }
 
 /** The line of one decision. `granted` is there for partial grants; else it is all of the cost or nothing. */
 export function recordLine(
-  { key, cost, verb, maxWaitUs }: LoggedCall,
+  { key, cost, verb, maxWaitUs, rule }: LoggedCall,
   decision: Decision & { readonly granted?: number; readonly readyAtUs?: number | undefined },
 ): string {
   const { decidedAtUs, readyAtUs, allowed, granted, remaining } = decision;
@@ -98,6 +130,7 @@ export function recordLine(
     resetAfterMs,
     reason,
     source,
+    ...rule,
   })}\n`;
 }
 

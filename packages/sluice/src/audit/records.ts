@@ -22,6 +22,7 @@ const FIELDS: readonly Field[] = [
   "resetAfterMs",
   "reason",
   "source",
+  "rule",
   "place",
 ];
 
@@ -58,6 +59,7 @@ export class Records implements Rows<LogRecord>, Iterable<LogRecord> {
       resetAfterMs,
       reason: REASONS.indexOf(reason),
       source: SOURCES.indexOf(source),
+      rule: record.rule ?? NONE,
       place: file * LINES_A_FILE + line,
     };
     for (const field of FIELDS) this.#columns[field].push(row[field]);
@@ -85,6 +87,7 @@ export class Records implements Rows<LogRecord>, Iterable<LogRecord> {
       resetAfterMs: columns.resetAfterMs.get(row),
       reason: REASONS[columns.reason.get(row)] as LogRecord["reason"],
       source: SOURCES[columns.source.get(row)] as LogRecord["source"],
+      ...(Number.isNaN(columns.rule.get(row)) ? {} : { rule: columns.rule.get(row) }),
       file: Math.floor(place / LINES_A_FILE),
       line: place % LINES_A_FILE,
     };

@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from "vitest";
 import { auditSemaphore, type SemaphoreAuditReport } from "./semaphore-audit.js";
-import { peekSemaphore, readSemaphoreLogs } from "./semaphore-log.js";
+import { peekKind, readSemaphoreLogs } from "./semaphore-log.js";
 
 const HEADER = '{"sluice":1,"semaphore":{"limit":2}}';
 
@@ -107,9 +107,9 @@ test.each([
 });
 
 test("a log is known by its header, and read from its beginning all the same", async () => {
-  const peeked = await peekSemaphore(sourceOf(HEADER, granted(10, 20)));
-  expect(peeked.isSemaphore).toBe(true);
+  const peeked = await peekKind(sourceOf(HEADER, granted(10, 20)));
+  expect(peeked.kind).toBe("semaphore");
   expect((await readSemaphoreLogs([peeked.source])).holds).toHaveLength(1);
-  expect((await peekSemaphore(sourceOf('{"sluice":1,"policy":{}}'))).isSemaphore).toBe(false);
-  expect((await peekSemaphore({ name: "empty", async *open() {} })).isSemaphore).toBe(false);
+  expect((await peekKind(sourceOf(`{"sluice":1,"policy":{}}`))).kind).toBe("limiter");
+  expect((await peekKind({ name: "empty", async *open() {} })).kind).toBe("limiter");
 });

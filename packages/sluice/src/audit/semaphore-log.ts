@@ -18,10 +18,13 @@ const LONGEST_HEADER = 64 * 1024;
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Whether the first line of a log is the header of a semaphore's; and the source, to be read from its beginning. */
-export async function peekSemaphore(
+/** What a log is of. */
+type LogKind = "limiter" | "semaphore" | "attempts";
+
+/** What the first line of a log says that it is of; and the source, to be read from its beginning. */
+export async function peekKind(
   source: LogSource,
-): Promise<{ readonly isSemaphore: boolean; readonly source: LogSource }> {
+): Promise<{ readonly kind: LogKind; readonly source: LogSource }> {
   const chunks: AsyncIterator<string | Uint8Array> = source.open()[Symbol.asyncIterator]();
   let text = "";
   const decoder = new TextDecoder();
@@ -42,8 +45,9 @@ export async function peekSemaphore(
     yield* read;
     yield* { [Symbol.asyncIterator]: () => chunks };
   }
-  const isSemaphore = /^\s*\{"sluice":\d+,"semaphore":/.test(text);
-  return { isSemaphore, source: { name: source.name, open: again } };
+  const [, word] = /^\s*\{"sluice":\d+,"(semaphore|attempts)":/.exec(text) ?? [];
+  const kind = word === "semaphore" || word === "attempts" ? word : "limiter";
+  return { kind, source: { name: source.name, open: again } };
 }
 
 /** Reads logs, one after another; they may have been concatenated. */

@@ -58,7 +58,7 @@ function filesOf(files: readonly string[]): string {
 }
 
 /** Answers that no policy made, by their source. */
-function unauditedOf({ unaudited }: Tally): string[] {
+export function unauditedOf({ unaudited }: Tally): string[] {
   return Object.entries(unaudited).map(
     ([source, { records, granted }]) =>
       `${formatCount(records, "decision")} that the store did not make (${source}), ${units(granted)} admitted`,
@@ -81,7 +81,7 @@ function keyText(key: KeyReport, report: AuditReport, terminal: Terminal): strin
   return lines.join("\n");
 }
 
-function boundLines(
+export function boundLines(
   bound: BoundReport,
   name: string,
   promise: string,
@@ -159,7 +159,11 @@ function mismatchLines(
 }
 
 /** The answer in words, what differs from the other one in bold. */
-function outcomeText(outcome: LoggedDecision, other: LoggedDecision, terminal: Terminal): string {
+export function outcomeText(
+  outcome: LoggedDecision,
+  other: LoggedDecision,
+  terminal: Terminal,
+): string {
   const words = (shown: LoggedDecision): string[] => [
     shown.allowed ? "allowed" : "denied",
     `reason ${shown.reason}`,
@@ -195,7 +199,7 @@ function reportOutcome(report: AuditReport, terminal: Terminal): string {
   return `${terminal.paint(["bold", "red"], "REFUTED")} on ${formatNumber(refutedCount)} of ${formatCount(keyCount, "key")}`;
 }
 
-function mark(good: boolean, terminal: Terminal): string {
+export function mark(good: boolean, terminal: Terminal): string {
   return good ? terminal.paint("green", "✓") : terminal.paint("red", "✗");
 }
 
@@ -203,7 +207,7 @@ function allOf(count: number, noun: string): string {
   return count === 1 ? `the only ${noun}` : `all ${formatCount(count, noun)}`;
 }
 
-function units(count: number): string {
+export function units(count: number): string {
   return formatCount(count, "unit");
 }
 
@@ -228,7 +232,7 @@ function keyJson(
   return { key, passed, tally, bounds: bounds.map(boundJson), replay: replayJson(replay, files) };
 }
 
-function boundJson({ worst, ...bound }: BoundReport): object {
+export function boundJson({ worst, ...bound }: BoundReport): object {
   if (worst === undefined) return { ...bound, worst: null };
   const { admitted, bound: allowed, slack, ...interval } = worst;
   return {

@@ -1,12 +1,13 @@
 /** `sluice audit`: reads logs, audits them and prints the report. */
 import { createReadStream } from "node:fs";
-import { auditLogs, type LogSource } from "../audit/index.js";
+import { auditLogs, type LogAudit, type LogSource } from "../audit/index.js";
+import { attemptJson, attemptText } from "./attempt-report.js";
 import { auditJson, auditText } from "./audit-report.js";
 import { defineCommand, EXIT } from "./command.js";
 import { UsageError } from "./options.js";
 import { policiesFromText } from "./policy-options.js";
 import { semaphoreText } from "./semaphore-report.js";
-import { type Io, terminalOf } from "./terminal.js";
+import { type Io, type Terminal, terminalOf } from "./terminal.js";
 
 /** `sluice audit`: proves from logs that the limit was kept, or shows where it was not. */
 export const auditCommand = defineCommand({
@@ -19,7 +20,10 @@ Logs may be given one by one or concatenated; - is standard input. They must hol
 that was done to their keys, from fresh keys on.
 
 Of the logs of a semaphore it proves or refutes that never more than the limit was held, and that
-places were given in the order of the line.`,
+places were given in the order of the line.
+
+Of logs of attempts, which sluice/log writes, it takes all files of all processes in any order, also
+where some were cut short or are gone: what is missing cannot refute a limit.`,
   options: {
     policy: {
       type: "string",
@@ -31,6 +35,7 @@ places were given in the order of the line.`,
   examples: [
     "sluice audit a.jsonl b.jsonl",
     "cat *.jsonl | sluice audit -",
+    "sluice audit app.log app.log.1",
     `sluice audit a.jsonl --policy '{"algorithm":"gcra","limit":5,"period":"1s"}' --json`,
   ],
   async run({ policy, json }, files, io) {
@@ -44,15 +49,33 @@ places were given in the order of the line.`,
       files.map((file) => sourceOf(file, io)),
       policies,
     );
-    const [text, fields] =
-      audited.of === "semaphore"
-        ? [semaphoreText(audited.report, terminal), audited.report]
-        : [auditText(audited.report, terminal), auditJson(audited.report)];
-    if (json) io.stdout.write(`${JSON.stringify(fields)}\n`);
-    else terminal.say(text);
+    if (json) io.stdout.write(`${JSON.stringify(fieldsOf(audited))}\n`);
+    else terminal.say(textOf(audited, terminal));
     return audited.report.passed ? EXIT.ok : EXIT.failed;
   },
 });
+
+function textOf(audited: LogAudit, terminal: Terminal): string {
+  switch (audited.of) {
+    case "semaphore":
+      return semaphoreText(audited.report, terminal);
+    case "attempts":
+      return attemptText(audited.report, terminal);
+    case "limiter":
+      return auditText(audited.report, terminal);
+  }
+}
+
+function fieldsOf(audited: LogAudit): object {
+  switch (audited.of) {
+    case "semaphore":
+      return audited.report;
+    case "attempts":
+      return attemptJson(audited.report);
+    case "limiter":
+      return auditJson(audited.report);
+  }
+}
 
 function sourceOf(file: string, io: Io): LogSource {
   return file === "-"

@@ -5,6 +5,7 @@ const { publish } = require("sluice/diagnostics");
 const { limitFetch } = require("sluice/fetch");
 const { parseRateLimit } = require("sluice/headers");
 const { limitInterceptor } = require("sluice/undici");
+const { AttemptLog } = require("sluice/log");
 const { RedisStore } = require("sluice/redis");
 const { ManualClock } = require("sluice/testing");
 
@@ -19,6 +20,7 @@ async function main() {
   assert.equal(limiter.consumeSync("other").allowed, true);
   assert.equal(typeof auditFiles, "function");
   publish([limiter])();
+  assert.throws(() => new AttemptLog({ file: "" }), { name: "InvalidOptionError" });
   assert.equal(typeof RedisStore.connect, "function");
   // Connects with its first call, which never comes.
   await new RedisStore({ url: "redis://127.0.0.1:1" }).close();

@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
 import { subscribe } from "node:diagnostics_channel";
+import { createReadStream, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { MemoryStore, RateLimiter, tokenBucket } from "sluice";
 import { auditLogs, headerLine, keyId, recordLine } from "sluice/audit";
 import { CHANNELS, publish } from "sluice/diagnostics";
 import { limitFetch } from "sluice/fetch";
 import { parseRateLimit } from "sluice/headers";
 import { metrics } from "sluice/prometheus";
+import { AttemptLog } from "sluice/log";
 import { RedisStore } from "sluice/redis";
 import { ManualClock } from "sluice/testing";
 import { limitInterceptor } from "sluice/undici";
@@ -61,6 +65,15 @@ const watched = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1m" }
 assert.equal((await watched.consume("k")).allowed, true);
 assert.match(metrics([watched]).render().body, /^sluice_units_total\{.*outcome="allowed"\} 1$/m);
 assert.equal(watched.stats().allowed, 1);
+const attempts = join(mkdtempSync(join(tmpdir(), "sluice-consumer-")), "attempts.jsonl");
+const attempted = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1m" }) });
+const attemptLog = new AttemptLog({ file: attempts });
+attemptLog.add(attempted);
+for (let call = 0; call < 2; call += 1) await attempted.consume("k");
+await attemptLog.close();
+const readAttempts = { name: attempts, open: () => createReadStream(attempts) };
+assert.equal((await auditLogs([readAttempts])).report.tally.denied, 1);
+rmSync(dirname(attempts), { recursive: true });
 
 assert.equal(typeof RedisStore.connect, "function");
 

@@ -14,6 +14,7 @@ import { type ChannelMessages, CHANNELS, publish } from "sluice/diagnostics";
 import { limitFetch } from "sluice/fetch";
 import { parseRateLimit } from "sluice/headers";
 import { type Metrics, metrics } from "sluice/prometheus";
+import { AttemptLog, type AttemptLogOptions } from "sluice/log";
 import { RedisStore } from "sluice/redis";
 import { ManualClock } from "sluice/testing";
 import { limitInterceptor } from "sluice/undici";
@@ -48,6 +49,9 @@ const stats: LimiterStats = limiter.stats();
 assert.equal(stats.withoutStore, 0);
 export const remaining = (message: ChannelMessages[typeof CHANNELS.decision]): number =>
   message.decision.remaining;
+
+export const logOf = (options: AttemptLogOptions): (() => void) =>
+  new AttemptLog(options).add(limiter, { name: "api" });
 
 const waits: string[] = [];
 class Mailer {

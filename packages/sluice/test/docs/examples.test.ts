@@ -43,6 +43,7 @@ test("every public maker, class and function has an example", () => {
     "storeConformance",
     "auditLogs",
     "publish",
+    "AttemptLog",
     "parseRateLimit",
     "waitMsOf",
     "formatRateLimit",

@@ -15,6 +15,7 @@ const LAYERS = [
   ["prometheus", "otel"],
   ["adapters"],
   ["audit"],
+  ["log"],
   ["testing"],
   ["index.ts"],
   ["cli"],

@@ -21,6 +21,7 @@ const SPANS = {
 
 export const calendarWindowTools: AlgorithmTools<CalendarWindowPolicy> = {
   algorithm: calendarWindowAlgorithm,
+  isMonotone: () => true,
   bound: (policy) => ({
     kind: "windows",
     limit: policy.limit,

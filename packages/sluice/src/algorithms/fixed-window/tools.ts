@@ -8,6 +8,7 @@ import { fixedWindow, fixedWindowAlgorithm, type FixedWindowPolicy } from "./pol
 
 export const fixedWindowTools: AlgorithmTools<FixedWindowPolicy> = {
   algorithm: fixedWindowAlgorithm,
+  isMonotone: ({ align }) => align === "clock",
   bound: ({ limit, window, align }) => ({
     kind: "windows",
     limit,

@@ -7,6 +7,7 @@ import { gcra, gcraAlgorithm, type GcraPolicy } from "./policy.js";
 
 export const gcraTools: AlgorithmTools<GcraPolicy> = {
   algorithm: gcraAlgorithm,
+  isMonotone: () => true,
   bound: ({ limit, period, burst }) => ({
     kind: "rate",
     limit,

@@ -7,6 +7,7 @@ import { leakyBucket, leakyBucketAlgorithm, type LeakyBucketPolicy } from "./pol
 
 export const leakyBucketTools: AlgorithmTools<LeakyBucketPolicy> = {
   algorithm: leakyBucketAlgorithm,
+  isMonotone: () => true,
   bound: ({ limit, period, capacity }) => ({
     kind: "rate",
     limit,

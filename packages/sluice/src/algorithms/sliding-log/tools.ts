@@ -10,6 +10,7 @@ const LOG_RATES = RATES.filter(([limit]) => limit <= MAX_HITS);
 
 export const slidingLogTools: AlgorithmTools<SlidingLogPolicy> = {
   algorithm: slidingLogAlgorithm,
+  isMonotone: () => true,
   bound: ({ limit, window }) => ({ kind: "any-window", limit, window, fewer: false }),
   describe: ({ limit, window }, { number, span }) => `${number(limit)} in any ${span(window)}`,
   fields: [LIMIT, WINDOW],

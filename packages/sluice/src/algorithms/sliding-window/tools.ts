@@ -7,6 +7,7 @@ import { slidingWindow, slidingWindowAlgorithm, type SlidingWindowPolicy } from 
 
 export const slidingWindowTools: AlgorithmTools<SlidingWindowPolicy> = {
   algorithm: slidingWindowAlgorithm,
+  isMonotone: () => true,
   bound: ({ limit, window }) => ({ kind: "any-window", limit: 2 * limit, window, fewer: true }),
   describe: ({ limit, window }, { number, span }) =>
     `${number(limit)} per sliding window of ${span(window)}, estimated by two counts`,

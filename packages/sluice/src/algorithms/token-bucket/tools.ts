@@ -10,6 +10,7 @@ import { tokenBucket, tokenBucketAlgorithm, type TokenBucketPolicy } from "./pol
 
 export const tokenBucketTools: AlgorithmTools<TokenBucketPolicy> = {
   algorithm: tokenBucketAlgorithm,
+  isMonotone: ({ refill }) => refill === "continuous",
   bound: ({ limit, period, burst, refill }) => ({ kind: "rate", limit, period, burst, refill }),
   describe({ limit, period, burst, refill }, { number, span }) {
     const how = refill === "interval" ? ", refilled all at once" : "";

@@ -5,6 +5,7 @@ import { unlimited, unlimitedAlgorithm, type UnlimitedPolicy } from "./policy.js
 
 export const unlimitedTools: AlgorithmTools<UnlimitedPolicy> = {
   algorithm: unlimitedAlgorithm,
+  isMonotone: () => true,
   bound: () => ({ kind: "none" }),
   describe: () => "no limit",
   fields: [],

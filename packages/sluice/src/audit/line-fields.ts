@@ -1,0 +1,153 @@
+/** Reads what a line of a log holds, and says what is wrong with it. */
+import { toThousandths } from "../core/amount.js";
+import { jsonText } from "../core/shown.js";
+import { type LogRecord, REASONS, SOURCES } from "./record.js";
+
+export type LineObject = Readonly<Record<string, unknown>>;
+
+/** Makes the error that names the file and the line. */
+type ErrorAt = (message: string, cause?: unknown) => Error;
+
+/** Reads the fields of lines; what is not as it should be throws. */
+export class LineFields {
+  readonly #error: ErrorAt;
+
+  constructor(error: ErrorAt) {
+    this.#error = error;
+  }
+
+  /** Undefined where the line is no JSON. */
+  tryParse(line: string): LineObject | undefined {
+    try {
+      return this.#object(JSON.parse(line) as unknown, line);
+    } catch (error) {
+      if (error instanceof SyntaxError) return undefined;
+      throw error;
+    }
+  }
+
+  parse(line: string): LineObject {
+    let value: unknown;
+    try {
+      value = JSON.parse(line);
+    } catch (error) {
+      throw this.#error(`not a line of JSON (cut short?): ${excerpt(line)}`, error);
+    }
+    return this.#object(value, line);
+  }
+
+  #object(value: unknown, line: string): LineObject {
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+      return value as LineObject;
+    }
+    throw this.#error(`a line is one JSON object, not ${excerpt(line)}`);
+  }
+
+  /** A record of one of these verbs; `file` and `line` are where it stands. */
+  record(
+    fields: LineObject,
+    verbs: readonly LogRecord["verb"][],
+    { file, line }: { readonly file: number; readonly line: number },
+  ): LogRecord {
+    return {
+      atUs: this.whole(fields, "atUs", "whole microseconds since 1970"),
+      readyAtUs:
+        fields["readyAtUs"] === undefined
+          ? undefined
+          : this.whole(fields, "readyAtUs", "whole microseconds since 1970"),
+      key: this.text(fields, "key"),
+      verb: fields["verb"] === undefined ? "consume" : this.choice(fields, "verb", verbs),
+      maxWaitUs:
+        fields["maxWaitUs"] === undefined
+          ? undefined
+          : this.whole(fields, "maxWaitUs", "whole microseconds"),
+      cost: this.units(fields, "cost"),
+      allowed: this.#allowed(fields),
+      granted: this.units(fields, "granted"),
+      remaining:
+        fields["remaining"] === null ? Number.POSITIVE_INFINITY : this.units(fields, "remaining"),
+      retryAfterMs:
+        fields["retryAfterMs"] === null
+          ? Number.POSITIVE_INFINITY
+          : this.whole(fields, "retryAfterMs", "whole milliseconds, or null for never"),
+      resetAfterMs:
+        fields["resetAfterMs"] === null
+          ? Number.POSITIVE_INFINITY
+          : this.whole(fields, "resetAfterMs", "whole milliseconds, or null for never"),
+      reason: this.choice(fields, "reason", REASONS),
+      source: this.#source(fields),
+      file,
+      line,
+    };
+  }
+
+  /** Logs of 0.1 call it a lease. */
+  #source(fields: LineObject): LogRecord["source"] {
+    return fields["source"] === "lease" ? "prefetch" : this.choice(fields, "source", SOURCES);
+  }
+
+  text(fields: LineObject, name: string): string {
+    const value = fields[name];
+    if (typeof value === "string" && value !== "") return value;
+    throw this.#unexpected(fields, name, "a text");
+  }
+
+  #allowed(fields: LineObject): boolean {
+    const value = fields["allowed"];
+    if (typeof value === "boolean") return value;
+    throw this.#unexpected(fields, "allowed", "true or false");
+  }
+
+  whole(fields: LineObject, name: string, expected: string): number {
+    const value = fields[name];
+    if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
+    throw this.#unexpected(fields, name, expected);
+  }
+
+  share(fields: LineObject, name: string): number {
+    const value = fields[name];
+    if (typeof value === "number" && value >= 0 && value <= 1) return value;
+    throw this.#unexpected(fields, name, "a share from 0 to 1");
+  }
+
+  texts(fields: LineObject, name: string): readonly string[] {
+    const value = fields[name];
+    if (Array.isArray(value) && value.every((each) => typeof each === "string")) return value;
+    throw this.#unexpected(fields, name, "a list of texts");
+  }
+
+  units(fields: LineObject, name: string): number {
+    try {
+      toThousandths(name, fields[name]);
+      return fields[name] as number;
+    } catch {
+      throw this.#unexpected(fields, name, "units: a number ≥ 0 in whole thousandths");
+    }
+  }
+
+  choice<const T extends string>(fields: LineObject, name: string, choices: readonly T[]): T {
+    const choice = choices.find((known) => known === fields[name]);
+    if (choice !== undefined) return choice;
+    throw this.#unexpected(fields, name, `one of ${choices.join(", ")}`);
+  }
+
+  #unexpected(fields: LineObject, name: string, expected: string): Error {
+    const message = Object.hasOwn(fields, name)
+      ? `"${name}" is ${show(fields[name])}; expected ${expected}`
+      : `the record has no "${name}" (${expected})`;
+    return this.#error(message);
+  }
+}
+
+const EXCERPT_CHARACTERS = 60;
+
+/** Part of a line, quoted, so that control characters cannot reach the terminal. */
+export function excerpt(line: string): string {
+  return line.length > EXCERPT_CHARACTERS
+    ? `${JSON.stringify(line.slice(0, EXCERPT_CHARACTERS))}…`
+    : JSON.stringify(line);
+}
+
+export function show(value: unknown): string {
+  return excerpt(jsonText(value)).slice(1, -1).replaceAll('\\"', '"');
+}

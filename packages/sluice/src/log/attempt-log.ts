@@ -1,0 +1,280 @@
+/** A log of what callers attempted, written by the process that decided it, in the form that `sluice audit` reads. */
+import { adjustmentLine, type AttemptRule, GIVING_BACK } from "../audit/attempt-record.js";
+import { type LOGGED_VERBS, recordLine } from "../audit/record.js";
+import { isSampled } from "../audit/sample.js";
+import type { Policy } from "../algorithms/registry.js";
+import { randomName } from "../core/digest.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { hiding, type Identify } from "../core/identity.js";
+import { checkName } from "../core/key.js";
+import { checkCount, checkFunction, checkNumber, checkOptions } from "../core/options.js";
+import { withoutText } from "../core/shown.js";
+import type { DecisionMade, KeyAdjusted } from "../events/events.js";
+import type { Pipeline } from "../limiter/pipeline.js";
+import { pipelineOf, type RateLimiter } from "../limiter/rate-limiter.js";
+import type { Store } from "../stores/store.js";
+import { LogFile } from "./log-file.js";
+
+export interface AttemptLogOptions {
+  /** Where to write; one process writes to a file. It goes on where the file ends. */
+  readonly file: string;
+  /** The share of keys that are logged: 0 to 1, default 1. A key is in or out as a whole, in all processes alike. */
+  readonly sample?: number | undefined;
+  /** A file of about this many bytes is put aside: 1,000 to 1e12, default 64,000,000. */
+  readonly maxFileBytes?: number | undefined;
+  /** How many files are kept, with the one that is written: 1 to 1,000, default 5. */
+  readonly files?: number | undefined;
+  /** Lines wait to be written in so many bytes of memory at most: 1,000 to 1e9, default 4,000,000. */
+  readonly maxQueueBytes?: number | undefined;
+  /** Called once when the file cannot be written, until it can again; default: a process warning. */
+  readonly onError?: ((error: Error) => void) | undefined;
+}
+
+/** How a limiter is logged. */
+export interface LoggedLimiterOptions {
+  /**
+   * What the log calls the limiter: 1 to 64 characters of A-Z a-z 0-9 . _ -; default its namespace. Limiters of one name
+   * are audited as one, so those on different stores need different names.
+   */
+  readonly name?: string | undefined;
+}
+
+type LoggedVerbName = (typeof LOGGED_VERBS)[number];
+
+/** More than policies should ever have sets of options: then the log defines them anew. */
+const MAX_RULES = 10_000;
+const STORE_NAME_BYTES = 9;
+
+/** Names of stores inside the process: nobody else's state is the same. */
+const storeNames = new WeakMap<Store, string>();
+
+/**
+ * Logs every attempt of limiters as a line of JSON: what was asked of which key, by its hash and never as it is, and what
+ * was decided by which policies. `sluice audit` reads the files of all processes together and proves that the limits
+ * held. Writing never delays or breaks a call: lines wait in bounded memory, and what had to be dropped is counted and
+ * said in the log.
+ *
+ * @throws InvalidOptionError
+ * @example
+ * import { RateLimiter, tokenBucket } from "sluice";
+ * import { auditLogs } from "sluice/audit";
+ * import { AttemptLog } from "sluice/log";
+ * import { createReadStream, mkdtempSync } from "node:fs";
+ * const file = `${mkdtempSync("/tmp/attempts-")}/limits.jsonl`;
+ * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 2, period: "1h" }) });
+ * const log = new AttemptLog({ file });
+ * log.add(limiter);
+ * for (let call = 0; call < 3; call++) await limiter.consume("user:42");
+ * await log.close();
+ * const { report } = await auditLogs([{ name: file, open: () => createReadStream(file) }]);
+ * console.log(report.passed); // true
+ */
+export class AttemptLog implements AsyncDisposable {
+  readonly #file: LogFile;
+  readonly #sample: number;
+  readonly #ends = new Set<() => void>();
+  /** The store of each name. */
+  readonly #stores = new Map<string, Store>();
+  /** By limiter and policies, whose lists are mostly the same object each time. */
+  readonly #rulesByList = new WeakMap<readonly Policy[], Map<string, AttemptRule>>();
+  readonly #rules = new Map<string, AttemptRule>();
+  #rulesMade = 0;
+  #closed: Promise<void> | undefined;
+
+  constructor(options: AttemptLogOptions) {
+    const names = ["file", "sample", "maxFileBytes", "files", "maxQueueBytes", "onError"];
+    checkOptions("options", options, names);
+    const { file, sample = 1, onError = warn } = options;
+    const { maxFileBytes = 64e6, files = 5, maxQueueBytes = 4e6 } = options;
+    if (typeof file !== "string" || file === "") {
+      throw new InvalidOptionError("file", withoutText(file), "a path");
+    }
+    const isShare = checkNumber("sample", sample) >= 0 && sample <= 1;
+    if (!isShare) throw new InvalidOptionError("sample", sample, "a share from 0 to 1");
+    checkFunction("onError", onError);
+    this.#sample = sample;
+    this.#file = new LogFile({
+      path: file,
+      sample,
+      maxFileBytes: checkCount("maxFileBytes", maxFileBytes, 1000, 1e12),
+      files: checkCount("files", files, 1, 1000),
+      maxQueueBytes: checkCount("maxQueueBytes", maxQueueBytes, 1000, 1e9),
+      onTrouble: (error) => {
+        try {
+          onError(error);
+        } catch {
+          // Whoever is to hear of trouble cannot be the one to make it.
+        }
+      },
+    });
+  }
+
+  /** Lines that were dropped since the beginning: the queue was full, or the file could not be written. */
+  get dropped(): number {
+    return this.#file.queue.dropped;
+  }
+
+  /** Bytes of lines that are not written yet. */
+  get queuedBytes(): number {
+    return this.#file.queue.bytes;
+  }
+
+  /**
+   * Logs a limiter until the function that it returns is called, or the log is closed.
+   *
+   * @throws InvalidOptionError
+   */
+  add(limiter: RateLimiter, options: LoggedLimiterOptions = {}): () => void {
+    checkOptions("options", options, ["name"]);
+    const pipeline = pipelineOf(limiter);
+    if (pipeline === undefined) {
+      throw new InvalidOptionError("limiter", withoutText(limiter), "a RateLimiter");
+    }
+    const name = checkName("name", options.name ?? pipeline.name);
+    const { store } = pipeline;
+    if ((this.#stores.get(name) ?? store) !== store) {
+      const allowed = "another name: a limiter on another store is logged under this one";
+      throw new InvalidOptionError("name", name, allowed);
+    }
+    if (this.#closed !== undefined) throw new InvalidOptionError("log", undefined, "an open log");
+    this.#stores.set(name, store);
+    const ends = this.#listen(pipeline, name);
+    const end = (): void => {
+      for (const each of ends) each();
+      this.#ends.delete(end);
+    };
+    this.#ends.add(end);
+    return end;
+  }
+
+  /** Writes what is left. Never rejects: what cannot be written is reported as trouble is. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    for (const end of this.#ends) end();
+    await this.#file.close();
+  }
+
+  #listen({ events, store, identify }: Pipeline, name: string): readonly (() => void)[] {
+    const { external, events: storeEvents } = store;
+    const storeName = external ? undefined : nameOf(store);
+    const ids = hiding(identify);
+    const ends = [
+      events.on("decision", (event) => {
+        this.#decided(event, ids, name, storeName);
+      }),
+      events.on("adjusted", (event) => {
+        this.#adjusted(event, ids, name, storeName);
+      }),
+    ];
+    if (storeName !== undefined && storeEvents !== undefined) {
+      const evicted = storeEvents.on("eviction", () => {
+        this.#file.queue.addEvictions(storeName, 1);
+        this.#file.schedule();
+      });
+      ends.push(evicted);
+    }
+    return ends;
+  }
+
+  #decided(event: DecisionMade, ids: Identify, limiter: string, store: string | undefined): void {
+    const { key, slot, cost, verb, decision, policies, maxWaitUs, readyAtUs } = event;
+    if (verb === "peek") return;
+    const id = ids(key, slot);
+    if (!isSampled(id, this.#sample)) return;
+    const rule = this.#ruleOf(policies, limiter, store);
+    const { policy } = decision;
+    const call = {
+      key: id,
+      cost,
+      verb,
+      maxWaitUs,
+      rule: { rule: rule?.rule, limiter, policy },
+    };
+    const { refunded } = decision as { readonly refunded?: number };
+    // Of those that are no attempts, what they took or gave is no grant.
+    const isAttempt = verb !== "refund" && verb !== "penalize";
+    const given = isAttempt ? {} : { granted: refunded ?? 0 };
+    const text = recordLine(call, { ...decision, ...given, readyAtUs });
+    this.#add(text, rule, GIVING_BACK.has(verb));
+  }
+
+  #adjusted(event: KeyAdjusted, ids: Identify, limiter: string, store: string | undefined): void {
+    const { key, slot, verb, units, atUs, policies } = event;
+    const id = ids(key, slot);
+    if (!isSampled(id, this.#sample)) return;
+    const rule = this.#ruleOf(policies, limiter, store);
+    if (rule === undefined) return;
+    const adjustment = { key: id, verb: verb as LoggedVerbName, units, atUs };
+    this.#add(
+      adjustmentLine(adjustment, { rule: rule.rule, limiter }),
+      rule,
+      GIVING_BACK.has(verb),
+    );
+  }
+
+  #add(text: string, rule: AttemptRule | undefined, givesBack: boolean): void {
+    this.#file.queue.add({ text, rule, givesBack });
+    this.#file.schedule();
+  }
+
+  /** Undefined where nobody knows what decided. */
+  #ruleOf(
+    policies: readonly Policy[],
+    limiter: string,
+    store: string | undefined,
+  ): AttemptRule | undefined {
+    if (policies.length === 0) return undefined;
+    let byLimiter = this.#rulesByList.get(policies);
+    if (byLimiter === undefined) {
+      byLimiter = new Map();
+      this.#rulesByList.set(policies, byLimiter);
+    }
+    let rule = byLimiter.get(limiter);
+    if (rule === undefined) {
+      rule = this.#ruleByText(policies, limiter, store);
+      byLimiter.set(limiter, rule);
+    }
+    return rule;
+  }
+
+  #ruleByText(
+    policies: readonly Policy[],
+    limiter: string,
+    store: string | undefined,
+  ): AttemptRule {
+    const text = `${limiter} ${JSON.stringify(policies)}`;
+    let rule = this.#rules.get(text);
+    if (rule === undefined) {
+      if (this.#rules.size >= MAX_RULES) this.#rules.clear();
+      this.#rulesMade += 1;
+      rule = { rule: this.#rulesMade, limiter, store, policies };
+      this.#rules.set(text, rule);
+    }
+    return rule;
+  }
+}
+
+function nameOf(store: Store): string {
+  let name = storeNames.get(store);
+  if (name === undefined) {
+    name = randomName(STORE_NAME_BYTES);
+    storeNames.set(store, name);
+  }
+  return name;
+}
+
+function warn({ message }: Error): void {
+  process.emitWarning(
+    `the attempt log cannot be written: ${message}. Until it can, what is dropped is counted. ` +
+      "Pass { onError } to hear of it in another way.",
+    { type: "SluiceWarning", code: "SLUICE_LOG" },
+  );
+}
