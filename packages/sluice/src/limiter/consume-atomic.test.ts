@@ -252,14 +252,36 @@ describe.each([
       const second = await consumeAtomic(requests, { atomic: false });
       expect(second.allowed).toBe(false);
       expect(second.decisions).toMatchObject([
-        { allowed: true, remaining: 1 },
-        { allowed: false, reason: "quota" },
         // Taken, and given back.
-        { allowed: true, remaining: 7 },
+        { allowed: true, remaining: 3 },
+        { allowed: false, reason: "quota" },
+        { allowed: true, remaining: 8 },
       ]);
       expect([await left(user, "ann"), await left(team, "blue"), await left(site, "all")]).toEqual([
         3, 0, 8,
       ]);
+    });
+
+    test("says what is left of each policy of what it gave back", async () => {
+      const store: Store = storeOf();
+      const policy = [
+        fixedWindow({ name: "minute", limit: 5, window: "1m" }),
+        fixedWindow({ name: "hour", limit: 50, window: "1h" }),
+      ];
+      const both = new RateLimiter({ store, policy });
+      const requests = [
+        { limiter: both, key: "ann", cost: 2 },
+        { limiter: make(store, "none", 0), key: "blue" },
+      ];
+      const { decisions } = await consumeAtomic(requests, { atomic: false });
+      expect(decisions[0]).toMatchObject({
+        allowed: true,
+        remaining: 5,
+        policies: [
+          { policy: "minute", allowed: true, remaining: 5 },
+          { policy: "hour", allowed: true, remaining: 50 },
+        ],
+      });
     });
 
     test("gives a shadow limiter no vote", async () => {

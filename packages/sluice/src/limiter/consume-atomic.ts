@@ -1,7 +1,7 @@
 /** One decision over several limiters and identities of one store. */
 import { VERBS } from "../algorithms/decide.js";
 import { MAX_DEBITS } from "../algorithms/rule.js";
-import type { Decision } from "../core/decision.js";
+import type { Decision, PolicyVerdict } from "../core/decision.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import { InWords, withoutText } from "../core/shown.js";
@@ -38,7 +38,7 @@ export interface AtomicOptions {
 
 export interface AtomicDecision {
   readonly allowed: boolean;
-  /** Each request's own decision. Where one denied, the others were not charged, whatever they say. */
+  /** Each request's own decision. Where one denied, the others were not charged, though they say that they would pass. */
   readonly decisions: readonly Decision[];
   /** false where each was asked by itself. */
   readonly atomic: boolean;
@@ -300,19 +300,42 @@ async function consumeApart(
       limiter.consume(key, { slot, cost, signal, settle }),
     ),
   );
-  const decisions = ended.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  let decisions = ended.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
   const failed = ended.find((each) => each.status === "rejected");
   const allowed = failed === undefined && decisions.every((decision) => decision.allowed);
   if (!allowed) {
     const refunds = requests.map(async ({ limiter, key, slot, cost }, i) => {
       const each = ended[i];
       // What was admitted by nobody or by a shadow alone was not counted: nothing to get back.
-      if (each?.status !== "fulfilled" || each.value.reason !== "ok") return;
-      await limiter.refund(key, cost, { of: each.value, slot });
+      if (each?.status !== "fulfilled" || each.value.reason !== "ok") return undefined;
+      return limiter.refund(key, cost, { of: each.value, slot });
     });
     // A refund that fails is reported; the denial stands.
-    await Promise.allSettled(refunds);
+    const refunded = await Promise.allSettled(refunds);
+    if (failed !== undefined) throw failed.reason;
+    decisions = decisions.map((decision, i) => {
+      const each = refunded[i];
+      return each?.status === "fulfilled" ? restated(decision, each.value) : decision;
+    });
   }
-  if (failed !== undefined) throw failed.reason;
   return { allowed, decisions, atomic: false };
+}
+
+/** What was decided, with what is left now that its units are back. */
+function restated(decision: Decision, refund: Decision | undefined): Decision {
+  // Where its store has failed since, nobody knows.
+  if (refund?.source !== decision.source) return decision;
+  const verdicts = refund.policies;
+  const policies = decision.policies?.map((verdict, i) => ({
+    ...verdict,
+    ...leftBy(verdicts?.[i] ?? verdict),
+  }));
+  return { ...decision, ...leftBy(refund), ...(policies !== undefined && { policies }) };
+}
+
+function leftBy({
+  remaining,
+  resetAfterMs,
+}: PolicyVerdict): Pick<PolicyVerdict, "remaining" | "resetAfterMs"> {
+  return { remaining, resetAfterMs };
 }
