@@ -3,6 +3,7 @@
  * semaphores; then what is worth waiting for. Whatever is refused undoes what was taken before it.
  */
 import { VERBS } from "../algorithms/decide.js";
+import { type Clock, monotonicUs, systemClock } from "../core/clock.js";
 import {
   ClosedError,
   CrossSlotError,
@@ -16,6 +17,7 @@ import { consumeAtomic } from "../limiter/consume-atomic.js";
 import { waitFor } from "../limiter/waiting/acquire.js";
 import { reserveRequest } from "../limiter/waiting/reserve.js";
 import type { Store } from "../stores/store.js";
+import { aged } from "./aged.js";
 import type { HttpCall } from "./call.js";
 import type { AskedCharge, ChargeRefused } from "./charge.js";
 import type { ChargedLimiter, ChargedSemaphore } from "./chargeable.js";
@@ -141,7 +143,7 @@ class Charging {
   ): Promise<ChargeRefused | undefined> {
     const { key, cost: weight, maxWaitMs: maxWait, slot } = asked;
     try {
-      asked.permit = await this.#wait((signal) =>
+      asked.permit = await this.#wait(undefined, (signal) =>
         semaphore.acquire(key, { weight, slot, maxWait, signal }),
       );
     } catch (error) {
@@ -166,21 +168,35 @@ class Charging {
   ): Promise<ChargeRefused | undefined> {
     const { key, cost, slot, maxWaitMs: maxWait } = asked;
     const request = reserveRequest(key, { cost, slot, maxWait });
-    const outcome = await this.#wait((gone) =>
+    const outcome = await this.#wait(pipeline.store.clock, (gone) =>
       pipeline.closing.during(gone, (signal) => waitFor(pipeline, { ...request, signal })),
     );
     if (outcome === undefined) return FULL;
-    return decided(asked, outcome.reservation.decision);
+    const { reservation, lateMs } = outcome;
+    const { decision } = reservation;
+    if (!reservation.allowed) return decided(asked, decision);
+    // It was promised before it came, and speaks of then.
+    const waitedMs = (reservation.readyAtUs - decision.decidedAtUs) / 1000 + lateMs;
+    return decided(asked, aged(decision, waitedMs));
   }
 
   /** undefined where too many wait, and where the client left meanwhile: nobody sees how that is answered. */
-  async #wait<T>(wait: (gone: AbortSignal | undefined) => Promise<T>): Promise<T | undefined> {
+  async #wait<T>(
+    clock: Clock = systemClock,
+    wait: (gone: AbortSignal | undefined) => Promise<T>,
+  ): Promise<T | undefined> {
     const gone = this.#call.gone?.();
+    const beganAtUs = monotonicUs(clock);
     try {
       return await this.#waiting.during(() => wait(gone));
     } catch (error) {
       if (gone?.aborted === true && error === gone.reason) return undefined;
       throw error;
+    } finally {
+      const waitedMs = (monotonicUs(clock) - beganAtUs) / 1000;
+      for (const asked of this.#asked) {
+        if (asked.decision !== undefined) asked.decision = aged(asked.decision, waitedMs);
+      }
     }
   }
 }

@@ -1,6 +1,6 @@
 /** Requests that wait in line in place of a denial. */
 import { describe, expect, onTestFinished, test } from "vitest";
-import { call, ended, enter, gateOf, left, outcomeOf } from "../../test/support/gates.js";
+import { call, ended, enter, fieldsIn, gateOf, left, outcomeOf } from "../../test/support/gates.js";
 import { settle, watch } from "../../test/support/watch.js";
 import { MemoryStore, RateLimiter, Semaphore, tokenBucket } from "../index.js";
 import { ManualClock } from "../testing/index.js";
@@ -55,6 +55,31 @@ describe("for a rate", () => {
     const third = await soFar(enter(gate));
     await clock.advanceAsync(1000);
     expect(third.settled).toBe("pass");
+  });
+
+  test("fields say when more comes as of the answer, not of when it began to wait", async () => {
+    const store = new MemoryStore({ clock });
+    const limiterBy = (name: string, limit: number): RateLimiter => {
+      const policy = tokenBucket({ name, limit, period: "60s" });
+      return new RateLimiter({ store, policy });
+    };
+    const [slow, other] = [limiterBy("slow", 2), limiterBy("other", 1)];
+    onTestFinished(async () => {
+      await Promise.all([slow.close(), other.close()]);
+    });
+    // A unit of the one comes back every 30 s, of the other every 60 s.
+    await slow.consume("k", { cost: 2 });
+    const gate = gateOf([
+      { limiter: other, key: "k" },
+      { limiter: slow, key: "k", maxWait: "1m" },
+    ]);
+    const pass = enter(gate);
+    await settle();
+    await clock.advanceAsync(30_000);
+    const { RateLimit } = fieldsIn(await pass);
+    expect((await slow.peek("k")).retryAfterMs).toBe(30_000);
+    expect((await other.peek("k")).retryAfterMs).toBe(30_000);
+    expect(RateLimit).toBe('"other";r=0;t=30, "slow";r=0;t=30');
   });
 
   test("nobody waits where nobody may", async () => {

@@ -1,0 +1,19 @@
+/** A decision some time later: fields say when more comes as of the answer, and a request may have waited since. */
+import type { Decision } from "../core/decision.js";
+
+/** What remains is not known anew: others may have come, and taken what came back. */
+export function aged(decision: Decision, milliseconds: number): Decision {
+  if (!(milliseconds > 0)) return decision;
+  const { policies } = decision;
+  return {
+    ...later(decision, milliseconds),
+    ...(policies !== undefined && {
+      policies: policies.map((verdict) => later(verdict, milliseconds)),
+    }),
+  };
+}
+
+function later<T extends { readonly resetAfterMs: number }>(verdict: T, milliseconds: number): T {
+  const resetAfterMs = Math.max(0, Math.ceil(verdict.resetAfterMs - milliseconds));
+  return { ...verdict, resetAfterMs };
+}
