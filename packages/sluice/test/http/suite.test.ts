@@ -229,7 +229,8 @@ const FAULTS: readonly (readonly [what: string, wrong: Partial<Parts>, cases: st
   ],
 ];
 
-describe("the suite", () => {
+// Side by side: they wait for waits and timeouts of servers of their own.
+describe.concurrent("the suite", () => {
   test.each(FAULTS)("notices an adapter that %s", async (_, wrong, words) => {
     await run(subjectOf({}), words);
     await expect(run(subjectOf(wrong), words)).rejects.toBeInstanceOf(Error);
