@@ -109,13 +109,13 @@ class KeyJudge {
   /** All records of one instant. */
   hear(tied: readonly LogRecord[], atUs: number): void {
     const current = this.#follow(tied);
-    const isDoubtful = this.#isDoubtful(atUs);
-    if (isDoubtful) this.#forget(current);
+    if (this.#isDoubtful(this.#atUs, atUs)) this.#forget(current);
     this.#atUs = atUs;
     const decisions = tied.filter(({ verb }) => !NO_DECISION.has(verb));
     const givesBack = tied.some(({ verb }) => NO_DECISION.has(verb) && GIVING_BACK.has(verb));
     // Of several at one instant, nobody knows between which of them units came back.
-    const isUnknown = current.number === undefined || (isDoubtful && tied.length > 1);
+    const isUnknown =
+      current.number === undefined || (tied.length > 1 && this.#isDoubtful(atUs, atUs));
     if (givesBack || isUnknown) {
       this.unclear += decisions.length;
       // What a cancelled start left, nobody knows; after the others the key is fresh.
@@ -176,9 +176,10 @@ class KeyJudge {
     return this.#current;
   }
 
-  #isDoubtful(atUs: number): boolean {
+  /** Whether units may have been given back without a record at any time between these. */
+  #isDoubtful(sinceUs: number, untilUs: number): boolean {
     const { isForgetful, doubts } = this.#circumstances;
-    return isForgetful || doubts.some(({ fromUs, toUs }) => fromUs <= atUs && toUs >= this.#atUs);
+    return isForgetful || doubts.some(({ fromUs, toUs }) => fromUs <= untilUs && toUs >= sinceUs);
   }
 
   #forget({ kernel }: Current, isFresh = false): void {

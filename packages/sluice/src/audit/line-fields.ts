@@ -142,7 +142,7 @@ export class LineFields {
 const EXCERPT_CHARACTERS = 60;
 
 /** Part of a line, quoted, so that control characters cannot reach the terminal. */
-export function excerpt(line: string): string {
+function excerpt(line: string): string {
   return line.length > EXCERPT_CHARACTERS
     ? `${JSON.stringify(line.slice(0, EXCERPT_CHARACTERS))}…`
     : JSON.stringify(line);

@@ -66,12 +66,13 @@ const painted =
 function missingIn({ incomplete, lost, torn }: AttemptAuditReport): string[] {
   const notes: string[] = [];
   if (incomplete > 0) {
+    const why = "killed, still running, or a file is not here";
     notes.push(
-      `${formatCount(incomplete, "process run")} lack their beginning or their end: killed, still running, or a file is not here`,
+      `without its beginning or its end: ${formatCount(incomplete, "process run")}; ${why}`,
     );
   }
-  if (lost > 0) notes.push(`${formatCount(lost, "line")} were dropped, as the logs say`);
-  if (torn > 0) notes.push(`${formatCount(torn, "last line")} were cut short`);
+  if (lost > 0) notes.push(`dropped, as the logs say: ${formatCount(lost, "line")}`);
+  if (torn > 0) notes.push(`cut short at the end of a file: ${formatCount(torn, "line")}`);
   return notes;
 }
 
