@@ -33,6 +33,7 @@ class Connection {
     return new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
+      if (this.#socket.destroyed) reject(new Error("the server had closed the connection"));
       this.#socket.write(request, "latin1");
     });
   }

@@ -4,7 +4,7 @@ import { rateLimit as peer } from "express-rate-limit";
 import { Redis } from "ioredis";
 import { RedisStore as PeerStore } from "rate-limit-redis";
 import { rateLimit } from "sluice/express";
-import { limitOf, WINDOW_MS } from "./scenarios.mjs";
+import { KEEP_ALIVE_MS, limitOf, WINDOW_MS } from "./scenarios.mjs";
 import { sluiceLimiter } from "./sluice-limiter.mjs";
 
 /** @typedef {import("./variant.mjs").Variant} Variant */
@@ -21,6 +21,7 @@ function serve(...before) {
   return new Promise((resolve) => {
     const server = app.listen(0, "127.0.0.1", () => {
       const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+      server.keepAliveTimeout = KEEP_ALIVE_MS;
       const close = () => {
         server.closeAllConnections();
         return new Promise((done) => server.close(done));

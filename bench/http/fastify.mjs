@@ -3,7 +3,7 @@ import peer from "@fastify/rate-limit";
 import { fastify } from "fastify";
 import { Redis } from "ioredis";
 import { rateLimit } from "sluice/fastify";
-import { limitOf, WINDOW_MS } from "./scenarios.mjs";
+import { KEEP_ALIVE_MS, limitOf, WINDOW_MS } from "./scenarios.mjs";
 import { sluiceLimiter } from "./sluice-limiter.mjs";
 
 /** @typedef {import("./variant.mjs").Variant} Variant */
@@ -15,7 +15,7 @@ export const PEER = "@fastify/rate-limit";
  * @returns {Promise<Variant>}
  */
 async function serve(prepare) {
-  const app = fastify({ forceCloseConnections: true });
+  const app = fastify({ forceCloseConnections: true, keepAliveTimeout: KEEP_ALIVE_MS });
   await prepare(app);
   app.get("/", async () => "ok");
   const address = await app.listen({ port: 0, host: "127.0.0.1" });

@@ -3,7 +3,7 @@ import { serve as listen } from "@hono/node-server";
 import { Hono } from "hono";
 import { rateLimiter as peer } from "hono-rate-limiter";
 import { rateLimit } from "sluice/hono";
-import { limitOf, WINDOW_MS } from "./scenarios.mjs";
+import { KEEP_ALIVE_MS, limitOf, WINDOW_MS } from "./scenarios.mjs";
 import { sluiceLimiter } from "./sluice-limiter.mjs";
 
 /** @typedef {import("./variant.mjs").Variant} Variant */
@@ -16,7 +16,9 @@ function serve(...before) {
   for (const handler of before) app.use(handler);
   app.get("/", (context) => context.text("ok"));
   return new Promise((resolve) => {
-    const server = listen({ fetch: app.fetch, port: 0, hostname: "127.0.0.1" }, ({ port }) => {
+    const options = { fetch: app.fetch, port: 0, hostname: "127.0.0.1" };
+    const serverOptions = { keepAliveTimeout: KEEP_ALIVE_MS };
+    const server = listen({ ...options, serverOptions }, ({ port }) => {
       const close = () => {
         /** @type {import("node:http").Server} */ (server).closeAllConnections();
         return new Promise((done) => server.close(done));

@@ -35,5 +35,7 @@ export const GOALS = {
 };
 
 export const WINDOW_MS = 3_600_000;
+/** Connections outlast the turns of the others, however slow the machine is. */
+export const KEEP_ALIVE_MS = 600_000;
 /** Above what a key gets in an hour of measuring; and what is used up by its first request. */
 export const limitOf = (/** @type {Scenario} */ { isDenied }) => (isDenied ? 1 : 1_000_000);

@@ -328,6 +328,18 @@ describe("forms", () => {
     ]);
   });
 
+  test.each<[string, FieldForm]>([
+    ["of one's own", (_, nowMs) => [["X-RateLimit-Reset", `${Math.ceil(nowMs / 1e3) + 60}`]]],
+    ["that counts from it", "x-ratelimit"],
+    ["behind another one", ["draft-11", "x-ratelimit"]],
+  ])("a writer %s is told the time where none is given", (_, form) => {
+    const before = Date.now();
+    const fields = decisionFields([{ decision: denied, policies: [burst, day] }], { form });
+    const reset = new Map(fields).get("X-RateLimit-Reset");
+    expect(Number(reset)).toBeGreaterThanOrEqual(Math.floor(before / 1e3) + 60);
+    expect(Number(reset)).toBeLessThanOrEqual(Math.ceil(Date.now() / 1e3) + 61);
+  });
+
   test.each([
     ["draft-8", "a list of them, a function, or false"],
     ["draft11", 'did you mean "draft-11"?'],
