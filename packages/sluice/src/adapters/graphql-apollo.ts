@@ -9,7 +9,7 @@ import {
   OperationGate,
   type OperationPass,
   outcomeOf,
-  writeOwnFields,
+  OwnFields,
 } from "./graphql-gate.js";
 
 /** What Apollo tells of a request; its own types name more. */
@@ -74,6 +74,7 @@ export function apolloRateLimit<Context = unknown>(
   options: RateLimiter | Semaphore | GraphqlOptions<Context>,
 ): ApolloRateLimit {
   const gate = new OperationGate(options);
+  const own = new OwnFields();
   return {
     serverWillStart: async ({ schema }) => {
       gate.check(schema);
@@ -94,7 +95,7 @@ export function apolloRateLimit<Context = unknown>(
         willSendResponse: async ({ response }) => {
           isSent = true;
           if (pass === undefined) return;
-          writeOwnFields(pass.fields, response.http.headers);
+          own.write(pass.fields, response.http.headers);
           const { kind, singleResult } = response.body as {
             readonly kind: string;
             readonly singleResult?: unknown;

@@ -251,32 +251,35 @@ export function outcomeOf(result: unknown): Omit<HttpOutcome, "aborted"> {
   return { status: typeof status === "number" ? status : 200, error };
 }
 
-/** A field that was written, and what stood there before. */
-interface Written {
-  readonly value: string;
-  readonly before: string | null | undefined;
+/**
+ * Writes fields of an operation over those of this plugin's other operations of the same request, and behind those of
+ * others, such as another plugin with limits of its own.
+ */
+export class OwnFields {
+  /** By answer, and by name: what this plugin wrote there last. */
+  readonly #written = new WeakMap<object, Map<string, string>>();
+
+  write(fields: Fields, answer: AnswerFields): void {
+    // A server may have written those of an error's extensions by itself.
+    const own = this.#written.get(answer) ?? new Map(fields);
+    this.#written.set(answer, own);
+    writeFields(fields, {
+      get: (name) => without(own.get(name), answer.get(name)),
+      set: (name, value) => {
+        answer.set(name, value);
+      },
+    });
+    for (const [name, value] of fields) own.set(name, value);
+  }
 }
 
-/** What operations of the same request wrote into the fields of its answer. */
-const written = new WeakMap<object, Map<string, Written>>();
-
-/** Writes fields of an operation over those of other operations of the same request, and behind those of others. */
-export function writeOwnFields(fields: Fields, answer: AnswerFields): void {
-  const own =
-    written.get(answer) ??
-    // A server may have written those of an error's extensions by itself.
-    new Map<string, Written>(fields.map(([name, value]) => [name, { value, before: undefined }]));
-  written.set(answer, own);
-  const before = (name: string): string | null | undefined => {
-    const value = answer.get(name);
-    const last = own.get(name);
-    return last !== undefined && last.value === value ? last.before : value;
-  };
-  writeFields(fields, {
-    get: before,
-    set: (name, value) => {
-      own.set(name, { value, before: before(name) });
-      answer.set(name, value);
-    },
-  });
+/** A list without the items of a plugin; null where nothing else was in it. */
+function without(
+  items: string | undefined,
+  list: string | null | undefined,
+): string | null | undefined {
+  if (items === undefined || !list) return list;
+  const [before = "", behind] = `, ${list}, `.split(`, ${items}, `, 2);
+  if (behind === undefined) return list;
+  return [before.slice(2), behind.slice(0, -2)].filter((part) => part !== "").join(", ") || null;
 }

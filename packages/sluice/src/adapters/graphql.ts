@@ -8,7 +8,7 @@ import {
   OperationGate,
   type OperationPass,
   outcomeOf,
-  writeOwnFields,
+  OwnFields,
 } from "./graphql-gate.js";
 
 export { type ApolloRateLimit, apolloRateLimit } from "./graphql-apollo.js";
@@ -253,6 +253,7 @@ function isIterable(result: unknown): result is AsyncIterable<unknown> {
 
 /** What Yoga's answers are still to say: a refusal before all others, else what came last. */
 class RequestAnswers {
+  readonly #own = new OwnFields();
   readonly #byRequest = new WeakMap<object, { pass: OperationPass; started: Started[] }>();
 
   add(request: object | undefined, pass: OperationPass, started: Started): void {
@@ -269,7 +270,7 @@ class RequestAnswers {
   write(request: object, response: Response): void {
     const known = this.#byRequest.get(request);
     if (known === undefined) return;
-    writeOwnFields(known.pass.fields, response.headers);
+    this.#own.write(known.pass.fields, response.headers);
     // Another plugin may have failed in between: what has no result by now will have none.
     for (const started of known.started) {
       if (!started.hasResult) started.end({ status: response.status });

@@ -414,6 +414,29 @@ function executing(plugin: EnvelopPlugin): (args: object) => Promise<unknown> {
   return async (args) => made.execute({ schema: made.schema, document, contextValue: {}, ...args });
 }
 
+describe("two plugins", () => {
+  test.each(servers.map(([name]) => name))(
+    "state their limits side by side on %s",
+    async (name) => {
+      const [first, second] = [limiterOf(10, "first"), limiterOf(5, "second")];
+      const more = { charge: () => ({ limiter: second, key: "k" }) };
+      const ask =
+        name === "Yoga"
+          ? await yogaWith(first, [useRateLimit(more)])
+          : await apolloWith(first, [apolloRateLimit(more)]);
+      const { headers } = await ask("{ plain }");
+      expect(headers.get("RateLimit-Policy")?.split(", ").toSorted()).toEqual([
+        '"first";q=10;w=3600',
+        '"second";q=5;w=3600',
+      ]);
+      const batch = await ask(["{ plain }", "{ plain }"]);
+      // What the last operation left, once for each limit.
+      const stated = batch.headers.get("RateLimit")?.replaceAll(/;t=\d+/g, "");
+      expect(stated?.split(", ").toSorted()).toEqual(['"first";r=7', '"second";r=2']);
+    },
+  );
+});
+
 describe("what others do", () => {
   function heldBy(): { readonly semaphore: Semaphore; readonly options: GraphqlOptions } {
     const semaphore = new Semaphore({ limit: 1 });
