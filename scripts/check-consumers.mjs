@@ -44,6 +44,8 @@ const BESIDE = {
     "rxjs@7.8.2",
   ],
 };
+/** What docs/watch.md says that sluice/otel is tried with. */
+const OTEL_VERSIONS = ["1.9.0", "1.10.0"];
 const FRAMEWORK_PROGRAMS = ["with-frameworks", "with-web", "with-nest", "with-graphql"];
 const resolutions = [
   ["--module", "nodenext"],
@@ -224,6 +226,24 @@ function checkFrameworks(which) {
   });
 }
 
+/**
+ * sluice/otel, by the types and the objects of OpenTelemetry's API.
+ * @param {string} version
+ */
+function checkOtel(version) {
+  check(`@opentelemetry/api@${version}: installed beside the package`, () => {
+    install([`@opentelemetry/api@${version}`]);
+    for (const compiler of compilers) {
+      for (const resolution of resolutions) {
+        check(`@opentelemetry/api@${version}: ${compiler} ${resolution.join(" ")}`, () => {
+          compile(compiler, resolution, "with-otel.ts");
+          run([process.execPath, "out/with-otel.js"]);
+        });
+      }
+    }
+  });
+}
+
 /** Pages name the versions that are tried here. */
 function checkFrameworkPages() {
   check("pages of frameworks name the lowest and the newest version", () => {
@@ -266,6 +286,7 @@ function checkAll(redis) {
   checkSingleFile(env);
   checkJest();
   for (const client of clients) checkClient(client, env);
+  for (const version of OTEL_VERSIONS) checkOtel(version);
   checkFrameworkPages();
   checkFrameworks("lowest");
   checkFrameworks("newest");

@@ -1,5 +1,6 @@
 /** Some thousands of wrong arguments: each is refused by name before anything happens, or does what is documented. */
 import { inspect } from "node:util";
+import { trace } from "@opentelemetry/api";
 import { describe, expect, test } from "vitest";
 import { OutsideStore } from "../test/support/outside-store.js";
 import { rateLimit as onExpress } from "./adapters/express.js";
@@ -28,6 +29,7 @@ import {
 } from "./index.js";
 import { auditFiles, auditLogs } from "./audit/index.js";
 import { publish } from "./diagnostics/index.js";
+import { instrument } from "./otel/index.js";
 import {
   formatRateLimit,
   formatRateLimitPolicy,
@@ -711,6 +713,21 @@ const setupCases: readonly Case[] = [
   ),
   ["publish: publishers", (value) => publish(value), nothing],
   ["publish: publisher", (value) => publish([value]), nothing],
+  ["instrument: telemetry", (value) => instrument(value, []), nothing],
+  ["instrument: measured", (value) => instrument({ trace }, value), nothing],
+  ["instrument: measured of it", (value) => instrument({ trace }, [value]), nothing],
+  ...made(
+    "instrument: telemetry",
+    (o) => instrument(o, []),
+    { meter: nothing, trace: nothing, tracer: nothing },
+    {},
+    nothing,
+  ),
+  ...made("instrument", (o) => instrument({ trace, tracer: trace.getTracer("t") }, [], o), {
+    store: name,
+    spans: boolean,
+    exposeIds: boolean,
+  }),
   ...made("publish", (o) => publish([], o), {
     exposeKeys: boolean,
     exposeIds: boolean,

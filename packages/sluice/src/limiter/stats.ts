@@ -82,7 +82,8 @@ export interface CountedLimiter {
   readonly shortcuts: Shortcuts;
 }
 
-const WITHOUT_STORE: ReadonlySet<DecisionSource> = new Set([
+/** Sources of decisions that were made without the store. */
+export const WITHOUT_STORE: ReadonlySet<DecisionSource> = new Set([
   "local",
   "fail-open",
   "fail-closed",

@@ -4,6 +4,7 @@ import type { HistogramStats } from "../core/histogram.js";
 import { checkName } from "../core/key.js";
 import { checkList, checkOptions } from "../core/options.js";
 import { hasField, withoutText } from "../core/shown.js";
+import type { Events } from "../events/events.js";
 import { pipelineOf, type RateLimiter } from "../limiter/rate-limiter.js";
 import { quotaOfSemaphore, type Semaphore } from "../semaphore/semaphore.js";
 import type { MemoryStats } from "../stores/memory/memory-store.js";
@@ -34,54 +35,76 @@ export type Family =
       readonly samples: readonly HistogramSample[];
     };
 
-/** One source, ready to be read. */
-interface Reading {
+/** What has metrics under one name: a limiter, a semaphore, or a store. */
+export interface Source {
+  /** Itself. */
+  readonly of: object;
+  readonly name: string;
   readonly group: MetricGroup<never>;
-  readonly stats: () => { readonly name: string; readonly stats: never };
+  /** Undefined where it tells nobody what happens in it. */
+  readonly events: Events | undefined;
+  readonly stats: () => never;
 }
 
 /** Reads the metrics of its sources. */
 export class Collector {
-  readonly #readings: readonly Reading[];
+  readonly #sources: readonly Source[];
 
   /** @throws InvalidOptionError */
   constructor(measured: readonly Measured[], options: MetricsOptions = {}) {
-    checkOptions("options", options, ["store"]);
-    const { store: storeName = "store" } = options;
-    checkName("store", storeName);
-    checkList("measured", measured);
-    const stores = new Set<Store>();
-    const own = new Map<object, Reading>();
-    for (const [i, each] of measured.entries()) {
-      const { store, reading } = sourceOf(each, `measured[${i}]`);
-      if (reading !== undefined) own.set(each, reading);
-      stores.add(store);
-    }
-    const ofStores = [...stores]
-      .filter(hasStats)
-      .map((store, i) => storeReading(store, i === 0 ? storeName : `${storeName}-${i + 1}`));
-    this.#readings = [...own.values(), ...ofStores];
+    this.#sources = sourcesOf(measured, options);
   }
 
-  /** All metrics that have values now. Sources of the same name are shown as one. */
+  /** All metrics that have values now. */
   collect(): readonly Family[] {
-    const families = new Map<Metric<never>, Map<string, NumberSample | HistogramSample>>();
-    for (const { group, stats: readStats } of this.#readings) {
-      const { name, stats } = readStats();
-      for (const metric of group.metrics) {
-        const samples = families.get(metric) ?? new Map<string, NumberSample | HistogramSample>();
-        families.set(metric, samples);
-        for (const sample of metric.read(stats)) {
-          const labelled = { ...sample, labels: { [group.source]: name, ...sample.labels } };
-          const key = JSON.stringify(Object.values(labelled.labels));
-          samples.set(key, merged(metric, samples.get(key), labelled));
-        }
+    return familiesOf(this.#sources);
+  }
+}
+
+/**
+ * The sources among what is measured, each once, and the stores that they ask.
+ *
+ * @throws InvalidOptionError
+ */
+export function sourcesOf(
+  measured: readonly Measured[],
+  options: MetricsOptions,
+): readonly Source[] {
+  checkOptions("options", options, ["store"]);
+  const { store: storeName = "store" } = options;
+  checkName("store", storeName);
+  checkList("measured", measured);
+  const stores = new Set<Store>();
+  const own = new Map<object, Source>();
+  for (const [i, each] of measured.entries()) {
+    const { store, source } = sourceOf(each, `measured[${i}]`);
+    if (source !== undefined) own.set(each, source);
+    stores.add(store);
+  }
+  const ofStores = [...stores]
+    .filter(hasStats)
+    .map((store, i) => storeSource(store, i === 0 ? storeName : `${storeName}-${i + 1}`));
+  return [...own.values(), ...ofStores];
+}
+
+/** All metrics of the sources that have values now. Sources of the same name are shown as one. */
+export function familiesOf(sources: Iterable<Source>): readonly Family[] {
+  const families = new Map<Metric<never>, Map<string, NumberSample | HistogramSample>>();
+  for (const { name, group, stats: readStats } of sources) {
+    const stats = readStats();
+    for (const metric of group.metrics) {
+      const samples = families.get(metric) ?? new Map<string, NumberSample | HistogramSample>();
+      families.set(metric, samples);
+      for (const sample of metric.read(stats)) {
+        const labelled = { ...sample, labels: { [group.source]: name, ...sample.labels } };
+        const key = JSON.stringify(Object.values(labelled.labels));
+        samples.set(key, merged(metric, samples.get(key), labelled));
       }
     }
-    return [...families].map(
-      ([metric, samples]) => ({ metric, samples: [...samples.values()] }) as Family,
-    );
   }
+  return [...families].map(
+    ([metric, samples]) => ({ metric, samples: [...samples.values()] }) as Family,
+  );
 }
 
 /** The sum of both, but of settings the last one. */
@@ -115,34 +138,31 @@ function hasStats(store: Store): store is StatsStore {
   return typeof (store as Partial<StatsStore>).stats === "function";
 }
 
-function storeReading(store: StatsStore, name: string): Reading {
-  const stats = store.stats();
-  const group: MetricGroup<never> = "keys" in stats ? MEMORY_METRICS : STORE_METRICS;
-  return { group, stats: () => ({ name, stats: store.stats() as never }) };
+function storeSource(store: StatsStore, name: string): Source {
+  const group: MetricGroup<never> = "keys" in store.stats() ? MEMORY_METRICS : STORE_METRICS;
+  return { of: store, name, group, events: store.events, stats: () => store.stats() as never };
 }
 
 function sourceOf(
   measured: unknown,
   option: string,
-): { readonly store: Store; readonly reading: Reading | undefined } {
+): { readonly store: Store; readonly source: Source | undefined } {
   if (typeof measured === "object" && measured !== null) {
     if (pipelineOf(measured) !== undefined) {
       const limiter = measured as RateLimiter;
-      const read = (): ReturnType<Reading["stats"]> => {
-        const stats = limiter.stats();
-        return { name: stats.limiter, stats: stats as never };
-      };
-      return { store: limiter.store, reading: { group: LIMITER_METRICS, stats: read } };
+      const { store, events } = limiter;
+      const { limiter: name } = limiter.stats();
+      const stats = (): never => limiter.stats() as never;
+      return { store, source: { of: limiter, name, group: LIMITER_METRICS, events, stats } };
     }
     if (quotaOfSemaphore(measured) !== undefined) {
       const semaphore = measured as Semaphore;
-      const read = (): ReturnType<Reading["stats"]> => {
-        const stats = semaphore.stats();
-        return { name: stats.semaphore, stats: stats as never };
-      };
-      return { store: semaphore.store, reading: { group: SEMAPHORE_METRICS, stats: read } };
+      const { store, events } = semaphore;
+      const { semaphore: name } = semaphore.stats();
+      const stats = (): never => semaphore.stats() as never;
+      return { store, source: { of: semaphore, name, group: SEMAPHORE_METRICS, events, stats } };
     }
-    if (hasField(measured, "submit")) return { store: measured as Store, reading: undefined };
+    if (hasField(measured, "submit")) return { store: measured as Store, source: undefined };
   }
   const allowed = "a RateLimiter, a Semaphore, or a store";
   throw new InvalidOptionError(option, withoutText(measured), allowed);

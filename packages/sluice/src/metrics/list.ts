@@ -1,5 +1,10 @@
 /** The list of all metrics. Exporters, the board and the alerts are made from it, so that they cannot drift apart. */
-import type { HistogramStats } from "../core/histogram.js";
+import {
+  BATCH_BOUNDS,
+  DURATION_BOUNDS_MS,
+  type HistogramStats,
+  WAIT_BOUNDS_MS,
+} from "../core/histogram.js";
 import type { LimiterStats } from "../limiter/stats.js";
 import type { SemaphoreStats } from "../semaphore/counts.js";
 import type { MemoryStats } from "../stores/memory/memory-store.js";
@@ -137,6 +142,7 @@ export const STORE_METRICS: MetricGroup<StoreStats> = {
       name: "sluice.store.call.duration",
       unit: "s",
       help: "Round trips of scripts; calls that go together share one.",
+      bounds: inSeconds(DURATION_BOUNDS_MS),
       labels: ["outcome"],
       read: ({ tripMs: { ok, error } }) => [
         seconds(ok, { outcome: "ok" }),
@@ -147,6 +153,7 @@ export const STORE_METRICS: MetricGroup<StoreStats> = {
       name: "sluice.store.batch.calls",
       unit: "{call}",
       help: "Limiters' calls that went together.",
+      bounds: BATCH_BOUNDS,
       labels: [],
       read: ({ batchCalls }) => [{ labels: {}, histogram: batchCalls }],
     }),
@@ -242,6 +249,7 @@ export const SEMAPHORE_METRICS: MetricGroup<SemaphoreStats> = {
       name: "sluice.semaphore.hold.duration",
       unit: "s",
       help: "How long permits were held.",
+      bounds: inSeconds(WAIT_BOUNDS_MS),
       labels: [],
       read: ({ heldMs }) => [seconds(heldMs)],
     }),
@@ -272,6 +280,7 @@ function waitMetrics<S extends { readonly waits: WaitStats }>(
       name: `sluice${of}.wait.duration`,
       unit: "s",
       help: "How long callers waited, by how it ended.",
+      bounds: inSeconds(WAIT_BOUNDS_MS),
       labels: ["outcome"],
       read: ({ waits: { waitedMs } }) => [
         seconds(waitedMs.started, { outcome: "started" }),
@@ -283,6 +292,7 @@ function waitMetrics<S extends { readonly waits: WaitStats }>(
       name: `sluice${of}.wait.lateness`,
       unit: "s",
       help: "How much later than promised callers started.",
+      bounds: inSeconds(WAIT_BOUNDS_MS),
       labels: [],
       read: ({ waits }) => [seconds(waits.lateMs)],
     }),
@@ -310,8 +320,14 @@ function seconds(
   { bounds, counts, sum, count }: HistogramStats,
   labels: Labels = {},
 ): HistogramSample {
-  const inSeconds = bounds.map((bound) => bound / MS_PER_S);
-  return { labels, histogram: { bounds: inSeconds, counts, sum: sum / MS_PER_S, count } };
+  return {
+    labels,
+    histogram: { bounds: inSeconds(bounds), counts, sum: sum / MS_PER_S, count },
+  };
+}
+
+function inSeconds(boundsMs: readonly number[]): readonly number[] {
+  return boundsMs.map((bound) => bound / MS_PER_S);
 }
 
 function underscored(outcome: string): string {

@@ -38,7 +38,10 @@ interface MetricOf<S, Kind extends string, Sample> {
 
 export type CounterMetric<S> = MetricOf<S, "counter", NumberSample>;
 export type GaugeMetric<S> = MetricOf<S, "gauge", NumberSample>;
-export type HistogramMetric<S> = MetricOf<S, "histogram", HistogramSample>;
+export type HistogramMetric<S> = MetricOf<S, "histogram", HistogramSample> & {
+  /** Upper bounds of its buckets, in its unit. */
+  readonly bounds: readonly number[];
+};
 export type Metric<S> = CounterMetric<S> | GaugeMetric<S> | HistogramMetric<S>;
 
 /** Metrics of one kind of source, and the label that names the source. */

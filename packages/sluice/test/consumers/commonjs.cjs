@@ -4,6 +4,7 @@ const { auditFiles } = require("sluice/audit");
 const { publish } = require("sluice/diagnostics");
 const { limitFetch } = require("sluice/fetch");
 const { parseRateLimit } = require("sluice/headers");
+const { instrument } = require("sluice/otel");
 const { limitInterceptor } = require("sluice/undici");
 const { AttemptLog } = require("sluice/log");
 const { RedisStore } = require("sluice/redis");
@@ -21,6 +22,7 @@ async function main() {
   assert.equal(typeof auditFiles, "function");
   publish([limiter])();
   assert.throws(() => new AttemptLog({ file: "" }), { name: "InvalidOptionError" });
+  instrument({ trace: { getActiveSpan: () => undefined } }, [limiter])();
   assert.equal(typeof RedisStore.connect, "function");
   // Connects with its first call, which never comes.
   await new RedisStore({ url: "redis://127.0.0.1:1" }).close();

@@ -10,6 +10,7 @@ import { limitFetch } from "sluice/fetch";
 import { parseRateLimit } from "sluice/headers";
 import { metrics } from "sluice/prometheus";
 import { AttemptLog } from "sluice/log";
+import { instrument } from "sluice/otel";
 import { RedisStore } from "sluice/redis";
 import { ManualClock } from "sluice/testing";
 import { limitInterceptor } from "sluice/undici";
@@ -74,6 +75,18 @@ await attemptLog.close();
 const readAttempts = { name: attempts, open: () => createReadStream(attempts) };
 assert.equal((await auditLogs([readAttempts])).report.tally.denied, 1);
 rmSync(dirname(attempts), { recursive: true });
+
+const spanEvents = [];
+const activeSpan = {
+  isRecording: () => true,
+  addEvent: (name, attributes) => spanEvents.push([name, attributes["sluice.outcome"]]),
+};
+const traced = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1m" }) });
+const endTracing = instrument({ trace: { getActiveSpan: () => activeSpan } }, [traced]);
+for (let call = 0; call < 2; call += 1) await traced.consume("k");
+endTracing();
+await traced.consume("k");
+assert.deepEqual(spanEvents, [["sluice.decision", "denied"]]);
 
 assert.equal(typeof RedisStore.connect, "function");
 

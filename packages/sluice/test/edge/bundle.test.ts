@@ -12,6 +12,7 @@ import { ruleOf } from "../../src/algorithms/rule.js";
 import type * as honoEntry from "../../src/adapters/hono.js";
 import type * as headersEntry from "../../src/headers/index.js";
 import * as node from "../../src/index.js";
+import type * as otelEntry from "../../src/otel/index.js";
 import type * as fetchEntry from "../../src/outgoing/fetch.js";
 import type * as redisEntry from "../../src/stores/redis/index.js";
 
@@ -45,6 +46,7 @@ const ENTRIES = {
   headers: "headers/index.ts",
   fetch: "outgoing/fetch.ts",
   hono: "adapters/hono.ts",
+  otel: "otel/index.ts",
 };
 
 interface Bundle {
@@ -53,6 +55,7 @@ interface Bundle {
   readonly headers: typeof headersEntry;
   readonly fetch: typeof fetchEntry;
   readonly hono: typeof honoEntry;
+  readonly otel: typeof otelEntry;
 }
 
 const source = (file: string): string =>
@@ -131,6 +134,21 @@ describe.each(["neutral", "browser"] as const)("a bundle for the platform %s", (
       await store.close();
     },
   );
+
+  test("tells the active span of a denial", async () => {
+    const { RateLimiter, tokenBucket } = edge.sluice;
+    const limiter = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1h" }) });
+    const seen: unknown[] = [];
+    const span = {
+      isRecording: () => true,
+      addEvent: (...event: readonly unknown[]) => seen.push(event),
+    };
+    const end = edge.otel.instrument({ trace: { getActiveSpan: () => span as never } }, [limiter]);
+    for (let i = 0; i < 2; i++) await limiter.consume("user:42");
+    end();
+    expect(seen).toMatchObject([["sluice.decision", { "sluice.outcome": "denied" }]]);
+    await limiter.close();
+  });
 
   test("lets requests to Hono pass, or not", async () => {
     const { RateLimiter, fixedWindow } = edge.sluice;

@@ -1,0 +1,149 @@
+/** sluice/otel: metrics and traces by OpenTelemetry's API, which is passed in: no package of it is needed. */
+import { InvalidOptionError } from "../core/errors.js";
+import { hiding } from "../core/identity.js";
+import { checkBoolean, checkOptions } from "../core/options.js";
+import { hasField, withoutText } from "../core/shown.js";
+import { pipelineOf } from "../limiter/rate-limiter.js";
+import { type Measured, type MetricsOptions, type Source, sourcesOf } from "../metrics/collect.js";
+import { quotaOfSemaphore, type Semaphore } from "../semaphore/semaphore.js";
+import type { ActiveSpanLike, MeterLike, TracerLike } from "./api-types.js";
+import { CallTracing, type TracedCaller, type TraceSettings } from "./call-tracing.js";
+import { MeterExport } from "./meter-export.js";
+
+export type { Measured } from "../metrics/collect.js";
+export type {
+  ActiveSpanLike,
+  BatchResultLike,
+  HistogramLike,
+  MeterLike,
+  ObservableLike,
+  OtelAttributes,
+  SpanLike,
+  TracerLike,
+} from "./api-types.js";
+
+/** What is exported goes where these lead. Each is of @opentelemetry/api; one at least is needed. */
+export interface Telemetry {
+  /** Gets the metrics: `metrics.getMeter("sluice")`. */
+  readonly meter?: MeterLike | undefined;
+  /** Knows the active span, which gets an event for each denied or degraded decision: the API's `trace` itself. */
+  readonly trace?: ActiveSpanLike | undefined;
+  /** Makes the spans that `spans: true` asks for: `trace.getTracer("sluice")`. */
+  readonly tracer?: TracerLike | undefined;
+}
+
+export interface InstrumentOptions extends MetricsOptions {
+  /** Whether every call of a verb that has a decision, and every acquire, gets a span of its own; default false. */
+  readonly spans?: boolean | undefined;
+  /** Whether spans and their events show the hashes of keys, as stores and logs have them; default false. */
+  readonly exposeIds?: boolean | undefined;
+}
+
+const exportOf = new WeakMap<object, MeterExport>();
+
+/** What traces a limiter or a semaphore: one, however many calls name it. */
+interface Tracing {
+  readonly settings: Set<TraceSettings>;
+  readonly calls: CallTracing;
+}
+
+const tracingOf = new WeakMap<object, Tracing>();
+
+/**
+ * Exports limiters, semaphores and stores by OpenTelemetry, until the function that it returns is called: their metrics
+ * through `meter`, denied and degraded decisions as events on the active span through `trace`, and with `spans: true` a
+ * span for each call through `tracer`. The stores of limiters and semaphores come with them. Call it once, after the SDK
+ * has begun: a Meter of the API from before then measures nothing. What is named by two calls is exported once.
+ *
+ * @throws InvalidOptionError
+ * @example
+ * import { metrics, trace } from "@opentelemetry/api";
+ * import { RateLimiter, tokenBucket } from "sluice";
+ * import { instrument } from "sluice/otel";
+ * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1h" }), namespace: "api" });
+ * const end = instrument({ meter: metrics.getMeter("sluice"), trace }, [limiter]);
+ * console.log((await limiter.consume("user:42")).allowed); // true
+ * end();
+ */
+export function instrument(
+  telemetry: Telemetry,
+  measured: readonly Measured[],
+  options: InstrumentOptions = {},
+): () => void {
+  checkOptions("options", options, ["store", "spans", "exposeIds"]);
+  const { store, spans = false, exposeIds = false } = options;
+  checkBoolean("spans", spans);
+  checkBoolean("exposeIds", exposeIds);
+  const { meter, trace, tracer } = checkTelemetry(telemetry, spans);
+  const sources = sourcesOf(measured, { store });
+  const settings = { trace, tracer: spans ? tracer : undefined, exposeIds };
+  const isTraced = trace !== undefined || spans;
+  const ends = sources.flatMap((source) => [
+    ...(meter === undefined ? [] : [exportTo(meter).add(source)]),
+    ...(isTraced ? traced(source, settings) : []),
+  ]);
+  return () => {
+    for (const end of ends) end();
+  };
+}
+
+const A_METER = 'a Meter of OpenTelemetry: metrics.getMeter("sluice")';
+const A_TRACE = "OpenTelemetry's trace, or an object with getActiveSpan()";
+const A_TRACER = 'a Tracer of OpenTelemetry: trace.getTracer("sluice")';
+
+function checkTelemetry(telemetry: unknown, spans: boolean): Telemetry {
+  const given = checkOptions("telemetry", telemetry, ["meter", "trace", "tracer"]) as Telemetry;
+  const { meter, trace, tracer } = given;
+  check("meter", meter, "addBatchObservableCallback", A_METER);
+  check("trace", trace, "getActiveSpan", A_TRACE);
+  check("tracer", tracer, "startSpan", A_TRACER);
+  if (spans && tracer === undefined) throw new InvalidOptionError("tracer", tracer, A_TRACER);
+  if (meter !== undefined || trace !== undefined || spans) return given;
+  const allowed = "a meter, a trace, or a tracer with { spans: true }";
+  throw new InvalidOptionError("telemetry", withoutText(telemetry), allowed);
+}
+
+function check(option: string, value: unknown, method: string, allowed: string): void {
+  if (value === undefined || hasField(value, method)) return;
+  throw new InvalidOptionError(option, withoutText(value), allowed);
+}
+
+function exportTo(meter: MeterLike): MeterExport {
+  const known = exportOf.get(meter) ?? new MeterExport(meter);
+  exportOf.set(meter, known);
+  return known;
+}
+
+function traced({ of, name }: Source, settings: TraceSettings): (() => void)[] {
+  const caller = callerOf(of, name);
+  if (caller === undefined) return [];
+  let tracing = tracingOf.get(of);
+  if (tracing === undefined) {
+    const all = new Set<TraceSettings>();
+    tracing = { settings: all, calls: new CallTracing(caller, all) };
+    tracingOf.set(of, tracing);
+  }
+  // Two calls may bring equal settings, and each ends its own alone.
+  const own = { ...settings };
+  tracing.settings.add(own);
+  return [
+    () => {
+      if (!tracing.settings.delete(own) || tracing.settings.size > 0) return;
+      tracingOf.delete(of);
+      tracing.calls.end();
+    },
+  ];
+}
+
+/** Undefined where it is a store, which nobody calls but limiters and semaphores. */
+function callerOf(of: object, name: string): TracedCaller | undefined {
+  const limiter = pipelineOf(of);
+  if (limiter !== undefined) {
+    const { events, enforce, identify } = limiter;
+    return { kind: "limiter", name, events, enforce, identify: hiding(identify) };
+  }
+  const quota = quotaOfSemaphore(of);
+  if (quota === undefined) return undefined;
+  const { events } = of as Semaphore;
+  return { kind: "semaphore", name, events, enforce: true, identify: hiding(quota.identify) };
+}
