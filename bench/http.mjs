@@ -14,6 +14,7 @@ const { values } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     only: { type: "string", multiple: true, default: FRAMEWORKS },
+    scenario: { type: "string", multiple: true, default: Object.keys(SCENARIOS) },
     rounds: { type: "string" },
   },
 });
@@ -62,7 +63,7 @@ async function main(url) {
   console.log("| | added by Sluice, µs | by the peer, µs | ratio | goal |\n|---|---|---|---|---|");
   for (const framework of FRAMEWORKS.filter((name) => values.only.includes(name))) {
     const goals = GOALS[/** @type {keyof typeof GOALS} */ (framework)];
-    for (const scenario of Object.keys(SCENARIOS).filter((name) => name in goals)) {
+    for (const scenario of values.scenario.filter((name) => name in goals)) {
       const [ours, theirs, ratios] = /** @type {[number[], number[], number[]]} */ ([[], [], []]);
       let peer = "";
       for (let round = 0; round < rounds; round++) {
