@@ -110,6 +110,21 @@ describe("a log", () => {
     expect(readFileSync(file, "utf8")).not.toContain("user");
   });
 
+  test("grants of a refund what came back, and of a penalty nothing, which no bound covers", async () => {
+    await logged(async (limiter) => {
+      await limiter.consume("k");
+      await limiter.refund("k", 5);
+      await limiter.penalize("k", 4);
+    });
+    const records = linesOf().filter((line) => "atUs" in line);
+    expect(records.map(({ verb, cost, granted }) => [verb, cost, granted])).toEqual([
+      [undefined, 1, 1],
+      ["refund", 5, 1],
+      ["penalize", 4, 0],
+    ]);
+    expect(await audited(file)).toMatchObject({ passed: true, keyCount: 1 });
+  });
+
   test("defines a rule again where options change, and each limiter's own", async () => {
     const other = limiterAt(undefined, "other");
     await logged(async (limiter, log) => {
