@@ -42,6 +42,7 @@ import { addressKey, by, clientAddress, createGate } from "./http/index.js";
 import { AttemptLog } from "./log/index.js";
 import { limitFetch } from "./outgoing/fetch.js";
 import { limitInterceptor } from "./outgoing/undici.js";
+import { readReports, report } from "./report/index.js";
 import { RedisStore } from "./stores/redis/index.js";
 import { httpConformance, ManualClock, PureStore, storeConformance } from "./testing/index.js";
 
@@ -733,6 +734,41 @@ const setupCases: readonly Case[] = [
     exposeIds: boolean,
     store: name,
   }),
+  ...made(
+    "report",
+    (o) => void report(o).end(),
+    {
+      store: nothing,
+      limiters: nothing,
+      semaphores: nothing,
+      every: ms(100, 60_000),
+      top: whole(1, 1000),
+      name,
+      hooks: options,
+    },
+    { store: new MemoryStore(), limiters: [] },
+  ),
+  [
+    "report: limiter",
+    (value) => report({ store: new MemoryStore(), limiters: [value] as never }),
+    nothing,
+  ],
+  [
+    "report: semaphore",
+    (value) => report({ store: new MemoryStore(), limiters: [], semaphores: [value] as never }),
+    nothing,
+  ],
+  ...made(
+    "report hooks",
+    (hooks) => void report({ store: new MemoryStore(), limiters: [], hooks }).end(),
+    { onError: fn },
+  ),
+  ...made(
+    "readReports",
+    readReports,
+    { store: nothing, minutes: whole(1, 60), name },
+    { store: new MemoryStore() },
+  ),
   ...made(
     "storeConformance",
     storeConformance,

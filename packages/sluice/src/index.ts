@@ -58,6 +58,7 @@ export type {
   BatchBegun,
   BatchSent,
   DecisionMade,
+  DenialMade,
   ErrorEvent,
   EventMap,
   EventName,

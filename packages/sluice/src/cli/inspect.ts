@@ -1,6 +1,7 @@
 /** `sluice inspect`: shows what a key has left. */
 import { keyId } from "../audit/index.js";
 import type { Decision, PolicyVerdict } from "../core/decision.js";
+import { bar } from "./bar.js";
 import { defineCommand, EXIT, type ExitCode } from "./command.js";
 import { describePolicy } from "./describe-policy.js";
 import { formatNumber, formatSpan, formatTime } from "./format.js";
@@ -59,7 +60,9 @@ async function inspectSemaphore(
     terminal.say(`key ${terminal.paint("bold", shown)} on ${place}\n`);
     terminal.say(`\nsemaphore ${JSON.stringify(name)}\n`);
     const inUse = `${formatNumber(held)} of ${formatNumber(limit)} held`;
-    terminal.say(`  ${bar(held / limit, terminal)}  ${inUse}, ${formatNumber(waiting)} waiting\n`);
+    terminal.say(
+      `  ${bar(held / limit, BAR_COLUMNS, terminal)}  ${inUse}, ${formatNumber(waiting)} waiting\n`,
+    );
   });
   return EXIT.ok;
 }
@@ -89,7 +92,10 @@ function verdictLines(
   const { limit, remaining, resetAfterMs } = verdict;
   const left = `${formatNumber(remaining)} of ${formatNumber(limit)} left`;
   const full = resetAfterMs === 0 ? "full" : `full in ${formatSpan(resetAfterMs * 1000)}`;
-  return [`${bar(remaining / limit, terminal)}  ${left}, ${full}`, answer(verdict, cost)];
+  return [
+    `${bar(remaining / limit, BAR_COLUMNS, terminal)}  ${left}, ${full}`,
+    answer(verdict, cost),
+  ];
 }
 
 function answer(
@@ -101,10 +107,4 @@ function answer(
   if (reason === "too-costly") return `${call} can never fit`;
   const why = reason === "blocked" ? "the key is blocked" : "too little is left";
   return `${call} would be denied: ${why}, for ${formatSpan(retryAfterMs * 1000)}`;
-}
-
-function bar(share: number, terminal: Terminal): string {
-  const [full, empty] = terminal.unicode ? ["█", "░"] : ["#", "."];
-  const filled = Math.round(Math.max(0, Math.min(share, 1)) * BAR_COLUMNS);
-  return terminal.paint("cyan", full.repeat(filled)) + empty.repeat(BAR_COLUMNS - filled);
 }

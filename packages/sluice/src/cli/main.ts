@@ -11,6 +11,29 @@ function interruption(): AbortSignal {
   return controller.signal;
 }
 
+/** Keys come one by one, and are not shown, until that is ended. */
+function keys(pressed: (key: string) => void): () => void {
+  const { stdin } = process;
+  if (!stdin.isTTY) return () => {};
+  const listener = (text: Buffer): void => {
+    for (const key of text.toString("utf8")) pressed(key);
+  };
+  // The terminal must be given back here too.
+  const end = (): void => {
+    pressed("\u0003");
+  };
+  process.once("SIGTERM", end);
+  stdin.setRawMode(true);
+  stdin.on("data", listener);
+  stdin.resume();
+  return () => {
+    process.off("SIGTERM", end);
+    stdin.off("data", listener);
+    stdin.setRawMode(false);
+    stdin.pause();
+  };
+}
+
 // A reader such as `head` may close the pipe when it has seen enough: that is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;
@@ -24,6 +47,7 @@ async function main(): Promise<void> {
     stderr: process.stderr,
     env: process.env,
     interruption,
+    keys,
   });
 }
 

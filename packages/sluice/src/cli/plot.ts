@@ -100,6 +100,13 @@ export function plot(points: readonly PlotPoint[], terminal: Terminal): string {
   return lines.map((line) => `${line.trimEnd()}\n`).join("");
 }
 
+/** Numbers over time in one row, each a column: the highest is full, and anything at all shows. */
+export function sparkline(values: readonly number[], terminal: Terminal): string {
+  const { levels } = terminal.unicode ? UNICODE : ASCII;
+  const top = Math.max(...values, Number.MIN_VALUE);
+  return values.map((value) => levelGlyph(levels, eighths(value, top, 1))).join("");
+}
+
 function layOut(
   points: readonly PlotPoint[],
   { fromUs, toUs }: TimeRange,

@@ -39,6 +39,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "lift a key's block",
     load: async () => (await import("./block.js")).unblockCommand,
   },
+  top: {
+    summary: "watch what all processes allow and deny",
+    load: async () => (await import("./top.js")).topCommand,
+  },
 };
 
 /** Runs a command line (without the program's name) and answers the exit code; nothing is thrown. */

@@ -5,6 +5,7 @@ export interface Output {
   write(text: string): unknown;
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
+  readonly rows?: number | undefined;
 }
 
 /** All that a command knows of the process it runs in, so that a test can be that process. */
@@ -15,6 +16,11 @@ export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** To be called by a command that ends SIGINT by itself: the signal then aborts in place of the process. */
   interruption(): AbortSignal;
+  /**
+   * To be called by a command that reads single keys, where somebody sits: `pressed` gets each, Ctrl-C too. What it
+   * returns gives the keyboard back.
+   */
+  keys(pressed: (key: string) => void): () => void;
 }
 
 /** Escape codes that begin and end a style (ECMA-48, "select graphic rendition"). */

@@ -34,6 +34,9 @@ export interface DecisionMade {
   readonly wait?: number | undefined;
 }
 
+/** A call that asked for quota was denied, or in shadow mode would have been, by `policy`; "" where none was known. */
+export type DenialMade = Pick<DecisionMade, "limiter" | "key" | "slot"> & Pick<Decision, "policy">;
+
 /** A key was changed by a verb that has no decision: `block`, `unblock`, `reset`, or a start that was given back. */
 export interface KeyAdjusted {
   /** The limiter's namespace. */
@@ -209,6 +212,8 @@ export interface EventMap {
   readonly decision: DecisionMade;
   /** Each call that rejects where a decision was asked for. */
   readonly undecided: CallUndecided;
+  /** Each denial of a limiter: for listeners to whom what is allowed must cost nothing. */
+  readonly denial: DenialMade;
   /** Each call of the store, answered or not. */
   readonly storeCall: StoreCalled;
   /** Each change of a key by a verb without a decision. */
@@ -244,6 +249,7 @@ export type EventName = keyof EventMap;
 const KINDS: Readonly<Record<EventName, true>> = {
   decision: true,
   undecided: true,
+  denial: true,
   storeCall: true,
   adjusted: true,
   batchBegun: true,

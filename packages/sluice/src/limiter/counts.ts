@@ -49,8 +49,9 @@ const SOURCE_PLACES: Readonly<Record<DecisionSource, number>> = {
 const PASSED_WITHOUT_STORE = 5;
 
 /** Every name beyond this many is counted as one: a policy function may make a thousand. */
-const MOST_NAMES = 100;
-const OTHER_POLICIES = "other";
+export const MOST_NAMES = 100;
+/** What these are called together. */
+export const OTHER_POLICIES = "other";
 
 /** Decisions of one reason and one source. */
 export interface Cell {

@@ -23,7 +23,7 @@ import { localStoreOf } from "./local/local-store.js";
 import type { CallOptions } from "./options.js";
 import type { PipelineOptions } from "./pipeline-options.js";
 import type { BoundPolicy } from "./policy-resolver.js";
-import { gaveUp, report, undecided } from "./report.js";
+import { gaveUp, reportDecision, undecided } from "./report.js";
 import type { LimiterAnswer, LimiterRequest, PreparedRequest, RequestRunner } from "./request.js";
 import { PrefetchedResult } from "./shortcuts/prefetch.js";
 import { Shortcuts } from "./shortcuts/shortcuts.js";
@@ -136,7 +136,7 @@ export class Pipeline implements RequestRunner, Canceller {
     if (signal?.aborted === true) throw gaveUp(this, request);
     const cost = call.debits[0]?.cost ?? 0;
     const known = this.shortcuts.answer(keyInSlot(request), cost, bound);
-    if (known !== undefined) return report(this, request, known, 0, bound);
+    if (known !== undefined) return reportDecision(this, request, known, 0, bound);
     return this.#ask(prepared);
   }
 
@@ -167,8 +167,8 @@ export class Pipeline implements RequestRunner, Canceller {
     } catch (error) {
       decision = this.#onFailure.answerHere({ key, cost, slot }, bound, error, this);
     }
-    if (this.#isSilent()) return this.#counted(bound, decision, cost);
-    return report(this, { verb: VERBS.consume, key, slot, cost }, decision, 0, bound);
+    if (this.#isSilent(decision)) return this.#counted(bound, decision, cost);
+    return reportDecision(this, { verb: VERBS.consume, key, slot, cost }, decision, 0, bound);
   }
 
   /** A consume's decision that nobody else hears of. What nearly all come to is counted here, and costs no call. */
@@ -182,9 +182,10 @@ export class Pipeline implements RequestRunner, Canceller {
     return decision;
   }
 
-  /** Whether decisions go to their callers alone, as they are. */
-  #isSilent(): boolean {
-    return this.events.to.decision === undefined && this.enforce;
+  /** Whether a decision goes to its caller alone, as it is. */
+  #isSilent({ allowed }: Decision): boolean {
+    const { decision, denial } = this.events.to;
+    return decision === undefined && this.enforce && (allowed || denial === undefined);
   }
 
   /** What a call gets in place of the store's answer. */
@@ -237,7 +238,7 @@ export class Pipeline implements RequestRunner, Canceller {
     }
     const decision = decisionOf(bound, outcome, source);
     if (denial !== undefined) this.shortcuts.remember(denial, outcome, decision);
-    if (request.verb === VERBS.consume && this.#isSilent()) {
+    if (request.verb === VERBS.consume && this.#isSilent(decision)) {
       return this.#counted(bound, decision, request.cost);
     }
     const answer = withGrant(request, decision, outcome.granted);
@@ -246,7 +247,7 @@ export class Pipeline implements RequestRunner, Canceller {
 
   /** Calls the listeners, then lets everything pass in shadow mode: the reason still says why it would not have. */
   report<D extends Decision>(to: PreparedRequest, decision: D, receipt?: ReservationReceipt): D {
-    return report(this, to.request, decision, to.atMs, to.bound, receipt);
+    return reportDecision(this, to.request, decision, to.atMs, to.bound, receipt);
   }
 
   adjusted(prepared: PreparedRequest, call: StoreCall, outcome: Outcome): void {
@@ -276,7 +277,7 @@ export class Pipeline implements RequestRunner, Canceller {
     if (verb === VERBS.consume) {
       if (signal?.aborted === true) throw gaveUp(this, request);
       const known = this.shortcuts.answer(keyInSlot(request), thousandths, bound);
-      if (known !== undefined) return report(this, request, known, 0, bound);
+      if (known !== undefined) return reportDecision(this, request, known, 0, bound);
     }
     const prepared = this.#prepare(request, thousandths, bound);
     if (request.of === undefined) return this.#ask(prepared);

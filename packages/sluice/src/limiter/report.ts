@@ -23,7 +23,7 @@ export interface ReportingLimiter {
  * The decision as its caller gets it. `atMs` is when the request was prepared, 0 if the store was not asked; `bound` holds
  * the policies that decided, and `receipt` what the store promised.
  */
-export function report<D extends Decision>(
+export function reportDecision<D extends Decision>(
   { name, events, counts, enforce }: ReportingLimiter,
   request: LimiterRequest,
   decision: D,
@@ -33,7 +33,12 @@ export function report<D extends Decision>(
 ): D {
   const { verb, key, slot, cost, maxWaitUs, wait } = request;
   const asks = asksForQuota(verb);
-  if (asks) counts.of(decision.policy).add(decision, unitsOf(decision, cost));
+  if (asks) {
+    counts.of(decision.policy).add(decision, unitsOf(decision, cost));
+    if (!decision.allowed) {
+      events.to.denial?.({ limiter: name, policy: decision.policy, key, slot });
+    }
+  }
   const { decision: listener } = events.to;
   if (listener !== undefined) {
     const durationMs = atMs === 0 ? 0 : monotonicMs() - atMs;

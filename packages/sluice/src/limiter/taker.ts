@@ -2,7 +2,7 @@
 import { VERBS } from "../algorithms/decide.js";
 import type { DecisionSource } from "../core/decision.js";
 import type { LocalDecisions } from "./local/local-decisions.js";
-import { report, type ReportingLimiter } from "./report.js";
+import { reportDecision, type ReportingLimiter } from "./report.js";
 import {
   type LimiterAnswer,
   type PreparedRequest,
@@ -27,7 +27,7 @@ export async function giveToTaker(
   const taker = takerOf(request.of as DecisionSource);
   if (taker === "store") return ask();
   if (taker === "local" && local !== undefined) {
-    return report(
+    return reportDecision(
       limiter,
       request,
       local.conclude(prepared, local.store.decide(call)),
@@ -37,7 +37,7 @@ export async function giveToTaker(
   }
   if (taker === "fallback" && fallback !== undefined) {
     const answer = await fallback.run({ ...request, of: undefined, policy: undefined });
-    return report(limiter, request, { ...answer, source: "fallback" }, atMs, bound);
+    return reportDecision(limiter, request, { ...answer, source: "fallback" }, atMs, bound);
   }
   // Nobody counted them, so there is nothing to give: the answer says what is there.
   const peek = { ...request, verb: VERBS.peek, cost: 0, of: undefined };

@@ -4,7 +4,7 @@ import type { Closing } from "../core/closing.js";
 import type { ErrorEvent } from "../events/events.js";
 import { noteAdjusted } from "./adjusted.js";
 import { type Canceller, withReserved } from "./answers.js";
-import { report, type ReportingLimiter, undecided } from "./report.js";
+import { reportDecision, type ReportingLimiter, undecided } from "./report.js";
 import type { LimiterAnswer, LimiterRequest, PreparedRequest } from "./request.js";
 
 /** Whose store did not answer. */
@@ -35,7 +35,7 @@ export async function withoutStore(
   }
   const { reserved, ...decision } = answered;
   reportFailure({ error, key, cost, decision });
-  const reported = report(limiter, request, decision, atMs, bound);
+  const reported = reportDecision(limiter, request, decision, atMs, bound);
   if (request.verb !== VERBS.reserve) return reported;
   if (reserved !== undefined) return { ...reported, reserved };
   return withReserved(limiter, prepared, reported, undefined);
@@ -53,7 +53,7 @@ export function withoutPolicies(
   } catch (thrown) {
     throw undecided(limiter, request, thrown as Error, 0);
   }
-  const decision = report(limiter, request, answered, 0, []);
+  const decision = reportDecision(limiter, request, answered, 0, []);
   const call = { verb: request.verb, debits: [], blockUs: 0, maxWaitUs: 0 };
   const nothing = { request, bound: [], call, denial: undefined, canReserve: false, atMs: 0 };
   return withReserved(limiter, nothing, decision, undefined);

@@ -8,6 +8,7 @@ const { instrument } = require("sluice/otel");
 const { limitInterceptor } = require("sluice/undici");
 const { AttemptLog } = require("sluice/log");
 const { RedisStore } = require("sluice/redis");
+const { report } = require("sluice/report");
 const { ManualClock } = require("sluice/testing");
 
 async function main() {
@@ -23,6 +24,7 @@ async function main() {
   publish([limiter])();
   assert.throws(() => new AttemptLog({ file: "" }), { name: "InvalidOptionError" });
   instrument({ trace: { getActiveSpan: () => undefined } }, [limiter])();
+  await report({ store: limiter.store, limiters: [limiter] }).end();
   assert.equal(typeof RedisStore.connect, "function");
   // Connects with its first call, which never comes.
   await new RedisStore({ url: "redis://127.0.0.1:1" }).close();

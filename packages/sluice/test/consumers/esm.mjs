@@ -12,6 +12,7 @@ import { metrics } from "sluice/prometheus";
 import { AttemptLog } from "sluice/log";
 import { instrument } from "sluice/otel";
 import { RedisStore } from "sluice/redis";
+import { readReports, report } from "sluice/report";
 import { ManualClock } from "sluice/testing";
 import { limitInterceptor } from "sluice/undici";
 
@@ -49,6 +50,14 @@ async function* open() {
 }
 assert.equal((await auditLogs([{ name: "log", open }])).report.passed, true);
 await audited.close();
+
+const counted = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1m" }) });
+const reporter = report({ store: counted.store, limiters: [counted] });
+for (let call = 0; call < 3; call += 1) await counted.consume("k");
+await reporter.end();
+const reports = await readReports({ store: counted.store });
+assert.deepEqual([reports.limiters[0].asked, reports.limiters[0].denied], [3, 2]);
+await counted.close();
 
 const messages = [];
 const published = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1m" }) });

@@ -16,6 +16,7 @@ import { parseRateLimit } from "sluice/headers";
 import { type Metrics, metrics } from "sluice/prometheus";
 import { AttemptLog, type AttemptLogOptions } from "sluice/log";
 import { RedisStore } from "sluice/redis";
+import { readReports, report, type Reporter, type Reports } from "sluice/report";
 import { ManualClock } from "sluice/testing";
 import { limitInterceptor } from "sluice/undici";
 
@@ -23,6 +24,11 @@ const policy: Policy = tokenBucket({ limit: 2, period: "1m" });
 const clock = new ManualClock();
 
 await using limiter = new RateLimiter({ policy, store: new MemoryStore({ clock }) });
+const reporter: Reporter = report({ store: limiter.store, limiters: [limiter] });
+await reporter.flush();
+const { limiters }: Reports = await readReports({ store: limiter.store, minutes: 1 });
+assert.equal(limiters.length, 0);
+await reporter.end();
 const decisions: Decision[] = [];
 for (let call = 0; call < 3; call += 1) decisions.push(await limiter.consume("k"));
 assert.deepEqual(

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { Cluster, Redis } from "ioredis";
 import { createCluster, createSentinel } from "redis";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { startRedis } from "../../../../scripts/redis-server.mjs";
 import {
   type Clock,
@@ -14,6 +14,7 @@ import {
   slidingLog,
   StoreUnavailableError,
 } from "../../src/index.js";
+import { readReports, report } from "../../src/report/index.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
 import { storeConformance } from "../../src/testing/index.js";
 import { startSentinels, type Watched } from "../faults/support/sentinel.js";
@@ -115,6 +116,22 @@ test("the documented user may do everything", async () => {
   await useEverything(await asUser());
   const denials = (await admin.call("ACL", "LOG")) as unknown[];
   expect(denials).toEqual([]);
+});
+
+test("the documented user may report, and reads reports with hgetall", async () => {
+  const reportAs = async (...changes: readonly string[]) => {
+    const client = await asUser(...changes);
+    const store = new RedisStore({ client });
+    const limiter = limiterFor(client, slidingLog({ limit: 1, window: "1h" }));
+    const onError = vi.fn<() => void>();
+    const reporter = report({ store, limiters: [limiter], hooks: { onError } });
+    await limiter.consume("k");
+    await reporter.end();
+    expect(onError).not.toHaveBeenCalled();
+    return readReports({ store });
+  };
+  await expect(reportAs()).rejects.toThrow(/hgetall|NOPERM|ACL failure|can't run this command/);
+  expect((await reportAs("+hgetall")).limiters[0]?.asked).toBe(1);
 });
 
 test("a server that knows CLIENT SETINFO refuses the clients' names without the permission", async () => {

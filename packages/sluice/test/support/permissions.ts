@@ -25,6 +25,7 @@ export const KNOWN_SINCE: Readonly<Record<string, string>> = {
   exists: "1.0",
   hdel: "2.0",
   hget: "2.0",
+  hgetall: "2.0",
   hset: "2.0",
   mget: "1.0",
   pexpireat: "2.6",

@@ -14,7 +14,7 @@ const LAYERS = [
   ["outgoing", "http", "diagnostics", "metrics"],
   ["prometheus", "otel"],
   ["adapters"],
-  ["audit"],
+  ["audit", "report"],
   ["log"],
   ["testing"],
   ["index.ts"],

@@ -24,6 +24,7 @@ import type { RunScript } from "./clients/client.js";
 import { asScriptFailure } from "./clients/index.js";
 import type { LazyConnection } from "./lazy-connection.js";
 import { CONNECT_OPTIONS, type ConnectOptions } from "./connect.js";
+import { RedisReports } from "./redis-reports.js";
 import { RedisSemaphores } from "./redis-semaphores.js";
 import { type Placement, placementBy, SLOTS, slotOf, tagOfId } from "./slot.js";
 import { type RefusalSorter, SplitRetry } from "./split-retry.js";
@@ -79,6 +80,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   /** The node that decides a call; only with a Cluster's client that shows its nodes. */
   readonly partOf?: (call: StoreCall) => string;
   readonly semaphores: RedisSemaphores;
+  readonly reports: RedisReports;
   /** Batches, and outages whoever met them; hooks are listeners too. */
   readonly events = new Events();
   readonly counts = new StoreCounts();
@@ -141,6 +143,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       this.#batching,
     );
     this.clock = options.clock === undefined ? undefined : checkClock(options.clock);
+    this.reports = new RedisReports(this.#run, this.clock);
     this.semaphores = new RedisSemaphores({
       run: this.#run,
       client: clientNow,
@@ -148,7 +151,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       isCluster,
       nodeOf,
       clock: this.clock,
-      nonce: nonce(),
+      nonce: randomName(STORE_NONCE_BYTES),
     });
   }
 
@@ -312,7 +315,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       this.#batching.maxBatch,
       this.clock?.nowUs(),
       this.#placement,
-      () => (this.#sendsOnce() ? undefined : nonce()),
+      () => (this.#sendsOnce() ? undefined : randomName(STORE_NONCE_BYTES)),
     );
     return { size: batch.size, outcomes: this.#execute(calls.slice(0, batch.size), batch) };
   }
@@ -392,8 +395,4 @@ function verbOf(calls: readonly StoreCall[]): VerbName | "mixed" {
   if (calls.some(({ verb }) => verb !== first?.verb)) return "mixed";
   const names = Object.keys(VERBS) as VerbName[];
   return names.find((name) => VERBS[name] === first?.verb) ?? "mixed";
-}
-
-function nonce(): string {
-  return randomName(STORE_NONCE_BYTES);
 }

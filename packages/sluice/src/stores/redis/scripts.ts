@@ -33,6 +33,11 @@ export function semaphoreScript(): Script {
   return known("semaphore", []);
 }
 
+/** The script of reports. */
+export function reportScript(): Script {
+  return known("report", []);
+}
+
 function known(name: keyof typeof lua.scripts, tags: readonly string[]): Script {
   const id = `${name} ${tags.join("")}`;
   let script = scripts.get(id);

@@ -1,0 +1,136 @@
+/** What all processes have reported together: the shapes that `readReports` gives. */
+import type { DecisionCount } from "../limiter/stats.js";
+
+/** Decisions of one kind of sum. */
+export interface ReportedSums {
+  /** Calls that asked for quota and got a decision. */
+  readonly asked: number;
+  readonly allowed: number;
+  readonly denied: number;
+  /** Allowed, for the limiter does not enforce, but it would have denied. */
+  readonly shadowDenied: number;
+  /** Of those asked: decided without the store (sources "local", "fail-open", "fail-closed", "fallback"). */
+  readonly withoutStore: number;
+  /** Of the allowed: left a tenth of the limit or less. */
+  readonly nearLimit: number;
+}
+
+/** An id and how often it was denied, in shadow mode too. Counts are exact where the two are equal. */
+export interface DeniedId {
+  /** The hash of the key, as stores and logs have it. */
+  readonly id: string;
+  readonly atLeast: number;
+  readonly atMost: number;
+}
+
+/** One policy of a limiter, in all processes. */
+export interface PolicyReport extends ReportedSums {
+  /** Its name; "other" for all after 100 names in a process, "" for calls whose policies were not known. */
+  readonly policy: string;
+  /** Units, as a process last reported it; undefined where it stands for several. */
+  readonly limit: number | undefined;
+  /** Milliseconds; undefined where it stands for several. */
+  readonly windowMs: number | undefined;
+  readonly mode: "enforce" | "shadow";
+  /** Units, by outcome. */
+  readonly units: {
+    readonly allowed: number;
+    readonly denied: number;
+    readonly shadowDenied: number;
+  };
+  /** The same decisions, one by one outcome, reason and source. */
+  readonly decisions: readonly DecisionCount[];
+  /** Decisions a second, over the time that the reports cover. */
+  readonly perSecond: ReportedSums;
+  /** The ids that were denied most, those with the highest `atLeast` first. */
+  readonly topDenied: readonly DeniedId[];
+  /** What an id that is not among them was denied at most. */
+  readonly unlistedAtMost: number;
+}
+
+/** One limiter, in all processes. */
+export interface LimiterReport extends ReportedSums {
+  /** Its namespace. */
+  readonly limiter: string;
+  /** Calls that got no decision: given up by their callers; or failed with an error. */
+  readonly aborted: number;
+  readonly failed: number;
+  /** Of acquire and wrap: waiting now, and ended since. */
+  readonly waits: {
+    readonly waiting: number;
+    readonly started: number;
+    readonly refused: number;
+    readonly failed: number;
+  };
+  /** Units that were taken ahead; held is as of now. */
+  readonly prefetch: {
+    readonly taken: number;
+    readonly spent: number;
+    readonly returned: number;
+    readonly lost: number;
+    readonly held: number;
+  };
+  readonly perSecond: ReportedSums;
+  readonly policies: readonly PolicyReport[];
+}
+
+/** One semaphore, in all processes. */
+export interface SemaphoreReport {
+  /** Its keyspace: namespace and name. */
+  readonly semaphore: string;
+  readonly limit: number | undefined;
+  /** Places held, and callers waiting, as of now. */
+  readonly held: number;
+  readonly waiting: number;
+  /** Permits since: granted; and of them ended by their lease, or by the end of the semaphore. */
+  readonly granted: number;
+  readonly lost: number;
+}
+
+/** A process that has reported. Times are ms since the epoch, by the store's clock. */
+export interface ReportingProcess {
+  /** Random: it says nothing about the host. */
+  readonly process: string;
+  /** "silent": it stopped without a word, so what it counted after `seenMs` is not known. */
+  readonly state: "reporting" | "ended" | "silent";
+  readonly beganMs: number;
+  readonly seenMs: number;
+}
+
+/** Counts of a process that are not in the minutes where they belong. */
+export interface ReportGap {
+  readonly process: string;
+  /** Between these times, ms since the epoch. */
+  readonly fromMs: number;
+  readonly toMs: number;
+  /** "late": they are in the minute that follows, for the store was away. "lost": the store has forgotten them. */
+  readonly kind: "late" | "lost";
+  /** How many decisions are lost; 0 of late ones; undefined where the gap begins before the minutes that were read. */
+  readonly decisions: number | undefined;
+}
+
+/** One minute, in all processes. */
+export interface MinuteReport {
+  /** Its beginning: ms since the epoch, by the store's clock. */
+  readonly fromMs: number;
+  readonly policies: readonly (ReportedSums & {
+    readonly limiter: string;
+    readonly policy: string;
+  })[];
+}
+
+/** What all processes have reported in some minutes. */
+export interface Reports {
+  /** The store's clock: ms since the epoch. */
+  readonly nowMs: number;
+  /** From the beginning of the first minute that was read. */
+  readonly fromMs: number;
+  readonly processes: readonly ReportingProcess[];
+  readonly limiters: readonly LimiterReport[];
+  readonly semaphores: readonly SemaphoreReport[];
+  /** The oldest first. */
+  readonly minutes: readonly MinuteReport[];
+  readonly gaps: readonly ReportGap[];
+  /** Fields of a release that writes in another format: they are not counted. */
+  readonly unreadable: number;
+}
