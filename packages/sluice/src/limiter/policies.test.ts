@@ -116,7 +116,11 @@ describe("policies that a function promises", () => {
     ["closed", false, "fail-closed"],
   ] as const)("and do not come are answered for by %s", async (onStoreFailure, allowed, source) => {
     const onError = vi.fn();
-    const { limiter } = promising(() => never, { onStoreFailure, timeout: 5, hooks: { onError } });
+    const { limiter } = promising(() => never, {
+      onStoreFailure,
+      timeout: 250,
+      hooks: { onError },
+    });
     const degraded = { allowed, source, reason: "store", limit: 0, windowMs: 0 };
     expect(await Promise.all([limiter.consume("k"), limiter.consume("k")])).toMatchObject([
       degraded,
