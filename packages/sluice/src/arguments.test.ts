@@ -428,6 +428,7 @@ async function registered(plugin: object, ofRoute?: unknown): Promise<void> {
     addHook: (hook: string, handle: (route: object) => void) => {
       if (hook === "onRoute") onRoute.push(handle);
     },
+    printRoutes: () => "",
   };
   await onFastify(instance as never, plugin);
   for (const handle of onRoute) handle({ config: { rateLimit: ofRoute } });

@@ -130,7 +130,8 @@ export class AttemptLog implements AsyncDisposable {
     if (pipeline === undefined) {
       throw new InvalidOptionError("limiter", withoutText(limiter), "a RateLimiter");
     }
-    const name = checkName("name", options.name ?? pipeline.name);
+    const { name: given = pipeline.name } = options;
+    const name = checkName("name", given);
     const { store } = pipeline;
     if ((this.#stores.get(name) ?? store) !== store) {
       const allowed = "another name: a limiter on another store is logged under this one";
