@@ -142,6 +142,16 @@ describe("a report", () => {
     expect(limiter.events.to.denial).toBeUndefined();
   });
 
+  test("sums units to the thousandth", async () => {
+    const { store, limiter } = setUp();
+    const reporter = reporting({ store, limiters: [limiter] });
+    for (let i = 0; i < 3; i++) limiter.consumeSync("k", { cost: 0.1 });
+    await reporter.flush();
+    const { limiters } = await readReports({ store });
+    expect(limiter.stats().units.allowed).not.toBe(0.3);
+    expect(limiters[0]?.policies[0]?.units.allowed).toBe(0.3);
+  });
+
   test("sends only what has changed", async () => {
     const { far, store, limiter } = setUp();
     const reporter = reporting({ store, limiters: [limiter] });

@@ -95,6 +95,18 @@ describe("lists of several processes", () => {
     expect(unlistedAtMost).toBe(50);
   });
 
+  test("bound an id by its own count, and by the floor where it is not listed", () => {
+    const ids = [{ key: "a", count: 5, error: 2 }];
+    const listed = { floor: 3, ids };
+    expect(mergeIds([listed])).toEqual({
+      topDenied: [{ id: "a", atLeast: 3, atMost: 5 }],
+      unlistedAtMost: 3,
+    });
+    expect(mergeIds([listed, { floor: 4, ids: [] }]).topDenied).toEqual([
+      { id: "a", atLeast: 3, atMost: 9 },
+    ]);
+  });
+
   test.each(["", "2 a=1", "1 a", "1 a=x", "1 =1"])("in text %j are not read", (text) => {
     expect(idsFromText(text)).toBeUndefined();
   });

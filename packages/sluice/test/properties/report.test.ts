@@ -36,7 +36,7 @@ async function play(all: readonly (Step | "forget")[]): Promise<Played> {
   const clock = new ManualClock(START_MS);
   const far = new FlakyReports(clock);
   const store = Object.assign(new MemoryStore({ clock }), { reports: far });
-  const policy = fixedWindow({ limit: 3, window: "1m" });
+  const policy = fixedWindow({ limit: 1, window: "1m" });
   const limiters = ["a", "b"].map((namespace) => new RateLimiter({ policy, namespace, store }));
   // Ticks of their own change nothing but when things are written.
   const reporters = limiters.map((limiter) => report({ store, limiters: [limiter], every: "1m" }));
@@ -45,7 +45,7 @@ async function play(all: readonly (Step | "forget")[]): Promise<Played> {
     if (step === "forget") far.forget();
     else if ("consume" in step) {
       const limiter = limiters[step.key % 2];
-      for (let i = 0; i < step.consume; i++) limiter?.consumeSync(`k${step.key}`, { cost: 0.1 });
+      for (let i = 0; i < step.consume; i++) limiter?.consumeSync(`k${step.key}`, { cost: 0.7 });
     } else if ("passMs" in step) {
       // All of it stays within the hour.
       if (passedMs + step.passMs < 3_000_000) {
