@@ -212,7 +212,7 @@ function checkFrameworks(which) {
     );
     // Engines of a newer Node are only wished for.
     install([...named, ...BESIDE[which]]);
-    for (const compiler of compilers) {
+    for (const compiler of which === "lowest" ? compilers : compilers.slice(-1)) {
       check(`${which} frameworks: ${compiler}`, () => {
         // Declarations of older frameworks are not all without errors of their own. Decorators are Nest's.
         const options = ["--module", "nodenext", "--skipLibCheck", "true"];
@@ -234,12 +234,10 @@ function checkOtel(version) {
   check(`@opentelemetry/api@${version}: installed beside the package`, () => {
     install([`@opentelemetry/api@${version}`]);
     for (const compiler of compilers) {
-      for (const resolution of resolutions) {
-        check(`@opentelemetry/api@${version}: ${compiler} ${resolution.join(" ")}`, () => {
-          compile(compiler, resolution, "with-otel.ts");
-          run([process.execPath, "out/with-otel.js"]);
-        });
-      }
+      check(`@opentelemetry/api@${version}: ${compiler}`, () => {
+        compile(compiler, ["--module", "nodenext"], "with-otel.ts");
+        run([process.execPath, "out/with-otel.js"]);
+      });
     }
   });
 }
