@@ -5,6 +5,7 @@
 /** @typedef {{ alert: string, expr: string, for: string, summary: string, todo: string }} Alert */
 
 const WITHOUT_STORE = 'source=~"local|fail-open|fail-closed|fallback"';
+const BY_STORE = 'source!~"local|fail-open|fail-closed|fallback"';
 const chosen = 'limiter=~"$limiter"';
 const rate = (/** @type {string} */ selector) => `rate(${selector}[$__rate_interval])`;
 
@@ -24,9 +25,12 @@ function decisionPanels(nameOf) {
       unit: "reqps",
       type: "stacked",
       targets: [
-        [`sum(${rate(`${decisions}{${chosen},outcome="allowed"}`)})`, "allowed"],
-        [`sum(${rate(`${decisions}{${chosen},outcome="denied"}`)})`, "denied"],
-        [`sum(${rate(`${decisions}{${chosen},outcome="shadow_denied"}`)})`, "denied in shadow"],
+        [`sum(${rate(`${decisions}{${chosen},outcome="allowed",${BY_STORE}}`)})`, "allowed"],
+        [`sum(${rate(`${decisions}{${chosen},outcome="denied",${BY_STORE}}`)})`, "denied"],
+        [
+          `sum(${rate(`${decisions}{${chosen},outcome="shadow_denied",${BY_STORE}}`)})`,
+          "denied in shadow",
+        ],
         [`sum(${rate(`${decisions}{${chosen},${WITHOUT_STORE}}`)})`, "without the store"],
       ],
     },
@@ -192,7 +196,7 @@ function decisionAlerts(nameOf) {
   return [
     {
       alert: "SluiceDecidesWithoutStore",
-      expr: `sum by (limiter) (rate(${decisions}{${WITHOUT_STORE}}[1m])) > 0`,
+      expr: `sum by (limiter) (rate(${decisions}{${WITHOUT_STORE}}[5m])) > 0`,
       for: "1m",
       summary: "{{ $labels.limiter }} decides without its store",
       todo: "without-the-store",

@@ -93,7 +93,7 @@ export function alertsText(nameOf) {
       `          summary: ${JSON.stringify(summary)}\n` +
       `          runbook: ${JSON.stringify(`docs/watch.md#${todo}`)}\n`,
   );
-  return `# Made by \`npm run board\`: change scripts/board.mjs in its place.\ngroups:\n  - name: sluice\n    rules:\n${rules.join("")}`;
+  return `# Made by \`npm run board\`: change scripts/board-panels.mjs in its place.\ngroups:\n  - name: sluice\n    rules:\n${rules.join("")}`;
 }
 
 /** @param {readonly { metrics: readonly { name: string }[] }[]} groups @param {(metric: never) => string} prometheusName @returns {NameOf} */

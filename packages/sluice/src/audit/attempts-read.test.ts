@@ -23,10 +23,12 @@ interface Made {
   readonly remaining?: number;
   readonly verb?: "refund";
   readonly limiter?: string;
+  readonly source?: "store" | "local" | "fallback";
 }
 
 /** An allowed call of one unit. */
-function took({ atUs = 0, key = "k", remaining = 1, verb, limiter = "api" }: Made = {}): string {
+function took(made: Made = {}): string {
+  const { atUs = 0, key = "k", remaining = 1, verb, limiter = "api", source = "store" } = made;
   const call = { key, cost: 1, rule: { rule: 1, limiter, policy: "token-bucket" } };
   return recordLine(verb === undefined ? call : { ...call, verb }, {
     allowed: true,
@@ -38,7 +40,7 @@ function took({ atUs = 0, key = "k", remaining = 1, verb, limiter = "api" }: Mad
     resetAfterMs: Math.max(0, 2 - remaining) * 1_800_000,
     decidedAtUs: START_US + atUs,
     policy: "token-bucket",
-    source: "store",
+    source,
   });
 }
 
@@ -110,6 +112,15 @@ describe("units that may have been given back without a record", () => {
   ])("with %s", async (_, text, passes) => {
     expect((await audited(text)).passed).toBe(passes);
   });
+
+  test.each(["local", "fallback"] as const)(
+    "that another answered for with something are no less in doubt: %s",
+    async (source) => {
+      const answered = took({ verb: "refund", remaining: 2, source });
+      const text = session("a") + rule() + used + answered + three() + endLine("a");
+      expect((await audited(text)).passed).toBe(true);
+    },
+  );
 
   test("of another process count too", async () => {
     const whole = session("a") + rule() + three() + endLine("a");

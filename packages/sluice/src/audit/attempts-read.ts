@@ -240,7 +240,7 @@ class AttemptReader {
     const group = rule === undefined ? `${limiter}/?` : (this.#groups[rule] as string);
     this.#push({ ...record, key: `${group} ${record.key}`, rule }, limiter, part);
     // The store did not answer a refund: it may do it later.
-    const isLost = record.source !== "store" && record.granted === 0 && record.cost > 0;
+    const isLost = record.source !== "store" && record.cost > 0;
     if (isLost && GIVING_BACK.has(record.verb)) {
       this.#doubts.add(limiter, part.toUs, Number.POSITIVE_INFINITY);
     }

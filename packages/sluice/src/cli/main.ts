@@ -14,7 +14,6 @@ function interruption(): AbortSignal {
 /** Keys come one by one, and are not shown, until that is ended. */
 function keys(pressed: (key: string) => void): () => void {
   const { stdin } = process;
-  if (!stdin.isTTY) return () => {};
   const listener = (text: Buffer): void => {
     for (const key of text.toString("utf8")) pressed(key);
   };
@@ -23,6 +22,7 @@ function keys(pressed: (key: string) => void): () => void {
     pressed("\u0003");
   };
   process.once("SIGTERM", end);
+  if (!stdin.isTTY) return () => void process.off("SIGTERM", end);
   stdin.setRawMode(true);
   stdin.on("data", listener);
   stdin.resume();

@@ -26,7 +26,9 @@ export class Screen {
   /** Draws lines that are no longer than the screen is wide; those that do not fit below are left out. */
   draw(lines: readonly string[]): void {
     const { stdout, env } = this.#io;
-    const rows = stdout.rows ?? DEFAULT_ROWS;
+    // Some terminals do not know how many they have, and say 0.
+    const { rows: said = 0 } = stdout;
+    const rows = said > 0 ? said : DEFAULT_ROWS;
     const shown = lines.slice(0, rows).map((line) => `${line}${ERASE_REST_OF_LINE}`);
     terminalOf(stdout, env).say(`${HOME}${shown.join("\r\n")}${ERASE_BELOW}`);
   }

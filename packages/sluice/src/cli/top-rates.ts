@@ -30,7 +30,7 @@ export class TopRates {
   /** The rates up to these reports; of the first ones, those that they say themselves. */
   add(reports: Reports): readonly PolicyRates[] {
     const reading = { nowMs: reports.nowMs, sums: sumsIn(reports) };
-    const before = this.#before(reading.nowMs);
+    const before = this.#before(reading.nowMs, reports.fromMs);
     this.#readings.push(reading);
     const rates = reports.limiters.flatMap(({ limiter, policies }) =>
       policies.map(({ policy, perSecond }) => ({
@@ -43,8 +43,10 @@ export class TopRates {
   }
 
   /** The latest reading that is long enough ago, else the first one. Those before it are of no use any more. */
-  #before(nowMs: number): Reading | undefined {
+  #before(nowMs: number, fromMs: number): Reading | undefined {
     const readings = this.#readings;
+    // What happened since one that is older than these reports is not all in them.
+    while (readings[0] !== undefined && readings[0].nowMs < fromMs) readings.shift();
     while (readings.length > MOST_READINGS || isOldEnough(readings[1], nowMs)) readings.shift();
     return readings[0];
   }

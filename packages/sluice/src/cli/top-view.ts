@@ -164,7 +164,7 @@ function columnsFor(rows: readonly Row[], width: number, terminal: Terminal): re
   const taken = numbers.reduce((sum, { columns }) => sum + columns + GAP.length, 0);
   const room = width - taken;
   const longest = Math.max(...rows.map((row) => nameOf(row).length), "limiter/policy".length);
-  const nameColumns = Math.min(longest, isWide ? 36 : room);
+  const nameColumns = Math.min(longest, room, isWide ? 36 : room);
   const drawn = room - nameColumns - GAP.length;
   const name: Column = {
     title: "limiter/policy",

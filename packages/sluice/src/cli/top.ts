@@ -1,4 +1,5 @@
 /** `sluice top`: shows what all processes report, as it changes. */
+import { onAbort } from "../core/abort.js";
 import { systemClock } from "../core/clock.js";
 import { isName } from "../core/key.js";
 import { type Reports, readReports } from "../report/index.js";
@@ -8,7 +9,7 @@ import { durationOption, UsageError } from "./options.js";
 import { redactSecrets, redactUrl } from "./redact.js";
 import { connect, requiredRedisUrl, STORE_OPTIONS } from "./store-options.js";
 import { type Io, terminalOf } from "./terminal.js";
-import { Screen } from "./screen.js";
+import { fitted, Screen } from "./screen.js";
 import { type PolicyRates, TopRates } from "./top-rates.js";
 import { topLines } from "./top-view.js";
 
@@ -77,7 +78,11 @@ async function watch(watching: Watching, io: Io): Promise<ExitCode> {
   try {
     while (!controller.signal.aborted) {
       try {
-        const reports = await readReports({ store, minutes: MINUTES, name });
+        const reports = await unlessEnded(
+          readReports({ store, minutes: MINUTES, name }),
+          controller.signal,
+        );
+        if (reports === undefined) break;
         const policies = rates.add(reports);
         if (json) io.stdout.write(`${JSON.stringify(toJson(reports, policies))}\n`);
         else last = topLines({ reports, policies, place: redactUrl(url), name }, io);
@@ -85,7 +90,8 @@ async function watch(watching: Watching, io: Io): Promise<ExitCode> {
         // Somebody who looks sees the server come back.
         if (screen === undefined) throw error;
         const text = redactSecrets(error instanceof Error ? error.message : String(error), url);
-        screen.draw([`cannot read the reports: ${text}`, "", ...last]);
+        const { columns: width } = terminalOf(io.stdout, io.env);
+        screen.draw([fitted(`cannot read the reports: ${text}`, width).trimEnd(), "", ...last]);
         if (await wasEnded(everyMs, controller.signal)) break;
         continue;
       }
@@ -98,6 +104,21 @@ async function watch(watching: Watching, io: Io): Promise<ExitCode> {
     screen?.end();
   }
   return EXIT.ok;
+}
+
+/** What is read, or undefined where it ended first: a server that hangs must not keep anybody. */
+async function unlessEnded<T>(reading: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  // What it comes to later is of no interest.
+  reading.catch(() => {});
+  let end = (): void => {};
+  const ended = new Promise<undefined>((resolve) => {
+    end = onAbort(signal, () => resolve(undefined));
+  });
+  try {
+    return await Promise.race([reading, ended]);
+  } finally {
+    end();
+  }
 }
 
 /** Waits, and says whether it was ended meanwhile. */

@@ -22,7 +22,9 @@ export async function decideWithoutStore(
   const isClosed = others.some(({ limiter }) => limiter.instead === "failClosed");
   const first = decideLocally(locals, true);
   const mayCharge = !isClosed && areAllowed(first);
-  const asked = mayCharge ? others : others.map(asPeek);
+  const asked = mayCharge
+    ? others
+    : others.map((each) => (each.limiter.instead === "failClosed" ? each : asPeek(each)));
   const answers = await Promise.all(asked.map(async (each) => each.limiter.conclude(each, error)));
   const decisions: Decisions = new Map(others.map((each, i) => [each, answers[i] as Decision]));
   const isCharged = mayCharge && areAllowed(decisions);

@@ -132,11 +132,20 @@ describe("stats", () => {
     expect(limiter.stats().policies.map(({ mode }) => mode)).toEqual(["shadow", "shadow"]);
   });
 
+  test("show the limit in force, not the options of one call", async () => {
+    const limiter = inMemory();
+    await limiter.consume("k", { policy: tokenBucket({ limit: 5, period: "1h" }) });
+    await limiter.consume("k");
+    expect(limiter.stats().policies).toMatchObject([{ policy: "api", limit: 20 }]);
+  });
+
   test("keep a hundred names of policies; all others are one", async () => {
     const limiter = inMemory({
       policy: (key) => tokenBucket({ name: key, limit: 20, period: "1h" }),
     });
-    for (let i = 0; i < 150; i++) await limiter.consume(`plan-${i}`);
+    for (let i = 0; i < 148; i++) await limiter.consume(`plan-${i}`);
+    await limiter.consume("other");
+    await limiter.consume("another");
     await limiter.consume("plan-7");
     const { decisions, policies, allowed } = limiter.stats();
     expect(policies).toHaveLength(101);
@@ -215,6 +224,16 @@ describe("without the store", () => {
     await expect(counted.consume("k", { signal: abort.signal })).rejects.toThrow("aborted");
     expect(counted.stats()).toMatchObject({ aborted: 1, failed: 0 });
     held.settleAll();
+  });
+
+  test("one that is closed denies for all of a set, and that is counted", async () => {
+    const store = down();
+    const closed = outside(store, { namespace: "a", onStoreFailure: "closed" });
+    const open = outside(store, { namespace: "b", onStoreFailure: "open" });
+    const requests = [closed, open].map((limiter) => ({ limiter, key: "k" }));
+    expect((await consumeAtomic(requests)).allowed).toBe(false);
+    expect(closed.stats()).toMatchObject({ allowed: 0, denied: 1, withoutStore: 1 });
+    expect(open.stats()).toMatchObject({ allowed: 0, denied: 0 });
   });
 
   test("a fallback's answer is one of both limiters", async () => {

@@ -64,7 +64,7 @@ export interface Cell {
 
 /** The decisions that one policy made, or was the tightest of. */
 export class PolicyCounts {
-  /** As it was last bound; undefined for the names that are counted as one. */
+  /** As it was last bound, but for a call's own options; undefined for the names that are counted as one. */
   rule: Rule | undefined;
   /** Admitted by the store, as nearly all are: these two are bumped by who decides, without a call. */
   admitted = 0;
@@ -130,9 +130,9 @@ export class LimiterCounts {
   /** The counts of a policy that is bound. */
   bound(name: string, rule: Rule): PolicyCounts {
     const counts = this.of(name);
-    if (counts !== this.#policies.get(OTHER_POLICIES) || name === OTHER_POLICIES) {
-      counts.rule = rule;
-    }
+    const standsForMany =
+      counts === this.#policies.get(OTHER_POLICIES) && this.#policies.size > MOST_NAMES;
+    counts.rule = standsForMany ? undefined : rule;
     return counts;
   }
 

@@ -261,7 +261,7 @@ export class PolicyResolver {
   #overridden(bound: readonly BoundPolicy[], override: unknown): readonly BoundPolicy[] {
     const only = bound[0] as BoundPolicy;
     if (bound.length === 1 && !Array.isArray(override)) {
-      return [this.#bind(only.name, ruleOf(override))];
+      return [this.#bind(only.name, ruleOf(override), true)];
     }
     const rules = Array.isArray(override) ? rulesOf(override) : [ruleOf(override)];
     const names = bound.map(({ name }) => name);
@@ -276,11 +276,12 @@ export class PolicyResolver {
     }
     return bound.map((boundPolicy) => {
       const rule = rules.find(({ policy }) => policy.name === boundPolicy.name);
-      return rule === undefined ? boundPolicy : this.#bind(boundPolicy.name, rule);
+      return rule === undefined ? boundPolicy : this.#bind(boundPolicy.name, rule, true);
     });
   }
 
-  #bind(name: string, rule: Rule): BoundPolicy {
+  /** The options of one call are not those in force. */
+  #bind(name: string, rule: Rule, isOverride = false): BoundPolicy {
     let byName = this.#known.get(rule);
     if (byName === undefined) {
       byName = new Map();
@@ -292,7 +293,7 @@ export class PolicyResolver {
         name,
         rule,
         keyspace: this.#store.open(this.#keyspaceName(name, rule), rule.kernel),
-        counts: this.#counts.bound(name, rule),
+        counts: isOverride ? this.#counts.of(name) : this.#counts.bound(name, rule),
       };
       byName.set(name, boundPolicy);
     }

@@ -24,9 +24,9 @@ export interface DecisionCount {
 export interface PolicyStats {
   /** Its name; "" for calls whose policies were not known. */
   readonly policy: string;
-  /** Units, as it was last used: a bucket's capacity or a window's limit; undefined where it stands for several. */
+  /** Units: a bucket's capacity or a window's limit; of several policies of one name the latest. Undefined for "other". */
   readonly limit: number | undefined;
-  /** Its window, or how long its bucket takes to fill: ms; undefined where it stands for several. */
+  /** Its window, or how long its bucket takes to fill: ms, as `limit`. */
   readonly windowMs: number | undefined;
   readonly mode: "enforce" | "shadow";
   /** Decisions that it admitted and that left a tenth of the limit or less. */

@@ -170,11 +170,33 @@ describe("a log", () => {
     expect(await audited(file)).toMatchObject({ sessions: 1, incomplete: 0 });
   });
 
+  test.each(['{"precious":true}', "notes\n", `{"sluice":1,"${"x".repeat(100_000)}`])(
+    "leaves a file that is none as it is",
+    async (text) => {
+      writeFileSync(file, text);
+      const onError = vi.fn<(error: unknown) => void>();
+      await logged((limiter) => limiter.consume("a"), { onError });
+      expect(readFileSync(file, "utf8")).toBe(text);
+      expect(String(onError.mock.calls[0]?.[0])).toMatch(/no log of attempts|too long/);
+    },
+  );
+
+  test("has a limiter once under a name, since each line is an attempt", async () => {
+    const limiter = limiterAt();
+    const log = new AttemptLog({ file });
+    const end = log.add(limiter);
+    expect(() => log.add(limiter)).toThrow("again");
+    log.add(limiter, { name: "beside" });
+    end();
+    end();
+    log.add(limiter);
+    await log.close();
+  });
+
   test("of several stores needs names", async () => {
     const log = new AttemptLog({ file });
     const first = limiterAt();
     const [second, third] = [limiterAt(), limiterAt()];
-    log.add(first);
     log.add(first);
     expect(() => log.add(second)).toThrow('name: "api" is not allowed');
     log.add(second, { name: "second" });

@@ -8,7 +8,7 @@ import { InvalidOptionError } from "../core/errors.js";
 import { hiding, type Identify } from "../core/identity.js";
 import { checkName } from "../core/key.js";
 import { checkCount, checkFunction, checkNumber, checkOptions } from "../core/options.js";
-import { withoutText } from "../core/shown.js";
+import { InWords, withoutText } from "../core/shown.js";
 import type { DecisionMade, KeyAdjusted } from "../events/events.js";
 import type { Pipeline } from "../limiter/pipeline.js";
 import { pipelineOf, type RateLimiter } from "../limiter/rate-limiter.js";
@@ -75,6 +75,8 @@ export class AttemptLog implements AsyncDisposable {
   readonly #ends = new Set<() => void>();
   /** The store of each name. */
   readonly #stores = new Map<string, Store>();
+  /** The names under which each limiter is logged now. */
+  readonly #logged = new WeakMap<object, Set<string>>();
   /** By limiter and policies, whose lists are mostly the same object each time. */
   readonly #rulesByList = new WeakMap<readonly Policy[], Map<string, AttemptRule>>();
   readonly #rules = new Map<string, AttemptRule>();
@@ -138,11 +140,19 @@ export class AttemptLog implements AsyncDisposable {
       throw new InvalidOptionError("name", name, allowed);
     }
     if (this.#closed !== undefined) throw new InvalidOptionError("log", undefined, "an open log");
+    const logged = this.#logged.get(pipeline) ?? new Set();
+    if (logged.has(name)) {
+      const allowed =
+        "a limiter that this log does not have under this name: each call is logged once";
+      throw new InvalidOptionError("limiter", new InWords(`"${name}", again`), allowed);
+    }
     this.#stores.set(name, store);
+    this.#logged.set(pipeline, logged.add(name));
     const ends = this.#listen(pipeline, name);
     const end = (): void => {
+      if (!this.#ends.delete(end)) return;
       for (const each of ends) each();
-      this.#ends.delete(end);
+      logged.delete(name);
     };
     this.#ends.add(end);
     return end;

@@ -4,6 +4,8 @@ import { type FileHandle, open, rename, rm } from "node:fs/promises";
 /** No line is longer: so far back the last whole line of a file must end. */
 const TAIL_BYTES = 64 * 1024;
 const NEWLINE = 0x0a;
+/** What every log begins with. */
+const BEGINNING = '{"sluice":';
 
 export class RotatingFile {
   /** Bytes of whole lines in the file. */
@@ -28,16 +30,7 @@ export class RotatingFile {
     try {
       const { size } = await handle.stat();
       this.size = size;
-      if (size > 0) {
-        const from = Math.max(0, size - TAIL_BYTES);
-        const { buffer, bytesRead } = await handle.read({
-          buffer: Buffer.alloc(size - from),
-          position: from,
-        });
-        const whole = from + buffer.subarray(0, bytesRead).lastIndexOf(NEWLINE) + 1;
-        if (whole < size) await handle.truncate(whole);
-        this.size = whole;
-      }
+      if (size > 0) this.size = await wholeLines(handle, size);
       this.#handle = handle;
     } catch (error) {
       await handle.close();
@@ -82,6 +75,23 @@ export class RotatingFile {
     if (this.#handle === undefined) throw new Error("the file is not open");
     return this.#handle;
   }
+}
+
+/** Bytes of whole lines, to which the file is cut. @throws where the file is somebody else's */
+async function wholeLines(handle: FileHandle, size: number): Promise<number> {
+  const head = (await bytesOf(handle, 0, Math.min(size, BEGINNING.length))).toString("latin1");
+  if (!BEGINNING.startsWith(head)) throw new Error("the file is no log of attempts");
+  const from = Math.max(0, size - TAIL_BYTES);
+  const newline = (await bytesOf(handle, from, size - from)).lastIndexOf(NEWLINE);
+  if (newline < 0 && from > 0) throw new Error("the file ends in a line that is too long");
+  const whole = from + newline + 1;
+  if (whole < size) await handle.truncate(whole);
+  return whole;
+}
+
+async function bytesOf(handle: FileHandle, position: number, length: number): Promise<Buffer> {
+  const { buffer, bytesRead } = await handle.read({ buffer: Buffer.alloc(length), position });
+  return buffer.subarray(0, bytesRead);
 }
 
 function unlessMissing(error: unknown): void {

@@ -107,15 +107,16 @@ export function familiesOf(sources: Iterable<Source>): readonly Family[] {
   );
 }
 
-/** The sum of both, but of settings the last one. */
+/** The sum of both, but of settings the larger one: one open breaker of two is an open breaker. */
 function merged<S extends NumberSample | HistogramSample>(
   { isSetting = false }: Metric<never>,
   before: S | undefined,
   sample: S,
 ): S {
-  if (before === undefined || isSetting) return sample;
+  if (before === undefined) return sample;
   if ("value" in sample && "value" in before) {
-    return { ...sample, value: before.value + sample.value };
+    const { value } = sample;
+    return { ...sample, value: isSetting ? Math.max(before.value, value) : before.value + value };
   }
   if ("histogram" in sample && "histogram" in before) {
     return { ...sample, histogram: sumOf(before.histogram, sample.histogram) };
@@ -134,8 +135,13 @@ function sumOf(a: HistogramStats, b: HistogramStats): HistogramStats {
 
 type StatsStore = Store & { stats(): StoreStats | MemoryStats };
 
+/** A store of somebody's own may have a method of that name for something else. */
 function hasStats(store: Store): store is StatsStore {
-  return typeof (store as Partial<StatsStore>).stats === "function";
+  const read: unknown = (store as Partial<StatsStore>).stats;
+  if (typeof read !== "function") return false;
+  const stats: unknown = (store as StatsStore).stats();
+  const isMemory = hasField(stats, "keys") && hasField(stats, "evictions");
+  return isMemory || (hasField(stats, "tripMs") && hasField(stats, "batchCalls"));
 }
 
 function storeSource(store: StatsStore, name: string): Source {

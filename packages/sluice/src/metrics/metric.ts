@@ -28,7 +28,7 @@ interface MetricOf<S, Kind extends string, Sample> {
   readonly unit: string;
   /** One sentence: what it answers. */
   readonly help: string;
-  /** Whether it is a setting: of two sources of one name the last one is shown, not the sum. */
+  /** Whether it is a setting: of two sources of one name the larger value is shown, not the sum. */
   readonly isSetting?: boolean;
   /** The names of its labels, without the one of its source. */
   readonly labels: readonly string[];

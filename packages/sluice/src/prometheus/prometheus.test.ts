@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { Registry } from "prom-client";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { MemoryStore, RateLimiter, Semaphore, tokenBucket } from "../index.js";
+import { familiesOf, sourcesOf } from "../metrics/collect.js";
 import { RedisStore } from "../stores/redis/index.js";
 import { metrics } from "./index.js";
 
@@ -175,6 +176,14 @@ describe("prom-client", () => {
     },
   );
 
+  test("has none of them where one of their names is taken", async () => {
+    const registry = new Registry();
+    const taken = { name: "sluice_store_pending", help: "mine", type: "gauge", get: () => [] };
+    registry.registerMetric(taken as never);
+    expect(() => metrics([]).register(registry)).toThrow("already been registered");
+    expect(registry.getMetricsAsArray()).toEqual([taken]);
+  });
+
   test("is told what is no registry", () => {
     expect(() => metrics([]).register({} as Registry)).toThrow("registry");
   });
@@ -186,6 +195,30 @@ test.each([
   ["measured", "limiter"],
 ])("what has no metrics is refused: %s %j", (option, given) => {
   expect(() => metrics(given as never)).toThrow(option);
+});
+
+test("a store whose stats are of another kind shows none", () => {
+  class OddStore extends MemoryStore {
+    override stats(): never {
+      return { hits: 1 } as never;
+    }
+  }
+  const limiter = new RateLimiter({ policy, store: new OddStore() });
+  expect(metrics([limiter]).render().body).not.toContain("sluice_store");
+});
+
+test("one open breaker of two stores of one name is an open breaker", () => {
+  const open = new RedisStore({ client: async () => [] });
+  const well = new RedisStore({ client: async () => [] });
+  open.counts.openParts = () => [""];
+  for (const stores of [
+    [open, well],
+    [well, open],
+  ]) {
+    const families = familiesOf(stores.flatMap((store) => sourcesOf([store], {})));
+    const found = families.find(({ metric }) => metric.name === "sluice.store.breaker.open");
+    expect(found?.samples).toMatchObject([{ value: 1 }]);
+  }
 });
 
 test("options are checked", () => {

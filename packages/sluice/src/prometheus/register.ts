@@ -23,7 +23,7 @@ interface ForRegistry {
   readonly name: string;
   readonly help: string;
   readonly type: "counter" | "gauge" | "histogram";
-  readonly aggregator: "sum" | "first";
+  readonly aggregator: "sum" | "max";
   readonly values: readonly {
     readonly metricName: string;
     readonly labels: Labels;
@@ -36,19 +36,26 @@ export function registerIn(registry: RegistryLike, collector: Collector): () => 
   if (!hasField(registry, "registerMetric")) {
     throw new InvalidOptionError("registry", withoutText(registry), "a Registry of prom-client");
   }
-  const names = METRIC_GROUPS.flatMap(({ metrics }) =>
-    (metrics as readonly Metric<never>[]).map((metric) => {
+  const names: string[] = [];
+  const end = (): void => {
+    for (const name of names.splice(0)) registry.removeSingleMetric(name);
+  };
+  const metrics = METRIC_GROUPS.flatMap((group) => group.metrics as readonly Metric<never>[]);
+  try {
+    for (const metric of metrics) {
       const name = nameIn(registry, metric);
       const get = async (): Promise<ForRegistry> => read(metric, name, collector.collect());
       const registered = { name, help: metric.help, type: metric.kind, get, reset() {} };
       // A metric of prom-client is whatever it can ask for its values.
       registry.registerMetric(registered as never);
-      return name;
-    }),
-  );
-  return () => {
-    for (const name of names) registry.removeSingleMetric(name);
-  };
+      names.push(name);
+    }
+  } catch (error) {
+    // A name may be taken. Half of them would be none.
+    end();
+    throw error;
+  }
+  return end;
 }
 
 /** In OpenMetrics prom-client adds the suffix of counters by itself. */
@@ -66,7 +73,7 @@ function read(metric: Metric<never>, name: string, families: readonly Family[]):
       ? histogramValues(name, sample)
       : { metricName: name, labels: sample.labels, value: sample.value },
   );
-  return { name, help, type, aggregator: isSetting ? "first" : "sum", values };
+  return { name, help, type, aggregator: isSetting ? "max" : "sum", values };
 }
 
 function histogramValues(

@@ -56,14 +56,19 @@ export function mergeReports(minutes: readonly ReadMinute[], nowMs: number): Rep
     processes.filter(({ state }) => state === "reporting").map(({ process }) => process),
   );
   const sums = new Map<string, Numbers>();
-  for (const [process, all] of byProcess) {
-    for (const each of all) {
-      const counts = live.has(process) && each === all.at(-1);
+  // Minute by minute: of settings the latest counts.
+  for (const { processes: ofMinute } of read) {
+    for (const [process, each] of ofMinute) {
+      const counts = live.has(process) && each === byProcess.get(process)?.at(-1);
       addGroups(sums, each.groups, counts);
     }
   }
   const all = [...byProcess.values()].flat();
-  const firstMs = Math.max(fromMs, Math.min(...all.map(({ written }) => written.line.fromMs)));
+  const earliestMs = all.reduce(
+    (least, { written }) => Math.min(least, written.line.fromMs),
+    Number.POSITIVE_INFINITY,
+  );
+  const firstMs = Math.max(fromMs, earliestMs);
   const seconds = Math.max(1, (nowMs - firstMs) / 1000);
   return {
     nowMs,
@@ -138,6 +143,8 @@ function addGroups(
     const counted = [...numbers].filter(
       ([name]) => isNow || !isAsOfNow(name) || !/held|waiting/.test(name),
     );
+    // A 0 is not written, and may follow a 1.
+    if (numbers.has("@limit")) sum.delete("@shadow");
     addNumbers(sum, new Map(counted));
   }
 }

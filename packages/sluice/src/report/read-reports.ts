@@ -41,7 +41,7 @@ export async function readReports(options: ReadReportsOptions): Promise<Reports>
   const reports = reportsOf(checkStore(options.store));
   checkCount("minutes", minutes, 1, REPORT_KEPT_MS / MINUTE_MS);
   checkName("name", name);
-  let nowMs = await reports.nowMs();
+  let nowMs = await reports.nowMs(name);
   const last = Math.floor(nowMs / MINUTE_MS);
   const read: ReadMinute[] = [];
   // One by one, since a minute may be large, and a server does nothing else meanwhile.

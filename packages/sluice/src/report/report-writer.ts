@@ -89,7 +89,7 @@ export class ReportWriter {
 
   /** What was counted before the store was first reached counts from then on. */
   async #begin(): Promise<void> {
-    const beganMs = await this.#inTime(this.#options.store.nowMs());
+    const beganMs = await this.#inTime(this.#options.store.nowMs(this.#options.name));
     this.#heard(beganMs);
     this.#beganMs = beganMs;
     this.#fromMs = beganMs;

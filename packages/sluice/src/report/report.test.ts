@@ -142,6 +142,25 @@ describe("a report", () => {
     expect(limiter.events.to.denial).toBeUndefined();
   });
 
+  test("shows settings as they were last reported, whoever reported first", async () => {
+    const { clock, store } = setUp();
+    const limiterOf = (limit: number, enforce: boolean): RateLimiter<MemoryStore> => {
+      const own = fixedWindow({ name: "api", limit, window: "1d" });
+      return new RateLimiter({ policy: own, store, enforce, replace: true });
+    };
+    const older = limiterOf(10, false);
+    const first = reporting({ store, limiters: [older] });
+    older.consumeSync("k");
+    await first.end();
+    clock.advance(60_000);
+    const newer = limiterOf(20, true);
+    const second = reporting({ store, limiters: [newer] });
+    newer.consumeSync("k");
+    await second.flush();
+    const { limiters } = await readReports({ store });
+    expect(limiters[0]?.policies).toMatchObject([{ limit: 20, mode: "enforce", asked: 2 }]);
+  });
+
   test("sums units to the thousandth", async () => {
     const { store, limiter } = setUp();
     const reporter = reporting({ store, limiters: [limiter] });

@@ -78,6 +78,8 @@ export class HeldPermit implements Permit {
   }
 
   release(): Promise<void> {
+    // Its process may have been stopped: who releases what is over should learn that it was.
+    if (this.#release === undefined) this.#look();
     this.#release ??= this.#sendRelease();
     return this.#release;
   }

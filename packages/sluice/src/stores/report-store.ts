@@ -37,7 +37,7 @@ export interface ReportRead {
 
 export interface ReportStore {
   /** The store's clock: ms since the epoch. */
-  nowMs(): Promise<number>;
+  nowMs(name: string): Promise<number>;
   /** All of it or nothing. */
   write(to: ReportMinute, what: ReportWrite): Promise<ReportWritten>;
   read(from: ReportMinute): Promise<ReportRead>;

@@ -93,6 +93,23 @@ test("a store in memory shows its keys, bytes and evictions", async () => {
   expect(store.stats()).toEqual({ keys: 2, bytes: store.bytes, evictions: 1 });
 });
 
+test("a permit that was over before its release was lost, and says so", async () => {
+  let nowUs = 1.7e15;
+  // A process that was stopped: no timer of it has run.
+  const clock = { nowUs: () => nowUs, sleep: () => new Promise<void>(() => {}) };
+  const semaphore = new Semaphore({
+    limit: 1,
+    store: new MemoryStore({ clock }),
+    leaseDuration: "1s",
+  });
+  const permit = await semaphore.acquire("k");
+  nowUs += 1_300_000;
+  await permit.release();
+  expect(permit.lost.aborted).toBe(true);
+  expect(semaphore.stats().lost).toBe(1);
+  await semaphore.close();
+});
+
 test("a semaphore's permits: held, granted, lost, and for how long; and its waits", async () => {
   const clock = new ManualClock();
   const store = new MemoryStore({ clock });
