@@ -57,7 +57,7 @@ export default defineConfig({
           globalSetup,
           // They start servers and processes of their own, and mostly wait: for kills, leases and deadlines. They come
           // last, with the machine to themselves.
-          maxWorkers: 4,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },
