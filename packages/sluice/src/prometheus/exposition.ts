@@ -42,12 +42,9 @@ function isHistogram(
 }
 
 function histogramLines(name: string, { labels, histogram }: HistogramSample): string[] {
-  let below = 0;
-  const buckets = histogram.counts.map((count, i) => {
-    below += count;
-    const bound = histogram.bounds[i] ?? Number.POSITIVE_INFINITY;
-    return line(`${name}_bucket`, { ...labels, le: canonical(bound) }, below);
-  });
+  const buckets = bucketsOf(histogram).map(({ bound, below }) =>
+    line(`${name}_bucket`, { ...labels, le: canonical(bound) }, below),
+  );
   return [
     ...buckets,
     line(`${name}_sum`, labels, histogram.sum),
@@ -55,22 +52,35 @@ function histogramLines(name: string, { labels, histogram }: HistogramSample): s
   ];
 }
 
+/** What Prometheus calls buckets: how many observations are at a bound or below it; the last one has them all. */
+export function bucketsOf({ bounds, counts }: HistogramSample["histogram"]): readonly {
+  readonly bound: number;
+  readonly below: number;
+}[] {
+  let below = 0;
+  return counts.map((count, i) => {
+    below += count;
+    return { bound: bounds[i] ?? Number.POSITIVE_INFINITY, below };
+  });
+}
+
 function line(name: string, labels: Labels, value: NumberSample["value"]): string {
   const pairs = Object.entries(labels).map(([label, text]) => `${label}="${escaped(text)}"`);
   const all = pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
-  return `${name}${all} ${shown(value)}`;
+  return `${name}${all} ${numberText(value)}`;
 }
 
 function escaped(text: string): string {
   return text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 }
 
-function shown(value: number): string {
+/** A number as Prometheus writes it. */
+export function numberText(value: number): string {
   if (value === Number.POSITIVE_INFINITY) return "+Inf";
   return value === Number.NEGATIVE_INFINITY ? "-Inf" : String(value);
 }
 
 /** Bounds are compared as text by some: OpenMetrics wants 1.0 for 1. */
 function canonical(bound: number): string {
-  return Number.isInteger(bound) ? `${bound}.0` : shown(bound);
+  return Number.isInteger(bound) ? `${bound}.0` : numberText(bound);
 }

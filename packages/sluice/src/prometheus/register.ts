@@ -10,6 +10,7 @@ import {
   type NumberSample,
   prometheusName,
 } from "../metrics/metric.js";
+import { bucketsOf, numberText } from "./exposition.js";
 
 /** The part of prom-client's Registry that is used; its own type fits. */
 export interface RegistryLike {
@@ -40,11 +41,17 @@ export function registerIn(registry: RegistryLike, collector: Collector): () => 
   const end = (): void => {
     for (const name of names.splice(0)) registry.removeSingleMetric(name);
   };
+  // A registry asks all of its metrics in one turn: what they say is read once, and of one moment.
+  let families: readonly Family[] | undefined;
+  const collectOnce = (): readonly Family[] => {
+    if (families === undefined) queueMicrotask(() => (families = undefined));
+    return (families ??= collector.collect());
+  };
   const metrics = METRIC_GROUPS.flatMap((group) => group.metrics as readonly Metric<never>[]);
   try {
     for (const metric of metrics) {
       const name = nameIn(registry, metric);
-      const get = async (): Promise<ForRegistry> => read(metric, name, collector.collect());
+      const get = async (): Promise<ForRegistry> => read(metric, name, collectOnce());
       const registered = { name, help: metric.help, type: metric.kind, get, reset() {} };
       // A metric of prom-client is whatever it can ask for its values.
       registry.registerMetric(registered as never);
@@ -80,12 +87,11 @@ function histogramValues(
   name: string,
   { labels, histogram }: HistogramSample,
 ): ForRegistry["values"] {
-  let below = 0;
-  const buckets = histogram.counts.map((count, i) => {
-    below += count;
-    const le = histogram.bounds[i] === undefined ? "+Inf" : String(histogram.bounds[i]);
-    return { metricName: `${name}_bucket`, labels: { ...labels, le }, value: below };
-  });
+  const buckets = bucketsOf(histogram).map(({ bound, below }) => ({
+    metricName: `${name}_bucket`,
+    labels: { ...labels, le: numberText(bound) },
+    value: below,
+  }));
   return [
     ...buckets,
     { metricName: `${name}_sum`, labels, value: histogram.sum },
