@@ -81,7 +81,8 @@ stage(BOTH, "Batcher", "stores/redis/batcher.ts", [
 down(FRAME_LABEL + FRAME);
 up(LANE.up, FRAME_LABEL + FRAME);
 nextRow();
-stage(BOTH, "Wire", "stores/redis/wire.ts", ["calls to keys and arguments", "reply to results"]);
+stage(LEFT, "Batch", "stores/redis/batch.ts", "turns the calls into keys and arguments");
+stage(RIGHT, "Wire", "stores/redis/wire.ts", "turns the reply into results");
 down();
 up(LANE.up);
 nextRow();

@@ -12,6 +12,7 @@ import { KeyspaceRegistry } from "../keyspaces.js";
 import type { Done, Store, StoreCall } from "../store.js";
 import { StoreCounts, type StoreStats } from "../store-counts.js";
 import { accessBy, type AccessOptions } from "./access.js";
+import { type EncodedBatch, encodeBatch } from "./batch.js";
 import {
   Batcher,
   type BatcherOptions,
@@ -28,7 +29,7 @@ import { RedisReports } from "./redis-reports.js";
 import { RedisSemaphores } from "./redis-semaphores.js";
 import { type Placement, placementBy, SLOTS, slotOf, tagOfId } from "./slot.js";
 import { type RefusalSorter, SplitRetry } from "./split-retry.js";
-import { decodeBatch, type DecodedCall, type EncodedBatch, encodeBatch } from "./wire.js";
+import { decodeBatch, type DecodedCall } from "./wire.js";
 
 export interface RedisStoreOptions extends AccessOptions {
   /**

@@ -9,7 +9,7 @@ import type { StoreCall } from "../store.js";
 import { notSent, type SendBatch, type Sending, type SettleCall } from "./batcher.js";
 import type { RefusalReason } from "./clients/client.js";
 import { refusalWordedByClient } from "./clients/index.js";
-import { givesBack } from "./wire.js";
+import { givesBack } from "./batch.js";
 
 /** What all calls of a batch have in common, as flags: the slot, the keyspaces, and the keys, which imply both. */
 type Common = number;
