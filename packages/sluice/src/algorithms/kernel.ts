@@ -119,7 +119,7 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
   timeToFull(s: S, p: P, nowUs: number): number;
   /**
    * The same after a consume that left `available`. `rest` is the third number that fast.lua returned, which only
-   * its kernel can read: a bucket's remainder, the time until a window ends. Kernels with that file have this.
+   * its kernel can read: a bucket's remainder, the time until a window ends or has faded. Kernels with that file have this.
    */
   timeToFullAt?(p: P, available: number, rest: number): number;
   /** An independent copy. */

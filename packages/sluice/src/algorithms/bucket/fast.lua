@@ -1,25 +1,33 @@
--- The usual consume: calls of one cost that all fit into a bucket in the short format, of the policy's own period, on a
--- clock that did not go back. The state is in locals, which takes half the time. Whatever else a call may meet is the
--- general path's.
+-- The usual consume: calls of one cost on a bucket in the short format, of the policy's own period, on a clock that did
+-- not go back, that all fit or of which none does. The state is in locals, which takes half the time. It reads no KEYS
+-- and writes nothing, so that whoever asks it may yet do otherwise.
 --
--- ARGV    as kernel.lua
+-- A script that has fast paths makes `fast`, `raw` and the names of prelude.lua ahead of them. By tag, fast holds what is
+-- given a policy's numbers, as kernel.lua has them in ARGV, as text or as numbers, and returns nil if consumes of that
+-- policy are never usual; else a function:
 --
 -- Given   value       stored, or false
 --         cost        thousandths
 --         calls       how many
--- Returns nothing, if the calls are not of this kind; else
---         value       new
+-- Returns nil, if the calls are not of this kind: they are the general path's, from the same value
+--    or   value       new, to be stored: all calls fit
 --         available   behind the last call
---         rest        the remainder behind it, which tells the resets of all
+--         rest        the remainder behind it, which tells the resets of all, see timeToFullAt in kernel.ts
 --         reset       of the last call, µs
 --         expiry      ms, or false if it did not move
+--    or   false       nothing changes: no call fits, or the cost is 0; who blocks on denials asks the general path
+--         available   now
+--         wait        until the cost fits, µs; 0 = it does
+--         reset       µs
+--
+-- It cannot tell a key that was never seen from one of another type.
 --
 -- @const SHORT, SHORT_NUMBER, SHORT_BYTES, SHORT_PERIODS from algorithms/bucket/format.lua
 -- @const EXACT from core/mul-div.ts
 -- @const MIN_SLACK_US from algorithms/decide.ts
-fast.b = function(at)
-  local limit, period, capacity, maximum = ARGV[at + 1] + 0, ARGV[at + 2] + 0, ARGV[at + 3] + 0, ARGV[at + 4] + 0
-  if ARGV[at + 5] == '1' or ARGV[at + 5] == '3' or period >= SHORT_PERIODS then return nil end
+fast.b = function(limit, period, capacity, maximum, mode)
+  limit, period, capacity, maximum, mode = limit + 0, period + 0, capacity + 0, maximum + 0, mode + 0
+  if mode == 1 or mode == 3 or limit == 0 or period >= SHORT_PERIODS then return nil end
 
   return function(value, cost, calls)
     -- `unpack`.
@@ -39,12 +47,27 @@ fast.b = function(at)
       if used < 0 then used, remainder = 0, 0 end
     end
 
-    -- `take` and `available`.
-    local rest = remainder > 0 and 1 or 0
+    local available = capacity - used - (remainder > 0 and 1 or 0)
+    if cost > available or cost == 0 then
+      local direct, wait = used * period, 0
+      if cost > capacity or direct >= EXACT then return nil end
+      -- `timeToFull` and `timeUntil`.
+      local reset = floor(direct / limit)
+      reset = reset + ceil((direct - reset * limit + remainder) / limit)
+      if cost > available then
+        direct = (used + cost - capacity) * period
+        wait = floor(direct / limit)
+        wait = wait + ceil((direct - wait * limit + remainder) / limit)
+      end
+      -- @include algorithms/unchanged.lua
+      return false, available, wait, reset
+    end
+
+    -- `take`.
     local first = used + cost
-    used = used + cost * calls
-    local available, direct = capacity - used - rest, used * period
-    if available < 0 or cost == 0 or direct >= EXACT then return nil end
+    used, available = used + cost * calls, available - cost * calls
+    local direct = used * period
+    if available < 0 or direct >= EXACT then return nil end
     -- `timeToFull`.
     local reset = floor(direct / limit)
     reset = reset + ceil((direct - reset * limit + remainder) / limit)

@@ -1,17 +1,5 @@
--- The usual consume: calls of one cost that all fit into a window in the short format, on a clock that did not go back.
--- Of a calendar only into a running window: what opens one needs its table. As bucket/fast.lua, for windows.
---
--- ARGV    as kernel.lua
---
--- Given   value       stored, or false
---         cost        thousandths
---         calls       how many
--- Returns nothing, if the calls are not of this kind; else
---         value       new
---         available   behind the last call
---         rest        the reset of each call, µs
---         reset       the same
---         expiry      ms, or false if it did not move
+-- The usual consume on a window in the short format, on a clock that did not go back. As bucket/fast.lua, whose head says
+-- what is given and returned; `rest` is the reset, which is the same for all calls.
 --
 -- @const SHORT, SHORT_NUMBER, SHORT_BYTES from algorithms/fixed-window/format.lua
 local function fastWindow(capacity, endOf)
@@ -26,12 +14,23 @@ local function fastWindow(capacity, endOf)
       if raw >= endUs then count = 0 end
     end
 
-    -- `take` and `available`.
-    local available = capacity - count - cost * calls
-    if available < 0 or cost == 0 then return nil end
+    local available = capacity - count
+    if cost > available or cost == 0 then
+      if cost > capacity then return nil end
+      -- `timeToFull` and `timeUntil`.
+      local reset = count == 0 and 0 or endUs - raw
+      local wait = cost > available and endUs - raw or 0
+      -- @include algorithms/unchanged.lua
+      return false, available, wait, reset
+    end
+
+    -- `take`.
+    available = available - cost * calls
+    if available < 0 then return nil end
     if count == 0 then
-      if not endOf then return nil end
       endUs = endOf(raw)
+      -- `ready`.
+      if endUs == 0 then return nil end
     end
     -- `timeToFull`.
     local reset = endUs - raw
@@ -43,14 +42,21 @@ local function fastWindow(capacity, endOf)
   end
 end
 
-fast.f = function(at)
-  local capacity, window, first = ARGV[at + 1] + 0, ARGV[at + 2] + 0, ARGV[at + 3] == '1'
-  return fastWindow(capacity, function(now)
+fast.f = function(capacity, window, first)
+  window, first = window + 0, first + 0 == 1
+  return fastWindow(capacity + 0, function(now)
     if first then return now + window end
     return (floor(now / window) + 1) * window
   end)
 end
 
-fast.c = function(at)
-  return fastWindow(ARGV[at + 1] + 0)
+fast.c = function(capacity, count, ...)
+  local boundaries = { ... }
+  return fastWindow(capacity + 0, function(now)
+    if count + 0 == 0 or now < boundaries[1] + 0 then return 0 end
+    for i = 2, #boundaries do
+      if now < boundaries[i] + 0 then return boundaries[i] + 0 end
+    end
+    return 0
+  end)
 end

@@ -96,6 +96,8 @@ export const slidingWindowKernel: Kernel<SlidingWindowParams, SlidingWindowState
   take,
   giveBack,
   timeToFull,
+  // The fast path answers with the time until the last unit has faded, which is the same for all its calls.
+  timeToFullAt: (_p, _available, untilFadedUs) => untilFadedUs,
   copy: (s) => ({ ...s }),
   numbers: (p) => [p.capacity, p.window],
   isOneValue: true,

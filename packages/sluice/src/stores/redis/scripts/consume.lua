@@ -33,9 +33,11 @@
 -- @include stores/redis/scripts/include/clock.lua
 -- @include stores/redis/scripts/include/open.lua
 --
--- @const PLAIN, RUN, REPEATS_FOLLOW from stores/redis/wire.ts
+-- @const PLAIN, RUN, REASONS_FOLLOW, REPEATS_FOLLOW from stores/redis/wire.ts
+-- @const READY from algorithms/kernel.ts
+-- @const REASON from algorithms/debit.ts
 
--- By tag: makes what decides usual consumes of the policy behind ARGV[at].
+-- By tag: makes what decides usual consumes of a policy, see algorithms/bucket/fast.lua.
 local fast = {}
 -- @fast-paths
 
@@ -73,13 +75,16 @@ while cursor < #ARGV do
   local calls, index, cost = ARGV[cursor + 4] + 0, ARGV[cursor + 5] + 0, ARGV[cursor + 6] + 0
   cursor = cursor + 6
   local policy = policies[index]
-  if policy.fast == nil then policy.fast = fast[policy.tag] and fast[policy.tag](policy.at) or false end
+  if policy.fast == nil then
+    local make, from = fast[policy.tag], policy.at
+    policy.fast = make and make(unpack(ARGV, from + 1, from + ARGV[from])) or false
+  end
   local consumeFast = policy.fast
   -- Without a stride all calls are on one key.
   local runs, length = calls, 1
   if stride == 0 then runs, length = 1, calls end
   for _ = 1, runs do
-    local stored, value, available, rest, reset, expiry = values[at], false
+    local stored, value, available, rest, reset, expiry = values[at]
     if consumeFast then value, available, rest, reset, expiry = consumeFast(stored, cost, length) end
     if ttlOf and expiry then expiry = ttlOf(expiry) end
     if value and stored then
@@ -88,11 +93,22 @@ while cursor < #ARGV do
       values[at] = value
     elseif value then
       -- What MGET left out may be of another type.
-      value = call('SET', KEYS[at], value, 'NX', ttlOption, expiry) and value
-      values[at] = value
+      value = call('SET', KEYS[at], value, 'NX', ttlOption, expiry) and value or nil
+      values[at] = value or false
     end
 
-    if not value then
+    if value == false and stored and rest > 0 and duration == 0 then
+      -- All are denied, and nothing changes.
+      local repeats = length > 1
+      reply[n + 1] = READY + REASONS_FOLLOW + (repeats and REPEATS_FOLLOW or 0)
+      reply[n + 2], reply[n + 3], reply[n + 4], reply[n + 5] = available, reset, REASON.quota, rest
+      n = n + 5
+      if repeats then
+        n = n + 1
+        reply[n] = length - 1
+      end
+      plain = 0
+    elseif not value then
       general = general or makeGeneral()
       general(index, cost, duration, at, length)
       plain = 0
