@@ -10,7 +10,7 @@ import {
   type LogSource,
   messageOf,
   MOST_KEYS,
-  parsePolicies,
+  parseLogged,
   TOO_MANY_KEYS,
 } from "./log.js";
 import { FORMAT, LOGGED_VERBS, type LogRecord } from "./record.js";
@@ -214,7 +214,7 @@ class AttemptReader {
     const store = fields["store"] === undefined ? undefined : this.#fields.text(fields, "store");
     let policies: readonly Policy[];
     try {
-      policies = parsePolicies(fields["policy"]);
+      policies = parseLogged(fields["policy"]);
     } catch (error) {
       if (!(error instanceof SluiceError)) throw error;
       throw this.#error(`the policy is not valid: ${error.message}`, error);

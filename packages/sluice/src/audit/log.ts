@@ -132,7 +132,7 @@ class LogReader {
 
   #policiesOf(value: unknown): readonly Policy[] {
     try {
-      return parsePolicies(value);
+      return parseLogged(value);
     } catch (error) {
       if (!(error instanceof SluiceError)) throw error;
       throw this.#error(`the header's policy is not valid: ${error.message}`, error);
@@ -162,7 +162,7 @@ class LogReader {
 }
 
 /** One policy or several, from plain JSON. */
-export function parsePolicies(value: unknown): readonly Policy[] {
+export function parseLogged(value: unknown): readonly Policy[] {
   return rulesOf(value).map(({ policy }) => policy);
 }
 

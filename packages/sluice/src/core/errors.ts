@@ -11,7 +11,8 @@ export type ErrorCode =
   | "LEASE_LOST"
   | "CROSS_SLOT"
   | "CLOSED"
-  | "POLICY_UNAVAILABLE";
+  | "POLICY_UNAVAILABLE"
+  | "INVALID_POLICIES";
 
 /** The base of all errors of this package. `code` never changes between releases; messages may. */
 export class SluiceError extends Error {
@@ -20,7 +21,7 @@ export class SluiceError extends Error {
   readonly docs: string;
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(printable(message), options);
+    super(escaped(message), options);
     this.name = NAMES.get(new.target) ?? new.target.name;
     this.code = code;
     this.docs = `docs/errors.md#${code.toLowerCase().replaceAll("_", "-")}`;
@@ -216,7 +217,7 @@ export function asStoreError(error: unknown): Error {
 const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
 
 /** Escapes what would let a value or a server's reply forge a line of a log. */
-function printable(text: string): string {
+export function escaped(text: string): string {
   return text.replace(
     UNPRINTABLE,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,

@@ -11,6 +11,7 @@ import { parseRateLimit } from "sluice/headers";
 import { metrics } from "sluice/prometheus";
 import { AttemptLog } from "sluice/log";
 import { instrument } from "sluice/otel";
+import { compilePolicies, parsePolicies } from "sluice/policies";
 import { RedisStore } from "sluice/redis";
 import { readReports, report } from "sluice/report";
 import { ManualClock } from "sluice/testing";
@@ -50,6 +51,12 @@ async function* open() {
 }
 assert.equal((await auditLogs([{ name: "log", open }])).report.passed, true);
 await audited.close();
+
+const { document } = parsePolicies(
+  '{ "rules": [{ "name": "api", "key": ["user"], "policy": { "algorithm": "gcra", "limit": 5, "period": "1s" } }] }',
+);
+const [met] = compilePolicies(document).match({ entries: { user: "acme" } }, 0);
+assert.deepEqual([met.rule, met.identity], ["api", "user=acme"]);
 
 const counted = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1m" }) });
 const reporter = report({ store: counted.store, limiters: [counted] });

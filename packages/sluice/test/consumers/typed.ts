@@ -15,6 +15,7 @@ import { limitFetch } from "sluice/fetch";
 import { parseRateLimit } from "sluice/headers";
 import { type Metrics, metrics } from "sluice/prometheus";
 import { AttemptLog, type AttemptLogOptions } from "sluice/log";
+import { type CompiledPolicies, compilePolicies, parsePolicies } from "sluice/policies";
 import { RedisStore } from "sluice/redis";
 import { readReports, report, type Reporter, type Reports } from "sluice/report";
 import { ManualClock } from "sluice/testing";
@@ -45,6 +46,11 @@ export const refutedKeys = ({ keys }: AuditReport): string[] =>
   keys.filter(({ passed }) => !passed).map(({ key }) => key);
 
 publish([limiter], { exposeIds: true })();
+
+const compiled: CompiledPolicies = compilePolicies(parsePolicies({ rules: [] }).document);
+export const matched: readonly string[] = compiled
+  .match({ entries: { user: "acme" } }, 0)
+  .map(({ rule }) => rule);
 
 const watched: Metrics = metrics([limiter], { store: "main" });
 const page: Response = watched.fetch(new Request("http://localhost/metrics"));

@@ -11,6 +11,7 @@ const LAYERS = [
   ["stores"],
   ["resilience"],
   ["limiter", "semaphore"],
+  ["policies"],
   ["outgoing", "http", "diagnostics", "metrics"],
   ["prometheus", "otel"],
   ["adapters"],

@@ -1,0 +1,76 @@
+/**
+ * Makes a document ready to be asked: which rules does a request meet? Pure, without clock and I/O.
+ *
+ * `compilePolicies(document).match(request, nowUs, mode?)` lists them in the document's order, and `explain` says of every
+ * rule why. A rule's `policy` is frozen and the same object for the same rule, plan and override, so that limiters keep what
+ * they know of it; a new document has new objects.
+ */
+import { digests } from "../core/digest.js";
+import { CompiledRule, overridesByRule, weaker } from "./compiled-rule.js";
+import type { PoliciesDocument, PoliciesMode } from "./document.js";
+import type { MatchedRule, PolicyRequest, RuleExplanation } from "./matched-rule.js";
+import { canonicalText } from "./print.js";
+import { RuleTable } from "./rule-table.js";
+
+/** A document ready to be asked. Immutable. */
+export interface CompiledPolicies {
+  readonly document: PoliciesDocument;
+  /** The document's own, or else `hash`. */
+  readonly version: number | string;
+  /** Of all that is in the document but its version: 22 characters. */
+  readonly hash: string;
+  /** Microseconds since the epoch; 0 = at once. */
+  readonly activeFromUs: number;
+  /**
+   * The rules that a request meets, in the document's order.
+   * @param nowUs Microseconds since the epoch, by the store's clock: overrides end by it.
+   * @param mode A switch of this process beside the document's; the weaker of the two counts. Default "enforce".
+   */
+  match(request: PolicyRequest, nowUs: number, mode?: PoliciesMode): readonly MatchedRule[];
+  /** The same, with what keeps the other rules from it. */
+  explain(request: PolicyRequest, nowUs: number, mode?: PoliciesMode): readonly RuleExplanation[];
+}
+
+/**
+ * Makes a document that `parsePolicies` has checked ready to be asked.
+ * @example
+ * import { compilePolicies, parsePolicies } from "sluice/policies";
+ * const { document } = parsePolicies({
+ *   rules: [
+ *     { name: "api", key: ["user"], policy: { algorithm: "token-bucket", limit: 100, period: "1m" } },
+ *   ],
+ * });
+ * const policies = compilePolicies(document);
+ * const [met] = policies.match({ entries: { user: "acme" } }, Date.now() * 1e3);
+ * console.log(met?.rule, met?.identity, met?.policy.algorithm); // api user=acme token-bucket
+ */
+export function compilePolicies(document: PoliciesDocument): CompiledPolicies {
+  const overrides = overridesByRule(document.overrides ?? []);
+  const rules = document.rules.map(
+    (rule) => new CompiledRule(rule, document, overrides.get(rule.name)),
+  );
+  const table = new RuleTable(rules);
+  const { mode: switched = "enforce", activeFrom } = document;
+  const hash = digests.sha256(canonicalText(document)).slice(0, 22);
+  return Object.freeze({
+    document,
+    version: document.version ?? hash,
+    hash,
+    activeFromUs: activeFrom === undefined ? 0 : Date.parse(activeFrom) * 1e3,
+    match: (request: PolicyRequest, nowUs: number, mode: PoliciesMode = "enforce") =>
+      table.match(request, nowUs, weaker(switched, mode)),
+    explain(request: PolicyRequest, nowUs: number, mode: PoliciesMode = "enforce") {
+      const over = weaker(switched, mode);
+      return rules.map((rule) => {
+        const match = rule.isFor(request) ? rule.meet(request, nowUs, over) : undefined;
+        return {
+          rule: rule.rule.name,
+          match,
+          unmet: rule.unmet(request),
+          mode: weaker(over, rule.rule.mode ?? "enforce"),
+          rolloutPlace: rule.placeOf(request),
+        };
+      });
+    },
+  });
+}

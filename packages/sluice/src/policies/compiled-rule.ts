@@ -1,0 +1,199 @@
+/** One rule, made ready to be matched. */
+import { MAX_UNITS, UNIT } from "../core/amount.js";
+import { digests } from "../core/digest.js";
+import { parsePolicy, type Policy } from "../algorithms/registry.js";
+import type {
+  PoliciesDocument,
+  PoliciesMode,
+  PolicyChange,
+  PolicyOverride,
+  PolicyRule,
+} from "./document.js";
+import type { MatchedOverride, MatchedRule, PolicyRequest, UnmetEntry } from "./matched-rule.js";
+import { putOver } from "./merge.js";
+import { type IndexedOverride, OverrideIndex } from "./override-index.js";
+import { EntryMatcher } from "./pattern.js";
+import { rolloutPlace } from "./rollout.js";
+import { entryOf, KeyWriter } from "./rule-key.js";
+
+/** What is decided by: the rule's policy and its candidate, for one plan and override. */
+interface Limits {
+  readonly policy: Policy;
+  readonly candidate: Policy | undefined;
+}
+
+interface CompiledOverride extends IndexedOverride {
+  readonly shown: MatchedOverride;
+  readonly change: PolicyChange | undefined;
+  /** By plan; those without one under undefined. */
+  readonly limits: Map<string | undefined, Limits>;
+}
+
+const CANDIDATE_SUFFIX = ".candidate";
+
+/** Where both have a say, the weaker wins. */
+export function weaker(a: PoliciesMode, b: PoliciesMode): PoliciesMode {
+  if (a === "off" || b === "off") return "off";
+  return a === "shadow" || b === "shadow" ? "shadow" : "enforce";
+}
+
+function compileOverride(override: PolicyOverride, index: number): CompiledOverride {
+  const { rule, key, mode, policy, until } = override;
+  const isPrefix = key.endsWith("*");
+  return {
+    text: isPrefix ? key.slice(0, -1) : key,
+    isPrefix,
+    untilUs: until === undefined ? Number.POSITIVE_INFINITY : Date.parse(until) * 1e3,
+    shown: Object.freeze({
+      id: digests.sha256(`${rule}\n${key}`).slice(0, 12),
+      index,
+      kind: mode ?? "policy",
+    }),
+    change: policy,
+    limits: new Map(),
+  };
+}
+
+/** The overrides of a document by their rule. */
+export function overridesByRule(
+  overrides: readonly PolicyOverride[],
+): ReadonlyMap<string, readonly CompiledOverride[]> {
+  const byRule = new Map<string, CompiledOverride[]>();
+  overrides.forEach((override, index) => {
+    const compiled = compileOverride(override, index);
+    const others = byRule.get(override.rule);
+    if (others === undefined) byRule.set(override.rule, [compiled]);
+    else others.push(compiled);
+  });
+  return byRule;
+}
+
+export class CompiledRule {
+  readonly rule: PolicyRule;
+  /** What decides which requests the rule is for, entry by entry. */
+  readonly matchers: readonly (readonly [entry: string, matcher: EntryMatcher])[];
+  readonly #key: KeyWriter;
+  readonly #overrides: OverrideIndex<CompiledOverride> | undefined;
+  readonly #plans: ReadonlyMap<string, PolicyChange>;
+  /** Without an override, by plan. */
+  readonly #limits = new Map<string | undefined, Limits>();
+  readonly #percent: number;
+
+  constructor(
+    rule: PolicyRule,
+    { plans = {} }: PoliciesDocument,
+    overrides: readonly CompiledOverride[] | undefined,
+  ) {
+    this.rule = rule;
+    this.matchers = Object.entries(rule.match ?? {}).map(([entry, allowed]) => [
+      entry,
+      new EntryMatcher(typeof allowed === "string" ? [allowed] : allowed),
+    ]);
+    this.#key = new KeyWriter(rule.key ?? []);
+    this.#overrides = overrides === undefined ? undefined : new OverrideIndex(overrides);
+    this.#plans = new Map(
+      Object.entries(plans).flatMap(([plan, changes]) => {
+        const change = Object.hasOwn(changes, rule.name) ? changes[rule.name] : undefined;
+        return change === undefined ? [] : [[plan, change] as const];
+      }),
+    );
+    this.#percent = rule.rollout?.percent ?? 100;
+    this.#limitsOf(undefined, undefined);
+  }
+
+  /** Whether the rule is for such a request, as far as `match` goes. */
+  isFor(request: PolicyRequest): boolean {
+    for (const [entry, matcher] of this.matchers) {
+      const value = entryOf(request.entries, entry);
+      if (value === undefined || !matcher.matches(value)) return false;
+    }
+    return true;
+  }
+
+  /** What the request meets here; undefined where the rule does not apply. `isFor` holds. */
+  meet(request: PolicyRequest, nowUs: number, over: PoliciesMode): MatchedRule | undefined {
+    const { rule } = this;
+    const mode = weaker(over, rule.mode ?? "enforce");
+    if (mode === "off") return undefined;
+    const identity = this.#key.write(request.entries);
+    if (identity === undefined && rule.onMissing !== "deny") return undefined;
+    const override = identity === undefined ? undefined : this.#overrides?.find(identity, nowUs);
+    const kind = identity === undefined ? "deny" : (override?.shown.kind ?? "policy");
+    const { policy, candidate } = this.#limitsOf(request.plan, override);
+    return {
+      rule: rule.name,
+      identity,
+      verdict: kind === "policy" ? "decide" : kind,
+      mode: mode === "enforce" && this.#isReached(identity) ? "enforce" : "shadow",
+      cost: this.#costOf(request),
+      policy,
+      candidate,
+      override: override?.shown,
+      allowOverride: rule.allowOverride === true,
+    };
+  }
+
+  /** Where a request's key stands in the rollout; undefined without a key. */
+  placeOf(request: PolicyRequest): number | undefined {
+    const identity = this.#key.write(request.entries);
+    return identity === undefined ? undefined : rolloutPlace(this.rule.name, identity);
+  }
+
+  /** What keeps the rule from applying. */
+  unmet({ entries }: PolicyRequest): readonly UnmetEntry[] {
+    const { match = {}, key = [], onMissing } = this.rule;
+    const unmet: UnmetEntry[] = [];
+    for (const [entry, matcher] of this.matchers) {
+      const value = entryOf(entries, entry);
+      if (value !== undefined && matcher.matches(value)) continue;
+      const allowed = match[entry] as string | readonly string[];
+      const texts = typeof allowed === "string" ? [allowed] : allowed;
+      unmet.push({ entry, allowed: texts, isAbsent: value === undefined });
+    }
+    if (onMissing === "deny") return unmet;
+    const absent = key.filter((entry) => entryOf(entries, entry) === undefined);
+    return [...unmet, ...absent.map((entry) => ({ entry, allowed: undefined, isAbsent: true }))];
+  }
+
+  #isReached(identity: string | undefined): boolean {
+    const percent = this.#percent;
+    if (percent >= 100 || identity === undefined) return percent > 0;
+    return rolloutPlace(this.rule.name, identity) < percent;
+  }
+
+  #costOf(request: PolicyRequest): number {
+    const { cost = request.cost ?? 1 } = this.rule;
+    if (typeof cost === "number") return cost;
+    return unitsOf(entryOf(request.entries, cost.from)) ?? cost.default ?? 1;
+  }
+
+  #limitsOf(plan: string | undefined, override: CompiledOverride | undefined): Limits {
+    const planChange = plan === undefined ? undefined : this.#plans.get(plan);
+    const known = override?.change === undefined ? this.#limits : override.limits;
+    const place = planChange === undefined ? undefined : plan;
+    let limits = known.get(place);
+    if (limits === undefined) {
+      limits = this.#merged(planChange, override?.change);
+      known.set(place, limits);
+    }
+    return limits;
+  }
+
+  #merged(plan: PolicyChange | undefined, override: PolicyChange | undefined): Limits {
+    const { name, policy, candidate } = this.rule;
+    const parse = (base: PolicyRule["policy"], named: string) =>
+      parsePolicy({ ...putOver(base, plan, override), name: named });
+    return {
+      policy: parse(policy, name),
+      candidate: candidate && parse(candidate.policy, name + CANDIDATE_SUFFIX),
+    };
+  }
+}
+
+const DECIMAL = /^\d{1,16}(?:\.\d{1,16})?$/;
+
+/** Units out of an entry, rounded up to a thousandth and at most what any limit can be; undefined if it is no number. */
+function unitsOf(text: string | undefined): number | undefined {
+  if (text === undefined || !DECIMAL.test(text)) return undefined;
+  return Math.min(Math.ceil(Number(text) * UNIT - 1e-6) / UNIT, MAX_UNITS);
+}

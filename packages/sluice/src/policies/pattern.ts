@@ -1,0 +1,66 @@
+/** What entries are compared with: exact texts, and texts with `*`. Linear in the value, and nobody's regular expression. */
+
+/** A text cut at its stars; one part, where there is none. */
+export type Pattern = readonly string[];
+
+/** Stars that a pattern may have. */
+export const MOST_STARS = 8;
+
+/** Cuts a pattern at its stars; `\*` and `\\` stand for the characters. Undefined where a backslash stands before another. */
+export function cutPattern(text: string): Pattern | undefined {
+  const parts: string[] = [];
+  let part = "";
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i] as string;
+    if (character === "*") {
+      parts.push(part);
+      part = "";
+    } else if (character === "\\") {
+      i += 1;
+      if (text[i] !== "*" && text[i] !== "\\") return undefined;
+      part += text[i];
+    } else {
+      part += character;
+    }
+  }
+  parts.push(part);
+  return parts;
+}
+
+/** Whether a value is of the pattern. Parts are found from the left, each once, so that there is no going back. */
+export function fits(pattern: Pattern, value: string): boolean {
+  const first = pattern[0] as string;
+  if (pattern.length === 1) return value === first;
+  const last = pattern.at(-1) as string;
+  if (!value.startsWith(first)) return false;
+  const end = value.length - last.length;
+  let from = first.length;
+  for (let i = 1; i < pattern.length - 1; i++) {
+    const part = pattern[i] as string;
+    const at = value.indexOf(part, from);
+    if (at < 0) return false;
+    from = at + part.length;
+  }
+  return from <= end && value.endsWith(last);
+}
+
+/** What one entry may be. */
+export class EntryMatcher {
+  /** Texts without a star. */
+  readonly exact: ReadonlySet<string>;
+  readonly patterns: readonly Pattern[];
+
+  constructor(texts: readonly string[]) {
+    const patterns = texts.map((text) => cutPattern(text) ?? [text]);
+    this.exact = new Set(
+      patterns.filter(({ length }) => length === 1).map(([text]) => text as string),
+    );
+    this.patterns = patterns.filter(({ length }) => length > 1);
+  }
+
+  matches(value: string): boolean {
+    if (this.exact.has(value)) return true;
+    for (const pattern of this.patterns) if (fits(pattern, value)) return true;
+    return false;
+  }
+}

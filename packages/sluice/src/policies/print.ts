@@ -1,0 +1,58 @@
+/** Writes a document as JSON that reads well, in one form for one document. */
+import type { PoliciesDocument } from "./document.js";
+
+/** The order of fields; what is not here stands behind them, by name. */
+const ORDER = [
+  "$schema",
+  "version",
+  "activeFrom",
+  "mode",
+  "defaults",
+  "plans",
+  "rule",
+  "name",
+  "comment",
+  "match",
+  "key",
+  "onMissing",
+  "algorithm",
+  "limit",
+  "policy",
+  "cost",
+  "rollout",
+  "candidate",
+  "rules",
+  "overrides",
+];
+const RANK: ReadonlyMap<string, number> = new Map(ORDER.map((name, i) => [name, i]));
+
+function rankOf(name: string): number {
+  return RANK.get(name) ?? ORDER.length;
+}
+
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value)
+    .filter(([, each]) => each !== undefined)
+    .sort(([a], [b]) => rankOf(a) - rankOf(b) || (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([name, each]) => [name, inOrder(each)]));
+}
+
+/**
+ * The document as JSON: fields in a fixed order, two spaces a level, a line break at the end. `parsePolicies` makes the
+ * same document of it.
+ * @example
+ * import { parsePolicies, printPolicies } from "sluice/policies";
+ * const { document } = parsePolicies('{ "rules": [], "mode": "shadow" }');
+ * console.log(printPolicies(document).split("\n")[1]); //   "mode": "shadow",
+ */
+export function printPolicies(document: PoliciesDocument): string {
+  return `${JSON.stringify(inOrder(document), undefined, 2)}\n`;
+}
+
+/** All that a document says but its version, as one text: the same for the same content. */
+export function canonicalText(document: PoliciesDocument): string {
+  const { version: _, $schema: __, ...content } = document;
+  return JSON.stringify(inOrder(content));
+}

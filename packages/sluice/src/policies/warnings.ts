@@ -1,0 +1,237 @@
+/** What a document may say and hardly means: rules and overrides without effect. */
+import { parsePolicy, type Policy } from "../algorithms/registry.js";
+import type {
+  PoliciesDocument,
+  PolicyChange,
+  PolicyOverride,
+  PolicyRule,
+  PolicyWithoutName,
+} from "./document.js";
+import { putOver } from "./merge.js";
+import { formOfKeys, isInReach, keyValues } from "./override-key.js";
+import { EntryMatcher } from "./pattern.js";
+import { below, type Problems } from "./problems.js";
+import { nodeAt } from "./references.js";
+import type { SourceNode } from "./source-node.js";
+
+interface RuleInScope {
+  readonly rule: PolicyRule;
+  readonly policy: Policy;
+}
+
+class Warnings {
+  readonly #document: PoliciesDocument;
+  readonly #root: SourceNode;
+  readonly #problems: Problems;
+  readonly #nowUs: number;
+  readonly #rules: ReadonlyMap<string, PolicyRule>;
+  /** Rules for the same requests and keys, that always deny what their policies do. */
+  readonly #scopes = new Map<string, RuleInScope[]>();
+
+  constructor(
+    document: PoliciesDocument,
+    root: SourceNode,
+    problems: Problems,
+    nowUs: number | undefined,
+  ) {
+    this.#document = document;
+    this.#root = root;
+    this.#problems = problems;
+    this.#nowUs = nowUs ?? Number.NEGATIVE_INFINITY;
+    this.#rules = new Map(document.rules.map((rule) => [rule.name, rule]));
+    const changed = new Set([
+      ...(document.overrides ?? []).map(({ rule }) => rule),
+      ...Object.values(document.plans ?? {}).flatMap((plan) => Object.keys(plan)),
+    ]);
+    for (const rule of document.rules.filter((each) => !isTrial(each) && !changed.has(each.name))) {
+      const scope = scopeOf(rule);
+      const others = this.#scopes.get(scope) ?? [];
+      others.push({ rule, policy: parsePolicy(rule.policy) });
+      this.#scopes.set(scope, others);
+    }
+  }
+
+  run(): void {
+    const { rules, plans = {}, overrides = [] } = this.#document;
+    rules.forEach((rule, i) => this.#ofRule(rule, i));
+    for (const [plan, changes] of Object.entries(plans)) {
+      for (const [rule, change] of Object.entries(changes)) {
+        this.#ofChange(rule, change, below(below("plans", plan), rule), ["plans", plan, rule]);
+      }
+    }
+    overrides.forEach((override, i) => this.#ofOverride(override, i));
+  }
+
+  #warn(way: readonly (string | number)[], path: string, message: string): void {
+    this.#problems.warn(nodeAt(this.#root, ...way).line, path, message);
+  }
+
+  #ofRule(rule: PolicyRule, i: number): void {
+    const path = `rules[${i}]`;
+    const warn = (field: string, message: string): void =>
+      this.#warn(["rules", i, field], `${path}.${field}`, message);
+    const { mode = "enforce", rollout, candidate, policy, cost, onMissing } = rule;
+    if (mode === "off" && candidate !== undefined) {
+      warn("candidate", "the rule is off, so its candidate is not decided either");
+    }
+    if (rollout?.percent === 0) warn("rollout", "0 percent: every key is shadowed");
+    if (rollout !== undefined && mode !== "enforce") {
+      warn("rollout", `mode: ${mode} says more, so the percentage has no effect`);
+    }
+    if (candidate !== undefined && samePolicy(policy, candidate.policy)) {
+      warn("candidate", "the same as the policy");
+    }
+    if (cost === 0) warn("cost", "a request that costs nothing is never denied");
+    const most = capacityOf(parsePolicy(policy));
+    if (typeof cost === "number" && most > 0 && cost > most) {
+      warn("cost", `${cost} is more than the policy ever has, ${most}: every request is denied`);
+    }
+    if (onMissing === "deny" && neverMisses(rule)) {
+      warn("onMissing", "match asks for every entry of key, so none is missing");
+    }
+    this.#ofMatch(rule, i);
+    const tighter = shadowing(rule, this.#scopes.get(scopeOf(rule)) ?? []);
+    if (tighter !== undefined) {
+      this.#warn(
+        ["rules", i],
+        path,
+        `never decides: the rule ${tighter.name} has the same match and key, and admits no more`,
+      );
+    }
+  }
+
+  /** Texts of a list that others of it stand for already. */
+  #ofMatch({ match = {} }: PolicyRule, i: number): void {
+    for (const [entry, allowed] of Object.entries(match)) {
+      if (typeof allowed === "string") continue;
+      allowed.forEach((text, j) => {
+        const others = new EntryMatcher(allowed.filter((_, k) => k !== j));
+        const isTwice = allowed.indexOf(text) < j;
+        if (!isTwice && (text.includes("*") || allowed.lastIndexOf(text) > j)) return;
+        if (!others.matches(text)) return;
+        const path = `${below(`rules[${i}].match`, entry)}[${j}]`;
+        this.#warn(["rules", i, "match", entry, j], path, "another text of the list covers it");
+      });
+    }
+  }
+
+  #ofChange(
+    name: string,
+    change: PolicyChange,
+    path: string,
+    way: readonly (string | number)[],
+  ): void {
+    const rule = this.#rules.get(name);
+    if (rule === undefined) {
+      this.#warn(way, path, `there is no rule ${name}`);
+    } else if (samePolicy(rule.policy, putOver(rule.policy, change))) {
+      this.#warn(way, path, "changes nothing: the rule's policy says the same");
+    }
+  }
+
+  #ofOverride(override: PolicyOverride, i: number): void {
+    const path = `overrides[${i}]`;
+    const { key, policy, until } = override;
+    const way = ["overrides", i];
+    const rule = this.#rules.get(override.rule);
+    if (rule === undefined) {
+      this.#warn([...way, "rule"], `${path}.rule`, `there is no rule ${override.rule}`);
+      return;
+    }
+    if (rule.mode === "off") this.#warn(way, path, `the rule ${rule.name} is off`);
+    if (until !== undefined && Date.parse(until) * 1e3 <= this.#nowUs) {
+      this.#warn([...way, "until"], `${path}.until`, `over since ${until}`);
+    }
+    const { key: names = [] } = rule;
+    if (!isInReach(key, names)) {
+      const message = `out of reach: keys of the rule ${rule.name} are ${formOfKeys(names)}`;
+      this.#warn([...way, "key"], `${path}.key`, message);
+    } else if (!key.endsWith("*")) {
+      this.#ofValues(rule, names, key, i);
+    }
+    // A plan's may differ where the rule's does not.
+    if (policy !== undefined && this.#document.plans === undefined) {
+      this.#ofChange(rule.name, policy, `${path}.policy`, [...way, "policy"]);
+    }
+  }
+
+  #ofValues({ name, match = {} }: PolicyRule, names: readonly string[], key: string, i: number) {
+    keyValues(key).forEach((value, j) => {
+      const entry = names[j] as string;
+      const allowed = Object.hasOwn(match, entry) ? match[entry] : undefined;
+      if (allowed === undefined) return;
+      const matcher = new EntryMatcher(typeof allowed === "string" ? [allowed] : allowed);
+      if (matcher.matches(value)) return;
+      const message = `out of reach: the rule ${name} does not match that ${entry}`;
+      this.#warn(["overrides", i, "key"], `overrides[${i}].key`, message);
+    });
+  }
+}
+
+/** The most that a policy has at once, in units; 0 where it admits nothing. */
+function capacityOf(policy: Policy): number {
+  if (policy.algorithm === "unlimited") return Number.POSITIVE_INFINITY;
+  if ("burst" in policy) return policy.burst;
+  return "capacity" in policy ? policy.capacity : policy.limit;
+}
+
+function samePolicy(a: PolicyWithoutName, b: object): boolean {
+  return JSON.stringify(parsePolicy(a)) === JSON.stringify(parsePolicy(b));
+}
+
+function neverMisses({ key = [], match = {} }: PolicyRule): boolean {
+  return key.every((entry) => Object.hasOwn(match, entry));
+}
+
+const sorted = (texts: readonly string[]): readonly string[] => [...texts].sort();
+
+/** What decides which requests a rule counts, and under which identity. */
+function scopeOf({ match = {}, key = [], cost, onMissing }: PolicyRule): string {
+  const entries = Object.entries(match).map(
+    ([entry, allowed]) =>
+      [entry, sorted(typeof allowed === "string" ? [allowed] : allowed)] as const,
+  );
+  entries.sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([entries, sorted(key), cost ?? null, onMissing ?? "skip"]);
+}
+
+/** The rule that a rule is shadowed by: it denies all that the other does, for the same requests and keys. */
+function shadowing(rule: PolicyRule, among: readonly RuleInScope[]): PolicyRule | undefined {
+  const at = among.findIndex((each) => each.rule === rule);
+  const own = among[at]?.policy;
+  if (own === undefined) return undefined;
+  const found = among.find(({ policy }, i) => {
+    const tightness = i === at ? "looser" : compare(policy, own);
+    // Of two that say the same, the later one is named.
+    return tightness === "tighter" || (tightness === "same" && i < at);
+  });
+  return found?.rule;
+}
+
+function compare(a: Policy, b: Policy): "same" | "tighter" | "looser" {
+  const optionsOfA = a as unknown as Readonly<Record<string, unknown>>;
+  let result: "same" | "tighter" = "same";
+  for (const [option, value] of Object.entries(b)) {
+    const other = optionsOfA[option];
+    if (other === value) continue;
+    const isAmount = option === "limit" || option === "burst" || option === "capacity";
+    if (!isAmount || (other as number) > (value as number)) return "looser";
+    result = "tighter";
+  }
+  return result;
+}
+
+/** Whether a rule does not deny all that its policy would. */
+function isTrial({ mode = "enforce", rollout }: PolicyRule): boolean {
+  return mode !== "enforce" || (rollout !== undefined && rollout.percent < 100);
+}
+
+/** Adds what is likely not meant to the problems, as warnings. The document is valid. */
+export function addWarnings(
+  document: PoliciesDocument,
+  root: SourceNode,
+  problems: Problems,
+  nowUs: number | undefined,
+): void {
+  new Warnings(document, root, problems, nowUs).run();
+}
