@@ -12,7 +12,8 @@ export type ErrorCode =
   | "CROSS_SLOT"
   | "CLOSED"
   | "POLICY_UNAVAILABLE"
-  | "INVALID_POLICIES";
+  | "INVALID_POLICIES"
+  | "POLICY_CONFLICT";
 
 /** The base of all errors of this package. `code` never changes between releases; messages may. */
 export class SluiceError extends Error {
@@ -187,7 +188,10 @@ export class LeaseLostError extends SluiceError {
  * after.
  */
 export class ClosedError extends SluiceError {
-  constructor(what: "limiter" | "semaphore" | "store", options?: { cause?: unknown }) {
+  constructor(
+    what: "limiter" | "semaphore" | "policy set" | "store",
+    options?: { cause?: unknown },
+  ) {
     super("CLOSED", `the ${what} is closed`, options);
   }
 }

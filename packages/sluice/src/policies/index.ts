@@ -1,4 +1,4 @@
-/** `sluice/policies`: policies as one document, checked, printed, and matched with requests. No I/O. */
+/** `sluice/policies`: policies as one document, checked, printed, matched with requests, and published for all processes. */
 export {
   compilePolicies,
   type CompiledPolicies,
@@ -25,3 +25,22 @@ export { printPolicies } from "./print.js";
 export { InvalidPoliciesError, type PoliciesProblem } from "./problems.js";
 export { type RequestEntries, ruleKey } from "./rule-key.js";
 export { loadYaml, type YamlModule, type YamlParser } from "./yaml-source.js";
+export type { ChangeNote } from "./change-note.js";
+export { PolicyConflictError } from "./conflict-error.js";
+export {
+  PublishedPolicies,
+  type PublishedPoliciesOptions,
+  type PublishedVersion,
+  type PublicationOptions,
+  type RollbackOptions,
+} from "./published-policies.js";
+export type {
+  ClockReading,
+  PolicySource,
+  SeenSource,
+  SourceLook,
+  SourceText,
+} from "./policy-source.js";
+export { diffPolicies } from "./document-diff.js";
+export type { RuleChange } from "../events/rule-events.js";
+export type { DocumentNote } from "../stores/document-store.js";

@@ -54,5 +54,10 @@ export function printPolicies(document: PoliciesDocument): string {
 /** All that a document says but its version, as one text: the same for the same content. */
 export function canonicalText(document: PoliciesDocument): string {
   const { version: _, $schema: __, ...content } = document;
-  return JSON.stringify(inOrder(content));
+  return canonicalPart(content);
+}
+
+/** A part of a document as one text: the same for the same content. */
+export function canonicalPart(part: unknown): string {
+  return JSON.stringify(inOrder(part));
 }

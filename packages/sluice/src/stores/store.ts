@@ -10,6 +10,7 @@ import { hasField, withoutText } from "../core/shown.js";
 import type { Clock } from "../core/clock.js";
 import type { Rule } from "../algorithms/rule.js";
 import type { Submitted } from "./hand-over.js";
+import type { DocumentStore } from "./document-store.js";
 import type { ReportStore } from "./report-store.js";
 import type { SemaphoreStore } from "./semaphore-store.js";
 import type { StoreCounts } from "./store-counts.js";
@@ -129,6 +130,8 @@ export interface Store {
   readonly semaphores?: SemaphoreStore;
   /** Where reports of all processes live; without it each process keeps its own. */
   readonly reports?: ReportStore;
+  /** Where published documents live; without it they live in this process. */
+  readonly documents?: DocumentStore;
   close(): Promise<void>;
 }
 

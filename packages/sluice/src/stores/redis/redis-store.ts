@@ -25,6 +25,7 @@ import type { RunScript } from "./clients/client.js";
 import { asScriptFailure } from "./clients/index.js";
 import type { LazyConnection } from "./lazy-connection.js";
 import { CONNECT_OPTIONS, type ConnectOptions } from "./connect.js";
+import { RedisDocuments } from "./redis-documents.js";
 import { RedisReports } from "./redis-reports.js";
 import { RedisSemaphores } from "./redis-semaphores.js";
 import { type Placement, placementBy, SLOTS, slotOf, tagOfId } from "./slot.js";
@@ -82,6 +83,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly partOf?: (call: StoreCall) => string;
   readonly semaphores: RedisSemaphores;
   readonly reports: RedisReports;
+  readonly documents: RedisDocuments;
   /** Batches, and outages whoever met them; hooks are listeners too. */
   readonly events = new Events();
   readonly counts = new StoreCounts();
@@ -119,7 +121,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     ]);
     addOutageHooks(this.events, options.hooks);
     const { maxBatch = DEFAULT_MAX_BATCH, maxInFlight = DEFAULT_MAX_IN_FLIGHT } = options;
-    const { partitions } = options;
+    const { partitions, subscriber } = options;
     if (partitions !== undefined) checkCount("partitions", partitions, 1, SLOTS);
     this.#placement = partitions === undefined ? undefined : placementBy(partitions);
     const { run, isCluster, nodeOf, sendsOnce, lazy, clientNow } = accessBy(options, this.#closing);
@@ -145,13 +147,11 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     );
     this.clock = options.clock === undefined ? undefined : checkClock(options.clock);
     this.reports = new RedisReports(this.#run, this.clock);
+    const shared = { run: this.#run, client: clientNow, subscriber, isCluster, clock: this.clock };
+    this.documents = new RedisDocuments(shared);
     this.semaphores = new RedisSemaphores({
-      run: this.#run,
-      client: clientNow,
-      subscriber: options.subscriber,
-      isCluster,
+      ...shared,
       nodeOf,
-      clock: this.clock,
       nonce: randomName(STORE_NONCE_BYTES),
     });
   }
@@ -209,6 +209,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   close(): Promise<void> {
     return this.#closing.end(async () => {
       this.semaphores.close();
+      this.documents.close();
       await this.#lazy?.close();
     });
   }

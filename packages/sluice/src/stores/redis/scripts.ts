@@ -33,6 +33,11 @@ export function semaphoreScript(): Script {
   return known("semaphore", []);
 }
 
+/** The script of documents. */
+export function documentScript(): Script {
+  return known("document", []);
+}
+
 /** The script of reports. */
 export function reportScript(): Script {
   return known("report", []);

@@ -1,0 +1,16 @@
+/** What a publisher is told who came second. */
+import { SluiceError } from "../core/errors.js";
+
+/** Somebody else has published policies meanwhile: what was to be published was made from another version. Nothing was written. */
+export class PolicyConflictError extends SluiceError {
+  /** The version in force; 0 where there is none. */
+  readonly version: number;
+
+  constructor(expected: number, version: number) {
+    const inForce = version === 0 ? "nothing is published" : `version ${version} is in force`;
+    const message = `version ${expected} was expected, but ${inForce}: read it, and publish again`;
+    super("POLICY_CONFLICT", message);
+    this.name = "PolicyConflictError";
+    this.version = version;
+  }
+}

@@ -1,0 +1,54 @@
+/** Where a PolicySet has its document from, and how it learns that there is another. */
+import type { PoliciesDocument } from "./document.js";
+
+/** What a source holds, not parsed yet. */
+export interface SourceText {
+  /** A text in JSON or YAML, or the document itself. */
+  readonly content: string | PoliciesDocument;
+  /** What errors call it: the file's path. */
+  readonly file: string | undefined;
+  /** Which content it is: another one has another mark. */
+  readonly mark: string;
+  /** As it was published; undefined where the document says it itself. */
+  readonly version: number | undefined;
+  /** Who changed it, as they said. */
+  readonly by: string | undefined;
+  /** Why, as they said. */
+  readonly comment: string | undefined;
+}
+
+/** What the process has seen of a source. */
+export interface SeenSource {
+  /** Of the last content that was read, whether it was any good or not; "" before the first. */
+  readonly mark: string;
+  /** The highest version that was in force here; 0 before the first. */
+  readonly version: number;
+}
+
+/** What a look at a source has found. */
+export type SourceLook =
+  | { readonly found: "same" }
+  | { readonly found: "text"; readonly text: SourceText }
+  /** There is none any more, or an older one, or another one of the same version. */
+  | { readonly found: "lost" | "older"; readonly why: string };
+
+export interface PolicySource {
+  /** What it is, for people: "file policies.yaml". */
+  readonly name: string;
+  /** Looks whether there is another content. Rejects where that cannot be found out. */
+  look(seen: SeenSource): Promise<SourceLook>;
+  /** Calls `hint` when it is worth looking; what it returns ends that. A hint may be missed, and come for nothing. */
+  watch(hint: () => void): () => void;
+  /** The newest content below this version; undefined where there is none, or none is kept. */
+  before?(version: number): Promise<SourceText | undefined>;
+  /** The store's clock in µs since the epoch, as it was at the last look; undefined where a look does not say. */
+  heardUs?(): ClockReading | undefined;
+}
+
+/** What a clock elsewhere said, and when that was here. */
+export interface ClockReading {
+  /** µs since the epoch. */
+  readonly thereUs: number;
+  /** On this process's monotonic clock, in ms. */
+  readonly hereMs: number;
+}

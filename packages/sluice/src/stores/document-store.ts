@@ -1,0 +1,91 @@
+/**
+ * The port between published documents and the store that keeps them: under each name one text with a version that only
+ * grows, and the texts before it.
+ */
+
+/** So many versions of a name are kept, the one in force among them. */
+export const KEPT_VERSIONS = 20;
+
+/** Which version is in force. */
+export interface DocumentHead {
+  /** 0 where nothing was published, or all of it is lost. */
+  readonly version: number;
+  /** The digest of its text, "" where there is none. Two texts may bear one version where a server has lost the first. */
+  readonly digest: string;
+  /** The store's clock: µs since the epoch. */
+  readonly nowUs: number;
+}
+
+/** Who published a version, when, and why. */
+export interface DocumentNote {
+  /** From 1. */
+  readonly version: number;
+  /** Of the text. */
+  readonly digest: string;
+  /** When it was published: ms since the epoch, by the store's clock. */
+  readonly atMs: number;
+  /** Who published it, as they said. */
+  readonly by: string | undefined;
+  /** Why, as they said. */
+  readonly comment: string | undefined;
+}
+
+/** A version with its text. */
+export interface DocumentEntry extends DocumentNote {
+  readonly text: string;
+}
+
+/** What is to be published. */
+export interface DocumentDraft {
+  readonly text: string;
+  /** Of the text. */
+  readonly digest: string;
+  readonly by: string | undefined;
+  readonly comment: string | undefined;
+  /** The version that it takes the place of: where another one is in force, nothing is written. */
+  readonly expected: number;
+  /** The highest version that the publisher has ever seen: the new one is higher, whatever the store has lost. */
+  readonly seen: number;
+}
+
+export interface DocumentPublished {
+  readonly published: boolean;
+  /** The one in force now: the new one, or the one that was not expected. */
+  readonly version: number;
+  /** The store's clock: µs since the epoch. */
+  readonly nowUs: number;
+}
+
+/** Somebody who wants to know of new versions at once. */
+export interface DocumentWatch {
+  end(): void;
+}
+
+export interface DocumentStore {
+  /**
+   * Which version is in force: one cheap command. `seen` is the highest version that the caller knows of: where the store
+   * knows of none so high, it notes that the next one must be higher.
+   */
+  head(name: string, seen: number): Promise<DocumentHead>;
+  /** The text of a version, or of the one in force; undefined where it is not kept. */
+  read(name: string, version?: number): Promise<DocumentEntry | undefined>;
+  /** All of it or nothing. */
+  publish(name: string, draft: DocumentDraft): Promise<DocumentPublished>;
+  /** Of the versions that are kept, the newest first. */
+  history(name: string): Promise<readonly DocumentNote[]>;
+  /** Calls `hint` soon after most publications. Only a hint: it may be missed, and come for nothing. */
+  watch(name: string, hint: () => void): DocumentWatch;
+}
+
+/** What a store keeps of who and why. */
+export function noteToText({ by, comment }: Pick<DocumentNote, "by" | "comment">): string {
+  return JSON.stringify({ by, comment });
+}
+
+/** A note as it is kept: "atMs digest json". Nothing but that is taken for one. */
+export function noteOf(version: number, text: string): DocumentNote | undefined {
+  const [, atMs, digest = "", json = ""] = /^(\d+) (\S+) (\{.*\})$/s.exec(text) ?? [];
+  if (atMs === undefined) return undefined;
+  const { by, comment } = JSON.parse(json) as Partial<DocumentNote>;
+  return { version, digest, atMs: Number(atMs), by, comment };
+}

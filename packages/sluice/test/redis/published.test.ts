@@ -1,0 +1,87 @@
+/** Published policies in a real Redis and in memory: compare-and-set, and the versions before. */
+import { randomUUID } from "node:crypto";
+import { describe, expect, inject, onTestFinished, test } from "vitest";
+import { MemoryStore, type Store } from "../../src/index.js";
+import {
+  type PoliciesDocument,
+  PolicyConflictError,
+  PublishedPolicies,
+} from "../../src/policies/index.js";
+import { RedisStore } from "../../src/stores/redis/index.js";
+
+const api = (limit: number, more: Partial<PoliciesDocument> = {}): PoliciesDocument => {
+  const policy = { algorithm: "token-bucket", limit, period: "1h" } as const;
+  return { ...more, rules: [{ name: "api", key: ["user"], policy }] };
+};
+
+const stores: Readonly<Record<string, () => Promise<Store>>> = {
+  redis: () => RedisStore.connect(inject("redisUrl")),
+  memory: async () => new MemoryStore(),
+};
+
+async function place(kind: string): Promise<{ readonly published: PublishedPolicies }> {
+  const store = await (stores[kind] as () => Promise<Store>)();
+  onTestFinished(() => store.close());
+  return { published: new PublishedPolicies({ store, name: `p-${randomUUID()}` }) };
+}
+
+describe.each(["redis", "memory"])("published in %s", (kind) => {
+  test("versions grow, and each says who, when and why", async () => {
+    const { published } = await place(kind);
+    expect(await published.version()).toBe(0);
+    expect(await published.read()).toBeUndefined();
+    expect(await published.publish(api(1), { expected: 0, by: "ana", comment: "é\n{}" })).toBe(1);
+    expect(await published.publish(api(2, { version: 77 }), { expected: 1, by: "ben" })).toBe(2);
+    expect(await published.read()).toMatchObject({
+      version: 2,
+      document: { version: 2, rules: [{}] },
+    });
+    expect(await published.read(1)).toMatchObject({ version: 1, by: "ana", comment: "é\n{}" });
+    const [newest, oldest] = await published.history();
+    expect(newest).toMatchObject({ version: 2, by: "ben", comment: undefined });
+    expect(oldest).toMatchObject({ version: 1, by: "ana" });
+    expect(newest?.atMs).toBeGreaterThanOrEqual(oldest?.atMs ?? Infinity);
+    expect(newest?.digest).not.toBe(oldest?.digest);
+  });
+
+  test("of two editors the later one is refused, and told the version in force", async () => {
+    const { published } = await place(kind);
+    await published.publish(api(1), { expected: 0 });
+    const ends = await Promise.allSettled(
+      [2, 3, 4, 5].map((limit) => published.publish(api(limit), { expected: 1 })),
+    );
+    const refused = ends.flatMap((end) =>
+      end.status === "rejected" ? [end.reason as unknown] : [],
+    );
+    expect(refused).toHaveLength(3);
+    for (const error of refused) {
+      expect(error).toBeInstanceOf(PolicyConflictError);
+      expect(error).toMatchObject({ code: "POLICY_CONFLICT", version: 2 });
+    }
+    expect(await published.version()).toBe(2);
+  });
+
+  test("what is invalid is not published", async () => {
+    const { published } = await place(kind);
+    const bad = {
+      rules: [{ name: "api", policy: { algorithm: "gcra", limit: -1, period: "1s" } }],
+    };
+    await expect(
+      published.publish(bad as unknown as PoliciesDocument, { expected: 0 }),
+    ).rejects.toThrow(/rules\[0\]\.policy\.limit/);
+    expect(await published.version()).toBe(0);
+  });
+
+  test("the last 20 are kept, and an earlier one comes back as a new version", async () => {
+    const { published } = await place(kind);
+    for (let i = 0; i < 23; i++) await published.publish(api(i + 1), { expected: i });
+    const kept = (await published.history()).map(({ version }) => version);
+    expect(kept).toEqual(Array.from({ length: 20 }, (_, i) => 23 - i));
+    expect(await published.read(3)).toBeUndefined();
+    await expect(published.rollback(3)).rejects.toThrow(/one of the last 20 versions/);
+    expect(await published.rollback(4, { by: "ana" })).toBe(24);
+    const now = await published.read();
+    expect(now?.document.rules[0]?.policy).toMatchObject({ limit: 4 });
+    expect(now).toMatchObject({ by: "ana", comment: "rollback to 4" });
+  });
+});
