@@ -11,6 +11,7 @@ import { measureMemory, showMemory } from "./memory.mjs";
 import { measureRedis, showRedis } from "./redis.mjs";
 import { describe } from "./result.mjs";
 import { measureSemaphore, showSemaphore } from "./semaphore.mjs";
+import { measureSets, showSets } from "./sets.mjs";
 import { measureWork, showWork } from "./work.mjs";
 import { KEYS, LIMIT, PERIOD_MS } from "./workload.mjs";
 
@@ -22,6 +23,7 @@ const SECTIONS = {
   redis: { measure: measureRedis, budgetMs: 190_000 },
   hot: { measure: measureHot, budgetMs: 40_000 },
   flood: { measure: measureFlood, budgetMs: 45_000 },
+  sets: { measure: measureSets, budgetMs: 100_000 },
   work: { measure: measureWork, budgetMs: 120_000 },
   semaphore: { measure: measureSemaphore, budgetMs: 120_000 },
 };
@@ -79,19 +81,21 @@ function versions() {
 
 /** @param {Result} result */
 function show(result) {
-  const { memory, redis, hot, flood, work, semaphore } = result.sections;
+  const { memory, redis, hot, flood, sets, work, semaphore } = result.sections;
   return [
     `${describe(result)} Reference: ${REFERENCE}. Floor: ${FLOOR}.`,
     showGoals({
       redis: redis?.rows,
       hot: hot?.rows,
       flood: flood?.rows,
+      sets: sets?.rows,
       semaphore: semaphore?.rows,
     }),
     memory && showMemory(memory),
     redis && showRedis(redis.rows),
     hot && showHot(hot.rows),
     flood && showFlood(flood.rows),
+    sets && showSets(sets.rows),
     work && showWork(work),
     semaphore && showSemaphore(semaphore),
   ]

@@ -117,20 +117,24 @@ async function measure({ raw }, subject, next, workers, ms, floor) {
   const loops = [];
   const floors = [];
   const turns = floor === undefined ? 1 : TURNS;
-  const serverBefore = await serverTime(raw);
-  const before = process.cpuUsage();
+  const spent = { clientUs: 0, commandUs: 0, serverUs: 0 };
   for (let i = 0; i < turns; i++) {
+    const serverBefore = await serverTime(raw);
+    const before = process.cpuUsage();
     loops.push(await closedLoop(subject, next, workers, timeUp(ms / turns)));
+    const { user, system } = process.cpuUsage(before);
+    const { commandUs, cpuUs } = serverTimeBetween(serverBefore, await serverTime(raw));
+    spent.clientUs += user + system;
+    spent.commandUs += commandUs;
+    spent.serverUs += cpuUs;
     if (floor === undefined) continue;
     floors.push(await closedLoop(floor, next, workers, timeUp(ms / turns)));
   }
-  const { user, system } = process.cpuUsage(before);
-  const { commandUs, cpuUs } = serverTimeBetween(serverBefore, await serverTime(raw));
   const { calls, ...speed } = summary(loops);
   const costs = {
-    clientUs: (user + system) / calls,
-    commandUs: commandUs / calls,
-    serverUs: cpuUs / calls,
+    clientUs: spent.clientUs / calls,
+    commandUs: spent.commandUs / calls,
+    serverUs: spent.serverUs / calls,
   };
   if (floor === undefined) return { ...speed, ...costs };
   return { ...speed, ...costs, floorP50Us: summary(floors).p50Us };

@@ -8,6 +8,7 @@ import { whole } from "./table.mjs";
  * @property {Section} [redis]
  * @property {Section} [hot]
  * @property {Section} [flood]
+ * @property {Section} [sets]
  * @property {import("./work.mjs").WorkSection} [work]
  * @property {import("./semaphore.mjs").SemaphoreSection} [semaphore]
  */
@@ -20,8 +21,8 @@ import { whole } from "./table.mjs";
 
 /** @param {Result} result */
 export function describe({ machine, workload, sections }) {
-  const { memory, redis, hot, flood, work, semaphore } = sections;
-  const server = [redis, hot, flood, work, semaphore].find(
+  const { memory, redis, hot, flood, sets, work, semaphore } = sections;
+  const server = [redis, hot, flood, sets, work, semaphore].find(
     (section) => section !== undefined,
   )?.server;
   const parts = {
@@ -29,6 +30,7 @@ export function describe({ machine, workload, sections }) {
     redis: redis?.rows,
     hot: hot?.rows,
     flood: flood?.rows,
+    sets: sets?.rows,
     work: work && [...work.rows, ...work.policyRows],
     semaphore: semaphore?.rows,
   };

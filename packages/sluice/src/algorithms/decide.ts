@@ -5,7 +5,7 @@
  *   decide           any verb, any number of policies: the pure kernels, the memory store
  *   decide.lua       its twin, in Redis; `measure` stands inline there, where a call costs what a line of it does
  *   consumeOne       a consume on one policy, in memory; its twin consume-one.lua, for many on one key in Redis
- *   <name>/fast.lua  consumes that are all allowed and meet nothing unusual, in Redis
+ *   <name>/fast.lua  consumes that fit, or are denied by quota, and meet nothing unusual, in Redis
  *
  * A call has debits: one a policy (or one a limiter and key, for calls over several). It is all or
  * nothing: every debit is checked before any is changed.

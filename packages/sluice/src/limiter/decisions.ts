@@ -17,27 +17,54 @@ export function decisionOf(
   answer: StoreResult,
   source: DecisionSource,
 ): Decision {
-  const deciding = labels.length === 1 ? 0 : decidingDebit(labels.length, answer.debits);
-  const label = labels[deciding] as Shown;
-  const debit = answer.debits[deciding] as DebitResult;
-  const decision: Decision = {
+  return labels.length === 1
+    ? loneDecision(labels[0] as Shown, answer, source)
+    : setDecision(labels, answer, source);
+}
+
+function loneDecision(
+  label: Shown,
+  { debits, nowUs }: StoreResult,
+  source: DecisionSource,
+): Decision {
+  const debit = debits[0] as DebitResult;
+  const decidedAtUs = debit.nowUs ?? nowUs;
+  return {
     allowed: debit.reason === REASON.ok,
     reason: REASON_NAMES[debit.reason] as DecisionReason,
     limit: label.rule.limit,
     remaining: remaining(label, debit),
     retryAfterMs: retryAfterMs(debit),
     resetAfterMs: ceilMs(debit.resetUs),
-    decidedAtUs: debit.nowUs ?? answer.nowUs,
-    windowMs: windowMs(label, debit.nowUs ?? answer.nowUs),
+    decidedAtUs,
+    windowMs: windowMs(label, decidedAtUs),
     policy: label.name,
     source,
   };
-  if (labels.length === 1) return decision;
+}
+
+/** A decision over several policies shows the verdict of the one that decides. */
+function setDecision(
+  labels: readonly Shown[],
+  { debits, nowUs }: StoreResult,
+  source: DecisionSource,
+): Decision {
+  const policies = labels.map((label, i) => policyVerdict(label, debits[i] as DebitResult, nowUs));
+  const deciding = decidingDebit(labels.length, debits);
+  // Field by field: a copy by "..." takes longer than all that is computed here.
+  const verdict = policies[deciding] as PolicyVerdict;
   return {
-    ...decision,
-    policies: labels.map((each, i) =>
-      policyVerdict(each, answer.debits[i] as DebitResult, answer.nowUs),
-    ),
+    allowed: verdict.allowed,
+    reason: verdict.reason,
+    limit: verdict.limit,
+    remaining: verdict.remaining,
+    retryAfterMs: verdict.retryAfterMs,
+    resetAfterMs: verdict.resetAfterMs,
+    decidedAtUs: debits[deciding]?.nowUs ?? nowUs,
+    windowMs: verdict.windowMs,
+    policy: verdict.policy,
+    source,
+    policies,
   };
 }
 

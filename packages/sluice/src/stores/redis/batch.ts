@@ -63,7 +63,7 @@ export function encodeBatch(
       last = { call, first, stride: 0, calls: 1, mark };
       groups.push(last);
     }
-    if (!isPlainConsume(call)) kind = "any";
+    if (kind !== "any") kind = kindWith(kind, call);
     size += 1;
   }
   const rules = new Map<Rule, number>();
@@ -88,9 +88,11 @@ export function givesBack({ verb }: Pick<StoreCall, "verb">): boolean {
   return verb === VERBS.refund || verb === VERBS.cancel;
 }
 
-function isPlainConsume({ verb, debits }: StoreCall): boolean {
-  const isLone = verb === VERBS.consume && debits.length === 1;
-  return isLone && debits[0]?.rule.kernel.isOneValue === true;
+/** What a batch of this kind is with one more call. */
+function kindWith(kind: BatchKind, { verb, debits }: StoreCall): BatchKind {
+  if (verb !== VERBS.consume) return "any";
+  for (const { rule } of debits) if (!rule.kernel.isOneValue) return "any";
+  return debits.length === 1 ? kind : "sets";
 }
 
 function nameOf({ keyspace, id }: Debit, placement: Placement | undefined): string {
@@ -120,10 +122,9 @@ function keyPlaceOf(
   const names = debits.map((debit) => nameOf(debit, placement));
   const place = places.get(names[0] as string);
   if (place === undefined) {
-    if (names.some((name) => places.has(name))) return 0;
+    for (const name of names) if (places.has(name)) return 0;
     const first = keys.length + 1;
-    names.forEach((name, i) => places.set(name, { index: first + i, debits }));
-    keys.push(...names);
+    for (const name of names) places.set(name, { index: keys.push(name), debits });
     return first;
   }
   if (place.debits.length !== debits.length) return 0;
@@ -182,7 +183,8 @@ function encodeGroup(
 ): void {
   const { verb, debits, receipt } = call;
   body.push(String(durationUsOf(call)), String(first), String(stride), String(calls));
-  if (kind === "any") body.push(String(verb), String(debits.length));
+  if (kind === "any") body.push(String(verb));
+  if (kind !== "consume") body.push(String(debits.length));
   for (const { rule, cost } of debits) {
     let index = rules.get(rule);
     if (index === undefined) {

@@ -16,9 +16,9 @@ export interface Script {
 
 /**
  * What a batch is made of, and the name of its script: "consume" = nothing but consumes on one debit, whose state is
- * one value.
+ * one value; "sets" = some of them on several such debits.
  */
-export type BatchKind = "consume" | "any";
+export type BatchKind = "consume" | "sets" | "any";
 
 /** By name and tags of kernels. */
 const scripts = new Map<string, Script>();

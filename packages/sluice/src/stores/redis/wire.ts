@@ -54,9 +54,8 @@ class ReplyReader {
   #form: ReplyForm = "plain";
   /** How many more calls the last head covers. */
   #left = 0;
-  /** After the last call of a run, and what the resets of all its calls follow from. */
-  #available = 0;
-  #rest = 0;
+  /** Of a run, for each debit: what is available after the last call, and what the resets of all calls follow from. */
+  #run: readonly number[] = [];
   #last: DecodedCall | undefined;
 
   constructor(numbers: readonly number[]) {
@@ -76,7 +75,7 @@ class ReplyReader {
   outcome(call: StoreCall): DecodedCall {
     if (this.#left === 0) this.#begin(call);
     else this.#left -= 1;
-    if (this.#form === "plain") return admitted(call, this.rawUs, this.next(), this.next());
+    if (this.#form === "plain") return readAdmitted(this, call);
     if (this.#form === "run") return this.#ofRun(call);
     return this.#last as DecodedCall;
   }
@@ -89,8 +88,7 @@ class ReplyReader {
     } else if (head === RUN) {
       this.#form = "run";
       this.#left = this.next() - 1;
-      this.#available = this.next();
-      this.#rest = this.next();
+      this.#run = call.debits.flatMap(() => [this.next(), this.next()]);
     } else {
       this.#form = "repeat";
       this.#last = readOutcome(this, head, call);
@@ -99,19 +97,32 @@ class ReplyReader {
   }
 
   /** Each call of a run takes as much as the next one has less; its kernel knows when its key is full again. */
-  #ofRun(call: StoreCall): DecodedCall {
-    const { cost, rule } = call.debits[0] as Debit;
-    const available = this.#available + this.#left * cost;
-    const resetUs = rule.kernel.timeToFullAt?.(rule.params, available, this.#rest);
-    if (resetUs !== undefined) return admitted(call, this.rawUs, available, resetUs);
-    throw new StoreUnavailableError("the script's reply does not fit the calls");
+  #ofRun({ debits }: StoreCall): StoreResult {
+    const results = debits.map(({ cost, rule }, i): DebitResult => {
+      const available = (this.#run[2 * i] as number) + this.#left * cost;
+      const rest = this.#run[2 * i + 1] as number;
+      const resetUs = rule.kernel.timeToFullAt?.(rule.params, available, rest);
+      if (resetUs !== undefined) return admitted(available, resetUs);
+      throw new StoreUnavailableError("the script's reply does not fit the calls");
+    });
+    return { nowUs: this.rawUs, granted: leastCost(debits), debits: results };
   }
 }
 
-/** The answer to a consume on one debit that is admitted. */
-function admitted(call: StoreCall, nowUs: number, available: number, resetUs: number): StoreResult {
-  const { cost } = call.debits[0] as Debit;
-  return { nowUs, granted: cost, debits: [{ reason: REASON.ok, available, waitUs: 0, resetUs }] };
+/** A debit that was made. */
+function admitted(available: number, resetUs: number): DebitResult {
+  return { reason: REASON.ok, available, waitUs: 0, resetUs };
+}
+
+/** The answer to a consume that is admitted. */
+function readAdmitted(reader: ReplyReader, { debits }: StoreCall): StoreResult {
+  const { rawUs: nowUs } = reader;
+  if (debits.length === 1) {
+    const { cost } = debits[0] as Debit;
+    return { nowUs, granted: cost, debits: [admitted(reader.next(), reader.next())] };
+  }
+  const results = debits.map(() => admitted(reader.next(), reader.next()));
+  return { nowUs, granted: leastCost(debits), debits: results };
 }
 
 function readOutcome(reader: ReplyReader, head: number, call: StoreCall): DecodedCall {
@@ -162,7 +173,9 @@ function readReceipt(
 }
 
 function leastCost(debits: readonly Debit[]): number {
-  return debits.reduce((least, { cost }) => Math.min(least, cost), Number.POSITIVE_INFINITY);
+  let least = Number.POSITIVE_INFINITY;
+  for (const { cost } of debits) if (cost < least) least = cost;
+  return least;
 }
 
 /** Some clients return integers as text, or as bigint. */

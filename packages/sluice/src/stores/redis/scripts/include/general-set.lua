@@ -1,0 +1,78 @@
+-- Consumes of the same costs on the same debits, one after another, by the verbs' own decision. What became of them goes
+-- to the reply as the head of sets.lua says.
+--
+-- @const VERBS from algorithms/decide.ts
+-- @const READY from algorithms/kernel.ts
+-- @const REASON from algorithms/debit.ts
+-- @const TIME_FOLLOWS, REASONS_FOLLOW, REPEATS_FOLLOW from stores/redis/wire.ts
+
+-- Adds what became of `calls` consumes that got the same.
+local function answerSet(debits, result, calls)
+  local isReady, denied = result.readiness == READY, false
+  for i = 1, #debits do denied = denied or debits[i].reason ~= REASON.ok end
+  local behind, says = result.now > raw, isReady and denied
+  n = n + 1
+  reply[n] = result.readiness + (behind and TIME_FOLLOWS or 0) + (says and REASONS_FOLLOW or 0)
+    + (calls > 1 and REPEATS_FOLLOW or 0)
+  if behind then
+    n = n + 1
+    reply[n] = result.now
+  end
+  for i = 1, isReady and #debits or 0 do
+    local debit = debits[i]
+    reply[n + 1], reply[n + 2] = debit.available, debit.reset
+    n = n + 2
+    if says then
+      reply[n + 1], reply[n + 2] = debit.reason, debit.wait
+      n = n + 2
+    end
+  end
+  if calls > 1 then
+    n = n + 1
+    reply[n] = calls - 1
+  end
+end
+
+-- `indexes` and `costs` of the policies, whose states are under KEYS from `at` on.
+local function generalSet(indexes, costs, count, duration, at, calls)
+  local debits, failure = {}, nil
+  for i = 1, count do
+    local policy = policyOf(indexes[i])
+    local state, why = load(policy.kernel, at + i - 1)
+    failure = why or failure
+    debits[i] = {
+      kernel = policy.kernel, params = policy.params, cost = costs[i], state = state,
+      asked = 0, reason = REASON.ok, available = 0, wait = 0, reset = 0,
+    }
+  end
+  local result = { readiness = failure or READY, now = raw, granted = 0, changed = false }
+  if failure then return answerSet(debits, result, calls) end
+
+  local written = false
+  while calls > 0 do
+    decide(VERBS.consume, debits, raw, duration, result)
+    -- After a call that changes nothing the rest get the same answer.
+    local same = result.changed and 1 or calls
+    answerSet(debits, result, same)
+    calls = calls - same
+    if result.changed then
+      written = true
+      for i = 1, count do
+        local debit = debits[i]
+        debit.need = debit.reset
+        -- Full is the same as never seen, to the next call too.
+        if debit.reset == 0 then debit.kernel.clear(debit.state) end
+      end
+    end
+  end
+
+  for i = 1, written and count or 0 do
+    local debit = debits[i]
+    if debit.need == 0 then
+      call('DEL', KEYS[at + i - 1])
+      values[at + i - 1] = false
+    else
+      store(at + i - 1, debit.kernel.pack(debit.state), debit.state)
+    end
+  end
+end

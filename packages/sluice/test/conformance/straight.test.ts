@@ -1,0 +1,236 @@
+/**
+ * Consumes that the straight part of a script decides get the answers, and leave the bytes, that the general path of the
+ * same script would: on sets of policies and on lone ones, mixed, in whatever state their keys are.
+ */
+import fc from "fast-check";
+import { Redis } from "ioredis";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { startRedis } from "../../../../scripts/redis-server.mjs";
+import { type Policy, RateLimiter } from "../../src/index.js";
+import { RedisStore, type RunScript } from "../../src/stores/redis/index.js";
+import { ManualClock } from "../../src/testing/index.js";
+import {
+  costOf,
+  kinds,
+  type LimitedPolicy,
+  moveUs,
+  policies,
+  starts,
+  type Step,
+  steps,
+} from "../properties/arbitraries.js";
+import { runs } from "../support/runs.js";
+
+let server: Awaited<ReturnType<typeof startRedis>>;
+/** One database for each path, so that keys have the same names. */
+let straight: Redis;
+let general: Redis;
+beforeAll(async () => {
+  server = await startRedis();
+  straight = new Redis(server.url, { db: 0 });
+  general = new Redis(server.url, { db: 1 });
+});
+afterAll(async () => {
+  await Promise.all([straight.quit(), general.quit()]);
+  await server.stop();
+});
+
+/** Where a script turns to its general path, of which it has one before all groups. */
+const TURN = "general = general or makeGeneral()\n";
+const COUNTER = "turns";
+
+/** Runs scripts as they are, but for counting how often they turn to their general path. */
+function countingTurns(redis: Redis): RunScript {
+  return runner(redis, (source) => source.replace(TURN, `${TURN}call('INCR', '${COUNTER}')\n`));
+}
+
+/** Runs scripts without a fast path. */
+function withoutFastPaths(redis: Redis): RunScript {
+  return runner(redis, (source) => source.replace(/^local general$/m, "fast = {}\nlocal general"));
+}
+
+function runner(redis: Redis, change: (source: string) => string): RunScript {
+  return (_sha, source, keys, args) => {
+    const changed = change(source);
+    if (source.includes(TURN)) expect(changed).not.toBe(source);
+    return redis.eval(changed, keys.length, ...keys, ...args);
+  };
+}
+
+const VERBS = ["consume", "refund", "penalize", "block", "unblock", "reset", "spoil"] as const;
+type Verb = (typeof VERBS)[number];
+
+/** What is under a key that Sluice did not write. */
+const SPOILERS: readonly ((redis: Redis, key: string) => Promise<unknown>)[] = [
+  (redis, key) => redis.del(key),
+  async (redis, key) => {
+    await redis.del(key);
+    await redis.hset(key, "field", "value");
+  },
+  (redis, key) => redis.set(key, "mine"),
+  (redis, key) => redis.set(key, Buffer.alloc(26, 9)),
+];
+
+/** The policies of a limiter, and the options that some calls bring instead. */
+type Variants = readonly [readonly Policy[], readonly Policy[]];
+
+const NAMES = ["first", "second", "third", "fourth"];
+const FAST = kinds.filter((kind) => kind !== "slidingLog" && kind !== "tokenBucket by interval");
+
+const variants: fc.Arbitrary<Variants> = fc
+  .array(fc.constantFrom(...FAST, ...FAST, "tokenBucket by interval" as const), {
+    minLength: 2,
+    maxLength: 4,
+  })
+  .chain((chosen) => {
+    const set = (): fc.Arbitrary<Policy[]> =>
+      fc.tuple(...chosen.map((kind, i) => policies[kind](NAMES[i] as string)));
+    return fc.tuple(set(), set());
+  });
+
+/** Calls that begin in the same tick: mostly alike, and consumes unless it is one. */
+const bursts = fc.record({
+  step: steps([...Array<Verb>(20).fill("consume"), ...VERBS], 1).map(
+    ([step]) => step as Step<Verb>,
+  ),
+  calls: fc.array(
+    fc.record({
+      key: fc.constantFrom("a", "a", "b", "c"),
+      /** Which policy alone; past the last one: all of them. */
+      alone: fc.constantFrom(0, 1, 4, 4, 4),
+      isDear: fc.boolean(),
+    }),
+    { minLength: 1, maxLength: 6 },
+  ),
+});
+
+interface Trace {
+  readonly variants: Variants;
+  readonly start: number;
+  readonly blockFor: number | undefined;
+  readonly bursts: readonly (typeof bursts extends fc.Arbitrary<infer T> ? T : never)[];
+}
+
+const traces: fc.Arbitrary<Trace> = fc.record({
+  variants,
+  start: starts,
+  blockFor: fc.constantFrom(undefined, undefined, undefined, undefined, 5000),
+  bursts: fc.array(bursts, { minLength: 1, maxLength: 30, size: "max" }),
+});
+
+/** What plays a trace on one path. */
+class Player {
+  readonly #redis: Redis;
+  readonly #trace: Trace;
+  /** One for each policy alone, and last the one that has them all. */
+  readonly #limiters: readonly RateLimiter[];
+
+  constructor(redis: Redis, run: RunScript, trace: Trace, clock: ManualClock) {
+    this.#redis = redis;
+    this.#trace = trace;
+    const store = new RedisStore({ client: run, clock });
+    const [policy] = trace.variants;
+    this.#limiters = [...policy.map((each) => [each]), policy].map(
+      (own) =>
+        new RateLimiter({
+          policy: own,
+          store,
+          namespace: "n",
+          identity: "plain",
+          onStoreFailure: "throw",
+          denyCache: false,
+          timeout: "30s",
+          ...(trace.blockFor !== undefined && { blockFor: trace.blockFor }),
+        }),
+    );
+  }
+
+  async play({ step, calls }: Trace["bursts"][number]): Promise<unknown> {
+    const { verb, part } = step;
+    const [own, other] = this.#trace.variants;
+    const policy = own[Math.floor(part * own.length)] as LimitedPolicy;
+    const cost = costOf(step, policy);
+    const [{ key }] = calls as [Trace["bursts"][number]["calls"][number]];
+    const all = this.#limiters.at(-1) as RateLimiter;
+    if (verb === "spoil") return this.#spoil(part);
+    if (verb === "block") return all.block(key, "1s").catch(String);
+    if (verb === "unblock") return all.unblock(key).catch(String);
+    if (verb === "reset") return all.reset(key).catch(String);
+    if (verb !== "consume") return all[verb](key, Math.max(0.001, cost)).catch(String);
+    const answers = calls.map(async (call) => {
+      const index = Math.min(call.alone, own.length);
+      const limiter = this.#limiters[index === call.alone ? index : own.length] as RateLimiter;
+      const chosen =
+        index === call.alone && index < own.length ? other.slice(index, index + 1) : other;
+      const options = { cost: call.isDear && step.probe ? cost * 2 : cost };
+      return limiter
+        .consume(
+          call.key,
+          step.variant === 1 && step.probe ? { ...options, policy: chosen } : options,
+        )
+        .catch(String);
+    });
+    return Promise.all(answers);
+  }
+
+  async #spoil(part: number): Promise<unknown> {
+    const keys = await this.#keys();
+    const key = keys[Math.floor(part * keys.length)] ?? "n:first~b:{a}";
+    const spoil = SPOILERS[Math.floor(part * 997) % SPOILERS.length] as (typeof SPOILERS)[number];
+    return spoil(this.#redis, key);
+  }
+
+  /** What is stored, and how long each lives. */
+  async stored(): Promise<readonly (readonly [key: string, value: unknown, pttl: number])[]> {
+    const keys = await this.#keys();
+    return Promise.all(
+      keys.map(async (key) => {
+        const value = await this.#redis.getBuffer(key).catch(String);
+        return [key, value?.toString("hex"), await this.#redis.pttl(key)] as const;
+      }),
+    );
+  }
+
+  /** But for the marks of refunds, whose names are random. */
+  async #keys(): Promise<readonly string[]> {
+    const keys = await this.#redis.keys("n:*");
+    return keys.filter((key) => !key.includes("!")).sort();
+  }
+}
+
+async function expectAlike(trace: Trace): Promise<void> {
+  await Promise.all([straight.flushdb(), general.flushdb()]);
+  const beganMs = performance.now();
+  const clock = new ManualClock(Math.round(trace.start / 1e3));
+  const ours = new Player(straight, countingTurns(straight), trace, clock);
+  const theirs = new Player(general, withoutFastPaths(general), trace, clock);
+  for (const burst of trace.bursts) {
+    const policy = trace.variants[0][Math.floor(burst.step.part * trace.variants[0].length)];
+    clock.set(Math.max(0, clock.nowUs() + moveUs(burst.step, policy as LimitedPolicy)));
+    const [answer, expected] = [await ours.play(burst), await theirs.play(burst)];
+    expect(answer).toEqual(expected);
+    const [stored, asExpected] = [await ours.stored(), await theirs.stored()];
+    expect(stored.map(([key, value]) => [key, value])).toEqual(
+      asExpected.map(([key, value]) => [key, value]),
+    );
+    // The clock of the server ran on between the two.
+    const elapsedMs = performance.now() - beganMs;
+    for (const [i, [key, , pttl]] of stored.entries()) {
+      const apartMs = Math.abs(pttl - (asExpected[i]?.[2] ?? 0));
+      expect(apartMs, `lives of ${key}`).toBeLessThanOrEqual(elapsedMs + 1);
+    }
+  }
+  const { length } = trace.bursts.flatMap(({ calls }) => calls);
+  consumes += length;
+  turns += Number(await straight.get(COUNTER));
+}
+
+let consumes = 0;
+let turns = 0;
+
+test("decides as the general path, to the byte", async () => {
+  await fc.assert(fc.asyncProperty(traces, expectAlike), { numRuns: runs(60) });
+  // Much of a random trace is usual all the same.
+  expect(turns).toBeGreaterThan(0);
+  expect(turns / consumes).toBeLessThan(0.8);
+});
