@@ -6,12 +6,13 @@
  *   decide.lua       its twin, in Redis; `measure` stands inline there, where a call costs what a line of it does
  *   consumeOne       a consume on one policy, in memory; its twin consume-one.lua, for many on one key in Redis
  *   <name>/fast.lua  consumes that fit, or are denied by quota, and meet nothing unusual, in Redis
+ *   <name>/fast.ts   one such consume on the row that memory keeps its state in
  *
  * A call has debits: one a policy (or one a limiter and key, for calls over several). It is all or
  * nothing: every debit is checked before any is changed.
  */
 import { UNIT } from "../core/amount.js";
-import { type ReservationReceipt, READY, UNLIMITED } from "./kernel.js";
+import { type ReservationReceipt, READY, type RowAnswer, UNLIMITED } from "./kernel.js";
 import {
   cancel,
   emptied,
@@ -150,13 +151,9 @@ function measure(
   const expiresAtUs = state.expiryMs * 1e3;
   if (changed) {
     state.lastUs = nowUs;
-    // An expiry that still fits stays as it is: in Redis that costs half as much as a new one.
     // Not before the clock is back where it was, or the key would forget that the clock went back.
     const soonestUs = resetUs > behindUs ? rawUs + resetUs : nowUs;
-    const latestUs = soonestUs + (resetUs > MIN_SLACK_US ? resetUs : MIN_SLACK_US);
-    if (expiresAtUs < soonestUs || expiresAtUs > latestUs) {
-      state.expiryMs = Math.floor(latestUs / 1e3);
-    }
+    state.expiryMs = expiryAfter(state.expiryMs, soonestUs, resetUs);
   } else if (expiresAtUs > 0) {
     // What is not written is forgotten when its last change said, even where slower options need longer.
     const leftUs = expiresAtUs - rawUs;
@@ -165,6 +162,41 @@ function measure(
   }
   debit.waitUs = waitUs;
   debit.resetUs = resetUs;
+}
+
+/**
+ * The expiry in ms of a changed state that may be forgotten at `soonestUs`, in `resetUs`. One that still fits stays as it
+ * is: in Redis that costs half as much as a new one, in memory the key keeps its place.
+ */
+export function expiryAfter(expiryMs: number, soonestUs: number, resetUs: number): number {
+  const expiresAtUs = expiryMs * 1e3;
+  const latestUs = soonestUs + (resetUs > MIN_SLACK_US ? resetUs : MIN_SLACK_US);
+  const fits = expiresAtUs >= soonestUs && expiresAtUs <= latestUs;
+  return fits ? expiryMs : Math.floor(latestUs / 1e3);
+}
+
+/** The answer of a consume on a row that changed it. Returns true, as all that decides on rows does. */
+export function admitted(answer: RowAnswer, available: number, resetUs: number): true {
+  answer.reason = REASON.ok;
+  answer.available = available;
+  answer.waitUs = 0;
+  answer.resetUs = resetUs;
+  return true;
+}
+
+/** The same of one that did not: it asked for nothing, or has to wait. The row is forgotten in `leftUs`. */
+export function unchanged(
+  answer: RowAnswer,
+  available: number,
+  waitUs: number,
+  resetUs: number,
+  leftUs: number,
+): true {
+  answer.reason = waitUs > 0 ? REASON.quota : REASON.ok;
+  answer.available = available;
+  answer.waitUs = waitUs > leftUs ? leftUs : waitUs;
+  answer.resetUs = resetUs > leftUs ? leftUs : resetUs;
+  return true;
 }
 
 /**

@@ -3,7 +3,8 @@
 /** In [0]: the remainder of the last `mulDiv`, in [0, m). A second result without an allocation: read it at once. */
 export const remainder: Float64Array = new Float64Array(1);
 
-const EXACT = 2 ** 53;
+/** Products below this are exact. */
+export const EXACT = 2 ** 53;
 const BASE = 128;
 const TOP_SCALE = BASE ** 6;
 

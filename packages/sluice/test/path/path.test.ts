@@ -44,14 +44,13 @@ test("one consume on Redis runs functions of 18 modules, in docs/architecture.md
   ]);
 });
 
-test("one consumeSync in memory runs functions of 13 modules", async () => {
+test("one consumeSync in memory runs functions of 12 modules", async () => {
   expect(await modulesOf("memory")).toEqual([
-    "algorithms/bucket/kernel.js",
+    "algorithms/bucket/fast.js",
     "algorithms/decide.js",
     "core/clock.js",
     "core/identity.js",
     "core/key.js",
-    "core/mul-div.js",
     "events/events.js",
     "limiter/decisions.js",
     "limiter/pipeline.js",

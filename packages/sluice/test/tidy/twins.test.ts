@@ -21,8 +21,8 @@ const ONLY: Readonly<Record<string, Only>> = {
   },
   // A server has one clock.
   "algorithms/debit.lua": { ts: "toOneTime", lua: "" },
-  // Lua has measure inline, and consumeOne in consume-one.lua.
-  "algorithms/decide.lua": { ts: "measure consumeOne", lua: "" },
+  // Lua has measure inline, its parts for fast paths in expiry.lua and unchanged.lua, and consumeOne in consume-one.lua.
+  "algorithms/decide.lua": { ts: "measure expiryAfter admitted unchanged consumeOne", lua: "" },
   "algorithms/fixed-window/kernel.lua": { ts: "timeToFullAt copy load save", lua: "unpack pack" },
   // Lua has the members in a sorted set; the decision is the body of its script, with what is called once inline.
   "algorithms/semaphore/kernel.lua": {

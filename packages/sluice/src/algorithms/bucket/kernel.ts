@@ -13,20 +13,12 @@ import {
   type Kernel,
   type ReservationRules,
   MAX_USED,
-  type Params,
   type State,
   UNLIMITED,
 } from "../kernel.js";
+import { consumeFromBucket, type DrainParams } from "./fast.js";
 
-export interface BucketParams extends Params {
-  /** `limit` thousandths come back each `period` µs; reduced to lowest terms unless `interval`. */
-  readonly limit: number;
-  readonly period: number;
-  /** Denominator of the remainder: the reduced period, or 1 where refills are whole. */
-  readonly per: number;
-  /** Where debt saturates: what takes a hundred years to drain, if it drains. */
-  readonly maximum: number;
-  readonly interval: boolean;
+export interface BucketParams extends DrainParams {
   readonly reservations: ReservationRules;
 }
 
@@ -190,6 +182,7 @@ export const bucketKernel: Kernel<BucketParams, BucketState> = {
       row[at + 3] = s.sinceUs;
     },
   },
+  consumeRow: consumeFromBucket,
 };
 
 /** How quota comes back and is waited for, as the script reads it. */

@@ -11,15 +11,13 @@ import {
   READY,
   type State,
 } from "../kernel.js";
+import { consumeFromWindow, type EndOf } from "./fast.js";
 
 export interface WindowState extends State {
   count: number;
   /** End of the open window; 0 = none is open. */
   endUs: number;
 }
-
-/** Where a window that opens at `nowUs` ends, or 0 if the parameters do not reach there. */
-type EndOf<P> = (p: P, nowUs: number) => number;
 
 function advance(s: WindowState, _p: Params, nowUs: number): void {
   if (nowUs >= s.endUs || s.count === 0) {
@@ -89,6 +87,7 @@ export function windowKernel<P extends Params>(
         row[at + 1] = s.endUs;
       },
     },
+    consumeRow: consumeFromWindow(endOf),
   };
 }
 

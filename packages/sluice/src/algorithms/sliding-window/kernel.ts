@@ -3,11 +3,8 @@
  * a window that ends now still covers. Twin: kernel.lua. Maths: README.md.
  */
 import { mulDiv, remainder } from "../../core/mul-div.js";
-import { FRESH, type Kernel, MAX_USED, type Params, type State } from "../kernel.js";
-
-export interface SlidingWindowParams extends Params {
-  readonly window: number;
-}
+import { FRESH, type Kernel, MAX_USED, type State } from "../kernel.js";
+import { consumeFromSlidingWindow, type SlidingWindowParams } from "./fast.js";
 
 export interface SlidingWindowState extends State {
   previous: number;
@@ -116,4 +113,5 @@ export const slidingWindowKernel: Kernel<SlidingWindowParams, SlidingWindowState
       row[at + 3] = s.widthUs;
     },
   },
+  consumeRow: consumeFromSlidingWindow,
 };

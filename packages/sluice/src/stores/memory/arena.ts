@@ -4,7 +4,14 @@
  * stands beside the rows: blocks, lines, and the states of kernels that need more than a row.
  */
 import type { DebitState } from "../../algorithms/decide.js";
-import type { Kernel, Reservations, State } from "../../algorithms/kernel.js";
+import {
+  type Kernel,
+  type Reservations,
+  ROW_EXPIRY,
+  ROW_KERNEL,
+  ROW_LAST,
+  type State,
+} from "../../algorithms/kernel.js";
 import type { Keyspace } from "../store.js";
 import { ExpiryRing, type SlotLinks } from "./expiry-ring.js";
 
@@ -86,10 +93,6 @@ export interface Budget {
 }
 
 const ROW = 6;
-/** The expiry in ms, negative for a key that is held. */
-const EXPIRES = 0;
-const LAST = 1;
-const KERNEL = 2;
 
 const CHUNK_BITS = 12;
 const CHUNK_ROWS = 1 << CHUNK_BITS;
@@ -146,7 +149,7 @@ export class Arena {
     if (slot >> CHUNK_BITS >= this.#chunks.length) {
       this.#chunks.push(new Float64Array(CHUNK_ROWS * ROW));
     }
-    this.#row(slot)[this.#offset(slot) + EXPIRES] = 0;
+    this.#row(slot)[this.#offset(slot) + ROW_EXPIRY] = 0;
     const kept = ownCopy(id);
     this.#ids[slot] = kept;
     this.#tables[slot] = table;
@@ -171,24 +174,34 @@ export class Arena {
     const row = this.#row(slot);
     const at = this.#offset(slot);
     const beside = this.#besideOf(slot);
-    if (kernel.row !== undefined) kernel.row.load(state, row, at + KERNEL);
+    if (kernel.row !== undefined) kernel.row.load(state, row, at + ROW_KERNEL);
     else {
       const stored = beside?.state as State;
       Object.assign(state, apart ? kernel.copy(stored) : stored);
     }
-    state.expiryMs = Math.abs(row[at + EXPIRES] as number);
-    state.lastUs = row[at + LAST] as number;
+    state.expiryMs = Math.abs(row[at + ROW_EXPIRY] as number);
+    state.lastUs = row[at + ROW_LAST] as number;
     state.blockedUntilUs = beside === undefined ? 0 : beside.blockedUntilUs;
     state.reservations = beside?.reservations;
+  }
+
+  /**
+   * Decides a consume of the usual kind on the row itself; false where it is another, and nothing has changed. See
+   * `consumeRow` of kernels.
+   */
+  consumeRow(debit: RowDebit): boolean {
+    const { slot, kernel, params, cost, rawUs } = debit;
+    if (kernel.consumeRow === undefined || this.#besideOf(slot) !== undefined) return false;
+    return kernel.consumeRow(this.#row(slot), this.#offset(slot), params, cost, rawUs, debit);
   }
 
   save(slot: number, state: State, kernel: Kernel, heldUntilUs: number): void {
     const row = this.#row(slot);
     const at = this.#offset(slot);
     const isHeld = heldUntilUs > 0;
-    row[at + EXPIRES] = isHeld ? -state.expiryMs : state.expiryMs;
-    row[at + LAST] = state.lastUs;
-    if (kernel.row !== undefined) kernel.row.save(state, row, at + KERNEL);
+    row[at + ROW_EXPIRY] = isHeld ? -state.expiryMs : state.expiryMs;
+    row[at + ROW_LAST] = state.lastUs;
+    if (kernel.row !== undefined) kernel.row.save(state, row, at + ROW_KERNEL);
     const bytes = Arena.besideBytes(state, kernel, isHeld);
     if (bytes === 0 && this.#beside.size === 0) return;
     this.#saveBeside(slot, state, kernel, heldUntilUs, bytes);
@@ -204,12 +217,12 @@ export class Arena {
   }
 
   expiresAtUs(slot: number): number {
-    return Math.abs(this.#row(slot)[this.#offset(slot) + EXPIRES] as number) * 1e3;
+    return Math.abs(this.#row(slot)[this.#offset(slot) + ROW_EXPIRY] as number) * 1e3;
   }
 
   /** Whether the key was blocked or in debt when it was last saved: evicting it would set an offender free. */
   isHeld(slot: number): boolean {
-    return (this.#row(slot)[this.#offset(slot) + EXPIRES] as number) < 0;
+    return (this.#row(slot)[this.#offset(slot) + ROW_EXPIRY] as number) < 0;
   }
 
   /** Until when it is: a time of the past once that is over. */
@@ -220,7 +233,7 @@ export class Arena {
   /** The key may be dropped from now on. */
   letGo(slot: number): void {
     const row = this.#row(slot);
-    const at = this.#offset(slot) + EXPIRES;
+    const at = this.#offset(slot) + ROW_EXPIRY;
     row[at] = Math.abs(row[at] as number);
   }
 

@@ -1,5 +1,5 @@
 /** The store inside this process: synchronous, bounded, swept as it is used. */
-import { consumeOne, decide, type CallResult, VERBS } from "../../algorithms/decide.js";
+import { consumeOne, decide, type CallResult, REASON, VERBS } from "../../algorithms/decide.js";
 import { LOG_FULL, NEED_CALENDAR, READY } from "../../algorithms/kernel.js";
 import { logFullError } from "../../algorithms/rule.js";
 import { Closing } from "../../core/closing.js";
@@ -194,44 +194,72 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
       const { lone } = asked.keyspace as Table;
       const [debit] = lone;
       answer.debits = lone;
-      this.#prepare(debit, asked, rawUs, 1, before[0]?.nowUs);
+      this.#find(debit, asked, rawUs, before[0]?.nowUs);
+      if (verb === VERBS.consume && this.#consumeRow(debit, asked, call.blockUs)) return;
+      this.#load(debit, 1);
       if (verb === VERBS.consume) consumeOne(debit, debit.rawUs, call.blockUs, answer);
       else decide(call, lone, 1, debit.rawUs, answer);
       return;
     }
     answer.debits = debits.map((asked, i) => {
       const debit = rowDebit(asked.rule.kernel);
-      this.#prepare(debit, asked, rawUs, debits.length, before[i]?.nowUs);
+      this.#find(debit, asked, rawUs, before[i]?.nowUs);
+      this.#load(debit, debits.length);
       return debit;
     });
     decide(call, answer.debits, debits.length, answer.debits[0]?.rawUs ?? rawUs, answer);
   }
 
-  /** Reads what the call asks for, and the state of its key, into a debit of the same kernel. */
-  #prepare(
+  /** Reads what the call asks for, and where the state of its key is, into a debit of the same kernel. */
+  #find(
     debit: RowDebit,
-    asked: Debit,
+    { rule, keyspace, id, cost }: Debit,
     elapsedUs: number,
-    count: number,
     calendarUs: number | undefined,
   ): void {
-    const { rule, keyspace, id, cost } = asked;
     const rawUs = rule.byWallClock ? this.#retention.wallUs : elapsedUs;
     if (rule.refresh !== undefined) rule.refresh(calendarUs ?? rawUs);
     debit.id = id.length <= LONGEST_ID ? id : digestOf(id);
-    const slot = (keyspace as Table).slots.get(debit.id);
-    if (slot === undefined) debit.kernel.clear(debit.state);
-    else {
-      // Where room is short, what is decided may not be saved: what is kept beside the row must not be changed.
-      const apart =
-        debit.kernel.row === undefined && !this.#retention.fits(count, count * GROWTH_BYTES);
-      this.#arena.load(slot, debit.state, debit.kernel, apart);
-    }
+    debit.slot = (keyspace as Table).slots.get(debit.id) ?? NO_SLOT;
     debit.params = rule.params;
     debit.rawUs = rawUs;
     debit.cost = cost;
-    debit.slot = slot ?? NO_SLOT;
-    debit.storedExpiryMs = debit.state.expiryMs;
+  }
+
+  /** Decides a lone consume of the usual kind where its state is kept; false where it is another. */
+  #consumeRow(debit: RowDebit, { rule, keyspace }: Debit, blockUs: number): boolean {
+    const { slot, rawUs } = debit;
+    if (slot === NO_SLOT || (keyspace as Table).byWallClock !== rule.byWallClock) return false;
+    const expiresAtUs = this.#arena.expiresAtUs(slot);
+    if (!this.#arena.consumeRow(debit)) return false;
+    const isAdmitted = debit.reason === REASON.ok;
+    if (!isAdmitted && blockUs > 0) return false;
+    // A later time is found out when the earlier one has come, so that a hot key costs nothing here.
+    if (this.#arena.expiresAtUs(slot) < expiresAtUs) {
+      this.#retention.unplace(slot);
+      this.#retention.place(slot);
+    }
+    debit.nowUs = rawUs;
+    const answer = this.#answer;
+    answer.readiness = READY;
+    answer.nowUs = rawUs;
+    answer.granted = isAdmitted ? debit.cost : 0;
+    answer.receipt = undefined;
+    // What changed is kept already.
+    answer.changed = false;
+    return true;
+  }
+
+  /** Reads the state of a debit that was found. */
+  #load(debit: RowDebit, count: number): void {
+    const { slot, kernel, state } = debit;
+    if (slot === NO_SLOT) kernel.clear(state);
+    else {
+      // Where room is short, what is decided may not be saved: what is kept beside the row must not be changed.
+      const apart = kernel.row === undefined && !this.#retention.fits(count, count * GROWTH_BYTES);
+      this.#arena.load(slot, state, kernel, apart);
+    }
+    debit.storedExpiryMs = state.expiryMs;
   }
 
   /** Saves all states or none. */

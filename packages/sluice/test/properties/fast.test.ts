@@ -1,0 +1,127 @@
+/** The usual consume on a row, and the general decision of the same call: equal in every number, or left to that. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { VerbName } from "../../src/algorithms/decide.js";
+import { REASON, VERBS } from "../../src/algorithms/decide.js";
+import {
+  READY,
+  ROW_EXPIRY,
+  ROW_KERNEL,
+  ROW_LAST,
+  type State,
+} from "../../src/algorithms/kernel.js";
+import { type Rule, ruleOf } from "../../src/algorithms/rule.js";
+import { step } from "../../src/algorithms/step.js";
+import { unlimited } from "../../src/index.js";
+import { runs } from "../support/runs.js";
+import {
+  costOf,
+  type Kind,
+  type LimitedPolicy,
+  moveUs,
+  policies,
+  starts,
+  steps,
+} from "./arbitraries.js";
+
+const KINDS: readonly Kind[] = [
+  "tokenBucket",
+  "tokenBucket by interval",
+  "gcra",
+  "leakyBucket",
+  "fixedWindow of the clock",
+  "fixedWindow of the first hit",
+  "calendarWindow",
+  "slidingWindow",
+];
+
+const PLAYED = [
+  ...Array<"consume">(8).fill("consume"),
+  "penalize",
+  "refund",
+  "consumeUpTo",
+] as const satisfies readonly VerbName[];
+
+/** Not where the row begins, so that a place counted from the array's beginning shows. */
+const AT = 6;
+
+/** A state that has nothing beside its row, in an array of rows. */
+function rowOf({ kernel }: Rule, state: State): Float64Array {
+  const row = new Float64Array(3 * AT).fill(-7);
+  row[AT + ROW_EXPIRY] = state.expiryMs;
+  row[AT + ROW_LAST] = state.lastUs;
+  kernel.row?.save(state, row, AT + ROW_KERNEL);
+  return row;
+}
+
+/** Decides one consume both ways; whether it was of the usual kind. */
+function decideBothWays(rule: Rule, state: State, cost: number, nowUs: number): boolean {
+  const call = { verb: VERBS.consume, blockUs: 0, maxWaitUs: 0, cost, nowUs };
+  const row = rowOf(rule, state);
+  const before = row.slice();
+  rule.refresh?.(nowUs);
+  const answer = { reason: 0, available: 0, waitUs: 0, resetUs: 0 };
+  const isUsual = rule.kernel.consumeRow?.(row, AT, rule.params, cost, nowUs, answer) === true;
+  if (!isUsual) {
+    expect(row).toEqual(before);
+    return false;
+  }
+  const { states, debits, granted, ...general } = step([rule], [state], call);
+  expect(general).toMatchObject({ readiness: READY, nowUs });
+  expect(granted).toBe(answer.reason === REASON.ok ? cost : 0);
+  expect(debits[0]).toMatchObject(answer);
+  expect(row).toEqual(rowOf(rule, states[0] as State));
+  return true;
+}
+
+interface Count {
+  /** Consumes on a key that holds something. */
+  asked: number;
+  /** Those that its row decided. */
+  usual: number;
+}
+
+/** Plays a trace on one key, under two variants of a policy and now and then under none. */
+function playBothWays(
+  variants: readonly LimitedPolicy[],
+  startUs: number,
+  trace: Parameters<typeof costOf>[0][],
+  count: Count,
+): void {
+  const free = ruleOf(unlimited());
+  let nowUs = startUs;
+  let state: State | undefined;
+  for (const each of trace) {
+    const policy = variants[each.variant % variants.length] as LimitedPolicy;
+    const limited = ruleOf(policy);
+    const isFree = each.probe && each.part > 0.5 && free.kernel === limited.kernel;
+    const rule = isFree ? free : limited;
+    nowUs = Math.max(0, nowUs + moveUs(each, policy));
+    const cost = Math.round(costOf(each, policy) * 1000);
+    const verb = VERBS[each.verb as VerbName];
+    if (verb === VERBS.consume && state !== undefined) {
+      count.asked += 1;
+      if (decideBothWays(rule, state, cost, nowUs)) count.usual += 1;
+    }
+    const call = { verb, blockUs: 0, maxWaitUs: 0, cost, nowUs };
+    [state] = step([rule], [state], call).states;
+  }
+}
+
+describe("a consume that a row decides is the general decision", () => {
+  test.for(KINDS)("%s", (kind) => {
+    const count = { asked: 0, usual: 0 };
+    const variants = fc.oneof(
+      policies[kind]("p").map((policy) => [policy]),
+      fc.tuple(policies[kind]("p"), policies[kind]("p")),
+    );
+    fc.assert(
+      fc.property(variants, starts, steps(PLAYED, 40), (variant, start, trace) => {
+        playBothWays(variant, start, trace, count);
+      }),
+      { numRuns: runs(200, 40) },
+    );
+    if (kind === "tokenBucket by interval") expect(count.usual).toBe(0);
+    else expect(count.usual).toBeGreaterThan(count.asked / 3);
+  });
+});
