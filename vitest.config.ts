@@ -7,6 +7,7 @@ const stress = [
   `${sluice}/{examples,faults,prometheus,races}/**/*.test.ts`,
   `${sluice}/{conformance,http}/cluster.test.ts`,
   `${sluice}/http/outage.test.ts`,
+  `${sluice}/cli/million.test.ts`,
   `${sluice}/redis/{acl,client-versions,cluster,connect,cross-slot,outage,prefetch,url}.test.ts`,
   `${sluice}/semaphore/{cost,outage}.test.ts`,
 ];

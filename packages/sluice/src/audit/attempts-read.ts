@@ -28,7 +28,7 @@ export interface AttemptsRead {
   readonly files: readonly string[];
   /** What the records' `rule` counts. */
   readonly rules: readonly AttemptPolicies[];
-  /** Their `key` is that of `groupOf`, a space and the key's id. */
+  /** Their `key` is that of the group, a space and the key's id. */
   readonly records: Records;
   readonly doubts: Doubts;
   /** How many sessions wrote them, and how many of these did not come to their end, or not from the beginning. */
@@ -52,9 +52,15 @@ export function stateName({ name, algorithm }: Policy): string {
   return name === algorithm ? name : `${name}~${algorithm}`;
 }
 
-/** Reads logs, one after another, in any order. */
-export async function readAttempts(sources: Iterable<LogSource>): Promise<AttemptsRead> {
-  const reader = new AttemptReader();
+/**
+ * Reads logs, one after another, in any order. `group` says whose keys are the same, by what decided: by default where
+ * they have one state.
+ */
+export async function readAttempts(
+  sources: Iterable<LogSource>,
+  group: (rule: AttemptPolicies) => string = groupOf,
+): Promise<AttemptsRead> {
+  const reader = new AttemptReader(group);
   for (const source of sources) await reader.read(source);
   return reader.finish();
 }
@@ -83,12 +89,17 @@ class AttemptReader {
   readonly #sessions = new Map<string, SessionParts>();
   readonly #doubts = new Doubts();
   readonly #fields = new LineFields((message, cause) => this.#error(message, cause));
+  readonly #group: (rule: AttemptPolicies) => string;
   #session: SessionParts | undefined;
   #part: Part | undefined;
   #sample = 1;
   #lost = 0;
   #torn = 0;
   #line = 0;
+
+  constructor(group: (rule: AttemptPolicies) => string) {
+    this.#group = group;
+  }
 
   async read({ name, open }: LogSource): Promise<void> {
     this.#files.push(name);
@@ -224,7 +235,7 @@ class AttemptReader {
     if (number === undefined) {
       const rule = { limiter, store, policies };
       number = this.#rules.push(rule) - 1;
-      this.#groups.push(groupOf(rule));
+      this.#groups.push(this.#group(rule));
       this.#ruleNumbers.set(text, number);
     }
     part.rules.set(this.#fields.whole(fields, "rule", "a whole number"), number);
@@ -238,12 +249,20 @@ class AttemptReader {
     if (!isKnown && record.source === "store") throw this.#error('the record has no "rule"');
     const rule = isKnown ? this.#ruleOf(fields, part) : undefined;
     const group = rule === undefined ? `${limiter}/?` : (this.#groups[rule] as string);
-    this.#push({ ...record, key: `${group} ${record.key}`, rule }, limiter, part);
+    const decider = rule === undefined ? undefined : this.#deciderOf(fields, rule);
+    this.#push({ ...record, key: `${group} ${record.key}`, rule, decider }, limiter, part);
     // The store did not answer a refund: it may do it later.
     const isLost = record.source !== "store" && record.cost > 0;
     if (isLost && GIVING_BACK.has(record.verb)) {
       this.#doubts.add(limiter, part.toUs, Number.POSITIVE_INFINITY);
     }
+  }
+
+  /** Which of the rule's policies the decision names. */
+  #deciderOf(fields: LineObject, rule: number): number | undefined {
+    const { policies } = this.#rules[rule] as AttemptPolicies;
+    const at = policies.findIndex(({ name }) => name === fields["policy"]);
+    return at < 0 ? undefined : at;
   }
 
   #adjustment(fields: LineObject, part: Part): void {

@@ -140,8 +140,10 @@ class LogReader {
   }
 
   #addRecord(fields: LineObject): void {
-    const [file, line] = [this.#files.length - 1, this.#line];
-    this.#records.push(this.#fields.record(fields, TAKING_VERBS, { file, line }));
+    const place = { file: this.#files.length - 1, line: this.#line };
+    const record = this.#fields.record(fields, TAKING_VERBS, place);
+    const decider = this.#policies?.findIndex(({ name }) => name === fields["policy"]) ?? -1;
+    this.#records.push(decider < 0 ? record : { ...record, decider });
     if (this.#records.keys <= MOST_KEYS) return;
     throw this.#error(TOO_MANY_KEYS);
   }

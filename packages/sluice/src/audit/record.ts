@@ -69,6 +69,8 @@ export interface LogRecord {
   readonly source: Decision["source"];
   /** In a log of attempts: an index into the log's `rules`. */
   readonly rule?: number | undefined;
+  /** Which of the policies decided, counted from 0, where the line says it. */
+  readonly decider?: number | undefined;
   /** Where the record stands: an index into the log's `files`, and a line counted from 1. */
   readonly file: number;
   readonly line: number;
@@ -96,8 +98,8 @@ export interface LoggedCall {
   readonly cost: number;
   readonly verb?: (typeof LOGGED_VERBS)[number];
   readonly maxWaitUs?: number | undefined;
-  /** In a log of attempts: what decided. */
-  readonly rule?: RuleReference;
+  /** In a log of attempts: what decided; elsewhere the policy, where there are several. */
+  readonly rule?: RuleReference | Pick<RuleReference, "policy">;
 }
 
 /** What decided: the number of a rule that the log has defined before, and names for whoever reads the line alone. */

@@ -23,6 +23,7 @@ const FIELDS: readonly Field[] = [
   "reason",
   "source",
   "rule",
+  "decider",
   "place",
 ];
 
@@ -60,6 +61,7 @@ export class Records implements Rows<LogRecord>, Iterable<LogRecord> {
       reason: REASONS.indexOf(reason),
       source: SOURCES.indexOf(source),
       rule: record.rule ?? NONE,
+      decider: record.decider ?? NONE,
       place: file * LINES_A_FILE + line,
     };
     for (const field of FIELDS) this.#columns[field].push(row[field]);
@@ -88,9 +90,20 @@ export class Records implements Rows<LogRecord>, Iterable<LogRecord> {
       reason: REASONS[columns.reason.get(row)] as LogRecord["reason"],
       source: SOURCES[columns.source.get(row)] as LogRecord["source"],
       ...(Number.isNaN(columns.rule.get(row)) ? {} : { rule: columns.rule.get(row) }),
+      ...(Number.isNaN(columns.decider.get(row)) ? {} : { decider: columns.decider.get(row) }),
       file: Math.floor(place / LINES_A_FILE),
       line: place % LINES_A_FILE,
     };
+  }
+
+  /** The number of a record's key, counted from 0. */
+  keyNumber(row: number): number {
+    return this.#columns.key.get(row);
+  }
+
+  /** The key of a number. */
+  keyOf(number: number): string {
+    return this.#keys[number] as string;
   }
 
   /** The records of each key, those with the most first. */

@@ -1,13 +1,13 @@
 /** `sluice audit`: reads logs, audits them and prints the report. */
-import { createReadStream } from "node:fs";
-import { auditLogs, type LogAudit, type LogSource } from "../audit/index.js";
+import { auditLogs, type LogAudit } from "../audit/index.js";
 import { attemptJson, attemptText } from "./attempt-report.js";
 import { auditJson, auditText } from "./audit-report.js";
 import { defineCommand, EXIT } from "./command.js";
+import { logSource } from "./log-source.js";
 import { UsageError } from "./options.js";
 import { policiesFromText } from "./policy-options.js";
 import { semaphoreText } from "./semaphore-report.js";
-import { type Io, type Terminal, terminalOf } from "./terminal.js";
+import { type Terminal, terminalOf } from "./terminal.js";
 
 /** `sluice audit`: proves from logs that the limit was kept, or shows where it was not. */
 export const auditCommand = defineCommand({
@@ -46,7 +46,7 @@ where some were cut short or are gone: what is missing cannot refute a limit.`,
     const policies = policy === undefined ? undefined : policiesFromText(policy);
     const terminal = terminalOf(io.stdout, io.env);
     const audited = await auditLogs(
-      files.map((file) => sourceOf(file, io)),
+      files.map((file) => logSource(file, io)),
       policies,
     );
     if (json) io.stdout.write(`${JSON.stringify(fieldsOf(audited))}\n`);
@@ -75,10 +75,4 @@ function fieldsOf(audited: LogAudit): object {
     case "limiter":
       return auditJson(audited.report);
   }
-}
-
-function sourceOf(file: string, io: Io): LogSource {
-  return file === "-"
-    ? { name: "(standard input)", open: () => io.stdin }
-    : { name: file, open: () => createReadStream(file) };
 }

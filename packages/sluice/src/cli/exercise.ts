@@ -218,13 +218,15 @@ function callOf(
 }
 
 function observe(exercise: Exercise, log: LogWriter | undefined, progress: Progress): LoadObserver {
-  const { cost, calls, maxWaitMs } = exercise;
+  const { cost, calls, maxWaitMs, policies } = exercise;
   const key = keyId(exercise.key);
   const maxWaitUs = maxWaitMs === undefined ? undefined : Math.round(maxWaitMs * 1e3);
-  const verb = maxWaitUs === undefined ? "consume" : "reserve";
+  const verb = maxWaitUs === undefined ? ("consume" as const) : ("reserve" as const);
   return {
     async decided({ decision, readyAtUs }) {
-      await log?.write(recordLine({ key, cost, verb, maxWaitUs }, { ...decision, readyAtUs }));
+      const { policy } = decision;
+      const call = { key, cost, verb, maxWaitUs, ...(policies.length > 1 && { rule: { policy } }) };
+      await log?.write(recordLine(call, { ...decision, readyAtUs }));
     },
     async failed(code) {
       await log?.write(failedCallLine({ failed: code, key, cost }));

@@ -6,6 +6,8 @@ import type { Style, Terminal } from "./terminal.js";
 export interface PlotPoint {
   readonly atUs: number;
   readonly allowed: boolean;
+  /** How many it stands for; default 1. */
+  readonly count?: number;
 }
 
 /** The first and the last time, in µs. */
@@ -90,12 +92,13 @@ interface Chart {
 
 /**
  * Decisions over time. With colours, denied calls stand on the allowed ones in one chart, to an
- * eighth of a row; without, each has a chart of its own. Empty where there is nothing to show.
+ * eighth of a row; without, each has a chart of its own. Empty where there is nothing to show. Points that stand for all
+ * of a step of time need columns of whole steps.
  */
-export function plot(points: readonly PlotPoint[], terminal: Terminal): string {
+export function plot(points: readonly PlotPoint[], terminal: Terminal, stepUs = 1): string {
   const range = timeRange(points);
   if (range === undefined) return "";
-  const chart = layOut(points, range, terminal);
+  const chart = layOut(points, range, terminal, stepUs);
   const lines = terminal.colour && terminal.unicode ? stackedChart(chart) : twoCharts(chart);
   return lines.map((line) => `${line.trimEnd()}\n`).join("");
 }
@@ -111,20 +114,23 @@ function layOut(
   points: readonly PlotPoint[],
   { fromUs, toUs }: TimeRange,
   terminal: Terminal,
+  stepUs: number,
 ): Chart {
   // Before the columns are known, neither is the widest label; no column holds more than every point.
-  const room = terminal.columns - INDENT - String(points.length).length - " ┤".length;
-  const columnUs = Math.ceil(roundUp((toUs - fromUs + 1) / room, COUNT_STEPS));
+  const most = points.reduce((sum, { count = 1 }) => sum + count, 0);
+  const room = terminal.columns - INDENT - String(most).length - " ┤".length;
+  const widthUs = Math.ceil(roundUp((toUs - fromUs + 1) / room, COUNT_STEPS));
+  const columnUs = Math.ceil(widthUs / stepUs) * stepUs;
   const columns = Array.from(
     { length: Math.floor((toUs - fromUs) / columnUs) + 1 },
     (): Column => ({ allowed: 0, denied: 0 }),
   );
   const totals: Column = { allowed: 0, denied: 0 };
-  for (const { atUs, allowed } of points) {
+  for (const { atUs, allowed, count = 1 } of points) {
     const outcome = allowed ? "allowed" : "denied";
-    totals[outcome] += 1;
+    totals[outcome] += count;
     const column = columns[Math.floor((atUs - fromUs) / columnUs)];
-    if (column !== undefined) column[outcome] += 1;
+    if (column !== undefined) column[outcome] += count;
   }
   const glyphs = terminal.unicode ? UNICODE : ASCII;
   const fullest = Math.max(...columns.map(({ allowed, denied }) => allowed + denied));

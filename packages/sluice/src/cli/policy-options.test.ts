@@ -48,6 +48,16 @@ describe("the policy options", () => {
     expect(policies("--policy", JSON.stringify([one, two]))).toEqual([gcra(one), gcra(two)]);
   });
 
+  test("take one policy in short", () => {
+    expect(policies("--policy", "token-bucket:limit=50,period=1m,name=a")).toEqual([
+      tokenBucket({ limit: 50, period: "1m", name: "a" }),
+    ]);
+    expect(policies("--policy", "leaky-bucket:limit=2.5,period=250,capacity=7")).toEqual([
+      leakyBucket({ limit: 2.5, period: 250, capacity: 7 }),
+    ]);
+    expect(policies("--policy", "unlimited")).toMatchObject([{ algorithm: "unlimited" }]);
+  });
+
   const wrongs: [argv: string[], message: RegExp][] = [
     [["--period", "1s"], /^--limit is missing; expected a number of units/],
     [["--limit", "10"], /^--period is missing; expected a duration/],
@@ -84,6 +94,14 @@ describe("the policy options", () => {
     [["--limit", "1", "--period", "10us"], /^--period 0.01: expected a duration from 1 ms/],
     [["--policy", "{"], /^--policy is not JSON: "\{"/],
     [["--policy", "[]"], /^--policy/],
+    [["--policy", "null"], /^--policy/],
+    [["--policy", "gcra:limit=1"], /^--period is missing/],
+    [
+      ["--policy", "gcra:limit=1,limits=2"],
+      /^--policy has no option "limits" \(did you mean limit\?\)$/,
+    ],
+    [["--policy", "gcra:"], /^--policy "" is not OPTION=VALUE, as in token-bucket/],
+    [["--policy", "gcra:limit=1,period=1s", "--limit", "1"], /^--limit and --policy exclude/],
     [
       ["--policy", '{"algorithm":"gcra","limit":1}'],
       /^--policy: period is missing; expected a duration/,

@@ -5,7 +5,13 @@ import { rulesOf } from "../algorithms/rule.js";
 import { everyAlgorithmsTools } from "../algorithms/toolbox.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { valueText } from "./format.js";
-import { durationOption, numberOption, type OptionSpec, UsageError } from "./options.js";
+import {
+  didYouMean,
+  durationOption,
+  numberOption,
+  type OptionSpec,
+  UsageError,
+} from "./options.js";
 
 /** An option that takes a value. */
 export interface TextSpec extends OptionSpec {
@@ -37,7 +43,7 @@ export const POLICY_OPTIONS = {
   policy: {
     type: "string",
     value: "JSON",
-    help: "The policy as JSON, or an array of them, instead of the options above.",
+    help: "The policy as JSON, or an array of them, or as ALGORITHM:OPTION=VALUE,…, instead of the options above.",
   },
 } as const;
 
@@ -86,6 +92,10 @@ export function policiesFrom(
 
 /** Policies from the text of `--policy` alone. */
 export function policiesFromText(text: string): readonly Policy[] {
+  const [, algorithm, options] = /^([a-z-]+)(?::(.*))?$/s.exec(text) ?? [];
+  if (algorithm !== undefined && !JSON_WORDS.has(text)) {
+    return [policyFromParts(partsOf(algorithm, options))];
+  }
   return checked(parseJson(text), (option) => `--policy: ${option}`);
 }
 
@@ -95,6 +105,29 @@ function policiesFromJson(values: PolicyValues): readonly Policy[] {
   const extra = values.algorithm === undefined ? part : "algorithm";
   if (extra !== undefined) throw new UsageError(`--${extra} and --policy exclude each other`);
   return policiesFromText(values.policy ?? "");
+}
+
+/** What is JSON, and looks like the name of an algorithm. */
+const JSON_WORDS: ReadonlySet<string> = new Set(["null", "true", "false"]);
+
+/** `limit=50,period=1m` as the options that it stands for. */
+function partsOf(algorithm: string, options: string | undefined): Parts {
+  const parts: Record<string, string> = { algorithm };
+  for (const option of options?.split(",") ?? []) {
+    const [, name, value] = /^([^=]+)=(.*)$/s.exec(option) ?? [];
+    if (name === undefined || value === undefined) {
+      throw new UsageError(
+        `--policy ${valueText(option)} is not OPTION=VALUE, as in token-bucket:limit=50,period=1m`,
+      );
+    }
+    if (!partNames().includes(name)) {
+      throw new UsageError(
+        `--policy has no option ${valueText(name)}${didYouMean(name, partNames())}`,
+      );
+    }
+    parts[name] = value;
+  }
+  return parts;
 }
 
 function parseJson(text: string): unknown {
@@ -107,9 +140,8 @@ function parseJson(text: string): unknown {
   }
 }
 
-function policyFromParts(values: PolicyValues, defaults: PolicyDefaults): Policy {
-  const parts: Parts = values;
-  const algorithm = checkAlgorithm(values.algorithm ?? "token-bucket");
+function policyFromParts(parts: Parts, defaults: PolicyDefaults = {}): Policy {
+  const algorithm = checkAlgorithm(parts["algorithm"] ?? "token-bucket");
   const own = new Map<string, PolicyField>();
   for (const [option, owners] of FIELDS) {
     const field = owners.find((owner) => owner.algorithm === algorithm)?.field;
@@ -124,7 +156,7 @@ function policyFromParts(values: PolicyValues, defaults: PolicyDefaults): Policy
     const text = parts[option] ?? defaultOf(option, defaults);
     if (text !== undefined) given[field.field] = valueOf(field, text);
   }
-  if (values.name !== undefined) given["name"] = values.name;
+  if (parts["name"] !== undefined) given["name"] = parts["name"];
   const optionOf = (name: string): string =>
     [...own.values()].find(({ field }) => field === name)?.option ?? name;
   const [policy] = checked(given, (field) => `--${optionOf(field)}`);

@@ -23,6 +23,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "prove from logs that a limit was kept, or show where it was not",
     load: async () => (await import("./audit.js")).auditCommand,
   },
+  simulate: {
+    summary: "show what other limits would have done to the calls of a log",
+    load: async () => (await import("./simulate.js")).simulateCommand,
+  },
   inspect: {
     summary: "show what a key has left",
     load: async () => (await import("./inspect.js")).inspectCommand,

@@ -16,7 +16,7 @@ const LAYERS = [
   ["prometheus", "otel"],
   ["adapters"],
   ["audit", "report"],
-  ["log"],
+  ["log", "simulate"],
   ["testing"],
   ["index.ts"],
   ["cli"],

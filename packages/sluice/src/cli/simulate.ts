@@ -1,0 +1,117 @@
+/** `sluice simulate`: replays logs of attempts under other limits, and shows what these change. */
+import type { Policy } from "../algorithms/registry.js";
+import {
+  type Limits,
+  limitsOf,
+  type LoggedAttempts,
+  readLoggedAttempts,
+  simulate,
+  suggestLimits,
+} from "../simulate/index.js";
+import { defineCommand, EXIT } from "./command.js";
+import { describePolicy } from "./describe-policy.js";
+import { watchedSources } from "./log-source.js";
+import { numberOption, type OptionTable, type OptionValues, UsageError } from "./options.js";
+import { policiesFrom, POLICY_OPTIONS } from "./policy-options.js";
+import { startProgress } from "./progress.js";
+import { type Simulated, simulationJson, simulationText } from "./simulate-report.js";
+import { type Io, terminalOf } from "./terminal.js";
+
+const OPTIONS = {
+  ...POLICY_OPTIONS,
+  suggest: {
+    type: "string",
+    value: "P",
+    help: "For each rule, also find the least limit that denies nothing to P percent of the keys, such as 99.9.",
+  },
+  limiter: {
+    type: "string",
+    value: "NAME",
+    help: "Replay only attempts of this limiter; needed with a policy where a log has several.",
+  },
+  json: { type: "boolean", help: "Print the report as one JSON object, and nothing else." },
+} as const satisfies OptionTable;
+
+type Values = OptionValues<typeof OPTIONS>;
+
+/** `sluice simulate`: what other limits would have done. */
+export const simulateCommand = defineCommand({
+  usage: "sluice simulate LOG… (--limit … | --policy …) [options]",
+  description: `Replays the attempts of logs under another policy, by the clock of the store that decided them, and
+compares the answers with those in the logs: which attempts would be newly denied, which newly
+allowed, on how many keys, and when. Logs are those of \`sluice exercise\` and of sluice/log, of any
+number of processes; - is standard input.
+
+The attempts stay as they were. Callers who are denied come back later, or sooner, or not at all:
+of that a simulation knows nothing.`,
+  options: OPTIONS,
+  examples: [
+    "sluice simulate app.log app.log.1 --policy token-bucket:limit=50,period=1m",
+    "sluice simulate a.jsonl --limit 50 --period 1m --suggest 99.9",
+    "sluice simulate app.log --limiter api --policy sliding-window:limit=50,period=1m --json",
+  ],
+  async run(values, files, io) {
+    const { policies, limits } = limitsFrom(values);
+    const percent = percentFrom(values.suggest);
+    if (files.length === 0) throw new UsageError("LOG is missing; - is standard input");
+    if (new Set(files).size < files.length) {
+      throw new UsageError("a LOG is given twice: its attempts would count twice");
+    }
+    const progress = startProgress(io);
+    try {
+      const log = await readLoggedAttempts(await watchedSources(files, io, progress));
+      checkLimiter(log, values.limiter);
+      const onProgress = (done: number, total: number): void => {
+        progress.update(done, total, "attempts replayed");
+      };
+      const common = { limits, limiter: values.limiter };
+      const report = await simulate(log, { ...common, onProgress });
+      const suggestions =
+        percent === undefined
+          ? undefined
+          : { percent, rules: await suggestLimits(log, { ...common, percent }) };
+      progress.finish();
+      tell(
+        { report, before: BY_THE_LOG, after: policies.map(describePolicy), suggestions },
+        values,
+        io,
+      );
+    } finally {
+      progress.finish();
+    }
+    return EXIT.ok;
+  },
+});
+
+const BY_THE_LOG: readonly string[] = ["the answers in the log"];
+
+function tell(simulated: Simulated, { json }: Values, io: Io): void {
+  if (json) io.stdout.write(`${JSON.stringify(simulationJson(simulated))}\n`);
+  else {
+    const terminal = terminalOf(io.stdout, io.env);
+    terminal.say(simulationText(simulated, terminal));
+  }
+}
+
+function limitsFrom(values: Values): { policies: readonly Policy[]; limits: Limits } {
+  const policies = policiesFrom(values);
+  return { policies, limits: limitsOf(policies) };
+}
+
+function percentFrom(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const percent = numberOption("suggest", text, { min: 0, max: 100 });
+  if (percent > 0) return percent;
+  throw new UsageError(
+    "--suggest 0 asks for nothing; 99.9 leaves all but one key in a thousand alone",
+  );
+}
+
+/** One policy for all limiters of a log is hardly ever meant. */
+function checkLimiter({ rules }: LoggedAttempts, limiter: string | undefined): void {
+  const names = [...new Set(rules.map((rule) => rule.limiter))];
+  if (limiter !== undefined || names.length < 2) return;
+  throw new UsageError(
+    `the logs are of the limiters ${names.join(", ")}: say which with --limiter`,
+  );
+}

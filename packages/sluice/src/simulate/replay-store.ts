@@ -1,0 +1,91 @@
+/** Decides logged attempts anew: by the store in memory, on the log's own clock. */
+import { REASON, VERBS, type Verb, type VerbName } from "../algorithms/decide.js";
+import { UNIT } from "../core/amount.js";
+import type { Clock } from "../core/clock.js";
+import { MemoryStore } from "../stores/memory/memory-store.js";
+import type { Debit, DebitResult } from "../stores/store.js";
+import type { Limits, LoggedAttempt, AskedRule } from "./limits.js";
+
+/** What limits say to an attempt. */
+export interface Replayed {
+  readonly allowed: boolean;
+  /** The rules that were asked, and whether each would deny. */
+  readonly verdicts: readonly Verdict[];
+}
+
+export interface Verdict {
+  readonly asked: AskedRule;
+  readonly denies: boolean;
+}
+
+/** No key may be dropped before its time: its quota would be forgotten. */
+const ROOM = { maxKeys: 2 ** 24, maxBytes: 2 ** 40 } as const;
+
+/**
+ * Verbs that change a key without asking. A block is none: its length is not in the log. What was denied because of it
+ * is not replayed either.
+ */
+const CHANGES: Readonly<Partial<Record<VerbName, Verb>>> = {
+  refund: VERBS.refund,
+  penalize: VERBS.penalize,
+  reset: VERBS.reset,
+  // What it did to the line is not in the log; the units that came back are.
+  cancel: VERBS.refund,
+  clearBlock: VERBS.reset,
+  clearExtendBlock: VERBS.reset,
+};
+
+export class ReplayStore {
+  readonly #limits: Limits;
+  readonly #store: MemoryStore;
+  #nowUs = 0;
+
+  constructor(limits: Limits) {
+    this.#limits = limits;
+    const clock: Clock = { nowUs: () => this.#nowUs, sleep: () => Promise.resolve() };
+    this.#store = new MemoryStore({ clock, ...ROOM });
+  }
+
+  /** An attempt; those of earlier times come first. */
+  ask(attempt: LoggedAttempt): Replayed {
+    const { verb, cost, atUs, maxWaitUs = 0 } = attempt.record;
+    this.#nowUs = atUs;
+    const all = this.#limits.rulesFor(attempt);
+    const call = { verb: VERBS[verb], cost: Math.round(cost * UNIT), maxWaitUs };
+    const verdicts: Verdict[] = [];
+    const voting = all.filter(({ votes }) => votes);
+    if (voting.length > 0) this.#decide(voting, call, verdicts);
+    const allowed = !verdicts.some(({ denies }) => denies);
+    for (const asked of all) if (!asked.votes) this.#decide([asked], call, verdicts);
+    return { allowed, verdicts };
+  }
+
+  /** What changed the key without being an attempt. */
+  change(attempt: LoggedAttempt): void {
+    const { verb, cost, granted, atUs } = attempt.record;
+    const change = CHANGES[verb];
+    if (change === undefined) return;
+    this.#nowUs = atUs;
+    const units = verb === "cancel" ? granted : cost;
+    const call = { verb: change, cost: Math.round(units * UNIT), maxWaitUs: 0 };
+    for (const asked of this.#limits.rulesFor(attempt)) this.#decide([asked], call, []);
+  }
+
+  #decide(
+    all: readonly AskedRule[],
+    { verb, cost, maxWaitUs }: { verb: Verb; cost: number; maxWaitUs: number },
+    verdicts: Verdict[],
+  ): void {
+    const debits = all.map((asked): Debit => this.#debitOf(asked, cost));
+    const answer = this.#store.executeSync({ verb, debits, blockUs: 0, maxWaitUs });
+    all.forEach((asked, i) => {
+      const { reason } = answer.debits[i] as DebitResult;
+      verdicts.push({ asked, denies: reason !== REASON.ok });
+    });
+  }
+
+  #debitOf({ name, rule, id, cost: own }: AskedRule, cost: number): Debit {
+    const keyspace = this.#store.open(`${name} ${rule.policy.algorithm}`, rule.kernel);
+    return { name, rule, keyspace, id, cost: own ?? cost };
+  }
+}
