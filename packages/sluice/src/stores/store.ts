@@ -107,7 +107,7 @@ export interface Store {
   claim(keyspace: string, fingerprint: string, by?: Claimant): void;
   release(keyspace: string, fingerprint: string, by?: Claimant): void;
   /**
-   * Decides a call and tells `done`, once, the answer or why there is none. Calls are decided in the order
+   * Decides a call and tells `done`, once, the answer or why there is none. Calls on one key are decided in the order
    * in which they are submitted. Never throws.
    */
   submit(call: StoreCall, done: Done): void;

@@ -49,7 +49,7 @@ describe(`calls in one batch (SLUICE_SEED=${seed})`, () => {
       denyCache: false,
       timeout: "30s",
     });
-    // A refund never shares its key's place in a batch, and the next batch is ready to go.
+    // The refund and all behind it go by another script, and the next batch is ready to go.
     const decisions = await Promise.all([
       limiter.consume("k"),
       limiter.consume("k"),

@@ -66,7 +66,7 @@ describe.each(clusterClientNames)(`through %s (SLUICE_SEED=${seed})`, (name) => 
     ): Promise<void> => {
       const run = fc.asyncProperty(from, batching, async (plan, options) => {
         const stage = stageOf({ client: connected.client, ...placing, ...options });
-        await explain(onOneSlot(plan), { ...stage, namespace: ownNamespace(), keysApart: true });
+        await explain(onOneSlot(plan), { ...stage, namespace: ownNamespace() });
       });
       return fc.assert(run, { seed, numRuns: RUNS });
     };

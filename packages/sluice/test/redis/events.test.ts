@@ -28,7 +28,7 @@ test("a batch is one event, with its size and how long it took", async () => {
   expect(batches.every(({ durationMs }) => durationMs > 0)).toBe(true);
 });
 
-test("a batch begins with what is in it, and ends under the same number", async () => {
+test("a script call begins with what is in it, and ends under the same number", async () => {
   const client = new Redis(inject("redisUrl"));
   onTestFinished(() => client.disconnect());
   const store = new RedisStore({ client });
@@ -37,14 +37,20 @@ test("a batch begins with what is in it, and ends under the same number", async 
   store.events.on("batchBegun", ({ batch, ...rest }) => heard.push(["begun", batch, rest]));
   store.events.on("batch", ({ batch, size }) => heard.push(["ended", batch, { size }]));
   await Promise.all([limiter.consume("a"), limiter.consume("b")]);
-  await Promise.all([limiter.consume("a"), limiter.peek("b")]);
-  const [first, second] = [heard[0]?.[1], heard[2]?.[1]];
-  expect(first).not.toBe(second);
+  await Promise.all([limiter.peek("a"), limiter.penalize("b", 1)]);
+  await Promise.all([limiter.peek("a"), limiter.consume("b")]);
+  const [first, second, third, fourth] = [0, 2, 4, 5].map((at) => heard[at]?.[1]);
+  expect(new Set([first, second, third, fourth]).size).toBe(4);
   expect(heard).toEqual([
     ["begun", first, { size: 2, keys: 2, verb: "consume", part: "" }],
     ["ended", first, { size: 2 }],
     ["begun", second, { size: 2, keys: 2, verb: "mixed", part: "" }],
     ["ended", second, { size: 2 }],
+    // Plain consumes have a script of their own.
+    ["begun", third, { size: 1, keys: 1, verb: "consume", part: "" }],
+    ["begun", fourth, { size: 1, keys: 1, verb: "peek", part: "" }],
+    ["ended", third, { size: 1 }],
+    ["ended", fourth, { size: 1 }],
   ]);
 });
 

@@ -14,7 +14,7 @@ import {
   type Granted,
 } from "./errands.js";
 import type { Interval } from "./linearize.js";
-import { type Watch, WatchedStore } from "./watched-store.js";
+import { keysOf, type SeenCall, type Watch, WatchedStore } from "./watched-store.js";
 
 /** What a client does next: call a verb, or write something else under a key behind the limiter's back. */
 export interface PlannedCall {
@@ -109,8 +109,6 @@ interface Deed {
   /** One promise a decision. */
   readonly start: (limiters: readonly RateLimiter[]) => Promise<unknown>[];
   readonly again: readonly Again[];
-  /** What each decision is about. */
-  readonly keys: readonly string[];
 }
 
 function deedOf(plan: Plan, call: PlannedCall): Deed {
@@ -121,7 +119,7 @@ function deedOf(plan: Plan, call: PlannedCall): Deed {
   const one = (again: (limiter: RateLimiter) => Promise<unknown>): Deed => {
     const on = async (limiters: readonly RateLimiter[]): Promise<unknown> =>
       again(limiters[at] as RateLimiter);
-    return { start: (limiters) => [on(limiters)], again: [on], keys: [key] };
+    return { start: (limiters) => [on(limiters)], again: [on] };
   };
   switch (verb) {
     case "consume":
@@ -146,12 +144,11 @@ function deedOf(plan: Plan, call: PlannedCall): Deed {
         again: requests.map(({ key: own, ...options }) => (limiters) => {
           return (limiters[at] as RateLimiter).consume(own, options);
         }),
-        keys: [key, otherKey, key],
       };
     }
     case "consumeAtomic": {
       const again: Again = (limiters) => consumeAtomic(atomicRequests(plan, call, limiters));
-      return { start: (limiters) => [again(limiters)], again: [again], keys: [key] };
+      return { start: (limiters) => [again(limiters)], again: [again] };
     }
     case "reserve":
     case "cancel":
@@ -189,15 +186,13 @@ export interface Stage {
   readonly namespace: string;
   /** Where it decides in place of the store's own. */
   readonly clock?: ManualClock;
-  /** Where calls of one client on several keys may overtake each other: they go to several servers. */
-  readonly keysApart?: boolean;
   /** Writes something else under a key. */
   readonly poison?: (key: string) => Promise<unknown>;
 }
 
 /** Plays all clients of a plan at once; the history is sorted by `begin`. */
 export async function play(plan: Plan, stage: Stage): Promise<Happened[]> {
-  const { namespace, clock, keysApart = false } = stage;
+  const { namespace, clock } = stage;
   const store = new WatchedStore(stage.store);
   const limiters = limitersOn(store, namespace, plan);
   const held: Granted[] = [];
@@ -206,26 +201,26 @@ export async function play(plan: Plan, stage: Stage): Promise<Happened[]> {
   const lies: string[] = [];
   let moment = 0;
 
-  const lanes: string[] = [];
-  /** Who keeps the order of the client's calls on that key. */
-  const laneOf = (client: number, key: string): number => {
-    if (!keysApart) return client;
-    const lane = `${client} ${key}`;
-    const at = lanes.indexOf(lane);
-    return at < 0 ? lanes.push(lane) - 1 : at;
-  };
-
   /** Begins a part of the history; returns what ends it. */
   const begin = (
     part: Pick<Happened, "name" | "client" | "again" | "poisons">,
-  ): ((outcome: unknown, atUs: number | undefined) => void) => {
+  ): ((outcome: unknown, seen: Partial<SeenCall>) => void) => {
     const earliestUs = clock?.nowUs() ?? 0;
     const from = moment++;
-    return (outcome, atUs) => {
+    return (outcome, { keys, atUs }) => {
       const latestUs = clock?.nowUs() ?? Number.POSITIVE_INFINITY;
       const isTimely = atUs === undefined || (earliestUs <= atUs && atUs <= latestUs);
       const isUntold = outcome === UNSEEN;
-      history.push({ ...part, begin: from, end: moment++, atUs, isTimely, isUntold, outcome });
+      history.push({
+        ...part,
+        begin: from,
+        end: moment++,
+        keys,
+        atUs,
+        isTimely,
+        isUntold,
+        outcome,
+      });
     };
   };
 
@@ -235,15 +230,13 @@ export async function play(plan: Plan, stage: Stage): Promise<Happened[]> {
     if (call.verb === "poison") return poison(name, storeKey(namespace, plan, call));
     const errand = errandOf(plan, call, held);
     if (errand !== undefined) return goOn(errand, client, name);
-    const { start, again, keys } = deedOf(plan, call);
-    const ends = again.map((each, i) =>
-      begin({ name, client: laneOf(client, keys[i] as string), again: each }),
-    );
-    const times = (store.times = []) as readonly (number | undefined)[];
+    const { start, again } = deedOf(plan, call);
+    const ends = again.map((each) => begin({ name, client, again: each }));
+    const seen: SeenCall[] = (store.seen = []);
     return Promise.all(
       start(limiters).map(async (decision, i) => {
         const outcome = await decision.catch((error: unknown) => failure(error, call.verb));
-        ends[i]?.(outcome, times[i]);
+        ends[i]?.(outcome, seen[i] ?? {});
       }),
     );
   };
@@ -252,7 +245,7 @@ export async function play(plan: Plan, stage: Stage): Promise<Happened[]> {
   const poison = async (name: string, key: string): Promise<void> => {
     const end = begin({ name, client: -1 - moment, again: async () => undefined, poisons: key });
     await stage.poison?.(key);
-    end(undefined, undefined);
+    end(undefined, {});
   };
 
   const goOn = async (errand: Errand, client: number, name: string): Promise<void> => {
@@ -261,14 +254,14 @@ export async function play(plan: Plan, stage: Stage): Promise<Happened[]> {
     let isLater = false;
     const watch: Watch = (call) => {
       const text = `${name}, verb ${call.verb}`;
-      const lane = isLater ? -1 - moment : laneOf(client, call.debits[0]?.id ?? "");
-      const end = begin({ name: text, client: lane, again: call });
+      const end = begin({ name: text, client: isLater ? -1 - moment : client, again: call });
+      const keys = keysOf(call);
       return (answer) => {
         // Who gave up before his call was sent changed nothing.
         if (answer instanceof Error && NOT_SENT.test(answer.message)) return;
         answers.push(answer);
-        if (answer instanceof Error) end(failure(answer), undefined);
-        else end(answerOf(call, answer), answer.nowUs);
+        if (answer instanceof Error) end(failure(answer), { keys });
+        else end(answerOf(call, answer), { keys, atUs: answer.nowUs });
       };
     };
     const errands = store.watching(watch, () => errand.run(limiters));

@@ -77,6 +77,19 @@ describe("a history", () => {
     expect(await explains(together.map((each) => ({ ...each, client: 7 })))).toBe(false);
   });
 
+  test("keeps the order of what one client called on one key without waiting, and of no more", async () => {
+    const apart = (keys: readonly string[][]): Promise<boolean> =>
+      explains(
+        [call(0, 2, 1, 2), call(1, 3, 1, 1)].map((each, i) => ({
+          ...each,
+          client: 7,
+          keys: keys[i],
+        })),
+      );
+    expect(await apart([["a"], ["b"]])).toBe(true);
+    expect(await apart([["a"], ["b", "a"]])).toBe(false);
+  });
+
   test("keeps the order of the clock that decided", async () => {
     const [first, second] = [call(0, 2, 1, 2), call(1, 3, 1, 1)];
     expect(

@@ -8,8 +8,10 @@
 export interface Interval {
   readonly begin: number;
   readonly end: number;
-  /** Calls of one client keep the order in which it made them, even those it made without waiting. */
+  /** Calls of one client on one key keep the order in which it made them, even those it made without waiting. */
   readonly client: number;
+  /** What the call is about; undefined = everything. */
+  readonly keys?: readonly string[] | undefined;
   /** The clock that decided, where it is known: it never goes back along the order. */
   readonly atUs?: number | undefined;
   /** Whether it was decided at a time that nobody was told, which later calls may show. */
@@ -74,6 +76,10 @@ function timesOf(call: Interval, left: readonly Interval[]): Iterable<number | u
 
 function precedes(a: Interval, b: Interval): boolean {
   if (a.end < b.begin) return true;
-  if (a.client === b.client && a.begin < b.begin) return true;
+  if (a.client === b.client && a.begin < b.begin && shareKeys(a, b)) return true;
   return a.atUs !== undefined && b.atUs !== undefined && a.atUs < b.atUs;
+}
+
+function shareKeys({ keys: ours }: Interval, { keys: theirs }: Interval): boolean {
+  return ours === undefined || theirs === undefined || ours.some((key) => theirs.includes(key));
 }

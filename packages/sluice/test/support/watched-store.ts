@@ -7,13 +7,26 @@ import type { Done, StoreCall } from "../../src/stores/store.js";
 /** Is told a call when it is submitted; what it returns is told what became of it. */
 export type Watch = (call: StoreCall) => Done;
 
+/** What is seen of a call whoever watches. */
+export interface SeenCall {
+  /** The store keys that it is about. */
+  readonly keys: readonly string[];
+  /** When it was decided; undefined before, and where it was not. */
+  atUs: number | undefined;
+}
+
+/** The store keys that a call is about. */
+export function keysOf({ debits }: StoreCall): readonly string[] {
+  return debits.map(({ keyspace, id }) => `${keyspace.name}:${id}`);
+}
+
 /** One for all stores: each of them would be asked at every promise. */
 const watches = new AsyncLocalStorage<Watch>();
 
 export class WatchedStore implements Store {
   readonly external = true;
-  /** Takes the times at which the calls that are submitted now are decided, in their order. */
-  times: (number | undefined)[] = [];
+  /** Takes what is seen of the calls that are submitted now, in their order. */
+  seen: SeenCall[] = [];
   readonly #store: Store;
   /** Watched calls without an outcome. */
   #open = 0;
@@ -49,13 +62,13 @@ export class WatchedStore implements Store {
   }
 
   submit(call: StoreCall, done: Done): void {
-    const { times } = this;
-    const at = times.push(undefined) - 1;
+    const seen: SeenCall = { keys: keysOf(call), atUs: undefined };
+    this.seen.push(seen);
     const watch = watches.getStore();
     const answered = watch?.({ ...call, debits: call.debits.map((debit) => ({ ...debit })) });
     if (watch !== undefined) this.#open += 1;
     this.#store.submit(call, (outcome) => {
-      if (!(outcome instanceof Error)) times[at] = outcome.nowUs;
+      if (!(outcome instanceof Error)) seen.atUs = outcome.nowUs;
       answered?.(outcome);
       // What this leads to is part of the same work, whoever brought the answer.
       if (watch === undefined) done(outcome);

@@ -1,5 +1,8 @@
-/** A batch for the script: calls become keys and arguments, as the heads of scripts/*.lua describe them. */
-import { VERBS } from "../../algorithms/decide.js";
+/**
+ * A batch for the server: calls become keys and arguments, as the heads of scripts/*.lua describe them. Calls of one kind
+ * are a part of it, which is one script call, so that a few that need the general script do not take all others there.
+ */
+import { type VerbName, VERBS } from "../../algorithms/decide.js";
 import type { Kernel } from "../../algorithms/kernel.js";
 import type { Rule } from "../../algorithms/rule.js";
 import { keyNameOf } from "../../core/identity.js";
@@ -10,27 +13,50 @@ import type { Placement } from "./slot.js";
 export interface EncodedBatch {
   /** How many of the calls went in: the first so many. */
   readonly size: number;
+  /** To be sent together in this order, which keeps the order of the calls on each key. */
+  readonly parts: readonly BatchPart[];
+}
+
+/** One script call. */
+export interface BatchPart {
   readonly kind: BatchKind;
   readonly kernels: ReadonlySet<Kernel>;
   readonly keys: readonly string[];
   readonly args: readonly string[];
+  /** Places of its calls in the batch, in the order of the reply. */
+  readonly places: readonly number[];
 }
 
 /** Calls that differ in their keys alone, as the script reads them. */
 interface CallGroup {
   readonly call: StoreCall;
-  /** Index of the first call's first key, from 1. */
-  readonly first: number;
+  /** Of its calls in the batch. */
+  readonly places: number[];
+  /** Indices of the first call's keys, from 1. */
+  readonly first: readonly number[];
   /** Keys from one call to the next; 0 = all on the same. */
   stride: number;
-  calls: number;
   /** Index of the mark of what gives back; 0 = none. */
   readonly mark: number;
 }
 
+/** A part that is being filled. */
+interface Draft {
+  readonly kind: BatchKind;
+  readonly keys: string[];
+  readonly groups: CallGroup[];
+  /** The last group that began with keys which the part did not have. */
+  newest: CallGroup | undefined;
+}
+
+/** In the order of their parts. */
+const KINDS: readonly BatchKind[] = ["consume", "sets", "any"];
+const SETS = 1;
+const ANY = 2;
+
 /**
- * Puts as many of `calls` as one script call can take into its keys and arguments; at least one, and no more
- * than there are `maxDebits` for, since that is what takes the server's time.
+ * Puts as many of `calls` as may go together into keys and arguments; at least one, and no more than there are
+ * `maxDebits` for, since that is what takes the server's time.
  * `nowUs` is the injected clock's time, undefined for the server's own; `placement` is undefined without partitions, and
  * a nonce where no client sends a call again: then what gives back needs no mark.
  */
@@ -41,46 +67,23 @@ export function encodeBatch(
   placement: Placement | undefined,
   nonce: () => string | undefined,
 ): EncodedBatch {
-  const keys: string[] = [];
-  const places = new Map<string, KeyPlace>();
-  const groups: CallGroup[] = [];
+  const drafts = KINDS.map((kind): Draft => ({ kind, keys: [], groups: [], newest: undefined }));
+  const known = new Map<string, number>();
   let last: CallGroup | undefined;
   let [size, debits] = [0, 0];
-  let kind: BatchKind = "consume";
   for (const call of calls) {
     debits += call.debits.length;
     if (size > 0 && debits > maxDebits) break;
-    if (last !== undefined && isRepeat(last, call)) {
-      last.calls += 1;
-      size += 1;
-      continue;
+    if (last === undefined || !isRepeat(last, call)) {
+      const names = call.debits.map((debit) => nameOf(debit, placement));
+      const kind = kindOf(call, names, known);
+      last = groupFor(call, names, kind, drafts[kind] as Draft, known, nonce);
     }
-    const first = keyPlaceOf(call, keys, places, placement);
-    if (first === 0) break;
-    if (last === undefined || !joins(last, call, first)) {
-      const end = first + call.debits.length - 1;
-      const mark = givesBack(call) ? markOf(keys, end, nonce()) : 0;
-      last = { call, first, stride: 0, calls: 1, mark };
-      groups.push(last);
-    }
-    if (kind !== "any") kind = kindWith(kind, call);
+    last.places.push(size);
     size += 1;
   }
-  const rules = new Map<Rule, number>();
-  const body: string[] = [];
-  for (const group of groups) encodeGroup(group, kind, rules, body);
-  const args = [nowUs === undefined ? "" : String(nowUs), String(rules.size)];
-  const kernels = new Set<Kernel>();
-  for (const rule of rules.keys()) {
-    args.push(...policyHeadOf(rule));
-    kernels.add(rule.kernel);
-  }
-  return { size, kind, kernels, keys, args: args.concat(body) };
-}
-
-/** Adds the key by which a call, whose last key is at `last`, is known to have been done: its index; 0 without a nonce. */
-function markOf(keys: string[], last: number, nonce: string | undefined): number {
-  return nonce === undefined ? 0 : keys.push(`${keys[last - 1] as string}!${nonce}`);
+  const filled = drafts.filter(({ groups }) => groups.length > 0);
+  return { size, parts: filled.map((draft) => partOf(draft, nowUs)) };
 }
 
 /** Calls that must not be done twice. Where a client may send them again, they have one more key, of their own. */
@@ -88,11 +91,19 @@ export function givesBack({ verb }: Pick<StoreCall, "verb">): boolean {
   return verb === VERBS.refund || verb === VERBS.cancel;
 }
 
-/** What a batch of this kind is with one more call. */
-function kindWith(kind: BatchKind, { verb, debits }: StoreCall): BatchKind {
-  if (verb !== VERBS.consume) return "any";
-  for (const { rule } of debits) if (!rule.kernel.isOneValue) return "any";
-  return debits.length === 1 ? kind : "sets";
+/** What all the calls do. */
+export function verbOf(calls: readonly StoreCall[]): VerbName | "mixed" {
+  const [first] = calls;
+  if (calls.some(({ verb }) => verb !== first?.verb)) return "mixed";
+  const names = Object.keys(VERBS) as VerbName[];
+  return names.find((name) => VERBS[name] === first?.verb) ?? "mixed";
+}
+
+/** The kind of a call by itself. */
+function ownKindOf({ verb, debits }: StoreCall): number {
+  if (verb !== VERBS.consume) return ANY;
+  for (const { rule } of debits) if (!rule.kernel.isOneValue) return ANY;
+  return debits.length === 1 ? 0 : SETS;
 }
 
 function nameOf({ keyspace, id }: Debit, placement: Placement | undefined): string {
@@ -100,42 +111,62 @@ function nameOf({ keyspace, id }: Debit, placement: Placement | undefined): stri
   return `${keyspace.name}:${placement.endOf(id)}`;
 }
 
-/** A key of the batch, by its index from 1, and the call that brought it. */
-interface KeyPlace {
-  readonly index: number;
-  readonly debits: readonly Debit[];
+/**
+ * A call is of its own kind, unless an earlier one on its keys is of a part that is sent later. Keys of a set stand together,
+ * so one that shares some of its keys with another is for the general script.
+ */
+function kindOf(
+  call: StoreCall,
+  names: readonly string[],
+  known: ReadonlyMap<string, number>,
+): number {
+  let kind = ownKindOf(call);
+  for (const name of names) kind = Math.max(kind, (known.get(name) ?? 0) % KINDS.length);
+  if (kind !== SETS) return kind;
+  const places = names.map((name) => known.get(name) ?? 0);
+  const first = places[0] as number;
+  const isIn = first % KINDS.length === SETS;
+  const stand = places.every((place, i) =>
+    isIn ? place === first + i * KINDS.length : place % KINDS.length !== SETS,
+  );
+  return stand ? SETS : ANY;
 }
 
 /**
- * Index of the first of a call's keys, which follow each other. A call on keys of earlier calls shares
- * their place only if it has the same keys under the same options, for the script reads a state once, and
- * a call that changes nothing still brings it to its own time and options. Any other waits for the next
- * batch: 0.
+ * The group of the part that takes this call in. Behind all groups, or with other calls on keys that the part did not
+ * have: nobody before them is on these.
+ * `known` has for each key where the last call on it is: KINDS.length times its index there, plus the kind.
  */
-function keyPlaceOf(
+function groupFor(
   call: StoreCall,
-  keys: string[],
-  places: Map<string, KeyPlace>,
-  placement: Placement | undefined,
-): number {
-  const { debits } = call;
-  const names = debits.map((debit) => nameOf(debit, placement));
-  const place = places.get(names[0] as string);
-  if (place === undefined) {
-    for (const name of names) if (places.has(name)) return 0;
-    const first = keys.length + 1;
-    for (const name of names) places.set(name, { index: keys.push(name), debits });
-    return first;
-  }
-  if (place.debits.length !== debits.length) return 0;
-  const isSame = debits.every(({ rule }, i) => {
-    const before = place.debits[i] as Debit;
-    return (
-      places.get(names[i] as string)?.index === place.index + i &&
-      rule.fingerprint === before.rule.fingerprint
-    );
+  names: readonly string[],
+  kind: number,
+  draft: Draft,
+  known: Map<string, number>,
+  nonce: () => string | undefined,
+): CallGroup {
+  const { keys, groups } = draft;
+  const before = keys.length;
+  const first = names.map((name) => {
+    const at = known.get(name);
+    if (at !== undefined && at % KINDS.length === kind) return Math.floor(at / KINDS.length);
+    const index = keys.push(name);
+    known.set(name, index * KINDS.length + kind);
+    return index;
   });
-  return isSame ? place.index : 0;
+  const isNew = first[0] === before + 1 && keys.length === before + first.length;
+  const fitting = isNew ? draft.newest : groups.at(-1);
+  if (fitting !== undefined && joins(fitting, call, first)) return fitting;
+  const mark = givesBack(call) ? markOf(keys, first.at(-1) as number, nonce()) : 0;
+  const group = { call, places: [], first, stride: 0, mark };
+  groups.push(group);
+  if (isNew) draft.newest = group;
+  return group;
+}
+
+/** Adds the key by which a call, whose last key is at `last`, is known to have been done: its index; 0 without a nonce. */
+function markOf(keys: string[], last: number, nonce: string | undefined): number {
+  return nonce === undefined ? 0 : keys.push(`${keys[last - 1] as string}!${nonce}`);
 }
 
 /** Whether `call` is the group's first once more, on the same keys, which are not made again to find out. */
@@ -154,19 +185,20 @@ function isAlike(a: StoreCall, b: StoreCall): boolean {
   for (let i = 0; i < a.debits.length; i++) {
     const ours = a.debits[i] as Debit;
     const theirs = b.debits[i] as Debit;
-    if (ours.rule !== theirs.rule || ours.cost !== theirs.cost) return false;
+    const isSame = ours.rule === theirs.rule || ours.rule.fingerprint === theirs.rule.fingerprint;
+    if (!isSame || ours.cost !== theirs.cost) return false;
   }
   return true;
 }
 
-/** Takes `call` into the group if it is one more of the same kind. */
-function joins(group: CallGroup, call: StoreCall, first: number): boolean {
+/** Whether a call on these keys continues the group, which then has its stride. */
+function joins(group: CallGroup, call: StoreCall, keys: readonly number[]): boolean {
   if (!isAlike(group.call, call)) return false;
-  const stride = group.calls === 1 ? first - group.first : group.stride;
-  if (stride !== 0 && stride !== call.debits.length) return false;
-  if (first !== group.first + stride * group.calls) return false;
+  const calls = group.places.length;
+  const from = group.first[0] as number;
+  const stride = calls === 1 ? (keys[0] as number) - from : group.stride;
+  if (!keys.every((key, i) => key === (group.first[i] as number) + stride * calls)) return false;
   group.stride = stride;
-  group.calls += 1;
   return true;
 }
 
@@ -175,24 +207,43 @@ function durationUsOf({ verb, blockUs, maxWaitUs }: StoreCall): number {
   return verb === VERBS.reserve ? maxWaitUs : blockUs;
 }
 
+/** The script call of a part. Policies that decide alike are sent once. */
+function partOf({ kind, keys, groups }: Draft, nowUs: number | undefined): BatchPart {
+  const rules = new Map<string, number>();
+  const kernels = new Set<Kernel>();
+  const heads: string[] = [];
+  const body: string[] = [];
+  const indexOf = (rule: Rule): number => {
+    const known = rules.get(rule.fingerprint);
+    if (known !== undefined) return known;
+    heads.push(...policyHeadOf(rule));
+    kernels.add(rule.kernel);
+    rules.set(rule.fingerprint, rules.size + 1);
+    return rules.size;
+  };
+  for (const group of groups) encodeGroup(group, kind, indexOf, body);
+  const args = [nowUs === undefined ? "" : String(nowUs), String(rules.size), ...heads];
+  const places = groups.flatMap((group) => group.places);
+  return { kind, kernels, keys, args: args.concat(body), places };
+}
+
 function encodeGroup(
-  { call, first, stride, calls, mark }: CallGroup,
+  { call, places, first, stride, mark }: CallGroup,
   kind: BatchKind,
-  rules: Map<Rule, number>,
+  indexOf: (rule: Rule) => number,
   body: string[],
 ): void {
   const { verb, debits, receipt } = call;
-  body.push(String(durationUsOf(call)), String(first), String(stride), String(calls));
-  if (kind === "any") body.push(String(verb));
+  body.push(String(durationUsOf(call)));
+  const isAny = kind === "any";
+  if (!isAny) body.push(String(first[0]));
+  body.push(String(stride), String(places.length));
+  if (isAny) body.push(String(verb));
   if (kind !== "consume") body.push(String(debits.length));
-  for (const { rule, cost } of debits) {
-    let index = rules.get(rule);
-    if (index === undefined) {
-      index = rules.size + 1;
-      rules.set(rule, index);
-    }
-    body.push(String(index), String(cost));
-  }
+  debits.forEach(({ rule, cost }, i) => {
+    body.push(String(indexOf(rule)), String(cost));
+    if (isAny) body.push(String(first[i]));
+  });
   if (givesBack(call)) body.push(String(mark));
   if (receipt !== undefined) {
     body.push(String(receipt.readyAtUs), String(receipt.openedUs), String(receipt.sold));

@@ -1,5 +1,4 @@
 /** The store that many processes share: every decision is one script call on the server's clock. */
-import { type VerbName, VERBS } from "../../algorithms/decide.js";
 import { randomName } from "../../core/digest.js";
 import { checkClock, type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 import { Closing } from "../../core/closing.js";
@@ -12,7 +11,7 @@ import { KeyspaceRegistry } from "../keyspaces.js";
 import type { Done, Store, StoreCall } from "../store.js";
 import { StoreCounts, type StoreStats } from "../store-counts.js";
 import { accessBy, type AccessOptions } from "./access.js";
-import { type EncodedBatch, encodeBatch } from "./batch.js";
+import { type BatchPart, encodeBatch, verbOf } from "./batch.js";
 import {
   Batcher,
   type BatcherOptions,
@@ -40,7 +39,7 @@ export interface RedisStoreOptions extends AccessOptions {
    */
   readonly subscriber?: object | false | undefined;
   /**
-   * Decisions made by one script call at most, 1 to 1,000; default 256, some 0.6 ms of the server's time. A call
+   * Decisions made by one batch at most, 1 to 1,000; default 256, some 0.6 ms of the server's time. A call
    * over three policies counts as three; one over more policies than this goes alone.
    */
   readonly maxBatch?: number | undefined;
@@ -255,77 +254,70 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     return { left, settled: settled.then(() => sorter?.sendAgain()) };
   }
 
-  /** Sends the first of the calls, as many as fit into one script call. */
-  #sendTogether(calls: readonly StoreCall[], settle: SettleCall): Sending {
-    const guessUs = this.clock?.nowUs() ?? systemClock.nowUs() + this.#serverAheadUs;
-    const { size, outcomes } = this.#sendOnce(calls, guessUs);
-    const left = calls.map((_, i) => i).slice(size);
-    return { left, settled: this.#settle(calls.slice(0, size), outcomes, settle) };
-  }
-
-  /** Settles every call that was sent. Those whose calendar did not cover the server's time go again. */
-  async #settle(
+  /** Sends the first of the calls, as many as may go together, with calendars around `guessUs`. */
+  #sendTogether(
     calls: readonly StoreCall[],
-    first: Promise<readonly DecodedCall[]>,
     settle: SettleCall,
-  ): Promise<void> {
-    let pending = calls.map((_, i) => i);
-    try {
-      let sent = pending;
-      let outcomes = await first;
-      for (let misses = 0; ; ) {
-        let guessUs: number | undefined;
-        const again: number[] = [];
-        outcomes.forEach((outcome, k) => {
-          const i = sent[k] as number;
-          if ("needsCalendarAtUs" in outcome) {
-            guessUs = outcome.needsCalendarAtUs;
-            again.push(i);
-          } else {
-            settle(i, outcome);
-          }
-        });
-        pending = [...again, ...pending.slice(sent.length)];
-        if (pending.length === 0) return;
-        if (guessUs !== undefined) misses += 1;
-        if (misses > CALENDAR_TRIPS) {
-          throw new StoreUnavailableError("the server's clock outran the calendar");
-        }
-        const next = this.#sendOnce(
-          pending.map((i) => calls[i] as StoreCall),
-          guessUs,
-        );
-        sent = pending.slice(0, next.size);
-        outcomes = await next.outcomes;
-      }
-    } catch (error) {
-      const failure = asScriptFailure(error);
-      for (const i of pending) settle(i, failure);
-    }
-  }
-
-  /** One script call with as many of the calls as fit, the first ones, and calendars around `guessUs`. */
-  #sendOnce(
-    calls: readonly StoreCall[],
-    guessUs: number | undefined,
-  ): { readonly size: number; readonly outcomes: Promise<readonly DecodedCall[]> } {
-    if (guessUs !== undefined) {
-      for (const { debits } of calls) for (const { rule } of debits) rule.refresh?.(guessUs);
-    }
-    const batch = encodeBatch(
+    guessUs: number = this.clock?.nowUs() ?? systemClock.nowUs() + this.#serverAheadUs,
+    misses = 0,
+  ): Sending {
+    for (const { debits } of calls) for (const { rule } of debits) rule.refresh?.(guessUs);
+    const { size, parts } = encodeBatch(
       calls,
       this.#batching.maxBatch,
       this.clock?.nowUs(),
       this.#placement,
       () => (this.#sendsOnce() ? undefined : randomName(STORE_NONCE_BYTES)),
     );
-    return { size: batch.size, outcomes: this.#execute(calls.slice(0, batch.size), batch) };
+    const left = calls.map((_, i) => i).slice(size);
+    const settled = parts.map((part) => this.#settle(part, calls, settle, misses));
+    return { left, settled: Promise.all(settled) };
   }
 
-  /** Runs the script once. Here every batch begins and ends, so its size, node, duration and error are known here. */
+  /** Sends a part of a batch, and settles its calls. Those whose calendar did not cover the server's time go again. */
+  async #settle(
+    part: BatchPart,
+    all: readonly StoreCall[],
+    settle: SettleCall,
+    misses: number,
+  ): Promise<void> {
+    const { places } = part;
+    const calls = places.map((i) => all[i] as StoreCall);
+    let again: number[] = [];
+    try {
+      const outcomes = await this.#execute(calls, part);
+      let guessUs: number | undefined;
+      outcomes.forEach((outcome, k) => {
+        const i = places[k] as number;
+        if ("needsCalendarAtUs" in outcome) {
+          guessUs = outcome.needsCalendarAtUs;
+          again.push(i);
+        } else settle(i, outcome);
+      });
+      if (again.length > 0 && misses === CALENDAR_TRIPS) {
+        throw new StoreUnavailableError("the server's clock outran the calendar");
+      }
+      while (again.length > 0) {
+        const sent = again;
+        const { left, settled } = this.#sendTogether(
+          sent.map((i) => all[i] as StoreCall),
+          (k, outcome) => settle(sent[k] as number, outcome),
+          guessUs,
+          misses + 1,
+        );
+        again = left.map((k) => sent[k] as number);
+        await settled;
+      }
+    } catch (error) {
+      const failure = asScriptFailure(error);
+      for (const i of again.length > 0 ? again : places) settle(i, failure);
+    }
+  }
+
+  /** Runs the script once. Here every script call begins and ends, so its size, node, duration and error are known here. */
   async #execute(
     calls: readonly StoreCall[],
-    { kind, kernels, keys, args }: EncodedBatch,
+    { kind, kernels, keys, args }: BatchPart,
   ): Promise<readonly DecodedCall[]> {
     const { sha, source } = scriptFor(kind, kernels);
     const ended = this.#batchBegins(calls, keys.length);
@@ -389,12 +381,4 @@ export class RedisStore extends KeyspaceRegistry implements Store {
         );
       });
   }
-}
-
-/** What all the calls do. */
-function verbOf(calls: readonly StoreCall[]): VerbName | "mixed" {
-  const [first] = calls;
-  if (calls.some(({ verb }) => verb !== first?.verb)) return "mixed";
-  const names = Object.keys(VERBS) as VerbName[];
-  return names.find((name) => VERBS[name] === first?.verb) ?? "mixed";
 }

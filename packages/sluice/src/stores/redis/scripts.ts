@@ -15,8 +15,8 @@ export interface Script {
 }
 
 /**
- * What a batch is made of, and the name of its script: "consume" = nothing but consumes on one debit, whose state is
- * one value; "sets" = some of them on several such debits.
+ * What a part of a batch is made of, and the name of its script: "consume" = nothing but consumes on one debit, whose state
+ * is one value; "sets" = on several such debits, or on one.
  */
 export type BatchKind = "consume" | "sets" | "any";
 

@@ -1,6 +1,6 @@
 -- Decides a batch of calls of any verb on any number of debits.
 --
--- KEYS    one for each debit      the keys of a call stand together; calls on the same keys share them
+-- KEYS    one for each debit      debits on the same key share it
 --         one mark more           of each refund and cancel that may be sent again: that it was done
 --
 -- ARGV    now                     µs; '' = the server's own clock
@@ -10,13 +10,13 @@
 --           numbers               see the kernel
 --         groups                  to the end: calls that differ in their keys alone; of each:
 --           duration              µs of the block, or of the longest wait
---           first                 index of the first call's first key
 --           stride                keys from one call to the next; 0 = all on the same
 --           calls                 how many
 --           verb                  see VERBS in decide.ts
 --           debits                how many; then of each:
 --             policy              its index, from 1
 --             cost                thousandths
+--             key                 its index in the first call
 --           mark                  of a refund or a cancel: index of its mark; 0 = none
 --           readyAt, opened, sold  of a cancel: its receipt; and of each debit of it:
 --             extra, ended        what was taken beyond the cost, and where the line ended before
@@ -48,8 +48,51 @@
 -- @const VERBS from algorithms/decide.ts
 local GIVEN_BACK_REMEMBERED_MS = '60000'
 
--- By index of the key: its state, read once; and for those that changed, its kernel and its time to live.
-local states, changed, needs = {}, {}, {}
+-- By index of the key: its state, read once for calls of one policy, and that policy; and for those that changed, its
+-- kernel and its time to live.
+local states, policyAt, changed, needs = {}, {}, {}, {}
+
+-- Stores what the calls so far made of KEYS[at].
+local function save(at)
+  local kernel, s = changed[at], states[at]
+  changed[at] = nil
+  if needs[at] == 0 then
+    call('DEL', KEYS[at])
+    values[at] = false
+  elseif kernel.save then
+    kernel.save(s)
+    if s.moved then expire(KEYS[at], s.expiry) end
+  else
+    store(at, kernel.pack(s), s)
+  end
+end
+
+-- Reads the state of a debit, unless a call of the same policy did. One that changes nothing brings it to its own options
+-- all the same, which nobody else may see.
+local function read(debit)
+  local at, failure = debit.at, nil
+  debit.state = states[at]
+  if policyAt[at] ~= debit.policy then
+    if changed[at] then save(at) end
+    debit.state = nil
+  end
+  if not debit.state then
+    debit.state, failure = load(debit.kernel, at)
+    states[at], policyAt[at] = debit.state, debit.policy
+  end
+  return failure
+end
+
+-- Whether one of several debits is ahead of the clock, which takes the others to its time. Without a change that is not
+-- their time: what they were before is stored first.
+local function isAhead(debits)
+  local ahead = false
+  for i = 1, #debits do ahead = ahead or debits[i].state.last > raw end
+  for i = 1, #debits do
+    if ahead and changed[debits[i].at] then save(debits[i].at) end
+  end
+  return ahead
+end
 
 -- Adds what became of a call to the reply.
 local function answer(verb, debits, result)
@@ -87,17 +130,17 @@ end
 
 local result = { readiness = READY, now = raw, granted = 0, changed = false }
 while cursor < #ARGV do
-  local duration, first, stride, calls = ARGV[cursor + 1] + 0, ARGV[cursor + 2] + 0, ARGV[cursor + 3] + 0, ARGV[cursor + 4] + 0
-  local verb, count = ARGV[cursor + 5] + 0, ARGV[cursor + 6] + 0
-  cursor = cursor + 6
+  local duration, stride, calls = ARGV[cursor + 1] + 0, ARGV[cursor + 2] + 0, ARGV[cursor + 3] + 0
+  local verb, count = ARGV[cursor + 4] + 0, ARGV[cursor + 5] + 0
+  cursor = cursor + 5
   local debits = {}
   for i = 1, count do
     local policy = policyOf(ARGV[cursor + 1] + 0)
     debits[i] = {
-      kernel = policy.kernel, params = policy.params, cost = ARGV[cursor + 2] + 0,
-      key = '', at = 0, state = false, asked = 0, reason = REASON.ok, available = 0, wait = 0, reset = 0,
+      policy = policy, kernel = policy.kernel, params = policy.params, cost = ARGV[cursor + 2] + 0,
+      at = ARGV[cursor + 3] + 0, state = false, asked = 0, reason = REASON.ok, available = 0, wait = 0, reset = 0,
     }
-    cursor = cursor + 2
+    cursor = cursor + 3
   end
   local mark, receipt
   if verb == VERBS.refund or verb == VERBS.cancel then
@@ -115,17 +158,7 @@ while cursor < #ARGV do
 
   for _ = 1, calls do
     local failure
-    for i = 1, count do
-      local debit = debits[i]
-      debit.at = first + i - 1
-      debit.key = KEYS[debit.at]
-      debit.state = states[debit.at]
-      if not debit.state then
-        local why
-        debit.state, why = load(debit.kernel, debit.at)
-        states[debit.at], failure = debit.state, why or failure
-      end
-    end
+    for i = 1, count do failure = read(debits[i]) or failure end
     -- A client that lost the connection may send the same again: it gives back once.
     if mark and not failure and not call('SET', KEYS[mark], '', 'NX', 'PX', GIVEN_BACK_REMEMBERED_MS) then
       for i = 1, count do debits[i].cost = 0 end
@@ -135,6 +168,7 @@ while cursor < #ARGV do
       n = n + 1
       reply[n] = failure
     else
+      local ahead = count > 1 and isAhead(debits)
       decide(verb, debits, raw, duration, result, receipt)
       answer(verb, debits, result)
       if result.changed then
@@ -144,23 +178,15 @@ while cursor < #ARGV do
           -- Full is the same as never seen, to the next call of the batch too.
           if debit.reset == 0 then debit.kernel.clear(debit.state) end
         end
+      elseif ahead then
+        for i = 1, count do states[debits[i].at] = nil end
       end
     end
-    first = first + stride
+    for i = 1, count do debits[i].at = debits[i].at + stride end
   end
 end
 
 for at = 1, #KEYS do
-  local kernel, key, s = changed[at], KEYS[at], states[at]
-  if kernel then
-    if needs[at] == 0 then
-      call('DEL', key)
-    elseif kernel.save then
-      kernel.save(s)
-      if s.moved then expire(key, s.expiry) end
-    else
-      store(at, kernel.pack(s), s)
-    end
-  end
+  if changed[at] then save(at) end
 end
 return reply
