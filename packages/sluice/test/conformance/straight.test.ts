@@ -6,11 +6,19 @@ import fc from "fast-check";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startRedis } from "../../../../scripts/redis-server.mjs";
-import { type Policy, RateLimiter } from "../../src/index.js";
+import {
+  calendarWindow,
+  fixedWindow,
+  type Policy,
+  RateLimiter,
+  slidingWindow,
+  tokenBucket,
+} from "../../src/index.js";
 import { RedisStore, type RunScript } from "../../src/stores/redis/index.js";
 import { ManualClock } from "../../src/testing/index.js";
 import {
   costOf,
+  type Kind,
   kinds,
   type LimitedPolicy,
   moveUs,
@@ -57,8 +65,8 @@ function runner(redis: Redis, change: (source: string) => string): RunScript {
   };
 }
 
-const VERBS = ["consume", "refund", "penalize", "block", "unblock", "reset", "spoil"] as const;
-type Verb = (typeof VERBS)[number];
+const VERBS = ["refund", "penalize", "block", "unblock", "reset", "spoil", "spoil"] as const;
+type Verb = "consume" | (typeof VERBS)[number];
 
 /** What is under a key that Sluice did not write. */
 const SPOILERS: readonly ((redis: Redis, key: string) => Promise<unknown>)[] = [
@@ -71,11 +79,31 @@ const SPOILERS: readonly ((redis: Redis, key: string) => Promise<unknown>)[] = [
   (redis, key) => redis.set(key, Buffer.alloc(26, 9)),
 ];
 
+/** Of what is no bucket. */
+const TAGS: Readonly<Record<string, string>> = {
+  "fixed-window": "f",
+  "calendar-window": "c",
+  "sliding-window": "s",
+};
+
 /** The policies of a limiter, and the options that some calls bring instead. */
 type Variants = readonly [readonly Policy[], readonly Policy[]];
 
 const NAMES = ["first", "second", "third", "fourth"];
 const FAST = kinds.filter((kind) => kind !== "slidingLog" && kind !== "tokenBucket by interval");
+
+/** Of a few units and a short while, so that it is used up and comes back. */
+function usual(kind: Kind, name: string): fc.Arbitrary<Policy> {
+  const spans = fc.constantFrom(1000, 7000, 60_000, 3_600_000);
+  return fc.tuple(fc.constantFrom(1, 2, 3, 5, 8), spans).map(([limit, spanMs]) => {
+    const window = { name, limit, window: spanMs };
+    if (kind === "slidingWindow") return slidingWindow(window);
+    if (kind === "calendarWindow") return calendarWindow({ name, limit, unit: "minute" });
+    if (kind === "fixedWindow of the clock") return fixedWindow(window);
+    if (kind === "fixedWindow of the first hit") return fixedWindow({ ...window, align: "first" });
+    return tokenBucket({ name, limit, period: spanMs });
+  });
+}
 
 const variants: fc.Arbitrary<Variants> = fc
   .array(fc.constantFrom(...FAST, ...FAST, "tokenBucket by interval" as const), {
@@ -83,9 +111,15 @@ const variants: fc.Arbitrary<Variants> = fc
     maxLength: 4,
   })
   .chain((chosen) => {
-    const set = (): fc.Arbitrary<Policy[]> =>
-      fc.tuple(...chosen.map((kind, i) => policies[kind](NAMES[i] as string)));
-    return fc.tuple(set(), set());
+    const set = (
+      make: (kind: Kind, name: string) => fc.Arbitrary<Policy>,
+    ): fc.Arbitrary<Policy[]> =>
+      fc.tuple(...chosen.map((kind, i) => make(kind, NAMES[i] as string)));
+    const nasty = (kind: Kind, name: string): fc.Arbitrary<Policy> => policies[kind](name);
+    return fc.oneof(
+      { weight: 2, arbitrary: fc.tuple(set(usual), set(usual)) },
+      { weight: 1, arbitrary: fc.tuple(set(nasty), set(nasty)) },
+    );
   });
 
 /** Calls that begin in the same tick: mostly alike, and consumes unless it is one. */
@@ -173,9 +207,13 @@ class Player {
     return Promise.all(answers);
   }
 
-  async #spoil(part: number): Promise<unknown> {
-    const keys = await this.#keys();
-    const key = keys[Math.floor(part * keys.length)] ?? "n:first~b:{a}";
+  /** Whether something is stored there or not. */
+  #spoil(part: number): Promise<unknown> {
+    const keys = this.#trace.variants[0].flatMap(({ name, algorithm }) => {
+      const tag = TAGS[algorithm] ?? "b";
+      return ["a", "b", "c"].map((key) => `n:${name}~${tag}:{${key}}`);
+    });
+    const key = keys[Math.floor(part * keys.length)] as string;
     const spoil = SPOILERS[Math.floor(part * 997) % SPOILERS.length] as (typeof SPOILERS)[number];
     return spoil(this.#redis, key);
   }

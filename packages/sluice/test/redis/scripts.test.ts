@@ -245,15 +245,29 @@ describe("a value that Sluice did not write", () => {
     });
   });
 
-  test("keeps a call over several policies from charging the others", async () => {
-    const policies = [
-      tokenBucket({ name: "first", limit: 10, period: "365d" }),
-      slidingLog({ name: "second", limit: 10, window: "365d" }),
-    ];
-    const limiter = limiterOn(redis, policies);
-    await redis.set(`n${namespaces}:second~l:{${idOf("k")}}`, "mine");
+  test.each([
+    ["l", slidingLog({ name: "second", limit: 10, window: "365d" })],
+    ["f", fixedWindow({ name: "second", limit: 10, window: "365d" })],
+  ])("keeps a call over several policies from charging the others: %s", async (tag, second) => {
+    const first = tokenBucket({ name: "first", limit: 10, period: "1h" });
+    const limiter = limiterOn(redis, [first, second]);
+    const key = `n${namespaces}:second~${tag}:{${idOf("k")}}`;
+    await (tag === "l" ? redis.set(key, "mine") : redis.hset(key, "field", "mine"));
     await expect(limiter.consume("k")).rejects.toThrow(StoreUnavailableError);
     expect(await redis.keys(`n${namespaces}:first*`)).toEqual([]);
+  });
+
+  test("keeps a denied call over several policies from an answer", async () => {
+    const first = tokenBucket({ name: "first", limit: 1, period: "1h" });
+    const second = fixedWindow({ name: "second", limit: 10, window: "365d" });
+    const limiter = limiterOn(redis, [first, second], { denyCache: false });
+    await limiter.consume("k");
+    expect(await limiter.consume("k")).toMatchObject({ allowed: false, policy: "first" });
+    const key = `n${namespaces}:second~f:{${idOf("k")}}`;
+    await redis.del(key);
+    expect(await limiter.consume("k")).toMatchObject({ allowed: false, policy: "first" });
+    await redis.hset(key, "field", "mine");
+    await expect(limiter.consume("k")).rejects.toThrow(StoreUnavailableError);
   });
 });
 

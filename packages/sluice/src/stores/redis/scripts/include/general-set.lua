@@ -33,20 +33,27 @@ local function answerSet(debits, result, calls)
   end
 end
 
+-- Used again by each set.
+local debits, result = {}, { readiness = READY, now = raw, granted = 0, changed = false }
+
 -- `indexes` and `costs` of the policies, whose states are under KEYS from `at` on.
 local function generalSet(indexes, costs, count, duration, at, calls)
-  local debits, failure = {}, nil
+  local failure
+  for i = #debits, count + 1, -1 do debits[i] = nil end
   for i = 1, count do
-    local policy = policyOf(indexes[i])
-    local state, why = load(policy.kernel, at + i - 1)
+    local policy, debit, why = policyOf(indexes[i]), debits[i], nil
+    if not debit then
+      debit = { asked = 0, reason = REASON.ok, available = 0, wait = 0, reset = 0, need = 0 }
+      debits[i] = debit
+    end
+    debit.kernel, debit.params, debit.cost = policy.kernel, policy.params, costs[i]
+    debit.state, why = load(policy.kernel, at + i - 1)
     failure = why or failure
-    debits[i] = {
-      kernel = policy.kernel, params = policy.params, cost = costs[i], state = state,
-      asked = 0, reason = REASON.ok, available = 0, wait = 0, reset = 0,
-    }
   end
-  local result = { readiness = failure or READY, now = raw, granted = 0, changed = false }
-  if failure then return answerSet(debits, result, calls) end
+  if failure then
+    result.readiness, result.now = failure, raw
+    return answerSet(debits, result, calls)
+  end
 
   local written = false
   while calls > 0 do
