@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { startRedis } from "../../../../scripts/redis-server.mjs";
 import {
   calendarWindow,
+  consumeAtomic,
   fixedWindow,
   type Policy,
   RateLimiter,
@@ -130,8 +131,8 @@ const bursts = fc.record({
   calls: fc.array(
     fc.record({
       key: fc.constantFrom("a", "a", "b", "c"),
-      /** Which policy alone; past the last one: all of them. */
-      alone: fc.constantFrom(0, 1, 4, 4, 4),
+      /** Which policy alone; past the last one: all of them; 5: the first two, of different costs. */
+      alone: fc.constantFrom(0, 1, 4, 4, 4, 5),
       isDear: fc.boolean(),
     }),
     { minLength: 1, maxLength: 6 },
@@ -192,6 +193,13 @@ class Player {
     if (verb === "reset") return all.reset(key).catch(String);
     if (verb !== "consume") return all[verb](key, Math.max(0.001, cost)).catch(String);
     const answers = calls.map(async (call) => {
+      if (call.alone === 5 && this.#trace.blockFor === undefined) {
+        const costs = step.probe ? [cost, 0] : [cost, cost * 2];
+        const requests = costs.map((each, i) => {
+          return { limiter: this.#limiters[i] as RateLimiter, key: call.key, cost: each };
+        });
+        return consumeAtomic(requests).catch(String);
+      }
       const index = Math.min(call.alone, own.length);
       const limiter = this.#limiters[index === call.alone ? index : own.length] as RateLimiter;
       const chosen =
