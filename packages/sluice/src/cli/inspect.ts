@@ -84,7 +84,8 @@ function report(access: KeyAccess, cost: number, decision: Decision, terminal: T
   });
 }
 
-function verdictLines(
+/** What is left, drawn, and what a call of this cost would be told. */
+export function verdictLines(
   verdict: Pick<PolicyVerdict, "limit" | "remaining" | "retryAfterMs" | "resetAfterMs" | "reason">,
   cost: number,
   terminal: Terminal,

@@ -27,6 +27,14 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "show what other limits would have done to the calls of a log",
     load: async () => (await import("./simulate.js")).simulateCommand,
   },
+  policies: {
+    summary: "check, compare and publish documents of policies",
+    load: async () => (await import("./policies.js")).policiesCommand,
+  },
+  explain: {
+    summary: "show which rules of a document a request meets, and what each would answer",
+    load: async () => (await import("./explain.js")).explainCommand,
+  },
   inspect: {
     summary: "show what a key has left",
     load: async () => (await import("./inspect.js")).inspectCommand,

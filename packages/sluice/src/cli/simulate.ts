@@ -1,8 +1,8 @@
 /** `sluice simulate`: replays logs of attempts under other limits, and shows what these change. */
-import type { Policy } from "../algorithms/registry.js";
 import {
   type Limits,
   limitsOf,
+  limitsOfDocument,
   type LoggedAttempts,
   readLoggedAttempts,
   simulate,
@@ -13,11 +13,22 @@ import { describePolicy } from "./describe-policy.js";
 import { watchedSources } from "./log-source.js";
 import { numberOption, type OptionTable, type OptionValues, UsageError } from "./options.js";
 import { policiesFrom, POLICY_OPTIONS } from "./policy-options.js";
+import { validPolicies } from "./policies-input.js";
 import { startProgress } from "./progress.js";
 import { type Simulated, simulationJson, simulationText } from "./simulate-report.js";
 import { type Io, terminalOf } from "./terminal.js";
 
 const OPTIONS = {
+  policies: {
+    type: "string",
+    value: "FILE",
+    help: "A document of policies, in JSON or YAML: each rule for the attempts that a rule of its name decided.",
+  },
+  against: {
+    type: "string",
+    value: "FILE",
+    help: "With --policies: compare with what this document would have answered, and not with the log.",
+  },
   ...POLICY_OPTIONS,
   suggest: {
     type: "string",
@@ -36,8 +47,8 @@ type Values = OptionValues<typeof OPTIONS>;
 
 /** `sluice simulate`: what other limits would have done. */
 export const simulateCommand = defineCommand({
-  usage: "sluice simulate LOG… (--limit … | --policy …) [options]",
-  description: `Replays the attempts of logs under another policy, by the clock of the store that decided them, and
+  usage: "sluice simulate LOG… (--policies FILE | --policy … | --limit …) [options]",
+  description: `Replays the attempts of logs under other policies, by the clock of the store that decided them, and
 compares the answers with those in the logs: which attempts would be newly denied, which newly
 allowed, on how many keys, and when. Logs are those of \`sluice exercise\` and of sluice/log, of any
 number of processes; - is standard input.
@@ -46,12 +57,13 @@ The attempts stay as they were. Callers who are denied come back later, or soone
 of that a simulation knows nothing.`,
   options: OPTIONS,
   examples: [
+    "sluice simulate app.log --policies new.yaml --against policies.yaml",
     "sluice simulate app.log app.log.1 --policy token-bucket:limit=50,period=1m",
     "sluice simulate a.jsonl --limit 50 --period 1m --suggest 99.9",
     "sluice simulate app.log --limiter api --policy sliding-window:limit=50,period=1m --json",
   ],
   async run(values, files, io) {
-    const { policies, limits } = limitsFrom(values);
+    const compare = await limitsFrom(values, io);
     const percent = percentFrom(values.suggest);
     if (files.length === 0) throw new UsageError("LOG is missing; - is standard input");
     if (new Set(files).size < files.length) {
@@ -60,22 +72,18 @@ of that a simulation knows nothing.`,
     const progress = startProgress(io);
     try {
       const log = await readLoggedAttempts(await watchedSources(files, io, progress));
-      checkLimiter(log, values.limiter);
+      const { limits, against, ...words } = compare(log);
       const onProgress = (done: number, total: number): void => {
         progress.update(done, total, "attempts replayed");
       };
       const common = { limits, limiter: values.limiter };
-      const report = await simulate(log, { ...common, onProgress });
+      const report = await simulate(log, { ...common, against, onProgress });
       const suggestions =
         percent === undefined
           ? undefined
           : { percent, rules: await suggestLimits(log, { ...common, percent }) };
       progress.finish();
-      tell(
-        { report, before: BY_THE_LOG, after: policies.map(describePolicy), suggestions },
-        values,
-        io,
-      );
+      tell({ report, ...words, suggestions }, values, io);
     } finally {
       progress.finish();
     }
@@ -93,9 +101,38 @@ function tell(simulated: Simulated, { json }: Values, io: Io): void {
   }
 }
 
-function limitsFrom(values: Values): { policies: readonly Policy[]; limits: Limits } {
-  const policies = policiesFrom(values);
-  return { policies, limits: limitsOf(policies) };
+/** What is compared with what, and that in words. */
+interface Compared extends Pick<Simulated, "before" | "after" | "notes"> {
+  readonly limits: Limits;
+  readonly against: Limits | undefined;
+}
+
+/** Reads what the options name; the rest depends on the log. */
+async function limitsFrom(values: Values, io: Io): Promise<(log: LoggedAttempts) => Compared> {
+  const { policies: file, against: other } = values;
+  if (file === undefined) {
+    if (other !== undefined) throw new UsageError("--against goes with --policies");
+    const policies = policiesFrom(values);
+    return (log) => {
+      checkLimiter(log, values.limiter);
+      const after = policies.map(describePolicy);
+      return { limits: limitsOf(policies), against: undefined, before: BY_THE_LOG, after };
+    };
+  }
+  const given: Readonly<Record<string, unknown>> = values;
+  const stray = Object.keys(POLICY_OPTIONS).find((option) => given[option] !== undefined);
+  if (stray !== undefined) throw new UsageError(`--${stray} and --policies exclude each other`);
+  const [document, earlier] = [
+    await validPolicies(file, io),
+    other === undefined ? undefined : await validPolicies(other, io),
+  ];
+  return (log) => {
+    const limits = limitsOfDocument(document, log);
+    const against = earlier && limitsOfDocument(earlier, log);
+    const notes = [...new Set([...limits.notes, ...(against?.notes ?? [])])];
+    const before = other === undefined ? BY_THE_LOG : [`as ${other} says`];
+    return { limits, against, before, after: [`as ${file} says`], notes };
+  };
 }
 
 function percentFrom(text: string | undefined): number | undefined {

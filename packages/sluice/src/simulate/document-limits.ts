@@ -1,0 +1,146 @@
+/** A document of policies as limits to replay attempts under. Logs hold ids and no keys, which bounds what can be told. */
+import { type Rule, ruleOf } from "../algorithms/rule.js";
+import { parsePolicy } from "../algorithms/registry.js";
+import type { AttemptPolicies } from "../audit/attempts-read.js";
+import { keyId } from "../audit/record.js";
+import { UNIT } from "../core/amount.js";
+import { CompiledRule, overridesByRule, weaker } from "../policies/compiled-rule.js";
+import type { PoliciesDocument, PolicyOverride, PolicyRule } from "../policies/document.js";
+import type { MatchedRule } from "../policies/matched-rule.js";
+import { keyValues } from "../policies/override-key.js";
+import type { AskedRule, Limits, LoggedAttempt } from "./limits.js";
+import { idOf, type LoggedAttempts } from "./logged-attempts.js";
+
+/** Limits, and what of the document they leave out. */
+export interface DocumentLimits extends Limits {
+  /** Sentences for people. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * The rules of a document, each for the attempts that the log says a rule of its name decided: what it matches and what its
+ * key is are taken as they were. An override applies where its key is spelled out. A rollout counts as complete.
+ */
+export function limitsOfDocument(
+  document: PoliciesDocument,
+  { rules: logged }: Pick<LoggedAttempts, "rules">,
+): DocumentLimits {
+  const overrides = document.overrides ?? [];
+  const rules = new Map(
+    document.rules.map((rule) => {
+      const own = overrides.filter((override) => override.rule === rule.name);
+      return [rule.name, new RuleLimits(rule, document, own)] as const;
+    }),
+  );
+  const known = new WeakMap<AttemptPolicies, readonly RuleLimits[]>();
+  return {
+    notes: notesOf(document, logged),
+    rulesFor(attempt) {
+      const { under } = attempt;
+      if (under === undefined) return [];
+      let applying = known.get(under);
+      if (applying === undefined) {
+        applying = under.policies.flatMap(({ name }) => rules.get(name) ?? []);
+        known.set(under, applying);
+      }
+      return applying.flatMap((rule) => rule.asked(attempt));
+    },
+  };
+}
+
+/** Denies whatever costs anything. */
+const NOTHING = ruleOf(parsePolicy({ algorithm: "fixed-window", limit: 0, window: 1000 }));
+
+/** What is asked of a key: the rule's policy and its candidate. */
+interface KeyLimits {
+  readonly policy: Rule | undefined;
+  readonly candidate: Rule | undefined;
+}
+
+interface OverriddenKey extends KeyLimits {
+  readonly untilUs: number;
+  readonly key: string;
+}
+
+class RuleLimits {
+  readonly #name: string;
+  readonly #votes: boolean;
+  readonly #isOff: boolean;
+  readonly #cost: number | undefined;
+  readonly #limits: KeyLimits;
+  /** By the key's id. */
+  readonly #overridden = new Map<string, OverriddenKey>();
+
+  constructor(rule: PolicyRule, document: PoliciesDocument, overrides: readonly PolicyOverride[]) {
+    const mode = weaker(document.mode ?? "enforce", rule.mode ?? "enforce");
+    this.#name = rule.name;
+    this.#votes = mode === "enforce";
+    this.#isOff = mode === "off";
+    this.#cost = typeof rule.cost === "number" ? Math.round(rule.cost * UNIT) : undefined;
+    const key = rule.key ?? [];
+    const meet = (compiled: CompiledRule, values: readonly string[]): KeyLimits => {
+      const entries = Object.fromEntries(key.map((name, i) => [name, values[i] ?? ""]));
+      return limitsIn(compiled.meet({ entries }, 0, "enforce"));
+    };
+    this.#limits = meet(new CompiledRule(rule, document, undefined), []);
+    const compiled = new CompiledRule(rule, document, overridesByRule(overrides).get(rule.name));
+    for (const override of overrides) {
+      if (override.key.endsWith("*")) continue;
+      const untilUs = Date.parse(override.until ?? "") * 1e3 || Number.POSITIVE_INFINITY;
+      const limits = meet(compiled, keyValues(override.key));
+      this.#overridden.set(keyId(override.key), { ...limits, untilUs, key: override.key });
+    }
+  }
+
+  asked({ key, record }: LoggedAttempt): readonly AskedRule[] {
+    if (this.#isOff) return [];
+    const found = this.#overridden.size > 0 ? this.#overridden.get(idOf(record.key)) : undefined;
+    const overridden = found !== undefined && record.atUs < found.untilUs ? found : undefined;
+    const { policy, candidate } = overridden ?? this.#limits;
+    if (policy === undefined) return [];
+    const common = { id: String(key), cost: this.#cost, override: overridden?.key };
+    const own = { ...common, name: this.#name, rule: policy, votes: this.#votes };
+    if (candidate === undefined) return [own];
+    return [own, { ...common, name: candidate.policy.name, rule: candidate, votes: false }];
+  }
+}
+
+function limitsIn(met: MatchedRule | undefined): KeyLimits {
+  if (met === undefined || met.verdict === "exempt") {
+    return { policy: undefined, candidate: undefined };
+  }
+  if (met.verdict === "deny") return { policy: NOTHING, candidate: undefined };
+  const { policy, candidate } = met;
+  return { policy: ruleOf(policy), candidate: candidate && ruleOf(candidate) };
+}
+
+function notesOf(
+  { rules, overrides = [], plans = {} }: PoliciesDocument,
+  logged: readonly AttemptPolicies[],
+): readonly string[] {
+  const names = new Set(logged.flatMap(({ policies }) => policies.map(({ name }) => name)));
+  const unknown = rules.filter(({ name }) => !names.has(name)).map(({ name }) => name);
+  const partial = rules.filter(({ rollout }) => (rollout?.percent ?? 100) < 100);
+  const prefixes = overrides.filter(({ key }) => key.endsWith("*")).length;
+  const notes: (readonly [applies: boolean, note: string])[] = [
+    [
+      unknown.length > 0,
+      `the logs have no attempts of ${listOf(unknown)}: a rule is known by its name`,
+    ],
+    [
+      partial.length > 0,
+      `for all keys, as if the rollout of ${listOf(partial.map(({ name }) => name))} were complete`,
+    ],
+    [prefixes > 0, `without ${prefixes} overrides that end with *: logs hold the ids of keys`],
+    [Object.keys(plans).length > 0, "without the plans: logs do not say which plan a call had"],
+  ];
+  return notes.flatMap(([applies, note]) => (applies ? [note] : []));
+}
+
+const MOST_NAMED = 5;
+
+function listOf(names: readonly string[]): string {
+  const more = names.length - MOST_NAMED;
+  const shown = names.slice(0, MOST_NAMED).join(", ");
+  return more > 0 ? `${shown} and ${more} more` : shown;
+}
