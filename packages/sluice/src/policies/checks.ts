@@ -3,7 +3,7 @@ import { InvalidOptionError } from "../core/errors.js";
 import { HIDDEN, withoutText } from "../core/shown.js";
 import { nearest } from "../core/slips.js";
 import { below, type Problems } from "./problems.js";
-import type { SourceNode } from "./source-node.js";
+import type { MapNode, SourceNode } from "./source-node.js";
 
 export type Check<T> = (node: SourceNode, path: string, problems: Problems) => T | undefined;
 
@@ -33,9 +33,7 @@ export function fields<T extends object>(
       return undefined;
     }
     const before = problems.count;
-    for (const [name, entry] of node.entries) {
-      if (!known.includes(name)) refuseName(entry, below(path, name), name, known, problems);
-    }
+    refuseOthers(node, path, known, problems);
     const checked: Record<string, unknown> = {};
     for (const [name, { check, isRequired }] of all) {
       const entry = node.entries.get(name);
@@ -53,16 +51,20 @@ function withoutShort(node: SourceNode): unknown {
   return node.kind === "scalar" ? withoutText(node.value) : shownOf(node);
 }
 
-function refuseName(
-  node: SourceNode,
+/** Reports the names that are not among the known ones. */
+export function refuseOthers(
+  { entries }: MapNode,
   path: string,
-  name: string,
   known: readonly string[],
   problems: Problems,
 ): void {
-  const near = nearest(name, known);
-  const hint = near === undefined ? undefined : `did you mean ${near}?`;
-  problems.refuse(node, path, HIDDEN, `only these fields: ${known.join(", ")}`, hint);
+  for (const [name, entry] of entries) {
+    if (known.includes(name)) continue;
+    const near = nearest(name, known);
+    const hint = near === undefined ? undefined : `did you mean ${near}?`;
+    const allowed = `only these fields: ${known.join(", ")}`;
+    problems.refuse(entry, below(path, name), HIDDEN, allowed, hint);
+  }
 }
 
 /** A list, each of whose items is checked; `what` names them. */

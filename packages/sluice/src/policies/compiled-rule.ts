@@ -3,6 +3,7 @@ import { MAX_UNITS, UNIT } from "../core/amount.js";
 import { digests } from "../core/digest.js";
 import { parsePolicy, type Policy } from "../algorithms/registry.js";
 import type {
+  EntryTexts,
   PoliciesDocument,
   PoliciesMode,
   PolicyChange,
@@ -12,7 +13,7 @@ import type {
 import type { MatchedOverride, MatchedRule, PolicyRequest, UnmetEntry } from "./matched-rule.js";
 import { putOver } from "./merge.js";
 import { type IndexedOverride, OverrideIndex } from "./override-index.js";
-import { EntryMatcher } from "./pattern.js";
+import { conditionOf, EntryMatcher, listOf } from "./pattern.js";
 import { rolloutPlace } from "./rollout.js";
 import { entryOf, KeyWriter } from "./rule-key.js";
 
@@ -28,6 +29,8 @@ interface CompiledOverride extends IndexedOverride {
   /** By plan; those without one under undefined. */
   readonly limits: Map<string | undefined, Limits>;
 }
+
+const UNKNOWN = { allowed: undefined, refused: undefined, isAbsent: false };
 
 const CANDIDATE_SUFFIX = ".candidate";
 
@@ -78,6 +81,8 @@ export class CompiledRule {
   /** Without an override, by plan. */
   readonly #limits = new Map<string | undefined, Limits>();
   readonly #percent: number;
+  /** The entries that a request may have; undefined where it may have others. */
+  readonly #only: ReadonlySet<string> | undefined;
 
   constructor(
     rule: PolicyRule,
@@ -85,11 +90,13 @@ export class CompiledRule {
     overrides: readonly CompiledOverride[] | undefined,
   ) {
     this.rule = rule;
-    this.matchers = Object.entries(rule.match ?? {}).map(([entry, allowed]) => [
+    const { match = {}, key = [] } = rule;
+    this.matchers = Object.entries(match).map(([entry, condition]) => [
       entry,
-      new EntryMatcher(typeof allowed === "string" ? [allowed] : allowed),
+      new EntryMatcher(condition),
     ]);
-    this.#key = new KeyWriter(rule.key ?? []);
+    this.#only = rule.exact === true ? new Set([...Object.keys(match), ...key]) : undefined;
+    this.#key = new KeyWriter(key);
     this.#overrides = overrides === undefined ? undefined : new OverrideIndex(overrides);
     this.#plans = new Map(
       Object.entries(plans).flatMap(([plan, changes]) => {
@@ -107,7 +114,7 @@ export class CompiledRule {
       const value = entryOf(request.entries, entry);
       if (value === undefined || !matcher.matches(value)) return false;
     }
-    return true;
+    return this.#only === undefined || this.#others(request, this.#only).length === 0;
   }
 
   /** What the request meets here; undefined where the rule does not apply. `isFor` holds. */
@@ -146,13 +153,20 @@ export class CompiledRule {
     for (const [entry, matcher] of this.matchers) {
       const value = entryOf(entries, entry);
       if (value !== undefined && matcher.matches(value)) continue;
-      const allowed = match[entry] as string | readonly string[];
-      const texts = typeof allowed === "string" ? [allowed] : allowed;
-      unmet.push({ entry, allowed: texts, isAbsent: value === undefined });
+      const { is, not } = conditionOf(match[entry] as EntryTexts);
+      const allowed = is === undefined ? undefined : listOf(is);
+      const refused = not === undefined ? undefined : listOf(not);
+      unmet.push({ entry, allowed, refused, isAbsent: value === undefined });
     }
+    const others = this.#only === undefined ? [] : this.#others({ entries }, this.#only);
+    unmet.push(...others.map((entry) => ({ ...UNKNOWN, entry, allowed: [] })));
     if (onMissing === "deny") return unmet;
     const absent = key.filter((entry) => entryOf(entries, entry) === undefined);
-    return [...unmet, ...absent.map((entry) => ({ entry, allowed: undefined, isAbsent: true }))];
+    return [...unmet, ...absent.map((entry) => ({ ...UNKNOWN, entry, isAbsent: true }))];
+  }
+
+  #others({ entries }: PolicyRequest, only: ReadonlySet<string>): readonly string[] {
+    return Object.keys(entries).filter((entry) => !only.has(entry));
   }
 
   #isReached(identity: string | undefined): boolean {

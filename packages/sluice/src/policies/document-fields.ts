@@ -1,6 +1,7 @@
 /** What a document may hold, field by field. `policies.schema.json` says the same to editors; a test holds them together. */
 import { toThousandths } from "../core/amount.js";
 import { isName } from "../core/key.js";
+import { InWords } from "../core/shown.js";
 import { parsePolicy } from "../algorithms/registry.js";
 import {
   byName,
@@ -11,12 +12,15 @@ import {
   inQuotes,
   list,
   number,
+  refuseOthers,
   scalar,
   shownOf,
   text,
 } from "./checks.js";
 import type {
   CostFrom,
+  EntryCondition,
+  EntryTexts,
   PoliciesDocument,
   PoliciesMode,
   PolicyChange,
@@ -43,6 +47,7 @@ const CANDIDATE_SUFFIX = ".candidate";
 
 const mode = choice<PoliciesMode>("enforce", "shadow", "off");
 const comment = text(0, LONGEST_COMMENT);
+const flag = scalar((value): value is boolean => typeof value === "boolean", "true or false");
 const entryName = text(1, LONGEST_TEXT);
 
 const ruleName = scalar(
@@ -85,9 +90,18 @@ const pattern: Check<string> = (node, path, problems) => {
 
 const patterns = list(pattern, "texts", MOST_TEXTS, 1);
 
-const allowedTexts: Check<string | readonly string[]> = (node, path, problems) => {
-  if (node.kind === "scalar") return pattern(node, path, problems);
-  return patterns(node, path, problems);
+const texts: Check<EntryTexts> = (node, path, problems) =>
+  node.kind === "scalar" ? pattern(node, path, problems) : patterns(node, path, problems);
+
+const isAndNot = fields<EntryCondition>({ is: { check: texts }, not: { check: texts } });
+
+const condition: Check<EntryTexts | EntryCondition> = (node, path, problems) => {
+  if (node.kind !== "map") return texts(node, path, problems);
+  const checked = isAndNot(node, path, problems);
+  if (checked !== undefined && Object.keys(checked).length === 0) {
+    problems.refuse(node, path, new InWords("neither"), "is, not, or both");
+  }
+  return checked;
 };
 
 const units: Check<number> = (node, path, problems) => {
@@ -141,14 +155,36 @@ const policy: Check<PolicyWithoutName> = (node, path, problems) => {
   return problems.count > before ? undefined : (options as PolicyWithoutName);
 };
 
+/** The options of all algorithms. */
+const OPTIONS = [
+  "algorithm",
+  "limit",
+  "period",
+  "burst",
+  "refill",
+  "capacity",
+  "window",
+  "align",
+  "unit",
+  "timeZone",
+  "weekStartsOn",
+];
+
 /** What it makes of a policy is checked when the rules are known. */
-const change: Check<PolicyChange> = (node, path, problems) => optionsOf(node, path, problems);
+const change: Check<PolicyChange> = (node, path, problems) => {
+  const options = optionsOf(node, path, problems);
+  if (options === undefined || node.kind !== "map") return undefined;
+  const before = problems.count;
+  refuseOthers(node, path, OPTIONS, problems);
+  return problems.count > before ? undefined : options;
+};
 
 const rule = fields<PolicyRule>({
   name: { check: ruleName, isRequired: true },
   comment: { check: comment },
-  match: { check: byName(() => allowedTexts, "entries", MOST_ENTRIES) },
+  match: { check: byName(() => condition, "entries", MOST_ENTRIES) },
   key: { check: list(entryName, "names of entries", MOST_KEY_ENTRIES) },
+  exact: { check: flag },
   onMissing: { check: choice("skip", "deny") },
   policy: { check: policy, isRequired: true },
   cost: { check: cost },
@@ -163,9 +199,7 @@ const rule = fields<PolicyRule>({
       policy: { check: policy, isRequired: true },
     }),
   },
-  allowOverride: {
-    check: scalar((value): value is boolean => typeof value === "boolean", "true or false"),
-  },
+  allowOverride: { check: flag },
 });
 
 const override = fields<PolicyOverride>({

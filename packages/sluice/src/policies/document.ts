@@ -51,17 +51,27 @@ export interface CostFrom {
   readonly default?: number | undefined;
 }
 
+/** Texts that an entry may be, with `*` for any run of characters; `\*` is a star. */
+export type EntryTexts = string | readonly string[];
+
+/** What an entry must be: of the texts in `is`, and of none in `not`. It must be there in any case. */
+export interface EntryCondition {
+  /** Default: any text. */
+  readonly is?: EntryTexts | undefined;
+  /** Default: none. */
+  readonly not?: EntryTexts | undefined;
+}
+
 /** A rule: which requests it is for, whose budget they charge, and how much that is. */
 export interface PolicyRule {
   /** 1 to 54 characters of A-Z a-z 0-9 . _ -; its policy's name too, so the state goes by it. */
   readonly name: string;
   /** For people; no effect. */
   readonly comment?: string | undefined;
-  /**
-   * What entries of the request must be: a text, a list of texts, with `*` for any run of characters; `\*` is a star.
-   * An entry that is not named may be anything. Default: every request.
-   */
-  readonly match?: Readonly<Record<string, string | readonly string[]>> | undefined;
+  /** What entries of the request must be. An entry that is not named may be anything. Default: every request. */
+  readonly match?: Readonly<Record<string, EntryTexts | EntryCondition>> | undefined;
+  /** true: only for requests without entries besides those in `match` and `key`; default false. */
+  readonly exact?: boolean | undefined;
   /** Entries that make the identity which is limited. Default: none, so all requests share one budget. */
   readonly key?: readonly string[] | undefined;
   /** Where an entry of `key` is absent: "skip" (default), the rule does not apply; "deny". */

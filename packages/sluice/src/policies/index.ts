@@ -5,6 +5,8 @@ export {
 } from "./compile.js";
 export type {
   CostFrom,
+  EntryCondition,
+  EntryTexts,
   PoliciesDocument,
   PoliciesMode,
   PolicyChange,

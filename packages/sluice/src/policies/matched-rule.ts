@@ -47,8 +47,10 @@ export interface MatchedRule {
 /** Why a rule does not match: what an entry should have been. */
 export interface UnmetEntry {
   readonly entry: string;
-  /** As the document has it; undefined where an entry of the key is absent. */
+  /** The texts that the rule asks for; undefined where any may be, none where the entry may not be there. */
   readonly allowed: readonly string[] | undefined;
+  /** The texts that the rule is not for; undefined where there are none. */
+  readonly refused: readonly string[] | undefined;
   readonly isAbsent: boolean;
 }
 

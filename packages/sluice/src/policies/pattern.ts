@@ -1,5 +1,7 @@
 /** What entries are compared with: exact texts, and texts with `*`. Linear in the value, and nobody's regular expression. */
 
+import type { EntryCondition, EntryTexts } from "./document.js";
+
 /** A text cut at its stars; one part, where there is none. */
 export type Pattern = readonly string[];
 
@@ -44,23 +46,53 @@ export function fits(pattern: Pattern, value: string): boolean {
   return from <= end && value.endsWith(last);
 }
 
-/** What one entry may be. */
-export class EntryMatcher {
+/** A set of texts, some with stars. */
+class TextSet {
   /** Texts without a star. */
   readonly exact: ReadonlySet<string>;
   readonly patterns: readonly Pattern[];
 
   constructor(texts: readonly string[]) {
     const patterns = texts.map((text) => cutPattern(text) ?? [text]);
-    this.exact = new Set(
-      patterns.filter(({ length }) => length === 1).map(([text]) => text as string),
-    );
+    const exact = patterns.filter(({ length }) => length === 1).map(([text]) => text as string);
+    this.exact = new Set(exact);
     this.patterns = patterns.filter(({ length }) => length > 1);
   }
 
-  matches(value: string): boolean {
+  has(value: string): boolean {
     if (this.exact.has(value)) return true;
     for (const pattern of this.patterns) if (fits(pattern, value)) return true;
     return false;
+  }
+}
+
+/** One text or several, as a list. */
+export function listOf(texts: EntryTexts): readonly string[] {
+  return typeof texts === "string" ? [texts] : texts;
+}
+
+/** A condition in its longest form. */
+export function conditionOf(condition: EntryTexts | EntryCondition): EntryCondition {
+  return typeof condition === "string" || Array.isArray(condition)
+    ? { is: condition }
+    : (condition as EntryCondition);
+}
+
+/** What one entry must be. */
+export class EntryMatcher {
+  /** The only texts that may match; undefined where others may too. */
+  readonly exactTexts: ReadonlySet<string> | undefined;
+  readonly #is: TextSet | undefined;
+  readonly #not: TextSet | undefined;
+
+  constructor(condition: EntryTexts | EntryCondition) {
+    const { is, not } = conditionOf(condition);
+    this.#is = is === undefined ? undefined : new TextSet(listOf(is));
+    this.#not = not === undefined ? undefined : new TextSet(listOf(not));
+    this.exactTexts = this.#is?.patterns.length === 0 ? this.#is.exact : undefined;
+  }
+
+  matches(value: string): boolean {
+    return this.#is?.has(value) !== false && this.#not?.has(value) !== true;
   }
 }

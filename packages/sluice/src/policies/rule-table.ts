@@ -14,8 +14,7 @@ const NONE: readonly Placed[] = [];
 
 /** The texts that an entry must be for a rule; undefined where other values may match too. */
 function exactTexts(rule: CompiledRule, entry: string): ReadonlySet<string> | undefined {
-  const matcher = rule.matchers.find(([name]) => name === entry)?.[1];
-  return matcher === undefined || matcher.patterns.length > 0 ? undefined : matcher.exact;
+  return rule.matchers.find(([name]) => name === entry)?.[1].exactTexts;
 }
 
 /** The entry that most rules compare with exact texts. */
@@ -23,8 +22,8 @@ function tellingEntry(rules: readonly CompiledRule[]): string | undefined {
   const counts = new Map<string, number>();
   let best: string | undefined;
   for (const { matchers } of rules) {
-    for (const [entry, { patterns }] of matchers) {
-      if (patterns.length > 0) continue;
+    for (const [entry, { exactTexts: texts }] of matchers) {
+      if (texts === undefined) continue;
       counts.set(entry, (counts.get(entry) ?? 0) + 1);
       if (best === undefined || (counts.get(entry) ?? 0) > (counts.get(best) ?? 0)) best = entry;
     }

@@ -1,6 +1,7 @@
 /** What a document may say and hardly means: rules and overrides without effect. */
 import { parsePolicy, type Policy } from "../algorithms/registry.js";
 import type {
+  EntryTexts,
   PoliciesDocument,
   PolicyChange,
   PolicyOverride,
@@ -9,7 +10,7 @@ import type {
 } from "./document.js";
 import { putOver } from "./merge.js";
 import { formOfKeys, isInReach, keyValues } from "./override-key.js";
-import { EntryMatcher } from "./pattern.js";
+import { conditionOf, cutPattern, EntryMatcher, listOf } from "./pattern.js";
 import { below, type Problems } from "./problems.js";
 import { nodeAt } from "./references.js";
 import type { SourceNode } from "./source-node.js";
@@ -100,17 +101,23 @@ class Warnings {
     }
   }
 
-  /** Texts of a list that others of it stand for already. */
+  /** Texts of a list that others of it stand for already, and conditions that no text meets. */
   #ofMatch({ match = {} }: PolicyRule, i: number): void {
-    for (const [entry, allowed] of Object.entries(match)) {
-      if (typeof allowed === "string") continue;
-      allowed.forEach((text, j) => {
-        const others = new EntryMatcher(allowed.filter((_, k) => k !== j));
-        const isTwice = allowed.indexOf(text) < j;
-        if (!isTwice && (text.includes("*") || allowed.lastIndexOf(text) > j)) return;
-        if (!others.matches(text)) return;
-        const path = `${below(`rules[${i}].match`, entry)}[${j}]`;
-        this.#warn(["rules", i, "match", entry, j], path, "another text of the list covers it");
+    for (const [entry, condition] of Object.entries(match)) {
+      const path = below(`rules[${i}].match`, entry);
+      const way = ["rules", i, "match", entry];
+      const { is = [], not } = conditionOf(condition);
+      const texts = listOf(is);
+      if (texts.length > 0 && not !== undefined && texts.every((text) => isCovered(text, not))) {
+        this.#warn(way, path, "never matches: not refuses all that is allows");
+      }
+      const withStars = texts.filter((text) => (cutPattern(text)?.length ?? 0) > 1);
+      texts.forEach((text, j) => {
+        const isTwice = texts.indexOf(text) < j;
+        const others = withStars.filter((other) => other !== text);
+        if (isTwice || isCovered(text, others)) {
+          this.#warn([...way, j], `${path}[${j}]`, "another text of the list covers it");
+        }
       });
     }
   }
@@ -158,10 +165,8 @@ class Warnings {
   #ofValues({ name, match = {} }: PolicyRule, names: readonly string[], key: string, i: number) {
     keyValues(key).forEach((value, j) => {
       const entry = names[j] as string;
-      const allowed = Object.hasOwn(match, entry) ? match[entry] : undefined;
-      if (allowed === undefined) return;
-      const matcher = new EntryMatcher(typeof allowed === "string" ? [allowed] : allowed);
-      if (matcher.matches(value)) return;
+      const condition = Object.hasOwn(match, entry) ? match[entry] : undefined;
+      if (condition === undefined || new EntryMatcher(condition).matches(value)) return;
       const message = `out of reach: the rule ${name} does not match that ${entry}`;
       this.#warn(["overrides", i, "key"], `overrides[${i}].key`, message);
     });
@@ -185,14 +190,23 @@ function neverMisses({ key = [], match = {} }: PolicyRule): boolean {
 
 const sorted = (texts: readonly string[]): readonly string[] => [...texts].sort();
 
+/** Whether others stand for all that a text stands for. A star of it is a character that only a star fits. */
+function isCovered(text: string, others: EntryTexts): boolean {
+  const parts = cutPattern(text) ?? [text];
+  return new EntryMatcher(others).matches(parts.join(A_STAR));
+}
+
+/** In place of a star: a half character, which no text of a document is likely to hold. */
+const A_STAR = "\ud800";
+
 /** What decides which requests a rule counts, and under which identity. */
-function scopeOf({ match = {}, key = [], cost, onMissing }: PolicyRule): string {
-  const entries = Object.entries(match).map(
-    ([entry, allowed]) =>
-      [entry, sorted(typeof allowed === "string" ? [allowed] : allowed)] as const,
-  );
+function scopeOf({ match = {}, key = [], cost, onMissing, exact }: PolicyRule): string {
+  const entries = Object.entries(match).map(([entry, condition]) => {
+    const { is, not } = conditionOf(condition);
+    return [entry, is && sorted(listOf(is)), not && sorted(listOf(not))] as const;
+  });
   entries.sort(([a], [b]) => (a < b ? -1 : 1));
-  return JSON.stringify([entries, sorted(key), cost ?? null, onMissing ?? "skip"]);
+  return JSON.stringify([entries, sorted(key), cost, onMissing === "deny", exact === true]);
 }
 
 /** The rule that a rule is shadowed by: it denies all that the other does, for the same requests and keys. */
