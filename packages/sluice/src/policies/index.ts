@@ -15,6 +15,9 @@ export type {
   PolicyRule,
   PolicyWithoutName,
 } from "./document.js";
+export { importEnvoy } from "./import-envoy.js";
+export { importLimitador } from "./import-limitador.js";
+export type { ImportedPolicies, ImportOptions } from "./import-rules.js";
 export type {
   MatchedOverride,
   MatchedRule,

@@ -69,7 +69,8 @@ export function parsePolicies(source: unknown, options: ParsePoliciesOptions = {
   });
 }
 
-function rootOf(
+/** What a source holds, whatever it means; undefined where it is refused, which is reported. */
+export function rootOf(
   source: unknown,
   options: ParsePoliciesOptions,
   problems: Problems,

@@ -45,11 +45,13 @@ export function below(path: string, name: string): string {
 
 export class Problems {
   readonly #file: string | undefined;
+  readonly #mostWarnings: number;
   readonly #found: PoliciesProblem[] = [];
   readonly #warnings: PoliciesProblem[] = [];
 
-  constructor(file: string | undefined) {
+  constructor(file: string | undefined, mostWarnings = MOST_WARNINGS) {
     this.#file = file;
+    this.#mostWarnings = mostWarnings;
   }
 
   get count(): number {
@@ -78,7 +80,7 @@ export class Problems {
 
   /** What is allowed, and likely not meant. */
   warn(line: number | undefined, path: string, message: string): void {
-    if (this.#warnings.length === MOST_WARNINGS) return;
+    if (this.#warnings.length === this.#mostWarnings) return;
     this.#warnings.push(this.#problem(line, path, `${path}: ${message}`));
   }
 

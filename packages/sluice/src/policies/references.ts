@@ -2,7 +2,13 @@
 import { parsePolicy } from "../algorithms/registry.js";
 import { InWords } from "../core/shown.js";
 import { checkedBy } from "./checks.js";
-import type { PoliciesDocument, PolicyChange, PolicyOverride, PolicyRule } from "./document.js";
+import type {
+  PoliciesDocument,
+  PolicyChange,
+  PolicyOverride,
+  PolicyPlan,
+  PolicyRule,
+} from "./document.js";
 import { putOver } from "./merge.js";
 import { formFault } from "./override-key.js";
 import { below, type Problems } from "./problems.js";
@@ -48,9 +54,11 @@ export class ReferenceChecks {
         this.#checkChange(rule, path, nodeAt(this.#root, "plans", plan, rule), [change]);
       }
     }
+    // What is wrong with a plan would be told again with each override.
+    const plans = this.#problems.count > 0 ? [] : Object.values(this.#document.plans ?? {});
     const seen = new Map<string, number>();
     (this.#document.overrides ?? []).forEach((override, i) => {
-      this.#checkOverride(override, i, seen);
+      this.#checkOverride(override, i, seen, plans);
     });
   }
 
@@ -65,7 +73,12 @@ export class ReferenceChecks {
     });
   }
 
-  #checkOverride(override: PolicyOverride, i: number, seen: Map<string, number>): void {
+  #checkOverride(
+    override: PolicyOverride,
+    i: number,
+    seen: Map<string, number>,
+    plans: readonly PolicyPlan[],
+  ): void {
     const node = nodeAt(this.#root, "overrides", i);
     const path = `overrides[${i}]`;
     const { rule, key, policy, mode } = override;
@@ -87,7 +100,7 @@ export class ReferenceChecks {
     seen.set(both, i);
     if (policy === undefined) return;
     this.#checkChange(rule, `${path}.policy`, nodeAt(node, "policy"), [policy]);
-    for (const changes of Object.values(this.#document.plans ?? {})) {
+    for (const changes of plans) {
       const plan = Object.hasOwn(changes, rule) ? changes[rule] : undefined;
       if (plan !== undefined) {
         this.#checkChange(rule, `${path}.policy`, nodeAt(node, "policy"), [plan, policy]);

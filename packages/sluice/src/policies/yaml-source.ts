@@ -146,6 +146,7 @@ function composed(text: string, tokens: readonly unknown[], yaml: YamlModule): Y
  */
 export function readYaml(text: string, yaml: YamlModule): SourceNode {
   const lines = new yaml.LineCounter();
+  lines.addNewLine(0);
   const parser = new yaml.Parser(lines.addNewLine);
   const document = composed(text, tokensOf(text, parser, new yaml.Lexer()), yaml);
   const lineOf = (node: YamlNode | null): number | undefined =>
