@@ -1,4 +1,5 @@
 /** A document end to end: read, printed, matched. */
+import { readFileSync } from "node:fs";
 import * as yaml from "yaml";
 import { expect, test } from "vitest";
 import {
@@ -67,4 +68,12 @@ test("an error names file, line, path, value, what is allowed and the slip", () 
   expect(faultsOf(text, { file: "p.yaml", yaml })[0]).toMatch(
     /^p\.yaml:11 rules\[0\]\.policy\.bust: .* did you mean burst\?$/,
   );
+});
+
+test("the example of the documentation is a document without warnings", () => {
+  const page = readFileSync(new URL("../../../../docs/policies.md", import.meta.url), "utf8");
+  const [, example = ""] = /^```yaml\n(version:.*?)^```$/ms.exec(page) ?? [];
+  const { document, warnings } = parsePolicies(example, { format: "yaml", yaml });
+  expect(warnings).toEqual([]);
+  expect(document.rules.map(({ name }) => name)).toEqual(["api", "tokens"]);
 });
