@@ -43,7 +43,7 @@ local function generalSet(indexes, costs, count, duration, at, calls)
   for i = 1, count do
     local policy, debit, why = policyOf(indexes[i]), debits[i], nil
     if not debit then
-      debit = { asked = 0, reason = REASON.ok, available = 0, wait = 0, reset = 0, need = 0 }
+      debit = { asked = 0, reason = REASON.ok, available = 0, wait = 0, reset = 0 }
       debits[i] = debit
     end
     debit.kernel, debit.params, debit.cost = policy.kernel, policy.params, costs[i]
@@ -62,20 +62,13 @@ local function generalSet(indexes, costs, count, duration, at, calls)
     local same = result.changed and 1 or calls
     answerSet(debits, result, same)
     calls = calls - same
-    if result.changed then
-      written = true
-      for i = 1, count do
-        local debit = debits[i]
-        debit.need = debit.reset
-        -- Full is the same as never seen, to the next call too.
-        if debit.reset == 0 then debit.kernel.clear(debit.state) end
-      end
-    end
+    written = written or result.changed
   end
 
   for i = 1, written and count or 0 do
     local debit = debits[i]
-    if debit.need == 0 then
+    if debit.reset == 0 then
+      -- Nothing counts what is unlimited: the state is the same as none.
       call('DEL', KEYS[at + i - 1])
       values[at + i - 1] = false
     else
