@@ -211,6 +211,8 @@ const chargeCases = Object.entries({
   ],
 );
 
+const FIVE = tokenBucket({ limit: 5, period: "1s" });
+
 const limiterCases: readonly Case[] = [
   ...chargeCases,
   ...verb("consume", ({ limiter }, k, o) => limiter.consume(k, o), asked),
@@ -242,6 +244,12 @@ const limiterCases: readonly Case[] = [
     { reserved: units(0), actual: units(0), of: nothing, slot: key },
     { reserved: 2, actual: 1 },
   ),
+  ["setPolicy: policy", (value) => new RateLimiter({ policy: FIVE }).setPolicy(value), fn],
+  [
+    "setPolicy: by",
+    (value) => new RateLimiter({ policy: FIVE }).setPolicy(FIVE, { by: value }),
+    (value) => typeof value === "string",
+  ],
   ["refund: amount", (value, { limiter, fresh }) => limiter.refund(fresh(), value), units(0)],
   ["penalize: amount", (value, { limiter, fresh }) => limiter.penalize(fresh(), value), units(0)],
   ["consumeMany: requests", (value, { limiter }) => limiter.consumeMany(value), nothing],
@@ -620,7 +628,14 @@ const setupCases: readonly Case[] = [
   ...made(
     "tokenBucket",
     tokenBucket,
-    { limit: either(is(0), amount), period, burst: amount, refill: nothing, name },
+    {
+      limit: either(is(0), amount),
+      period,
+      burst: amount,
+      refill: nothing,
+      name,
+      enforce: boolean,
+    },
     { limit: 5, period: "1s" },
   ),
   ...made(
@@ -632,26 +647,38 @@ const setupCases: readonly Case[] = [
   ...made(
     "leakyBucket",
     leakyBucket,
-    { limit: either(is(0), amount), period, capacity: amount, name },
+    { limit: either(is(0), amount), period, capacity: amount, name, enforce: boolean },
     { limit: 5, period: "1s", capacity: 5 },
   ),
   ...made(
     "fixedWindow",
     fixedWindow,
-    { limit: either(is(0), amount), window: period, align: nothing, name },
+    { limit: either(is(0), amount), window: period, align: nothing, name, enforce: boolean },
     { limit: 5, window: "1s" },
   ),
   ...made(
     "slidingWindow",
     slidingWindow,
-    { limit: either(is(0), amount), window: period, name },
+    { limit: either(is(0), amount), window: period, name, enforce: boolean },
     { limit: 5, window: "1s" },
   ),
-  ...made("slidingLog", slidingLog, { window: period, name }, { limit: 5, window: "1s" }),
+  ...made(
+    "slidingLog",
+    slidingLog,
+    { window: period, name, enforce: boolean },
+    { limit: 5, window: "1s" },
+  ),
   ...made(
     "calendarWindow",
     calendarWindow,
-    { limit: either(is(0), amount), unit: nothing, timeZone: nothing, weekStartsOn: nothing, name },
+    {
+      limit: either(is(0), amount),
+      unit: nothing,
+      timeZone: nothing,
+      weekStartsOn: nothing,
+      name,
+      enforce: boolean,
+    },
     { limit: 5, unit: "day" },
   ),
   ...[limitFetch, limitInterceptor].flatMap((make) =>

@@ -54,6 +54,7 @@ export {
   StoreUnavailableError,
 } from "./core/errors.js";
 export type { BreakerOptions } from "./resilience/breaker.js";
+export type { PoliciesChanged } from "./events/changes.js";
 export type {
   BatchBegun,
   BatchSent,
@@ -69,7 +70,6 @@ export type {
   Listener,
   OutageEnded,
   PermitChanged,
-  PoliciesChanged,
   Prefetched,
   RecoveryEvent,
   StoreCalled,

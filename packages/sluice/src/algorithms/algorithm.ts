@@ -3,7 +3,7 @@ import { toThousandths } from "../core/amount.js";
 import { MAX_PERIOD_US, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkName } from "../core/key.js";
-import { checkOptions } from "../core/options.js";
+import { checkBoolean, checkOptions } from "../core/options.js";
 import type { Compiled } from "./kernel.js";
 
 /** Fields of every policy. */
@@ -12,6 +12,17 @@ export interface PolicyBase {
   readonly algorithm: string;
   /** Labels decisions and is part of the store key; the algorithm's id unless given. */
   readonly name: string;
+  /** Only where it has no vote: it is decided, charged and counted, and denies nothing. */
+  readonly enforce?: false;
+}
+
+/** An option of every policy. */
+export interface VoteOption {
+  /**
+   * false: the policy is on trial. It is decided, charged and counted, in a call of its own in the same round trip, and has
+   * no vote: see `decision.shadow`. No part of the key or the state. Default true.
+   */
+  readonly enforce?: boolean | undefined;
 }
 
 /** Checks plain options into a policy, and a policy into something to decide with. */
@@ -30,7 +41,7 @@ export class PolicyReader {
   constructor(algorithm: string, options: unknown, path: string, known: readonly string[]) {
     this.#path = path;
     const option = path === "" ? "options" : path.slice(0, -1);
-    this.#options = checkOptions(option, options, ["algorithm", "name", ...known]);
+    this.#options = checkOptions(option, options, ["algorithm", "name", "enforce", ...known]);
     const named = this.#given("algorithm", algorithm);
     if (named !== algorithm) {
       throw new InvalidOptionError(`${path}algorithm`, named, `"${algorithm}"`);
@@ -39,6 +50,12 @@ export class PolicyReader {
 
   name(otherwise: string): string {
     return checkName(`${this.#path}name`, this.#given("name", otherwise));
+  }
+
+  /** The policy, which never changes. */
+  finished<P extends PolicyBase>(policy: P): P {
+    const enforce = checkBoolean(`${this.#path}enforce`, this.#given("enforce", true));
+    return Object.freeze(enforce ? policy : { ...policy, enforce });
   }
 
   /** What a policy admits a period or window, in units; 0 = nothing. */

@@ -9,7 +9,7 @@ export interface Rule extends Compiled {
   readonly byWallClock: boolean;
   /** Units a fresh key could take at once; Infinity where there is no limit. */
   readonly limit: number;
-  /** Equal for policies that decide alike. */
+  /** Equal for policies that decide alike, whether or not they have a vote. */
   readonly fingerprint: string;
 }
 
@@ -33,7 +33,9 @@ export function ruleOf(value: unknown, path = "policy"): Rule {
     policy,
     byWallClock: compiled.byWallClock === true,
     limit: capacity === UNLIMITED ? Number.POSITIVE_INFINITY : capacity / UNIT,
-    fingerprint: JSON.stringify(policy),
+    fingerprint: JSON.stringify(
+      policy.enforce === false ? { ...policy, enforce: undefined } : policy,
+    ),
   };
   // A value that may still change is checked again next time.
   if (Object.isFrozen(value)) rules.set(value as object, rule);

@@ -17,6 +17,7 @@ export const REASONS = [
 export const SOURCES = [
   "store",
   "deny-cache",
+  "override",
   "prefetch",
   "local",
   "fail-open",

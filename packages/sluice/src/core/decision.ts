@@ -5,7 +5,7 @@ export type DecisionReason = "ok" | "quota" | "too-costly" | "blocked" | "store"
 
 /**
  * How the answer was made. Anything but "store" is a shortcut or a degraded answer; "local" is this process's own, by
- * the same policies, while the store is away.
+ * the same policies, while the store is away; "override" is an override of the key that denies all or lets all pass.
  */
 export type DecisionSource =
   | "store"
@@ -14,7 +14,8 @@ export type DecisionSource =
   | "local"
   | "fail-open"
   | "fail-closed"
-  | "fallback";
+  | "fallback"
+  | "override";
 
 /** One policy's own part of a decision. */
 export interface PolicyVerdict {
@@ -63,6 +64,17 @@ export interface Decision {
   readonly policy: string;
   /** Every policy's verdict, in order, where there are several. */
   readonly policies?: readonly PolicyVerdict[];
+  /**
+   * The verdicts of policies with `enforce: false`, where there are some beside those that decide: they have no vote, and
+   * stand neither in `policies` nor in any other number here. Reason "store": it could not be asked.
+   */
+  readonly shadow?: readonly PolicyVerdict[];
+  /** The rule that the policies belong to, where they come from a document of rules. */
+  readonly rule?: string;
+  /** The version of that document. */
+  readonly version?: string | number;
+  /** The override that took the place of the limiter's policies: its id. */
+  readonly override?: string;
   /** Who decided: the store, or what answered in its place. */
   readonly source: DecisionSource;
 }

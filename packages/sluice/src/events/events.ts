@@ -8,6 +8,7 @@ import type { Decision } from "../core/decision.js";
 import { checkChoice, checkFunction } from "../core/options.js";
 import { isPromiseLike } from "../core/promises.js";
 import type { CallUndecided, PermitEnded, RoundTripEnded } from "./endings.js";
+import type { PoliciesChanged } from "./changes.js";
 
 /** A limiter has answered. Shadow mode shows what it would have answered. */
 export interface DecisionMade {
@@ -32,6 +33,8 @@ export interface DecisionMade {
   readonly readyAtUs?: number | undefined;
   /** Of reserve on behalf of acquire: the number of its wait. */
   readonly wait?: number | undefined;
+  /** true where none of the policies has a vote: a denial passed. */
+  readonly isShadow?: boolean;
 }
 
 /** A call that asked for quota was denied, or in shadow mode would have been, by `policy`; "" where none was known. */
@@ -197,13 +200,6 @@ export interface Evicted {
   readonly keyspace: string;
   /** The key's id, as the store sees it. */
   readonly id: string;
-}
-
-/** The policies that a limiter decides by have changed: a policy function returned one with other options. */
-export interface PoliciesChanged {
-  readonly limiter: string;
-  /** The names of the policies that are new or have new options. */
-  readonly policies: readonly string[];
 }
 
 /** Every kind of event, with what its listeners get. */
@@ -375,9 +371,12 @@ export function ownEvent<E extends object>(event: E): E {
 }
 
 function ownDecision(decision: Decision): Decision {
-  const { policies } = decision;
-  if (policies === undefined) return { ...decision };
-  return { ...decision, policies: policies.map((verdict) => ({ ...verdict })) };
+  const { policies, shadow } = decision;
+  return {
+    ...decision,
+    ...(policies !== undefined && { policies: policies.map((verdict) => ({ ...verdict })) }),
+    ...(shadow !== undefined && { shadow: shadow.map((verdict) => ({ ...verdict })) }),
+  };
 }
 
 /** Calls a hook or listener that may throw or return a promise that rejects. */

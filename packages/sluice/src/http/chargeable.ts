@@ -5,6 +5,8 @@ import { refusesBraces } from "../core/identity.js";
 import { withoutText } from "../core/shown.js";
 import { type Quota, quotaNamed } from "../headers/stated-limit.js";
 import type { Pipeline } from "../limiter/pipeline.js";
+import { votersOf } from "../limiter/bound-policies.js";
+import { policiesIn } from "../limiter/policies-in.js";
 import { pipelineOf, type RateLimiter } from "../limiter/rate-limiter.js";
 import { quotaOfSemaphore, type Semaphore } from "../semaphore/semaphore.js";
 import { isSyncStore, type SyncStore } from "../stores/store.js";
@@ -60,17 +62,28 @@ export function checkChargeable(option: string, value: unknown): Chargeable {
 function limiterOf(value: object): ChargedLimiter | undefined {
   const pipeline = pipelineOf(value);
   if (pipeline === undefined) return undefined;
-  const { store, resolver } = pipeline;
-  const isDirect = resolver.fixed !== undefined && pipeline.shortcuts.prefetch === undefined;
-  const policies = resolver.fixed?.map(({ rule }) => rule.policy);
+  const { store } = pipeline;
+  // Asked each time: a limiter's policies may change.
+  const policies = (): readonly Policy[] | undefined =>
+    pipeline.resolver.fixed === undefined
+      ? undefined
+      : policiesIn(votersOf(pipeline.resolver.fixed));
   return {
     kind: "limiter",
     limiter: value as RateLimiter,
     pipeline,
-    sync: isDirect && isSyncStore(store) ? store : undefined,
+    get sync() {
+      const isDirect =
+        pipeline.resolver.fixed !== undefined && pipeline.shortcuts.prefetch === undefined;
+      return isDirect && isSyncStore(store) ? store : undefined;
+    },
     isPlain: refusesBraces(pipeline.identify),
-    names: pipeline.enforce ? (policies ?? []).filter(hasLimit).map(({ name }) => name) : [],
-    policies,
+    get names() {
+      return pipeline.enforce ? (policies() ?? []).filter(hasLimit).map(({ name }) => name) : [];
+    },
+    get policies() {
+      return policies();
+    },
   };
 }
 

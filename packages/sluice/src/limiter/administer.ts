@@ -6,6 +6,9 @@ import { keyInSlot } from "../core/key.js";
 import { noteAdjusted } from "./adjusted.js";
 import type { Pipeline } from "./pipeline.js";
 import type { LimiterRequest, PreparedRequest } from "./request.js";
+import { askShadows, hasShadowsToAsk, shadowCallsOf } from "./shadows.js";
+
+const THROWN = { instead: "thrown" } as const;
 
 /** A failure is always thrown. */
 export async function administer(limiter: Pipeline, request: LimiterRequest): Promise<void> {
@@ -13,8 +16,15 @@ export async function administer(limiter: Pipeline, request: LimiterRequest): Pr
   // What is there at once keeps its place among the calls of the tick.
   const prepared = preparing instanceof Promise ? await preparing : preparing;
   const { call, atMs } = prepared;
-  const outcome = await limiter.outcomeOf(call, undefined, atMs, { instead: "thrown" });
+  const deciding = limiter.outcomeOf(call, undefined, atMs, THROWN);
+  const beside = hasShadowsToAsk(prepared) ? askShadows(limiter, prepared, THROWN) : undefined;
+  const outcome = await deciding;
   limiter.local?.store.follow(call);
+  if (beside !== undefined) {
+    for (const each of shadowCallsOf(prepared, 0)) limiter.local?.store.follow(each.call);
+    const { errors } = await beside;
+    if (!(outcome instanceof Error)) for (const error of errors) limiter.failed(error, request);
+  }
   limiter.shortcuts.forget(keyInSlot(request));
   noteAdjusted(limiter, prepared, request.verb, outcome);
   if (!(outcome instanceof Error)) return;
@@ -35,7 +45,7 @@ export async function blockAfterDenial(
     return;
   }
   try {
-    await administer(limiter, { verb, key, slot, cost: 0, blockUs });
+    await administer(limiter, { verb, key, slot, cost: 0, blockUs, votersAlone: true });
   } catch (error) {
     if (limiter.instead === "thrown") throw error;
   }

@@ -4,8 +4,9 @@ import { UNIT } from "../core/amount.js";
 import { monotonicMs } from "../core/clock.js";
 import type { Decision } from "../core/decision.js";
 import { asStoreError } from "../core/errors.js";
-import type { Outcome, StoreCall, StoreResult } from "../stores/store.js";
+import type { Done, Outcome, StoreCall, StoreResult } from "../stores/store.js";
 import type { LimiterAnswer, LimiterRequest, PreparedRequest } from "./request.js";
+import { returnShadows } from "./shadows.js";
 import { lastFirst } from "./waiting/last-first.js";
 
 /** Who gives a promised start back. */
@@ -43,11 +44,18 @@ export function withReserved(
     call,
     result,
     canReserve,
-    enforce: canceller.enforce,
+    enforce: canceller.enforce && prepared.bound.terms?.hasVote !== false,
     cancel: async (): Promise<boolean> =>
       result !== undefined && cancelStart(canceller, prepared, result),
   };
   return { ...decision, reserved };
+}
+
+/** What is done with a start that is promised when nobody waits for it any more. */
+export function lateStart(canceller: Canceller, prepared: PreparedRequest): Done {
+  return (late) => {
+    if (!(late instanceof Error)) void cancelStart(canceller, prepared, late);
+  };
 }
 
 /** Gives a promised start back: whether anything came back. Never rejects. */
@@ -64,6 +72,8 @@ export async function cancelStart(
     canceller.outcomeOf(cancel, undefined, monotonicMs()).catch(asStoreError),
   );
   canceller.adjusted(prepared, cancel, outcome);
+  const isBack = !(outcome instanceof Error) && outcome.granted > 0;
+  if (isBack && prepared.shadow !== undefined) await returnShadows(canceller, prepared);
   if (!(outcome instanceof Error)) return outcome.granted > 0;
   canceller.failed(outcome, request);
   return false;

@@ -1,5 +1,6 @@
 /** One store call out of the calls of several requests, and each one's part of the answer. */
 import { VERBS } from "../algorithms/decide.js";
+import { monotonicMs } from "../core/clock.js";
 import type { Debit, DebitResult, Keyspace, Outcome, StoreCall } from "../stores/store.js";
 import type { Pipeline } from "./pipeline.js";
 import type { PreparedRequest } from "./request.js";
@@ -30,6 +31,17 @@ export function joined(calls: readonly StoreCall[]): {
     }),
   );
   return { call: { verb: VERBS.consume, debits, blockUs: 0, maxWaitUs: 0 }, places };
+}
+
+/** What the store says to one call for the requests of several limiters, of which the first asks. */
+export function outcomeTogether(
+  call: StoreCall,
+  limiters: readonly Pipeline[],
+  signal: AbortSignal | undefined,
+): Promise<Outcome> | undefined {
+  // One for each request: a limiter that has two of them counts two that got no answer.
+  const others = limiters.slice(1).map(({ guarded }) => guarded);
+  return limiters[0]?.outcomeOf(call, signal, monotonicMs(), { others });
 }
 
 /** The part of a joint answer that concerns one of its calls. */

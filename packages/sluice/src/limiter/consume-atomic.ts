@@ -10,13 +10,16 @@ import { checkKeyed, keyInSlot } from "../core/key.js";
 import { toThousandths } from "../core/amount.js";
 import type { StoreResult } from "../stores/store.js";
 import { blockAfterDenial } from "./administer.js";
-import { type AtomicEntry, joined, placed } from "./atomic-call.js";
+import { type AtomicEntry, joined, outcomeTogether, placed } from "./atomic-call.js";
 import { decideWithoutStore } from "./atomic-outage.js";
 import { decisionOf, unaskedDecision } from "./decisions.js";
 import type { KeyedRequest } from "./options.js";
 import type { Pipeline } from "./pipeline.js";
 import { pipelineOf, type RateLimiter } from "./rate-limiter.js";
-import { undecided } from "./report.js";
+import { overrideAnswer } from "./override-answer.js";
+import { labelled, undecided } from "./report.js";
+import { isOnTrial } from "./bound-policies.js";
+import { askShadows, hasShadowsToAsk } from "./shadows.js";
 import { isDecidedHere, type PreparedRequest } from "./request.js";
 
 export interface AtomicRequest extends KeyedRequest {
@@ -99,12 +102,15 @@ export async function consumeAtomic(
   if (signal?.aborted === true) throw unanswered(entries, signal.reason);
   const known = knownOf(entries);
   if (known !== undefined) return { allowed: known.allowed, decisions: known.decisions, atomic };
-  const decisions = await decideTogether(entries, signal);
+  const deciding = decideTogether(entries, signal);
+  const beside = entries.map((entry) => askBeside(entry, deciding));
+  const decisions = await deciding;
+  const shadowed = await Promise.all(beside);
   const charged = decisions.every(
-    ({ allowed }, i) => allowed || !(entries[i] as AtomicEntry).limiter.enforce,
+    ({ allowed }, i) => allowed || !enforces(entries[i] as AtomicEntry),
   );
   const reported = await Promise.all(
-    entries.map((entry, i) => reportAndBlock(entry, decisions[i] as Decision, charged)),
+    shadowed.map((entry, i) => reportAndBlock(entry, decisions[i] as Decision, charged)),
   );
   return { allowed: charged, decisions: reported, atomic };
 }
@@ -168,7 +174,7 @@ function checkDebits(requests: readonly AtomicRequest[], debits: number): void {
 function knownOf(
   entries: readonly AtomicEntry[],
 ): { allowed: boolean; decisions: Decision[] } | undefined {
-  if (entries.some(({ limiter }) => !limiter.enforce)) return undefined;
+  if (entries.some(mustBeAsked)) return undefined;
   const denials = entries.map((entry) =>
     entry.limiter.shortcuts.denial(keyOf(entry), costOf(entry), entry.bound),
   );
@@ -214,12 +220,17 @@ async function decideTogether(
   entries: readonly AtomicEntry[],
   signal: AbortSignal | undefined,
 ): Promise<Decision[]> {
-  const voters = entries.filter(({ limiter }) => limiter.enforce);
-  const shadows = entries.filter(({ limiter }) => !limiter.enforce);
+  const answers = new Map(
+    entries.map((entry) => [entry, overrideAnswer(entry.request, entry.bound)]),
+  );
+  const isDenied = entries.some((each) => enforces(each) && answers.get(each)?.allowed === false);
+  const asked = entries.filter((each) => answers.get(each) === undefined);
+  const voters = isDenied ? [] : asked.filter(enforces);
+  const shadows = asked.filter((entry) => !enforces(entry));
   const { call, places } = joined(voters.map((voter) => voter.call));
   const limiters = voters.map(({ limiter }) => limiter);
   const [vote, ...apart] = await Promise.all([
-    limiters[0]?.outcomeTogether(call, limiters, signal),
+    outcomeTogether(call, limiters, signal),
     ...shadows.map(({ limiter, call: own, atMs }) => limiter.outcomeOf(own, signal, atMs)),
   ]).catch((error: unknown) => {
     throw unanswered(entries, error);
@@ -237,7 +248,8 @@ async function decideTogether(
       : new Map<AtomicEntry, Decision>();
   return Promise.all(
     entries.map(async (entry) => {
-      const outcome = outcomes.get(entry) as StoreResult | Error;
+      const outcome = outcomes.get(entry);
+      if (outcome === undefined) return answers.get(entry) ?? unaskedDecision(entry.bound);
       if (!(outcome instanceof Error)) {
         const decision = decisionOf(entry.bound, outcome, "store");
         remember(entry, entries, outcome, decision);
@@ -274,10 +286,11 @@ async function reportAndBlock(
   decision: Decision,
   charged: boolean,
 ): Promise<Decision> {
-  const { limiter, request } = entry;
+  const { limiter, request, bound } = entry;
   const { source } = decision;
   // The others are reported: each was answered by itself.
-  if (source !== "store" && !(limiter.enforce && isDecidedHere(source))) return decision;
+  const isAnsweredApart = source !== "store" && source !== "override";
+  if (isAnsweredApart && !(enforces(entry) && isDecidedHere(source))) return decision;
   if (
     decision.reason === "quota" &&
     limiter.blockForUs > 0 &&
@@ -286,8 +299,31 @@ async function reportAndBlock(
   ) {
     await blockAfterDenial(limiter, entry, source);
   }
-  const reports = charged || !decision.allowed || !limiter.enforce;
-  return reports ? limiter.report(entry, decision) : decision;
+  const reports = charged || !decision.allowed || !enforces(entry);
+  if (reports) return limiter.report(entry, decision);
+  return bound.terms === undefined ? decision : labelled(decision, bound.terms, entry.shadow);
+}
+
+/** The entry with what its policies without a vote say, which are asked in the same tick. */
+async function askBeside(entry: AtomicEntry, deciding: Promise<unknown>): Promise<AtomicEntry> {
+  if (!hasShadowsToAsk(entry)) return entry;
+  const { limiter, request } = entry;
+  const { verdicts: shadow, errors } = await askShadows(limiter, entry);
+  // The failure of those that decide is told first.
+  await deciding.catch(() => {});
+  for (const error of errors) limiter.failed(error, request);
+  return { ...entry, shadow };
+}
+
+/** Whether no shortcut may answer. */
+function mustBeAsked(entry: AtomicEntry): boolean {
+  const { bound } = entry;
+  return !enforces(entry) || isOnTrial(bound) || bound.terms?.note.answer !== undefined;
+}
+
+/** Whether it has a vote: neither its limiter nor all of its policies are on trial. */
+function enforces({ limiter, bound }: AtomicEntry): boolean {
+  return limiter.enforce && bound.terms?.hasVote !== false;
 }
 
 /** Each asked by itself, in one tick; what was admitted goes back where one was denied, or has failed. */

@@ -28,6 +28,7 @@ const SOURCES = [
   "fail-open",
   "fail-closed",
   "fallback",
+  "override",
 ] as const;
 const REASON_PLACES: Readonly<Record<DecisionReason, number>> = {
   ok: 0,
@@ -44,6 +45,7 @@ const SOURCE_PLACES: Readonly<Record<DecisionSource, number>> = {
   "fail-open": 4,
   "fail-closed": 5,
   fallback: 6,
+  override: 7,
 };
 /** Rows are told apart by the reason, but for the last one. */
 const PASSED_WITHOUT_STORE = 5;
@@ -101,9 +103,19 @@ export class PolicyCounts {
   }
 }
 
+/**
+ * What a policy was to the calls that are counted: it decided them; it decided what they would have come to, since none of
+ * theirs had a vote; or it was asked beside those that decided.
+ */
+export type Vote = "own" | "none" | "beside";
+
 /** The counts of one limiter. */
 export class LimiterCounts {
-  readonly #policies = new Map<string, PolicyCounts>();
+  readonly #policies: Readonly<Record<Vote, Map<string, PolicyCounts>>> = {
+    own: new Map(),
+    none: new Map(),
+    beside: new Map(),
+  };
   /** Calls that asked for quota and were aborted by their callers. */
   aborted = 0;
   /** Calls that asked for quota and threw: no store, no policies, closed meanwhile. */
@@ -115,30 +127,32 @@ export class LimiterCounts {
   prefetchLost = 0;
 
   /** The counts of a policy by its name. */
-  of(name: string): PolicyCounts {
-    let counts = this.#policies.get(name);
+  of(name: string, vote: Vote = "own"): PolicyCounts {
+    const policies = this.#policies[vote];
+    let counts = policies.get(name);
     if (counts === undefined) {
-      if (this.#policies.size >= MOST_NAMES && name !== OTHER_POLICIES) {
-        return this.of(OTHER_POLICIES);
+      if (policies.size >= MOST_NAMES && name !== OTHER_POLICIES) {
+        return this.of(OTHER_POLICIES, vote);
       }
       counts = new PolicyCounts();
-      this.#policies.set(name, counts);
+      policies.set(name, counts);
     }
     return counts;
   }
 
   /** The counts of a policy that is bound. */
   bound(name: string, rule: Rule): PolicyCounts {
-    const counts = this.of(name);
-    const standsForMany =
-      counts === this.#policies.get(OTHER_POLICIES) && this.#policies.size > MOST_NAMES;
+    const vote = rule.policy.enforce === false ? "beside" : "own";
+    const counts = this.of(name, vote);
+    const policies = this.#policies[vote];
+    const standsForMany = counts === policies.get(OTHER_POLICIES) && policies.size > MOST_NAMES;
     counts.rule = standsForMany ? undefined : rule;
     return counts;
   }
 
   /** By name, in the order in which they came. */
-  policies(): ReadonlyMap<string, PolicyCounts> {
-    return this.#policies;
+  policies(vote: Vote = "own"): ReadonlyMap<string, PolicyCounts> {
+    return this.#policies[vote];
   }
 }
 

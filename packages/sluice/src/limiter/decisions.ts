@@ -4,7 +4,7 @@ import { systemClock } from "../core/clock.js";
 import { UNIT } from "../core/amount.js";
 import type { Decision, DecisionReason, DecisionSource, PolicyVerdict } from "../core/decision.js";
 import type { DebitResult, StoreResult } from "../stores/store.js";
-import type { BoundPolicy } from "./policy-resolver.js";
+import type { BoundPolicy } from "./bound-policies.js";
 
 /** What a decision shows of a policy. */
 type Shown = Pick<BoundPolicy, "name" | "rule">;

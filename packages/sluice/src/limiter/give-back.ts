@@ -7,6 +7,7 @@ import { blockAfterDenial } from "./administer.js";
 import type { Pipeline } from "./pipeline.js";
 import { checkTaken, type RefundOptions } from "./options.js";
 import { type LimiterAnswer, type LimiterRequest, takerOf } from "./request.js";
+import { shadowsThatTook } from "./shadows.js";
 
 /** What a call took beforehand, and what it turned out to need. */
 export interface Settlement extends RefundOptions {
@@ -38,14 +39,17 @@ export function settleRequest(key: string, settlement: Settlement): LimiterReque
 }
 
 /** Gives `spare` units back, or takes them if it is below 0. */
-function requestOf(key: string, spare: number, { of, slot }: RefundOptions): LimiterRequest {
-  const taken = checkTaken(of);
+function requestOf(key: string, spare: number, options: RefundOptions): LimiterRequest {
+  const { slot } = options;
+  const taken = checkTaken(options.of);
   // Where nothing was taken, as by a denial in shadow mode, nothing is to be settled.
   const tookNone =
     taken !== undefined && (taken.reason !== "ok" || takerOf(taken.source) === undefined);
   if (spare === 0 || tookNone) return { verb: VERBS.peek, key, slot, cost: 0 };
-  if (spare > 0) return { verb: VERBS.refund, key, slot, cost: spare, of: taken?.source };
-  return { verb: VERBS.penalize, key, slot, cost: -spare, of: taken?.source };
+  const ofShadows = taken && shadowsThatTook(taken.shadow);
+  const of = taken?.source;
+  if (spare > 0) return { verb: VERBS.refund, key, slot, cost: spare, of, ofShadows };
+  return { verb: VERBS.penalize, key, slot, cost: -spare, of, ofShadows };
 }
 
 /**
@@ -62,7 +66,7 @@ export async function blockIfUsedUp(
   const tookNone = of !== undefined && of.reason !== "ok";
   if (blockUs === 0 || remaining > 0 || reason === "blocked" || tookNone) return;
   if (source !== "store" && source !== "local") return;
-  const blocking = { verb: VERBS.block, key, slot, cost: 0, blockUs };
+  const blocking = { verb: VERBS.block, key, slot, cost: 0, blockUs, votersAlone: true };
   await blockAfterDenial(limiter, await limiter.prepare(blocking), source);
 }
 

@@ -8,7 +8,7 @@ import { isSyncStore, type Store, type SyncStore } from "../stores/store.js";
 import { degradedDecision } from "./decisions.js";
 import type { LocalDecisions } from "./local/local-decisions.js";
 import { checkFailurePolicy, type OnStoreFailure } from "./options.js";
-import type { BoundPolicy } from "./policy-resolver.js";
+import type { BoundPolicy } from "./bound-policies.js";
 import { type ReportingLimiter, undecided } from "./report.js";
 import type { LimiterAnswer, LimiterRequest, PreparedRequest, RequestRunner } from "./request.js";
 

@@ -147,6 +147,11 @@ export interface AsyncCallOptions extends CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface ChangeOptions {
+  /** Who makes the change, for those who listen; any text. */
+  readonly by?: string | undefined;
+}
+
 export interface BlockOptions extends SlotOption {
   /** A block that lasts longer stays as it is; default false: it is replaced. */
   readonly keepLonger?: boolean | undefined;

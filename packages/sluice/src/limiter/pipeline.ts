@@ -8,13 +8,13 @@ import type { ReservationReceipt } from "../algorithms/kernel.js";
 import { toThousandths, UNIT } from "../core/amount.js";
 import { monotonicMs } from "../core/clock.js";
 import { type Decision, NEAR_LIMIT } from "../core/decision.js";
-import { asStoreError, ClosedError } from "../core/errors.js";
-import { checkKey, checkKeyed, checkSlot, keyInSlot, keyWithoutSlot } from "../core/key.js";
+import { ClosedError } from "../core/errors.js";
+import { checkKey, checkKeyed, checkSlot, keyInSlot } from "../core/key.js";
 import type { Instead } from "../events/events.js";
 import { type AskOptions, type Asker, GuardedStore } from "../resilience/guarded-store.js";
 import { healthOf } from "../resilience/store-health.js";
 import type { Debit, Outcome, Store, StoreCall, StoreResult, SyncStore } from "../stores/store.js";
-import { type Canceller, cancelStart, withGrant, withReserved } from "./answers.js";
+import { type Canceller, lateStart, withGrant, withReserved } from "./answers.js";
 import { noteAdjusted } from "./adjusted.js";
 import { decisionOf } from "./decisions.js";
 import { giveToTaker } from "./taker.js";
@@ -22,12 +22,16 @@ import { LocalDecisions } from "./local/local-decisions.js";
 import { localStoreOf } from "./local/local-store.js";
 import type { CallOptions } from "./options.js";
 import type { PipelineOptions } from "./pipeline-options.js";
-import type { BoundPolicy } from "./policy-resolver.js";
+import { type BoundPolicies, type BoundPolicy, isOnTrial } from "./bound-policies.js";
 import { gaveUp, reportDecision, undecided } from "./report.js";
 import type { LimiterAnswer, LimiterRequest, PreparedRequest, RequestRunner } from "./request.js";
+import { type ReusableCall, reusableCall } from "./reusable-call.js";
+import { hasShadowsToAsk, shadowsSync, withShadows } from "./shadows.js";
+import { overrideAnswer } from "./override-answer.js";
 import { PrefetchedResult } from "./shortcuts/prefetch.js";
+import { returnUnits } from "./shortcuts/return-units.js";
 import { Shortcuts } from "./shortcuts/shortcuts.js";
-import { withoutPolicies, withoutStore } from "./without-store.js";
+import { nothingAsked, withoutPolicies, withoutStore } from "./without-store.js";
 
 type MaybePromised<T> = T | Promise<T>;
 type Failed = Pick<LimiterRequest, "key" | "cost">;
@@ -39,17 +43,18 @@ export class Pipeline implements RequestRunner, Canceller {
   readonly counts: PipelineOptions["counts"];
   readonly enforce: boolean;
   readonly blockForUs: number;
-  readonly resolver: PipelineOptions["resolver"];
+  resolver: PipelineOptions["resolver"];
   readonly closing: PipelineOptions["closing"];
   readonly identify: PipelineOptions["identify"];
   /** What is sure of a request without the store: units taken ahead, or a denial. */
   readonly shortcuts: Shortcuts;
-  readonly #guarded: GuardedStore<StoreCall, StoreResult>;
+  /** Asks the store in time. */
+  readonly guarded: GuardedStore<StoreCall, StoreResult>;
   readonly #onFailure: PipelineOptions["onFailure"];
   /** Undefined where the store is inside the process. */
   readonly #local: LocalDecisions | undefined;
   /** The call that synchronous consumes of an only, fixed policy use again and again. */
-  #reused: Writable<StoreCall, Writable<Debit>> | undefined;
+  #reused: ReusableCall | undefined;
 
   constructor(options: PipelineOptions) {
     const { store, name, events, enforce, blockForUs, resolver, identify, onFailure } = options;
@@ -63,7 +68,7 @@ export class Pipeline implements RequestRunner, Canceller {
     this.closing = options.closing;
     this.identify = identify;
     this.#onFailure = onFailure;
-    this.#guarded = new GuardedStore<StoreCall, StoreResult>({
+    this.guarded = new GuardedStore<StoreCall, StoreResult>({
       ...options,
       health: healthOf(store),
       external: store.external,
@@ -76,18 +81,28 @@ export class Pipeline implements RequestRunner, Canceller {
     });
     this.shortcuts = new Shortcuts({
       ...options,
-      refund: (key, call) => this.#returnUnits(key, call),
+      refund: (key, call) => returnUnits(this, key, call),
     });
     const { shortcuts } = this;
     if (store.external) this.#local = new LocalDecisions(localStoreOf(store), shortcuts, enforce);
-    if (resolver.only !== undefined && !this.closing.isClosed) {
-      const debit = { ...resolver.only, id: "", cost: 0 };
-      this.#reused = { verb: VERBS.consume, debits: [debit], blockUs: blockForUs, maxWaitUs: 0 };
-    }
+    this.#reuse();
     // So that consumeSync has nothing to look at while the limiter is open.
     this.closing.listeners.add(() => {
       this.#reused = undefined;
     });
+  }
+
+  /** Decides by another policy from now on. Where it cannot be had, nothing changes. */
+  setPolicy(policy: unknown, by: string | undefined): void {
+    this.closing.throwIfClosed();
+    this.resolver = this.resolver.replacedBy(policy, by);
+    this.#reuse();
+  }
+
+  #reuse(): void {
+    const { only } = this.resolver;
+    const isOpen = only !== undefined && !this.closing.isClosed;
+    this.#reused = isOpen ? reusableCall(only, this.blockForUs) : undefined;
   }
 
   /** Answers a request: by its policies, from a shortcut or the store, or without it by policy. */
@@ -119,7 +134,7 @@ export class Pipeline implements RequestRunner, Canceller {
     checkKeyed(request);
     const thousandths = toThousandths("cost", cost);
     const bound = this.resolver.resolve(key, policy, signal);
-    const prepare = (known: readonly BoundPolicy[]): PreparedRequest =>
+    const prepare = (known: BoundPolicies): PreparedRequest =>
       this.#prepare(request, thousandths, known, blockForUs);
     return bound instanceof Promise ? bound.then(prepare) : prepare(bound);
   }
@@ -134,9 +149,8 @@ export class Pipeline implements RequestRunner, Canceller {
     const { request, bound, call } = prepared;
     const { signal } = request;
     if (signal?.aborted === true) throw gaveUp(this, request);
-    const cost = call.debits[0]?.cost ?? 0;
-    const known = this.shortcuts.answer(keyInSlot(request), cost, bound);
-    if (known !== undefined) return reportDecision(this, request, known, 0, bound);
+    const known = this.#known(request, call.debits[0]?.cost ?? 0, bound);
+    if (known !== undefined) return reportDecision(this, { request, bound, atMs: 0 }, known);
     return this.#ask(prepared);
   }
 
@@ -144,7 +158,8 @@ export class Pipeline implements RequestRunner, Canceller {
   consumeSync(store: SyncStore, key: string, options: CallOptions): Decision {
     const { cost = 1, policy, settle, slot } = options;
     let call: StoreCall | undefined = this.#reused;
-    let bound: readonly BoundPolicy[];
+    let bound: BoundPolicies;
+    let shadowed: PreparedRequest | undefined;
     if (this.#reused === undefined || policy !== undefined || settle === true) {
       this.closing.throwIfClosed();
       checkKey(key);
@@ -152,14 +167,17 @@ export class Pipeline implements RequestRunner, Canceller {
       const request = { verb: VERBS.consume, key, slot, cost, policy, settle };
       const thousandths = toThousandths("cost", cost);
       bound = this.resolver.resolveNow(key, policy);
-      ({ call, bound } = this.#prepare(request, thousandths, bound));
+      const answer = overrideAnswer(request, bound, this.store.clock);
+      if (answer !== undefined) return reportDecision(this, { request, bound, atMs: 0 }, answer);
+      shadowed = this.#prepare(request, thousandths, bound);
+      ({ call } = shadowed);
     } else {
       checkKey(key);
       checkSlot(slot);
-      const debit = this.#reused.debits[0] as Writable<Debit>;
+      const debit = this.#reused.debits[0];
       debit.cost = cost === 1 ? UNIT : toThousandths("cost", cost);
       debit.id = this.identify(key, slot);
-      bound = this.resolver.fixed as readonly BoundPolicy[];
+      bound = this.resolver.fixed as BoundPolicies;
     }
     let decision: Decision;
     try {
@@ -167,12 +185,14 @@ export class Pipeline implements RequestRunner, Canceller {
     } catch (error) {
       decision = this.#onFailure.answerHere({ key, cost, slot }, bound, error, this);
     }
-    if (this.#isSilent(decision)) return this.#counted(bound, decision, cost);
-    return reportDecision(this, { verb: VERBS.consume, key, slot, cost }, decision, 0, bound);
+    if (this.#isSilent(decision, bound)) return this.#counted(bound, decision, cost);
+    const request = { verb: VERBS.consume, key, slot, cost };
+    const shadow = shadowed && shadowsSync(this, shadowed, store);
+    return reportDecision(this, { request, bound, atMs: 0, shadow }, decision);
   }
 
   /** A consume's decision that nobody else hears of. What nearly all come to is counted here, and costs no call. */
-  #counted(bound: readonly BoundPolicy[], decision: Decision, cost: number): Decision {
+  #counted(bound: BoundPolicies, decision: Decision, cost: number): Decision {
     const { reason, source, remaining, limit, policy } = decision;
     const counts = bound.length === 1 ? (bound[0] as BoundPolicy).counts : this.counts.of(policy);
     if (reason === "ok" && source === "store" && remaining > limit * NEAR_LIMIT) {
@@ -183,9 +203,10 @@ export class Pipeline implements RequestRunner, Canceller {
   }
 
   /** Whether a decision goes to its caller alone, as it is. */
-  #isSilent({ allowed }: Decision): boolean {
+  #isSilent({ allowed }: Decision, { terms }: BoundPolicies): boolean {
     const { decision, denial } = this.events.to;
-    return decision === undefined && this.enforce && (allowed || denial === undefined);
+    if (decision !== undefined || !this.enforce || terms !== undefined) return false;
+    return allowed || denial === undefined;
   }
 
   /** What a call gets in place of the store's answer. */
@@ -206,19 +227,8 @@ export class Pipeline implements RequestRunner, Canceller {
     options?: AskOptions<StoreCall, StoreResult>,
   ): Promise<Outcome> {
     return new Promise((complete, reject) => {
-      this.#guarded.ask(call, { signal, atMs, complete, reject }, options);
+      this.guarded.ask(call, { signal, atMs, complete, reject }, options);
     });
-  }
-
-  /** The same, asked in one call for the requests of several limiters, of which this is the first. */
-  outcomeTogether(
-    call: StoreCall,
-    limiters: readonly Pipeline[],
-    signal: AbortSignal | undefined,
-  ): Promise<Outcome> {
-    // One for each request: a limiter that has two of them counts two that got no answer.
-    const others = limiters.slice(1).map((limiter) => limiter.#guarded);
-    return this.outcomeOf(call, signal, monotonicMs(), { others });
   }
 
   /** From an outcome to the caller's answer. */
@@ -228,7 +238,7 @@ export class Pipeline implements RequestRunner, Canceller {
     if (outcome instanceof Error) {
       const answer = (): Promise<LimiterAnswer> =>
         this.#onFailure.answer(prepared, outcome, this.#local);
-      return withoutStore(this, prepared, outcome, answer, this.#guarded.reporter(outcome));
+      return withoutStore(this, prepared, outcome, answer, this.guarded.reporter(outcome));
     }
     const source = outcome instanceof PrefetchedResult ? "prefetch" : "store";
     if (source === "store" && this.#local !== undefined) {
@@ -238,7 +248,7 @@ export class Pipeline implements RequestRunner, Canceller {
     }
     const decision = decisionOf(bound, outcome, source);
     if (denial !== undefined) this.shortcuts.remember(denial, outcome, decision);
-    if (request.verb === VERBS.consume && this.#isSilent(decision)) {
+    if (request.verb === VERBS.consume && this.#isSilent(decision, bound)) {
       return this.#counted(bound, decision, request.cost);
     }
     const answer = withGrant(request, decision, outcome.granted);
@@ -247,7 +257,7 @@ export class Pipeline implements RequestRunner, Canceller {
 
   /** Calls the listeners, then lets everything pass in shadow mode: the reason still says why it would not have. */
   report<D extends Decision>(to: PreparedRequest, decision: D, receipt?: ReservationReceipt): D {
-    return reportDecision(this, to.request, decision, to.atMs, to.bound, receipt);
+    return reportDecision(this, to, decision, receipt);
   }
 
   adjusted(prepared: PreparedRequest, call: StoreCall, outcome: Outcome): void {
@@ -259,7 +269,7 @@ export class Pipeline implements RequestRunner, Canceller {
   failed(error: Error, { key, cost }: Failed, decision?: Decision): void {
     // A store that is closed has not failed.
     if (error instanceof ClosedError) return;
-    this.#guarded.reporter(error)({ error, key, cost, ...(decision && { decision }) });
+    this.guarded.reporter(error)({ error, key, cost, ...(decision && { decision }) });
   }
 
   /** Resolves when all waits have ended, and what they and a prefetch had taken was given back. */
@@ -271,13 +281,14 @@ export class Pipeline implements RequestRunner, Canceller {
   #runBound(
     request: LimiterRequest,
     thousandths: number,
-    bound: readonly BoundPolicy[],
+    bound: BoundPolicies,
   ): MaybePromised<LimiterAnswer> {
     const { verb, signal } = request;
-    if (verb === VERBS.consume) {
-      if (signal?.aborted === true) throw gaveUp(this, request);
-      const known = this.shortcuts.answer(keyInSlot(request), thousandths, bound);
-      if (known !== undefined) return reportDecision(this, request, known, 0, bound);
+    if (verb === VERBS.consume && signal?.aborted === true) throw gaveUp(this, request);
+    const known = this.#known(request, thousandths, bound);
+    if (known !== undefined) {
+      const unasked = nothingAsked(request, bound);
+      return withReserved(this, unasked, reportDecision(this, unasked, known), undefined);
     }
     const prepared = this.#prepare(request, thousandths, bound);
     if (request.of === undefined) return this.#ask(prepared);
@@ -286,10 +297,24 @@ export class Pipeline implements RequestRunner, Canceller {
     return giveToTaker(prepared, { limiter: this, ask, local: this.#local, fallback });
   }
 
+  /** What is answered without the store. */
+  #known(
+    request: LimiterRequest,
+    thousandths: number,
+    bound: BoundPolicies,
+  ): LimiterAnswer | undefined {
+    if (bound.terms !== undefined) {
+      const answer = overrideAnswer(request, bound, this.store.clock);
+      if (answer !== undefined || isOnTrial(bound)) return answer;
+    }
+    if (request.verb !== VERBS.consume) return undefined;
+    return this.shortcuts.answer(keyInSlot(request), thousandths, bound);
+  }
+
   #prepare(
     request: LimiterRequest,
     thousandths: number,
-    bound: readonly BoundPolicy[],
+    bound: BoundPolicies,
     blockForUs = this.blockForUs,
   ): PreparedRequest {
     const { verb, policy } = request;
@@ -308,18 +333,19 @@ export class Pipeline implements RequestRunner, Canceller {
     const isOwn = request.of === "local";
     const isOverridden = policy !== undefined;
     const key = keyInSlot(request);
-    const denial = isOwn ? undefined : this.shortcuts.before(key, call, bound, isOverridden, atMs);
+    const asked = isOwn ? undefined : this.shortcuts.before(key, call, bound, isOverridden, atMs);
+    const denial = bound.terms?.hasVote === false ? undefined : asked;
     return { request, bound, call, denial, canReserve, atMs };
   }
 
   #ask(prepared: PreparedRequest): Promise<LimiterAnswer> {
+    if (prepared.bound.terms !== undefined && hasShadowsToAsk(prepared)) {
+      return withShadows(this, prepared, this.#asked.bind(this));
+    }
     const failed = (reason: Error): Error =>
       undecided(this, prepared.request, reason, prepared.atMs);
     if (this.#mustConcludeInContext()) {
-      const asked = new Promise<Outcome>((resolve, reject) => {
-        this.#askFor(prepared, reject, resolve);
-      });
-      return asked.then(
+      return this.#asked(prepared).then(
         (outcome) => this.conclude(prepared, outcome),
         (reason: unknown) => {
           throw failed(reason as Error);
@@ -329,7 +355,7 @@ export class Pipeline implements RequestRunner, Canceller {
     return new Promise((resolve, reject: (reason: Error) => void) => {
       const fail = (reason: Error): void => reject(failed(reason));
       this.#askFor(prepared, fail, (outcome) => {
-        // What is thrown here is this call's, and must not reach those that were answered together with it.
+        // What is thrown here is this call's alone.
         try {
           resolve(this.conclude(prepared, outcome));
         } catch (error) {
@@ -349,6 +375,10 @@ export class Pipeline implements RequestRunner, Canceller {
     return isHeard || this.instead === "fallback";
   }
 
+  #asked(prepared: PreparedRequest): Promise<Outcome> {
+    return new Promise((resolve, reject) => this.#askFor(prepared, reject, resolve));
+  }
+
   #askFor(
     prepared: PreparedRequest,
     reject: (reason: Error) => void,
@@ -358,39 +388,13 @@ export class Pipeline implements RequestRunner, Canceller {
     const { verb, signal } = request;
     const { prefetch } = this.shortcuts;
     const asker: Asker<StoreResult> = { signal, atMs, complete, reject };
-    if (verb === VERBS.reserve) {
-      asker.late = (late) => {
-        // Nobody waits for this start any more.
-        if (!(late instanceof Error)) void cancelStart(this, prepared, late);
-      };
-    }
-    if (prefetch === undefined || verb !== VERBS.consume || request.policy !== undefined) {
-      this.#guarded.ask(call, asker);
+    if (verb === VERBS.reserve) asker.late = lateStart(this, prepared);
+    const mayPrefetch = verb === VERBS.consume && request.policy === undefined;
+    if (prefetch === undefined || !mayPrefetch || isOnTrial(prepared.bound)) {
+      this.guarded.ask(call, asker);
       return;
     }
     const key = keyInSlot(request);
-    this.#guarded.ask(call, asker, { submit: prefetch.submit.bind(prefetch, key) });
-  }
-
-  /** Unused units of a prefetch: nobody waits for them, so a failure is only reported. */
-  async #returnUnits(key: string, call: StoreCall): Promise<void> {
-    this.shortcuts.expire(key);
-    const outcome = await this.outcomeOf(call, undefined, monotonicMs(), {
-      instead: "thrown",
-    }).catch(asStoreError);
-    const units = (call.debits[0]?.cost ?? 0) / UNIT;
-    if (!(outcome instanceof Error)) {
-      this.counts.prefetchReturned += units;
-      this.shortcuts.forget(key);
-    } else {
-      this.counts.prefetchLost += units;
-      this.shortcuts.expire(key);
-      this.failed(outcome, { key: keyWithoutSlot(key), cost: units });
-    }
+    this.guarded.ask(call, asker, { submit: prefetch.submit.bind(prefetch, key) });
   }
 }
-
-/** The same, to be filled again for each call. */
-type Writable<T, D = never> = {
-  -readonly [K in keyof T]: K extends "debits" ? readonly D[] : T[K];
-};

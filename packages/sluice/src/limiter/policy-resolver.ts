@@ -6,10 +6,18 @@ import { InvalidOptionError, PolicyUnavailableError } from "../core/errors.js";
 import { isPromiseLike } from "../core/promises.js";
 import { A_PROMISE, InWords, withoutText } from "../core/shown.js";
 import type { Events } from "../events/events.js";
-import type { LimiterCounts, PolicyCounts } from "./counts.js";
+import {
+  allOf,
+  type BoundPolicies,
+  type BoundPolicy,
+  boundTogether,
+  notedOf,
+  votersOf,
+} from "./bound-policies.js";
+import type { LimiterCounts } from "./counts.js";
 import { policiesIn } from "./policies-in.js";
 import { isShared, joinSet, leaveSet } from "./sharing.js";
-import type { Claimant, Keyspace, Store } from "../stores/store.js";
+import type { Claimant, Store } from "../stores/store.js";
 import {
   PolicyCache,
   type PolicyCacheOptions,
@@ -17,39 +25,12 @@ import {
   unavailable,
 } from "./policy-cache.js";
 
-/** A policy in its place: the name that decisions show, the rule, and where its keys live. */
-export interface BoundPolicy {
-  readonly name: string;
-  readonly rule: Rule;
-  readonly keyspace: Keyspace;
-  /** Those of its name. */
-  readonly counts: PolicyCounts;
-}
-
-/**
- * Whether both lists decide alike and on the same state. Compares fingerprints, since a policy function may make its
- * policies anew for each call.
- */
-export function alike(
-  a: readonly Pick<BoundPolicy, "rule" | "keyspace">[],
-  b: readonly Pick<BoundPolicy, "rule" | "keyspace">[],
-): boolean {
-  if (a === b) return true;
-  return (
-    a.length === b.length &&
-    a.every(({ rule, keyspace }, i) => {
-      const other = b[i];
-      return keyspace === other?.keyspace && rule.fingerprint === other.rule.fingerprint;
-    })
-  );
-}
-
 export type PolicyOption =
   | Policy
   | readonly Policy[]
   | ((key: string) => Policy | readonly Policy[] | PromiseLike<Policy | readonly Policy[]>);
 
-type Bound = readonly BoundPolicy[];
+type Bound = BoundPolicies;
 
 export interface ResolverOptions {
   readonly store: Store;
@@ -92,8 +73,9 @@ export class PolicyResolver {
   readonly #counts: LimiterCounts;
   readonly #namespace: string;
   readonly #option: PolicyOption | undefined;
+  readonly #options: ResolverOptions;
   /** What decides on every key, without a function of the key. */
-  readonly fixed: readonly BoundPolicy[] | undefined;
+  readonly fixed: BoundPolicies | undefined;
   /** BoundPolicies by rule and then name; rules live as long as the policy values they come from. */
   readonly #known = new WeakMap<Rule, Map<string, BoundPolicy>>();
   /** Spaces claimed in the store, with the fingerprint of the claim. */
@@ -111,7 +93,9 @@ export class PolicyResolver {
   #hasPromised = false;
   #isReleased = false;
 
-  constructor({ store, namespace, policy: option, events, ...options }: ResolverOptions) {
+  constructor(options: ResolverOptions) {
+    const { store, namespace, policy: option, events } = options;
+    this.#options = options;
     this.#events = events;
     this.#counts = options.counts;
     this.#store = store;
@@ -125,10 +109,11 @@ export class PolicyResolver {
     });
     this.#set = typeof option === "function" ? `policy function ${numberOf(option)}` : EACH_CALL;
     if (typeof option !== "function" && option !== undefined) {
-      this.fixed = rulesOf(option).map((rule) => this.#bind(rule.policy.name, rule));
+      const all = rulesOf(option).map((rule) => this.#bind(rule.policy.name, rule));
+      this.fixed = boundTogether(all);
       this.#set = this.fixed.map(({ keyspace }) => keyspace.name).join(" ");
       try {
-        for (const { keyspace, rule } of this.fixed) this.#claim(keyspace.name, rule.fingerprint);
+        for (const { keyspace, rule } of all) this.#claim(keyspace.name, rule.fingerprint);
       } catch (error) {
         // A limiter that is never made must not hold the names it got before the one it did not.
         this.release();
@@ -137,9 +122,9 @@ export class PolicyResolver {
     }
   }
 
-  /** The bound policy, where there is one fixed policy. */
+  /** The bound policy, where one fixed policy decides on every key, and nothing else has a say in it. */
   get only(): BoundPolicy | undefined {
-    return this.fixed?.length === 1 ? this.fixed[0] : undefined;
+    return this.fixed?.length === 1 && this.fixed.terms === undefined ? this.fixed[0] : undefined;
   }
 
   /**
@@ -154,11 +139,13 @@ export class PolicyResolver {
     return bound.then((each) => this.#overridden(each, override));
   }
 
-  /** The policies that decide on a key. */
+  /** The policies that decide on a key, but for those that have no vote. */
   policies(key: string): readonly Policy[] | Promise<readonly Policy[]> {
     if (this.#option === undefined) return [];
     const bound = this.resolve(key);
-    return bound instanceof Promise ? bound.then(policiesIn) : policiesIn(bound);
+    return bound instanceof Promise
+      ? bound.then((known) => policiesIn(votersOf(known)))
+      : policiesIn(votersOf(bound));
   }
 
   /** The same for a call that cannot wait for what is promised. */
@@ -182,13 +169,51 @@ export class PolicyResolver {
     return bound.every(({ keyspace }) => !isShared(this.#store, keyspace.name));
   }
 
-  release(): void {
+  /** Whether a function has the policies. */
+  get isFunction(): boolean {
+    return typeof this.#option === "function";
+  }
+
+  /** Gives up the names in the store; what is returned takes them again. */
+  release(): () => void {
     this.#isReleased = true;
-    for (const [keyspace, fingerprint] of this.#claimed) {
+    const claimed = [...this.#claimed];
+    for (const [keyspace, fingerprint] of claimed) {
       this.#store.release(keyspace, fingerprint, this.#claimant);
       leaveSet(this.#store, keyspace, this.#set, this);
     }
     this.#claimed.clear();
+    return () => {
+      this.#isReleased = false;
+      for (const [keyspace, fingerprint] of claimed) this.#claim(keyspace, fingerprint);
+      for (const { name, rule } of allOf(this.fixed ?? [])) this.#counts.bound(name, rule);
+    };
+  }
+
+  /**
+   * The same with another policy, for which this one gives up its names. Where that fails this one has them as before.
+   *
+   * @throws InvalidOptionError
+   */
+  replacedBy(policy: unknown, by: string | undefined): PolicyResolver {
+    if (typeof policy !== "function") rulesOf(policy);
+    const takeBack = this.release();
+    let next: PolicyResolver;
+    try {
+      next = new PolicyResolver({ ...this.#options, policy });
+    } catch (error) {
+      takeBack();
+      throw error;
+    }
+    const [before, after] = [this.#fixedPolicies(), next.#fixedPolicies()];
+    const policies = (after ?? []).map(({ name }) => name);
+    this.#events.to.policies?.({ limiter: this.#namespace, policies, before, after, by });
+    return next;
+  }
+
+  /** Undefined where a function, or each call, has them. */
+  #fixedPolicies(): readonly Policy[] | undefined {
+    return this.fixed && policiesIn(allOf(this.fixed));
   }
 
   #dynamic(key: string, signal: AbortSignal | undefined): Bound | Promise<Bound> {
@@ -229,9 +254,10 @@ export class PolicyResolver {
 
   /** Policies that a key has by itself, under names that the limiter claims when they first come. */
   #claimedBy(set: string, policies: unknown, path = "policy(key)"): Bound {
-    const bound = rulesOf(policies, path).map((rule) => this.#bind(rule.policy.name, rule));
+    const all = rulesOf(policies, path).map((rule) => this.#bind(rule.policy.name, rule));
+    const bound = boundTogether(all, notedOf(policies));
     if (this.#isReleased) return bound;
-    for (const { name, keyspace } of bound) {
+    for (const { name, keyspace } of all) {
       if (this.#claimed.has(keyspace.name)) continue;
       if (this.#claimed.size === MAX_DYNAMIC_NAMES) {
         throw new InvalidOptionError(
@@ -243,7 +269,7 @@ export class PolicyResolver {
       }
       this.#claim(keyspace.name, set);
     }
-    this.#noteChanges(bound);
+    this.#noteChanges(all);
     return bound;
   }
 
@@ -251,17 +277,21 @@ export class PolicyResolver {
   #noteChanges(bound: readonly BoundPolicy[]): void {
     const listener = this.#events.to.policies;
     if (listener === undefined) return;
-    const changed = bound.filter(({ name, rule }) => this.#inUse.get(name) !== rule.fingerprint);
-    for (const { name, rule } of changed) this.#inUse.set(name, rule.fingerprint);
+    const asUsed = ({ fingerprint, policy }: Rule): string =>
+      policy.enforce === false ? `${fingerprint} on trial` : fingerprint;
+    const changed = bound.filter(({ name, rule }) => this.#inUse.get(name) !== asUsed(rule));
+    for (const { name, rule } of changed) this.#inUse.set(name, asUsed(rule));
     const policies = changed.map(({ name }) => name);
     if (policies.length > 0) listener({ limiter: this.#namespace, policies });
   }
 
   /** One policy overrides the only one, whatever its name; several are matched by name. */
-  #overridden(bound: readonly BoundPolicy[], override: unknown): readonly BoundPolicy[] {
+  #overridden(given: BoundPolicies, override: unknown): BoundPolicies {
+    const bound = allOf(given);
+    const note = given.terms?.note;
     const only = bound[0] as BoundPolicy;
     if (bound.length === 1 && !Array.isArray(override)) {
-      return [this.#bind(only.name, ruleOf(override), true)];
+      return boundTogether([this.#bind(only.name, ruleOf(override), true)], note);
     }
     const rules = Array.isArray(override) ? rulesOf(override) : [ruleOf(override)];
     const names = bound.map(({ name }) => name);
@@ -274,10 +304,11 @@ export class PolicyResolver {
         );
       }
     }
-    return bound.map((boundPolicy) => {
+    const all = bound.map((boundPolicy) => {
       const rule = rules.find(({ policy }) => policy.name === boundPolicy.name);
       return rule === undefined ? boundPolicy : this.#bind(boundPolicy.name, rule, true);
     });
+    return boundTogether(all, note);
   }
 
   /** The options of one call are not those in force. */

@@ -6,22 +6,19 @@ import { Closing } from "../core/closing.js";
 import type { Decision } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
-import { identifyBy } from "../core/identity.js";
-import { checkKey, checkName, type SlotOption } from "../core/key.js";
+import { checkKey, type SlotOption } from "../core/key.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import { InWords, withoutText } from "../core/shown.js";
 import { Events } from "../events/events.js";
-import { addHooks } from "../events/hooks.js";
-import { checkBreaker } from "../resilience/breaker.js";
-import { checkTimeout } from "../resilience/deadlines.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import { checkStore, isSyncStore, type Store, type SyncStore } from "../stores/store.js";
 import { administer, blockLengthUs } from "./administer.js";
-import { failurePolicy } from "./on-failure.js";
+import { assembled } from "./assembly.js";
 import {
   type AsyncCallOptions,
   type BlockOptions,
   type CallOptions,
+  type ChangeOptions,
   checkCall,
   type Grant,
   type KeyedRequest,
@@ -31,7 +28,6 @@ import {
   type RefundOptions,
 } from "./options.js";
 import { runMany } from "./many.js";
-import { LimiterCounts } from "./counts.js";
 import {
   asRefund,
   blockIfUsedUp,
@@ -40,12 +36,10 @@ import {
   type Settlement,
   settleRequest,
 } from "./give-back.js";
-import { Pipeline } from "./pipeline.js";
-import { PolicyResolver } from "./policy-resolver.js";
+import type { Pipeline } from "./pipeline.js";
+import type { PolicyOption } from "./policy-resolver.js";
 import { gaveUp } from "./report.js";
 import { type LimiterStats, limiterStats } from "./stats.js";
-import { DenyCache } from "./shortcuts/deny-cache.js";
-import { checkPrefetch } from "./shortcuts/prefetch.js";
 import { acquire, type Start } from "./waiting/acquire.js";
 import {
   type Reservation,
@@ -77,8 +71,8 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
   /** What happens in this limiter, for whoever listens; hooks are listeners too. */
   readonly events: Events;
   readonly #sync: SyncStore | undefined;
-  /** The store of consumes that nothing comes before. */
-  readonly #direct: SyncStore | undefined;
+  /** The store of consumes that nothing comes before; another with each change of policy. */
+  #direct: SyncStore | undefined;
   readonly #ownsStore: boolean;
   readonly #pipeline: Pipeline;
   readonly #closing: Closing;
@@ -88,56 +82,17 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
   /** @throws InvalidOptionError */
   constructor(options: RateLimiterOptions<S>) {
     checkOptions("options", options, LIMITER_OPTIONS);
-    const { store = new MemoryStore(), namespace = "sluice", enforce = true } = options;
-    const { blockFor, onStoreFailure = "local" } = options;
-    const { denyCache, prefetch, replace = false } = options;
-    const onFailure = failurePolicy(onStoreFailure, pipelineOf);
-    const denials = denyCache === false ? undefined : new DenyCache(denyCache, onFailure.isLocal);
-    if (prefetch !== undefined && blockFor !== undefined) {
-      const allowed = "no blockFor beside prefetch: what is held would be spent during the block";
-      throw new InvalidOptionError("prefetch", withoutText(prefetch), allowed);
-    }
+    const { store = new MemoryStore() } = options;
     this.store = checkStore(store) as S;
     this.#sync = isSyncStore(this.store) ? this.store : undefined;
-    // A function may promise its policies: consumeSync cannot wait for them.
-    const isDirect = prefetch === undefined && typeof options.policy !== "function";
-    this.#direct = isDirect ? this.#sync : undefined;
     this.#ownsStore = options.store === undefined;
-    checkName("namespace", namespace);
-    const events = new Events();
-    const counts = new LimiterCounts();
-    this.events = events;
+    this.events = new Events();
     this.#closing = new Closing("limiter", this.store.closed);
     this.closed = this.#closing.signal;
-    const timeoutMs = checkTimeout(options.timeout);
-    this.#pipeline = new Pipeline({
-      closing: this.#closing,
-      store: this.store,
-      name: namespace,
-      identify: identifyBy(options.identity, this.store.external),
-      timeoutMs,
-      onFailure,
-      breaker: checkBreaker(options.breaker),
-      blockForUs: blockFor === undefined ? 0 : blockLengthUs("blockFor", blockFor),
-      enforce: checkBoolean("enforce", enforce),
-      events: withHooks(events, options.hooks),
-      counts,
-      // Checked, but of no use where the store is asked as fast as a cache.
-      denials: this.store.external ? denials : undefined,
-      prefetch: prefetch === undefined ? undefined : checkPrefetch(prefetch),
-      // Last, for it claims the names in the store: nothing after it may throw.
-      resolver: new PolicyResolver({
-        store: this.store,
-        namespace,
-        policy: options.policy,
-        policyCache: options.policyCache,
-        timeoutMs,
-        replaces: checkBoolean("replace", replace),
-        events,
-        counts,
-        closing: this.#closing,
-      }),
-    });
+    const { events } = this;
+    const closing = this.#closing;
+    this.#pipeline = assembled(options, { store: this.store, events, closing, pipelineOf });
+    this.#direct = this.#directStore();
   }
 
   /** Takes `cost` units if every policy has them, else takes nothing and says when to come back. */
@@ -325,6 +280,27 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
   }
 
   /**
+   * Decides by `policy` from now on: calls under way are decided by what was before. Units in use stay; see
+   * docs/live-limits.md. Where anything is wrong with it, nothing changes. Only this process knows of it.
+   *
+   * @throws InvalidOptionError, also where another limiter of the store uses a name of its with other options
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
+   * await limiter.consume("k", { cost: 8 });
+   * limiter.setPolicy(tokenBucket({ limit: 20, period: "1h" }), { by: "ana" });
+   * console.log((await limiter.consume("k")).remaining); // 11
+   */
+  setPolicy(policy: PolicyOption, options: ChangeOptions = {}): void {
+    const { by } = checkOptions("options", options, ["by"]);
+    if (by !== undefined && typeof by !== "string") {
+      throw new InvalidOptionError("by", withoutText(by), "text that says who makes the change");
+    }
+    this.#pipeline.setPolicy(policy, by);
+    this.#direct = this.#directStore();
+  }
+
+  /**
    * What this limiter has decided since it was made, in numbers; see docs/watch.md. Asks nobody.
    *
    * @example
@@ -355,6 +331,12 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     return this.close();
   }
 
+  /** A function may promise its policies, and prefetch may have units: then consumes go the long way. */
+  #directStore(): SyncStore | undefined {
+    const { shortcuts, resolver } = this.#pipeline;
+    return shortcuts.prefetch === undefined && !resolver.isFunction ? this.#sync : undefined;
+  }
+
   #administer(verb: Verb, key: string, options: SlotOption): Promise<void> {
     const { slot } = checkOptions("options", options, SLOT_OPTIONS) as SlotOption;
     return administer(this.#pipeline, { verb, key, slot, cost: 0 });
@@ -363,11 +345,6 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
 
 function rejected(reason: Error): Promise<never> {
   return Promise.reject(reason);
-}
-
-function withHooks(events: Events, hooks: unknown): Events {
-  addHooks(events, hooks);
-  return events;
 }
 
 /** Without a store a limiter has a MemoryStore of its own; one whose store is not named may have any. */

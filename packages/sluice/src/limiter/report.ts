@@ -2,11 +2,12 @@
 import { isAbortedBy } from "../core/abort.js";
 import { monotonicMs } from "../core/clock.js";
 import type { ReservationReceipt } from "../algorithms/kernel.js";
-import type { Decision } from "../core/decision.js";
+import type { Decision, PolicyVerdict } from "../core/decision.js";
 import type { Events } from "../events/events.js";
 import type { LimiterCounts } from "./counts.js";
-import { policiesIn, type RuleHolder } from "./policies-in.js";
-import type { LimiterRequest } from "./request.js";
+import type { PolicyTerms } from "./bound-policies.js";
+import { policiesIn } from "./policies-in.js";
+import type { LimiterRequest, PreparedRequest } from "./request.js";
 import { asksForQuota, nameOf } from "./verbs.js";
 
 /** Whose decisions are reported. */
@@ -19,22 +20,23 @@ export interface ReportingLimiter {
   readonly enforce: boolean;
 }
 
-/**
- * The decision as its caller gets it. `atMs` is when the request was prepared, 0 if the store was not asked; `bound` holds
- * the policies that decided, and `receipt` what the store promised.
- */
+/** What is reported: `atMs` is when the request was prepared, 0 if the store was not asked. */
+export type Reported = Pick<PreparedRequest, "request" | "atMs" | "bound" | "shadow">;
+
+/** The decision as its caller gets it; `receipt` is what the store promised. */
 export function reportDecision<D extends Decision>(
   { name, events, counts, enforce }: ReportingLimiter,
-  request: LimiterRequest,
-  decision: D,
-  atMs: number,
-  bound: readonly RuleHolder[],
+  { request, atMs, bound, shadow }: Reported,
+  made: D,
   receipt?: ReservationReceipt,
 ): D {
   const { verb, key, slot, cost, maxWaitUs, wait } = request;
+  const { terms } = bound;
+  const decision = terms === undefined ? made : labelled(made, terms, shadow ?? request.shadow);
+  const hasVote = terms?.hasVote !== false;
   const asks = asksForQuota(verb);
   if (asks) {
-    counts.of(decision.policy).add(decision, unitsOf(decision, cost));
+    counts.of(decision.policy, hasVote ? "own" : "none").add(decision, unitsOf(decision, cost));
     if (!decision.allowed) {
       events.to.denial?.({ limiter: name, policy: decision.policy, key, slot });
     }
@@ -44,13 +46,30 @@ export function reportDecision<D extends Decision>(
     const durationMs = atMs === 0 ? 0 : monotonicMs() - atMs;
     const policies = policiesIn(bound);
     const event = { limiter: name, verb: nameOf(verb), key, cost, decision, durationMs, policies };
-    if (slot === undefined && maxWaitUs === undefined) listener(event);
-    else listener({ ...event, slot, maxWaitUs, readyAtUs: receipt?.readyAtUs, wait });
+    const isPlain = slot === undefined && maxWaitUs === undefined && hasVote;
+    const onTrial = hasVote ? {} : { isShadow: true };
+    if (isPlain) listener(event);
+    else listener({ ...event, slot, maxWaitUs, readyAtUs: receipt?.readyAtUs, wait, ...onTrial });
   }
-  if (enforce || !asks) return decision;
+  if ((enforce && hasVote) || !asks) return decision;
   // The reason still says why it would not have passed. A partial grant becomes a whole one.
   const grant = "granted" in decision ? { granted: cost } : {};
   return { ...decision, allowed: true, retryAfterMs: 0, ...grant };
+}
+
+/** The decision with where its policies come from, and what those on trial beside them said. */
+export function labelled<D extends Decision>(
+  decision: D,
+  { note: { rule, version, override } }: PolicyTerms,
+  shadow: readonly PolicyVerdict[] | undefined,
+): D {
+  return {
+    ...decision,
+    ...(shadow !== undefined && { shadow }),
+    ...(rule !== undefined && { rule }),
+    ...(version !== undefined && { version }),
+    ...(override !== undefined && { override }),
+  };
 }
 
 /**

@@ -1,9 +1,9 @@
 /** A request to a limiter, as plain data: whoever decides it, here or on a fallback, needs no more. */
 import type { Verb } from "../algorithms/decide.js";
-import type { Decision, DecisionSource } from "../core/decision.js";
+import type { Decision, DecisionSource, PolicyVerdict } from "../core/decision.js";
 import type { Keyed } from "../core/key.js";
 import type { StoreCall, StoreResult } from "../stores/store.js";
-import type { BoundPolicy } from "./policy-resolver.js";
+import type { BoundPolicies } from "./bound-policies.js";
 import type { DenialContext } from "./shortcuts/deny-cache.js";
 
 export interface LimiterRequest extends Keyed {
@@ -23,6 +23,12 @@ export interface LimiterRequest extends Keyed {
   readonly signal?: AbortSignal | undefined;
   /** How the units were taken that the call gives back; undefined = go wherever calls go now. */
   readonly of?: DecisionSource | undefined;
+  /** Which policies without a vote took units that the call gives back; undefined = all. */
+  readonly ofShadows?: readonly string[] | undefined;
+  /** What policies without a vote have said already, on behalf of the same wait: they are not asked again. */
+  readonly shadow?: readonly PolicyVerdict[] | undefined;
+  /** true: policies without a vote are left out. */
+  readonly votersAlone?: boolean;
 }
 
 /** What a request comes to: the decision, and what some verbs have beside it. */
@@ -60,6 +66,7 @@ const TAKERS = {
   "deny-cache": undefined,
   "fail-open": undefined,
   "fail-closed": undefined,
+  override: undefined,
 } as const satisfies Readonly<Record<DecisionSource, string | undefined>>;
 
 /** Whether a decision was made in this process, by the limiter's own policies. */
@@ -79,7 +86,9 @@ export interface RequestRunner {
 /** A request with what was made of it, ready for the store. */
 export interface PreparedRequest {
   readonly request: LimiterRequest;
-  readonly bound: readonly BoundPolicy[];
+  readonly bound: BoundPolicies;
+  /** What policies without a vote said, once they have. */
+  readonly shadow?: readonly PolicyVerdict[] | undefined;
   readonly call: StoreCall;
   /** What a denial of it would be remembered with, where denials are. */
   readonly denial: DenialContext | undefined;

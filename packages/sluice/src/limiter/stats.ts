@@ -1,10 +1,14 @@
 /** What `limiter.stats()` shows: the counts of a limiter, by what people ask of them. */
+import type { Rule } from "../algorithms/rule.js";
 import type { DecisionReason, DecisionSource } from "../core/decision.js";
 import type { WaitStats } from "../events/wait-counts.js";
-import type { LimiterCounts } from "./counts.js";
+import type { LimiterCounts, PolicyCounts } from "./counts.js";
 import type { Shortcuts } from "./shortcuts/shortcuts.js";
 
-/** What a decision came to. A limiter with `enforce: false` lets pass what it would deny: that is "shadow-denied". */
+/**
+ * What a decision came to. A limiter with `enforce: false` lets pass what it would deny, and so does a policy: that is
+ * "shadow-denied".
+ */
 export type DecisionOutcome = "allowed" | "denied" | "shadow-denied";
 
 /** Decisions that are alike. */
@@ -40,7 +44,7 @@ export interface LimiterStats {
   /** Calls that asked for quota (consume, consumeUpTo, reserve; acquire asks by reserve, at times more than once). */
   readonly allowed: number;
   readonly denied: number;
-  /** Allowed, for the limiter does not enforce, but it would have denied. */
+  /** Allowed, for the limiter or its policy does not enforce, but it would have denied. */
   readonly shadowDenied: number;
   /** Of all these: decided without the store (sources "local", "fail-open", "fail-closed", "fallback"). */
   readonly withoutStore: number;
@@ -58,6 +62,11 @@ export interface LimiterStats {
   };
   /** The same decisions, one by one policy, outcome, reason and source. */
   readonly decisions: readonly DecisionCount[];
+  /**
+   * What policies with `enforce: false` said beside those that decided: a verdict a call and policy, none of which is among
+   * the decisions.
+   */
+  readonly shadows: readonly DecisionCount[];
   readonly policies: readonly PolicyStats[];
   /** Of acquire and wrap. */
   readonly waits: WaitStats;
@@ -91,20 +100,14 @@ export const WITHOUT_STORE: ReadonlySet<DecisionSource> = new Set([
 ]);
 
 export function limiterStats({ name, counts, enforce, shortcuts }: CountedLimiter): LimiterStats {
-  const named = [...counts.policies()];
-  const decisions = named.flatMap(([policy, each]) =>
-    each.cells().map(({ allowed, ...cell }): DecisionCount => {
-      const outcome = allowed ? "allowed" : enforce ? "denied" : "shadow-denied";
-      return { policy, outcome, ...cell };
-    }),
-  );
+  const decisions = [
+    ...cellsOf(counts.policies(), enforce ? "denied" : "shadow-denied"),
+    ...cellsOf(counts.policies("none"), "shadow-denied"),
+  ];
   const sum = (what: "count" | "units", of: (each: DecisionCount) => boolean): number =>
     decisions.filter(of).reduce((total, each) => total + each[what], 0);
   const by = (outcome: DecisionOutcome) => (each: DecisionCount) => each.outcome === outcome;
-  const policies = named.map(([policy, { rule, near }]): PolicyStats => {
-    const mode = enforce ? "enforce" : "shadow";
-    return { policy, limit: rule?.limit, windowMs: rule?.windowMs, mode, nearLimit: near };
-  });
+  const policies = policiesOf(counts, enforce);
   return {
     limiter: name,
     allowed: sum("count", by("allowed")),
@@ -120,6 +123,7 @@ export function limiterStats({ name, counts, enforce, shortcuts }: CountedLimite
       shadowDenied: sum("units", by("shadow-denied")),
     },
     decisions,
+    shadows: cellsOf(counts.policies("beside"), "shadow-denied"),
     policies,
     waits: counts.waits.stats(),
     prefetch: {
@@ -131,4 +135,36 @@ export function limiterStats({ name, counts, enforce, shortcuts }: CountedLimite
     },
     deniedKeys: shortcuts.deniedKeys,
   };
+}
+
+function cellsOf(
+  policies: ReadonlyMap<string, PolicyCounts>,
+  denied: DecisionOutcome,
+): DecisionCount[] {
+  return [...policies].flatMap(([policy, counts]) =>
+    counts.cells().map(({ allowed, ...cell }): DecisionCount => {
+      return { policy, outcome: allowed ? "allowed" : denied, ...cell };
+    }),
+  );
+}
+
+function policiesOf(counts: LimiterCounts, enforce: boolean): PolicyStats[] {
+  const decided = [...counts.policies()].map(([policy, { rule, near }]) =>
+    policyStats(policy, rule, enforce ? "enforce" : "shadow", near),
+  );
+  const beside = counts.policies("beside");
+  const alone = counts.policies("none");
+  const onTrial = [...new Set([...beside.keys(), ...alone.keys()])].map((policy) =>
+    policyStats(policy, beside.get(policy)?.rule, "shadow", alone.get(policy)?.near ?? 0),
+  );
+  return [...decided, ...onTrial];
+}
+
+function policyStats(
+  policy: string,
+  rule: Rule | undefined,
+  mode: PolicyStats["mode"],
+  nearLimit: number,
+): PolicyStats {
+  return { policy, limit: rule?.limit, windowMs: rule?.windowMs, mode, nearLimit };
 }

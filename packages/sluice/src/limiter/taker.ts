@@ -2,6 +2,7 @@
 import { VERBS } from "../algorithms/decide.js";
 import type { DecisionSource } from "../core/decision.js";
 import type { LocalDecisions } from "./local/local-decisions.js";
+import { shadowsHere } from "./shadows.js";
 import { reportDecision, type ReportingLimiter } from "./report.js";
 import {
   type LimiterAnswer,
@@ -12,7 +13,7 @@ import {
 
 /** Who may have taken the units. */
 export interface Takers {
-  readonly limiter: ReportingLimiter & RequestRunner;
+  readonly limiter: ReportingLimiter & RequestRunner & { readonly blockForUs: number };
   /** Asks the store. */
   readonly ask: () => Promise<LimiterAnswer>;
   readonly local: LocalDecisions | undefined;
@@ -23,21 +24,17 @@ export async function giveToTaker(
   prepared: PreparedRequest,
   { limiter, ask, local, fallback }: Takers,
 ): Promise<LimiterAnswer> {
-  const { request, call, atMs, bound } = prepared;
+  const { request, call } = prepared;
   const taker = takerOf(request.of as DecisionSource);
   if (taker === "store") return ask();
   if (taker === "local" && local !== undefined) {
-    return reportDecision(
-      limiter,
-      request,
-      local.conclude(prepared, local.store.decide(call)),
-      atMs,
-      bound,
-    );
+    const decision = local.conclude(prepared, local.store.decide(call));
+    const shadow = shadowsHere(limiter, prepared, local);
+    return reportDecision(limiter, { ...prepared, shadow }, decision);
   }
   if (taker === "fallback" && fallback !== undefined) {
     const answer = await fallback.run({ ...request, of: undefined, policy: undefined });
-    return reportDecision(limiter, request, { ...answer, source: "fallback" }, atMs, bound);
+    return reportDecision(limiter, prepared, { ...answer, source: "fallback" });
   }
   // Nobody counted them, so there is nothing to give: the answer says what is there.
   const peek = { ...request, verb: VERBS.peek, cost: 0, of: undefined };

@@ -3,6 +3,7 @@ import { VERBS } from "../algorithms/decide.js";
 import type { Closing } from "../core/closing.js";
 import type { ErrorEvent } from "../events/events.js";
 import { noteAdjusted } from "./adjusted.js";
+import type { BoundPolicies } from "./bound-policies.js";
 import { type Canceller, withReserved } from "./answers.js";
 import { reportDecision, type ReportingLimiter, undecided } from "./report.js";
 import type { LimiterAnswer, LimiterRequest, PreparedRequest } from "./request.js";
@@ -21,7 +22,7 @@ export async function withoutStore(
   answer: () => Promise<LimiterAnswer>,
   reportFailure: (failure: ErrorEvent) => void,
 ): Promise<LimiterAnswer> {
-  const { request, atMs, bound } = prepared;
+  const { request, atMs } = prepared;
   const { key, cost } = request;
   let answered: LimiterAnswer;
   try {
@@ -35,7 +36,7 @@ export async function withoutStore(
   }
   const { reserved, ...decision } = answered;
   reportFailure({ error, key, cost, decision });
-  const reported = reportDecision(limiter, request, decision, atMs, bound);
+  const reported = reportDecision(limiter, prepared, decision);
   if (request.verb !== VERBS.reserve) return reported;
   if (reserved !== undefined) return { ...reported, reserved };
   return withReserved(limiter, prepared, reported, undefined);
@@ -53,8 +54,12 @@ export function withoutPolicies(
   } catch (thrown) {
     throw undecided(limiter, request, thrown as Error, 0);
   }
-  const decision = reportDecision(limiter, request, answered, 0, []);
+  const nothing = nothingAsked(request, []);
+  return withReserved(limiter, nothing, reportDecision(limiter, nothing, answered), undefined);
+}
+
+/** A request of which nothing was asked. */
+export function nothingAsked(request: LimiterRequest, bound: BoundPolicies): PreparedRequest {
   const call = { verb: request.verb, debits: [], blockUs: 0, maxWaitUs: 0 };
-  const nothing = { request, bound: [], call, denial: undefined, canReserve: false, atMs: 0 };
-  return withReserved(limiter, nothing, decision, undefined);
+  return { request, bound, call, denial: undefined, canReserve: false, atMs: 0 };
 }

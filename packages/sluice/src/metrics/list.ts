@@ -36,6 +36,16 @@ export const LIMITER_METRICS: MetricGroup<LimiterStats> = {
         ),
     }),
     counter({
+      name: "sluice.shadow.verdicts",
+      unit: "{verdict}",
+      help: "Verdicts of policies that have no vote, beside the decisions of those that have one.",
+      labels: ["policy", "outcome", "reason", "source"],
+      read: ({ shadows }) =>
+        shadows.map(({ policy, outcome, reason, source, count }) =>
+          number(count, { policy, outcome: underscored(outcome), reason, source }),
+        ),
+    }),
+    counter({
       name: "sluice.units",
       unit: "{unit}",
       help: "Units that were asked for, by what came of it.",

@@ -41,12 +41,12 @@ function outcomeOf({ allowed }: Decision, enforce: boolean): string {
 
 /** Of a decision, as it was before shadow mode let it pass. What is without end is left out. */
 export function decisionAttributes(
-  { limiter, cost, decision }: DecisionMade,
+  { limiter, cost, decision, isShadow = false }: DecisionMade,
   enforce: boolean,
 ): OtelAttributes {
   const { policy, reason, source, limit, remaining, retryAfterMs } = decision;
   const attributes = attributesOf({ limiter, policy, reason, source });
-  attributes[OUTCOME_ATTRIBUTE] = outcomeOf(decision, enforce);
+  attributes[OUTCOME_ATTRIBUTE] = outcomeOf(decision, enforce && !isShadow);
   attributes[COST_ATTRIBUTE] = cost;
   const numbers = { limit, remaining, ...(retryAfterMs > 0 && { retry_after_ms: retryAfterMs }) };
   for (const [name, value] of Object.entries(numbers)) {

@@ -71,6 +71,9 @@ describe("every metric of the list", () => {
     const { limiter, semaphore, store, use } = await usedSources();
     instrument({ meter }, [limiter, semaphore, store]);
     await use();
+    const planned = tokenBucket({ name: "planned", limit: 1, period: "1h", enforce: false });
+    limiter.setPolicy([tokenBucket({ name: "now", limit: 9, period: "1h" }), planned]);
+    await limiter.consume("k");
     const exported = await read();
     expect([...exported.keys()].toSorted()).toEqual(ALL.map(({ name }) => name).toSorted());
     for (const { name, unit, help, kind, isSetting = false } of ALL) {

@@ -103,7 +103,14 @@ export function decisionsCannotBeChanged(decision: Decision): void {
   expectType<
     Equal<
       Decision["source"],
-      "store" | "deny-cache" | "prefetch" | "local" | "fail-open" | "fail-closed" | "fallback"
+      | "store"
+      | "deny-cache"
+      | "prefetch"
+      | "local"
+      | "fail-open"
+      | "fail-closed"
+      | "fallback"
+      | "override"
     >
   >(true);
 }

@@ -2,7 +2,7 @@
 import { UNIT } from "../../core/amount.js";
 import { InvalidOptionError } from "../../core/errors.js";
 import { checkChoice } from "../../core/options.js";
-import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
+import { type Algorithm, type PolicyBase, PolicyReader, type VoteOption } from "../algorithm.js";
 import { type CalendarUnit, calendarBoundaries, isTimeZone, type Weekday } from "./calendar.js";
 import { type CalendarParams, calendarWindowKernel } from "./kernel.js";
 
@@ -17,7 +17,7 @@ const WEEKDAYS = [
   "sunday",
 ] as const;
 
-export interface CalendarWindowOptions {
+export interface CalendarWindowOptions extends VoteOption {
   /** Units a calendar unit: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
   /** The length of a window, by the calendar of the zone. */
@@ -56,7 +56,7 @@ export const calendarWindowAlgorithm: Algorithm<CalendarWindowPolicy> = {
   parse(options, path) {
     const known = ["limit", "unit", "timeZone", "weekStartsOn"];
     const read = new PolicyReader("calendar-window", options, path, known);
-    return Object.freeze({
+    return read.finished({
       algorithm: "calendar-window",
       name: read.name("calendar-window"),
       limit: read.limit(),

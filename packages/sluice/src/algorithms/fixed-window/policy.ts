@@ -2,10 +2,10 @@
 import { UNIT } from "../../core/amount.js";
 import type { Duration } from "../../core/duration.js";
 import { checkChoice } from "../../core/options.js";
-import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
+import { type Algorithm, type PolicyBase, PolicyReader, type VoteOption } from "../algorithm.js";
 import { fixedWindowKernel } from "./kernel.js";
 
-export interface FixedWindowOptions {
+export interface FixedWindowOptions extends VoteOption {
   /** Units a window: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
   /** 1 ms to 366 days. */
@@ -28,7 +28,7 @@ export const fixedWindowAlgorithm: Algorithm<FixedWindowPolicy> = {
   id: "fixed-window",
   parse(options, path) {
     const read = new PolicyReader("fixed-window", options, path, ["limit", "window", "align"]);
-    return Object.freeze({
+    return read.finished({
       algorithm: "fixed-window",
       name: read.name("fixed-window"),
       limit: read.limit(),

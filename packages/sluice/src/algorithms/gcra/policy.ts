@@ -1,9 +1,9 @@
 /** The generic cell rate algorithm as a policy. */
 import type { Duration } from "../../core/duration.js";
-import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
+import { type Algorithm, type PolicyBase, PolicyReader, type VoteOption } from "../algorithm.js";
 import { checkFillTime, compileBucket } from "../bucket/compile.js";
 
-export interface GcraOptions {
+export interface GcraOptions extends VoteOption {
   /** Units a `period`: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
   /** 1 ms to 366 days. */
@@ -35,7 +35,7 @@ export const gcraAlgorithm: Algorithm<GcraPolicy> = {
       burst: read.capacity("burst", limit, limit > 0 ? 1 : 0),
     } as const;
     checkFillTime(`${path}burst`, policy.limit, policy.period, policy.burst);
-    return Object.freeze(policy);
+    return read.finished(policy);
   },
   compile: ({ limit, period, burst }) => compileBucket(limit, period, burst),
 };

@@ -1,9 +1,9 @@
 /** The leaky bucket as a policy. */
 import type { Duration } from "../../core/duration.js";
-import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
+import { type Algorithm, type PolicyBase, PolicyReader, type VoteOption } from "../algorithm.js";
 import { checkFillTime, compileBucket } from "../bucket/compile.js";
 
-export interface LeakyBucketOptions {
+export interface LeakyBucketOptions extends VoteOption {
   /** Units that leak out each `period`: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
   /** 1 ms to 366 days. */
@@ -35,7 +35,7 @@ export const leakyBucketAlgorithm: Algorithm<LeakyBucketPolicy> = {
       capacity: read.capacity("capacity", limit),
     } as const;
     checkFillTime(`${path}capacity`, policy.limit, policy.period, policy.capacity);
-    return Object.freeze(policy);
+    return read.finished(policy);
   },
   compile: ({ limit, period, capacity }) => compileBucket(limit, period, capacity, "queue"),
 };

@@ -1,10 +1,10 @@
 /** The sliding log as a policy. */
 import { UNIT } from "../../core/amount.js";
 import type { Duration } from "../../core/duration.js";
-import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
+import { type Algorithm, type PolicyBase, PolicyReader, type VoteOption } from "../algorithm.js";
 import { MAX_HITS, slidingLogKernel } from "./kernel.js";
 
-export interface SlidingLogOptions {
+export interface SlidingLogOptions extends VoteOption {
   /** Units in any window: 0 to 10,000, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
   /** 1 ms to 366 days. */
@@ -24,7 +24,7 @@ export const slidingLogAlgorithm: Algorithm<SlidingLogPolicy> = {
   id: "sliding-log",
   parse(options, path) {
     const read = new PolicyReader("sliding-log", options, path, ["limit", "window"]);
-    return Object.freeze({
+    return read.finished({
       algorithm: "sliding-log",
       name: read.name("sliding-log"),
       limit: read.limit(MAX_HITS),

@@ -1,10 +1,10 @@
 /** The sliding window as a policy. */
 import { UNIT } from "../../core/amount.js";
 import type { Duration } from "../../core/duration.js";
-import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
+import { type Algorithm, type PolicyBase, PolicyReader, type VoteOption } from "../algorithm.js";
 import { slidingWindowKernel } from "./kernel.js";
 
-export interface SlidingWindowOptions {
+export interface SlidingWindowOptions extends VoteOption {
   /** Units a window: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
   /** 1 ms to 366 days. */
@@ -24,7 +24,7 @@ export const slidingWindowAlgorithm: Algorithm<SlidingWindowPolicy> = {
   id: "sliding-window",
   parse(options, path) {
     const read = new PolicyReader("sliding-window", options, path, ["limit", "window"]);
-    return Object.freeze({
+    return read.finished({
       algorithm: "sliding-window",
       name: read.name("sliding-window"),
       limit: read.limit(),

@@ -1,10 +1,10 @@
 /** The token bucket as a policy. */
 import type { Duration } from "../../core/duration.js";
 import { checkChoice } from "../../core/options.js";
-import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
+import { type Algorithm, type PolicyBase, PolicyReader, type VoteOption } from "../algorithm.js";
 import { checkFillTime, compileBucket } from "../bucket/compile.js";
 
-export interface TokenBucketOptions {
+export interface TokenBucketOptions extends VoteOption {
   /** Units that come back each `period`: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
   /** 1 ms to 366 days. */
@@ -47,7 +47,7 @@ export const tokenBucketAlgorithm: Algorithm<TokenBucketPolicy> = {
       ),
     } as const;
     checkFillTime(`${path}burst`, policy.limit, policy.period, policy.burst);
-    return Object.freeze(policy);
+    return read.finished(policy);
   },
   compile: ({ limit, period, burst, refill }) => compileBucket(limit, period, burst, refill),
 };

@@ -1,9 +1,9 @@
 /** No limit, as a policy: for the plans that have none. */
-import { type Algorithm, type PolicyBase, PolicyReader } from "../algorithm.js";
+import { type Algorithm, type PolicyBase, PolicyReader, type VoteOption } from "../algorithm.js";
 import { bucketKernel, type BucketParams } from "../bucket/kernel.js";
 import { UNLIMITED } from "../kernel.js";
 
-export interface UnlimitedOptions {
+export interface UnlimitedOptions extends VoteOption {
   /**
    * Part of the store key. Give plans one name, and a block, and units in use, outlast a change of plan.
    */
@@ -29,7 +29,7 @@ export const unlimitedAlgorithm: Algorithm<UnlimitedPolicy> = {
   id: "unlimited",
   parse(options, path) {
     const read = new PolicyReader("unlimited", options, path, []);
-    return Object.freeze({ algorithm: "unlimited", name: read.name("unlimited") } as const);
+    return read.finished({ algorithm: "unlimited", name: read.name("unlimited") } as const);
   },
   compile: () => ({ kernel: bucketKernel, params: PARAMS, windowMs: 0 }),
 };

@@ -10,7 +10,7 @@ import type { Decision, PolicyVerdict } from "../../core/decision.js";
 import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../../core/duration.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import type { StoreResult } from "../../stores/store.js";
-import { alike, type BoundPolicy } from "../policy-resolver.js";
+import { alike, type BoundPolicy } from "../bound-policies.js";
 
 export interface DenyCacheOptions {
   /** How long a denial is repeated at most, 1 ms to 1 s; default 1 s. */

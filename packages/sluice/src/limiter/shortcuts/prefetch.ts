@@ -18,7 +18,7 @@ import {
   type StoreCall,
   type Debit,
 } from "../../stores/store.js";
-import { alike, type BoundPolicy } from "../policy-resolver.js";
+import { alike, type BoundPolicy } from "../bound-policies.js";
 
 export interface PrefetchOptions {
   /** Units taken at once, and held unspent at most, by each limiter: whole, 1 to 1e9. */

@@ -10,7 +10,7 @@ import type { LimiterCounts } from "../counts.js";
 import { decisionOf } from "../decisions.js";
 import type { DenialContext, DenyCache, HeldDenial } from "./deny-cache.js";
 import { type PrefetchTerms, Prefetch } from "./prefetch.js";
-import type { BoundPolicy } from "../policy-resolver.js";
+import type { BoundPolicy } from "../bound-policies.js";
 
 export interface ShortcutOptions {
   readonly store: Store;

@@ -1,7 +1,7 @@
 /** `acquire`: wait until the work may start. */
 import { isAbortedBy } from "../../core/abort.js";
 import { type Clock, monotonicUs, systemClock } from "../../core/clock.js";
-import type { Decision } from "../../core/decision.js";
+import type { Decision, PolicyVerdict } from "../../core/decision.js";
 import {
   MaxWaitExceededError,
   mayPass,
@@ -73,11 +73,15 @@ async function untilAllowed(limiter: Pipeline, request: ReserveRequest): Promise
   const clock = store.clock ?? systemClock;
   const beganAtUs = monotonicUs(clock);
   let failures = 0;
+  let shadow: readonly PolicyVerdict[] | undefined;
   // Whole µs: a wait of just maxWait is allowed, and a fraction of milliseconds would lose one now and then.
   let leftUs = request.maxWaitUs;
   for (;;) {
-    const attempted = await attempt(limiter, { ...request, maxWaitUs: leftUs }, leftUs === 0);
+    const asked = { ...request, maxWaitUs: leftUs, shadow };
+    const attempted = await attempt(limiter, asked, leftUs === 0);
     const { reservation } = attempted ?? {};
+    // A policy without a vote is charged once, however often those with one are asked.
+    shadow = reservation?.decision.shadow;
     const isHere = reservation !== undefined && isDecidedHere(reservation.decision.source);
     if (attempted !== undefined && reservation?.allowed === true && !isHere) {
       const answeredAtUs = monotonicUs(clock);

@@ -17,7 +17,7 @@ export const cooldownAlgorithm: Algorithm<CooldownPolicy> = {
   id: "cooldown",
   parse(options, path) {
     const read = new PolicyReader("cooldown", options, path, ["limit", "period"]);
-    return Object.freeze({
+    return read.finished({
       algorithm: "cooldown",
       name: read.name("cooldown"),
       limit: read.limit(),

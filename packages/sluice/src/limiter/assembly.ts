@@ -1,0 +1,80 @@
+/** A limiter's way of requests, made of its options. */
+import type { Closing } from "../core/closing.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { identifyBy } from "../core/identity.js";
+import { checkName } from "../core/key.js";
+import { checkBoolean } from "../core/options.js";
+import { withoutText } from "../core/shown.js";
+import type { Events } from "../events/events.js";
+import { addHooks } from "../events/hooks.js";
+import { checkBreaker } from "../resilience/breaker.js";
+import { checkTimeout } from "../resilience/deadlines.js";
+import type { Store } from "../stores/store.js";
+import { blockLengthUs } from "./administer.js";
+import { LimiterCounts } from "./counts.js";
+import { failurePolicy } from "./on-failure.js";
+import type { RateLimiterOptions } from "./options.js";
+import { Pipeline } from "./pipeline.js";
+import { PolicyResolver } from "./policy-resolver.js";
+import { DenyCache } from "./shortcuts/deny-cache.js";
+import { checkPrefetch } from "./shortcuts/prefetch.js";
+
+/** What a limiter has already. */
+export interface Parts {
+  readonly store: Store;
+  readonly events: Events;
+  readonly closing: Closing;
+  /** The way of requests through a limiter that decides in place of the store. */
+  readonly pipelineOf: (limiter: unknown) => Pipeline | undefined;
+}
+
+/** @throws InvalidOptionError */
+export function assembled(
+  options: RateLimiterOptions,
+  { store, events, closing, pipelineOf }: Parts,
+): Pipeline {
+  const { namespace = "sluice", enforce = true, blockFor, denyCache, prefetch } = options;
+  const { onStoreFailure = "local", replace = false } = options;
+  const onFailure = failurePolicy(onStoreFailure, pipelineOf);
+  const denials = denyCache === false ? undefined : new DenyCache(denyCache, onFailure.isLocal);
+  if (prefetch !== undefined && blockFor !== undefined) {
+    const allowed = "no blockFor beside prefetch: what is held would be spent during the block";
+    throw new InvalidOptionError("prefetch", withoutText(prefetch), allowed);
+  }
+  checkName("namespace", namespace);
+  const counts = new LimiterCounts();
+  const timeoutMs = checkTimeout(options.timeout);
+  return new Pipeline({
+    closing,
+    store,
+    name: namespace,
+    identify: identifyBy(options.identity, store.external),
+    timeoutMs,
+    onFailure,
+    breaker: checkBreaker(options.breaker),
+    blockForUs: blockFor === undefined ? 0 : blockLengthUs("blockFor", blockFor),
+    enforce: checkBoolean("enforce", enforce),
+    events: withHooks(events, options.hooks),
+    counts,
+    // Checked, but of no use where the store is asked as fast as a cache.
+    denials: store.external ? denials : undefined,
+    prefetch: prefetch === undefined ? undefined : checkPrefetch(prefetch),
+    // Last, for it claims the names in the store: nothing after it may throw.
+    resolver: new PolicyResolver({
+      store,
+      namespace,
+      policy: options.policy,
+      policyCache: options.policyCache,
+      timeoutMs,
+      replaces: checkBoolean("replace", replace),
+      events,
+      counts,
+      closing,
+    }),
+  });
+}
+
+function withHooks(events: Events, hooks: unknown): Events {
+  addHooks(events, hooks);
+  return events;
+}

@@ -1,0 +1,40 @@
+/** The answer of an override that denies everything, or lets everything pass: nobody is asked, and nothing is charged. */
+import { VERBS } from "../algorithms/decide.js";
+import { systemClock } from "../core/clock.js";
+import type { Clock } from "../core/clock.js";
+import type { BoundPolicies, BoundPolicy } from "./bound-policies.js";
+import type { LimiterAnswer, LimiterRequest } from "./request.js";
+import { asksForQuota } from "./verbs.js";
+
+/** Undefined where the policies decide. Verbs that adjust a key go to the store whatever the override says. */
+export function overrideAnswer(
+  { verb, cost }: Pick<LimiterRequest, "verb" | "cost">,
+  bound: BoundPolicies,
+  clock: Clock = systemClock,
+): LimiterAnswer | undefined {
+  const { terms } = bound;
+  if (terms?.note.answer === undefined) return undefined;
+  if (!asksForQuota(verb) && verb !== VERBS.peek) return undefined;
+  const { answer, untilMs } = terms.note;
+  const { name, rule } = bound[0] as BoundPolicy;
+  const allowed = answer === "exempt";
+  const decidedAtUs = clock.nowUs();
+  const leftMs =
+    untilMs === undefined
+      ? Number.POSITIVE_INFINITY
+      : Math.max(1, Math.ceil(untilMs - decidedAtUs / 1e3));
+  const waitMs = allowed ? 0 : leftMs;
+  return {
+    allowed,
+    reason: allowed ? "ok" : "blocked",
+    limit: rule.limit,
+    remaining: allowed ? rule.limit : 0,
+    retryAfterMs: waitMs,
+    resetAfterMs: waitMs,
+    decidedAtUs,
+    windowMs: rule.windowMsAt === undefined ? rule.windowMs : rule.windowMsAt(decidedAtUs),
+    policy: name,
+    source: "override",
+    ...(verb === VERBS.consumeUpTo && { granted: allowed ? cost : 0 }),
+  };
+}

@@ -1,0 +1,217 @@
+/**
+ * Policies on trial, beside those that decide: each is asked in a call of its own, in the same tick, so that it is charged
+ * by itself alone, whatever the others say; and it denies nothing.
+ */
+import { type Verb, VERBS } from "../algorithms/decide.js";
+import { monotonicMs } from "../core/clock.js";
+import type { Decision, PolicyVerdict } from "../core/decision.js";
+import { asStoreError } from "../core/errors.js";
+import type { AskOptions } from "../resilience/guarded-store.js";
+import type { Debit, Outcome, StoreCall, StoreResult, SyncStore } from "../stores/store.js";
+import type { BoundPolicy } from "./bound-policies.js";
+import type { LimiterCounts } from "./counts.js";
+import { decisionOf, degradedDecision } from "./decisions.js";
+import { type ReportingLimiter, undecided } from "./report.js";
+import {
+  type LimiterAnswer,
+  type LimiterRequest,
+  type PreparedRequest,
+  takerOf,
+} from "./request.js";
+import { asksForQuota } from "./verbs.js";
+
+/** A policy without a vote, and what it is asked. */
+export interface ShadowCall {
+  readonly policy: BoundPolicy;
+  readonly call: StoreCall;
+}
+
+/** Whose policies they are. */
+export interface ShadowedLimiter extends ReportingLimiter {
+  readonly counts: LimiterCounts;
+  readonly blockForUs: number;
+  readonly local: Here | undefined;
+  outcomeOf(
+    call: StoreCall,
+    signal: AbortSignal | undefined,
+    atMs: number,
+    options?: AskOptions<StoreCall, StoreResult>,
+  ): Promise<Outcome>;
+  failed(error: Error, request: LimiterRequest): void;
+  conclude(prepared: PreparedRequest, outcome: Outcome): LimiterAnswer | Promise<LimiterAnswer>;
+}
+
+/** Decides in this process. */
+interface Here {
+  readonly store: { decide(call: StoreCall): Outcome };
+}
+
+/** What was asked, and what came of it. */
+export interface ShadowAnswers {
+  readonly verdicts: readonly PolicyVerdict[] | undefined;
+  /** Of those that were not answered: to be reported once the call itself is. */
+  readonly errors: readonly Error[];
+}
+
+/** Whether policies without a vote are to be asked beside this call. */
+export function hasShadowsToAsk({ request, bound, shadow }: PreparedRequest): boolean {
+  if (bound.terms === undefined || bound.terms.shadows.length === 0) return false;
+  if (bound.terms.note.answer !== undefined && asksForQuota(request.verb)) return false;
+  return request.votersAlone !== true && request.shadow === undefined && shadow === undefined;
+}
+
+/** What each policy without a vote is asked. A wait takes its units at once: it has no place in any line. */
+export function shadowCallsOf(
+  { request, bound, call }: PreparedRequest,
+  blockForUs: number,
+): readonly ShadowCall[] {
+  const { ofShadows, settle } = request;
+  const verb: Verb = call.verb === VERBS.reserve ? VERBS.consume : call.verb;
+  const { id = "", cost = 0 } = call.debits[0] ?? {};
+  const blockUs = call.verb === VERBS.consume && settle !== true ? blockForUs : call.blockUs;
+  return (bound.terms?.shadows ?? [])
+    .filter(({ name }) => ofShadows?.includes(name) !== false)
+    .map((policy) => {
+      const { name, rule, keyspace } = policy;
+      const debit: Debit = { name, rule, keyspace, id, cost };
+      return {
+        policy,
+        call: { verb, debits: [debit], blockUs, maxWaitUs: 0, handOver: undefined },
+      };
+    });
+}
+
+/** Asks all of them, behind the call itself in the same tick. Never rejects. */
+export async function askShadows(
+  limiter: ShadowedLimiter,
+  prepared: PreparedRequest,
+  options?: AskOptions<StoreCall, StoreResult>,
+): Promise<ShadowAnswers> {
+  const { request } = prepared;
+  const asked = shadowCallsOf(prepared, limiter.blockForUs);
+  const outcomes = await Promise.all(
+    asked.map(({ call }) =>
+      limiter.outcomeOf(call, request.signal, monotonicMs(), options).catch(asStoreError),
+    ),
+  );
+  const decisions = asked.map((each, i) =>
+    outcomeDecision(limiter.local, request, each, outcomes[i] as Outcome),
+  );
+  return {
+    verdicts: verdictsOf(limiter, request, asked, decisions),
+    errors: outcomes.filter((outcome) => outcome instanceof Error),
+  };
+}
+
+/** The call and its policies without a vote, asked together; `main` is the call's own way to the store. */
+export async function withShadows(
+  limiter: ShadowedLimiter,
+  prepared: PreparedRequest,
+  main: (prepared: PreparedRequest) => Promise<Outcome>,
+): Promise<LimiterAnswer> {
+  const deciding = main(prepared);
+  const beside = askShadows(limiter, prepared);
+  let outcome: Outcome;
+  try {
+    outcome = await deciding;
+  } catch (error) {
+    throw undecided(limiter, prepared.request, error as Error, prepared.atMs);
+  }
+  const { verdicts, errors } = await beside;
+  try {
+    return await limiter.conclude({ ...prepared, shadow: verdicts }, outcome);
+  } finally {
+    for (const error of errors) limiter.failed(error, prepared.request);
+  }
+}
+
+/** The verdicts of a store inside the process, at once. */
+export function shadowsSync(
+  limiter: ReportingLimiter & { readonly blockForUs: number },
+  prepared: PreparedRequest,
+  store: SyncStore,
+): readonly PolicyVerdict[] | undefined {
+  if (!hasShadowsToAsk(prepared)) return undefined;
+  const { request } = prepared;
+  const { key, cost } = request;
+  const asked = shadowCallsOf(prepared, limiter.blockForUs);
+  const decisions = asked.map((each) => {
+    try {
+      return decisionOf([each.policy], store.executeSync(each.call), "store");
+    } catch (error) {
+      limiter.events.to.failure?.({ error, key, cost });
+      return degradedDecision([each.policy], "fail-open");
+    }
+  });
+  return verdictsOf(limiter, request, asked, decisions);
+}
+
+/** The verdicts of this process, for units that it took itself. */
+export function shadowsHere(
+  limiter: ReportingLimiter & { readonly blockForUs: number },
+  prepared: PreparedRequest,
+  local: Here,
+): readonly PolicyVerdict[] | undefined {
+  if (!hasShadowsToAsk(prepared)) return undefined;
+  const asked = shadowCallsOf(prepared, limiter.blockForUs);
+  const decisions = asked.map((each) => hereDecision(local, each));
+  return verdictsOf(limiter, prepared.request, asked, decisions);
+}
+
+function outcomeDecision(
+  local: Here | undefined,
+  { of }: LimiterRequest,
+  asked: ShadowCall,
+  outcome: Outcome,
+): Decision {
+  if (!(outcome instanceof Error)) return decisionOf([asked.policy], outcome, "store");
+  // What the store took is not this process's to give back.
+  const isLost = of !== undefined && takerOf(of) === "store";
+  if (local === undefined || isLost) return degradedDecision([asked.policy], "fail-open");
+  return hereDecision(local, asked);
+}
+
+function hereDecision(local: Here, { policy, call }: ShadowCall): Decision {
+  const outcome = local.store.decide(call);
+  if (outcome instanceof Error) return degradedDecision([policy], "fail-open");
+  return decisionOf([policy], outcome, "local");
+}
+
+/** Counts what was asked for quota. */
+function verdictsOf(
+  { counts }: ReportingLimiter,
+  { verb, cost }: LimiterRequest,
+  asked: readonly ShadowCall[],
+  decisions: readonly Decision[],
+): readonly PolicyVerdict[] {
+  return asked.map(({ policy }, i) => {
+    const decision = decisions[i] as Decision;
+    if (asksForQuota(verb)) counts.of(policy.name, "beside").add(decision, cost);
+    return verdictOf(decision);
+  });
+}
+
+function verdictOf(decision: Decision): PolicyVerdict {
+  const { policy, allowed, reason, limit, remaining, retryAfterMs, resetAfterMs, windowMs } =
+    decision;
+  return { policy, allowed, reason, limit, remaining, retryAfterMs, resetAfterMs, windowMs };
+}
+
+/** The policies without a vote that took units by this decision. */
+export function shadowsThatTook(shadow: readonly PolicyVerdict[] | undefined): readonly string[] {
+  return (shadow ?? []).filter(({ reason }) => reason === "ok").map(({ policy }) => policy);
+}
+
+/** Gives back what policies without a vote took beside a start that was cancelled. */
+export async function returnShadows(
+  limiter: Pick<ShadowedLimiter, "outcomeOf">,
+  prepared: PreparedRequest,
+): Promise<void> {
+  const { request, shadow, call } = prepared;
+  const ofShadows = shadowsThatTook(shadow);
+  const refund = { ...call, verb: VERBS.refund, blockUs: 0, maxWaitUs: 0 };
+  const calls = shadowCallsOf({ ...prepared, request: { ...request, ofShadows }, call: refund }, 0);
+  await Promise.all(
+    calls.map((each) => limiter.outcomeOf(each.call, undefined, monotonicMs()).catch(asStoreError)),
+  );
+}
