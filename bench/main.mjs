@@ -7,7 +7,6 @@ import { FLOOR, REFERENCE } from "./contenders/index.mjs";
 import { measureFlood, showFlood } from "./flood.mjs";
 import { showGoals } from "./goals.mjs";
 import { measureHot, showHot } from "./hot.mjs";
-import { measureQuick, showQuick } from "./quick.mjs";
 import { measureMemory, showMemory } from "./memory.mjs";
 import { measureRedis, showRedis } from "./redis.mjs";
 import { describe } from "./result.mjs";
@@ -30,8 +29,7 @@ const SECTIONS = {
 };
 const NAMES = Object.keys(SECTIONS);
 
-const USAGE = `npm run bench -- --quick             what users look at first, in two minutes
-npm run bench -- [--quick] [--only ${NAMES.join("|")}]... [--rounds N] [--json FILE]
+const USAGE = `npm run bench -- [--quick] [--only ${NAMES.join("|")}]... [--rounds N] [--json FILE]
 npm run bench -- --from FILE     the tables of an earlier run again
 npm run bench -- --against COMMIT [--quick] [--pairs N] [--rows ${ROWS.join(",")}] [--json FILE]`;
 
@@ -42,7 +40,7 @@ function readOptions() {
   const { values } = parseArgs({
     options: {
       quick: { type: "boolean", default: false },
-      only: { type: "string", multiple: true },
+      only: { type: "string", multiple: true, default: NAMES },
       rounds: { type: "string" },
       json: { type: "string" },
       from: { type: "string" },
@@ -51,9 +49,7 @@ function readOptions() {
       rows: { type: "string", multiple: true, default: [] },
     },
   });
-  const { quick, only = NAMES, json, from, against } = values;
-  const isFirst =
-    quick && [values.only, values.rounds, from, against].every((it) => it === undefined);
+  const { quick, only, json, from, against } = values;
   const defaults = quick ? QUICK : FULL;
   const rounds = Number(values.rounds ?? defaults.rounds);
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds: a whole number from 1");
@@ -62,8 +58,7 @@ function readOptions() {
   const asked = values.rows.flatMap((list) => list.split(","));
   checkRows(asked);
   if (!only.every((name) => NAMES.includes(name))) throw new Error(`--only: ${NAMES.join(", ")}`);
-  const { ms } = defaults;
-  return { only, json, from, against, pairs, asked, rounds, ms, isQuick: quick, isFirst };
+  return { only, json, from, against, pairs, asked, rounds, ms: defaults.ms, isQuick: quick };
 }
 
 function readOptionsOrExit() {
@@ -108,8 +103,7 @@ function show(result) {
     .join("\n\n");
 }
 
-const { only, json, from, against, pairs, asked, rounds, ms, isQuick, isFirst } =
-  readOptionsOrExit();
+const { only, json, from, against, pairs, asked, rounds, ms, isQuick } = readOptionsOrExit();
 const beganMs = performance.now();
 const say = (/** @type {string} */ line) => void process.stderr.write(`${line}\n`);
 
@@ -139,11 +133,6 @@ async function measureOrRead() {
     const comparison = await compare({ commit: against, pairs, asked, ms, say });
     if (comparison.compared.some(isSlower)) process.exitCode = 1;
     return { result: comparison, text: showComparison(comparison) };
-  }
-  if (isFirst) {
-    const machine = `${availableParallelism()} cores, ${cpus()[0]?.model ?? "unknown"}, Node ${process.version}`;
-    const quick = await measureQuick(machine, (line) => say(`quick: ${line}`));
-    return { result: quick, text: showQuick(quick) };
   }
   const result =
     from === undefined

@@ -5,9 +5,9 @@ import { type Io, terminalOf } from "./terminal.js";
 /** What the shell is told: documented in `sluice --help`, never to change. */
 export const EXIT = {
   ok: 0,
-  /** An audit was refuted, or a run failed. */
+  /** An audit was refuted, a document is not valid or was not published, or a run failed. */
   failed: 1,
-  /** The command line, or a log that it names, cannot be read; nothing was done. */
+  /** The command line, or a log or a document that it names, cannot be read; nothing was done. */
   usage: 2,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
@@ -61,4 +61,4 @@ export function defineCommand<T extends OptionTable>(definition: CommandDefiniti
 const HELP = { type: "boolean", short: "h", help: "Show this help." } as const;
 
 export const EXIT_CODES =
-  "Exit codes: 0 all is well; 1 an audit was refuted or a run failed; 2 the command line or a log cannot be read.";
+  "Exit codes: 0 all is well; 1 an audit was refuted, a document is not valid or a run failed; 2 the command line, a log or a document cannot be read.";

@@ -7,6 +7,7 @@ import {
   type MatchedRule,
   type PolicyRequest,
   type RuleExplanation,
+  type UnmetEntry,
 } from "../policies/index.js";
 import { systemClock } from "../core/clock.js";
 import type { Store } from "../stores/store.js";
@@ -195,9 +196,14 @@ function rolloutText({ rolloutPlace }: RuleExplanation): string {
   return `the rollout has not reached the key${place}`;
 }
 
-function unmetText({ entry, allowed, isAbsent }: RuleExplanation["unmet"][number]): string {
+function unmetText({ entry, allowed, refused, isAbsent }: UnmetEntry): string {
   const name = printable(entry);
+  const listed = (texts: readonly string[]): string => printable(texts.map(valueText).join(" or "));
   if (isAbsent) return `there is no entry ${name}`;
-  if (allowed === undefined || allowed.length === 0) return `${name} is not as it asks`;
-  return `${name} is not ${printable(allowed.map(valueText).join(" or "))}`;
+  if (allowed?.length === 0) return `there is an entry ${name}`;
+  if (allowed !== undefined) {
+    const or = refused === undefined ? "" : `, or is ${listed(refused)}`;
+    return `${name} is not ${listed(allowed)}${or}`;
+  }
+  return `${name} may not be ${listed(refused ?? [])}`;
 }

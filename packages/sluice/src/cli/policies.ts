@@ -34,6 +34,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "publish an earlier version again",
     load: async () => (await import("./policies-rollback.js")).policiesRollbackCommand,
   },
+  import: {
+    summary: "make a document of Envoy's or Limitador's configuration",
+    load: async () => (await import("./policies-import.js")).policiesImportCommand,
+  },
 };
 
 const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length)) + 2;
@@ -51,7 +55,7 @@ const help = [
   "",
 ].join("\n");
 
-/** `sluice policies`: check, diff, push, pull, history, rollback. */
+/** `sluice policies`: check, diff, push, pull, history, rollback, import. */
 export const policiesCommand: Command = {
   help,
   async run([name, ...rest], io) {

@@ -1,7 +1,14 @@
 /** Prints what a simulation found, for people and for programs. */
 import type { Comparison, SimulationReport, Suggestion } from "../simulate/index.js";
 import { describePolicy } from "./describe-policy.js";
-import { formatCount, formatNumber, formatSpan, formatTimes, printable } from "./format.js";
+import {
+  formatCount,
+  formatNumber,
+  formatSignificant,
+  formatSpan,
+  formatTimes,
+  printable,
+} from "./format.js";
 import { plot, sparkline } from "./plot.js";
 import { table } from "./table.js";
 import type { Terminal } from "./terminal.js";
@@ -9,6 +16,8 @@ import type { Terminal } from "./terminal.js";
 /** A report, and what was asked for. */
 export interface Simulated {
   readonly report: SimulationReport;
+  /** How long the replay took, without the reading. */
+  readonly durationMs: number;
   /** What was compared, in words: a line each. */
   readonly before: readonly string[];
   readonly after: readonly string[];
@@ -36,18 +45,24 @@ export function simulationText(simulated: Simulated, terminal: Terminal): string
 }
 
 /** The report for programs. */
-export function simulationJson({ report, suggestions, notes }: Simulated): object {
+export function simulationJson({ report, durationMs, suggestions, notes }: Simulated): object {
   const { stepUs, timeline, ...others } = report;
   return {
     ...others,
+    durationMs,
+    attemptsPerSecond: perSecond(report, durationMs),
     timeline: { stepUs, steps: timeline },
     suggestions: suggestions ?? null,
     notes: [...(notes ?? []), RETRIES],
   };
 }
 
+function perSecond({ all }: SimulationReport, durationMs: number): number {
+  return durationMs > 0 ? Math.round((all.attempts / durationMs) * 1e3) : 0;
+}
+
 function headOf(
-  { report, before, after, notes = [] }: Simulated,
+  { report, durationMs, before, after, notes = [] }: Simulated,
   terminal: Terminal,
 ): readonly string[] {
   const { all, files, sample, fromUs, toUs, blocked } = report;
@@ -59,6 +74,10 @@ function headOf(
       `${formatCount(all.attempts, "attempt")} on ${formatCount(all.keys, "key")} from ${where}`,
     ],
     ["time", `${formatTimes(report)}, ${formatSpan(toUs - fromUs)}`],
+    [
+      "replay",
+      `${formatSpan(Math.max(1, Math.round(durationMs * 1e3)), 3)}, ${formatSignificant(perSecond(report, durationMs))} attempts a second`,
+    ],
     ...before.map((text): [string, string] => ["before", text]),
     ...after.map((text): [string, string] => ["after", text]),
     ...(sample < 1

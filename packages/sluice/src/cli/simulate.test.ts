@@ -47,9 +47,15 @@ describe("sluice simulate", () => {
   test("shows what changes, on which keys, and when", async () => {
     const { code, stdout, stderr } = await sluice(["simulate", log, ...POLICY, "--suggest", "90"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    expect(stdout.replace(log, "api.jsonl").replaceAll(/edge@\S+/g, "edge")).toMatchInlineSnapshot(`
+    expect(
+      stdout
+        .replace(log, "api.jsonl")
+        .replaceAll(/edge@\S+/g, "edge")
+        .replace(/^replay .*/m, "replay  SPAN"),
+    ).toMatchInlineSnapshot(`
       "read    9,120 attempts on 19 keys from api.jsonl
       time    2026-01-01 00:00:00.000000 → 2026-01-02 23:00:00.000000 UTC, 1.958 d
+      replay  SPAN
       before  the answers in the log
       after   fixed-window "api": 10 in each window of 1 h, aligned to the clock
       note    callers who retry behave differently: the attempts are those of the log
@@ -114,6 +120,8 @@ describe("sluice simulate", () => {
       all: { attempts: 9120, keys: 19, newlyDenied: 0, newlyAllowed: 0, deniedAfter: 28 * 48 },
       rules: [{ rule: "api", votes: true, deniedBefore: 28 * 48 }],
       keys: [],
+      durationMs: expect.any(Number) as unknown,
+      attemptsPerSecond: expect.any(Number) as unknown,
       timeline: { stepUs: 3_600_000_000 },
       suggestions: null,
     });

@@ -8,6 +8,7 @@ import {
   simulate,
   suggestLimits,
 } from "../simulate/index.js";
+import { monotonicMs } from "../core/clock.js";
 import { defineCommand, EXIT } from "./command.js";
 import { describePolicy } from "./describe-policy.js";
 import { watchedSources } from "./log-source.js";
@@ -77,13 +78,15 @@ of that a simulation knows nothing.`,
         progress.update(done, total, "attempts replayed");
       };
       const common = { limits, limiter: values.limiter };
+      const beganMs = monotonicMs();
       const report = await simulate(log, { ...common, against, onProgress });
+      const durationMs = monotonicMs() - beganMs;
       const suggestions =
         percent === undefined
           ? undefined
           : { percent, rules: await suggestLimits(log, { ...common, percent }) };
       progress.finish();
-      tell({ report, ...words, suggestions }, values, io);
+      tell({ report, durationMs, ...words, suggestions }, values, io);
     } finally {
       progress.finish();
     }

@@ -117,7 +117,7 @@ describe("an override", () => {
     const report = await simulate(log, { limits });
     expect(report.rules).toMatchObject([{ rule: "api", deniedAfter: 2 }]);
     expect(limits.notes).toEqual([
-      "without 1 overrides that end with *: logs hold the ids of keys",
+      "without the overrides that end with *: logs hold the ids of keys",
     ]);
   });
 

@@ -121,7 +121,7 @@ function notesOf(
   const names = new Set(logged.flatMap(({ policies }) => policies.map(({ name }) => name)));
   const unknown = rules.filter(({ name }) => !names.has(name)).map(({ name }) => name);
   const partial = rules.filter(({ rollout }) => (rollout?.percent ?? 100) < 100);
-  const prefixes = overrides.filter(({ key }) => key.endsWith("*")).length;
+  const hasPrefixes = overrides.some(({ key }) => key.endsWith("*"));
   const notes: (readonly [applies: boolean, note: string])[] = [
     [
       unknown.length > 0,
@@ -131,7 +131,7 @@ function notesOf(
       partial.length > 0,
       `for all keys, as if the rollout of ${listOf(partial.map(({ name }) => name))} were complete`,
     ],
-    [prefixes > 0, `without ${prefixes} overrides that end with *: logs hold the ids of keys`],
+    [hasPrefixes, "without the overrides that end with *: logs hold the ids of keys"],
     [Object.keys(plans).length > 0, "without the plans: logs do not say which plan a call had"],
   ];
   return notes.flatMap(([applies, note]) => (applies ? [note] : []));
