@@ -135,6 +135,17 @@ test("the weakest mode counts: the document's, the rule's, the process's, the ro
   }
 });
 
+test("a key is enforced if its place is below the percentage", () => {
+  const policies = compiled({
+    rules: [{ name: "a", key: ["user"], rollout: { percent: 40 }, policy: BUCKET }],
+  });
+  for (let user = 0; user < 300; user += 1) {
+    const [explained] = policies.explain({ entries: { user } }, 0);
+    const isEnforced = explained?.match?.mode === "enforce";
+    expect([user, isEnforced]).toEqual([user, (explained?.rolloutPlace ?? 100) < 40]);
+  }
+});
+
 test("raising the percentage only adds keys", () => {
   const enforced = (percent: number): readonly number[] => {
     const policies = compiled({

@@ -42,6 +42,9 @@ test("every key can be the key of an override, and be read back", () => {
 test("absent entries make no key, and only own ones count", () => {
   expect(ruleKey(["user"], {})).toBe(undefined);
   expect(ruleKey(["constructor"], {})).toBe(undefined);
+  expect(ruleKey(["user"], Object.create({ user: "inherited" }) as { user: string })).toBe(
+    undefined,
+  );
   const hostile = JSON.parse('{"__proto__":"a"}') as Record<string, string>;
   expect(ruleKey(["__proto__"], hostile)).toBe("__proto__=a");
   expect(ruleKey(["port"], { port: 80 })).toBe("port=80");
