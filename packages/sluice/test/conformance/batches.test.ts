@@ -1,7 +1,13 @@
 /** Calls that go to Redis together in one script call get the answers they would get one after another. */
 import type { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { fixedWindow, MemoryStore, RateLimiter, tokenBucket } from "../../src/index.js";
+import {
+  fixedWindow,
+  MemoryStore,
+  RateLimiter,
+  slidingWindow,
+  tokenBucket,
+} from "../../src/index.js";
 import { RedisStore, type RedisStoreOptions } from "../../src/stores/redis/index.js";
 import { ManualClock } from "../../src/testing/index.js";
 import { Random } from "../../src/core/random.js";
@@ -99,6 +105,34 @@ describe(`calls in one batch (SLUICE_SEED=${seed})`, () => {
       }
     }
     expect(folded).toBeGreaterThan(100);
+  });
+
+  it("leave them behind a refund too, which a call that changes nothing follows", async () => {
+    const redis = connection.client as Redis;
+    const policies = [
+      fixedWindow({ name: "window", limit: 5, window: "1h" }),
+      slidingWindow({ name: "sliding", limit: 5, window: "1h" }),
+    ];
+    const clock = new ManualClock();
+    const left = async (batching: Partial<RedisStoreOptions>): Promise<unknown> => {
+      const namespace = `batches.${process.pid}.${seed}.refund${batching.maxBatch ?? ""}`;
+      const limiter = new RateLimiter({
+        policy: policies,
+        store: new RedisStore({ client: connection.client, clock, ...batching }),
+        namespace,
+        identity: "plain",
+        onStoreFailure: "throw",
+        timeout: "30s",
+      });
+      await limiter.consume("k");
+      await limiter.block("k", "1h");
+      await Promise.all([limiter.refund("k", 1), limiter.peek("k")]);
+      const names = [`${namespace}:window~f:{k}`, `${namespace}:sliding~s:{k}`];
+      return Promise.all(names.map((name) => redis.getBuffer(name)));
+    };
+    const expected = await left({ maxBatch: 1, maxInFlight: 1 });
+    expect(await left({})).toEqual(expected);
+    expect(expected).toEqual([expect.any(Buffer), expect.any(Buffer)]);
   });
 
   it("leave no trace of options that another call brought and that changed nothing", async () => {

@@ -178,6 +178,12 @@ while cursor < #ARGV do
           -- Full is the same as never seen, to the next call of the batch too.
           if debit.reset == 0 then debit.kernel.clear(debit.state) end
         end
+        -- What a refund leaves may be tidied by a call that changes nothing, which is not to be stored.
+        for i = 1, (verb == VERBS.refund or verb == VERBS.cancel) and count or 0 do
+          local at = debits[i].at
+          if changed[at] then save(at) end
+          states[at] = nil
+        end
       elseif ahead then
         for i = 1, count do states[debits[i].at] = nil end
       end
