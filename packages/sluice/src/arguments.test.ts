@@ -42,6 +42,7 @@ import { addressKey, by, clientAddress, createGate } from "./http/index.js";
 import { AttemptLog } from "./log/index.js";
 import { limitFetch } from "./outgoing/fetch.js";
 import { limitInterceptor } from "./outgoing/undici.js";
+import { PoliciesFile, PolicySet, PublishedPolicies } from "./policies/index.js";
 import { readReports, report } from "./report/index.js";
 import { RedisStore } from "./stores/redis/index.js";
 import { httpConformance, ManualClock, PureStore, storeConformance } from "./testing/index.js";
@@ -321,6 +322,11 @@ const limiterCases: readonly Case[] = [
         { atomic: false },
       ),
     key,
+  ],
+  [
+    "consumeAtomic: policy",
+    (value, { limiter }) => consumeAtomic([{ limiter, key: "k", policy: value }]),
+    nothing,
   ],
   [
     "consumeAtomic: options",
@@ -886,6 +892,49 @@ function faultOf(outcome: unknown, isFine: boolean): string {
   return outcome.value instanceof Object ? "keeps an object" : "";
 }
 
+const someRules = new PolicySet({ source: { rules: [] } });
+const somePublished = new PublishedPolicies({ store: new MemoryStore() });
+const isText: Accepts = (value) => typeof value === "string";
+const isPath: Accepts = (value) => typeof value === "string" && value !== "";
+const isObject: Accepts = (value) =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const policySetCases: readonly Case[] = [
+  ["PolicySet: options", (value) => new PolicySet(value), nothing],
+  ["PolicySet: source", (value) => new PolicySet({ source: value }), nothing],
+  [
+    "PolicySet: every",
+    (value) => new PolicySet({ source: { rules: [] }, every: value }),
+    ms(100, 3600e3),
+  ],
+  ["PolicySet: mode", (value) => new PolicySet({ source: { rules: [] }, mode: value }), nothing],
+  [
+    "PolicySet: cacheFile",
+    (value) => new PolicySet({ source: { rules: [] }, cacheFile: value }),
+    nothing,
+  ],
+  ["PolicySet: request", (value) => someRules.consume(value), nothing],
+  ["PolicySet: entries", (value) => someRules.consume({ entries: value }), isObject],
+  ["PolicySet: cost", (value) => someRules.consume({ entries: {}, cost: value }), units(0)],
+  ["PolicySet: plan", (value) => someRules.consume({ entries: {}, plan: value }), isText],
+  ["PolicySet: slot", (value) => someRules.consume({ entries: {}, slot: value }), key],
+  ["PolicySet: signal", (value) => someRules.consume({ entries: {}, signal: value }), nothing],
+  ["PolicySet: refund", (value) => someRules.refund(value), nothing],
+  ["PolicySet: settle", (value) => someRules.settle(value, {}), nothing],
+  ["PolicySet: note", (value) => someRules.replace({ rules: [] }, value), options],
+  ["PolicySet: setMode", (value) => someRules.setMode(value), nothing],
+  ["PoliciesFile: options", (value) => new PoliciesFile(value), nothing],
+  ["PoliciesFile: path", (value) => new PoliciesFile({ path: value }), isPath],
+  ["PublishedPolicies: options", (value) => new PublishedPolicies(value), nothing],
+  ["PublishedPolicies: store", (value) => new PublishedPolicies({ store: value }), nothing],
+  [
+    "PublishedPolicies: name",
+    (value, { limiter: { store } }) => new PublishedPolicies({ store, name: value }),
+    name,
+  ],
+  ["publish: options", (value) => somePublished.publish({ rules: [] }, value), nothing],
+];
+
 let keys = 0;
 const fresh = (): string => `key ${(keys += 1)}`;
 const semaphore = new Semaphore({ limit: 10 });
@@ -927,6 +976,10 @@ describe("a semaphore", () => {
 
 describe("an adapter", () => {
   suite(adapterCases, new MemoryStore());
+});
+
+describe("a policy set", () => {
+  suite(policySetCases, new MemoryStore());
 });
 
 describe("what is made of options", () => {

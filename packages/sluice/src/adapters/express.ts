@@ -1,8 +1,7 @@
 /** sluice/express: limits as middleware of Express 4 and 5. */
 import type { NextFunction, Request, Response } from "express";
+import type { Limit } from "../http/chargeable.js";
 import type { HttpOptions } from "../http/gate.js";
-import type { RateLimiter } from "../limiter/rate-limiter.js";
-import type { Semaphore } from "../semaphore/semaphore.js";
 import { EXPRESS_TRUST, NodeCall, nodePassage } from "./node-call.js";
 
 /** As of every adapter; `onDenied(request, denial, response)`, and what it throws goes to the error handlers. */
@@ -25,7 +24,7 @@ export type ExpressOptions<Req extends Request = Request> = HttpOptions<Req, [re
  * app.use(rateLimit(new RateLimiter({ policy: tokenBucket({ limit: 100, period: "1m" }) })));
  */
 export function rateLimit<Req extends Request = Request>(
-  options: RateLimiter | Semaphore | ExpressOptions<Req>,
+  options: Limit | ExpressOptions<Req>,
 ): (request: Req, response: Response, next: NextFunction) => void {
   const pass = nodePassage(options, (request: Req, response: Response) => {
     return new ExpressCall(request, response);

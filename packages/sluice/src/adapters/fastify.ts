@@ -10,12 +10,10 @@ import { checkChoice, checkOptions } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import { type AnswerFields, PROBLEM_TYPE, writeFields } from "../http/answer.js";
 import { by } from "../http/charge.js";
-import { chargeableOf } from "../http/chargeable.js";
+import { chargeableOf, type Limit } from "../http/chargeable.js";
 import { defaultBody, type Denial } from "../http/denial.js";
 import { createGate, HTTP_OPTIONS, type HttpOptions } from "../http/gate.js";
 import type { Pass } from "../http/pass.js";
-import type { RateLimiter } from "../limiter/rate-limiter.js";
-import type { Semaphore } from "../semaphore/semaphore.js";
 import { FASTIFY_TRUST, trustOf } from "./fastify-trust.js";
 import { fieldKey, NodeCall, onOutcome, passing } from "./node-call.js";
 
@@ -26,7 +24,7 @@ import { fieldKey, NodeCall, onOutcome, passing } from "./node-call.js";
 export interface FastifyLimitOptions
   extends Partial<HttpOptions<FastifyRequest, [reply: FastifyReply]>> {
   /** Charges the client's address to this one; in place of `charge`. */
-  readonly limiter?: RateLimiter | Semaphore | undefined;
+  readonly limiter?: Limit | undefined;
   /**
    * When a request is charged: before anything is read of it, or once its body and whoever was authenticated are known.
    * Default "onRequest".
@@ -152,7 +150,7 @@ function pick(options: FastifyLimitOptions): GivenOptions {
   });
   if (limiter === undefined) return Object.fromEntries(given) as GivenOptions;
   if (options.charge !== undefined || chargeableOf(limiter) === undefined) {
-    const allowed = "a RateLimiter or a Semaphore, or in its place charge";
+    const allowed = "a RateLimiter, a Semaphore or a PolicySet, or in its place charge";
     throw new InvalidOptionError("limiter", withoutText(limiter), allowed);
   }
   return { ...Object.fromEntries(given), charge: by.address(limiter) } as GivenOptions;

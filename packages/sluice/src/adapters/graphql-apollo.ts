@@ -1,9 +1,8 @@
 /** Limits for operations, as a plugin of Apollo Server. */
 import type { DocumentNode, GraphQLSchema, OperationDefinitionNode } from "graphql";
+import type { Limit } from "../http/chargeable.js";
 import type { AnswerFields } from "../http/answer.js";
 import type { HttpCall } from "../http/call.js";
-import type { RateLimiter } from "../limiter/rate-limiter.js";
-import type { Semaphore } from "../semaphore/semaphore.js";
 import {
   type GraphqlOptions,
   OperationGate,
@@ -71,7 +70,7 @@ interface RequestInContext {
  * console.log(await ask()); // 429
  */
 export function apolloRateLimit<Context = unknown>(
-  options: RateLimiter | Semaphore | GraphqlOptions<Context>,
+  options: Limit | GraphqlOptions<Context>,
 ): ApolloRateLimit {
   const gate = new OperationGate(options);
   const own = new OwnFields();

@@ -8,7 +8,7 @@ import { addressKey } from "../http/address.js";
 import { type AnswerFields, writeFields } from "../http/answer.js";
 import type { HttpCall, HttpOutcome } from "../http/call.js";
 import { by, type Charge, type ChargeFunction, type Charges, type Falsy } from "../http/charge.js";
-import { chargeableOf } from "../http/chargeable.js";
+import { chargeableOf, type Limit } from "../http/chargeable.js";
 import type { Denial } from "../http/denial.js";
 import { createGate, type Gate, HTTP_OPTIONS, type HttpOptions } from "../http/gate.js";
 import type { Pass } from "../http/pass.js";
@@ -78,7 +78,7 @@ export class OperationGate<Context> {
    * @throws InvalidOptionError
    */
   constructor(
-    given: RateLimiter | Semaphore | GraphqlOptions<Context>,
+    given: Limit | GraphqlOptions<Context>,
     headersOf: (fields: Fields) => {
       readonly headers?: Readonly<Record<string, string>>;
     } = () => ({}),
@@ -87,7 +87,7 @@ export class OperationGate<Context> {
     const options =
       chargeableOf(given) === undefined
         ? (given as GraphqlOptions<Context>)
-        : { charge: by.address(given as RateLimiter | Semaphore) };
+        : { charge: by.address(given as Limit) };
     checkOptions("options", options, OPTIONS);
     const { charge, costs = {}, limiters, key, onDenied, ...shared } = options;
     if (charge === undefined && limiters === undefined) {

@@ -1,8 +1,7 @@
 /** sluice/graphql: limits for operations, as a plugin of Yoga, of Envelop and of Apollo. */
 import type { DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode } from "graphql";
+import type { Limit } from "../http/chargeable.js";
 import type { HttpCall, HttpOutcome } from "../http/call.js";
-import type { RateLimiter } from "../limiter/rate-limiter.js";
-import type { Semaphore } from "../semaphore/semaphore.js";
 import {
   type GraphqlOptions,
   OperationGate,
@@ -91,7 +90,7 @@ interface RequestContext {
  * console.log((await ask("{ a b: a }")).status); // 429
  */
 export function useRateLimit<Context = unknown>(
-  options: RateLimiter | Semaphore | GraphqlOptions<Context>,
+  options: Limit | GraphqlOptions<Context>,
 ): EnvelopRateLimit {
   // Not every server made with Envelop lets plugins see answers. In lower case, for Yoga sends others twice once they
   // are set again.

@@ -10,15 +10,13 @@ import {
   PROBLEM_TYPE,
   writeFields,
 } from "../http/answer.js";
-import type { HttpCall } from "../http/call.js";
+import { type HttpCall, pathOf } from "../http/call.js";
 import { by } from "../http/charge.js";
-import { chargeableOf } from "../http/chargeable.js";
+import { chargeableOf, type Limit } from "../http/chargeable.js";
 import { defaultBody, type Denial } from "../http/denial.js";
 import { createGate, HTTP_OPTIONS, type HttpOptions } from "../http/gate.js";
 import type { Pass } from "../http/pass.js";
-import type { RateLimiter } from "../limiter/rate-limiter.js";
 import { type BodyEnd, releaseWithBody } from "../outgoing/body.js";
-import type { Semaphore } from "../semaphore/semaphore.js";
 
 export interface HonoLimitOptions<E extends Env = Env>
   extends Omit<HttpOptions<Context<E>>, "onDenied"> {
@@ -51,12 +49,12 @@ export interface HonoAddressOptions<E extends Env = Env>
  * console.log(app.routes.length); // 1
  */
 export function rateLimit<E extends Env = Env>(
-  limiter: RateLimiter | Semaphore,
+  limiter: Limit,
   options: HonoAddressOptions<E>,
 ): MiddlewareHandler<E>;
 export function rateLimit<E extends Env = Env>(options: HonoLimitOptions<E>): MiddlewareHandler<E>;
 export function rateLimit<E extends Env>(
-  first: RateLimiter | Semaphore | HonoLimitOptions<E>,
+  first: Limit | HonoLimitOptions<E>,
   second?: HonoAddressOptions<E>,
 ): MiddlewareHandler<E> {
   const options = optionsFrom(first, second);
@@ -81,7 +79,7 @@ export function rateLimit<E extends Env>(
 }
 
 function optionsFrom<E extends Env>(
-  first: RateLimiter | Semaphore | HonoLimitOptions<E>,
+  first: Limit | HonoLimitOptions<E>,
   second: HonoAddressOptions<E> | undefined,
 ): HonoLimitOptions<E> {
   if (chargeableOf(first) === undefined) return first as HonoLimitOptions<E>;
@@ -91,7 +89,7 @@ function optionsFrom<E extends Env>(
     const allowed = "a function of the context, such as (c) => getConnInfo(c).remote.address";
     throw new InvalidOptionError("address", address, allowed);
   }
-  return { ...second, charge: by.address(first as RateLimiter | Semaphore) };
+  return { ...second, charge: by.address(first as Limit) };
 }
 
 type Settle = NonNullable<Pass["settle"]>;
@@ -165,6 +163,10 @@ class HonoCall implements HttpCall {
 
   get method(): string {
     return this.#c.req.method;
+  }
+
+  get path(): string | undefined {
+    return pathOf(this.#c.req.url);
   }
 
   header(name: string): string | undefined {

@@ -1,11 +1,10 @@
 /** sluice/koa: limits as middleware of Koa. */
 import type { DefaultContext, DefaultState, Middleware, ParameterizedContext } from "koa";
+import type { Limit } from "../http/chargeable.js";
 import { PROBLEM_TYPE, writeFields } from "../http/answer.js";
 import { defaultBody, type Denial } from "../http/denial.js";
 import { createGate, type Gate, type HttpOptions, optionsOf } from "../http/gate.js";
 import type { Pass } from "../http/pass.js";
-import type { RateLimiter } from "../limiter/rate-limiter.js";
-import type { Semaphore } from "../semaphore/semaphore.js";
 import { asError, fieldsOfNode, NodeCall, onOutcome } from "./node-call.js";
 
 /** `onDenied` answers by the context, whose status is already that of the denial. */
@@ -30,7 +29,7 @@ export type KoaLimitOptions<State = DefaultState, Context = DefaultContext> = Ht
  * console.log(app.middleware.length); // 1
  */
 export function rateLimit<State = DefaultState, Context = DefaultContext>(
-  options: RateLimiter | Semaphore | KoaLimitOptions<State, Context>,
+  options: Limit | KoaLimitOptions<State, Context>,
 ): Middleware<State, Context> {
   const gate = createGate(options);
   const { onDenied = sendProblem } = optionsOf(options);

@@ -1,6 +1,7 @@
 /** Limiters that are spoken of by name, where the limiter itself cannot stand: in decorators, and in schemas. */
 import { InvalidOptionError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
+import { withoutText } from "../core/shown.js";
 import { checkChargeable } from "../http/chargeable.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { Semaphore } from "../semaphore/semaphore.js";
@@ -12,7 +13,10 @@ export function checkLimiters(
   limiters: NamedLimiters = {},
 ): ReadonlyMap<string, RateLimiter | Semaphore> {
   for (const [name, limiter] of Object.entries(checkNamed("limiters", limiters))) {
-    checkChargeable(`limiters.${name}`, limiter);
+    const option = `limiters.${name}`;
+    if (checkChargeable(option, limiter).kind !== "rules") continue;
+    const allowed = "a RateLimiter or a Semaphore: rules are found by the request, not by a name";
+    throw new InvalidOptionError(option, withoutText(limiter), allowed);
   }
   return new Map(Object.entries(limiters));
 }

@@ -20,7 +20,7 @@ import { checkFunction, checkOptions } from "../core/options.js";
 import { writeFields } from "../http/answer.js";
 import type { HttpCall } from "../http/call.js";
 import { by, type Charges } from "../http/charge.js";
-import { chargeableOf } from "../http/chargeable.js";
+import { chargeableOf, type Limit } from "../http/chargeable.js";
 import type { Denial } from "../http/denial.js";
 import { createGate, type Gate, HTTP_OPTIONS, type HttpOptions } from "../http/gate.js";
 import type { Pass } from "../http/pass.js";
@@ -61,11 +61,7 @@ export interface NestModuleAsyncOptions
     // As Nest has it: what is injected is known to the function alone.
     // oxlint-disable-next-line typescript/no-explicit-any
     ...injected: any[]
-  ) =>
-    | RateLimiter
-    | Semaphore
-    | NestModuleOptions
-    | Promise<RateLimiter | Semaphore | NestModuleOptions>;
+  ) => Limit | NestModuleOptions | Promise<Limit | NestModuleOptions>;
 }
 
 const METADATA = "sluice:rate-limit";
@@ -80,9 +76,7 @@ type Said = false | Partial<NestOptions>;
  * @param options what a call is charged; a limiter, or its name among the module's `limiters`, charges addresses
  * @throws InvalidOptionError
  */
-export function RateLimit(
-  options: string | RateLimiter | Semaphore | NestOptions,
-): CustomDecorator {
+export function RateLimit(options: string | Limit | NestOptions): CustomDecorator {
   return SetMetadata(METADATA, saidBy(options));
 }
 
@@ -91,12 +85,12 @@ export function SkipRateLimit(): CustomDecorator {
   return SetMetadata(METADATA, false);
 }
 
-function saidBy(options: string | RateLimiter | Semaphore | NestOptions): Said {
+function saidBy(options: string | Limit | NestOptions): Said {
   if (typeof options === "string") {
     return { charge: (context, call, limiter) => by.address(limiter(options))(context, call) };
   }
   if (chargeableOf(options) !== undefined) {
-    return { charge: by.address(options as RateLimiter | Semaphore) };
+    return { charge: by.address(options as Limit) };
   }
   // Now, so that a mistake shows where the class is declared.
   createGate(options as HttpOptions<ExecutionContext, never>);
@@ -123,12 +117,12 @@ export class RateLimitGates {
   readonly #limiters: ReadonlyMap<string, RateLimiter | Semaphore>;
   readonly #gates = new WeakMap<object, Gate<ExecutionContext>>();
 
-  constructor(options: RateLimiter | Semaphore | NestModuleOptions) {
+  constructor(options: Limit | NestModuleOptions) {
     if (chargeableOf(options) === undefined) {
       checkOptions("options", options, [...HTTP_OPTIONS, "limiters"]);
       this.#options = options as NestModuleOptions;
     } else {
-      this.#options = { charge: by.address(options as RateLimiter | Semaphore) };
+      this.#options = { charge: by.address(options as Limit) };
     }
     const { limiters, charge, onDenied } = this.#options;
     this.#limiters = checkLimiters(limiters);
@@ -237,7 +231,7 @@ export class RateLimitModule {
    * @param options what handlers are charged, unless a decorator says otherwise; a limiter alone charges addresses
    * @throws InvalidOptionError
    */
-  static forRoot(options: RateLimiter | Semaphore | NestModuleOptions): DynamicModule {
+  static forRoot(options: Limit | NestModuleOptions): DynamicModule {
     const gates = new RateLimitGates(options);
     return moduleOf({ provide: RateLimitGates, useFactory: () => gates });
   }

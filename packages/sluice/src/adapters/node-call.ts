@@ -1,13 +1,12 @@
 /** What frameworks on node:http and node:http2 have in common: their requests, their answers, and how those end. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { Limit } from "../http/chargeable.js";
 import { type AnswerFields, PROBLEM_TYPE, writeFields } from "../http/answer.js";
-import type { HttpCall, HttpOutcome } from "../http/call.js";
+import { type HttpCall, type HttpOutcome, pathOf } from "../http/call.js";
 import { defaultBody, type Denial } from "../http/denial.js";
 import { createGate, type HttpOptions, optionsOf } from "../http/gate.js";
 import type { Pass } from "../http/pass.js";
-import type { RateLimiter } from "../limiter/rate-limiter.js";
-import type { Semaphore } from "../semaphore/semaphore.js";
 
 export type NodeRequest = IncomingMessage | Http2ServerRequest;
 export type NodeResponse = ServerResponse | Http2ServerResponse;
@@ -27,6 +26,12 @@ export class NodeCall implements HttpCall {
 
   get method(): string {
     return this.#request.method ?? "GET";
+  }
+
+  /** Routers that are mounted take a part of it away, and keep the whole beside. */
+  get path(): string | undefined {
+    const request = this.#request as NodeRequest & { readonly originalUrl?: string | undefined };
+    return pathOf(request.originalUrl ?? request.url);
   }
 
   /** Where the connection comes from: Node trusts nobody's word for it. */
@@ -71,7 +76,7 @@ export type NodePassage<Req, Res> = (
  * @throws InvalidOptionError
  */
 export function nodePassage<Req extends NodeRequest, Res extends NodeResponse>(
-  options: RateLimiter | Semaphore | HttpOptions<Req, [response: Res]>,
+  options: Limit | HttpOptions<Req, [response: Res]>,
   callOf: (request: Req, response: Res) => HttpCall,
 ): NodePassage<Req, Res> {
   const gate = createGate(options);

@@ -1,8 +1,7 @@
 /** sluice/node: limits before the handlers of node:http and node:http2. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Limit } from "../http/chargeable.js";
 import type { HttpOptions } from "../http/gate.js";
-import type { RateLimiter } from "../limiter/rate-limiter.js";
-import type { Semaphore } from "../semaphore/semaphore.js";
 import { NodeCall, nodePassage, type NodeRequest, type NodeResponse } from "./node-call.js";
 
 /** As of every adapter; `onDenied(request, denial, response)`. */
@@ -35,7 +34,7 @@ export function rateLimit<
   Req extends NodeRequest = IncomingMessage,
   Res extends NodeResponse = ServerResponse,
 >(
-  options: RateLimiter | Semaphore | NodeOptions<Req, Res>,
+  options: Limit | NodeOptions<Req, Res>,
 ): (handler: NodeHandler<Req, Res>) => NodeHandler<Req, Res> {
   const pass = nodePassage(options, (request: Req, response: Res) => {
     return new NodeCall(request, response);

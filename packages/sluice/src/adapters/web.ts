@@ -1,13 +1,12 @@
 /** sluice/web: limits for whatever turns a Request into a Response. Needs no Node. */
+import type { Limit } from "../http/chargeable.js";
 import { type AnswerFields, PROBLEM_TYPE, writeFields } from "../http/answer.js";
-import type { HttpCall, HttpOutcome } from "../http/call.js";
+import { type HttpCall, type HttpOutcome, pathOf } from "../http/call.js";
 import { defaultBody, type Denial } from "../http/denial.js";
 import { createGate, type HttpOptions, optionsOf } from "../http/gate.js";
 import type { Pass } from "../http/pass.js";
 import type { Fields } from "../headers/field-writers.js";
-import type { RateLimiter } from "../limiter/rate-limiter.js";
 import { releaseWithBody } from "../outgoing/body.js";
-import type { Semaphore } from "../semaphore/semaphore.js";
 
 /** As of every adapter; `onDenied` makes the answer, and the fields are written into it. */
 export interface WebOptions<Req extends Request = Request> extends HttpOptions<Req> {
@@ -57,7 +56,7 @@ export interface WebRateLimit<Req extends Request> {
  * console.log(refused.status, refused.headers.get("Retry-After")); // 429 3600
  */
 export function rateLimit<Req extends Request = Request>(
-  options: RateLimiter | Semaphore | WebOptions<Req>,
+  options: Limit | WebOptions<Req>,
 ): WebRateLimit<Req> {
   const gate = createGate<Req>(options);
   const { onDenied = problemResponse } = optionsOf(options) as WebOptions<Req>;
@@ -88,6 +87,10 @@ class WebCall implements HttpCall {
 
   get method(): string {
     return this.#request.method;
+  }
+
+  get path(): string | undefined {
+    return pathOf(this.#request.url);
   }
 
   header(name: string): string | undefined {

@@ -6,7 +6,7 @@ import { onAbort } from "./abort.js";
 import { ClosedError } from "./errors.js";
 
 /** What is closed, in words. */
-export type Closable = "limiter" | "semaphore" | "store";
+export type Closable = "limiter" | "semaphore" | "policy set" | "store";
 
 /** Limiters and semaphores that were dropped without `close` must not be kept by their store. */
 const dropped = new FinalizationRegistry<() => void>((endWatch) => {

@@ -9,6 +9,7 @@ import { checkChoice, checkFunction } from "../core/options.js";
 import { isPromiseLike } from "../core/promises.js";
 import type { CallUndecided, PermitEnded, RoundTripEnded } from "./endings.js";
 import type { PoliciesChanged } from "./changes.js";
+import type { RuleEvents } from "./rule-events.js";
 
 /** A limiter has answered. Shadow mode shows what it would have answered. */
 export interface DecisionMade {
@@ -203,7 +204,7 @@ export interface Evicted {
 }
 
 /** Every kind of event, with what its listeners get. */
-export interface EventMap {
+export interface EventMap extends RuleEvents {
   /** Each decision of a limiter. */
   readonly decision: DecisionMade;
   /** Each call that rejects where a decision was asked for. */
@@ -260,6 +261,8 @@ const KINDS: Readonly<Record<EventName, true>> = {
   prefetch: true,
   eviction: true,
   policies: true,
+  rules: true,
+  reload: true,
 };
 const EVENT_NAMES = Object.keys(KINDS) as EventName[];
 

@@ -4,6 +4,8 @@
 export interface HttpCall {
   /** In upper case, as HTTP has it. */
   readonly method: string;
+  /** The path of the request, as `pathOf` has it; undefined where the framework does not say. */
+  readonly path?: string | undefined;
   /** The client's address, as far as the framework knows and trusts it. */
   readonly address: string | undefined;
   /** A field of the request by its name in lower case; several lines joined by ", ". */
@@ -24,4 +26,26 @@ export interface HttpOutcome {
   readonly aborted: boolean;
   /** What the handler threw, where the adapter sees it. */
   readonly error?: unknown;
+}
+
+const ENCODED = /%[2-7][0-9a-f]/gi;
+const UNRESERVED = /[\w.~-]/;
+
+/**
+ * The path of a request's target, without its query. Characters that need no escape are not escaped, so that a path has
+ * one form; `undefined` for what is no path.
+ */
+export function pathOf(target: string | undefined): string | undefined {
+  if (target === undefined) return undefined;
+  const [beforeQuery = ""] = target.split(/[?#]/, 1);
+  const path = beforeQuery.startsWith("/") ? beforeQuery : pathOfUrl(beforeQuery);
+  if (path?.includes("%") !== true) return path;
+  return path.replace(ENCODED, (escape) => {
+    const character = String.fromCharCode(Number.parseInt(escape.slice(1), 16));
+    return UNRESERVED.test(character) ? character : escape;
+  });
+}
+
+function pathOfUrl(url: string): string | undefined {
+  return URL.canParse(url) ? new URL(url).pathname : undefined;
 }

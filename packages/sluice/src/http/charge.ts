@@ -1,4 +1,5 @@
 /** A request's charges: which limiters it asks, by which keys, and what it costs. */
+import type { Policy } from "../algorithms/registry.js";
 import { toThousandths } from "../core/amount.js";
 import type { Decision } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
@@ -7,20 +8,33 @@ import { maxWaitMs } from "../core/max-wait.js";
 import { checkBoolean, checkCount, checkFunction, checkOptions } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
+import type { RequestEntries } from "../policies/rule-key.js";
+import type { PolicySet } from "../policies/policy-set.js";
 import { MAX_SEMAPHORE_LIMIT } from "../semaphore/options.js";
 import type { Permit } from "../semaphore/permit.js";
 import type { Semaphore } from "../semaphore/semaphore.js";
 import { addressKey, checkFieldName } from "./address.js";
 import type { HttpCall, HttpOutcome } from "./call.js";
-import { checkChargeable, type Chargeable, chargeableOf } from "./chargeable.js";
+import {
+  chargeableOf,
+  type ChargedLimiter,
+  type ChargedRules,
+  type ChargedSemaphore,
+  checkChargeable,
+  type Limit,
+} from "./chargeable.js";
 import type { DenialReason } from "./denial.js";
 import { keyOf } from "./keys.js";
 
 /** One limit that a request is counted against. */
 export interface Charge {
-  readonly limiter: RateLimiter | Semaphore;
-  /** Who pays. Any text will do; undefined is an error, never a bucket that all share. */
-  readonly key: string | undefined;
+  readonly limiter: Limit;
+  /** Who pays. Any text will do; undefined is an error, never a bucket that all share. Not with a PolicySet. */
+  readonly key?: string | undefined;
+  /** Of a PolicySet alone: what the request says of itself, such as `{ user: "ann", path: "/v1" }`. */
+  readonly entries?: RequestEntries | undefined;
+  /** Of a PolicySet alone: the plan whose limits apply. */
+  readonly plan?: string | undefined;
   /** Units, or the weight of a place in a semaphore; default 1. */
   readonly cost?: number | undefined;
   /**
@@ -51,6 +65,8 @@ export type ChargeFunction<Raw> = (raw: Raw, call: HttpCall) => Charges | Promis
 const CHARGE_OPTIONS: readonly (keyof Charge)[] = [
   "limiter",
   "key",
+  "entries",
+  "plan",
   "cost",
   "settle",
   "maxWait",
@@ -61,7 +77,9 @@ const KNOWN: ReadonlySet<string> = new Set(CHARGE_OPTIONS);
 
 /** A charge that was checked, and what came of it. */
 export interface AskedCharge {
-  readonly to: Chargeable;
+  readonly to: ChargedLimiter | ChargedSemaphore;
+  /** What decides, where the limiter has no policies of its own; the first one may be stated. */
+  readonly policies: readonly Policy[] | undefined;
   readonly key: string;
   readonly slot: string | undefined;
   readonly cost: number;
@@ -92,18 +110,12 @@ export interface ChargeRefused {
  * @throws InvalidOptionError
  */
 export function askedOf(charges: Charges): readonly AskedCharge[] | undefined {
-  if (!Array.isArray(charges)) {
-    const only = checkCharge(charges as Charge, "charge");
-    return only === undefined ? undefined : [only];
-  }
   const asked: AskedCharge[] = [];
+  if (!Array.isArray(charges)) return add(charges as Charge, "charge", asked) ? asked : undefined;
   const given = charges as readonly (Charge | Falsy)[];
   for (let i = 0; i < given.length; i++) {
     const charge = given[i];
-    if (!charge) continue;
-    const checked = checkCharge(charge, `charge[${i}]`);
-    if (checked === undefined) return undefined;
-    asked.push(checked);
+    if (charge && !add(charge, `charge[${i}]`, asked)) return undefined;
   }
   return asked;
 }
@@ -118,16 +130,23 @@ function isKnown(charge: Charge): boolean {
   return true;
 }
 
-/** @throws InvalidOptionError */
-function checkCharge(charge: Charge, option: string): AskedCharge | undefined {
+/**
+ * Adds what a charge comes to; false where a key that came from outside is no text.
+ *
+ * @throws InvalidOptionError
+ */
+function add(charge: Charge, option: string, asked: AskedCharge[]): boolean {
   if (!isKnown(charge)) checkOptions(option, charge, CHARGE_OPTIONS);
   const { limiter, key, cost = 1, settle, maxWait, show = true, slot } = charge;
   const to = chargeableOf(limiter);
   if (to === undefined) {
     checkOptions(option, charge, CHARGE_OPTIONS);
-    const allowed = "a RateLimiter or a Semaphore";
+    const allowed = "a RateLimiter, a Semaphore or a PolicySet";
     throw new InvalidOptionError(`${option}.limiter`, withoutText(limiter), allowed);
   }
+  if (typeof show !== "boolean") checkBoolean(`${option}.show`, show);
+  if (to.kind === "rules") return addRules(charge, option, to, asked);
+  refuseAll(option, charge, ["entries", "plan"], "a PolicySet");
   if (key === undefined) {
     const hint = "where a request has no such name, charge its address, or leave the charge out";
     const allowed = "a text: a key that is missing must not become one that all share";
@@ -135,11 +154,10 @@ function checkCharge(charge: Charge, option: string): AskedCharge | undefined {
   }
   if (cost !== 1) checkCost(`${option}.cost`, cost, to);
   if (settle !== undefined) checkSettle(`${option}.settle`, settle, to);
-  if (typeof show !== "boolean") checkBoolean(`${option}.show`, show);
   const waitMs = maxWait === undefined ? 0 : maxWaitMs(maxWait, `${option}.maxWait`);
   // Only what comes from outside may have the wrong type: whoever reads a JSON body gets what the client sent.
-  if (typeof key !== "string" || (slot !== undefined && typeof slot !== "string")) return undefined;
-  return {
+  if (typeof key !== "string" || (slot !== undefined && typeof slot !== "string")) return false;
+  asked.push({
     to,
     key: keyOf(key, to.isPlain),
     slot: slot === undefined ? undefined : keyOf(slot, to.isPlain),
@@ -147,20 +165,85 @@ function checkCharge(charge: Charge, option: string): AskedCharge | undefined {
     maxWaitMs: waitMs,
     settle,
     show,
-    decision: undefined,
-    hasTaken: false,
-    permit: undefined,
-    refused: undefined,
+    ...UNASKED,
+  });
+  return true;
+}
+
+/** A charge of each rule that the request meets. What it cost after all is asked for once. */
+function addRules(
+  charge: Charge,
+  option: string,
+  { meet }: ChargedRules,
+  asked: AskedCharge[],
+): boolean {
+  const { entries, plan, cost, settle, show = true, slot } = charge;
+  refuseAll(option, charge, ["key", "maxWait"], "a RateLimiter or a Semaphore");
+  if (entries === undefined) {
+    const allowed = "what the request says of itself, such as { user, path }";
+    throw new InvalidOptionError(`${option}.entries`, entries, allowed);
+  }
+  if (settle !== undefined) checkFunction(`${option}.settle`, settle);
+  if (slot !== undefined && typeof slot !== "string") return false;
+  const once = settle && calledOnce(settle);
+  for (const met of meet({ entries, plan, cost })) {
+    const to = chargeableOf(met.limiter) as ChargedLimiter;
+    asked.push({
+      ...UNASKED,
+      to,
+      key: met.key,
+      slot: slot === undefined ? undefined : keyOf(slot, to.isPlain),
+      cost: met.cost,
+      maxWaitMs: 0,
+      settle: met.isCostOfRequest ? once : undefined,
+      show: show && met.enforce,
+      policies: met.policies,
+    });
+  }
+  return true;
+}
+
+const UNASKED = {
+  policies: undefined,
+  decision: undefined,
+  hasTaken: false,
+  permit: undefined,
+  refused: undefined,
+} as const;
+
+function calledOnce(settle: NonNullable<Charge["settle"]>): NonNullable<Charge["settle"]> {
+  let settled: ReturnType<typeof settle> | undefined;
+  return (outcome) => {
+    settled ??= settle(outcome);
+    return settled;
   };
 }
 
+/** @throws InvalidOptionError */
+function refuseAll(
+  option: string,
+  charge: Charge,
+  names: readonly (keyof Charge)[],
+  whose: string,
+): void {
+  for (const name of names) {
+    const value: unknown = charge[name];
+    if (value === undefined) continue;
+    throw new InvalidOptionError(
+      `${option}.${name}`,
+      withoutText(value),
+      `none: it is for ${whose}`,
+    );
+  }
+}
+
 /** Units of a limiter; of a semaphore places. */
-function checkCost(option: string, cost: unknown, to: Chargeable): void {
+function checkCost(option: string, cost: unknown, to: AskedCharge["to"]): void {
   if (to.kind === "limiter") toThousandths(option, cost);
   else checkCount(option, cost, 1, MAX_SEMAPHORE_LIMIT);
 }
 
-function checkSettle(option: string, settle: unknown, to: Chargeable): void {
+function checkSettle(option: string, settle: unknown, to: AskedCharge["to"]): void {
   checkFunction(option, settle);
   if (to.kind === "limiter") return;
   const allowed = "no settle with a Semaphore: its place is released when the request ends";
@@ -180,9 +263,35 @@ export const by = {
    * const call = { method: "GET", address: "2001:db8::1:2:3:4", header: () => undefined };
    * console.log(charge(undefined, call).key); // 2001:db8::/64
    */
-  address: (limiter: RateLimiter | Semaphore) => {
-    checkChargeable("limiter", limiter);
+  address: (limiter: Limit) => {
+    const { kind } = checkChargeable("limiter", limiter);
+    if (kind === "rules") return by.entries(limiter as PolicySet);
     return (_raw: unknown, call: HttpCall): Charge => ({ limiter, key: addressKeyOf(call) });
+  },
+
+  /**
+   * Charges the rules that a request meets by its `method`, `path` and `address`, and by what `entries` says beside or in
+   * place of them: a user, an organization, the value of a field.
+   *
+   * @example
+   * import { by } from "sluice/http";
+   * import { PolicySet } from "sluice/policies";
+   * const policy = { algorithm: "gcra" as const, limit: 5, period: "1m" };
+   * const rules = new PolicySet({
+   *   source: { rules: [{ name: "login", match: { path: "/login" }, key: ["address"], policy }] },
+   * });
+   * const charge = by.entries(rules, (_request, call) => ({ client: call.header("x-client") ?? "none" }));
+   * const call = { method: "POST", path: "/login", address: "192.0.2.7", header: () => undefined };
+   * console.log(charge(undefined, call).entries?.["address"]); // 192.0.2.7
+   */
+  entries: <Raw>(rules: PolicySet, entries?: (raw: Raw, call: HttpCall) => RequestEntries) => {
+    if (checkChargeable("rules", rules).kind !== "rules") {
+      throw new InvalidOptionError("rules", withoutText(rules), "a PolicySet");
+    }
+    if (entries !== undefined) checkFunction("entries", entries);
+    return (raw: Raw, call: HttpCall): Charge => {
+      return { limiter: rules, entries: { ...entriesOf(call), ...entries?.(raw, call) } };
+    };
   },
 
   /**
@@ -190,7 +299,10 @@ export const by = {
    * is to be checked before: whoever may send any gets a new limit with each.
    */
   header: (limiter: RateLimiter | Semaphore, name: string) => {
-    checkChargeable("limiter", limiter);
+    if (checkChargeable("limiter", limiter).kind === "rules") {
+      const hint = "use by.entries";
+      throw new InvalidOptionError("limiter", withoutText(limiter), "a limiter", { hint });
+    }
     const lowerCase = checkFieldName("name", name);
     return (_raw: unknown, call: HttpCall): Charge => {
       const value = call.header(lowerCase);
@@ -202,4 +314,14 @@ export const by = {
 /** An empty address is none: it would be one that all share. */
 function addressKeyOf({ address }: HttpCall): string | undefined {
   return address ? addressKey(address) : undefined;
+}
+
+function entriesOf(call: HttpCall): RequestEntries {
+  const { method, path } = call;
+  const address = addressKeyOf(call);
+  return {
+    method,
+    ...(path !== undefined && { path }),
+    ...(address !== undefined && { address }),
+  };
 }

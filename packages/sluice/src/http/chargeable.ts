@@ -8,6 +8,8 @@ import type { Pipeline } from "../limiter/pipeline.js";
 import { votersOf } from "../limiter/bound-policies.js";
 import { policiesIn } from "../limiter/policies-in.js";
 import { pipelineOf, type RateLimiter } from "../limiter/rate-limiter.js";
+import { meetOf } from "../policies/met-rules.js";
+import type { PolicySet } from "../policies/policy-set.js";
 import { quotaOfSemaphore, type Semaphore } from "../semaphore/semaphore.js";
 import { isSyncStore, type SyncStore } from "../stores/store.js";
 
@@ -33,30 +35,41 @@ export interface ChargedSemaphore {
   readonly quota: Quota;
 }
 
-export type Chargeable = ChargedLimiter | ChargedSemaphore;
+/** A set of rules, of which a request is charged those that it meets. */
+export interface ChargedRules {
+  readonly kind: "rules";
+  readonly meet: NonNullable<ReturnType<typeof meetOf>>;
+}
+
+export type Chargeable = ChargedLimiter | ChargedSemaphore | ChargedRules;
+
+/** What requests can be charged to. */
+export type Limit = RateLimiter | Semaphore | PolicySet;
+
+const ALLOWED = "a RateLimiter, a Semaphore or a PolicySet";
 
 const known = new WeakMap<object, Chargeable>();
 
-/** undefined for what is neither a limiter nor a semaphore. */
+/** undefined for what is neither a limiter, nor a semaphore, nor a set of rules. */
 export function chargeableOf(value: unknown): Chargeable | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   let chargeable = known.get(value);
   if (chargeable === undefined) {
-    chargeable = limiterOf(value) ?? semaphoreOf(value);
+    chargeable = limiterOf(value) ?? semaphoreOf(value) ?? rulesOf(value);
     if (chargeable !== undefined) known.set(value, chargeable);
   }
   return chargeable;
 }
 
 /**
- * A limiter or a semaphore, where one is asked for.
+ * A limiter, a semaphore or a set of rules, where one is asked for.
  *
  * @throws InvalidOptionError
  */
 export function checkChargeable(option: string, value: unknown): Chargeable {
   const chargeable = chargeableOf(value);
   if (chargeable !== undefined) return chargeable;
-  throw new InvalidOptionError(option, withoutText(value), "a RateLimiter or a Semaphore");
+  throw new InvalidOptionError(option, withoutText(value), ALLOWED);
 }
 
 function limiterOf(value: object): ChargedLimiter | undefined {
@@ -85,6 +98,11 @@ function limiterOf(value: object): ChargedLimiter | undefined {
       return policies();
     },
   };
+}
+
+function rulesOf(value: object): ChargedRules | undefined {
+  const meet = meetOf(value);
+  return meet === undefined ? undefined : { kind: "rules", meet };
 }
 
 function hasLimit({ algorithm }: Policy): boolean {

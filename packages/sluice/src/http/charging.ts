@@ -6,14 +6,14 @@ import { VERBS } from "../algorithms/decide.js";
 import { type Clock, monotonicUs, systemClock } from "../core/clock.js";
 import {
   ClosedError,
-  CrossSlotError,
   MaxWaitExceededError,
   PolicyUnavailableError,
   StoreTimeoutError,
   StoreUnavailableError,
 } from "../core/errors.js";
 import type { Decision } from "../core/decision.js";
-import { consumeAtomic } from "../limiter/consume-atomic.js";
+import { consumeTogether } from "../limiter/consume-together.js";
+import { asRefund, refundRequest } from "../limiter/give-back.js";
 import { waitFor } from "../limiter/waiting/acquire.js";
 import { reserveRequest } from "../limiter/waiting/reserve.js";
 import type { Store } from "../stores/store.js";
@@ -28,9 +28,6 @@ const SOON_MS = 1000;
 const NO_STORE: ChargeRefused = { reason: "store", retryAfterMs: SOON_MS };
 const NO_PLACE: ChargeRefused = { reason: "concurrency", retryAfterMs: SOON_MS };
 const FULL: ChargeRefused = { reason: "quota", retryAfterMs: SOON_MS };
-
-/** Stores on which a request's keys were found to lie in different slots. */
-const apart = new WeakSet<Store>();
 
 /**
  * Undefined where all charges were taken, else why the request is refused and nothing is. At once for one rate of a store
@@ -54,13 +51,13 @@ function takeOne(
   asked: AskedCharge,
   { pipeline, sync }: ChargedLimiter,
 ): ChargeRefused | undefined | Promise<ChargeRefused | undefined> {
-  const { key, slot, cost } = asked;
+  const { key, slot, cost, policies: policy } = asked;
   const settle = asked.settle !== undefined;
   try {
     if (sync !== undefined) {
-      return decided(asked, pipeline.consumeSync(sync, key, { cost, slot, settle }));
+      return decided(asked, pipeline.consumeSync(sync, key, { cost, slot, settle, policy }));
     }
-    const answer = pipeline.begin({ verb: VERBS.consume, key, slot, cost, settle });
+    const answer = pipeline.begin({ verb: VERBS.consume, key, slot, cost, settle, policy });
     return answer instanceof Promise
       ? answer.then((decision) => decided(asked, decision), refusedBecause)
       : decided(asked, answer);
@@ -73,12 +70,13 @@ function takeOne(
 export async function giveBack(asked: readonly AskedCharge[]): Promise<void> {
   await Promise.allSettled(
     asked.map(async (charge) => {
-      const { to, key, slot, cost, decision, permit, hasTaken } = charge;
+      const { to, key, slot, cost, decision, permit, hasTaken, policies: policy } = charge;
       charge.permit = undefined;
       charge.hasTaken = false;
       await permit?.[Symbol.asyncDispose]();
       if (to.kind !== "limiter" || !hasTaken) return;
-      charge.decision = await to.limiter.refund(key, cost, { of: decision, slot });
+      const refund = refundRequest(key, cost, { of: decision, slot });
+      charge.decision = asRefund(await to.pipeline.run({ ...refund, policy }));
     }),
   );
 }
@@ -116,10 +114,10 @@ class Charging {
       if (others === undefined) stores.set(store, [asked]);
       else others.push(asked);
     }
-    for (const [store, rates] of stores) {
+    for (const rates of stores.values()) {
       // One store after another: what the first refuses, the second need not give back.
       const refused =
-        rates.length === 1 ? await takeRate(rates[0] as AskedCharge) : await takeSet(store, rates);
+        rates.length === 1 ? await takeRate(rates[0] as AskedCharge) : await takeSet(rates);
       if (refused !== undefined) return refused;
     }
     return undefined;
@@ -202,42 +200,24 @@ class Charging {
 }
 
 async function takeRate(asked: AskedCharge): Promise<ChargeRefused | undefined> {
-  const { to, key, slot, cost, settle } = asked;
+  const { to, key, slot, cost, settle, policies: policy } = asked;
   const { limiter } = to as ChargedLimiter;
-  return decided(asked, await limiter.consume(key, { cost, slot, settle: settle !== undefined }));
+  const options = { cost, slot, settle: settle !== undefined, policy };
+  return decided(asked, await limiter.consume(key, options));
 }
 
 /** Several of one store, all or nothing. */
-async function takeSet(
-  store: Store,
-  rates: readonly AskedCharge[],
-): Promise<ChargeRefused | undefined> {
-  const requests = rates.map(({ to, key, slot, cost, settle }) => {
+async function takeSet(rates: readonly AskedCharge[]): Promise<ChargeRefused | undefined> {
+  const requests = rates.map(({ to, key, slot, cost, settle, policies: policy }) => {
     const { limiter } = to as ChargedLimiter;
-    return { limiter, key, slot, cost, settle: settle !== undefined };
+    return { limiter, key, slot, cost, settle: settle !== undefined, policy };
   });
-  const { allowed, decisions } = await together(store, requests);
+  const { allowed, decisions } = await consumeTogether(requests);
   const refused = rates.flatMap((rate, i) => decided(rate, decisions[i] as Decision) ?? []);
   if (allowed) return undefined;
   // They were not charged, whatever they say: nothing is to be given back of them.
   for (const rate of rates) rate.hasTaken = false;
   return refused.toSorted(byWeight)[0] ?? NO_STORE;
-}
-
-async function together(
-  store: Store,
-  requests: Parameters<typeof consumeAtomic>[0],
-): ReturnType<typeof consumeAtomic> {
-  const [first, ...others] = requests.map(({ key, slot = key }) => slot);
-  const areTogether = others.every((slot) => slot === first);
-  if (!areTogether && apart.has(store)) return consumeAtomic(requests, { atomic: false });
-  try {
-    return await consumeAtomic(requests);
-  } catch (error) {
-    if (!(error instanceof CrossSlotError)) throw error;
-    apart.add(store);
-    return consumeAtomic(requests, { atomic: false });
-  }
 }
 
 async function takePlace(

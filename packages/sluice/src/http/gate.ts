@@ -2,8 +2,6 @@
 import { checkCount, checkFunction, checkOptions } from "../core/options.js";
 import { isPromiseLike } from "../core/promises.js";
 import { type FieldForm, type FormWriter, writerOf } from "../headers/field-writers.js";
-import type { RateLimiter } from "../limiter/rate-limiter.js";
-import type { Semaphore } from "../semaphore/semaphore.js";
 import type { HttpCall } from "./call.js";
 import {
   type AskedCharge,
@@ -13,7 +11,7 @@ import {
   type ChargeRefused,
   type Charges,
 } from "./charge.js";
-import { chargeableOf } from "./chargeable.js";
+import { chargeableOf, type Limit } from "./chargeable.js";
 import { giveBack, takeCharges } from "./charging.js";
 import { Checks } from "./checks.js";
 import { type Denial, denialOf } from "./denial.js";
@@ -80,7 +78,7 @@ const DEFAULT_MAX_WAITING = 1000;
  * A gate of one's own, for a framework without an adapter: describe the call, write the fields, answer a denial, and
  * report the outcome.
  *
- * @param options what a request is charged and how denials are answered; a limiter or semaphore alone charges addresses
+ * @param options what a request is charged and how denials are answered; a limiter or semaphore alone charges addresses, a PolicySet its rules
  * @throws InvalidOptionError
  * @example
  * import { fixedWindow, RateLimiter } from "sluice";
@@ -92,17 +90,17 @@ const DEFAULT_MAX_WAITING = 1000;
  * console.log((await gate.enter({ user: "ann" }, call)).denial?.status); // 429
  */
 export function createGate<Raw, Answer extends readonly unknown[] = []>(
-  options: RateLimiter | Semaphore | HttpOptions<Raw, Answer>,
+  options: Limit | HttpOptions<Raw, Answer>,
 ): Gate<Raw> {
   return new HttpGate(optionsOf(options));
 }
 
-/** A limiter alone is charged by the client's address. */
+/** A limiter alone is charged by the client's address; of rules those that the request meets. */
 export function optionsOf<Raw, Answer extends readonly unknown[]>(
-  options: RateLimiter | Semaphore | HttpOptions<Raw, Answer>,
+  options: Limit | HttpOptions<Raw, Answer>,
 ): HttpOptions<Raw, Answer> {
   if (chargeableOf(options) === undefined) return options as HttpOptions<Raw, Answer>;
-  return { charge: by.address(options as RateLimiter | Semaphore) };
+  return { charge: by.address(options as Limit) };
 }
 
 class HttpGate<Raw> implements Gate<Raw> {
@@ -180,6 +178,7 @@ function addressed<Raw>(
 ): HttpCall {
   return {
     method: call.method,
+    path: call.path,
     address: addressOf(raw, call),
     header: (name) => call.header(name),
     ...(call.gone !== undefined && { gone: call.gone.bind(call) }),

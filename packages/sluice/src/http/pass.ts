@@ -76,8 +76,10 @@ function policiesOf({
   to,
   key,
   decision,
+  policies: brought,
 }: AskedCharge): readonly Policy[] | Promise<readonly Policy[]> {
   if (to.kind === "semaphore" || decision === undefined || !to.pipeline.enforce) return NO_POLICIES;
+  if (brought !== undefined) return brought.slice(0, 1);
   if (to.policies !== undefined) return to.policies;
   try {
     const policies = to.limiter.policies(key);

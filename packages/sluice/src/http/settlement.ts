@@ -1,4 +1,5 @@
 /** What is done when a request has ended, once: costs become what they came to, and places go to the next. */
+import { settleRequest } from "../limiter/give-back.js";
 import type { HttpOutcome } from "./call.js";
 import type { AskedCharge } from "./charge.js";
 import { isStoreFailure } from "./charging.js";
@@ -25,12 +26,14 @@ function isOpen({ settle, permit, hasTaken }: AskedCharge): boolean {
 }
 
 async function settleOne(charge: AskedCharge, outcome: HttpOutcome): Promise<void> {
-  const { to, key, slot, cost: reserved, settle, decision, permit } = charge;
+  const { to, key, slot, cost: reserved, settle, decision, permit, policies: policy } = charge;
   await permit?.[Symbol.asyncDispose]();
   if (settle === undefined || to.kind === "semaphore") return;
   try {
     const actual = await settle(outcome);
-    await to.limiter.settle(key, { reserved, actual, of: decision, slot });
+    const settlement = { reserved, actual, of: decision, slot };
+    if (policy === undefined) await to.limiter.settle(key, settlement);
+    else await to.pipeline.run({ ...settleRequest(key, settlement), policy });
   } catch (error) {
     if (!isStoreFailure(error)) to.pipeline.events.to.failure?.({ error, key, cost: reserved });
   }

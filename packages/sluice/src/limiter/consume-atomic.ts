@@ -1,5 +1,6 @@
 /** One decision over several limiters and identities of one store. */
 import { VERBS } from "../algorithms/decide.js";
+import type { Policy } from "../algorithms/registry.js";
 import { MAX_DEBITS } from "../algorithms/rule.js";
 import type { Decision, PolicyVerdict } from "../core/decision.js";
 import { InvalidOptionError } from "../core/errors.js";
@@ -13,6 +14,7 @@ import { blockAfterDenial } from "./administer.js";
 import { type AtomicEntry, joined, outcomeTogether, placed } from "./atomic-call.js";
 import { decideWithoutStore } from "./atomic-outage.js";
 import { decisionOf, unaskedDecision } from "./decisions.js";
+import { refundRequest } from "./give-back.js";
 import type { KeyedRequest } from "./options.js";
 import type { Pipeline } from "./pipeline.js";
 import { pipelineOf, type RateLimiter } from "./rate-limiter.js";
@@ -27,6 +29,8 @@ export interface AtomicRequest extends KeyedRequest {
   readonly limiter: RateLimiter;
   /** true: what it really cost is settled later, so that its denial starts no block; default false. */
   readonly settle?: boolean | undefined;
+  /** Options of this request in place of the limiter's, as of `consume`. */
+  readonly policy?: Policy | readonly Policy[] | undefined;
 }
 
 export interface AtomicOptions {
@@ -85,10 +89,10 @@ export async function consumeAtomic(
   // Each has one policy at least: too many are refused before they are hashed.
   let debits = requests.length;
   const preparing = allKnown(
-    requests.map(({ key, slot, cost, settle }, i): AtomicEntry | Promise<AtomicEntry> => {
+    requests.map(({ key, slot, cost, settle, policy }, i): AtomicEntry | Promise<AtomicEntry> => {
       checkDebits(requests, debits);
       const limiter = limiters[i] as Pipeline;
-      const request = { verb: VERBS.consume, key, slot, cost, signal, settle };
+      const request = { verb: VERBS.consume, key, slot, cost, signal, settle, policy };
       const prepared = limiter.prepare(request, 0);
       const entry = (known: PreparedRequest): AtomicEntry => {
         debits += known.call.debits.length - 1;
@@ -121,12 +125,12 @@ interface CheckedRequest extends AtomicRequest {
 
 function checkedRequest(given: AtomicRequest, i: number): CheckedRequest {
   const option = `requests[${i}]`;
-  checkOptions(option, given, ["limiter", "key", "cost", "settle", "slot"]);
-  const { limiter, key, cost = 1, settle = false, slot } = given;
+  checkOptions(option, given, ["limiter", "key", "cost", "settle", "slot", "policy"]);
+  const { limiter, key, cost = 1, settle = false, slot, policy } = given;
   checkBoolean(`${option}.settle`, settle);
   checkKeyed(given);
   toThousandths("cost", cost);
-  return { limiter, key, slot, cost, settle };
+  return { limiter, key, slot, cost, settle, policy };
 }
 
 /** What is there at once is not waited for: calls of a tick keep their order. */
@@ -332,19 +336,20 @@ async function consumeApart(
   signal: AbortSignal | undefined,
 ): Promise<AtomicDecision> {
   const ended = await Promise.allSettled(
-    requests.map(({ limiter, key, slot, cost, settle }) =>
-      limiter.consume(key, { slot, cost, signal, settle }),
+    requests.map(({ limiter, key, slot, cost, settle, policy }) =>
+      limiter.consume(key, { slot, cost, signal, settle, policy }),
     ),
   );
   let decisions = ended.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
   const failed = ended.find((each) => each.status === "rejected");
   const allowed = failed === undefined && decisions.every((decision) => decision.allowed);
   if (!allowed) {
-    const refunds = requests.map(async ({ limiter, key, slot, cost }, i) => {
+    const refunds = requests.map(async ({ limiter, key, slot, cost, policy }, i) => {
       const each = ended[i];
       // What was admitted by nobody or by a shadow alone was not counted: nothing to get back.
       if (each?.status !== "fulfilled" || each.value.reason !== "ok") return undefined;
-      return limiter.refund(key, cost, { of: each.value, slot });
+      const refund = refundRequest(key, cost, { of: each.value, slot });
+      return (pipelineOf(limiter) as Pipeline).run({ ...refund, policy });
     });
     // A refund that fails is reported; the denial stands.
     const refunded = await Promise.allSettled(refunds);

@@ -174,6 +174,12 @@ export class PolicyResolver {
     return typeof this.#option === "function";
   }
 
+  /** Gives up all names in the store. One that is used again is claimed again. */
+  forgetNames(): void {
+    this.release();
+    this.#isReleased = false;
+  }
+
   /** Gives up the names in the store; what is returned takes them again. */
   release(): () => void {
     this.#isReleased = true;

@@ -6,6 +6,8 @@ import { checkList, checkOptions } from "../core/options.js";
 import { hasField, withoutText } from "../core/shown.js";
 import type { Events } from "../events/events.js";
 import { pipelineOf, type RateLimiter } from "../limiter/rate-limiter.js";
+import { meetOf } from "../policies/met-rules.js";
+import type { PolicySet } from "../policies/policy-set.js";
 import { quotaOfSemaphore, type Semaphore } from "../semaphore/semaphore.js";
 import type { MemoryStats } from "../stores/memory/memory-store.js";
 import type { StoreStats } from "../stores/store-counts.js";
@@ -13,8 +15,8 @@ import type { Store } from "../stores/store.js";
 import { LIMITER_METRICS, MEMORY_METRICS, SEMAPHORE_METRICS, STORE_METRICS } from "./list.js";
 import type { HistogramSample, Metric, MetricGroup, NumberSample } from "./metric.js";
 
-/** What has metrics. The stores of limiters and semaphores come with them. */
-export type Measured = RateLimiter | Semaphore | Store;
+/** What has metrics. The stores of limiters, semaphores and sets of rules come with them; of a set the policies are its rules. */
+export type Measured = RateLimiter | Semaphore | PolicySet | Store;
 
 export interface MetricsOptions {
   /**
@@ -161,6 +163,13 @@ function sourceOf(
       const stats = (): never => limiter.stats() as never;
       return { store, source: { of: limiter, name, group: LIMITER_METRICS, events, stats } };
     }
+    if (meetOf(measured) !== undefined) {
+      const set = measured as PolicySet;
+      const { store, events } = set;
+      const { limiter: name } = set.stats();
+      const stats = (): never => set.stats() as never;
+      return { store, source: { of: set, name, group: LIMITER_METRICS, events, stats } };
+    }
     if (quotaOfSemaphore(measured) !== undefined) {
       const semaphore = measured as Semaphore;
       const { store, events } = semaphore;
@@ -170,6 +179,6 @@ function sourceOf(
     }
     if (hasField(measured, "submit")) return { store: measured as Store, source: undefined };
   }
-  const allowed = "a RateLimiter, a Semaphore, or a store";
+  const allowed = "a RateLimiter, a Semaphore, a PolicySet, or a store";
   throw new InvalidOptionError(option, withoutText(measured), allowed);
 }

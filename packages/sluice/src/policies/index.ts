@@ -1,4 +1,4 @@
-/** `sluice/policies`: policies as one document, checked, printed, matched with requests, and published for all processes. */
+/** `sluice/policies`: policies as one document: checked, printed, published, followed while it changes, and decided by. */
 export {
   compilePolicies,
   type CompiledPolicies,
@@ -49,3 +49,10 @@ export type {
 export { diffPolicies } from "./document-diff.js";
 export type { RuleChange } from "../events/rule-events.js";
 export type { DocumentNote } from "../stores/document-store.js";
+export { PoliciesFile, type PoliciesFileOptions } from "./policies-file.js";
+export { PolicySet } from "./policy-set.js";
+export type { ModeSwitch, PolicySetOptions } from "./policy-set-options.js";
+export type { PolicySetStatus } from "./policy-set-status.js";
+export type { RuleDecision, RulesDecision } from "./rules-decision.js";
+export type { RulesRequest, RulesSettlement } from "./rules-request.js";
+export type { ExplainedRule, RulesExplanation } from "./explain-request.js";

@@ -59,7 +59,7 @@ export interface PublishedVersion extends DocumentNote {
  * import { PublishedPolicies } from "sluice/policies";
  * const published = new PublishedPolicies({ store: new MemoryStore(), name: "edge" });
  * const api = (limit: number) => ({
- *   rules: [{ name: "api", key: ["user"], policy: { algorithm: "token-bucket", limit, period: "1m" } }],
+ *   rules: [{ name: "api", key: ["user"], policy: { algorithm: "token-bucket" as const, limit, period: "1m" } }],
  * });
  * const first = await published.publish(api(100), { expected: 0, by: "ana", comment: "first limits" });
  * await published.publish(api(50), { expected: first, by: "ben" });

@@ -1,10 +1,9 @@
 /** What is tested by `httpConformance`: an adapter, in front of one small application that every framework can serve. */
+import type { Limit } from "../../http/chargeable.js";
 import type { HttpOptions } from "../../http/gate.js";
-import type { RateLimiter } from "../../limiter/rate-limiter.js";
-import type { Semaphore } from "../../semaphore/semaphore.js";
 
 /** What the suite gives an adapter, as its users do. */
-export type SubjectOptions = RateLimiter | Semaphore | HttpOptions<unknown>;
+export type SubjectOptions = Limit | HttpOptions<unknown>;
 
 /** A server that runs. */
 export interface RunningServer {

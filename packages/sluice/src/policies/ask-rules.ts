@@ -1,0 +1,116 @@
+/** Asks limiters about the rules that a request meets: all together, all or nothing. */
+import { VERBS } from "../algorithms/decide.js";
+import type { Decision } from "../core/decision.js";
+import { consumeTogether } from "../limiter/consume-together.js";
+import { asRefund, type Refund, refundRequest, settleRequest } from "../limiter/give-back.js";
+import type { Pipeline } from "../limiter/pipeline.js";
+import { pipelineOf } from "../limiter/rate-limiter.js";
+import type { LimiterRequest } from "../limiter/request.js";
+import { isSyncStore } from "../stores/store.js";
+import type { RuleCharge } from "./rule-charge.js";
+import {
+  type RuleDecision,
+  type RulesDecision,
+  rulesDecision,
+  type TakenByRules,
+} from "./rules-decision.js";
+
+/** Takes what all rules charge; at once where nobody outside the process need be asked. */
+export function consumeRules(
+  taken: TakenByRules,
+  signal: AbortSignal | undefined,
+): RulesDecision | Promise<RulesDecision> {
+  const { charges, slot } = taken;
+  const [only] = charges;
+  if (only === undefined) return rulesDecision([], true, taken);
+  if (charges.length > 1) return consumeSeveral(taken, signal);
+  const pipeline = pipelineIn(only);
+  const { key, cost, policies } = only;
+  const { store } = pipeline;
+  if (signal === undefined && isSyncStore(store)) {
+    return answered(
+      taken,
+      [pipeline.consumeSync(store, key, { cost, slot, policy: policies })],
+      true,
+    );
+  }
+  const answer = pipeline.begin({ verb: VERBS.consume, key, slot, cost, policy: policies, signal });
+  return answer instanceof Promise
+    ? answer.then((decision) => answered(taken, [decision], true))
+    : answered(taken, [answer], true);
+}
+
+async function consumeSeveral(
+  taken: TakenByRules,
+  signal: AbortSignal | undefined,
+): Promise<RulesDecision> {
+  const { charges, slot } = taken;
+  const requests = charges.map(({ limiter, key, cost, policies: policy }) => {
+    return { limiter, key, slot, cost, policy };
+  });
+  const { decisions, atomic } = await consumeTogether(requests, { signal });
+  return answered(taken, decisions, atomic);
+}
+
+/** What all rules would say; writes nothing. */
+export async function peekRules(
+  taken: TakenByRules,
+  signal: AbortSignal | undefined,
+): Promise<RulesDecision> {
+  const { charges, slot } = taken;
+  const decisions = await Promise.all(
+    charges.map((charge) => {
+      const { key, cost, policies: policy } = charge;
+      return pipelineIn(charge).run({ verb: VERBS.peek, key, slot, cost, policy, signal });
+    }),
+  );
+  return answered(taken, decisions, true);
+}
+
+/** Gives back all that a decision took. */
+export async function refundRules({ charges, slot }: TakenByRules): Promise<readonly Refund[]> {
+  return Promise.all(
+    charges.map((charge) =>
+      adjusted(charge, refundRequest(charge.key, charge.cost, { of: charge.decision, slot })),
+    ),
+  );
+}
+
+/** Refunds what was not used, or takes what is missing; `costs` are the rules' own, in order. */
+export async function settleRules(
+  { charges, slot }: TakenByRules,
+  costs: readonly number[],
+): Promise<readonly Refund[]> {
+  return Promise.all(
+    charges.map((charge, i) => {
+      const { key, cost: reserved, decision: of } = charge;
+      const actual = costs[i] ?? reserved;
+      return adjusted(charge, settleRequest(key, { reserved, actual, of, slot }));
+    }),
+  );
+}
+
+async function adjusted(charge: RuleCharge, request: LimiterRequest): Promise<Refund> {
+  const { policies: policy } = charge;
+  return asRefund(await pipelineIn(charge).run({ ...request, policy }));
+}
+
+function answered(
+  taken: TakenByRules,
+  decisions: readonly Decision[],
+  atomic: boolean,
+): RulesDecision {
+  const { charges } = taken;
+  const rules: RuleDecision[] = [];
+  for (let i = 0; i < charges.length; i++) {
+    const charge = charges[i] as RuleCharge;
+    const decision = decisions[i] as Decision;
+    charge.decision = decision;
+    rules.push({ rule: charge.matched.rule, mode: charge.matched.mode, decision });
+  }
+  return rulesDecision(rules, atomic, taken);
+}
+
+function pipelineIn({ limiter }: RuleCharge): Pipeline {
+  return pipelineOf(limiter) as Pipeline;
+}

@@ -1,0 +1,80 @@
+/** A document in a file, of which every process has its own copy, or all the same one. */
+import { digests } from "../core/digest.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
+import { withoutText } from "../core/shown.js";
+import { type Files, nodeFiles } from "./node-files.js";
+import type { PolicySource, SeenSource, SourceLook } from "./policy-source.js";
+
+export interface PoliciesFileOptions {
+  /** JSON; or YAML where it ends in .yaml or .yml and the package `yaml` is installed. Links are followed. */
+  readonly path: string;
+}
+
+/** Beside the size of a file, what changes when it does. */
+type Signature = string;
+
+/**
+ * A document in a file. A change is found within a second, mostly at once: also where a link is put in the place of another,
+ * as Kubernetes does.
+ *
+ * @throws InvalidOptionError
+ * @example
+ * import { PoliciesFile, PolicySet } from "sluice/policies";
+ * import { mkdtempSync, writeFileSync } from "node:fs";
+ * import { tmpdir } from "node:os";
+ * const path = `${mkdtempSync(`${tmpdir()}/policies-`)}/policies.json`;
+ * writeFileSync(path, '{ "rules": [] }');
+ * const rules = await PolicySet.open({ source: new PoliciesFile({ path }) });
+ * console.log(rules.document.rules.length, rules.status().stale); // 0 undefined
+ * await rules.close();
+ */
+export class PoliciesFile implements PolicySource {
+  /** What it is, for people. */
+  readonly name: string;
+  readonly #path: string;
+  readonly #files: Files;
+  /** What was last read. */
+  #last: { readonly signature: Signature; readonly mark: string } | undefined;
+
+  constructor(options: PoliciesFileOptions) {
+    const { path } = checkOptions("options", options, ["path"]);
+    if (typeof path !== "string" || path === "" || path.includes("\0")) {
+      throw new InvalidOptionError("path", withoutText(path), "the path of a file");
+    }
+    this.#path = path;
+    this.#files = nodeFiles("source");
+    this.name = `file ${path}`;
+  }
+
+  /** For a PolicySet: whether the file holds another text than the one that it has seen. */
+  async look(seen: SeenSource): Promise<SourceLook> {
+    const signature = await this.#signatureNow();
+    if (signature === undefined) return { found: "lost", why: `there is no ${this.name}` };
+    const { mark: known } = this.#last ?? {};
+    if (signature === this.#last?.signature && seen.mark === known) return { found: "same" };
+    const content = await this.#files.read(this.#path);
+    const mark = digests.sha256(content);
+    // Of before it was read: what is written meanwhile is another signature the next time.
+    this.#last = { signature, mark };
+    if (mark === seen.mark) return { found: "same" };
+    const file = this.#path;
+    const text = { content, file, mark, version: undefined, by: undefined, comment: undefined };
+    return { found: "text", text };
+  }
+
+  /** For a PolicySet: calls `hint` when something in the file's folder changes. */
+  watch(hint: () => void): () => void {
+    return this.#files.watch(this.#path, hint) ?? (() => {});
+  }
+
+  async #signatureNow(): Promise<Signature | undefined> {
+    try {
+      const { dev, ino, size, mtimeNs, ctimeNs } = await this.#files.stat(this.#path);
+      return [dev, ino, size, mtimeNs, ctimeNs].join(" ");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+}

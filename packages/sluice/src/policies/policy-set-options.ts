@@ -1,0 +1,89 @@
+/** What a PolicySet can be told, and the checks on it. */
+import { type Duration, toMicroseconds } from "../core/duration.js";
+import { InvalidOptionError } from "../core/errors.js";
+import type { Identity } from "../core/identity.js";
+import { checkChoice } from "../core/options.js";
+import { hasField, withoutText } from "../core/shown.js";
+import type { RateLimiterOptions } from "../limiter/options.js";
+import type { Store } from "../stores/store.js";
+import type { PoliciesDocument } from "./document.js";
+import type { PolicySource } from "./policy-source.js";
+
+/** A switch of one process over all rules. */
+export type ModeSwitch = "shadow" | "off";
+
+export interface PolicySetOptions<S extends Store = Store>
+  extends Pick<RateLimiterOptions<S>, "timeout" | "breaker" | "denyCache" | "store" | "namespace"> {
+  /** The document itself; or where it is: `new PoliciesFile(...)`, `new PublishedPolicies(...)`. */
+  readonly source: PoliciesDocument | PolicySource;
+  /** How identities become ids in the store; default "sha256" where that is outside the process. */
+  readonly identity?: Identity | undefined;
+  /** How often the source is looked at where nothing is heard of it: 100 ms to 1 h; default 1 s. */
+  readonly every?: Duration | undefined;
+  /** A source that does not answer for so long counts as one that cannot be reached: 100 ms to 1 h; default 5 s. */
+  readonly patience?: Duration | undefined;
+  /**
+   * A file of this machine that keeps a copy of what was last in force: for a start while the source cannot be reached, or
+   * holds nothing good. It is written anew with each version, and labelled stale when it is used.
+   */
+  readonly cacheFile?: string | undefined;
+  /**
+   * "shadow": everything is decided and counted, and passes; "off": nothing is asked. Weaker than the document's own mode,
+   * it wins. Default: the environment's SLUICE_MODE, or none.
+   */
+  readonly mode?: ModeSwitch | undefined;
+}
+
+export const POLICY_SET_OPTIONS: readonly (keyof PolicySetOptions)[] = [
+  "source",
+  "store",
+  "namespace",
+  "identity",
+  "timeout",
+  "breaker",
+  "denyCache",
+  "every",
+  "patience",
+  "cacheFile",
+  "mode",
+];
+
+const LEAST_SPAN_US = 100e3;
+const MOST_SPAN_US = 3600e6;
+
+/** @throws InvalidOptionError */
+export function intervalMs(option: "every" | "patience", span: Duration): number {
+  return toMicroseconds(option, span, LEAST_SPAN_US, MOST_SPAN_US) / 1e3;
+}
+
+/** @throws InvalidOptionError */
+export function checkSwitch(option: string, mode: unknown): ModeSwitch {
+  return checkChoice(option, mode, ["shadow", "off"]);
+}
+
+/** What the environment says, where there is one. A switch with a slip in it must not be one that does nothing. */
+export function switchOfEnvironment(): ModeSwitch | undefined {
+  const mode = typeof process === "object" ? process.env?.["SLUICE_MODE"] : undefined;
+  if (mode === undefined || mode === "" || mode === "enforce") return undefined;
+  return checkSwitch("SLUICE_MODE", mode);
+}
+
+/** Whether it is to be followed; a document is not. */
+export function isPolicySource(source: unknown): source is PolicySource {
+  return typeof (source as Partial<PolicySource> | undefined)?.look === "function";
+}
+
+/** @throws InvalidOptionError */
+export function checkSource(source: unknown): PoliciesDocument | PolicySource {
+  if (isPolicySource(source) || hasField(source, "rules")) return source as PolicySource;
+  const allowed = "a document of policies, new PoliciesFile(...) or new PublishedPolicies(...)";
+  const hint = typeof source === "string" ? "pass new PoliciesFile({ path })" : undefined;
+  throw new InvalidOptionError("source", withoutText(source), allowed, { hint });
+}
+
+/** A path, where one is given. @throws InvalidOptionError */
+export function checkPath(option: string, path: unknown): string | undefined {
+  if (path === undefined) return undefined;
+  if (typeof path === "string" && path !== "" && !path.includes("\0")) return path;
+  throw new InvalidOptionError(option, withoutText(path), "the path of a file");
+}

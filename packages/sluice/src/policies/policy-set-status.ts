@@ -1,0 +1,27 @@
+/** What a PolicySet is at, for people and probes. */
+import type { PoliciesMode } from "./document.js";
+import type { ReloadOutcome } from "./source-follower.js";
+
+/** What a PolicySet is at. */
+export interface PolicySetStatus {
+  /** Of the document in force: its own, or a hash of it. */
+  readonly version: number | string;
+  /** The switch over all rules, as it is in force: the weaker of the document's and this process's. */
+  readonly mode: PoliciesMode;
+  /** Why the document in force may not be what the source says; undefined where it is. */
+  readonly stale: string | undefined;
+  /** Documents that are in force later, the next one first; `atUs` by the store's clock. */
+  readonly scheduled: readonly { readonly version: number | string; readonly atUs: number }[];
+  /** How often the source was found changed, or in trouble, by what came of it. */
+  readonly reloads: Readonly<Record<ReloadOutcome, number>>;
+}
+
+export const NO_RELOADS: Readonly<Record<ReloadOutcome, number>> = Object.freeze({
+  applied: 0,
+  scheduled: 0,
+  recovered: 0,
+  invalid: 0,
+  older: 0,
+  lost: 0,
+  failed: 0,
+});

@@ -1,0 +1,376 @@
+/** A document of policies at work: it decides on requests, and changes while it runs. */
+import { monotonicMs, systemClock } from "../core/clock.js";
+import { Closing } from "../core/closing.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
+import { InWords, withoutText } from "../core/shown.js";
+import { Events } from "../events/events.js";
+import type { Refund } from "../limiter/give-back.js";
+import type { RateLimiter } from "../limiter/rate-limiter.js";
+import type { LimiterStats } from "../limiter/stats.js";
+import { MemoryStore } from "../stores/memory/memory-store.js";
+import { checkStore, type Store } from "../stores/store.js";
+import { consumeRules, peekRules, refundRules, settleRules } from "./ask-rules.js";
+import { type ChangeNote, checkNote } from "./change-note.js";
+import { type CompiledPolicies, compilePolicies } from "./compile.js";
+import { DocumentCache } from "./document-cache.js";
+import { diffPolicies } from "./document-diff.js";
+import type { PoliciesDocument, PoliciesMode } from "./document.js";
+import { type RulesExplanation, explainedBy } from "./explain-request.js";
+import { type LoadedPolicies, loadedOf } from "./load.js";
+import { noteSet } from "./met-rules.js";
+import { nodeFiles } from "./node-files.js";
+import { parsePolicies } from "./parse.js";
+import { NO_RELOADS, type PolicySetStatus } from "./policy-set-status.js";
+import {
+  checkPath,
+  checkSource,
+  checkSwitch,
+  isPolicySource,
+  type ModeSwitch,
+  POLICY_SET_OPTIONS,
+  type PolicySetOptions,
+  intervalMs,
+  switchOfEnvironment,
+} from "./policy-set-options.js";
+import type { ClockReading, PolicySource } from "./policy-source.js";
+import { chargeOf, type RuleCharge, RulePolicies } from "./rule-charge.js";
+import { RuleLimiters } from "./rule-limiters.js";
+import { checkDecided, type RulesDecision, type TakenByRules } from "./rules-decision.js";
+import {
+  checkRequest,
+  checkSettlement,
+  type RulesRequest,
+  type RulesSettlement,
+} from "./rules-request.js";
+import { type FollowerOptions, SourceFollower } from "./source-follower.js";
+import { StoreTime } from "./store-time.js";
+
+/** In force until the first document is. */
+const NOTHING = compilePolicies(Object.freeze({ rules: Object.freeze([]) }));
+
+/**
+ * A document of policies at work. `new PolicySet({ source: document })` decides by a document of the program's own;
+ * `await PolicySet.open({ source })` follows a file or a published document. See docs/policies-live.md.
+ *
+ * @throws InvalidOptionError
+ * @example
+ * import { PolicySet } from "sluice/policies";
+ * const rules = new PolicySet({
+ *   source: {
+ *     rules: [
+ *       { name: "api", key: ["user"], policy: { algorithm: "token-bucket", limit: 100, period: "1m" } },
+ *       { name: "login", match: { path: "/login" }, key: ["address"], policy: { algorithm: "gcra", limit: 5, period: "15m" } },
+ *     ],
+ *   },
+ * });
+ * const request = { entries: { user: "ann", path: "/login", address: "192.0.2.7" } };
+ * console.log((await rules.consume(request)).allowed); // true
+ * const { allowed, rule } = await rules.consume(request);
+ * console.log(allowed, rule); // false login
+ * await rules.close();
+ */
+export class PolicySet implements AsyncDisposable {
+  /** Whether `open` makes one. */
+  static #isOpening = false;
+
+  readonly store: Store;
+  /** What happens in the set and in the limiters behind it. */
+  readonly events = new Events();
+  readonly #name: string;
+  readonly #ownsStore: boolean;
+  readonly #isPlain: boolean;
+  readonly #limiters: RuleLimiters;
+  readonly #time: StoreTime;
+  readonly #closing: Closing;
+  readonly #follower: SourceFollower | undefined;
+  #compiled: CompiledPolicies = NOTHING;
+  #lists: RulePolicies;
+  #limiter: RateLimiter;
+  #switch: ModeSwitch | undefined;
+
+  /** @throws InvalidOptionError */
+  constructor(options: PolicySetOptions) {
+    checkOptions("options", options, POLICY_SET_OPTIONS);
+    const { store = new MemoryStore(), namespace = "sluice", cacheFile, mode } = options;
+    const source = checkSource(options.source);
+    this.store = checkStore(store);
+    this.#ownsStore = options.store === undefined;
+    this.#name = namespace;
+    this.#switch = mode === undefined ? switchOfEnvironment() : checkSwitch("mode", mode);
+    this.#time = new StoreTime(this.store.clock);
+    const { identity, timeout, breaker, denyCache } = options;
+    const limiterOptions = { store, namespace, identity, timeout, breaker, denyCache };
+    const { every = "1s", patience = "5s" } = options;
+    const spans = {
+      everyMs: intervalMs("every", every),
+      patienceMs: intervalMs("patience", patience),
+    };
+    const cache = checkPath("cacheFile", cacheFile);
+    if (isPolicySource(source)) {
+      if (!PolicySet.#isOpening) {
+        const allowed =
+          "a document; what is to be followed goes to await PolicySet.open({ source })";
+        throw new InvalidOptionError("source", withoutText(source), allowed);
+      }
+      this.#follower = this.#followerOf(source, spans, cache);
+    } else if (cache !== undefined) {
+      const allowed =
+        "a source to be followed beside it: a document of the program is always at hand";
+      throw new InvalidOptionError("cacheFile", withoutText(cache), allowed);
+    }
+    this.#closing = new Closing("policy set", this.store.closed);
+    this.#limiters = new RuleLimiters(limiterOptions, this.events);
+    this.#limiter = this.#limiters.of("local");
+    this.#isPlain = identity === "plain" || (identity === undefined && !this.store.external);
+    this.#lists = new RulePolicies(NOTHING, this.#isPlain);
+    noteSet(this, (request) => this.#met(request).charges);
+    if (!isPolicySource(source)) this.replace(source);
+  }
+
+  /**
+   * A set that follows a file or a published document. It resolves with the first document in force.
+   *
+   * @throws InvalidPoliciesError, and what keeps the source from being read; not where `cacheFile` has a good copy
+   */
+  static async open(options: PolicySetOptions): Promise<PolicySet> {
+    PolicySet.#isOpening = true;
+    let set: PolicySet;
+    try {
+      set = new PolicySet(options);
+    } finally {
+      PolicySet.#isOpening = false;
+    }
+    try {
+      await set.#follower?.start();
+      return set;
+    } catch (error) {
+      await set.close();
+      throw error;
+    }
+  }
+
+  /** The document in force. */
+  get document(): PoliciesDocument {
+    return this.#compiled.document;
+  }
+
+  /** Of the document in force: its own, or a hash of it. */
+  get version(): number | string {
+    return this.#compiled.version;
+  }
+
+  /** The limiters behind the set, for logs and reports: one for each `onStoreFailure` that a document has had. */
+  get limiters(): readonly RateLimiter[] {
+    return this.#limiters.all;
+  }
+
+  /**
+   * Takes what all rules charge that the request meets, if all of them have it, else nothing. Rules in shadow mode, and
+   * candidates, are charged by themselves and have no vote.
+   *
+   * @throws InvalidOptionError
+   */
+  consume(request: RulesRequest): Promise<RulesDecision> {
+    try {
+      return Promise.resolve(consumeRules(this.#met(request), request.signal));
+    } catch (error) {
+      return rejected(error as Error);
+    }
+  }
+
+  /** What `consume` would say, without counting; always asks the store. */
+  async peek(request: RulesRequest): Promise<RulesDecision> {
+    return peekRules(this.#met(request), request.signal);
+  }
+
+  /**
+   * Gives back all that a decision took, as its own object says; candidates and shadows too.
+   * @returns one answer for each of its rules, in order
+   * @throws InvalidOptionError for anything but a decision that a set's `consume` answered
+   */
+  async refund(decision: RulesDecision): Promise<readonly Refund[]> {
+    this.#closing.throwIfClosed();
+    const taken = checkDecided(decision);
+    return decision.allowed ? refundRules(taken) : [];
+  }
+
+  /**
+   * Settles what a decision took against what the request cost after all: each rule refunds the rest, or takes what is
+   * missing. Rules with a cost of their own stay as they are.
+   * @returns one answer for each of its rules, in order
+   * @throws InvalidOptionError
+   */
+  async settle(decision: RulesDecision, settlement: RulesSettlement): Promise<readonly Refund[]> {
+    this.#closing.throwIfClosed();
+    const taken = checkDecided(decision);
+    const { cost, entries } = checkSettlement(settlement);
+    const { compiled, nowUs, request } = taken;
+    if (!decision.allowed) return [];
+    const after = {
+      ...request,
+      ...(cost !== undefined && { cost }),
+      entries: { ...request.entries, ...entries },
+    };
+    const met = new Map(compiled.match(after, nowUs).map((each) => [each.rule, each.cost]));
+    return settleRules(
+      taken,
+      taken.charges.map((charge) => met.get(charge.matched.rule) ?? charge.cost),
+    );
+  }
+
+  /** Of each rule: whether the request meets it, by which override, and what it would answer now. Counts nothing. */
+  async explain(request: RulesRequest): Promise<RulesExplanation> {
+    const taken = this.#met(request);
+    const told = this.#compiled.explain(request, taken.nowUs, this.#switch);
+    return explainedBy(told, await peekRules(taken, request.signal), this.#modeNow());
+  }
+
+  /**
+   * Puts another document in force, in a set that was made of one: at once, and for this process alone.
+   * @throws InvalidPoliciesError; the one in force stays
+   */
+  replace(document: PoliciesDocument, note: ChangeNote = {}): void {
+    this.#closing.throwIfClosed();
+    if (this.#follower !== undefined) {
+      const allowed = "a set that was made of a document; this one follows a source";
+      throw new InvalidOptionError("document", new InWords("another document"), allowed);
+    }
+    const { by, comment } = checkNote(note);
+    const parsed = parsePolicies(document).document;
+    this.#apply(loadedOf(parsed, { mark: "", version: undefined, by, comment }));
+  }
+
+  /**
+   * The switch of this process over all rules, which needs no store: "shadow" lets everything pass and counts on, "off" asks
+   * nobody, undefined leaves it to the document.
+   */
+  setMode(mode: ModeSwitch | undefined, note: ChangeNote = {}): void {
+    const { by, comment } = checkNote(note);
+    const before = this.#modeNow();
+    this.#switch = mode === undefined ? undefined : checkSwitch("mode", mode);
+    const after = this.#modeNow();
+    this.#changed([{ part: "setting", name: "mode", before, after }], this.version, {
+      by,
+      comment,
+    });
+  }
+
+  /** Looks at the source now; resolves when what was found is in force, or reported. Never rejects. */
+  async reload(): Promise<void> {
+    await this.#follower?.look();
+  }
+
+  /** What the set is at. */
+  status(): PolicySetStatus {
+    const { stale, scheduled = [], reloads = NO_RELOADS } = this.#follower ?? {};
+    return {
+      version: this.version,
+      mode: this.#modeNow(),
+      stale: stale?.message,
+      scheduled: scheduled.map(({ compiled: { version, activeFromUs } }) => {
+        return { version, atUs: activeFromUs };
+      }),
+      reloads: { ...reloads },
+    };
+  }
+
+  /** What this process has decided by the set's rules, in numbers: the policies are the rules by name, see docs/watch.md. */
+  stats(): LimiterStats {
+    return this.#limiters.stats();
+  }
+
+  /** Ends what follows the source, and the limiters; later calls reject. The store is ended where it is the set's own. */
+  close(): Promise<void> {
+    return this.#closing.end(async () => {
+      this.#follower?.close();
+      await this.#limiters.close();
+      if (this.#ownsStore) await this.store.close();
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** The rules that a request meets now, ready to be asked. */
+  #met(request: RulesRequest): TakenByRules {
+    this.#closing.throwIfClosed();
+    checkRequest(request);
+    const follower = this.#follower;
+    if (follower !== undefined && follower.scheduled.length > 0) follower.applyDue();
+    const compiled = this.#compiled;
+    const nowUs = this.#time.nowUs();
+    const charges: RuleCharge[] = [];
+    for (const matched of compiled.match(request, nowUs, this.#switch)) {
+      charges.push(chargeOf(matched, this.#limiter, this.#lists));
+    }
+    return { request, slot: request.slot, compiled, nowUs, charges };
+  }
+
+  #apply({ compiled, by, comment }: LoadedPolicies): void {
+    const before = this.#compiled;
+    const { document } = compiled;
+    const changes = diffPolicies(before.document, document);
+    // What may throw is done: the set is at one document or at the other.
+    const lists = new RulePolicies(compiled, this.#isPlain);
+    const limiter = this.#limiters.of(document.defaults?.onStoreFailure ?? "local");
+    this.#compiled = compiled;
+    this.#lists = lists;
+    this.#limiter = limiter;
+    this.#limiters.forgetNames();
+    this.#changed(changes, before === NOTHING ? undefined : before.version, { by, comment });
+  }
+
+  #changed(
+    changes: ReturnType<typeof diffPolicies>,
+    before: number | string | undefined,
+    { by, comment }: ChangeNote,
+  ): void {
+    const atUs = this.#time.nowUs();
+    const after = this.version;
+    this.events.to.rules?.({ set: this.#name, before, after, atUs, by, comment, changes });
+  }
+
+  #modeNow(): PoliciesMode {
+    const { mode = "enforce" } = this.#compiled.document;
+    if (mode === "off" || this.#switch === "off") return "off";
+    return this.#switch ?? mode;
+  }
+
+  #followerOf(
+    source: PolicySource,
+    spans: Pick<FollowerOptions, "everyMs" | "patienceMs">,
+    cachePath: string | undefined,
+  ): SourceFollower {
+    const cache =
+      cachePath === undefined ? undefined : new DocumentCache(nodeFiles("cacheFile"), cachePath);
+    const { documents } = this.store;
+    const name = this.#name;
+    const askTime = async (): Promise<ClockReading> => {
+      const sentMs = monotonicMs();
+      const head = await documents?.head(name, 0);
+      return { thereUs: head?.nowUs ?? 0, hereMs: (sentMs + monotonicMs()) / 2 };
+    };
+    const saysTime = source.heardUs !== undefined || this.store.clock !== undefined;
+    return new SourceFollower({
+      source,
+      time: this.#time,
+      clock: this.store.clock ?? systemClock,
+      ...spans,
+      cache,
+      askTime: saysTime || documents === undefined ? undefined : askTime,
+      apply: (loaded) => {
+        this.#apply(loaded);
+      },
+      reported: (reload) => {
+        this.events.to.reload?.({ set: name, ...reload });
+      },
+    });
+  }
+}
+
+/** Not an async method around the promise of the limiter: that would cost more than the rest of it. */
+function rejected(error: Error): Promise<never> {
+  return Promise.reject(error);
+}

@@ -1,0 +1,113 @@
+/** What a rule that a request meets is charged with: the list of policies that a limiter is given, and whose budget. */
+import { parsePolicy, type Policy } from "../algorithms/registry.js";
+import type { Decision } from "../core/decision.js";
+import { noted } from "../limiter/bound-policies.js";
+import type { RateLimiter } from "../limiter/rate-limiter.js";
+import type { CompiledPolicies } from "./compile.js";
+import type { MatchedOverride, MatchedRule } from "./matched-rule.js";
+import type { MetRule } from "./met-rules.js";
+
+/** A rule that a request meets, ready to be asked of a limiter. */
+export interface RuleCharge extends MetRule {
+  readonly matched: MatchedRule;
+  /** What it answered, once it has. */
+  decision: Decision | undefined;
+}
+
+/** What stores with plain ids refuse. */
+const NOT_PLAIN = /[{}\0]/g;
+
+const percent = (character: string): string =>
+  `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
+
+/** Whom a request is when it does not say: nothing is charged to it. */
+const NOBODY = "nobody";
+
+/** One list for each way in which a rule is met under one policy and override. */
+type Lists = WeakMap<Policy, Partial<Record<string, readonly Policy[]>>>;
+
+/** The lists of one document, made once for each rule, plan, mode and override, so that limiters know them again. */
+export class RulePolicies {
+  readonly #version: number | string;
+  readonly #plain: Lists = new WeakMap();
+  readonly #overridden = new WeakMap<MatchedOverride, Lists>();
+
+  readonly #costOfRequest: ReadonlySet<string>;
+
+  readonly #isPlain: boolean;
+
+  /** `isPlain`: ids are the keys themselves, which then may not hold everything. */
+  constructor({ version, document }: CompiledPolicies, isPlain: boolean) {
+    this.#version = version;
+    this.#isPlain = isPlain;
+    const without = document.rules.filter(({ cost }) => cost === undefined);
+    this.#costOfRequest = new Set(without.map(({ name }) => name));
+  }
+
+  /** The key of an identity. In one no percent sign stands for itself, so no two share a key. */
+  keyOf(identity: string): string {
+    return this.#isPlain ? identity.replace(NOT_PLAIN, percent) : identity;
+  }
+
+  /** Whether the rule takes its cost from what the request says. */
+  isCostOfRequest(rule: string): boolean {
+    return this.#costOfRequest.has(rule);
+  }
+
+  /** The list for a rule as it is met. */
+  of(matched: MatchedRule): readonly Policy[] {
+    const { policy, mode, verdict, override } = matched;
+    const lists = override === undefined ? this.#plain : this.#listsOf(override);
+    let byWay = lists.get(policy);
+    if (byWay === undefined) {
+      byWay = {};
+      lists.set(policy, byWay);
+    }
+    const way = verdict === "decide" ? mode : `${mode} ${verdict}`;
+    byWay[way] ??= this.#made(matched);
+    return byWay[way];
+  }
+
+  #listsOf(override: MatchedOverride): Lists {
+    let lists = this.#overridden.get(override);
+    if (lists === undefined) {
+      lists = new WeakMap();
+      this.#overridden.set(override, lists);
+    }
+    return lists;
+  }
+
+  #made({ rule, policy, candidate, mode, verdict, override }: MatchedRule): readonly Policy[] {
+    const main = mode === "shadow" ? onTrial(policy) : policy;
+    const list = candidate === undefined ? [main] : [main, onTrial(candidate)];
+    return noted(list, {
+      rule,
+      version: this.#version,
+      ...(override !== undefined && { override: override.id }),
+      ...(verdict !== "decide" && { answer: verdict }),
+    });
+  }
+}
+
+/** What a rule that a request meets is charged with. */
+export function chargeOf(
+  matched: MatchedRule,
+  limiter: RateLimiter,
+  lists: RulePolicies,
+): RuleCharge {
+  const { rule, identity = NOBODY, cost, mode } = matched;
+  return {
+    limiter,
+    matched,
+    key: lists.keyOf(identity),
+    cost,
+    policies: lists.of(matched),
+    enforce: mode === "enforce",
+    isCostOfRequest: lists.isCostOfRequest(rule),
+    decision: undefined,
+  };
+}
+
+function onTrial(policy: Policy): Policy {
+  return parsePolicy({ ...policy, enforce: false });
+}

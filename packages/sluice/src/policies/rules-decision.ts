@@ -1,0 +1,150 @@
+/** What a PolicySet answers: one decision over all rules that a request meets, and each rule's own. */
+import type { Decision, DecisionReason, DecisionSource, PolicyVerdict } from "../core/decision.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { withoutText } from "../core/shown.js";
+import type { CompiledPolicies } from "./compile.js";
+import type { RuleCharge } from "./rule-charge.js";
+import type { PolicyRequest } from "./matched-rule.js";
+
+/** What one rule said. */
+export interface RuleDecision {
+  /** Its name. */
+  readonly rule: string;
+  /** "shadow": whatever it said, the request passes. */
+  readonly mode: "enforce" | "shadow";
+  /** Its own answer; what its candidate would have said is in `shadow`. */
+  readonly decision: Decision;
+}
+
+/**
+ * One decision over all rules. Its numbers are those of the deciding rule: on a denial the one with the longest wait, else
+ * the one with least left; of rules that enforce, where there are any. Where a request meets no rule, everything passes.
+ */
+export interface RulesDecision extends Decision {
+  /** Of the document that decided. */
+  readonly version: number | string;
+  /** Every rule that the request meets, in the document's order. */
+  readonly rules: readonly RuleDecision[];
+  /** false where the keys of the rules lie in different slots of a Cluster: each was asked by itself. */
+  readonly atomic: boolean;
+}
+
+/** What a decision took, for whoever gives it back. */
+export interface TakenByRules {
+  readonly request: PolicyRequest;
+  readonly slot: string | undefined;
+  readonly compiled: CompiledPolicies;
+  readonly nowUs: number;
+  readonly charges: readonly RuleCharge[];
+}
+
+/** Of a request that meets no rule that decides. */
+export function freeDecision(decidedAtUs: number): Decision {
+  return {
+    allowed: true,
+    reason: "ok",
+    limit: Number.POSITIVE_INFINITY,
+    remaining: Number.POSITIVE_INFINITY,
+    retryAfterMs: 0,
+    resetAfterMs: 0,
+    decidedAtUs,
+    windowMs: 0,
+    policy: "",
+    source: "override",
+  };
+}
+
+let takenIn: (decision: object) => TakenByRules | undefined;
+
+/** What the decision of a PolicySet took; undefined for any other object, copies of one included. */
+export function takenBy(decision: unknown): TakenByRules | undefined {
+  return typeof decision === "object" && decision !== null ? takenIn(decision) : undefined;
+}
+
+class Answer implements RulesDecision {
+  static {
+    takenIn = (decision) => (#taken in decision ? decision.#taken : undefined);
+  }
+
+  readonly allowed: boolean;
+  readonly reason: DecisionReason;
+  readonly limit: number;
+  readonly remaining: number;
+  readonly retryAfterMs: number;
+  readonly resetAfterMs: number;
+  readonly decidedAtUs: number;
+  readonly windowMs: number;
+  readonly policy: string;
+  declare readonly policies?: readonly PolicyVerdict[];
+  declare readonly shadow?: readonly PolicyVerdict[];
+  declare readonly rule?: string;
+  declare readonly override?: string;
+  readonly source: DecisionSource;
+  readonly version: number | string;
+  readonly rules: readonly RuleDecision[];
+  readonly atomic: boolean;
+  readonly #taken: TakenByRules;
+
+  constructor(
+    decision: Decision,
+    rules: readonly RuleDecision[],
+    atomic: boolean,
+    taken: TakenByRules,
+  ) {
+    const { shadow, rule, override } = decision;
+    this.allowed = decision.allowed;
+    this.reason = decision.reason;
+    this.limit = decision.limit;
+    this.remaining = decision.remaining;
+    this.retryAfterMs = decision.retryAfterMs;
+    this.resetAfterMs = decision.resetAfterMs;
+    this.decidedAtUs = decision.decidedAtUs;
+    this.windowMs = decision.windowMs;
+    this.policy = decision.policy;
+    this.source = decision.source;
+    if (rule !== undefined) this.rule = rule;
+    if (override !== undefined) this.override = override;
+    if (shadow !== undefined) this.shadow = shadow;
+    this.version = taken.compiled.version;
+    this.rules = rules;
+    this.atomic = atomic;
+    this.#taken = taken;
+  }
+}
+
+/** The answer to a request, out of what each rule said. */
+export function rulesDecision(
+  rules: readonly RuleDecision[],
+  atomic: boolean,
+  taken: TakenByRules,
+): RulesDecision {
+  const decision = decidingOf(rules)?.decision ?? freeDecision(taken.nowUs);
+  return new Answer(decision, rules, atomic, taken);
+}
+
+/** The rule that decides: of those that enforce, where there are any. */
+function decidingOf(rules: readonly RuleDecision[]): RuleDecision | undefined {
+  let best = rules[0];
+  for (let i = 1; i < rules.length; i++) {
+    const other = rules[i] as RuleDecision;
+    if (weighsMore(other, best as RuleDecision)) best = other;
+  }
+  return best;
+}
+
+function weighsMore(a: RuleDecision, b: RuleDecision): boolean {
+  if (a.mode !== b.mode) return a.mode === "enforce";
+  const { decision: one } = a;
+  const { decision: other } = b;
+  if (one.allowed !== other.allowed) return !one.allowed;
+  if (!one.allowed) return one.retryAfterMs > other.retryAfterMs;
+  return one.remaining < other.remaining;
+}
+
+/** @throws InvalidOptionError */
+export function checkDecided(decision: unknown): TakenByRules {
+  const taken = takenBy(decision);
+  if (taken !== undefined) return taken;
+  const allowed = "the decision of a PolicySet, as consume answered it: the object itself, no copy";
+  throw new InvalidOptionError("decision", withoutText(decision), allowed);
+}
