@@ -4,21 +4,23 @@ import { BLOCKING, COUNTER, REFERENCE } from "./contenders/index.mjs";
 import { commandTime, p50, p99, rowOf, series, speed } from "./entrants.mjs";
 import { floorOf, IN_FLIGHT } from "./redis.mjs";
 import { semaphoreGoals } from "./semaphore.mjs";
+import { mixedGoals } from "./mixed.mjs";
 import { setsGoals } from "./sets.mjs";
 import { ratios, spread } from "./statistics.mjs";
 import { factorSpread, table, wholeSpread } from "./table.mjs";
 
 /** @typedef {import("./entrants.mjs").Row} Row */
 /** @typedef {import("./statistics.mjs").Spread} Spread */
-/** @typedef {{ redis?: readonly Row[] | undefined, hot?: readonly Row[] | undefined, flood?: readonly Row[] | undefined, sets?: readonly Row[] | undefined, semaphore?: readonly import("./semaphore.mjs").Row[] | undefined }} Sections */
+/** @typedef {{ redis?: readonly Row[] | undefined, hot?: readonly Row[] | undefined, mixed?: readonly Row[] | undefined, flood?: readonly Row[] | undefined, sets?: readonly Row[] | undefined, semaphore?: readonly import("./semaphore.mjs").Row[] | undefined }} Sections */
 /** @typedef {(client: string) => Spread} Figure undefined rows make it NaN */
 /** @typedef {{ what: string, least?: number, most?: number, show?: (spread: Spread) => string, figure: Figure }} Goal */
 
 /** @param {Sections} sections */
-export function showGoals({ redis, hot, flood, sets, semaphore }) {
+export function showGoals({ redis, hot, mixed, flood, sets, semaphore }) {
   const goals = [
     ...(redis === undefined ? [] : redisGoals(redis)),
     ...(hot === undefined ? [] : hotGoals(hot)),
+    ...(mixed === undefined ? [] : mixedGoals(mixed)),
     ...(flood === undefined ? [] : floodGoals(flood)),
     ...(sets === undefined ? [] : setsGoals(sets)),
     ...(semaphore === undefined ? [] : semaphoreGoals(semaphore)),

@@ -8,6 +8,7 @@ import { measureFlood, showFlood } from "./flood.mjs";
 import { showGoals } from "./goals.mjs";
 import { measureHot, showHot } from "./hot.mjs";
 import { measureMemory, showMemory } from "./memory.mjs";
+import { measureMixed, showMixed } from "./mixed.mjs";
 import { measureRedis, showRedis } from "./redis.mjs";
 import { describe } from "./result.mjs";
 import { measureSemaphore, showSemaphore } from "./semaphore.mjs";
@@ -22,6 +23,7 @@ const SECTIONS = {
   memory: { measure: measureMemory, budgetMs: 45_000 },
   redis: { measure: measureRedis, budgetMs: 190_000 },
   hot: { measure: measureHot, budgetMs: 40_000 },
+  mixed: { measure: measureMixed, budgetMs: 45_000 },
   flood: { measure: measureFlood, budgetMs: 45_000 },
   sets: { measure: measureSets, budgetMs: 100_000 },
   work: { measure: measureWork, budgetMs: 120_000 },
@@ -81,12 +83,13 @@ function versions() {
 
 /** @param {Result} result */
 function show(result) {
-  const { memory, redis, hot, flood, sets, work, semaphore } = result.sections;
+  const { memory, redis, hot, mixed, flood, sets, work, semaphore } = result.sections;
   return [
     `${describe(result)} Reference: ${REFERENCE}. Floor: ${FLOOR}.`,
     showGoals({
       redis: redis?.rows,
       hot: hot?.rows,
+      mixed: mixed?.rows,
       flood: flood?.rows,
       sets: sets?.rows,
       semaphore: semaphore?.rows,
@@ -94,6 +97,7 @@ function show(result) {
     memory && showMemory(memory),
     redis && showRedis(redis.rows),
     hot && showHot(hot.rows),
+    mixed && showMixed(mixed.rows),
     flood && showFlood(flood.rows),
     sets && showSets(sets.rows),
     work && showWork(work),

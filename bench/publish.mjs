@@ -23,14 +23,21 @@ if (file === undefined) {
 const result = /** @type {import("./result.mjs").Result} */ (
   JSON.parse(readFileSync(file, "utf8"))
 );
-const { memory, redis, hot, flood, sets, work, semaphore } = result.sections;
+const { memory, redis, hot, mixed, flood, sets, work, semaphore } = result.sections;
 
 /** By mark. A section that was not measured leaves what is there. */
 const parts = {
   // Of what is above and below them; the semaphore's are with its table.
   machine: redis && describe(result),
   goals:
-    redis && showGoals({ redis: redis.rows, hot: hot?.rows, flood: flood?.rows, sets: sets?.rows }),
+    redis &&
+    showGoals({
+      redis: redis.rows,
+      hot: hot?.rows,
+      mixed: mixed?.rows,
+      flood: flood?.rows,
+      sets: sets?.rows,
+    }),
   memory: memory && showMemoryRatios(memory),
   redis: redis && showRedisRatios(redis.rows),
   costs: redis && showRedisCosts(redis.rows),

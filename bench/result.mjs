@@ -7,6 +7,7 @@ import { whole } from "./table.mjs";
  * @property {import("./memory.mjs").Row[]} [memory]
  * @property {Section} [redis]
  * @property {Section} [hot]
+ * @property {Section} [mixed]
  * @property {Section} [flood]
  * @property {Section} [sets]
  * @property {import("./work.mjs").WorkSection} [work]
@@ -21,14 +22,15 @@ import { whole } from "./table.mjs";
 
 /** @param {Result} result */
 export function describe({ machine, workload, sections }) {
-  const { memory, redis, hot, flood, sets, work, semaphore } = sections;
-  const server = [redis, hot, flood, sets, work, semaphore].find(
+  const { memory, redis, hot, mixed, flood, sets, work, semaphore } = sections;
+  const server = [redis, hot, mixed, flood, sets, work, semaphore].find(
     (section) => section !== undefined,
   )?.server;
   const parts = {
     memory,
     redis: redis?.rows,
     hot: hot?.rows,
+    mixed: mixed?.rows,
     flood: flood?.rows,
     sets: sets?.rows,
     work: work && [...work.rows, ...work.policyRows],

@@ -4,6 +4,7 @@ import { isCompared, measured } from "./build.mjs";
 import { DENIED, LIMIT, PERIOD_MS } from "./workload.mjs";
 
 /** @typedef {import("../packages/sluice/dist/index.js").Decision} Decision */
+/** @typedef {import("../packages/sluice/dist/index.js").RateLimiter} RateLimiter */
 
 /** Builds are compared on busy machines too, where an answer without the store says nothing of a build. */
 const patience = isCompared ? { timeout: "10s" } : {};
@@ -33,6 +34,17 @@ export function redisLimiter({ raw }, { limit, periodMs, policies }) {
       ? tokenBucket(bucket)
       : Array.from({ length: policies }, (_, i) => tokenBucket({ ...bucket, name: `p${i}` }));
   return new RateLimiter({ ...patience, policy, store: new RedisStore({ client: raw }) });
+}
+
+/**
+ * So many policies of one name that differ in their limits.
+ * @param {import("./workload.mjs").Quota} quota
+ * @param {number} count
+ */
+export function variants({ limit, periodMs }, count) {
+  return Array.from({ length: count }, (_, i) =>
+    tokenBucket({ limit: limit - i, period: periodMs }),
+  );
 }
 
 /**

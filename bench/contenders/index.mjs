@@ -42,9 +42,17 @@ export const memoryContenders = {
   "express-rate-limit": () => import("./memory/express-rate-limit.mjs"),
 };
 
+/** Sluice with a hot key beside what is measured. */
+export const BESIDE = {
+  refunded: "sluice beside a hot key, consumed and refunded",
+  ofItsOwn: "sluice beside a hot key with policies of its own",
+};
+
 /** @type {Readonly<Record<string, () => Promise<RedisContender>>>} */
 export const redisContenders = {
   sluice: () => import("./redis/sluice.mjs"),
+  [BESIDE.refunded]: async () => (await import("./redis/sluice-beside.mjs")).refunded,
+  [BESIDE.ofItsOwn]: async () => (await import("./redis/sluice-beside.mjs")).ofItsOwn,
   [REFERENCE]: () => import("./redis/rate-limiter-flexible.mjs"),
   "@upstash/ratelimit": () => import("./redis/upstash.mjs"),
   [FLOOR]: () => import("./redis/empty-script.mjs"),

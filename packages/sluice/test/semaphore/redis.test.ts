@@ -256,7 +256,8 @@ test("a permit is one round trip where there is no line", async () => {
   for (let i = 0; i < 50; i++) permits.push(await semaphore.acquire("k"));
   expect((await scriptCalls(command)) - before).toBe(50);
   await Promise.all(permits.map((permit) => permit.release()));
-  expect((await scriptCalls(command)) - before).toBe(100);
+  // Commands of one tick go together.
+  expect((await scriptCalls(command)) - before).toBeLessThan(60);
   for (const key of await client.keys("*")) expect(await client.ttl(key)).toBeGreaterThan(86_400);
 });
 

@@ -4,6 +4,8 @@
 -- Given   key, now, verb, limit, lease, claim, wait, channel    as in the head of the script
 --         stored, state       what was stored, as text and as numbers
 --         holding, waiting    how many hold and wait, which saves asking
+--         from, to            where its entries stand in ARGV
+--         reply, size         the reply to all commands, and its length
 --
 -- Value   see format.lua. Every step takes O(log n) of the members, whatever their number.
 --
@@ -143,7 +145,7 @@ if state.limit > 0 then limit = state.limit end
 
 -- releaseEntries
 if verb == SEMAPHORE_VERBS.release then
-  for i = 8, #ARGV, 2 do
+  for i = from, to, 2 do
     local id, fence = ARGV[i], ARGV[i + 1] + 0
     local member = getBy(id, fence)
     if member then
@@ -172,7 +174,7 @@ end
 
 -- acquireEntries
 if verb == SEMAPHORE_VERBS.acquire or verb == SEMAPHORE_VERBS.tryAcquire then
-  for i = 8, #ARGV, 2 do
+  for i = from, to, 2 do
     local id, weight = ARGV[i], ARGV[i + 1] + 0
     local member = get(id)
     if member and member.fence > 0 then
@@ -198,7 +200,7 @@ end
 
 -- renewEntries
 if verb == SEMAPHORE_VERBS.renew then
-  for i = 8, #ARGV, 2 do
+  for i = from, to, 2 do
     local id, fence = ARGV[i], ARGV[i + 1] + 0
     local member = getBy(id, fence)
     if not member then
@@ -236,6 +238,8 @@ local text, soonest = first(HOLDERS)
 local nextUs = -1
 if changes >= MOST_CHANGES then nextUs = 0
 elseif text then nextUs = soonest - now end
-local reply = { 0, now, nextUs, limit, state.held, waiting }
-for i = 1, n do reply[6 + i] = answers[i] end
-return reply
+reply[size + 1], reply[size + 2], reply[size + 3], reply[size + 4], reply[size + 5] =
+  0, nextUs, limit, state.held, waiting
+size = size + 5
+for i = 1, n do reply[size + i] = answers[i] end
+size = size + n

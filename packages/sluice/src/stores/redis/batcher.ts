@@ -6,8 +6,8 @@
 import { atEndOfTick, inNextTurn, monotonicMs } from "../../core/clock.js";
 import { StoreUnavailableError } from "../../core/errors.js";
 import { attempt } from "../../events/events.js";
-import { type HandOver, happened } from "../hand-over.js";
-import type { Outcome, StoreCall } from "../store.js";
+import { type HandOver, happened, type Submitted } from "../hand-over.js";
+import type { StoreCall, StoreResult } from "../store.js";
 
 /** What became of calls that were to be sent together. */
 export interface Sending {
@@ -18,10 +18,13 @@ export interface Sending {
 }
 
 /** Settles a call of a batch by its place. */
-export type SettleCall = (i: number, outcome: Outcome) => void;
+export type SettleCall<Answer = StoreResult> = (i: number, outcome: Answer | Error) => void;
 
 /** Sends calls, at least the first one, and settles each by its place. */
-export type SendBatch = (calls: readonly StoreCall[], settle: SettleCall) => Sending;
+export type SendBatch<Call = StoreCall, Answer = StoreResult> = (
+  calls: readonly Call[],
+  settle: SettleCall<Answer>,
+) => Sending;
 
 export interface BatcherOptions {
   /** Calls sent together at most. */
@@ -32,15 +35,15 @@ export interface BatcherOptions {
   readonly threw: (error: unknown) => void;
 }
 
-interface QueuedCall {
-  readonly call: StoreCall;
+interface QueuedCall<Call, Answer> {
+  readonly call: Call;
   /** It may return a promise, all the same. */
-  readonly done: (outcome: Outcome) => unknown;
+  readonly done: (outcome: Answer | Error) => unknown;
 }
 
 interface SentBatch {
   readonly atMs: number;
-  readonly calls: readonly StoreCall[];
+  readonly calls: readonly Submitted[];
 }
 
 /** A batch of fewer calls than this is not worth splitting. */
@@ -48,21 +51,21 @@ const MIN_SHARE = 16;
 /** A batch without an answer for so long no longer holds others back, nor one that nobody waits for any more. */
 const STALLED_MS = 1000;
 
-export class Batcher {
-  readonly #send: SendBatch;
+export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
+  readonly #send: SendBatch<Call, Answer>;
   readonly #options: BatcherOptions;
-  readonly #queue: QueuedCall[] = [];
+  readonly #queue: QueuedCall<Call, Answer>[] = [];
   /** The batches under way, oldest first. */
   readonly #sent = new Set<SentBatch>();
   #sentCalls = 0;
   #scheduled = false;
 
-  constructor(send: SendBatch, options: BatcherOptions) {
+  constructor(send: SendBatch<Call, Answer>, options: BatcherOptions) {
     this.#send = send;
     this.#options = options;
   }
 
-  add(call: StoreCall, done: QueuedCall["done"]): void {
+  add(call: Call, done: (outcome: Answer | Error) => unknown): void {
     this.#queue.push({ call, done });
     this.#schedule();
   }
@@ -117,10 +120,10 @@ export class Batcher {
     const sent = { atMs: monotonicMs(), calls };
     this.#sent.add(sent);
     const { left, settled } = this.#send(calls, (i, outcome) => {
-      this.#answer(batch[i] as QueuedCall, outcome);
+      this.#answer(batch[i] as QueuedCall<Call, Answer>, outcome);
     });
     // Ahead of all that came after them, and of every batch that is sent from now on.
-    this.#queue.unshift(...left.map((i) => batch[i] as QueuedCall));
+    this.#queue.unshift(...left.map((i) => batch[i] as QueuedCall<Call, Answer>));
     const sentCalls = batch.length - left.length;
     this.#sentCalls += sentCalls;
     void settled.finally(() => {
@@ -132,7 +135,7 @@ export class Batcher {
   }
 
   /** What one call's `done` throws must not be taken for the failure of those that were sent with it. */
-  #answer({ done }: QueuedCall, outcome: Outcome): void {
+  #answer({ done }: QueuedCall<Call, Answer>, outcome: Answer | Error): void {
     const { threw } = this.#options;
     try {
       const returned = done(outcome);
@@ -143,7 +146,7 @@ export class Batcher {
   }
 
   /** Nobody waits for these outcomes, but whoever counts what is under way needs them. */
-  #drop(taken: readonly QueuedCall[]): void {
+  #drop(taken: readonly QueuedCall<Call, Answer>[]): void {
     const dropped = notSent();
     for (const each of taken) if (!isWanted(each.call)) this.#answer(each, dropped);
   }
@@ -167,7 +170,7 @@ export function handOverNow(): HandOver {
   return handOver;
 }
 
-function isWanted({ abandoned }: StoreCall): boolean {
+function isWanted({ abandoned }: Submitted): boolean {
   return abandoned !== true;
 }
 

@@ -1,6 +1,5 @@
-/** Semaphores in Redis: each command is one call of one script, and waiting callers are notified by a published hint. */
+/** Semaphores in Redis: commands go to one script, and waiting callers are notified by a published hint. */
 import { type Clock, monotonicMs, systemClock } from "../../core/clock.js";
-import { semaphoreScript } from "./scripts.js";
 import { keyNameOf } from "../../core/identity.js";
 import type { SemaphoreAnswer, SemaphoreCommand } from "../../algorithms/semaphore/kernel.js";
 import {
@@ -11,24 +10,19 @@ import {
   type NotificationListener,
 } from "../semaphore-store.js";
 import type { Submitted } from "../hand-over.js";
-import { handOverNow } from "./batcher.js";
-import type { NodeOf, RunScript } from "./clients/client.js";
+import type { NodeOf } from "./clients/client.js";
 import { asScriptFailure } from "./clients/index.js";
 import { slotOf, tagOfId } from "./slot.js";
 import { failedByMovingSlot, growingPause } from "./split-retry.js";
-import { decodeSemaphore, encodeSemaphore } from "./semaphore-wire.js";
+import { SemaphoreBatches, type SemaphoreBatchesOptions } from "./semaphore-batches.js";
 import { Subscriber } from "./subscriber.js";
 
-export interface RedisSemaphoresOptions {
-  readonly run: RunScript;
+export interface RedisSemaphoresOptions extends SemaphoreBatchesOptions {
   /** Undefined until the store has connected. */
   readonly client: () => unknown;
   readonly subscriber: unknown;
-  readonly isCluster: boolean;
   /** The node of a slot, where a Cluster's client shows it. */
   readonly nodeOf: NodeOf | undefined;
-  /** Decides instead of the server's clock. */
-  readonly clock: Clock | undefined;
   /** Names this process among all that subscribe. */
   readonly nonce: string;
 }
@@ -38,12 +32,14 @@ export class RedisSemaphores implements SemaphoreStore {
   readonly marksHandOver = true;
   readonly partOf?: (key: SemaphoreKey) => string;
   readonly #options: RedisSemaphoresOptions;
+  readonly #batches: SemaphoreBatches;
   readonly #subscriber: Subscriber;
   readonly #listeners = new Map<string, NotificationListener>();
 
   constructor(options: RedisSemaphoresOptions) {
     const { client, subscriber, isCluster } = options;
     this.#options = options;
+    this.#batches = new SemaphoreBatches(options);
     this.clock = options.clock ?? systemClock;
     const { nodeOf } = options;
     if (nodeOf !== undefined) this.partOf = ({ id }) => nodeOf(slotOf(tagOfId(id)));
@@ -65,21 +61,13 @@ export class RedisSemaphores implements SemaphoreStore {
     withinMs: number,
     submitted: Submitted = {},
   ): Promise<SemaphoreAnswer> {
-    const { run, clock } = this.#options;
-    const { sha, source } = semaphoreScript();
     // All of a place is in one key: a Cluster serves that even while it moves it.
-    const keys = [keyNameOf(key.keyspace, key.id)];
     const untilMs = monotonicMs() + withinMs;
     let pause: (() => Promise<void>) | undefined;
     for (;;) {
-      const args = encodeSemaphore(command, clock?.nowUs());
-      try {
-        const reply = run(sha, source, keys, args);
-        submitted.handOver = handOverNow();
-        return decodeSemaphore(key, command, await reply);
-      } catch (error) {
-        if (!failedByMovingSlot(error) || monotonicMs() >= untilMs) throw asScriptFailure(error);
-      }
+      const outcome = await this.#batches.submit({ key, command }, submitted);
+      if (!(outcome instanceof Error)) return outcome;
+      if (!failedByMovingSlot(outcome) || monotonicMs() >= untilMs) throw asScriptFailure(outcome);
       submitted.handOver = undefined;
       pause ??= growingPause();
       await pause();

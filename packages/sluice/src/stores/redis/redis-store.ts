@@ -152,6 +152,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       ...shared,
       nodeOf,
       nonce: randomName(STORE_NONCE_BYTES),
+      batching: this.#batching,
     });
   }
 

@@ -74,6 +74,11 @@ export function failedByMovingSlot(failure: unknown): boolean {
   return failure instanceof Error && refusalIn(failure) === SPLIT_REFUSALS.movingSlot;
 }
 
+/** Whether Redis refused what was sent as a whole, so that its parts may be sent again. */
+export function isRefused(failure: unknown): boolean {
+  return failure instanceof Error && refusalIn(failure) !== undefined;
+}
+
 /** Waits until it is worth trying again, longer each time. */
 export function growingPause(): () => Promise<void> {
   let nextMs = FIRST_PAUSE_MS;
