@@ -141,9 +141,12 @@ function callsOver(...alone: readonly number[]): fc.Arbitrary<OneCall[]> {
 
 /** Calls that begin in the same tick: mostly alike, and consumes unless it is one. */
 const bursts = fc.record({
-  step: steps([...Array<Verb>(20).fill("consume"), ...VERBS], 1).map(
-    ([step]) => step as Step<Verb>,
-  ),
+  step: fc
+    .tuple(steps([...Array<Verb>(20).fill("consume"), ...VERBS], 1), fc.boolean())
+    .map(([[step], isClose]): Step<Verb> => {
+      // Half of them come soon and ask for one, so that what comes back little by little is used up.
+      return isClose ? { ...(step as Step<Verb>), move: "µs", price: "one" } : (step as Step<Verb>);
+    }),
   calls: fc.oneof(
     { weight: 1, arbitrary: callsOver(0, 1) },
     { weight: 3, arbitrary: callsOver(0, 1, 4, 4, 4, 5) },
