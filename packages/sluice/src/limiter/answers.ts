@@ -59,7 +59,7 @@ export function lateStart(canceller: Canceller, prepared: PreparedRequest): Done
 }
 
 /** Gives a promised start back: whether anything came back. Never rejects. */
-export async function cancelStart(
+async function cancelStart(
   canceller: Canceller,
   prepared: PreparedRequest,
   { receipt }: StoreResult,

@@ -33,8 +33,8 @@ import type { Problems } from "./problems.js";
 import { type SourceNode, valueOf } from "./source-node.js";
 
 /** So many policies a limiter can have, candidates counted: 1,024. */
-export const MOST_RULES = 512;
-export const MOST_OVERRIDES = 10_000;
+const MOST_RULES = 512;
+const MOST_OVERRIDES = 10_000;
 const MOST_PLANS = 64;
 const MOST_ENTRIES = 16;
 const MOST_TEXTS = 128;

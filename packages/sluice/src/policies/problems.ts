@@ -15,7 +15,7 @@ export interface PoliciesProblem {
 }
 
 /** More problems than this help nobody at once. */
-export const MOST_PROBLEMS = 20;
+const MOST_PROBLEMS = 20;
 
 /** The document cannot be used. Nothing of it is in force. */
 export class InvalidPoliciesError extends SluiceError {

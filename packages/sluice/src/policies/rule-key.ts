@@ -21,7 +21,7 @@ const percent = (character: string): string =>
 const percentU = (half: string): string => `%u${half.charCodeAt(0).toString(16).toUpperCase()}`;
 
 /** `%`, `,` and `*` of a value, percent-encoded; half characters too, which no key may hold. */
-export function escapeValue(value: string): string {
+function escapeValue(value: string): string {
   const escaped = value.replace(SPECIAL, percent);
   return escaped.isWellFormed() ? escaped : escaped.replace(LONE_SURROGATES, percentU);
 }

@@ -39,7 +39,7 @@ export interface TakenByRules {
 }
 
 /** Of a request that meets no rule that decides. */
-export function freeDecision(decidedAtUs: number): Decision {
+function freeDecision(decidedAtUs: number): Decision {
   return {
     allowed: true,
     reason: "ok",
@@ -57,7 +57,7 @@ export function freeDecision(decidedAtUs: number): Decision {
 let takenIn: (decision: object) => TakenByRules | undefined;
 
 /** What the decision of a PolicySet took; undefined for any other object, copies of one included. */
-export function takenBy(decision: unknown): TakenByRules | undefined {
+function takenBy(decision: unknown): TakenByRules | undefined {
   return typeof decision === "object" && decision !== null ? takenIn(decision) : undefined;
 }
 
