@@ -313,6 +313,17 @@ describe("the report", () => {
     expect(timeline.at(-1)).toMatchObject({ denied: seconds < 3600 ? 1 : 0 });
   });
 
+  test("counts in a step what came out otherwise, and not what was denied before too", async () => {
+    const attempts = [true, false, false, true].map((allowed, atUs) => ({
+      atUs,
+      key: "k",
+      allowed,
+    }));
+    const { timeline } = await simulated(attempts, [hourly(2)]);
+    const changed = { newlyDenied: 1, newlyAllowed: 1 };
+    expect(timeline).toMatchObject([{ allowed: 2, denied: 2, ...changed }]);
+  });
+
   test("says how far it is", async () => {
     const attempts = Array.from({ length: 4001 }, (_, i) => ({ atUs: i, key: "k" }));
     const seen: number[][] = [];
