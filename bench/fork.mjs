@@ -12,13 +12,14 @@ const LONGEST_MS = 60_000;
  * @template {Job} J
  * @param {J} job
  * @param {import("./build.mjs").Build} [build] of Sluice; default: the working tree's
+ * @param {number} [longestMs] after which it is ended
  * @returns {Promise<import("./worker.mjs").Result<J>>}
  */
-export function perform(job, build) {
+export function perform(job, build, longestMs = LONGEST_MS) {
   return new Promise((resolve, reject) => {
     const child = fork(WORKER, [JSON.stringify(job)], {
       execArgv: ["--expose-gc"],
-      timeout: LONGEST_MS,
+      timeout: longestMs,
       env: environmentFor(build),
     });
     /** @type {import("./worker.mjs").Result<J> | undefined} */

@@ -85,6 +85,12 @@ export function timeUp(ms) {
   return (/** @type {number} */ nowMs) => nowMs >= endMs;
 }
 
+/** @param {number} calls of all callers together */
+export function countUp(calls) {
+  let begun = 0;
+  return () => begun++ >= calls;
+}
+
 /** @param {readonly Loop[]} loops */
 export function summary(loops) {
   const sorted = Float64Array.from(loops.flatMap(({ latenciesMs }) => latenciesMs)).sort();

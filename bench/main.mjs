@@ -7,6 +7,7 @@ import { FLOOR, REFERENCE } from "./contenders/index.mjs";
 import { measureFlood, showFlood } from "./flood.mjs";
 import { showGoals } from "./goals.mjs";
 import { measureHot, showHot } from "./hot.mjs";
+import { measureQuick, showQuick } from "./quick.mjs";
 import { measureMemory, showMemory } from "./memory.mjs";
 import { measureMixed, showMixed } from "./mixed.mjs";
 import { measureRedis, showRedis } from "./redis.mjs";
@@ -31,7 +32,8 @@ const SECTIONS = {
 };
 const NAMES = Object.keys(SECTIONS);
 
-const USAGE = `npm run bench -- [--quick] [--only ${NAMES.join("|")}]... [--rounds N] [--json FILE]
+const USAGE = `npm run bench -- --quick             what users look at first, in two minutes
+npm run bench -- [--quick] [--only ${NAMES.join("|")}]... [--rounds N] [--json FILE]
 npm run bench -- --from FILE     the tables of an earlier run again
 npm run bench -- --against COMMIT [--quick] [--pairs N] [--rows ${ROWS.join(",")}] [--json FILE]`;
 
@@ -42,7 +44,7 @@ function readOptions() {
   const { values } = parseArgs({
     options: {
       quick: { type: "boolean", default: false },
-      only: { type: "string", multiple: true, default: NAMES },
+      only: { type: "string", multiple: true },
       rounds: { type: "string" },
       json: { type: "string" },
       from: { type: "string" },
@@ -51,7 +53,9 @@ function readOptions() {
       rows: { type: "string", multiple: true, default: [] },
     },
   });
-  const { quick, only, json, from, against } = values;
+  const { quick, only = NAMES, json, from, against } = values;
+  const isFirst =
+    quick && [values.only, values.rounds, from, against].every((it) => it === undefined);
   const defaults = quick ? QUICK : FULL;
   const rounds = Number(values.rounds ?? defaults.rounds);
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds: a whole number from 1");
@@ -60,7 +64,8 @@ function readOptions() {
   const asked = values.rows.flatMap((list) => list.split(","));
   checkRows(asked);
   if (!only.every((name) => NAMES.includes(name))) throw new Error(`--only: ${NAMES.join(", ")}`);
-  return { only, json, from, against, pairs, asked, rounds, ms: defaults.ms, isQuick: quick };
+  const { ms } = defaults;
+  return { only, json, from, against, pairs, asked, rounds, ms, isQuick: quick, isFirst };
 }
 
 function readOptionsOrExit() {
@@ -107,7 +112,8 @@ function show(result) {
     .join("\n\n");
 }
 
-const { only, json, from, against, pairs, asked, rounds, ms, isQuick } = readOptionsOrExit();
+const { only, json, from, against, pairs, asked, rounds, ms, isQuick, isFirst } =
+  readOptionsOrExit();
 const beganMs = performance.now();
 const say = (/** @type {string} */ line) => void process.stderr.write(`${line}\n`);
 
@@ -137,6 +143,11 @@ async function measureOrRead() {
     const comparison = await compare({ commit: against, pairs, asked, ms, say });
     if (comparison.compared.some(isSlower)) process.exitCode = 1;
     return { result: comparison, text: showComparison(comparison) };
+  }
+  if (isFirst) {
+    const machine = `${availableParallelism()} cores, ${cpus()[0]?.model ?? "unknown"}, Node ${process.version}`;
+    const quick = await measureQuick(machine, (line) => say(`quick: ${line}`));
+    return { result: quick, text: showQuick(quick) };
   }
   const result =
     from === undefined

@@ -1,14 +1,17 @@
 /** Measurements of contenders that share state through Redis, each in a process of its own. */
 import { openClient } from "./clients.mjs";
 import { FLOOR, floodContenders, redisContenders } from "./contenders/index.mjs";
-import { closedLoop, collect, load, runAwaited, summary, timeUp } from "./loops.mjs";
+import { closedLoop, collect, countUp, load, runAwaited, summary, timeUp } from "./loops.mjs";
 import { serverTime, serverTimeBetween } from "./server.mjs";
 import { Denials, Ledger, makeKeys, makeSequence, SCARCE } from "./workload.mjs";
 
 /** @typedef {import("./loops.mjs").Drive} Drive */
 /** @typedef {import("./loops.mjs").Next} Next */
 /** @typedef {import("./workload.mjs").Quota} Quota */
-/** @typedef {{ keys: number, inFlight: number, ms: number }} Stage so many keys, all used before */
+/**
+ * So many keys, all used before; `warmCalls` calls come before the measurement, or as many as a part of its time allows.
+ * @typedef {{ keys: number, inFlight: number, ms: number, warmCalls?: number }} Stage
+ */
 /**
  * @typedef {object} Load
  * @property {number} keys
@@ -56,7 +59,7 @@ export async function redisLoads({ contender, client: kind, url, seed, quota, st
   /** @type {Load[]} */
   const loads = [];
   let filled = 0;
-  for (const { keys, inFlight, ms } of stages) {
+  for (const { keys, inFlight, ms, warmCalls } of stages) {
     const next = makeSequence(seed, keys);
     const missing = keys - filled;
     await closedLoop(
@@ -68,8 +71,11 @@ export async function redisLoads({ contender, client: kind, url, seed, quota, st
     filled = keys;
     await collect();
     if (missing >= LARGE_FILL) await closedLoop(subject, next, 1, timeUp(SETTLE_MS));
-    if (loads.length === 0) await closedLoop(subject, next, inFlight, timeUp(COMPILE_MS));
-    await closedLoop(subject, next, inFlight, timeUp(ms * WARM_UP));
+    if (warmCalls !== undefined) await closedLoop(subject, next, inFlight, countUp(warmCalls));
+    else {
+      if (loads.length === 0) await closedLoop(subject, next, inFlight, timeUp(COMPILE_MS));
+      await closedLoop(subject, next, inFlight, timeUp(ms * WARM_UP));
+    }
     const turns = inFlight === 1 ? floor : undefined;
     loads.push({ keys, inFlight, ...(await measure(client, subject, next, inFlight, ms, turns)) });
   }

@@ -1,5 +1,7 @@
 /** A process for one measurement: the job comes as an argument, the result goes back as a message. */
+import { coldStart } from "./measure-cold.mjs";
 import { heapPerKey, memoryThroughput } from "./measure-memory.mjs";
+import { mixedLoad } from "./measure-mixed.mjs";
 import { floodLoad, redisLoads } from "./measure-redis.mjs";
 import { semaphoreLoad } from "./measure-semaphore.mjs";
 
@@ -9,6 +11,8 @@ const KINDS = {
   redis: redisLoads,
   flood: floodLoad,
   semaphore: semaphoreLoad,
+  cold: coldStart,
+  mixed: mixedLoad,
 };
 
 /** @typedef {typeof KINDS} Kinds */
