@@ -245,6 +245,14 @@ const limiterCases: readonly Case[] = [
     { reserved: units(0), actual: units(0), of: nothing, slot: key },
     { reserved: 2, actual: 1 },
   ),
+  ...verb("override", (_, k, o) => new RateLimiter({ policy: FIVE }).override(k, undefined, o), {
+    until: (value) =>
+      value instanceof Date
+        ? !Number.isNaN(value.getTime())
+        : typeof value === "number" && value >= 0 && value <= 8.64e15,
+    comment: (value) => typeof value === "string" && value.length <= 500,
+    slot: key,
+  }),
   ["setPolicy: policy", (value) => new RateLimiter({ policy: FIVE }).setPolicy(value), fn],
   [
     "setPolicy: by",

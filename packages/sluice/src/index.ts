@@ -81,6 +81,13 @@ export type { CallUndecided, PermitEnded, RoundTripEnded } from "./events/ending
 export type { DecisionEvent, Hooks, OutageHooks } from "./events/hooks.js";
 export type { DenyCacheOptions } from "./limiter/shortcuts/deny-cache.js";
 export type { PolicyCacheOptions } from "./limiter/policy-cache.js";
+export type { ListedOverride, Override, OverrideOptions } from "./limiter/overrides.js";
+export type {
+  OverridesRead,
+  OverrideStore,
+  OverrideWrite,
+  StoredOverride,
+} from "./stores/override-store.js";
 export type { PolicyOption } from "./limiter/policy-resolver.js";
 export type { PrefetchOptions } from "./limiter/shortcuts/prefetch.js";
 export type { Start } from "./limiter/waiting/acquire.js";

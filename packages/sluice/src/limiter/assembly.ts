@@ -14,6 +14,7 @@ import { blockLengthUs } from "./administer.js";
 import { LimiterCounts } from "./counts.js";
 import { failurePolicy } from "./on-failure.js";
 import type { RateLimiterOptions } from "./options.js";
+import { Overrides } from "./overrides.js";
 import { Pipeline } from "./pipeline.js";
 import { PolicyResolver } from "./policy-resolver.js";
 import { DenyCache } from "./shortcuts/deny-cache.js";
@@ -44,11 +45,13 @@ export function assembled(
   checkName("namespace", namespace);
   const counts = new LimiterCounts();
   const timeoutMs = checkTimeout(options.timeout);
+  const identify = identifyBy(options.identity, store.external);
+  const overrides = overridesOf(options, { store, events }, timeoutMs);
   return new Pipeline({
     closing,
     store,
     name: namespace,
-    identify: identifyBy(options.identity, store.external),
+    identify,
     timeoutMs,
     onFailure,
     breaker: checkBreaker(options.breaker),
@@ -70,8 +73,26 @@ export function assembled(
       events,
       counts,
       closing,
+      identify,
+      overrides,
     }),
   });
+}
+
+/** Undefined where the limiter has none. */
+function overridesOf(
+  { overrides = false, namespace = "sluice" }: RateLimiterOptions,
+  { store, events }: Pick<Parts, "store" | "events">,
+  timeoutMs: number,
+): Overrides | undefined {
+  const isShared = checkBoolean("overrides", overrides);
+  if (store.external && !isShared) return undefined;
+  if (isShared && store.overrides === undefined) {
+    const allowed = "false: the store keeps no overrides for other processes";
+    throw new InvalidOptionError("overrides", overrides, allowed);
+  }
+  const own = isShared ? store.overrides : undefined;
+  return new Overrides({ store: own, clock: store.clock, limiter: namespace, events, timeoutMs });
 }
 
 function withHooks(events: Events, hooks: unknown): Events {

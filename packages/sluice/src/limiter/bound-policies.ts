@@ -116,3 +116,11 @@ export function alike(
     })
   );
 }
+
+/** The only policy is replaced whatever its name; of several the one of that name. */
+export function mayReplace(
+  all: readonly BoundPolicy[],
+  { name }: Pick<BoundPolicy, "name">,
+): boolean {
+  return all.length === 1 || all.some((each) => each.name === name);
+}

@@ -88,6 +88,11 @@ export interface RateLimiterOptions<S extends Store = Store> {
   readonly blockFor?: Duration | undefined;
   /** false = shadow mode: decide, count and report, but always allow. */
   readonly enforce?: boolean | undefined;
+  /**
+   * true: reads the limiter's overrides from the store, once a second, and may set them; for a store outside the process.
+   * Overrides of a store inside are this process's own, and need no option. Default false.
+   */
+  readonly overrides?: boolean | undefined;
   /** Called for decisions and outages. */
   readonly hooks?: Hooks | undefined;
 }
@@ -107,6 +112,7 @@ export const LIMITER_OPTIONS: readonly (keyof RateLimiterOptions)[] = [
   "prefetch",
   "blockFor",
   "enforce",
+  "overrides",
   "hooks",
 ];
 
@@ -150,6 +156,13 @@ export interface AsyncCallOptions extends CallOptions {
 export interface ChangeOptions {
   /** Who makes the change, for those who listen; any text. */
   readonly by?: string | undefined;
+}
+
+/** Who makes the change. @throws InvalidOptionError */
+export function checkChange(options: ChangeOptions): string | undefined {
+  const { by } = checkOptions("options", options, ["by"]);
+  if (by === undefined || typeof by === "string") return by;
+  throw new InvalidOptionError("by", withoutText(by), "text that says who makes the change");
 }
 
 export interface BlockOptions extends SlotOption {

@@ -51,7 +51,7 @@ export class Pipeline implements RequestRunner, Canceller {
   /** Asks the store in time. */
   readonly guarded: GuardedStore<StoreCall, StoreResult>;
   readonly #onFailure: PipelineOptions["onFailure"];
-  /** Undefined where the store is inside the process. */
+  /** Of a store outside the process. */
   readonly #local: LocalDecisions | undefined;
   /** The call that synchronous consumes of an only, fixed policy use again and again. */
   #reused: ReusableCall | undefined;
@@ -86,10 +86,9 @@ export class Pipeline implements RequestRunner, Canceller {
     const { shortcuts } = this;
     if (store.external) this.#local = new LocalDecisions(localStoreOf(store), shortcuts, enforce);
     this.#reuse();
+    resolver.overrides?.onChange(() => this.#reuse());
     // So that consumeSync has nothing to look at while the limiter is open.
-    this.closing.listeners.add(() => {
-      this.#reused = undefined;
-    });
+    this.closing.listeners.add(() => this.#reuse());
   }
 
   /** Decides by another policy from now on. Where it cannot be had, nothing changes. */
@@ -100,9 +99,10 @@ export class Pipeline implements RequestRunner, Canceller {
   }
 
   #reuse(): void {
+    this.resolver.update();
     const { only } = this.resolver;
-    const isOpen = only !== undefined && !this.closing.isClosed;
-    this.#reused = isOpen ? reusableCall(only, this.blockForUs) : undefined;
+    const isClosed = only === undefined || this.closing.isClosed;
+    this.#reused = isClosed ? undefined : reusableCall(only, this.blockForUs);
   }
 
   /** Answers a request: by its policies, from a shortcut or the store, or without it by policy. */
@@ -112,12 +112,12 @@ export class Pipeline implements RequestRunner, Canceller {
 
   /** The same, at once where the store need not be asked. */
   begin(request: LimiterRequest): MaybePromised<LimiterAnswer> {
-    const { key, cost, policy, signal } = request;
+    const { key, slot, cost, policy, signal } = request;
     if (this.closing.isClosed) throw this.closing.error();
     checkKeyed(request);
     const thousandths = cost === 1 ? UNIT : toThousandths("cost", cost);
     const fixed = policy === undefined ? this.resolver.fixed : undefined;
-    const bound = fixed ?? this.resolver.resolve(key, policy, signal);
+    const bound = fixed ?? this.resolver.resolve(key, policy, signal, slot);
     if (bound instanceof Promise) {
       return bound.then(
         (known) => this.#runBound(request, thousandths, known),
@@ -130,10 +130,10 @@ export class Pipeline implements RequestRunner, Canceller {
   /** Nothing is asked yet. `blockForUs` is how long a denied consume blocks, if not what the option says. */
   prepare(request: LimiterRequest, blockForUs?: number): MaybePromised<PreparedRequest> {
     this.closing.throwIfClosed();
-    const { key, cost, policy, signal } = request;
+    const { key, slot, cost, policy, signal } = request;
     checkKeyed(request);
     const thousandths = toThousandths("cost", cost);
-    const bound = this.resolver.resolve(key, policy, signal);
+    const bound = this.resolver.resolve(key, policy, signal, slot);
     const prepare = (known: BoundPolicies): PreparedRequest =>
       this.#prepare(request, thousandths, known, blockForUs);
     return bound instanceof Promise ? bound.then(prepare) : prepare(bound);
@@ -166,7 +166,7 @@ export class Pipeline implements RequestRunner, Canceller {
       checkSlot(slot);
       const request = { verb: VERBS.consume, key, slot, cost, policy, settle };
       const thousandths = toThousandths("cost", cost);
-      bound = this.resolver.resolveNow(key, policy);
+      bound = this.resolver.resolveNow(key, policy, slot);
       const answer = overrideAnswer(request, bound, this.store.clock);
       if (answer !== undefined) return reportDecision(this, { request, bound, atMs: 0 }, answer);
       shadowed = this.#prepare(request, thousandths, bound);
@@ -274,7 +274,7 @@ export class Pipeline implements RequestRunner, Canceller {
 
   /** Resolves when all waits have ended, and what they and a prefetch had taken was given back. */
   async close(): Promise<void> {
-    this.resolver.release();
+    this.resolver.close();
     await Promise.all([this.closing.waitsEnded(), this.shortcuts.close()]);
   }
 

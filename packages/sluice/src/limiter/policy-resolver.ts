@@ -2,6 +2,7 @@
 import type { Policy } from "../algorithms/registry.js";
 import { type Rule, ruleOf, rulesOf } from "../algorithms/rule.js";
 import type { Closing } from "../core/closing.js";
+import type { Identify } from "../core/identity.js";
 import { InvalidOptionError, PolicyUnavailableError } from "../core/errors.js";
 import { isPromiseLike } from "../core/promises.js";
 import { A_PROMISE, InWords, withoutText } from "../core/shown.js";
@@ -11,12 +12,14 @@ import {
   type BoundPolicies,
   type BoundPolicy,
   boundTogether,
+  mayReplace,
   notedOf,
   votersOf,
 } from "./bound-policies.js";
 import type { LimiterCounts } from "./counts.js";
+import type { Overrides } from "./overrides.js";
 import { policiesIn } from "./policies-in.js";
-import { isShared, joinSet, leaveSet } from "./sharing.js";
+import { isShared, joinSet, leaveSet, numberOf } from "./sharing.js";
 import type { Claimant, Store } from "../stores/store.js";
 import {
   PolicyCache,
@@ -46,6 +49,9 @@ export interface ResolverOptions {
   readonly counts: LimiterCounts;
   /** Ends the waits for what is promised. */
   readonly closing: Closing;
+  readonly identify: Identify;
+  /** Undefined where the limiter has none. */
+  readonly overrides: Overrides | undefined;
 }
 
 /** A policy function labels groups of keys; more names than this are keys by mistake. */
@@ -54,19 +60,6 @@ const MAX_DYNAMIC_NAMES = 1024;
 /** The claim of limiters to which each call brings its policies: they may differ from call to call. */
 const EACH_CALL = "the options of each call";
 
-let functionsSeen = 0;
-const functionNumbers = new WeakMap<object, number>();
-
-function numberOf(fn: object): number {
-  let number = functionNumbers.get(fn);
-  if (number === undefined) {
-    functionsSeen += 1;
-    number = functionsSeen;
-    functionNumbers.set(fn, number);
-  }
-  return number;
-}
-
 export class PolicyResolver {
   readonly #store: Store;
   readonly #events: Events;
@@ -74,8 +67,10 @@ export class PolicyResolver {
   readonly #namespace: string;
   readonly #option: PolicyOption | undefined;
   readonly #options: ResolverOptions;
-  /** What decides on every key, without a function of the key. */
-  readonly fixed: BoundPolicies | undefined;
+  /** What decides on every key; undefined where that is a function of the key, or some keys may have overrides. */
+  fixed: BoundPolicies | undefined;
+  /** The same whether or not there are overrides. */
+  readonly #fixed: BoundPolicies | undefined;
   /** BoundPolicies by rule and then name; rules live as long as the policy values they come from. */
   readonly #known = new WeakMap<Rule, Map<string, BoundPolicy>>();
   /** Spaces claimed in the store, with the fingerprint of the claim. */
@@ -110,8 +105,8 @@ export class PolicyResolver {
     this.#set = typeof option === "function" ? `policy function ${numberOf(option)}` : EACH_CALL;
     if (typeof option !== "function" && option !== undefined) {
       const all = rulesOf(option).map((rule) => this.#bind(rule.policy.name, rule));
-      this.fixed = boundTogether(all);
-      this.#set = this.fixed.map(({ keyspace }) => keyspace.name).join(" ");
+      this.#fixed = boundTogether(all);
+      this.#set = this.#fixed.map(({ keyspace }) => keyspace.name).join(" ");
       try {
         for (const { keyspace, rule } of all) this.#claim(keyspace.name, rule.fingerprint);
       } catch (error) {
@@ -122,18 +117,66 @@ export class PolicyResolver {
     }
   }
 
+  /** Goes by whether there are overrides now. */
+  update(): void {
+    this.fixed = this.overrides?.isInUse === true ? undefined : this.#fixed;
+  }
+
+  get overrides(): Overrides | undefined {
+    return this.#options.overrides;
+  }
+
   /** The bound policy, where one fixed policy decides on every key, and nothing else has a say in it. */
   get only(): BoundPolicy | undefined {
-    return this.fixed?.length === 1 && this.fixed.terms === undefined ? this.fixed[0] : undefined;
+    const { fixed } = this;
+    return fixed?.length === 1 && fixed.terms === undefined ? fixed[0] : undefined;
   }
 
   /**
    * The bound policies of a key, with the options of this call where it overrides them. A promise of them rejects with a
    * PolicyUnavailableError where they do not come in time, and with what the signal says.
    */
-  resolve(key: string, override?: unknown, signal?: AbortSignal): Bound | Promise<Bound> {
+  resolve(
+    key: string,
+    override?: unknown,
+    signal?: AbortSignal,
+    slot?: string,
+  ): Bound | Promise<Bound> {
+    const bound = this.#chosen(key, override, signal);
+    const { overrides } = this;
+    if (overrides?.isInUse !== true) return bound;
+    const { loading } = overrides;
+    const isPromised = loading !== undefined || bound instanceof Promise;
+    if (!isPromised) return this.#inForce(bound, key, slot);
+    return Promise.all([bound, loading]).then(([known]) => this.#inForce(known, key, slot));
+  }
+
+  /** What an override of the key says, over all else. */
+  #inForce(bound: Bound, key: string, slot: string | undefined): Bound {
+    const id = this.#options.identify(key, slot);
+    const known = this.overrides?.find(id);
+    if (known === undefined) return bound;
+    const { override, untilMs } = known;
+    const note = { ...bound.terms?.note, override: id };
+    if (typeof override === "string") {
+      return boundTogether(allOf(bound), { ...note, answer: override, untilMs });
+    }
+    // The key may have other policies by now.
+    if (!mayReplace(allOf(bound), override)) return bound;
+    return boundTogether(allOf(this.#overridden(bound, override)), note);
+  }
+
+  /** @throws InvalidOptionError where an override may not name this policy */
+  checkOverride(policy: Policy): void {
+    const all = this.#fixed === undefined ? undefined : allOf(this.#fixed);
+    if (all === undefined || mayReplace(all, policy)) return;
+    const allowed = `a policy of this limiter: ${all.map(({ name }) => name).join(", ")}`;
+    throw new InvalidOptionError("override.name", policy.name, allowed);
+  }
+
+  #chosen(key: string, override: unknown, signal: AbortSignal | undefined): Bound | Promise<Bound> {
     if (this.#option === undefined) return this.#brought(override);
-    const bound = this.fixed ?? this.#dynamic(key, signal);
+    const bound = this.#fixed ?? this.#dynamic(key, signal);
     if (override === undefined) return bound;
     if (!(bound instanceof Promise)) return this.#overridden(bound, override);
     return bound.then((each) => this.#overridden(each, override));
@@ -149,8 +192,8 @@ export class PolicyResolver {
   }
 
   /** The same for a call that cannot wait for what is promised. */
-  resolveNow(key: string, override?: unknown): Bound {
-    const bound = this.resolve(key, override);
+  resolveNow(key: string, override?: unknown, slot?: string): Bound {
+    const bound = this.resolve(key, override, undefined, slot);
     if (!(bound instanceof Promise) && !this.#hasPromised) return bound;
     if (bound instanceof Promise) bound.catch(() => {});
     const allowed =
@@ -167,6 +210,12 @@ export class PolicyResolver {
     if (bound.length === 1) return true;
     if (bound.some(({ rule }) => rule.params.reservations?.alone === true)) return false;
     return bound.every(({ keyspace }) => !isShared(this.#store, keyspace.name));
+  }
+
+  /** For good. */
+  close(): void {
+    this.release();
+    this.overrides?.close();
   }
 
   /** Whether a function has the policies. */
@@ -192,7 +241,7 @@ export class PolicyResolver {
     return () => {
       this.#isReleased = false;
       for (const [keyspace, fingerprint] of claimed) this.#claim(keyspace, fingerprint);
-      for (const { name, rule } of allOf(this.fixed ?? [])) this.#counts.bound(name, rule);
+      for (const { name, rule } of allOf(this.#fixed ?? [])) this.#counts.bound(name, rule);
     };
   }
 
@@ -219,7 +268,7 @@ export class PolicyResolver {
 
   /** Undefined where a function, or each call, has them. */
   #fixedPolicies(): readonly Policy[] | undefined {
-    return this.fixed && policiesIn(allOf(this.fixed));
+    return this.#fixed && policiesIn(allOf(this.#fixed));
   }
 
   #dynamic(key: string, signal: AbortSignal | undefined): Bound | Promise<Bound> {

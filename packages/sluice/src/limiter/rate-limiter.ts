@@ -8,7 +8,7 @@ import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkKey, type SlotOption } from "../core/key.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
-import { InWords, withoutText } from "../core/shown.js";
+import { InWords } from "../core/shown.js";
 import { Events } from "../events/events.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import { checkStore, isSyncStore, type Store, type SyncStore } from "../stores/store.js";
@@ -20,6 +20,7 @@ import {
   type CallOptions,
   type ChangeOptions,
   checkCall,
+  checkChange,
   type Grant,
   type KeyedRequest,
   LIMITER_OPTIONS,
@@ -36,9 +37,11 @@ import {
   type Settlement,
   settleRequest,
 } from "./give-back.js";
+import type { ListedOverride, Override, OverrideOptions } from "./overrides.js";
 import type { Pipeline } from "./pipeline.js";
 import type { PolicyOption } from "./policy-resolver.js";
 import { gaveUp } from "./report.js";
+import { listOverrides, setOverride } from "./set-override.js";
 import { type LimiterStats, limiterStats } from "./stats.js";
 import { acquire, type Start } from "./waiting/acquire.js";
 import {
@@ -292,12 +295,34 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
    * console.log((await limiter.consume("k")).remaining); // 11
    */
   setPolicy(policy: PolicyOption, options: ChangeOptions = {}): void {
-    const { by } = checkOptions("options", options, ["by"]);
-    if (by !== undefined && typeof by !== "string") {
-      throw new InvalidOptionError("by", withoutText(by), "text that says who makes the change");
-    }
-    this.#pipeline.setPolicy(policy, by);
+    this.#pipeline.setPolicy(policy, checkChange(options));
     this.#direct = this.#directStore();
+  }
+
+  /**
+   * What holds for the key, until `until` or until undefined removes it: a policy in place of that of its name, or of the
+   * only one; "deny"; or "exempt", which charges nothing. Other processes know of it in a second; see docs/live-limits.md.
+   *
+   * @throws InvalidOptionError, also above 10,000 overrides; what the store fails with
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
+   * await limiter.override("acme", tokenBucket({ limit: 500, period: "1h" }), { comment: "ticket 12" });
+   * await limiter.override("evil", "deny", { until: Date.now() + 3_600_000 });
+   * console.log((await limiter.consume("acme")).limit, (await limiter.consume("evil")).reason); // 500 blocked
+   * console.log((await limiter.overrides()).map(({ comment }) => comment)); // [ 'ticket 12', undefined ]
+   */
+  async override(
+    key: string,
+    override: Override | undefined,
+    options: OverrideOptions = {},
+  ): Promise<void> {
+    await setOverride(this.#pipeline, key, override, options);
+  }
+
+  /** All overrides that hold now, by the ids of their keys; read anew from a store outside the process. */
+  async overrides(): Promise<readonly ListedOverride[]> {
+    return listOverrides(this.#pipeline);
   }
 
   /**
@@ -331,7 +356,6 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
     return this.close();
   }
 
-  /** A function may promise its policies, and prefetch may have units: then consumes go the long way. */
   #directStore(): SyncStore | undefined {
     const { shortcuts, resolver } = this.#pipeline;
     return shortcuts.prefetch === undefined && !resolver.isFunction ? this.#sync : undefined;

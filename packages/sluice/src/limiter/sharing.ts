@@ -4,6 +4,7 @@ import type { Store } from "../stores/store.js";
 
 const users = new WeakMap<Store, Map<string, Map<string, Holders>>>();
 
+/** Tells functions apart. */
 /** The sets that use a keyspace, with the limiters that do. */
 function setsOf(store: Store, keyspace: string): Map<string, Holders> {
   let keyspaces = users.get(store);
@@ -40,4 +41,18 @@ export function isShared(store: Store, keyspace: string): boolean {
   if (sets === undefined || sets.size <= 1) return false;
   for (const [set, holders] of sets) if (holders.isEmpty()) sets.delete(set);
   return sets.size > 1;
+}
+
+let functionsSeen = 0;
+const functionNumbers = new WeakMap<object, number>();
+
+/** Tells policy functions apart. */
+export function numberOf(fn: object): number {
+  let number = functionNumbers.get(fn);
+  if (number === undefined) {
+    functionsSeen += 1;
+    number = functionsSeen;
+    functionNumbers.set(fn, number);
+  }
+  return number;
 }

@@ -11,6 +11,7 @@ import type { Clock } from "../core/clock.js";
 import type { Rule } from "../algorithms/rule.js";
 import type { Submitted } from "./hand-over.js";
 import type { DocumentStore } from "./document-store.js";
+import type { OverrideStore } from "./override-store.js";
 import type { ReportStore } from "./report-store.js";
 import type { SemaphoreStore } from "./semaphore-store.js";
 import type { StoreCounts } from "./store-counts.js";
@@ -130,6 +131,8 @@ export interface Store {
   readonly semaphores?: SemaphoreStore;
   /** Where reports of all processes live; without it each process keeps its own. */
   readonly reports?: ReportStore;
+  /** Where overrides of all processes live; without it each process keeps its own. */
+  readonly overrides?: OverrideStore;
   /** Where published documents live; without it they live in this process. */
   readonly documents?: DocumentStore;
   close(): Promise<void>;

@@ -134,6 +134,19 @@ test("the documented user may report, and reads reports with hgetall", async () 
   expect((await reportAs("+hgetall")).limiters[0]?.asked).toBe(1);
 });
 
+test("the documented user sets and reads overrides with hgetall", async () => {
+  const overrideAs = async (...changes: readonly string[]) => {
+    const client = await asUser(...changes);
+    const store = new RedisStore({ client });
+    const policy = slidingLog({ limit: 1, window: "1h" });
+    await using limiter = new RateLimiter({ policy, store, overrides: true, timeout: "30s" });
+    await limiter.override("bad", "deny");
+    return await limiter.consume("bad");
+  };
+  await expect(overrideAs()).rejects.toThrow(/hgetall|NOPERM|ACL failure|can't run this command/);
+  expect((await overrideAs("+hgetall")).reason).toBe("blocked");
+});
+
 test("a server that knows CLIENT SETINFO refuses the clients' names without the permission", async () => {
   const user = await asUser(...newer.map((word) => word.replace("+", "-")));
   await user.ping().catch(() => {});

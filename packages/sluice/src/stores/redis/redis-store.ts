@@ -25,6 +25,7 @@ import { asScriptFailure } from "./clients/index.js";
 import type { LazyConnection } from "./lazy-connection.js";
 import { CONNECT_OPTIONS, type ConnectOptions } from "./connect.js";
 import { RedisDocuments } from "./redis-documents.js";
+import { RedisOverrides } from "./redis-overrides.js";
 import { RedisReports } from "./redis-reports.js";
 import { RedisSemaphores } from "./redis-semaphores.js";
 import { type Placement, placementBy, SLOTS, slotOf, tagOfId } from "./slot.js";
@@ -82,6 +83,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly partOf?: (call: StoreCall) => string;
   readonly semaphores: RedisSemaphores;
   readonly reports: RedisReports;
+  readonly overrides: RedisOverrides;
   readonly documents: RedisDocuments;
   /** Batches, and outages whoever met them; hooks are listeners too. */
   readonly events = new Events();
@@ -146,6 +148,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     );
     this.clock = options.clock === undefined ? undefined : checkClock(options.clock);
     this.reports = new RedisReports(this.#run, this.clock);
+    this.overrides = new RedisOverrides(this.#run, this.clock);
     const shared = { run: this.#run, client: clientNow, subscriber, isCluster, clock: this.clock };
     this.documents = new RedisDocuments(shared);
     this.semaphores = new RedisSemaphores({

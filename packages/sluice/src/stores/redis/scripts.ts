@@ -43,6 +43,11 @@ export function reportScript(): Script {
   return known("report", []);
 }
 
+/** The script of overrides. */
+export function overrideScript(): Script {
+  return known("override", []);
+}
+
 function known(name: keyof typeof lua.scripts, tags: readonly string[]): Script {
   const id = `${name} ${tags.join("")}`;
   let script = scripts.get(id);

@@ -1,0 +1,43 @@
+/** Sets and lists a limiter's overrides, on behalf of its users. */
+import { InvalidOptionError } from "../core/errors.js";
+import { checkKey, checkSlot } from "../core/key.js";
+import {
+  checkOverride,
+  type ListedOverride,
+  type Override,
+  type OverrideOptions,
+  type Overrides,
+} from "./overrides.js";
+import type { Pipeline } from "./pipeline.js";
+
+export async function setOverride(
+  limiter: Pipeline,
+  key: string,
+  override: Override | undefined,
+  options: OverrideOptions,
+): Promise<void> {
+  const { resolver } = limiter;
+  const overrides = overridesOf(limiter);
+  checkKey(key);
+  const known = checkOverride(override, options);
+  const { slot } = options;
+  checkSlot(slot);
+  if (known !== undefined && typeof known.override !== "string") {
+    resolver.checkOverride(known.override);
+  }
+  await overrides.set(limiter.identify(key, slot), known);
+}
+
+export async function listOverrides(limiter: Pipeline): Promise<readonly ListedOverride[]> {
+  const overrides = overridesOf(limiter);
+  await overrides.refresh();
+  return overrides.list();
+}
+
+function overridesOf({ closing, resolver }: Pipeline): Overrides {
+  closing.throwIfClosed();
+  if (resolver.overrides !== undefined) return resolver.overrides;
+  const allowed =
+    "overrides: true among the options of a limiter whose store is outside the process";
+  throw new InvalidOptionError("overrides", false, allowed);
+}
