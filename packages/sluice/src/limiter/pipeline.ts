@@ -11,7 +11,8 @@ import { type Decision, NEAR_LIMIT } from "../core/decision.js";
 import { ClosedError } from "../core/errors.js";
 import { checkKey, checkKeyed, checkSlot, keyInSlot } from "../core/key.js";
 import type { Instead } from "../events/events.js";
-import { type AskOptions, type Asker, GuardedStore } from "../resilience/guarded-store.js";
+import type { Asker } from "../resilience/asker.js";
+import { type AskOptions, GuardedStore } from "../resilience/guarded-store.js";
 import { healthOf } from "../resilience/store-health.js";
 import type { Debit, Outcome, Store, StoreCall, StoreResult, SyncStore } from "../stores/store.js";
 import { type Canceller, lateStart, withGrant, withReserved } from "./answers.js";
@@ -28,6 +29,7 @@ import type { LimiterAnswer, LimiterRequest, PreparedRequest, RequestRunner } fr
 import { type ReusableCall, reusableCall } from "./reusable-call.js";
 import { hasShadowsToAsk, shadowsSync, withShadows } from "./shadows.js";
 import { overrideAnswer } from "./override-answer.js";
+import { RequestAsker } from "./request-asker.js";
 import { PrefetchedResult } from "./shortcuts/prefetch.js";
 import { returnUnits } from "./shortcuts/return-units.js";
 import { Shortcuts } from "./shortcuts/shortcuts.js";
@@ -342,26 +344,18 @@ export class Pipeline implements RequestRunner, Canceller {
     if (prepared.bound.terms !== undefined && hasShadowsToAsk(prepared)) {
       return withShadows(this, prepared, this.#asked.bind(this));
     }
-    const failed = (reason: Error): Error =>
-      undecided(this, prepared.request, reason, prepared.atMs);
     if (this.#mustConcludeInContext()) {
       return this.#asked(prepared).then(
         (outcome) => this.conclude(prepared, outcome),
         (reason: unknown) => {
-          throw failed(reason as Error);
+          throw undecided(this, prepared.request, reason as Error, prepared.atMs);
         },
       );
     }
-    return new Promise((resolve, reject: (reason: Error) => void) => {
-      const fail = (reason: Error): void => reject(failed(reason));
-      this.#askFor(prepared, fail, (outcome) => {
-        // What is thrown here is this call's alone.
-        try {
-          resolve(this.conclude(prepared, outcome));
-        } catch (error) {
-          reject(error as Error);
-        }
-      });
+    return new Promise((resolve, reject) => {
+      const asker = new RequestAsker(this, prepared, resolve, reject);
+      if (asker.isPlain) this.guarded.askPlain(asker);
+      else this.#askFor(prepared, asker.reject.bind(asker), asker.complete.bind(asker));
     });
   }
 

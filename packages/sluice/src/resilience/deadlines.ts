@@ -30,12 +30,13 @@ export function handOverOf(submitted: Submitted): HandOver | undefined {
 export interface Pending<Call, T> {
   readonly call: Call;
   readonly atMs: number;
-  /** By how much the event loop had been late when the wait began. */
-  readonly lateBeforeMs: number;
+  /** By how much the event loop had been late when the wait began; set by `add`. */
+  lateBeforeMs: number;
   /** Where it waits in this process: when it ends, if that was put off. */
   putOffToMs: number | undefined;
-  /** Undefined once it was called. */
-  done: ((outcome: T) => void) | undefined;
+  isSettled: boolean;
+  /** Called once, after it is settled. */
+  done(outcome: T): void;
 }
 
 export interface DeadlinesOptions<T> {
@@ -64,38 +65,42 @@ export class Deadlines<Call extends Submitted, T> {
 
   /** Begins to wait, from `atMs` on; `done` is called once, by `settle` or when the time is over. */
   begin(call: Call, done: (outcome: T) => void, atMs: number = monotonicMs()): Pending<Call, T> {
+    const pending = { call, atMs, lateBeforeMs: 0, putOffToMs: undefined, isSettled: false, done };
+    this.add(pending);
+    return pending;
+  }
+
+  /** Begins to wait by an object of the caller's own, which spares one. */
+  add(pending: Pending<Call, T>): void {
     const { heartbeat, timeoutMs } = this.#options;
     this.#unsettled += 1;
     if (this.#unsettled === 1) {
       heartbeat.waiting += 1;
       if (heartbeat.dueMs === Number.POSITIVE_INFINITY) heartbeat.start();
     }
-    const lateBeforeMs = lateMs(heartbeat, atMs);
-    const pending = { call, atMs, lateBeforeMs, putOffToMs: undefined, done };
+    pending.lateBeforeMs = lateMs(heartbeat, pending.atMs);
     this.#pending.push(pending);
     // While something is pending the timer keeps the process alive, so that every call is answered.
     if (this.#timer === undefined) this.#start(timeoutMs);
     else if (this.#unsettled === 1) this.#timer.ref();
-    return pending;
   }
 
   /** Ends a wait; false if it had ended before, and `outcome` is dropped. */
   settle(pending: Pending<Call, T>, outcome: T): boolean {
-    const { done } = pending;
-    if (done === undefined) return false;
-    pending.done = undefined;
+    if (pending.isSettled) return false;
+    pending.isSettled = true;
     this.#unsettled -= 1;
     if (this.#unsettled === 0) this.#rest();
     else this.#letGo();
-    done(outcome);
+    pending.done(outcome);
     return true;
   }
 
   /** Ends the waits of all calls for which `outcomeOf` has an outcome. */
   settleWhere(outcomeOf: (call: Call) => T | undefined): void {
-    const waiting = this.#pending.filter(({ done }) => done !== undefined);
+    const waiting = this.#pending.filter(({ isSettled }) => !isSettled);
     for (const pending of waiting) {
-      if (pending.done === undefined) continue;
+      if (pending.isSettled) continue;
       const outcome = outcomeOf(pending.call);
       if (outcome !== undefined) this.settle(pending, outcome);
     }
@@ -104,8 +109,8 @@ export class Deadlines<Call extends Submitted, T> {
   /** Whether anybody waits who began to before then. */
   hasFromBefore(ms: number): boolean {
     for (let i = this.#first; i < this.#pending.length; i++) {
-      const { done, atMs } = this.#pending[i] as Pending<Call, T>;
-      if (done !== undefined && atMs < ms) return true;
+      const { isSettled, atMs } = this.#pending[i] as Pending<Call, T>;
+      if (!isSettled && atMs < ms) return true;
     }
     return false;
   }
@@ -134,7 +139,7 @@ export class Deadlines<Call extends Submitted, T> {
    */
   #letGo(): void {
     const all = this.#pending;
-    while (this.#first < all.length && all[this.#first]?.done === undefined) this.#first += 1;
+    while (this.#first < all.length && all[this.#first]?.isSettled === true) this.#first += 1;
     if (this.#first < SETTLED_AT_ONCE) return;
     all.splice(0, this.#first);
     this.#first = 0;
@@ -168,7 +173,7 @@ export class Deadlines<Call extends Submitted, T> {
     let seen = this.#first;
     for (; seen < all.length; seen++) {
       const pending = all[seen] as Pending<Call, T>;
-      if (pending.done === undefined) continue;
+      if (pending.isSettled) continue;
       const earliestMs = pending.atMs + this.#options.timeoutMs;
       const endsAtMs = earliestMs > nowMs ? earliestMs : this.#endsAtMs(pending, nowMs);
       nextMs = endsAtMs > nowMs ? Math.min(nextMs, endsAtMs) : nextMs;
@@ -182,7 +187,7 @@ export class Deadlines<Call extends Submitted, T> {
     this.#first = 0;
     if (nextMs !== Number.POSITIVE_INFINITY) this.#start(Math.max(1, nextMs - nowMs));
     for (const pending of due) {
-      if (pending.done !== undefined) this.settle(pending, this.#options.late);
+      if (!pending.isSettled) this.settle(pending, this.#options.late);
     }
     if (this.#timer === undefined) this.#options.rests?.();
   }

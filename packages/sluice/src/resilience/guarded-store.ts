@@ -10,16 +10,10 @@
 import { onAbort } from "../core/abort.js";
 import type { Closing } from "../core/closing.js";
 import { monotonicMs } from "../core/clock.js";
-import {
-  asStoreError,
-  ClosedError,
-  CrossSlotError,
-  InvalidOptionError,
-  type StoreUnavailableError,
-  StoreTimeoutError,
-} from "../core/errors.js";
+import { type StoreUnavailableError, StoreTimeoutError } from "../core/errors.js";
 import type { ErrorEvent, Events, Instead } from "../events/events.js";
 import { assumedHandOver, happened, type Submitted } from "../stores/hand-over.js";
+import { type Asker, asOutcome, contain, pass } from "./asker.js";
 import { type BreakerSettings, DEFAULT_PROBE_EVERY_MS } from "./breaker.js";
 import { Deadlines, handOverOf, type Pending } from "./deadlines.js";
 import type { Audience, OutageNotice } from "./outage.js";
@@ -51,19 +45,6 @@ export interface GuardedStoreOptions<Call, Result> {
 
 type Submit<Call, Result> = (call: Call, done: (outcome: Result | Error) => void) => void;
 
-/** Who asks: one of `complete` and `reject` is called, once. */
-export interface Asker<Result> {
-  readonly signal: AbortSignal | undefined;
-  /** When the call began, on the monotonic clock: its deadline counts from then. */
-  readonly atMs: number;
-  /** With the store's answer, or why there is none. */
-  complete(outcome: Result | Error): void;
-  /** Misuse, or what the signal says. */
-  reject(reason: Error): void;
-  /** With what comes after the deadline or an abort. */
-  late?(outcome: Result | Error): void;
-}
-
 export interface AskOptions<Call extends Submitted, Result extends object> {
   /** What the caller gets without an answer, if not what the option says. */
   readonly instead?: Instead;
@@ -73,6 +54,13 @@ export interface AskOptions<Call extends Submitted, Result extends object> {
   readonly others?: readonly GuardedStore<Call, Result>[];
   /** Asks past an open breaker too: what keeps alive what is held must not wait for a probe. */
   readonly always?: boolean;
+}
+
+/** A call, who asks it, and its wait, in one object. When the wait is done, it is to call `endPlain`. */
+export interface PlainAsk<Call extends Submitted, Result>
+  extends Asker<Result>,
+    Pending<Call, Result | Error> {
+  readonly atMs: number;
 }
 
 export class GuardedStore<Call extends Submitted, Result extends object> implements Asking {
@@ -155,6 +143,40 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
       if (!(settled instanceof Error)) this.#decided(call, attempt);
       asker.late?.(settled);
     });
+  }
+
+  /** Whether there is nothing to look at before a call but its deadline: the store is open, and no part of it troubled. */
+  get isAtEase(): boolean {
+    const { external, partOf, closing } = this.#options;
+    return (
+      external && partOf === undefined && this.#health.troubled.size === 0 && !closing.isStoreClosed
+    );
+  }
+
+  /** `ask` for a call that its caller will not abort, while `isAtEase`. */
+  askPlain(plain: PlainAsk<Call, Result>): void {
+    const { call } = plain;
+    call.handOver = this.#options.marksHandOver ? undefined : assumedHandOver(plain.atMs);
+    this.#startAsking();
+    this.#health.counts.asked += 1;
+    this.#deadlines.add(plain);
+    this.#options.submit(call, (settled) => {
+      if (this.#deadlines.settle(plain, settled) || settled instanceof Error) return;
+      this.#decided(call, UNTROUBLED);
+    });
+  }
+
+  /** What came of a plain call, or that its time is over. */
+  endPlain(plain: PlainAsk<Call, Result>, settled: Result | Error): void {
+    try {
+      const isAnswer = !(settled instanceof Error);
+      const outcome = isAnswer ? settled : this.#outcomeOf(settled, plain.call, UNTROUBLED);
+      this.#ended(plain.call, plain, UNTROUBLED, outcome, NO_OPTIONS);
+      if (isAnswer) plain.complete(outcome);
+      else pass(outcome, plain);
+    } catch (error) {
+      plain.reject(error as Error);
+    }
   }
 
   /**
@@ -355,36 +377,9 @@ function endProbe({ probed }: Attempt, outcome: object): void {
   else probed.probeEnded();
 }
 
-/** What is thrown while a call is answered is its caller's: never of those whose answers came with it, nor the store's. */
-function contain<Result>(asker: Asker<Result>, answer: () => void): void {
-  try {
-    answer();
-  } catch (error) {
-    asker.reject(error as Error);
-  }
-}
-
-function pass<Result>(outcome: Result | Error, asker: Asker<Result>): void {
-  if (isMisuse(outcome)) asker.reject(outcome);
-  else asker.complete(outcome);
-}
-
 /** The attempt of every call that begins while all parts of the store work. */
 const UNTROUBLED: Attempt = Object.freeze({ part: "", failuresBefore: 0, probed: undefined });
 const NO_OPTIONS = Object.freeze({});
 const NONE: readonly never[] = [];
 /** Ends the wait of a call whose time is over. */
 const LATE = new Error("late");
-
-/** What the caller has to mend, or has ended, whatever the failure policy. */
-function isMisuse(outcome: unknown): outcome is Error {
-  return (
-    outcome instanceof InvalidOptionError ||
-    outcome instanceof CrossSlotError ||
-    outcome instanceof ClosedError
-  );
-}
-
-function asOutcome<Result>(outcome: Result | Error): Result | Error {
-  return outcome instanceof Error ? asStoreError(outcome) : outcome;
-}

@@ -21,7 +21,7 @@ async function modulesOf(kind: "redis" | "memory"): Promise<readonly string[]> {
 }
 
 // Two have nothing to open for who follows a decision: whether somebody listens, and the histogram of round trips.
-test("one consume on Redis runs functions of 18 modules, in docs/architecture.md's picture", async () => {
+test("one lone consume on Redis runs functions of 18 modules, in docs/architecture.md's picture", async () => {
   expect(await modulesOf("redis")).toEqual([
     "core/clock.js",
     "core/histogram.js",
@@ -31,16 +31,16 @@ test("one consume on Redis runs functions of 18 modules, in docs/architecture.md
     "limiter/decisions.js",
     "limiter/pipeline.js",
     "limiter/rate-limiter.js",
+    "limiter/request-asker.js",
     "limiter/shortcuts/deny-cache.js",
     "limiter/shortcuts/shortcuts.js",
     "resilience/deadlines.js",
     "resilience/guarded-store.js",
-    "stores/redis/batch.js",
     "stores/redis/batcher.js",
     "stores/redis/clients/ioredis.js",
+    "stores/redis/lone-calls.js",
     "stores/redis/redis-store.js",
     "stores/redis/scripts.js",
-    "stores/redis/wire.js",
   ]);
 });
 

@@ -2,7 +2,7 @@ import { beforeEach, expect, test, vi } from "vitest";
 import { VERBS } from "../../algorithms/decide.js";
 import type { StoreResult, Done, StoreCall } from "../store.js";
 import { eventually } from "../../../test/support/eventually.js";
-import { Batcher } from "./batcher.js";
+import { Batcher, type SendBatch } from "./batcher.js";
 
 const threw = vi.fn<(error: unknown) => void>();
 beforeEach(() => void threw.mockClear());
@@ -83,4 +83,61 @@ test("what one call's done throws, or rejects with, is no failure of the others"
   expect(done.mock.calls).toEqual([[ANSWER]]);
   await eventually(() => expect(threw).toHaveBeenCalledTimes(2));
   expect(threw.mock.calls).toEqual([[new Error("thrown")], [new Error("rejected")]]);
+});
+
+/** A batcher that sends what is alone by itself, and all that it sent. */
+function sendingAlone(): {
+  readonly batcher: Batcher;
+  readonly alone: { readonly sentCall: StoreCall; readonly done: Done }[];
+  readonly sent: (readonly StoreCall[])[];
+} {
+  const alone: { sentCall: StoreCall; done: Done }[] = [];
+  const sent: (readonly StoreCall[])[] = [];
+  const send: SendBatch = (calls) => {
+    sent.push(calls);
+    return { left: [], settled: new Promise(() => {}) };
+  };
+  const options = { maxBatch: 1000, maxInFlight: 3, threw };
+  const batcher = new Batcher(
+    send,
+    options,
+    (sentCall, done) => alone.push({ sentCall, done }) > 0,
+  );
+  return { batcher, alone, sent };
+}
+
+test("a call that finds nothing under way, and stays alone in its tick, goes alone", async () => {
+  const { batcher, alone, sent } = sendingAlone();
+  const [first, second, third] = [call(), call(), call()];
+  batcher.add(first, () => {});
+  await eventually(() => expect(alone.map(({ sentCall }) => sentCall)).toEqual([first]));
+  // The first one is under way.
+  batcher.add(second, () => {});
+  await eventually(() => expect(sent).toEqual([[second]]));
+  batcher.add(third, () => {});
+  await eventually(() => expect(sent).toEqual([[second], [third]]));
+  expect(alone).toHaveLength(1);
+});
+
+test("calls of one tick are one batch, and none of them goes alone", async () => {
+  const { batcher, alone, sent } = sendingAlone();
+  const burst = Array.from({ length: 256 }, call);
+  batcher.add(burst[0] as StoreCall, () => {});
+  await Promise.resolve();
+  for (const each of burst.slice(1)) batcher.add(each, () => {});
+  await eventually(() => expect(sent).not.toEqual([]));
+  // The rest of an idle store's equal shares goes in the next turns.
+  await eventually(() => expect(sent.flat()).toEqual(burst));
+  expect(alone).toEqual([]);
+});
+
+test("who went alone is no longer under way once answered", async () => {
+  const { batcher, alone } = sendingAlone();
+  const done = vi.fn<Done>();
+  batcher.add(call(), done);
+  await eventually(() => expect(alone).toHaveLength(1));
+  alone[0]?.done(ANSWER);
+  expect(done.mock.calls).toEqual([[ANSWER]]);
+  batcher.add(call(), () => {});
+  await eventually(() => expect(alone).toHaveLength(2));
 });

@@ -26,6 +26,12 @@ export type SendBatch<Call = StoreCall, Answer = StoreResult> = (
   settle: SettleCall<Answer>,
 ) => Sending;
 
+/** Sends a call by itself and tells `done` its outcome, once; false if it cannot, and nothing was done. */
+export type SendAlone<Call = StoreCall, Answer = StoreResult> = (
+  call: Call,
+  done: (outcome: Answer | Error) => void,
+) => boolean;
+
 export interface BatcherOptions {
   /** Calls sent together at most. */
   readonly maxBatch: number;
@@ -59,10 +65,17 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
   readonly #sent = new Set<SentBatch>();
   #sentCalls = 0;
   #scheduled = false;
+  readonly #alone: SendAlone<Call, Answer> | undefined;
 
-  constructor(send: SendBatch<Call, Answer>, options: BatcherOptions) {
+  /** `alone` is for a call that finds nothing under way and stays alone in its tick. */
+  constructor(
+    send: SendBatch<Call, Answer>,
+    options: BatcherOptions,
+    alone?: SendAlone<Call, Answer>,
+  ) {
     this.#send = send;
     this.#options = options;
+    this.#alone = alone;
   }
 
   add(call: Call, done: (outcome: Answer | Error) => unknown): void {
@@ -92,6 +105,7 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
    */
   #flush(): void {
     this.#scheduled = false;
+    if (this.#queue.length === 1 && this.#sent.size === 0 && this.#sendAlone()) return;
     while (this.#queue.length > 0 && !this.#isBusy()) {
       if (!this.#sendNext()) continue;
       this.#scheduled = this.#queue.length > 0;
@@ -126,12 +140,36 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
     this.#queue.unshift(...left.map((i) => batch[i] as QueuedCall<Call, Answer>));
     const sentCalls = batch.length - left.length;
     this.#sentCalls += sentCalls;
-    void settled.finally(() => {
-      this.#sent.delete(sent);
-      this.#sentCalls -= sentCalls;
-      this.#schedule();
-    });
+    void settled.finally(() => this.#ended(sent, sentCalls));
     return true;
+  }
+
+  /** Sends the only call there is, if it can go alone. */
+  #sendAlone(): boolean {
+    const queued = this.#queue[0] as QueuedCall<Call, Answer>;
+    const { call } = queued;
+    if (this.#alone === undefined || !isWanted(call)) return false;
+    const sent: SentBatch = { atMs: monotonicMs(), calls: [call] };
+    const isSent = this.#alone(call, (outcome) => {
+      // In this order: an answer that opens a breaker refuses what waits, before that is sent.
+      this.#answer(queued, outcome);
+      this.#ended(sent, 1);
+    });
+    if (!isSent) return false;
+    this.#queue.pop();
+    this.#begun(sent, 1);
+    return true;
+  }
+
+  #begun(sent: SentBatch, calls: number): void {
+    this.#sent.add(sent);
+    this.#sentCalls += calls;
+  }
+
+  #ended(sent: SentBatch, calls: number): void {
+    this.#sent.delete(sent);
+    this.#sentCalls -= calls;
+    this.#schedule();
   }
 
   /** What one call's `done` throws must not be taken for the failure of those that were sent with it. */

@@ -23,6 +23,7 @@ import {
 import type { RunScript } from "./clients/client.js";
 import { asScriptFailure } from "./clients/index.js";
 import type { LazyConnection } from "./lazy-connection.js";
+import { LoneCalls } from "./lone-calls.js";
 import { CONNECT_OPTIONS, type ConnectOptions } from "./connect.js";
 import { RedisDocuments } from "./redis-documents.js";
 import { RedisOverrides } from "./redis-overrides.js";
@@ -30,6 +31,7 @@ import { RedisReports } from "./redis-reports.js";
 import { RedisSemaphores } from "./redis-semaphores.js";
 import { type Placement, placementBy, SLOTS, slotOf, tagOfId } from "./slot.js";
 import { type RefusalSorter, SplitRetry } from "./split-retry.js";
+import { endingWithStore, type RoundTripOptions } from "./round-trips.js";
 import { decodeBatch, type DecodedCall } from "./wire.js";
 
 export interface RedisStoreOptions extends AccessOptions {
@@ -128,10 +130,13 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     const { run, isCluster, nodeOf, sendsOnce, lazy, clientNow } = accessBy(options, this.#closing);
     this.#sendsOnce = sendsOnce;
     this.#lazy = lazy;
-    this.#run = this.#endingWithStore(run);
+    const trips = { closing: this.#closing, events: this.events, counts: this.counts };
+    this.#run = endingWithStore(run, trips);
     if (nodeOf !== undefined) {
       this.partOf = ({ debits }) => nodeOf(this.#slotOf(debits[0]?.id ?? ""));
     }
+    this.clock = options.clock === undefined ? undefined : checkClock(options.clock);
+    const alone = this.#loneCalls(run, trips);
     this.#batching = {
       maxBatch: checkCount("maxBatch", maxBatch, 1, 1000),
       maxInFlight: checkCount("maxInFlight", maxInFlight, 1, 1000),
@@ -145,8 +150,11 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     this.#batcher = new Batcher(
       (calls, settle) => this.#send(undefined, calls, settle),
       this.#batching,
+      (call, done) => {
+        const retry = this.#splitRetry;
+        return !retry.isCluster && retry.apart.size === 0 && alone.send(call, done);
+      },
     );
-    this.clock = options.clock === undefined ? undefined : checkClock(options.clock);
     this.reports = new RedisReports(this.#run, this.clock);
     this.overrides = new RedisOverrides(this.#run, this.clock);
     const shared = { run: this.#run, client: clientNow, subscriber, isCluster, clock: this.clock };
@@ -185,6 +193,20 @@ export class RedisStore extends KeyspaceRegistry implements Store {
    */
   stats(): StoreStats {
     return this.counts.stats();
+  }
+
+  #loneCalls(run: RunScript, trips: RoundTripOptions): LoneCalls {
+    return new LoneCalls({
+      ...trips,
+      run,
+      clock: this.clock,
+      placement: this.#placement,
+      settle: async (call, outcome, sentMs, settle) => {
+        const sorted = this.#sorted(undefined, [call], settle, sentMs);
+        sorted.settle(0, await outcome.catch(asScriptFailure));
+        await sorted.sendAgain();
+      },
+    });
   }
 
   submit(call: StoreCall, done: Done): void {
@@ -245,17 +267,30 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     // Calls that were queued before the Cluster was recognized may be of several slots.
     const mayBeSplit = retry.apart.size > 0 || (slot === undefined && retry.isCluster);
     if (mayBeSplit) return retry.send(slot, calls, settle);
-    const sentMs = monotonicMs();
+    const sorted = this.#sorted(slot, calls, settle, monotonicMs());
+    const { left, settled } = this.#sendTogether(calls, sorted.settle);
+    return { left, settled: settled.then(sorted.sendAgain) };
+  }
+
+  /** Takes the outcomes of a batch in place of `settle`, but costs nothing until one is a refusal. */
+  #sorted(
+    slot: number | undefined,
+    calls: readonly StoreCall[],
+    settle: SettleCall,
+    sentMs: number,
+  ): { readonly settle: SettleCall; readonly sendAgain: () => Promise<void> | undefined } {
     let sorter: RefusalSorter | undefined;
-    const { left, settled } = this.#sendTogether(calls, (i, outcome) => {
-      if (!(outcome instanceof Error)) {
-        settle(i, outcome);
-        return;
-      }
-      sorter ??= retry.sorterOf(slot, calls, settle, sentMs);
-      sorter.settle(i, outcome);
-    });
-    return { left, settled: settled.then(() => sorter?.sendAgain()) };
+    return {
+      settle: (i, outcome) => {
+        if (!(outcome instanceof Error)) {
+          settle(i, outcome);
+          return;
+        }
+        sorter ??= this.#splitRetry.sorterOf(slot, calls, settle, sentMs);
+        sorter.settle(i, outcome);
+      },
+      sendAgain: () => sorter?.sendAgain(),
+    };
   }
 
   /** Sends the first of the calls, as many as may go together, with calendars around `guessUs`. */
@@ -352,37 +387,5 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       const durationMs = monotonicMs() - beganMs;
       this.events.to.batch?.({ batch, size, part, durationMs, error });
     };
-  }
-
-  /** `run` until the store is closed: then what is under way, and all that comes, rejects. Its round trips are counted. */
-  #endingWithStore(run: RunScript): RunScript {
-    const { listeners } = this.#closing;
-    const { tripMs } = this.counts;
-    return (...script) =>
-      new Promise((resolve, reject: (error: Error) => void) => {
-        if (this.#closing.isClosed) {
-          reject(this.#closing.error());
-          return;
-        }
-        const close = (): void => reject(this.#closing.error());
-        const beganMs = monotonicMs();
-        const ended = (error: Error | undefined): void => {
-          listeners.delete(close);
-          const durationMs = monotonicMs() - beganMs;
-          tripMs[error === undefined ? "ok" : "error"].observe(durationMs);
-          this.events.to.roundTrip?.({ durationMs, error });
-        };
-        listeners.add(close);
-        run(...script).then(
-          (reply) => {
-            ended(undefined);
-            resolve(reply);
-          },
-          (error: unknown) => {
-            ended(error as Error);
-            reject(error as Error);
-          },
-        );
-      });
   }
 }

@@ -99,7 +99,7 @@ export function withReload(commands: ScriptCommands, options: ReloadOptions = {}
     const node = nodeOf?.(slotOf(tagIn(keys[0] ?? "")));
     // A Cluster's client that has no table yet sends it to any node.
     if (node === "") return true;
-    const place = `${sha} ${node ?? ""}`;
+    const place = node === undefined ? sha : `${sha} ${node}`;
     if (sent.has(place)) return false;
     sent.add(place);
     return true;

@@ -1,0 +1,72 @@
+/** Who asks the store for a request. */
+import { VERBS } from "../algorithms/decide.js";
+import type { GuardedStore, PlainAsk } from "../resilience/guarded-store.js";
+import type { Outcome, StoreCall, StoreResult } from "../stores/store.js";
+import { type ReportingLimiter, undecided } from "./report.js";
+import type { LimiterAnswer, PreparedRequest } from "./request.js";
+import type { Shortcuts } from "./shortcuts/shortcuts.js";
+
+/** The limiter that asks. */
+interface AskingLimiter extends ReportingLimiter {
+  readonly shortcuts: Pick<Shortcuts, "prefetch">;
+  readonly guarded: GuardedStore<StoreCall, StoreResult>;
+  conclude(prepared: PreparedRequest, outcome: Outcome): Answer;
+}
+
+type Answer = LimiterAnswer | Promise<LimiterAnswer>;
+
+/**
+ * Who asks, and who waits for the answer, in one object: what a lone call costs is mostly small objects and functions
+ * that run from cold caches.
+ */
+export class RequestAsker implements PlainAsk<StoreCall, StoreResult> {
+  readonly signal = undefined;
+  readonly call: StoreCall;
+  readonly atMs: number;
+  lateBeforeMs = 0;
+  putOffToMs: number | undefined = undefined;
+  isSettled = false;
+  readonly #limiter: AskingLimiter;
+  readonly #prepared: PreparedRequest;
+  readonly #resolve: (answer: Answer) => void;
+  readonly #reject: (reason: Error) => void;
+
+  constructor(
+    limiter: AskingLimiter,
+    prepared: PreparedRequest,
+    resolve: (answer: Answer) => void,
+    reject: (reason: Error) => void,
+  ) {
+    this.call = prepared.call;
+    this.atMs = prepared.atMs;
+    this.#limiter = limiter;
+    this.#prepared = prepared;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  /** Whether nobody may stop it, nobody wants what comes too late, nothing is taken ahead, and the store is as it should be. */
+  get isPlain(): boolean {
+    const { shortcuts, guarded } = this.#limiter;
+    const { verb, signal } = this.#prepared.request;
+    const isUsual = signal === undefined && verb !== VERBS.reserve;
+    return isUsual && shortcuts.prefetch === undefined && guarded.isAtEase;
+  }
+
+  done(settled: Outcome): void {
+    this.#limiter.guarded.endPlain(this, settled);
+  }
+
+  complete(outcome: Outcome): void {
+    // What is thrown here is this call's, and must not reach those that were answered together with it.
+    try {
+      this.#resolve(this.#limiter.conclude(this.#prepared, outcome));
+    } catch (error) {
+      this.#reject(error as Error);
+    }
+  }
+
+  reject(reason: Error): void {
+    this.#reject(undecided(this.#limiter, this.#prepared.request, reason, this.atMs));
+  }
+}
