@@ -33,7 +33,10 @@ export class HeldPermit implements Permit {
   readonly #grant: PermitGrant;
   readonly #caller: Caller;
   readonly #ended: (permit: HeldPermit) => void;
-  readonly #lost = new AbortController();
+  /** Made when somebody asks for its signal, as few do: it is the costliest part of a permit to make. */
+  #controller: AbortController | undefined;
+  /** Why the lease can no longer be trusted; undefined while it can. */
+  #lostBy: LeaseLostError | undefined;
   readonly #leaseMs: number;
   /** When the last answered command was sent, and how long its answer can be trusted from then on. */
   #sent: Moment;
@@ -74,7 +77,11 @@ export class HeldPermit implements Permit {
   get lost(): AbortSignal {
     // After a process was stopped, its holder may look before its timers run, and must not find a stale permit good.
     this.#look();
-    return this.#lost.signal;
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#lostBy !== undefined) this.#controller.abort(this.#lostBy);
+    }
+    return this.#controller.signal;
   }
 
   release(): Promise<void> {
@@ -148,7 +155,7 @@ export class HeldPermit implements Permit {
 
   /** Whether it is neither lost nor released. */
   #isHeld(): boolean {
-    return this.#release === undefined && !this.#lost.signal.aborted;
+    return this.#release === undefined && this.#lostBy === undefined;
   }
 
   #look(): void {
@@ -162,7 +169,8 @@ export class HeldPermit implements Permit {
   #lose(message: string): void {
     this.#end();
     this.#caller.counts.lost += 1;
-    this.#lost.abort(new LeaseLostError(message));
+    this.#lostBy = new LeaseLostError(message);
+    this.#controller?.abort(this.#lostBy);
     this.#emit("lost", 0);
   }
 

@@ -225,9 +225,21 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     const { weight = 1, maxWait, signal, slot } = options;
     checkSignal("signal", signal);
     const request = { weight, maxWaitMs: maxWaitMs(maxWait), signal };
-    const permit = await this.#acquire(key, slot, request);
-    if (permit instanceof HeldPermit) return permit;
-    throw permit;
+    const queue = this.#queueFor(key, slot, request);
+    const end = request.maxWaitMs === 0 ? undefined : this.#beginWait({ key, slot }, request);
+    // Awaited just once on the way from the notification to the caller: a place is empty for each turn of a promise.
+    let permit: HeldPermit | undefined;
+    try {
+      permit = await queue.acquire(request);
+    } catch (error) {
+      end?.(error);
+      throw error;
+    }
+    end?.(undefined);
+    if (permit === undefined) throw queue.maxWaitExceeded(0);
+    // Closed since the grant: then it was given back.
+    this.#closing.throwIfClosed();
+    return permit;
   }
 
   async tryAcquire(
@@ -236,8 +248,10 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
   ): Promise<Permit | undefined> {
     checkOptions("options", options, ["weight", "slot"]);
     const { weight = 1, slot } = options;
-    const permit = await this.#acquire(key, slot, { weight, maxWaitMs: 0, signal: undefined });
-    return permit instanceof HeldPermit ? permit : undefined;
+    const request = { weight, maxWaitMs: 0, signal: undefined };
+    const permit = await this.#queueFor(key, slot, request).acquire(request);
+    if (permit !== undefined) this.#closing.throwIfClosed();
+    return permit;
   }
 
   tryAcquireSync(key: string, options: TryAcquireOptions = NO_ACQUIRE_OPTIONS): Permit | undefined {
@@ -325,42 +339,24 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     return { keyspace: this.#keyspace, id: this.#identify(key, slot), key };
   }
 
-  /** A permit, or the error of a wait that was too long. */
-  async #acquire(
-    key: string,
-    slot: string | undefined,
-    request: WaitRequest,
-  ): Promise<HeldPermit | MaxWaitExceededError> {
+  /** The line that an acquisition gets into, unless it is refused. */
+  #queueFor(key: string, slot: string | undefined, { weight, signal }: WaitRequest): WaitQueue {
     this.#closing.throwIfClosed();
-    checkCount("weight", request.weight, 1, MAX_SEMAPHORE_LIMIT);
+    checkCount("weight", weight, 1, MAX_SEMAPHORE_LIMIT);
     const semaphoreKey = this.#keyOf(key, slot);
-    request.signal?.throwIfAborted();
-    const queue = this.#queueOf(semaphoreKey);
-    const permit = await this.#wait({ key, slot }, request, () => queue.acquire(request));
-    if (permit === undefined) return queue.maxWaitExceeded(0);
-    // Closed since the grant: then it was given back.
-    this.#closing.throwIfClosed();
-    return permit;
+    signal?.throwIfAborted();
+    return this.#queueOf(semaphoreKey);
   }
 
-  /** A wait that is counted, and that listeners hear of; what cannot wait is no wait. */
-  async #wait<P>(
-    keyed: Keyed,
-    { weight, maxWaitMs: longestMs, signal }: WaitRequest,
-    acquire: () => Promise<P>,
-  ): Promise<P> {
-    if (longestMs === 0) return acquire();
+  /** Counts a wait, and lets listeners hear of it; what is returned ends it, with what it failed with. */
+  #beginWait(keyed: Keyed, { weight, signal }: WaitRequest): (error: unknown) => void {
     const wait = { caller: this.#keyspace, ...keyed, cost: weight };
     const { end } = beginWait(this.events, this.#counts.waits, wait);
-    try {
-      const permit = await acquire();
-      end({ outcome: "started", lateMs: 0 });
-      return permit;
-    } catch (error) {
-      if (error instanceof MaxWaitExceededError) end({ outcome: "refused", lateMs: 0 });
+    return (error) => {
+      if (error === undefined) end({ outcome: "started", lateMs: 0 });
+      else if (error instanceof MaxWaitExceededError) end({ outcome: "refused", lateMs: 0 });
       else end({ outcome: "failed", lateMs: 0, error, aborted: isAbortedBy(signal, error) });
-      throw error;
-    }
+    };
   }
 
   #hold(grant: PermitGrant): HeldPermit {
