@@ -51,6 +51,14 @@ describe("an override", () => {
     expect(await one.consume("k")).toMatchObject({ policy: "two", limit: 1 });
   });
 
+  test("of a policy that the key does not have any more changes nothing", async () => {
+    const { limiter } = inMemory((key) => (key === "k" ? [two, daily] : two));
+    await limiter.override("k", tokenBucket({ name: "other", limit: 1, period: "1h" }));
+    const decision = await limiter.consume("k");
+    expect(decision.policies?.map(({ policy }) => policy)).toEqual(["two", "daily"]);
+    expect(decision).not.toHaveProperty("override");
+  });
+
   test("denies, or exempts and charges nothing, by every way", async () => {
     const { limiter, clock } = inMemory();
     await limiter.override("bad", "deny");

@@ -188,11 +188,9 @@ export class Overrides {
 
   #apply({ version, nowMs, texts }: OverridesRead): void {
     this.#offsetMs = nowMs - monotonicMs();
-    // A store that has lost them has not ended them.
-    const isLost = version === "" && this.#version !== "";
-    if (texts === undefined || isLost) return;
-    // Answers may come in another order than they were given.
-    if (this.#version !== "" && Number(version) < Number(this.#version)) return;
+    // Answers may come in another order than they were given; and a store that has lost them, and has no version any more,
+    // has not ended them.
+    if (texts === undefined || Number(version) < Number(this.#version)) return;
     const byId = new Map<string, KnownOverride>();
     for (const [id, { text, untilMs }] of texts) {
       const known = this.#parsed(text, untilMs);

@@ -294,6 +294,22 @@ describe("a policy on trial", () => {
     });
   });
 
+  test("blocks itself when it denies in consumeAtomic, and is not blocked by a settlement", async () => {
+    const limiter = new RateLimiter({
+      policy: [five, twoOnTrial],
+      store: memory(),
+      blockFor: "1m",
+    });
+    const ask = (): ReturnType<typeof consumeAtomic> =>
+      consumeAtomic([{ limiter, key: "k", cost: 2 }]);
+    expect([(await ask()).allowed, (await ask()).allowed]).toEqual([true, true]);
+    expect((await limiter.peek("k")).shadow).toMatchObject([{ reason: "blocked" }]);
+    await limiter.consume("l", { cost: 1, settle: true });
+    await limiter.settle("l", { reserved: 1, actual: 5 });
+    const used = await limiter.peek("l", { cost: 0 });
+    expect(used).toMatchObject({ reason: "blocked", shadow: [{ reason: "quota" }] });
+  });
+
   test("is charged once for a wait that asks again", async () => {
     const clock = new ManualClock();
     const store = new MemoryStore({ clock });
