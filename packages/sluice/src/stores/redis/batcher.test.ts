@@ -1,5 +1,6 @@
 import { beforeEach, expect, test, vi } from "vitest";
 import { VERBS } from "../../algorithms/decide.js";
+import { atEndOfTick } from "../../core/clock.js";
 import type { StoreResult, Done, StoreCall } from "../store.js";
 import { eventually } from "../../../test/support/eventually.js";
 import { Batcher, type SendBatch } from "./batcher.js";
@@ -140,4 +141,22 @@ test("who went alone is no longer under way once answered", async () => {
   expect(done.mock.calls).toEqual([[ANSWER]]);
   batcher.add(call(), () => {});
   await eventually(() => expect(alone).toHaveLength(2));
+});
+
+test("what an answer gives up in its tick is not sent behind it", async () => {
+  const alone: Done[] = [];
+  const sent = vi.fn<SendBatch>(() => ({ left: [], settled: new Promise(() => {}) }));
+  const options = { maxBatch: 1000, maxInFlight: 1, threw };
+  const batcher = new Batcher(sent, options, (_, done) => alone.push(done) > 0);
+  const waits = call();
+  const told = vi.fn<Done>();
+  batcher.add(call(), () => {
+    // As a breaker that opens refuses what waits.
+    atEndOfTick(() => (waits.abandoned = true));
+  });
+  await eventually(() => expect(alone).toHaveLength(1));
+  batcher.add(waits, told);
+  alone[0]?.(ANSWER);
+  await eventually(() => expect(told).toHaveBeenCalledOnce());
+  expect(sent).not.toHaveBeenCalled();
 });
