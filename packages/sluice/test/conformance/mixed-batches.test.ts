@@ -32,8 +32,11 @@ beforeAll(async () => {
 afterAll(() => connection.close());
 
 interface Limiters {
-  /** Its calls bring policies of their own, under the names of others. */
+  /** Its calls bring policies of their own, in place of those of the same names. */
   readonly sets: RateLimiter;
+  /** Its function returns what was chosen, so that sets overlap in any way. */
+  readonly chosen: RateLimiter;
+  readonly choose: (policies: readonly Policy[]) => void;
   /** Whose calls can wait in line. */
   readonly line: RateLimiter;
 }
@@ -50,10 +53,10 @@ function anyPolicy(random: Random, name: string): Policy {
   return slidingLog({ name, limit, window: ms });
 }
 
-/** One to three policies in any order. */
+/** One to three policies in any order; in half of them a script that knows no log can decide. */
 function anySet(random: Random): readonly Policy[] {
-  const names = [...NAMES];
-  return Array.from({ length: random.pick([1, 1, 1, 2, 3]) }, () => {
+  const names = random.chance(0.5) ? NAMES.filter((name) => name !== "log") : [...NAMES];
+  return Array.from({ length: random.pick([1, 1, 2, 2, 3]) }, () => {
     const [name = ""] = names.splice(random.int(0, names.length - 1), 1);
     return anyPolicy(random, name);
   });
@@ -65,7 +68,15 @@ function anyCall(random: Random, policies: readonly (readonly Policy[])[], block
   return random.pick<Call>([
     ({ sets }) => sets.consume(key, { cost, policy }),
     ({ sets }) => sets.consume(key, { policy }),
-    ({ sets }) => sets.consume(key, { policy }),
+    ...Array.from(
+      { length: 6 },
+      (): Call =>
+        ({ chosen, choose }) => {
+          choose(policy);
+          return chosen.consume(key, { cost });
+        },
+    ),
+    ({ chosen }) => chosen.refund(key, cost),
     ({ sets }) => sets.consumeUpTo(key, { cost, policy }),
     ({ sets }) => sets.peek(key, { policy }),
     ({ sets }) => sets.refund(key, cost),
@@ -113,6 +124,7 @@ test(`answer and store what they do one after another, in ${QUEUES} random queue
     ): Limiters & { store: RedisStore } => {
       const store = new RedisStore({ client: connection.client, clock, ...batching });
       const own = new Random(ownSeed);
+      let now = policies[0] ?? [];
       const options = {
         store,
         identity: "plain",
@@ -122,6 +134,14 @@ test(`answer and store what they do one after another, in ${QUEUES} random queue
       } as const;
       return {
         store,
+        choose: (chosen) => {
+          now = chosen;
+        },
+        chosen: new RateLimiter({
+          ...options,
+          policy: () => now,
+          namespace: `${namespace}.${name}.chosen`,
+        }),
         sets: new RateLimiter({
           ...options,
           policy: NAMES.map((each) => anyPolicy(own, each)),
@@ -145,7 +165,7 @@ test(`answer and store what they do one after another, in ${QUEUES} random queue
     });
     for (let burst = 0; burst < BURSTS; burst++) {
       // Now and then it goes back, as a clock of another server does after a failover.
-      clock.set(clock.nowUs() + random.int(-1, 4) * 10 ** random.int(0, 6));
+      clock.set(clock.nowUs() + random.int(-3, 4) * 10 ** random.int(0, 6));
       const calls = Array.from({ length: random.int(1, 16) }, () =>
         anyCall(random, policies, blocks),
       );
