@@ -10,7 +10,8 @@ export function formatNumber(value: number): string {
 
 /** "1 call", "2 calls". */
 export function formatCount(count: number, noun: string): string {
-  return `${formatNumber(count)} ${noun}${count === 1 ? "" : "s"}`;
+  const nouns = /[^aeiou]y$/.test(noun) ? `${noun.slice(0, -1)}ies` : `${noun}s`;
+  return `${formatNumber(count)} ${count === 1 ? noun : nouns}`;
 }
 
 const SPANS = [
