@@ -87,7 +87,7 @@ test("what one call's done throws, or rejects with, is no failure of the others"
 });
 
 /** A batcher that sends what is alone by itself, and all that it sent. */
-function sendingAlone(): {
+function sendingAlone(maxInFlight = 3): {
   readonly batcher: Batcher;
   readonly alone: { readonly sentCall: StoreCall; readonly done: Done }[];
   readonly sent: (readonly StoreCall[])[];
@@ -98,7 +98,7 @@ function sendingAlone(): {
     sent.push(calls);
     return { left: [], settled: new Promise(() => {}) };
   };
-  const options = { maxBatch: 1000, maxInFlight: 3, threw };
+  const options = { maxBatch: 1000, maxInFlight, threw };
   const batcher = new Batcher(
     send,
     options,
@@ -159,4 +159,16 @@ test("what an answer gives up in its tick is not sent behind it", async () => {
   alone[0]?.(ANSWER);
   await eventually(() => expect(told).toHaveBeenCalledOnce());
   expect(sent).not.toHaveBeenCalled();
+});
+
+test("a call goes with others while one that nobody waits for any more has no answer", async () => {
+  const { batcher, alone, sent } = sendingAlone(1);
+  const [first, second] = [call(), call()];
+  batcher.add(first, () => {});
+  await eventually(() => expect(alone).toHaveLength(1));
+  first.abandoned = true;
+  // It no longer holds others back; its answer may yet come, and is to come before theirs.
+  batcher.add(second, () => {});
+  await eventually(() => expect(sent).toEqual([[second]]));
+  expect(alone).toHaveLength(1);
 });

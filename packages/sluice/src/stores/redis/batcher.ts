@@ -105,7 +105,7 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
    */
   #flush(): void {
     this.#scheduled = false;
-    if (this.#queue.length === 1 && this.#sent.size === 0 && this.#sendAlone()) return;
+    if (this.#queue.length === 1 && this.#sentCalls === 0 && this.#sendAlone()) return;
     while (this.#queue.length > 0 && !this.#isBusy()) {
       if (!this.#sendNext()) continue;
       this.#scheduled = this.#queue.length > 0;
