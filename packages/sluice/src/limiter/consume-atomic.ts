@@ -313,7 +313,7 @@ async function askBeside(entry: AtomicEntry, deciding: Promise<unknown>): Promis
   if (!hasShadowsToAsk(entry)) return entry;
   const { limiter, request } = entry;
   const { verdicts: shadow, errors } = await askShadows(limiter, entry);
-  // The failure of those that decide is told first.
+  // The failure of the requests that decide comes before that of a shadow.
   await deciding.catch(() => {});
   for (const error of errors) limiter.failed(error, request);
   return { ...entry, shadow };

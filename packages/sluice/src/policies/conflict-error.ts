@@ -1,4 +1,4 @@
-/** What a publisher is told who came second. */
+/** The error of whoever publishes second. */
 import { SluiceError } from "../core/errors.js";
 
 /** Somebody else has published policies meanwhile: what was to be published was made from another version. Nothing was written. */
