@@ -42,7 +42,7 @@ import { addressKey, by, clientAddress, createGate } from "./http/index.js";
 import { AttemptLog } from "./log/index.js";
 import { limitFetch } from "./outgoing/fetch.js";
 import { limitInterceptor } from "./outgoing/undici.js";
-import { PoliciesFile, PolicySet, PublishedPolicies } from "./policies/index.js";
+import { PoliciesFile, PolicySet, PublishedPolicies, rulesFields } from "./policies/index.js";
 import { readReports, report } from "./report/index.js";
 import { RedisStore } from "./stores/redis/index.js";
 import { httpConformance, ManualClock, PureStore, storeConformance } from "./testing/index.js";
@@ -923,12 +923,14 @@ const policySetCases: readonly Case[] = [
   ],
   ["PolicySet: request", (value) => someRules.consume(value), nothing],
   ["PolicySet: entries", (value) => someRules.consume({ entries: value }), isObject],
+  ["PolicySet: rule", (value) => someRules.consume({ entries: {}, rule: value }), nothing],
   ["PolicySet: cost", (value) => someRules.consume({ entries: {}, cost: value }), units(0)],
   ["PolicySet: plan", (value) => someRules.consume({ entries: {}, plan: value }), isText],
   ["PolicySet: slot", (value) => someRules.consume({ entries: {}, slot: value }), key],
   ["PolicySet: signal", (value) => someRules.consume({ entries: {}, signal: value }), nothing],
   ["PolicySet: refund", (value) => someRules.refund(value), nothing],
   ["PolicySet: settle", (value) => someRules.settle(value, {}), nothing],
+  ["rulesFields: decision", (value) => rulesFields(value), nothing],
   ["PolicySet: note", (value) => someRules.replace({ rules: [] }, value), options],
   ["PolicySet: setMode", (value) => someRules.setMode(value), nothing],
   ["PoliciesFile: options", (value) => new PoliciesFile(value), nothing],

@@ -6,6 +6,9 @@
  * they know of it; a new document has new objects.
  */
 import { digests } from "../core/digest.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { withoutText } from "../core/shown.js";
+import { nearest } from "../core/slips.js";
 import { CompiledRule, overridesByRule, weaker } from "./compiled-rule.js";
 import type { PoliciesDocument, PoliciesMode } from "./document.js";
 import type { MatchedRule, PolicyRequest, RuleExplanation } from "./matched-rule.js";
@@ -22,9 +25,10 @@ export interface CompiledPolicies {
   /** Microseconds since the epoch; 0 = at once. */
   readonly activeFromUs: number;
   /**
-   * The rules that a request meets, in the document's order.
+   * The rules that a request meets, in the document's order; the one that it names, where it names one.
    * @param nowUs Microseconds since the epoch, by the store's clock: overrides end by it.
    * @param mode A switch of this process beside the document's; the weaker of the two counts. Default "enforce".
+   * @throws InvalidOptionError where it names a rule that the document does not have, or has no key for it
    */
   match(request: PolicyRequest, nowUs: number, mode?: PoliciesMode): readonly MatchedRule[];
   /** The same, with what keeps the other rules from it. */
@@ -50,6 +54,15 @@ export function compilePolicies(document: PoliciesDocument): CompiledPolicies {
     (rule) => new CompiledRule(rule, document, overrides.get(rule.name)),
   );
   const table = new RuleTable(rules);
+  const byName = new Map(rules.map((rule) => [rule.rule.name, rule]));
+  const ruleNamed = (name: string): CompiledRule => {
+    const rule = byName.get(name);
+    if (rule !== undefined) return rule;
+    const near = nearest(name, [...byName.keys()]);
+    const hint = near === undefined ? undefined : `did you mean "${near}"?`;
+    const allowed = "the name of a rule of the document";
+    throw new InvalidOptionError("rule", withoutText(name), allowed, { hint });
+  };
   const { mode: switched = "enforce", activeFrom } = document;
   const hash = digests.sha256(canonicalText(document)).slice(0, 22);
   return Object.freeze({
@@ -57,16 +70,24 @@ export function compilePolicies(document: PoliciesDocument): CompiledPolicies {
     version: document.version ?? hash,
     hash,
     activeFromUs: activeFrom === undefined ? 0 : Date.parse(activeFrom) * 1e3,
-    match: (request: PolicyRequest, nowUs: number, mode: PoliciesMode = "enforce") =>
-      table.match(request, nowUs, weaker(switched, mode)),
+    match(request: PolicyRequest, nowUs: number, mode: PoliciesMode = "enforce") {
+      const over = weaker(switched, mode);
+      if (request.rule === undefined) return table.match(request, nowUs, over);
+      return ruleNamed(request.rule).meetByName(request, nowUs, over);
+    },
     explain(request: PolicyRequest, nowUs: number, mode: PoliciesMode = "enforce") {
       const over = weaker(switched, mode);
-      return rules.map((rule) => {
-        const match = rule.isFor(request) ? rule.meet(request, nowUs, over) : undefined;
+      const isAsked = request.rule !== undefined;
+      const asked = isAsked ? [ruleNamed(request.rule)] : rules;
+      return asked.map((rule) => {
         return {
           rule: rule.rule.name,
-          match,
-          unmet: rule.unmet(request),
+          match: isAsked
+            ? rule.meetByName(request, nowUs, over)[0]
+            : rule.isFor(request)
+              ? rule.meet(request, nowUs, over)
+              : undefined,
+          unmet: isAsked ? [] : rule.unmet(request),
           mode: weaker(over, rule.rule.mode ?? "enforce"),
           rolloutPlace: rule.placeOf(request),
         };

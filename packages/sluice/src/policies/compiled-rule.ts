@@ -1,6 +1,8 @@
 /** One rule, made ready to be matched. */
 import { MAX_UNITS, UNIT } from "../core/amount.js";
 import { digests } from "../core/digest.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { InWords } from "../core/shown.js";
 import { parsePolicy, type Policy } from "../algorithms/registry.js";
 import type {
   EntryTexts,
@@ -138,6 +140,20 @@ export class CompiledRule {
       override: override?.shown,
       allowOverride: rule.allowOverride === true,
     };
+  }
+
+  /**
+   * The same for a request that asks for this rule, whatever `match` says.
+   *
+   * @throws InvalidOptionError where an entry of the key is absent, and the rule does not deny that
+   */
+  meetByName(request: PolicyRequest, nowUs: number, over: PoliciesMode): readonly MatchedRule[] {
+    const matched = this.meet(request, nowUs, over);
+    if (matched !== undefined) return [matched];
+    if (weaker(over, this.rule.mode ?? "enforce") === "off") return [];
+    const names = (this.rule.key ?? []).map((name) => JSON.stringify(name)).join(", ");
+    const allowed = `the entries of the key of rule ${this.rule.name}: ${names}`;
+    throw new InvalidOptionError("entries", new InWords("entries without them"), allowed);
   }
 
   /** Where a request's key stands in the rollout; undefined without a key. */

@@ -7,6 +7,8 @@ import type { RequestEntries } from "./rule-key.js";
 export interface PolicyRequest {
   /** What the request says of itself: `{ user: "acme", path: "/v1/items" }`. Only own entries count. */
   readonly entries: RequestEntries;
+  /** The one rule to ask, by its name, whatever its `match` says; default: all that the request meets. */
+  readonly rule?: string | undefined;
   /** Units, for rules that say nothing of the cost; default 1. */
   readonly cost?: number | undefined;
   /** The plan whose limits apply; one that the document does not have changes nothing. Default: none. */

@@ -6,6 +6,7 @@ import { MemoryStore } from "../stores/memory/memory-store.js";
 import type { PoliciesDocument, PolicyRule } from "./document.js";
 import { PolicySet } from "./policy-set.js";
 import type { PolicySetOptions } from "./policy-set-options.js";
+import { rulesFields } from "./rules-fields.js";
 
 const bucket = (limit: number): PolicyRule["policy"] => {
   return { algorithm: "token-bucket", limit, period: "1h" };
@@ -349,4 +350,50 @@ test("more rules come and go than a limiter may have names", async () => {
     rules.replace({ rules: [{ ...user(1), name: `r${i}` }] });
     expect((await rules.consume(ann)).rule).toBe(`r${i}`);
   }
+});
+
+test("one rule is asked by its name, whatever it matches, with plan and override", async () => {
+  const { rules } = made({
+    plans: { pro: { user: { limit: 50 } } },
+    rules: [user(2, { match: { path: "/never" } }), team(1)],
+    overrides: [
+      { rule: "user", key: "user=acme", policy: { limit: 9 } },
+      { rule: "user", key: "user=evil", mode: "deny" },
+    ],
+  });
+  const asked = (name: string, plan?: string) =>
+    rules.consume({ rule: "user", entries: { user: name }, plan });
+  expect(await asked("ann")).toMatchObject({ allowed: true, remaining: 1, rule: "user" });
+  expect((await asked("ann")).rules).toHaveLength(1);
+  expect(await asked("ann")).toMatchObject({ allowed: false, reason: "quota" });
+  expect(await asked("zoe", "pro")).toMatchObject({ limit: 50 });
+  expect(await asked("acme")).toMatchObject({ limit: 9 });
+  expect(await asked("evil")).toMatchObject({ allowed: false, reason: "blocked" });
+  const { rules: told } = await rules.explain({ rule: "user", entries: { user: "ann" } });
+  expect(told).toMatchObject([{ rule: "user", unmet: [], decision: { allowed: false } }]);
+});
+
+test("a rule that is asked by its name must be there, and have its key", async () => {
+  const { rules } = made({ rules: [user(2), team(1, { onMissing: "deny" })] });
+  await expect(rules.consume({ rule: "users", entries: {} })).rejects.toThrow(
+    'expected the name of a rule of the document; did you mean "user"?',
+  );
+  await expect(rules.consume({ rule: "user", entries: { team: "a" } })).rejects.toThrow(
+    'expected the entries of the key of rule user: "user"',
+  );
+  expect(await rules.consume({ rule: "team", entries: {} })).toMatchObject({ allowed: false });
+  await expect(rules.explain({ rule: "user", entries: {} })).rejects.toThrow("of rule user");
+  rules.setMode("off");
+  expect(await rules.consume({ rule: "user", entries: {} })).toMatchObject({ rules: [] });
+});
+
+test("fields state the rules that enforce, and when to come back", async () => {
+  const { rules } = made({ rules: [user(1), team(5, { mode: "shadow" })] });
+  expect(rulesFields(await rules.consume(ann))).toEqual([
+    ["RateLimit-Policy", '"user";q=1;w=3600'],
+    ["RateLimit", '"user";r=0;t=3600'],
+  ]);
+  expect(rulesFields(await rules.consume(ann)).at(-1)).toEqual(["Retry-After", "3600"]);
+  const decision = await rules.consume(ann);
+  expect(() => rulesFields({ ...decision })).toThrow("the decision of a PolicySet");
 });

@@ -26,16 +26,19 @@ export interface RulesSettlement {
   readonly entries?: PolicyRequest["entries"] | undefined;
 }
 
-const KNOWN: ReadonlySet<string> = new Set(["entries", "cost", "plan", "slot", "signal"]);
+const KNOWN: ReadonlySet<string> = new Set(["entries", "rule", "cost", "plan", "slot", "signal"]);
 
 /** @throws InvalidOptionError */
 export function checkRequest(request: RulesRequest): void {
   if (!isKnown(request)) checkOptions("request", request, [...KNOWN]);
-  const { entries, cost, plan, slot, signal } = request;
+  const { entries, rule, cost, plan, slot, signal } = request;
   checkObject("entries", entries);
   if (cost !== undefined && cost !== 1) toThousandths("cost", cost);
   if (plan !== undefined && typeof plan !== "string") {
     throw new InvalidOptionError("plan", withoutText(plan), "the name of a plan, as text");
+  }
+  if (rule !== undefined && typeof rule !== "string") {
+    throw new InvalidOptionError("rule", withoutText(rule), "the name of a rule, as text");
   }
   checkSlot(slot);
   if (signal !== undefined) checkSignal("signal", signal);
