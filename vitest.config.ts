@@ -1,6 +1,8 @@
 import { defineConfig } from "vitest/config";
+import { librarySourceAliases } from "./scripts/library-sources.mjs";
 
 const sluice = "packages/sluice/test";
+const cli = "packages/cli/test";
 
 /** Processes by the dozen, clusters, faults, measurements: minutes, and deadlines that are real. */
 const stress = [
@@ -8,6 +10,7 @@ const stress = [
   `${sluice}/{conformance,http}/cluster.test.ts`,
   `${sluice}/http/outage.test.ts`,
   `${sluice}/cli/million.test.ts`,
+  `${cli}/stress/**/*.test.ts`,
   `${sluice}/redis/{acl,client-versions,cluster,connect,cross-slot,outage,prefetch,url}.test.ts`,
   `${sluice}/semaphore/{cost,outage}.test.ts`,
 ];
@@ -16,6 +19,7 @@ const stress = [
 const redis = [
   `${sluice}/{cli,conformance,docs,redis,semaphore}/**/*.test.ts`,
   `${sluice}/http/redis.test.ts`,
+  `${cli}/redis/**/*.test.ts`,
   `${sluice}/support/redis-server.test.ts`,
 ];
 
@@ -25,6 +29,7 @@ const globalSetup = `${sluice}/support/global-setup.ts`;
 const HANGS_MS = 10 * 60_000 * Math.max(1, Number(process.env["SLUICE_RUNS"] ?? 1));
 
 export default defineConfig({
+  resolve: { alias: librarySourceAliases() },
   test: {
     setupFiles: `${sluice}/support/leaks.ts`,
     pool: "forks",

@@ -6,27 +6,15 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { format, promisify } from "node:util";
 import { expect } from "vitest";
+import { librarySources } from "../../../../scripts/library-sources.mjs";
 import { startRedis } from "../../../../scripts/redis-server.mjs";
 
 const root = fileURLToPath(new URL("../../../..", import.meta.url));
 
 /** The source of each entry point of the package, by the name under which it is imported. */
 const SOURCES: Readonly<Record<string, string>> = Object.fromEntries(
-  Object.entries(exportedFiles()).map(([subpath, file]) => [
-    `sluice${subpath.slice(1)}`,
-    join(root, "packages/sluice", file.replace("./dist/", "src/").replace(/\.js$/, ".ts")),
-  ]),
+  Object.entries(librarySources()).map(([name, source]) => [name, join(root, source)]),
 );
-
-function exportedFiles(): Readonly<Record<string, string>> {
-  const text = readFileSync(join(root, "packages/sluice/package.json"), "utf8");
-  const { exports } = JSON.parse(text) as { exports: Record<string, string | { default: string }> };
-  return Object.fromEntries(
-    Object.entries(exports).flatMap(([subpath, target]) =>
-      typeof target === "string" ? [] : [[subpath, target.default]],
-    ),
-  );
-}
 
 /** A program of the documentation. */
 export interface Snippet {
@@ -140,7 +128,6 @@ export async function checkTypes(snippets: readonly Snippet[]): Promise<void> {
     const config = {
       extends: join(root, "tsconfig.json"),
       compilerOptions: {
-        paths: Object.fromEntries(Object.entries(SOURCES).map(([name, path]) => [name, [path]])),
         typeRoots: [join(root, "node_modules/@types")],
         noUnusedLocals: false,
       },

@@ -23,7 +23,13 @@ const LONG: Readonly<Record<string, string>> = {
 const library = sourcesIn("packages/sluice/src", [".ts", ".lua"]).filter(
   (source) => !isTest(source),
 );
-const all = [...library, ...sourcesIn("scripts", [".mjs"]), ...sourcesIn("bench", [".mjs"])];
+const program = sourcesIn("packages/cli/src", [".ts"]).filter((source) => !isTest(source));
+const all = [
+  ...library,
+  ...program,
+  ...sourcesIn("scripts", [".mjs"]),
+  ...sourcesIn("bench", [".mjs"]),
+];
 
 function tooLong(of: readonly Source[]): readonly string[] {
   const files = of
@@ -73,6 +79,7 @@ test("no two files export the same name, but adapters, of which users import one
   expect(
     shared.filter((name) => !/^rateLimit: (?:adapters\/[\w-]+\.ts(?:, |$))+$/.test(name)),
   ).toEqual([]);
+  expect(sharedNames(program)).toEqual([]);
 });
 
 const body = (lines: number): string => "\n  a();".repeat(lines - 2);

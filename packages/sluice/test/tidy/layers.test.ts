@@ -1,9 +1,10 @@
-/** Folders of the library import downwards alone, and no files import each other in a circle. */
+/** Folders of the library, and of the program, import downwards alone, and no files import each other in a circle. */
 import { expect, test } from "vitest";
-import { importsOf, isTest, type Source, sourcesIn } from "./sources.js";
+import { librarySources } from "../../../../scripts/library-sources.mjs";
+import { importsOf, isTest, modulesOf, type Source, sourcesIn } from "./sources.js";
 
 /** From the lowest up; what stands in one line knows nothing of each other. */
-const LAYERS = [
+const LIBRARY = [
   ["core"],
   ["algorithms"],
   ["headers"],
@@ -22,19 +23,34 @@ const LAYERS = [
   ["cli"],
 ];
 
+/** Of packages/cli: what a terminal shows, the command line, the service, the commands, and which one is called. */
+const PROGRAM = [
+  ["clock.ts"],
+  ["terminal"],
+  ["command-line"],
+  ["serve"],
+  ["commands"],
+  ["run.ts"],
+  ["main.ts"],
+];
+
+type Layers = readonly (readonly string[])[];
+
 const sources = sourcesIn("packages/sluice/src", [".ts"]).filter((source) => !isTest(source));
+const ofProgram = sourcesIn("packages/cli/src", [".ts"]).filter((source) => !isTest(source));
 
 const folderOf = (path: string): string => path.split("/")[0] ?? "";
 
-const layerOf = (path: string): number =>
-  LAYERS.findIndex((folders) => folders.includes(folderOf(path)));
+const layerOf = (path: string, layers: Layers): number =>
+  layers.findIndex((folders) => folders.includes(folderOf(path)));
 
 /** Imports from a layer above, or from another folder of the same one. */
-function climbs(of: readonly Source[]): readonly string[] {
+function climbs(of: readonly Source[], layers: Layers = LIBRARY): readonly string[] {
   return of.flatMap((source) => {
     const { path } = source;
     const up = importsOf(source).filter(
-      (other) => folderOf(other) !== folderOf(path) && layerOf(other) >= layerOf(path),
+      (other) =>
+        folderOf(other) !== folderOf(path) && layerOf(other, layers) >= layerOf(path, layers),
     );
     return up.map((other) => `${path} imports ${other}`);
   });
@@ -61,13 +77,55 @@ function cycleAmong(of: readonly Source[]): readonly string[] {
   return [];
 }
 
-test("every folder has a layer", () => {
-  const folders = new Set(sources.map(({ path }) => folderOf(path)));
-  expect([...folders].filter((folder) => layerOf(folder) < 0)).toEqual([]);
+/** Imports of the library that none of its users could write. */
+function trespasses(of: readonly Source[]): readonly string[] {
+  const isPublic = (module: string): boolean => module in librarySources();
+  return of.flatMap((source) => {
+    const inside = importsOf(source).filter((path) => path.startsWith("../"));
+    const unnamed = modulesOf(source).filter(
+      (module) => /^sluice(?:\/|$)/.test(module) && !isPublic(module),
+    );
+    return [...inside, ...unnamed].map((other) => `${source.path} imports ${other}`);
+  });
+}
+
+test.each([
+  ["the library", sources, LIBRARY],
+  ["the program", ofProgram, PROGRAM],
+])("every folder of %s has a layer", (_, of, layers) => {
+  const folders = new Set(of.map(({ path }) => folderOf(path)));
+  expect([...folders].filter((folder) => layerOf(folder, layers) < 0)).toEqual([]);
 });
 
-test("no file imports from a layer above its own, or beside it", () => {
-  expect(climbs(sources)).toEqual([]);
+test.each([
+  ["the library", sources, LIBRARY],
+  ["the program", ofProgram, PROGRAM],
+])("no file of %s imports from a layer above its own, or beside it", (_, of, layers) => {
+  expect(climbs(of, layers)).toEqual([]);
+});
+
+test("the program imports the library by its public names alone, as its users do", () => {
+  expect(trespasses(ofProgram)).toEqual([]);
+});
+
+test("tests of the program take from the library's folder what tests share, and nothing else", () => {
+  const shared = /^\.\.\/(?:sluice\/test\/support\/|\.\.\/scripts\/)/;
+  const all = sourcesIn("packages/cli", [".ts"]).filter(({ path }) => !path.startsWith("dist/"));
+  const others = all.flatMap((source) =>
+    importsOf(source)
+      .filter((path) => path.startsWith("../") && !shared.test(path))
+      .map((path) => `${source.path} imports ${path}`),
+  );
+  expect(others).toEqual([]);
+});
+
+test("the library imports itself by path alone, and knows nothing of the program", () => {
+  const named = sources.flatMap((source) =>
+    modulesOf(source)
+      .filter((module) => /^(?:@sluice|sluice)(?:\/|$)/.test(module))
+      .map((module) => `${source.path} imports ${module}`),
+  );
+  expect(named).toEqual([]);
 });
 
 test("only its own folder knows of node:diagnostics_channel, which bundles for the edge lack", () => {
@@ -77,6 +135,7 @@ test("only its own folder knows of node:diagnostics_channel, which bundles for t
 
 test("no files import each other in a circle", () => {
   expect(cycleAmong(sources)).toEqual([]);
+  expect(cycleAmong(ofProgram)).toEqual([]);
 });
 
 test.each([
@@ -91,6 +150,16 @@ test.each([
   expect(climbs([{ path: "semaphore/b.ts", text }])).toHaveLength(1);
   expect(climbs([{ path: "limiter/b.ts", text }])).toEqual([]);
   expect(climbs([{ path: "audit/b.ts", text }])).toEqual([]);
+});
+
+test.each([
+  ["by path", 'import { a } from "../../../sluice/src/index.js";', "../../sluice/src/index.ts"],
+  ["of its build", 'import { a } from "sluice/dist/index.js";', "sluice/dist/index.js"],
+  ["of a name that is not exported", 'import type { A } from "sluice/core";', "sluice/core"],
+])("an import of the library %s is seen", (_, text, found) => {
+  expect(trespasses([{ path: "commands/a.ts", text }])).toEqual([`commands/a.ts imports ${found}`]);
+  const fine = 'import "sluice"; import "sluice/redis"; import "../b.js"; import "sluice-gate";';
+  expect(trespasses([{ path: "commands/a.ts", text: fine }])).toEqual([]);
 });
 
 test("a circle of types is seen", () => {

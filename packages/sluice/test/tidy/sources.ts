@@ -58,12 +58,18 @@ function* allNodes(node: Node): Generator<Node> {
 
 /** The sources that a file imports or exports from, types included, by their paths. */
 export function importsOf(source: Source): readonly string[] {
+  return modulesOf(source)
+    .filter((module) => module.startsWith("."))
+    .map((module) => join(dirname(source.path), module).replaceAll(sep, "/"))
+    .map((path) => path.replace(/\.js$/, ".ts"));
+}
+
+/** All that a file imports or exports from, types included, as it says it: "./a.js", "node:fs". */
+export function modulesOf(source: Source): readonly string[] {
   return [...allNodes(treeOf(source))].flatMap(({ type, source: from }) => {
     const isImport = /^(?:Import|Export|TSImport)/.test(type);
     const value = isImport && isNode(from) ? from["value"] : undefined;
-    if (typeof value !== "string" || !value.startsWith(".")) return [];
-    const path = join(dirname(source.path), value).replaceAll(sep, "/");
-    return [path.replace(/\.js$/, ".ts")];
+    return typeof value === "string" ? [value] : [];
   });
 }
 
