@@ -1,6 +1,7 @@
 /** Asks limiters about the rules that a request meets: all together, all or nothing. */
 import { VERBS } from "../algorithms/decide.js";
 import type { Decision } from "../core/decision.js";
+import type { AtomicRequest } from "../limiter/consume-atomic.js";
 import { consumeTogether } from "../limiter/consume-together.js";
 import { asRefund, type Refund, refundRequest, settleRequest } from "../limiter/give-back.js";
 import type { Pipeline } from "../limiter/pipeline.js";
@@ -11,9 +12,77 @@ import type { RuleCharge } from "./rule-charge.js";
 import {
   type RuleDecision,
   type RulesDecision,
+  type RulesDecisions,
   rulesDecision,
   type TakenByRules,
 } from "./rules-decision.js";
+
+/**
+ * Takes what the rules charge for all requests, or nothing. What requests charge to one rule and key adds up.
+ */
+export async function consumeTogetherByRules(
+  takens: readonly TakenByRules[],
+  signal: AbortSignal | undefined,
+): Promise<RulesDecisions> {
+  const [only] = takens;
+  if (takens.length === 1 && only !== undefined) {
+    const decision = await consumeRules(only, signal);
+    return { allowed: decision.allowed, decisions: [decision], atomic: decision.atomic };
+  }
+  const requests = takens.flatMap(requestsOf);
+  if (requests.length === 0) {
+    return {
+      allowed: true,
+      decisions: takens.map((taken) => answered(taken, [], true)),
+      atomic: true,
+    };
+  }
+  const together = await consumeTogether(requests, { signal });
+  const { allowed, atomic } = together;
+  let at = 0;
+  const decisions = takens.map((taken) => {
+    taken.isSpared = !allowed;
+    const own = together.decisions.slice(at, at + taken.charges.length);
+    at += own.length;
+    return answered(taken, own, atomic);
+  });
+  return { allowed, decisions, atomic };
+}
+
+/** Charges that go together: as many as a RedisStore has under way by default. */
+const MANY_CHARGES = 768;
+
+/**
+ * Takes what the rules charge for each request by itself. What would not fit under way at once begins when those before
+ * are answered.
+ */
+export async function consumeEachByRules(
+  takens: readonly TakenByRules[],
+  signal: AbortSignal | undefined,
+): Promise<RulesDecisions> {
+  const decisions: RulesDecision[] = [];
+  let running: Promise<RulesDecision>[] = [];
+  let charges = 0;
+  for (const taken of takens) {
+    if (charges > 0 && charges + taken.charges.length > MANY_CHARGES) {
+      decisions.push(...(await Promise.all(running)));
+      running = [];
+      charges = 0;
+    }
+    charges += taken.charges.length;
+    running.push(consumedBy(taken, signal));
+  }
+  decisions.push(...(await Promise.all(running)));
+  return { allowed: decisions.every(({ allowed }) => allowed), decisions, atomic: false };
+}
+
+/** What is thrown at once is a rejection too. */
+async function consumedBy(
+  taken: TakenByRules,
+  signal: AbortSignal | undefined,
+): Promise<RulesDecision> {
+  return consumeRules(taken, signal);
+}
 
 /** Takes what all rules charge; at once where nobody outside the process need be asked. */
 export function consumeRules(
@@ -44,12 +113,14 @@ async function consumeSeveral(
   taken: TakenByRules,
   signal: AbortSignal | undefined,
 ): Promise<RulesDecision> {
-  const { charges, slot } = taken;
-  const requests = charges.map(({ limiter, key, cost, policies: policy }) => {
+  const { decisions, atomic } = await consumeTogether(requestsOf(taken), { signal });
+  return answered(taken, decisions, atomic);
+}
+
+function requestsOf({ charges, slot }: TakenByRules): readonly AtomicRequest[] {
+  return charges.map(({ limiter, key, cost, policies: policy }) => {
     return { limiter, key, slot, cost, policy };
   });
-  const { decisions, atomic } = await consumeTogether(requests, { signal });
-  return answered(taken, decisions, atomic);
 }
 
 /** What all rules would say; writes nothing. */
@@ -64,7 +135,21 @@ export async function peekRules(
       return pipelineIn(charge).run({ verb: VERBS.peek, key, slot, cost, policy, signal });
     }),
   );
-  return answered(taken, decisions, true);
+  return answered(taken, decisions, true, true);
+}
+
+/** Gives back what all rules would charge, whoever took it; an override that decides by itself charges nothing. */
+export async function giveBackByRules(
+  { charges, slot }: TakenByRules,
+  signal: AbortSignal | undefined,
+): Promise<readonly Refund[]> {
+  return Promise.all(
+    charges.map((charge) => {
+      const { key, cost, matched } = charge;
+      const amount = matched.verdict === "decide" ? cost : 0;
+      return adjusted(charge, { ...refundRequest(key, amount, { slot }), signal });
+    }),
+  );
 }
 
 /** Gives back all that a decision took. */
@@ -99,6 +184,7 @@ function answered(
   taken: TakenByRules,
   decisions: readonly Decision[],
   atomic: boolean,
+  isPeek = false,
 ): RulesDecision {
   const { charges } = taken;
   const rules: RuleDecision[] = [];
@@ -108,7 +194,7 @@ function answered(
     charge.decision = decision;
     rules.push({ rule: charge.matched.rule, mode: charge.matched.mode, decision });
   }
-  return rulesDecision(rules, atomic, taken);
+  return rulesDecision(rules, atomic, taken, isPeek);
 }
 
 function pipelineIn({ limiter }: RuleCharge): Pipeline {

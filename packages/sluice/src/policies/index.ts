@@ -53,7 +53,12 @@ export { PoliciesFile, type PoliciesFileOptions } from "./policies-file.js";
 export { PolicySet } from "./policy-set.js";
 export type { ModeSwitch, PolicySetOptions } from "./policy-set-options.js";
 export type { PolicySetStatus } from "./policy-set-status.js";
-export type { RuleDecision, RulesDecision } from "./rules-decision.js";
+export type { RuleDecision, RulesDecision, RulesDecisions } from "./rules-decision.js";
 export { rulesFields } from "./rules-fields.js";
-export type { RulesRequest, RulesSettlement } from "./rules-request.js";
+export type {
+  RulesManyOptions,
+  RulesRequest,
+  RulesRequestOfMany,
+  RulesSettlement,
+} from "./rules-request.js";
 export type { ExplainedRule, RulesExplanation } from "./explain-request.js";

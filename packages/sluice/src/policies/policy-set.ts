@@ -1,5 +1,4 @@
 /** A document of policies at work: it decides on requests, and changes while it runs. */
-import { monotonicMs, systemClock } from "../core/clock.js";
 import { Closing } from "../core/closing.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
@@ -10,16 +9,22 @@ import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { LimiterStats } from "../limiter/stats.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import { checkStore, type Store } from "../stores/store.js";
-import { consumeRules, peekRules, refundRules, settleRules } from "./ask-rules.js";
+import {
+  consumeEachByRules,
+  consumeRules,
+  consumeTogetherByRules,
+  giveBackByRules,
+  peekRules,
+  refundRules,
+  settleRules,
+} from "./ask-rules.js";
 import { type ChangeNote, checkNote } from "./change-note.js";
 import { type CompiledPolicies, compilePolicies } from "./compile.js";
-import { DocumentCache } from "./document-cache.js";
 import { diffPolicies } from "./document-diff.js";
 import type { PoliciesDocument, PoliciesMode } from "./document.js";
 import { type RulesExplanation, explainedBy } from "./explain-request.js";
 import { type LoadedPolicies, loadedOf } from "./load.js";
 import { noteSet } from "./met-rules.js";
-import { nodeFiles } from "./node-files.js";
 import { parsePolicies } from "./parse.js";
 import { NO_RELOADS, type PolicySetStatus } from "./policy-set-status.js";
 import {
@@ -33,17 +38,26 @@ import {
   intervalMs,
   switchOfEnvironment,
 } from "./policy-set-options.js";
-import type { ClockReading, PolicySource } from "./policy-source.js";
 import { chargeOf, type RuleCharge, RulePolicies } from "./rule-charge.js";
 import { RuleLimiters } from "./rule-limiters.js";
-import { checkDecided, type RulesDecision, type TakenByRules } from "./rules-decision.js";
 import {
+  checkDecided,
+  type RulesDecision,
+  type RulesDecisions,
+  type TakenByRules,
+} from "./rules-decision.js";
+import {
+  checkMany,
   checkRequest,
   checkSettlement,
+  ownPolicy,
+  type RulesManyOptions,
   type RulesRequest,
+  type RulesRequestOfMany,
   type RulesSettlement,
 } from "./rules-request.js";
-import { type FollowerOptions, SourceFollower } from "./source-follower.js";
+import { followerOf } from "./follow-source.js";
+import type { SourceFollower } from "./source-follower.js";
 import { StoreTime } from "./store-time.js";
 
 /** In force until the first document is. */
@@ -113,7 +127,16 @@ export class PolicySet implements AsyncDisposable {
           "a document; what is to be followed goes to await PolicySet.open({ source })";
         throw new InvalidOptionError("source", withoutText(source), allowed);
       }
-      this.#follower = this.#followerOf(source, spans, cache);
+      this.#follower = followerOf(source, { ...spans, cachePath: cache }, this.store, {
+        name: namespace,
+        time: this.#time,
+        apply: (loaded) => {
+          this.#apply(loaded);
+        },
+        reported: (reload) => {
+          this.events.to.reload?.({ set: namespace, ...reload });
+        },
+      });
     } else if (cache !== undefined) {
       const allowed =
         "a source to be followed beside it: a document of the program is always at hand";
@@ -172,11 +195,37 @@ export class PolicySet implements AsyncDisposable {
    * @throws InvalidOptionError
    */
   consume(request: RulesRequest): Promise<RulesDecision> {
+    // Not an async method around the promise of the limiter: that would cost more than the rest of it.
     try {
       return Promise.resolve(consumeRules(this.#met(request), request.signal));
     } catch (error) {
-      return rejected(error as Error);
+      const reason = error as Error;
+      return Promise.reject(reason);
     }
+  }
+
+  /**
+   * Consumes for several requests: each for itself, in one tick; or, with `atomic`, for all of them or for none. Then what
+   * they charge to one rule and key adds up, and rules in shadow mode and candidates are charged in any case.
+   * @throws InvalidOptionError; more than 1,000 charges can not be atomic
+   * @example
+   * import { PolicySet } from "sluice/policies";
+   * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+   * const rules = new PolicySet({ source: { rules: [{ name: "user", key: ["user"], policy }] } });
+   * const request = { entries: { user: "ann" }, cost: 2 };
+   * const together = await rules.consumeMany([request, request], { atomic: true });
+   * console.log(together.allowed, (await rules.peek(request)).remaining); // false 3
+   * const each = await rules.consumeMany([request, request]);
+   * console.log(each.decisions.map(({ allowed }) => allowed)); // [ true, false ]
+   * await rules.close();
+   */
+  async consumeMany(
+    requests: readonly RulesRequestOfMany[],
+    options: RulesManyOptions = {},
+  ): Promise<RulesDecisions> {
+    const { atomic, signal } = checkMany(requests, options);
+    const takens = requests.map((request) => this.#met(request));
+    return atomic ? consumeTogetherByRules(takens, signal) : consumeEachByRules(takens, signal);
   }
 
   /** What `consume` would say, without counting; always asks the store. */
@@ -192,7 +241,17 @@ export class PolicySet implements AsyncDisposable {
   async refund(decision: RulesDecision): Promise<readonly Refund[]> {
     this.#closing.throwIfClosed();
     const taken = checkDecided(decision);
-    return decision.allowed ? refundRules(taken) : [];
+    return decision.allowed && !taken.isSpared ? refundRules(taken) : [];
+  }
+
+  /**
+   * Gives back what `consume` takes for such a request, where no decision is at hand, as when another process made it; of
+   * candidates and shadows too. A key never has more than its limit afterwards.
+   * @returns one answer for each rule that the request meets, in order
+   * @throws InvalidOptionError
+   */
+  async giveBack(request: RulesRequest): Promise<readonly Refund[]> {
+    return giveBackByRules(this.#met(request), request.signal);
   }
 
   /**
@@ -206,7 +265,7 @@ export class PolicySet implements AsyncDisposable {
     const taken = checkDecided(decision);
     const { cost, entries } = checkSettlement(settlement);
     const { compiled, nowUs, request } = taken;
-    if (!decision.allowed) return [];
+    if (!decision.allowed || taken.isSpared) return [];
     const after = {
       ...request,
       ...(cost !== undefined && { cost }),
@@ -301,11 +360,12 @@ export class PolicySet implements AsyncDisposable {
     if (follower !== undefined && follower.scheduled.length > 0) follower.applyDue();
     const compiled = this.#compiled;
     const nowUs = this.#time.nowUs();
+    const own = request.policy && ownPolicy(request.policy);
     const charges: RuleCharge[] = [];
     for (const matched of compiled.match(request, nowUs, this.#switch)) {
-      charges.push(chargeOf(matched, this.#limiter, this.#lists));
+      charges.push(chargeOf(matched, this.#limiter, this.#lists, own));
     }
-    return { request, slot: request.slot, compiled, nowUs, charges };
+    return { request, slot: request.slot, compiled, nowUs, charges, isSpared: false };
   }
 
   #apply({ compiled, by, comment }: LoadedPolicies): void {
@@ -337,40 +397,4 @@ export class PolicySet implements AsyncDisposable {
     if (mode === "off" || this.#switch === "off") return "off";
     return this.#switch ?? mode;
   }
-
-  #followerOf(
-    source: PolicySource,
-    spans: Pick<FollowerOptions, "everyMs" | "patienceMs">,
-    cachePath: string | undefined,
-  ): SourceFollower {
-    const cache =
-      cachePath === undefined ? undefined : new DocumentCache(nodeFiles("cacheFile"), cachePath);
-    const { documents } = this.store;
-    const name = this.#name;
-    const askTime = async (): Promise<ClockReading> => {
-      const sentMs = monotonicMs();
-      const head = await documents?.head(name, 0);
-      return { thereUs: head?.nowUs ?? 0, hereMs: (sentMs + monotonicMs()) / 2 };
-    };
-    const saysTime = source.heardUs !== undefined || this.store.clock !== undefined;
-    return new SourceFollower({
-      source,
-      time: this.#time,
-      clock: this.store.clock ?? systemClock,
-      ...spans,
-      cache,
-      askTime: saysTime || documents === undefined ? undefined : askTime,
-      apply: (loaded) => {
-        this.#apply(loaded);
-      },
-      reported: (reload) => {
-        this.events.to.reload?.({ set: name, ...reload });
-      },
-    });
-  }
-}
-
-/** Not an async method around the promise of the limiter: that would cost more than the rest of it. */
-function rejected(error: Error): Promise<never> {
-  return Promise.reject(error);
 }

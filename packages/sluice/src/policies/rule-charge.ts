@@ -31,6 +31,8 @@ export class RulePolicies {
   readonly #version: number | string;
   readonly #plain: Lists = new WeakMap();
   readonly #overridden = new WeakMap<MatchedOverride, Lists>();
+  /** Policies that requests bring, under the names of rules. */
+  readonly #brought = new WeakMap<Policy, Map<string, Policy>>();
 
   readonly #costOfRequest: ReadonlySet<string>;
 
@@ -54,8 +56,10 @@ export class RulePolicies {
     return this.#costOfRequest.has(rule);
   }
 
-  /** The list for a rule as it is met. */
-  of(matched: MatchedRule): readonly Policy[] {
+  /** The list for a rule as it is met, by a request that brings a policy or brings none. */
+  of(met: MatchedRule, own: Policy | undefined): readonly Policy[] {
+    const isOwn = own !== undefined && met.allowOverride && met.verdict === "decide";
+    const matched = isOwn ? this.#withOwn(met, own) : met;
     const { policy, mode, verdict, override } = matched;
     const lists = override === undefined ? this.#plain : this.#listsOf(override);
     let byWay = lists.get(policy);
@@ -66,6 +70,20 @@ export class RulePolicies {
     const way = verdict === "decide" ? mode : `${mode} ${verdict}`;
     byWay[way] ??= this.#made(matched);
     return byWay[way];
+  }
+
+  #withOwn(met: MatchedRule, own: Policy): MatchedRule {
+    let byRule = this.#brought.get(own);
+    if (byRule === undefined) {
+      byRule = new Map();
+      this.#brought.set(own, byRule);
+    }
+    let policy = byRule.get(met.rule);
+    if (policy === undefined) {
+      policy = parsePolicy({ ...own, name: met.rule, enforce: true });
+      byRule.set(met.rule, policy);
+    }
+    return { ...met, policy, candidate: undefined, override: undefined };
   }
 
   #listsOf(override: MatchedOverride): Lists {
@@ -94,6 +112,7 @@ export function chargeOf(
   matched: MatchedRule,
   limiter: RateLimiter,
   lists: RulePolicies,
+  own: Policy | undefined,
 ): RuleCharge {
   const { rule, identity = NOBODY, cost, mode } = matched;
   return {
@@ -101,7 +120,7 @@ export function chargeOf(
     matched,
     key: lists.keyOf(identity),
     cost,
-    policies: lists.of(matched),
+    policies: lists.of(matched, own),
     enforce: mode === "enforce",
     isCostOfRequest: lists.isCostOfRequest(rule),
     decision: undefined,

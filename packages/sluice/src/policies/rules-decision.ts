@@ -29,6 +29,19 @@ export interface RulesDecision extends Decision {
   readonly atomic: boolean;
 }
 
+/** What many requests came to. */
+export interface RulesDecisions {
+  /** Whether all of them passed. */
+  readonly allowed: boolean;
+  /**
+   * Each request's own, in order. Where one of an atomic call was denied, none was charged, though the others say that they
+   * would pass.
+   */
+  readonly decisions: readonly RulesDecision[];
+  /** Whether all were decided in one call: false where that was not asked for, or the keys lie in different slots. */
+  readonly atomic: boolean;
+}
+
 /** What a decision took, for whoever gives it back. */
 export interface TakenByRules {
   readonly request: PolicyRequest;
@@ -36,6 +49,8 @@ export interface TakenByRules {
   readonly compiled: CompiledPolicies;
   readonly nowUs: number;
   readonly charges: readonly RuleCharge[];
+  /** Whether another request denied, so that this one was not charged though it would pass. */
+  isSpared: boolean;
 }
 
 /** Of a request that meets no rule that decides. */
@@ -83,13 +98,14 @@ class Answer implements RulesDecision {
   readonly version: number | string;
   readonly rules: readonly RuleDecision[];
   readonly atomic: boolean;
-  readonly #taken: TakenByRules;
+  readonly #taken: TakenByRules | undefined;
 
   constructor(
     decision: Decision,
     rules: readonly RuleDecision[],
     atomic: boolean,
     taken: TakenByRules,
+    isPeek: boolean,
   ) {
     const { shadow, rule, override } = decision;
     this.allowed = decision.allowed;
@@ -108,18 +124,19 @@ class Answer implements RulesDecision {
     this.version = taken.compiled.version;
     this.rules = rules;
     this.atomic = atomic;
-    this.#taken = taken;
+    this.#taken = isPeek ? undefined : taken;
   }
 }
 
-/** The answer to a request, out of what each rule said. */
+/** The answer to a request, out of what each rule said. What was only peeked at can not be given back. */
 export function rulesDecision(
   rules: readonly RuleDecision[],
   atomic: boolean,
   taken: TakenByRules,
+  isPeek = false,
 ): RulesDecision {
   const decision = decidingOf(rules)?.decision ?? freeDecision(taken.nowUs);
-  return new Answer(decision, rules, atomic, taken);
+  return new Answer(decision, rules, atomic, taken, isPeek);
 }
 
 /** The rule that decides: of those that enforce, where there are any. */

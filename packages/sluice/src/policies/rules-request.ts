@@ -1,9 +1,10 @@
 /** What a PolicySet is asked, and the checks on it. */
+import { parsePolicy, type Policy } from "../algorithms/registry.js";
 import { checkSignal } from "../core/abort.js";
 import { toThousandths } from "../core/amount.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkSlot } from "../core/key.js";
-import { checkObject, checkOptions } from "../core/options.js";
+import { checkBoolean, checkList, checkObject, checkOptions } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import type { PolicyRequest } from "./matched-rule.js";
 
@@ -14,7 +15,22 @@ export interface RulesRequest extends PolicyRequest {
    * together. It is part of the keys. Default: none.
    */
   readonly slot?: string | undefined;
+  /**
+   * Decides in place of the policy of every rule with `allowOverride`, under the rule's name; the rule's candidate is left
+   * out. A policy as `tokenBucket` and the others make it; its own name counts for nothing. Default: none.
+   */
+  readonly policy?: Policy | undefined;
   /** Ends the wait for an answer; the request may yet be counted. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A request among others, which end together. */
+export type RulesRequestOfMany = Omit<RulesRequest, "signal">;
+
+export interface RulesManyOptions {
+  /** true: all requests take what they are charged, or none does, in one call of the store. Default false: each for itself. */
+  readonly atomic?: boolean | undefined;
+  /** Ends the wait for the answers; the requests may yet be counted. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -26,12 +42,20 @@ export interface RulesSettlement {
   readonly entries?: PolicyRequest["entries"] | undefined;
 }
 
-const KNOWN: ReadonlySet<string> = new Set(["entries", "rule", "cost", "plan", "slot", "signal"]);
+const KNOWN: ReadonlySet<string> = new Set([
+  "entries",
+  "rule",
+  "cost",
+  "plan",
+  "slot",
+  "policy",
+  "signal",
+]);
 
 /** @throws InvalidOptionError */
 export function checkRequest(request: RulesRequest): void {
   if (!isKnown(request)) checkOptions("request", request, [...KNOWN]);
-  const { entries, rule, cost, plan, slot, signal } = request;
+  const { entries, rule, cost, plan, slot, policy, signal } = request;
   checkObject("entries", entries);
   if (cost !== undefined && cost !== 1) toThousandths("cost", cost);
   if (plan !== undefined && typeof plan !== "string") {
@@ -41,7 +65,44 @@ export function checkRequest(request: RulesRequest): void {
     throw new InvalidOptionError("rule", withoutText(rule), "the name of a rule, as text");
   }
   checkSlot(slot);
+  if (policy !== undefined) ownPolicy(policy);
   if (signal !== undefined) checkSignal("signal", signal);
+}
+
+/** Policies that were found good: frozen ones stay so. */
+const goodPolicies = new WeakMap<object, Policy>();
+
+/**
+ * The policy that a request brings; the same object for the same frozen one.
+ * @throws InvalidOptionError
+ */
+export function ownPolicy(policy: Policy): Policy {
+  const isObject = typeof policy === "object" && policy !== null;
+  const known = isObject ? goodPolicies.get(policy) : undefined;
+  if (known !== undefined) return known;
+  const parsed = parsePolicy(policy);
+  if (Object.isFrozen(policy)) goodPolicies.set(policy, parsed);
+  return parsed;
+}
+
+/** @throws InvalidOptionError */
+export function checkMany(
+  requests: readonly RulesRequestOfMany[],
+  options: RulesManyOptions,
+): RulesManyOptions & { readonly atomic: boolean } {
+  checkList("requests", requests);
+  const { atomic = false, signal } = checkOptions("options", options, [
+    "atomic",
+    "signal",
+  ]) as RulesManyOptions;
+  checkBoolean("atomic", atomic);
+  checkSignal("signal", signal);
+  for (const request of requests as readonly RulesRequest[]) {
+    if (request?.signal === undefined) continue;
+    const allowed = "no signal of its own: the option `signal` ends the wait for all";
+    throw new InvalidOptionError("requests.signal", withoutText(request.signal), allowed);
+  }
+  return { atomic, signal };
 }
 
 /** The check that can say what is wrong takes longer than all else here. */

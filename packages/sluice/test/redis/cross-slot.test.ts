@@ -1,6 +1,7 @@
 /** Clients that do not tell that they talk to a Cluster: the store learns it from the first refusal. */
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { consumeAtomic, CrossSlotError, RateLimiter, tokenBucket } from "../../src/index.js";
+import { PolicySet } from "../../src/policies/index.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
 import { clients } from "../support/clients.js";
 import { startCluster } from "../support/cluster.js";
@@ -65,6 +66,25 @@ describe.each(Object.entries(clients))("through %s", (name, open) => {
     onTestFinished(close);
     await refusesAcrossSlots(limiterOn(client, `first.${name.replaceAll(/[^a-z]/g, "")}`));
   });
+});
+
+test("several requests to rules whose keys lie apart are asked apart, and none keeps what one is denied", async () => {
+  const store = await RedisStore.connect(server.url);
+  const policy = { algorithm: "fixed-window", limit: 3, window: "366d" } as const;
+  const source = { rules: [{ name: "user", key: ["user"], policy }] };
+  const rules = new PolicySet({ source, store, namespace: "apart", timeout: "30s" });
+  const of = (user: string, cost: number) => ({ entries: { user }, cost });
+  const spread = [of("ann", 2), of("ben", 1), of("cho", 1)];
+  const first = await rules.consumeMany(spread, { atomic: true });
+  expect(first).toMatchObject({ allowed: true, atomic: false });
+  expect(first.decisions.map(({ atomic }) => atomic)).toEqual([false, false, false]);
+  const second = await rules.consumeMany(spread, { atomic: true });
+  expect(second).toMatchObject({ allowed: false, atomic: false });
+  expect((await rules.peek(of("ben", 1))).remaining).toBe(2);
+  const inSlot = spread.map((request) => ({ ...request, slot: "team" }));
+  expect(await rules.consumeMany(inSlot, { atomic: true })).toMatchObject({ atomic: true });
+  await rules.close();
+  await store.close();
 });
 
 test("a GLIDE client of a Cluster, whose name a bundler made shorter, is taken for what it is", async () => {
