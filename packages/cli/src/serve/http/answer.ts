@@ -1,0 +1,68 @@
+/** What a route answers, and how decisions are written into it. */
+import type { Decision } from "sluice";
+import type { Fields } from "sluice/headers";
+import { PROBLEM_TYPE } from "sluice/http";
+import { type RulesDecision, rulesFields } from "sluice/policies";
+
+/** An answer that is ready to be sent. */
+export interface Answer {
+  readonly status: number;
+  /** "" where there is no body. */
+  readonly type: string;
+  readonly fields: Fields;
+  readonly body: string | Uint8Array;
+}
+
+export const JSON_TYPE = "application/json";
+const NONE: Fields = Object.freeze([]);
+
+/** Of draft-ietf-httpapi-ratelimit-headers, section 6; as `sluice/http` has them. */
+const IANA = "https://iana.org/assignments/http-problem-types#";
+
+interface DenialKind {
+  readonly status: 429 | 503;
+  readonly type: string;
+  readonly title: string;
+}
+
+const DENIAL_KINDS: Readonly<Record<Exclude<Decision["reason"], "ok">, DenialKind>> = {
+  quota: { status: 429, type: `${IANA}quota-exceeded`, title: "Quota exceeded" },
+  "too-costly": { status: 429, type: `${IANA}quota-exceeded`, title: "Quota exceeded" },
+  blocked: {
+    status: 429,
+    type: `${IANA}abnormal-usage-detected`,
+    title: "Abnormal usage detected",
+  },
+  store: {
+    status: 503,
+    type: `${IANA}temporary-reduced-capacity`,
+    title: "Temporarily reduced capacity",
+  },
+};
+
+/** A value as JSON. Infinity is null there, which reads as "never" or "without a limit". */
+export function json(value: unknown, status = 200, fields: Fields = NONE): Answer {
+  return { status, type: JSON_TYPE, fields, body: JSON.stringify(value) };
+}
+
+/** A decision: 200, or the status of its denial with the same members beside those of problem details. */
+export function decided(decision: RulesDecision, isDeniedOk = false): Answer {
+  const fields = rulesFields(decision);
+  if (decision.allowed || isDeniedOk) return json(decision, 200, fields);
+  const problem = denialProblem(decision);
+  const body = JSON.stringify({ ...problem, ...decision });
+  return { status: problem.status, type: PROBLEM_TYPE, fields, body };
+}
+
+interface DenialProblem extends DenialKind {
+  readonly "violated-policies": readonly string[];
+}
+
+/** What a denial says to whoever is limited: nothing of keys or numbers. */
+export function denialProblem({ reason, rules }: RulesDecision): DenialProblem {
+  const { status, type, title } = DENIAL_KINDS[reason === "ok" ? "quota" : reason];
+  const violated = rules.flatMap(({ rule, mode, decision }) =>
+    mode === "enforce" && !decision.allowed ? [rule] : [],
+  );
+  return { type, title, status, "violated-policies": violated };
+}

@@ -1,0 +1,89 @@
+/** Out of the JSON of a request: what a PolicySet is asked. */
+import type { PoliciesDocument, PolicySet, RulesRequest } from "sluice/policies";
+import { HttpProblem } from "./problem.js";
+
+type Json = Readonly<Record<string, unknown>>;
+type Entries = RulesRequest["entries"];
+
+/** What every request to rules may have. */
+export const ASKED_FIELDS = ["rule", "key", "entries", "cost", "plan", "slot"] as const;
+
+const ASKED: ReadonlySet<string> = new Set(ASKED_FIELDS);
+
+/**
+ * `{ rule, key, cost }` asks one rule, `{ entries, cost }` all that match. What is not said here, such as a cost that is no
+ * number, the set itself refuses. `others` are fields that the route reads.
+ *
+ * @throws HttpProblem
+ */
+export function askedOf(body: Json, rules: PolicySet, others?: ReadonlySet<string>): RulesRequest {
+  for (const name in body) {
+    if (!ASKED.has(name) && others?.has(name) !== true) {
+      throw invalid(`${JSON.stringify(name.slice(0, 60))} is no field of this request`);
+    }
+  }
+  const { rule, key, cost, plan, slot } = body as Record<string, never>;
+  const entries = body["entries"] === undefined ? undefined : entriesIn("entries", body["entries"]);
+  if (rule === undefined) {
+    if (key !== undefined) {
+      throw invalid("key goes with rule; for all rules that match say entries");
+    }
+    if (entries === undefined) throw invalid("say entries, or rule and key");
+    return { entries, cost, plan, slot };
+  }
+  return { rule, entries: entriesOfKey(rules.document, rule, key, entries), cost, plan, slot };
+}
+
+/** @throws HttpProblem */
+function entriesIn(field: string, entries: unknown): Entries {
+  if (typeof entries !== "object" || entries === null || Array.isArray(entries)) {
+    throw invalid(`${field} must be an object of texts and numbers`);
+  }
+  for (const name in entries) {
+    const value: unknown = Reflect.get(entries, name);
+    if (typeof value !== "string" && typeof value !== "number") {
+      throw invalid(`${field}: ${JSON.stringify(name.slice(0, 60))} must be a text or a number`);
+    }
+  }
+  return entries as Entries;
+}
+
+/** The names in each rule's key. */
+const keyNames = new WeakMap<PoliciesDocument, ReadonlyMap<string, readonly string[]>>();
+
+function keyNamesOf(document: PoliciesDocument): ReadonlyMap<string, readonly string[]> {
+  let names = keyNames.get(document);
+  if (names === undefined) {
+    names = new Map(document.rules.map(({ name, key = [] }) => [name, key]));
+    keyNames.set(document, names);
+  }
+  return names;
+}
+
+/** The entries by which a rule finds the key: `key` is the value of the only one, or an object of several. */
+function entriesOfKey(
+  document: PoliciesDocument,
+  rule: unknown,
+  key: unknown,
+  entries: Entries = {},
+): Entries {
+  const names = typeof rule === "string" ? keyNamesOf(document).get(rule) : undefined;
+  // The set says so, and which one was meant.
+  if (names === undefined || key === undefined) return entries;
+  if (typeof key === "object") return { ...entries, ...entriesIn("key", key) };
+  if (typeof key !== "string" && typeof key !== "number") {
+    throw invalid("key must be a text, a number, or an object of them");
+  }
+  const [only] = names;
+  if (only !== undefined && names.length === 1) return { ...entries, [only]: key };
+  const form = names.map((name) => `${JSON.stringify(name)}: …`).join(", ");
+  throw invalid(
+    names.length === 0
+      ? "the rule has no key: all share one budget"
+      : `the rule has several entries in its key: say "key": { ${form} }`,
+  );
+}
+
+export function invalid(detail: string): HttpProblem {
+  return new HttpProblem("invalid-request", detail);
+}

@@ -1,0 +1,66 @@
+/** Reads the bodies of requests, no longer than they may be, and JSON out of them. */
+import { isUtf8 } from "node:buffer";
+import type { IncomingMessage } from "node:http";
+import { HttpProblem } from "./problem.js";
+
+/** Takes a body, or why there is none; once. */
+type BodyTaker = (body: Buffer | undefined, problem?: HttpProblem) => void;
+
+const EMPTY = Buffer.alloc(0);
+
+/** Hands the whole body over. Where its sender has gone, nobody is told: there is nobody to answer. */
+export function readBody(request: IncomingMessage, most: number, take: BodyTaker): void {
+  const length = request.headers["content-length"];
+  if (length !== undefined && Number(length) > most) {
+    take(undefined, tooLarge(most));
+    return;
+  }
+  let first: Buffer | undefined;
+  let others: Buffer[] | undefined;
+  let size = 0;
+  const onData = (chunk: Buffer): void => {
+    size += chunk.length;
+    if (size > most) {
+      request.off("data", onData);
+      request.off("end", onEnd);
+      take(undefined, tooLarge(most));
+    } else if (first === undefined) first = chunk;
+    else (others ??= [first]).push(chunk);
+  };
+  const onEnd = (): void => {
+    take(others === undefined ? (first ?? EMPTY) : Buffer.concat(others, size));
+  };
+  request.on("data", onData);
+  request.on("end", onEnd);
+  // Without a listener the end of a connection in the middle of a body would end the process.
+  request.on("error", ignore);
+}
+
+const ignore = (): void => {};
+
+function tooLarge(most: number): HttpProblem {
+  return new HttpProblem("body-too-large", `at most ${most} bytes are read`);
+}
+
+/** @throws HttpProblem */
+export function objectIn(body: Buffer): Readonly<Record<string, unknown>> {
+  // What is no UTF-8 would become the same characters, and two keys one.
+  if (!isUtf8(body)) throw new HttpProblem("bad-json", "it is no UTF-8");
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString("utf8"));
+  } catch {
+    throw new HttpProblem("bad-json", "it cannot be parsed");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new HttpProblem("bad-json", "it is no object");
+  }
+  return value as Readonly<Record<string, unknown>>;
+}
+
+/** Whether a field says JSON, with any parameters; so does none at all. */
+export function isJson(contentType: string | undefined): boolean {
+  if (contentType === undefined || contentType === "application/json") return true;
+  const type = contentType.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  return type === "application/json" || type.endsWith("+json");
+}

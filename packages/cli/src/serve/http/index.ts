@@ -1,0 +1,24 @@
+/** The service over HTTP: its routes, and where it listens. */
+import type { Service } from "../service.js";
+import { authzRoute } from "./authz.js";
+import { decideRoutes } from "./decide-routes.js";
+import { httpHandler } from "./handler.js";
+import { type HttpEntrance, listenHttp } from "./listen.js";
+import { probeRoutes } from "./probe-routes.js";
+import type { Route } from "./route.js";
+
+/** Every route of the service. */
+export function routesOf(service: Service): readonly Route[] {
+  return [
+    ...decideRoutes(service.rules),
+    authzRoute(service.rules, service.settings.trust),
+    ...probeRoutes(service),
+  ];
+}
+
+/** Listens where the settings say; the service closes it when it ends. */
+export async function openHttp(service: Service): Promise<readonly HttpEntrance[]> {
+  const entrances = await listenHttp(service.settings, httpHandler(service, routesOf(service)));
+  for (const entrance of entrances) service.mount(entrance);
+  return entrances;
+}

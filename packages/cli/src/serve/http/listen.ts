@@ -1,0 +1,171 @@
+/** Listens on ports and Unix sockets, within the limits of the settings, and stops without losing a request. */
+import { readFile, unlink } from "node:fs/promises";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import { connect, type ListenOptions, type Socket } from "node:net";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { SettingError } from "../read-settings.js";
+import type { Entrance } from "../service.js";
+import type { ServiceSettings } from "../settings.js";
+import { HttpProblem, type ProblemReason } from "./problem.js";
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** A server that listens, and where. */
+export interface HttpEntrance extends Entrance {
+  /** `http://127.0.0.1:8088`, with the port that it got; or `unix:/path`. */
+  readonly address: string;
+}
+
+/** How often node looks for requests that take too long. */
+const LOOKS_EVERY_MS = 1000;
+
+/**
+ * Listens on each address of the settings.
+ *
+ * @throws SettingError; what the system says where an address cannot be had
+ */
+export async function listenHttp(
+  settings: ServiceSettings,
+  handler: Handler,
+): Promise<readonly HttpEntrance[]> {
+  const entrances: HttpEntrance[] = [];
+  try {
+    for (const address of settings.listen) {
+      entrances.push(await listenAt(address, settings, handler));
+    }
+    return entrances;
+  } catch (error) {
+    await Promise.all(entrances.map((entrance) => entrance.close(0)));
+    throw error;
+  }
+}
+
+async function listenAt(
+  address: string,
+  settings: ServiceSettings,
+  handler: Handler,
+): Promise<HttpEntrance> {
+  const place = placeOf(address);
+  const { path } = place;
+  const isTls = path === undefined && settings.tlsCert !== undefined;
+  const server = await makeServer(settings, handler, isTls);
+  if (path !== undefined) await removeStale(path);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(place, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+  const bound = server.address();
+  const port = typeof bound === "object" ? bound?.port : undefined;
+  const host = place.host?.includes(":") === true ? `[${place.host}]` : place.host;
+  return {
+    address: path === undefined ? `${isTls ? "https" : "http"}://${host}:${port}` : `unix:${path}`,
+    close: (withinMs) => closeServer(server, withinMs),
+  };
+}
+
+/** @throws SettingError */
+function placeOf(address: string): ListenOptions {
+  if (address.startsWith("unix:/")) return { path: address.slice("unix:".length) };
+  const [, inBrackets, name, port] =
+    /^(?:\[([\da-fA-F:.]+)\]|([^\s:/]+)):(\d{1,5})$/.exec(address) ?? [];
+  const host = inBrackets ?? name;
+  if (host !== undefined && Number(port) < 65_536) return { host, port: Number(port) };
+  throw new SettingError(`listen: ${address} is none of host:port, [::]:port and unix:/path`);
+}
+
+async function makeServer(
+  settings: ServiceSettings,
+  handler: Handler,
+  isTls: boolean,
+): Promise<Server> {
+  const { maxHeaders, maxConnections, requestTimeout, idleTimeout, tlsCert, tlsKey } = settings;
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw new SettingError("tlsCert and tlsKey go together");
+  }
+  const options = {
+    maxHeaderSize: maxHeaders,
+    requestTimeout,
+    headersTimeout: requestTimeout,
+    keepAliveTimeout: idleTimeout,
+    connectionsCheckingInterval: Math.min(LOOKS_EVERY_MS, requestTimeout),
+    // A request without Host is no HTTP/1.1; nothing here depends on it.
+    requireHostHeader: false,
+  };
+  const server: Server = isTls
+    ? createTlsServer(
+        { ...options, ...(await readTls(tlsCert as string, tlsKey as string)) },
+        handler,
+      )
+    : createServer(options, handler);
+  server.maxConnections = maxConnections;
+  server.on("clientError", refuse);
+  return server;
+}
+
+async function readTls(certFile: string, keyFile: string): Promise<{ cert: Buffer; key: Buffer }> {
+  const read = (file: string): Promise<Buffer> =>
+    readFile(file).catch((error: unknown) => {
+      const { code = "" } = error as NodeJS.ErrnoException;
+      throw new SettingError(`${file} cannot be read: ${code}`);
+    });
+  const [cert, key] = await Promise.all([read(certFile), read(keyFile)]);
+  return { cert, key, minVersion: "TLSv1.2" } as { cert: Buffer; key: Buffer };
+}
+
+const REASONS: Readonly<Record<string, ProblemReason>> = {
+  HPE_HEADER_OVERFLOW: "headers-too-large",
+  ERR_HTTP_REQUEST_TIMEOUT: "request-timeout",
+};
+
+/** What is no request, or comes too slowly, is answered where it can be, and its connection ended. */
+function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { status, type, body } = new HttpProblem(
+    REASONS[error.code ?? ""] ?? "bad-request",
+  ).answer();
+  const length = Buffer.byteLength(body);
+  socket.end(
+    `HTTP/1.1 ${status} Refused\r\nContent-Type: ${type}\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n${String(body)}`,
+  );
+}
+
+/** A socket that a process left behind when it was killed keeps the next one out. */
+async function removeStale(path: string): Promise<void> {
+  const isUsed = await new Promise<boolean>((resolve) => {
+    const probe = connect(path, () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.on("error", ({ code }: NodeJS.ErrnoException) => {
+      resolve(code !== "ECONNREFUSED");
+    });
+  });
+  if (!isUsed) await unlink(path);
+}
+
+async function closeServer(server: Server, withinMs: number): Promise<void> {
+  // What has come in until now is read, and is answered with the end of its connection.
+  await nextTurn();
+  await nextTurn();
+  const closed = new Promise<void>((resolve) => {
+    server.close(() => {
+      resolve();
+    });
+  });
+  const patience = new AbortController();
+  const late = sleep(withinMs, undefined, { signal: patience.signal, ref: false })
+    .then(() => {
+      server.closeAllConnections();
+    })
+    .catch(() => {});
+  await closed;
+  patience.abort();
+  await late;
+}

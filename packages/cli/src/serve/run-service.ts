@@ -1,0 +1,56 @@
+/** Runs the service in this process until it is told to end. */
+import { openHttp } from "./http/index.js";
+import { type LogLevel, serviceLog } from "./log.js";
+import { type Environment, readSettings } from "./read-settings.js";
+import { Service } from "./service.js";
+import type { SettingName } from "./settings.js";
+
+/** What the service needs of its process. */
+export interface ServiceProcess {
+  readonly env: Environment;
+  /** Takes a line of the log. */
+  readonly write: (line: string) => unknown;
+  /** Fires when the service is to drain. */
+  readonly ended: AbortSignal;
+}
+
+/**
+ * Resolves when the service has drained.
+ *
+ * @throws SettingError, InvalidPoliciesError; what the system says where an address cannot be had
+ */
+export async function runService(
+  flags: Readonly<Partial<Record<SettingName, string | boolean | undefined>>>,
+  { env, write, ended }: ServiceProcess,
+): Promise<void> {
+  const settings = await readSettings(flags, env);
+  // A setting of a few choices.
+  const log = serviceLog(settings.logLevel as LogLevel, write);
+  const service = await Service.open(settings, log);
+  try {
+    for (const { address } of await openHttp(service)) log.info("listening", { address });
+  } catch (error) {
+    await service.close();
+    throw error;
+  }
+  const { rules, store, tokens } = service;
+  log.info("ready", {
+    policies: String(rules.version),
+    rules: rules.document.rules.length,
+    store: store.external ? "redis" : "memory",
+    tokens: tokens.areAsked,
+  });
+  if (!tokens.areAsked && settings.listen.some((address) => !isLocal(address))) {
+    log.warn("everybody who reaches the service may ask it: it has no tokens");
+  }
+  await new Promise<void>((resolve) => {
+    if (ended.aborted) resolve();
+    ended.addEventListener("abort", () => resolve(), { once: true });
+  });
+  await service.end();
+}
+
+/** Whether only processes of this machine reach an address. */
+function isLocal(address: string): boolean {
+  return /^(?:unix:|127\.|localhost:|\[::1\])/.test(address);
+}

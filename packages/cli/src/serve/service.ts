@@ -1,0 +1,163 @@
+/** What every way into the service needs: the rules, their store, who may ask, the log, and the end of it all. */
+import { readFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fixedWindow, MemoryStore, RateLimiter, type Store } from "sluice";
+import { type ModeSwitch, PoliciesFile, PolicySet } from "sluice/policies";
+import { type Metrics, metrics } from "sluice/prometheus";
+import { RedisStore } from "sluice/redis";
+import { errorText, type ServiceLog } from "./log.js";
+import { noteChanges, outageHooks } from "./note-events.js";
+import { SettingError } from "./read-settings.js";
+import type { ServiceSettings } from "./settings.js";
+import { Tokens } from "./tokens.js";
+
+/** A way in: a server that can stop. */
+export interface Entrance {
+  /** Takes no new requests, and resolves when those that it had taken are answered; after `withinMs` at the latest. */
+  close(withinMs: number): Promise<void>;
+}
+
+/** Whether the service can decide now. */
+export interface Readiness {
+  readonly isReady: boolean;
+  /** What is the matter, in short: "draining", "store unreachable". */
+  readonly notes: readonly string[];
+}
+
+export class Service {
+  readonly settings: ServiceSettings;
+  readonly log: ServiceLog;
+  readonly store: Store;
+  readonly rules: PolicySet;
+  readonly tokens: Tokens;
+  readonly metrics: Metrics;
+  readonly #probe: RateLimiter;
+  readonly #entrances: Entrance[] = [];
+  #probing: Promise<boolean> | undefined;
+  #ending: Promise<void> | undefined;
+  #isDraining = false;
+
+  private constructor(parts: Pick<Service, "settings" | "log" | "store" | "rules" | "tokens">) {
+    const { settings, log, store, rules, tokens } = parts;
+    const { namespace, storeTimeout: timeout } = settings;
+    this.settings = settings;
+    this.log = log;
+    this.store = store;
+    this.rules = rules;
+    this.tokens = tokens;
+    this.metrics = metrics([rules, store]);
+    this.#probe = new RateLimiter<Store>({
+      policy: fixedWindow({ name: "readyz", limit: 1, window: "1s" }),
+      store,
+      namespace,
+      timeout,
+      onStoreFailure: "throw",
+      breaker: false,
+    });
+    noteChanges(rules, log);
+  }
+
+  /**
+   * Opens the store, reads the tokens and the document, and follows it.
+   *
+   * @throws SettingError, InvalidPoliciesError
+   */
+  static async open(settings: ServiceSettings, log: ServiceLog): Promise<Service> {
+    const { policies: path, redis: url, cluster, namespace, storeTimeout: timeout } = settings;
+    if (path === undefined) throw new SettingError("--policies FILE is missing");
+    const tokens = await readTokens(settings);
+    const hooks = outageHooks(log);
+    const store: Store =
+      url === undefined ? new MemoryStore() : new RedisStore({ url, cluster, hooks });
+    try {
+      const rules = await PolicySet.open({
+        source: new PoliciesFile({ path }),
+        store,
+        namespace,
+        timeout,
+        cacheFile: settings.policiesCache,
+        // A setting of a few choices.
+        ...(settings.mode !== undefined && { mode: settings.mode as ModeSwitch }),
+      });
+      return new Service({ settings, log, store, rules, tokens });
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  /** Whether it is on its way out: answers then end their connections. */
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
+  /** Closes `entrance` when the service ends. */
+  mount(entrance: Entrance): void {
+    this.#entrances.push(entrance);
+  }
+
+  /** Asks the store, where there is one outside the process. Never rejects. */
+  async readiness(): Promise<Readiness> {
+    const notes: string[] = [];
+    const { stale } = this.rules.status();
+    if (stale !== undefined) notes.push("policies may be stale");
+    const isReached = !this.store.external || (await this.#isStoreReached());
+    if (!isReached) notes.push("store unreachable");
+    if (this.#isDraining) notes.push("draining");
+    const { onStoreFailure = "local" } = this.rules.document.defaults ?? {};
+    const isOpen = onStoreFailure === "local" || onStoreFailure === "open";
+    return { isReady: !this.#isDraining && (isReached || isOpen), notes };
+  }
+
+  /** Drains: says that it goes, waits for balancers to see it, answers what it has taken, and closes everything. Once. */
+  end(): Promise<void> {
+    this.#ending ??= this.#drain();
+    return this.#ending;
+  }
+
+  async #drain(): Promise<void> {
+    const { drainDelay, drainTimeout } = this.settings;
+    this.#isDraining = true;
+    this.log.info("draining", { delayMs: drainDelay });
+    await sleep(drainDelay);
+    await Promise.all(this.#entrances.map((entrance) => entrance.close(drainTimeout)));
+    await this.close();
+    this.log.info("ended");
+  }
+
+  /** Closes what decides, at once. */
+  async close(): Promise<void> {
+    await this.#probe.close();
+    await this.rules.close();
+    await this.store.close();
+  }
+
+  #isStoreReached(): Promise<boolean> {
+    // Many who ask at once ask the store once.
+    this.#probing ??= this.#probe
+      .peek("readyz")
+      .then(
+        () => true,
+        () => false,
+      )
+      .finally(() => {
+        this.#probing = undefined;
+      });
+    return this.#probing;
+  }
+}
+
+async function readTokens({ tokens, tokensFile }: ServiceSettings): Promise<Tokens> {
+  if (tokens !== undefined && tokensFile !== undefined) {
+    throw new SettingError("SLUICE_TOKENS and a file of tokens are given: one of them is enough");
+  }
+  try {
+    const text = tokensFile === undefined ? (tokens ?? "") : await readFile(tokensFile, "utf8");
+    const read = Tokens.parse(text);
+    if (tokensFile === undefined || read.areAsked) return read;
+  } catch (error) {
+    throw new SettingError(`the tokens cannot be read: ${errorText(error)}`);
+  }
+  // Whoever names a file means that somebody is to be kept out.
+  throw new SettingError("the file of tokens has none");
+}
