@@ -6,6 +6,7 @@
 //   -- @const READY, VERBS from a/file.ts     these names of the file stand for their values, which must be numbers,
 //                                             products of numbers, tables of them or, in a .lua file, text
 //   -- @kernels, -- @fast-paths               stores/redis/scripts.ts puts those of a batch here
+//   -- @each, -- @end, -- @batch              stores/redis/lone-scripts.ts makes a text for a sequence of policies
 //
 // Scripts are stores/redis/scripts/*.lua. Kernels and fast paths are algorithms/*/kernel.lua and fast.lua, found by
 // the tags that they define at the start of a line: `kernels.b = ` and `fast.b = `.
@@ -14,6 +15,9 @@ import { basename, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const sourceDir = fileURLToPath(new URL("../packages/sluice/src/", import.meta.url));
+
+/** Directives for who puts a script together. */
+const LEFT = new Set(["kernels", "fast-paths", "each", "end", "batch"]);
 
 /** @typedef {string | Readonly<Record<string, string>>} Constant a Lua literal, or such by name */
 
@@ -141,7 +145,7 @@ function linesOf(path, includedBy = []) {
     else if (directive === "const") {
       const [names = "", from = ""] = rest.split(" from ");
       constants.add(names, from);
-    } else if (directive === "kernels" || directive === "fast-paths") lines.push(line);
+    } else if (directive !== undefined && LEFT.has(directive)) lines.push(line);
     else if (directive !== undefined || line.startsWith("--[")) {
       throw new Error(`${path}: neither a comment nor a directive: ${line}`);
     } else if (line !== "" && !line.startsWith("--")) {

@@ -102,9 +102,10 @@ export class Pipeline implements RequestRunner, Canceller {
 
   #reuse(): void {
     this.resolver.update();
-    const { only } = this.resolver;
+    const { only, fixed } = this.resolver;
     const isClosed = only === undefined || this.closing.isClosed;
     this.#reused = isClosed ? undefined : reusableCall(only, this.blockForUs);
+    if (fixed !== undefined) this.store.prepare?.(fixed.map(({ rule }) => rule));
   }
 
   /** Answers a request: by its policies, from a shortcut or the store, or without it by policy. */

@@ -108,6 +108,11 @@ export interface Store {
   claim(keyspace: string, fingerprint: string, by?: Claimant): void;
   release(keyspace: string, fingerprint: string, by?: Claimant): void;
   /**
+   * Says that consumes over these policies will come again and again, so that the store may make ready what it decides
+   * them with. It asks nobody yet.
+   */
+  prepare?(rules: readonly Rule[]): void;
+  /**
    * Decides a call and tells `done`, once, the answer or why there is none. Calls on one key are decided in the order
    * in which they are submitted. Never throws.
    */

@@ -46,16 +46,29 @@ afterAll(async () => {
 
 /** Where a script turns to its general path, of which it has one before all groups. */
 const TURN = "general = general or makeGeneral()\n";
+/** Where the script of a lone call turns to the text of a batch. */
+const BATCH = "local ARGV = {";
 const COUNTER = "turns";
+/** Where a policy that is not known ahead has its first number. */
+const NUMBERS = /fast\.\w\(ARGV/;
+const BATCH_COUNTER = "batches of one";
 
-/** Runs scripts as they are, but for counting how often they turn to their general path. */
+/** Runs scripts as they are, but for counting how often they turn to their general path, and lone calls to that of batches. */
 function countingTurns(redis: Redis): RunScript {
-  return runner(redis, (source) => source.replace(TURN, `${TURN}call('INCR', '${COUNTER}')\n`));
+  return runner(redis, (source) => {
+    if (source.includes(BATCH)) loneCalls[NUMBERS.test(source) ? "general" : "fixed"] += 1;
+    return source
+      .replace(TURN, `${TURN}call('INCR', '${COUNTER}')\n`)
+      .replace(BATCH, `redis.call('INCR', '${BATCH_COUNTER}')\n${BATCH}`);
+  });
 }
 
 /** Runs scripts without a fast path. */
 function withoutFastPaths(redis: Redis): RunScript {
-  return runner(redis, (source) => source.replace(/^local general$/m, "fast = {}\nlocal general"));
+  return runner(redis, (source) => {
+    const batch = source.slice(Math.max(0, source.indexOf(BATCH)));
+    return batch.replace(/^local general$/m, "fast = {}\nlocal general");
+  });
 }
 
 function runner(redis: Redis, change: (source: string) => string): RunScript {
@@ -136,7 +149,8 @@ function callsOver(...alone: readonly number[]): fc.Arbitrary<OneCall[]> {
     alone: fc.constantFrom(...alone),
     isDear: fc.boolean(),
   });
-  return fc.array(call, { minLength: 1, maxLength: 6 });
+  const one = fc.array(call, { minLength: 1, maxLength: 1 });
+  return fc.oneof(one, fc.array(call, { minLength: 1, maxLength: 6 }));
 }
 
 /** Calls that begin in the same tick: mostly alike, and consumes unless it is one. */
@@ -290,14 +304,21 @@ async function expectAlike(trace: Trace): Promise<void> {
   const { length } = trace.bursts.flatMap(({ calls }) => calls);
   consumes += length;
   turns += Number(await straight.get(COUNTER));
+  batchesOfOne += Number(await straight.get(BATCH_COUNTER));
 }
 
 let consumes = 0;
 let turns = 0;
+/** By whether their script has the policies' numbers in it. */
+const loneCalls = { fixed: 0, general: 0 };
+let batchesOfOne = 0;
 
 test("decides as the general path, to the byte", async () => {
   await fc.assert(fc.asyncProperty(traces, expectAlike), { numRuns: runs(60) });
   // Much of a random trace is usual all the same.
   expect(turns).toBeGreaterThan(0);
   expect(turns / consumes).toBeLessThan(0.8);
+  expect(Math.min(loneCalls.fixed, loneCalls.general)).toBeGreaterThan(0);
+  expect(batchesOfOne).toBeGreaterThan(0);
+  expect(batchesOfOne / (loneCalls.fixed + loneCalls.general)).toBeLessThan(0.8);
 });

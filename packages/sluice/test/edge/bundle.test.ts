@@ -7,7 +7,7 @@ import { Hono } from "hono";
 import { beforeAll, describe, expect, test } from "vitest";
 import { keyId } from "../../src/audit/index.js";
 import { identifyBy } from "../../src/core/identity.js";
-import { scriptFor } from "../../src/stores/redis/scripts.js";
+import { LoneScripts } from "../../src/stores/redis/lone-scripts.js";
 import { ruleOf } from "../../src/algorithms/rule.js";
 import type * as honoEntry from "../../src/adapters/hono.js";
 import type * as headersEntry from "../../src/headers/index.js";
@@ -124,10 +124,12 @@ describe.each(["neutral", "browser"] as const)("a bundle for the platform %s", (
         onStoreFailure: "closed",
       });
       expect((await limiter.consume("user:42")).source).toBe("fail-closed");
-      const { kernel } = ruleOf(node.fixedWindow(policy));
+      const rules = [ruleOf(node.fixedWindow(policy))];
+      const scripts = new LoneScripts();
+      scripts.prepare(rules);
       const id = identifyBy(identity, true)("user:42");
       expect(asked).toEqual([
-        { sha: scriptFor("consume", new Set([kernel])).sha, keys: [`sluice:fixed-window:{${id}}`] },
+        { sha: scripts.of(rules).script.sha, keys: [`sluice:fixed-window:{${id}}`] },
       ]);
       if (identity === "sha256") expect(id).toBe(keyId("user:42"));
       await limiter.close();

@@ -19,7 +19,7 @@ const client = {
   eval: async () => [Date.now() * 1000, 64, 9000, 100],
   evalsha: async () => [Date.now() * 1000, 64, 9000, 100],
 };
-const policy = tokenBucket({ limit: 10, period: "1s" });
+const policy = tokenBucket({ limit: 10, period: "1h" });
 const onRedis = new RateLimiter({ policy, store: new RedisStore({ client }) });
 const inMemory = new RateLimiter({ policy });
 const call = async () => {

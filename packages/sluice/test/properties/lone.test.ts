@@ -9,6 +9,7 @@ import { REASON } from "../../src/algorithms/debit.js";
 import { whenSettled } from "../../src/core/clock.js";
 import {
   type Decision,
+  fixedWindow,
   RateLimiter,
   type RateLimiterOptions,
   SluiceError,
@@ -18,55 +19,61 @@ import { RedisStore } from "../../src/stores/redis/index.js";
 import { PLAIN, REASONS_FOLLOW, TIME_FOLLOWS, WRONG_TYPE } from "../../src/stores/redis/wire.js";
 import { runs } from "../support/runs.js";
 
-const policy = tokenBucket({ limit: 100, period: "1h", burst: 5 });
+const policies = [
+  tokenBucket({ name: "first", limit: 100, period: "1h", burst: 5 }),
+  fixedWindow({ name: "second", limit: 5, window: "1h" }),
+] as const;
 const START_MS = 1.7e12;
 
-/** What one script call of `calls` alike consumes on keys of their own comes to. */
-const admits = (calls: number, nowUs: number): readonly number[] => [
+/** What one script call of `calls` alike comes to, which consume on keys of their own, from `debits` policies each. */
+type Reply = (calls: number, debits: number, nowUs: number) => unknown;
+
+/** `of` for each call, and `each` for each of its debits. */
+function repeated(
+  calls: number,
+  of: readonly number[],
+  debits: number,
+  each: readonly number[],
+): readonly number[] {
+  const one = [...of, ...Array.from({ length: debits }, () => each).flat()];
+  return Array.from({ length: calls }, () => one).flat();
+}
+
+const admits = (calls: number, debits: number, nowUs: number): readonly number[] => [
   nowUs,
   PLAIN * calls,
-  ...Array.from({ length: calls }, () => [4000, 36e6]).flat(),
+  ...repeated(calls, [], debits, [4000, 36e6]),
 ];
 const ENDINGS = {
   admits,
-  "admits in text": (calls: number, nowUs: number) => admits(calls, nowUs).map(String),
-  "admits at the limit": (calls: number, nowUs: number) => [
+  "admits in text": (...asked) => admits(...asked).map(String),
+  "admits in bigints": (...asked) => admits(...asked).map(BigInt),
+  "admits at the limit": (calls, debits, nowUs) => [
     nowUs,
     PLAIN * calls,
-    ...Array.from({ length: calls }, () => [0, 180e6]).flat(),
+    ...repeated(calls, [], debits, [0, 180e6]),
   ],
-  denies: (calls: number, nowUs: number) => [
+  denies: (calls, debits, nowUs) => [
     nowUs,
-    ...Array.from({ length: calls }, () => [
-      READY + REASONS_FOLLOW,
-      200,
-      180e6,
-      REASON.quota,
-      29e6,
-    ]).flat(),
+    ...repeated(calls, [READY + REASONS_FOLLOW], debits, [200, 180e6, REASON.quota, 29e6]),
   ],
-  "denies on a clock that went back": (calls: number, nowUs: number) => [
+  "denies on a clock that went back": (calls, debits, nowUs) => [
     nowUs,
-    ...Array.from({ length: calls }, () => [
-      READY + TIME_FOLLOWS + REASONS_FOLLOW,
-      nowUs + 5000,
+    ...repeated(calls, [READY + TIME_FOLLOWS + REASONS_FOLLOW, nowUs + 5000], debits, [
       200,
       180e6,
       REASON.blocked,
       7e6,
-    ]).flat(),
+    ]),
   ],
-  "finds another type": (calls: number, nowUs: number) => [
-    nowUs,
-    ...Array.from({ length: calls }, () => WRONG_TYPE),
-  ],
+  "finds another type": (calls, _, nowUs) => [nowUs, ...repeated(calls, [WRONG_TYPE], 0, [])],
   "replies nonsense": () => ["a", "b", "c", "d"],
-  "replies too little": (_: number, nowUs: number) => [nowUs, PLAIN, 4000],
+  "replies too little": (_, __, nowUs) => [nowUs, PLAIN, 4000],
   "replies no array": () => "OK",
   fails: () => new Error("OOM command not allowed"),
   "may not": () => new Error("NOPERM No permissions to access a key"),
   "fails in words": () => "down",
-} satisfies Readonly<Record<string, (calls: number, nowUs: number) => unknown>>;
+} satisfies Readonly<Record<string, Reply>>;
 type Ending = keyof typeof ENDINGS;
 const FAILURES: ReadonlySet<Ending> = new Set(["fails", "may not", "fails in words"]);
 
@@ -114,12 +121,14 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
 );
 
 interface Settings {
+  readonly debits: number;
   readonly limiter: Partial<RateLimiterOptions>;
   readonly hears: readonly ("storeCall" | "denial" | "decision" | "failure" | "roundTrip")[];
   readonly closes: boolean;
 }
 
 const settings: fc.Arbitrary<Settings> = fc.record({
+  debits: fc.constantFrom(1, 2),
   limiter: fc.record({
     denyCache: fc.constantFrom(undefined, false),
     enforce: fc.constantFrom(true, true, false),
@@ -157,7 +166,7 @@ const inWords = (outcome: Decision | Error): unknown => {
 
 /** What everybody gets and hears, in order. */
 async function transcriptOf(
-  { limiter: options, hears, closes }: Settings,
+  { debits, limiter: options, hears, closes }: Settings,
   trace: readonly Step[],
   way: "alone" | "in batches",
 ): Promise<readonly unknown[]> {
@@ -176,7 +185,11 @@ async function transcriptOf(
       }
       return new Promise((resolve, reject: (reason: Error) => void) => {
         const end = (ending: Ending): void => {
-          const outcome: unknown = ENDINGS[ending](keys.length, Date.now() * 1e3);
+          const outcome: unknown = (ENDINGS[ending] as Reply)(
+            keys.length / debits,
+            debits,
+            Date.now() * 1e3,
+          );
           if (FAILURES.has(ending)) reject(outcome as Error);
           else resolve(outcome);
         };
@@ -187,7 +200,7 @@ async function transcriptOf(
   // Who listens to batches is told of each: they go the way of batches. So do calls that may be aborted.
   if (way === "in batches") store.events.on("batch", () => {});
   const signal = way === "in batches" ? new AbortController().signal : undefined;
-  const limiter = new RateLimiter({ policy, store, ...options });
+  const limiter = new RateLimiter({ policy: policies.slice(0, debits), store, ...options });
   for (const event of hears) {
     const events = event === "roundTrip" ? store.events : limiter.events;
     events.on(event, (heard) => {

@@ -254,7 +254,7 @@ function encodeGroup(
 const policyHeads = new WeakMap<Rule, readonly string[]>();
 
 /** A policy's tag and numbers, with their count, as text; only calendars change theirs. */
-function policyHeadOf(rule: Rule): readonly string[] {
+export function policyHeadOf(rule: Rule): readonly string[] {
   let head = policyHeads.get(rule);
   if (head === undefined) {
     const numbers = rule.kernel.numbers(rule.params);

@@ -7,13 +7,13 @@ import type { Rule } from "../../algorithms/rule.js";
 import { type Clock, monotonicMs } from "../../core/clock.js";
 import { StoreUnavailableError } from "../../core/errors.js";
 import { keyNameOf } from "../../core/identity.js";
-import type { Debit, Outcome, StoreCall, StoreResult } from "../store.js";
-import { type BatchPart, encodeBatch } from "./batch.js";
+import type { Debit, DebitResult, Outcome, StoreCall, StoreResult } from "../store.js";
 import { handOverNow, type SettleCall } from "./batcher.js";
 import type { RunScript } from "./clients/client.js";
 import { asScriptFailure } from "./clients/index.js";
+import { canGoAlone, LoneScripts } from "./lone-scripts.js";
 import type { RoundTripOptions } from "./round-trips.js";
-import { type Script, scriptFor } from "./scripts.js";
+import type { Script } from "./scripts.js";
 import type { Placement } from "./slot.js";
 import { type DecodedCall, decodeBatch, PLAIN } from "./wire.js";
 
@@ -33,9 +33,9 @@ export interface LoneCallsOptions extends RoundTripOptions {
   ) => Promise<unknown>;
 }
 
-/** What a policy's consumes of one cost and block are sent with, made when the first one is. */
+/** What consumes of the same costs and block over the same policies are sent with, made when the first one is. */
 interface Prepared {
-  readonly cost: number;
+  readonly debits: readonly Debit[];
   readonly blockUs: number;
   readonly script: Script;
   readonly args: readonly string[];
@@ -53,28 +53,34 @@ interface Trip {
 
 export class LoneCalls {
   readonly #options: LoneCallsOptions;
+  readonly #scripts = new LoneScripts();
+  /** By the first of the policies. */
   readonly #prepared = new WeakMap<Rule, Prepared>();
 
   constructor(options: LoneCallsOptions) {
     this.#options = options;
   }
 
+  /** Makes ready what consumes over these policies will be sent with, again and again. */
+  prepare(rules: readonly Rule[]): void {
+    this.#scripts.prepare(rules);
+  }
+
   /** Sends a call whose outcome `done` gets, once; false if it is not one that goes alone, and nothing was done. */
   send(call: StoreCall, done: (outcome: Outcome) => void): boolean {
     const { run, closing, counts, clock } = this.#options;
     const { batchBegun, batch } = this.#options.events.to;
-    const [debit, ...others] = call.debits;
-    if (call.verb !== VERBS.consume || debit === undefined || others.length > 0) return false;
-    const { rule } = debit;
-    if (!rule.kernel.isOneValue || rule.refresh !== undefined) return false;
-    if (batchBegun !== undefined || batch !== undefined || closing.isClosed) return false;
-    const { script, args: usual } = this.#preparedFor(call, debit);
+    const isHeard = batchBegun !== undefined || batch !== undefined;
+    if (call.verb !== VERBS.consume || isHeard) return false;
+    const prepared = closing.isClosed ? undefined : this.#preparedFor(call);
+    if (prepared === undefined) return false;
+    const { script, args: usual } = prepared;
     const args = clock === undefined ? usual : [String(clock.nowUs()), ...usual.slice(1)];
     const close = (): void => this.#goOn(trip, Promise.resolve(closing.error()));
     const trip: Trip = { call, done, close, beganMs: monotonicMs(), isOver: false };
     closing.listeners.add(close);
     try {
-      run(script.sha, script.source, [this.#keyOf(debit)], args).then(
+      run(script.sha, script.source, this.#keysOf(call), args).then(
         (reply) => this.#replied(trip, reply),
         (error: unknown) => this.#failed(trip, error),
       );
@@ -86,22 +92,26 @@ export class LoneCalls {
     return true;
   }
 
-  #preparedFor(call: StoreCall, { rule, cost }: Debit): Prepared {
-    const { blockUs } = call;
-    let prepared = this.#prepared.get(rule);
-    if (prepared?.cost !== cost || prepared.blockUs !== blockUs) {
-      const { parts } = encodeBatch([call], 1, undefined, undefined, () => undefined);
-      const { kind, kernels, args } = parts[0] as BatchPart;
-      prepared = { cost, blockUs, script: scriptFor(kind, kernels), args };
-      this.#prepared.set(rule, prepared);
-    }
+  /** Undefined for a call that does not go alone. */
+  #preparedFor({ debits, blockUs }: StoreCall): Prepared | undefined {
+    const { rule } = debits[0] as Debit;
+    const known = this.#prepared.get(rule);
+    if (known?.blockUs === blockUs && areAlike(known.debits, debits)) return known;
+    const rules = debits.map((debit) => debit.rule);
+    if (!canGoAlone(rules)) return undefined;
+    const { script, numbers } = this.#scripts.of(rules);
+    const costs = debits.map(({ cost }) => String(cost));
+    const prepared = { debits, blockUs, script, args: ["", String(blockUs), ...costs, ...numbers] };
+    this.#prepared.set(rule, prepared);
     return prepared;
   }
 
-  #keyOf({ keyspace, id }: Debit): string {
+  #keysOf({ debits }: StoreCall): readonly string[] {
     const { placement } = this.#options;
-    if (placement === undefined) return keyNameOf(keyspace.name, id);
-    return `${keyspace.name}:${placement.endOf(id)}`;
+    return debits.map(({ keyspace, id }) => {
+      if (placement === undefined) return keyNameOf(keyspace.name, id);
+      return `${keyspace.name}:${placement.endOf(id)}`;
+    });
   }
 
   #replied(trip: Trip, reply: unknown): void {
@@ -144,14 +154,31 @@ export class LoneCalls {
   }
 }
 
+/** Whether these are debits of the same costs on the same policies. */
+function areAlike(ours: readonly Debit[], theirs: readonly Debit[]): boolean {
+  if (ours.length !== theirs.length) return false;
+  for (let i = 0; i < ours.length; i++) {
+    const [a, b] = [ours[i] as Debit, theirs[i] as Debit];
+    if (a.rule !== b.rule || a.cost !== b.cost) return false;
+  }
+  return true;
+}
+
 /** What a reply that admits the call says of it; undefined where it is another one. */
 function admittedBy({ debits }: StoreCall, reply: unknown): StoreResult | undefined {
-  if (!Array.isArray(reply) || reply.length !== ADMITTED) return undefined;
-  const [nowUs, head, available, resetUs] = reply as readonly unknown[];
+  if (!Array.isArray(reply) || reply.length !== 2 * debits.length + 2) return undefined;
+  const [nowUs, head] = reply as readonly unknown[];
   if (head !== PLAIN || typeof nowUs !== "number") return undefined;
-  if (typeof available !== "number" || typeof resetUs !== "number") return undefined;
-  const { cost } = debits[0] as Debit;
-  return { nowUs, granted: cost, debits: [{ reason: REASON.ok, available, waitUs: 0, resetUs }] };
+  const results: DebitResult[] = [];
+  let granted = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < debits.length; i++) {
+    const available: unknown = reply[2 * i + 2];
+    const resetUs: unknown = reply[2 * i + 3];
+    if (typeof available !== "number" || typeof resetUs !== "number") return undefined;
+    results.push({ reason: REASON.ok, available, waitUs: 0, resetUs });
+    granted = Math.min(granted, (debits[i] as Debit).cost);
+  }
+  return { nowUs, granted, debits: results };
 }
 
 /** Any other reply, or an error of what is no reply. Calendars, which may have to go again, do not go alone. */
@@ -160,6 +187,3 @@ function unusual(call: StoreCall, reply: unknown): Outcome {
   if (!("needsCalendarAtUs" in outcome)) return outcome;
   throw new StoreUnavailableError("the script asks for a calendar where there is none");
 }
-
-/** Length of the reply: the clock, PLAIN, what is available, and the reset. */
-const ADMITTED = 4;

@@ -1,4 +1,5 @@
 /** The store that many processes share: every decision is one script call on the server's clock. */
+import type { Rule } from "../../algorithms/rule.js";
 import { randomName } from "../../core/digest.js";
 import { checkClock, type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 import { Closing } from "../../core/closing.js";
@@ -97,6 +98,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly #sendsOnce: () => boolean;
   readonly #batching: BatcherOptions;
   readonly #batcher: Batcher;
+  readonly #alone: LoneCalls;
   /** As many as there are slots at most. */
   readonly #slotBatchers = new Map<number, Batcher>();
   readonly #splitRetry: SplitRetry;
@@ -136,7 +138,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       this.partOf = ({ debits }) => nodeOf(this.#slotOf(debits[0]?.id ?? ""));
     }
     this.clock = options.clock === undefined ? undefined : checkClock(options.clock);
-    const alone = this.#loneCalls(run, trips);
+    this.#alone = this.#loneCalls(run, trips);
     this.#batching = {
       maxBatch: checkCount("maxBatch", maxBatch, 1, 1000),
       maxInFlight: checkCount("maxInFlight", maxInFlight, 1, 1000),
@@ -152,7 +154,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       this.#batching,
       (call, done) => {
         const retry = this.#splitRetry;
-        return !retry.isCluster && retry.apart.size === 0 && alone.send(call, done);
+        return !retry.isCluster && retry.apart.size === 0 && this.#alone.send(call, done);
       },
     );
     this.reports = new RedisReports(this.#run, this.clock);
@@ -207,6 +209,11 @@ export class RedisStore extends KeyspaceRegistry implements Store {
         await sorted.sendAgain();
       },
     });
+  }
+
+  /** Makes the script of a consume over these policies ready, without sending it. */
+  prepare(rules: readonly Rule[]): void {
+    this.#alone.prepare(rules);
   }
 
   submit(call: StoreCall, done: Done): void {

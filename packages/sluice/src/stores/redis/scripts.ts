@@ -52,13 +52,21 @@ function known(name: keyof typeof lua.scripts, tags: readonly string[]): Script 
   const id = `${name} ${tags.join("")}`;
   let script = scripts.get(id);
   if (script === undefined) {
-    const source = lua.scripts[name]
-      .replace("-- @fast-paths", () => distinct(tags.map((tag) => lua.fastPaths[tag] ?? "")))
-      .replace("-- @kernels", () => distinct(tags.map(kernelOf)));
-    script = { source, sha: digests.sha1(source) };
+    script = scriptOf(withAlgorithms(lua.scripts[name], tags));
     scripts.set(id, script);
   }
   return script;
+}
+
+export function scriptOf(source: string): Script {
+  return { source, sha: digests.sha1(source) };
+}
+
+/** Puts the kernels and fast paths with these tags into a text, wherever it has a place for them. */
+export function withAlgorithms(text: string, tags: readonly string[]): string {
+  return text
+    .replaceAll("-- @fast-paths", () => distinct(tags.map((tag) => lua.fastPaths[tag] ?? "")))
+    .replaceAll("-- @kernels", () => distinct(tags.map(kernelOf)));
 }
 
 function kernelOf(tag: string): string {
