@@ -41,7 +41,7 @@ export async function consumeTogetherByRules(
   const { allowed, atomic } = together;
   let at = 0;
   const decisions = takens.map((taken) => {
-    taken.isSpared = !allowed;
+    if (!allowed) taken.state = "spared";
     const own = together.decisions.slice(at, at + taken.charges.length);
     at += own.length;
     return answered(taken, own, atomic);
@@ -135,7 +135,8 @@ export async function peekRules(
       return pipelineIn(charge).run({ verb: VERBS.peek, key, slot, cost, policy, signal });
     }),
   );
-  return answered(taken, decisions, true, true);
+  taken.state = "asked";
+  return answered(taken, decisions, true);
 }
 
 /** Gives back what all rules would charge, whoever took it; an override that decides by itself charges nothing. */
@@ -184,7 +185,6 @@ function answered(
   taken: TakenByRules,
   decisions: readonly Decision[],
   atomic: boolean,
-  isPeek = false,
 ): RulesDecision {
   const { charges } = taken;
   const rules: RuleDecision[] = [];
@@ -194,7 +194,7 @@ function answered(
     charge.decision = decision;
     rules.push({ rule: charge.matched.rule, mode: charge.matched.mode, decision });
   }
-  return rulesDecision(rules, atomic, taken, isPeek);
+  return rulesDecision(rules, atomic, taken);
 }
 
 function pipelineIn({ limiter }: RuleCharge): Pipeline {

@@ -41,7 +41,7 @@ import {
 import { chargeOf, type RuleCharge, RulePolicies } from "./rule-charge.js";
 import { RuleLimiters } from "./rule-limiters.js";
 import {
-  checkDecided,
+  checkTakenBy,
   type RulesDecision,
   type RulesDecisions,
   type TakenByRules,
@@ -240,8 +240,8 @@ export class PolicySet implements AsyncDisposable {
    */
   async refund(decision: RulesDecision): Promise<readonly Refund[]> {
     this.#closing.throwIfClosed();
-    const taken = checkDecided(decision);
-    return decision.allowed && !taken.isSpared ? refundRules(taken) : [];
+    const taken = checkTakenBy(decision);
+    return taken === undefined ? [] : refundRules(taken);
   }
 
   /**
@@ -262,10 +262,10 @@ export class PolicySet implements AsyncDisposable {
    */
   async settle(decision: RulesDecision, settlement: RulesSettlement): Promise<readonly Refund[]> {
     this.#closing.throwIfClosed();
-    const taken = checkDecided(decision);
+    const taken = checkTakenBy(decision);
     const { cost, entries } = checkSettlement(settlement);
+    if (taken === undefined) return [];
     const { compiled, nowUs, request } = taken;
-    if (!decision.allowed || taken.isSpared) return [];
     const after = {
       ...request,
       ...(cost !== undefined && { cost }),
@@ -365,7 +365,7 @@ export class PolicySet implements AsyncDisposable {
     for (const matched of compiled.match(request, nowUs, this.#switch)) {
       charges.push(chargeOf(matched, this.#limiter, this.#lists, own));
     }
-    return { request, slot: request.slot, compiled, nowUs, charges, isSpared: false };
+    return { request, slot: request.slot, compiled, nowUs, charges, state: "charged" };
   }
 
   #apply({ compiled, by, comment }: LoadedPolicies): void {

@@ -1,7 +1,7 @@
 /** What a PolicySet answers: one decision over all rules that a request meets, and each rule's own. */
 import type { Decision, DecisionReason, DecisionSource, PolicyVerdict } from "../core/decision.js";
 import { InvalidOptionError } from "../core/errors.js";
-import { withoutText } from "../core/shown.js";
+import { InWords, withoutText } from "../core/shown.js";
 import type { CompiledPolicies } from "./compile.js";
 import type { RuleCharge } from "./rule-charge.js";
 import type { PolicyRequest } from "./matched-rule.js";
@@ -49,8 +49,8 @@ export interface TakenByRules {
   readonly compiled: CompiledPolicies;
   readonly nowUs: number;
   readonly charges: readonly RuleCharge[];
-  /** Whether another request denied, so that this one was not charged though it would pass. */
-  isSpared: boolean;
+  /** "asked": it was a peek. "spared": another request denied, so this one was not charged though it would pass. */
+  state: "charged" | "asked" | "spared";
 }
 
 /** Of a request that meets no rule that decides. */
@@ -98,14 +98,13 @@ class Answer implements RulesDecision {
   readonly version: number | string;
   readonly rules: readonly RuleDecision[];
   readonly atomic: boolean;
-  readonly #taken: TakenByRules | undefined;
+  readonly #taken: TakenByRules;
 
   constructor(
     decision: Decision,
     rules: readonly RuleDecision[],
     atomic: boolean,
     taken: TakenByRules,
-    isPeek: boolean,
   ) {
     const { shadow, rule, override } = decision;
     this.allowed = decision.allowed;
@@ -124,19 +123,18 @@ class Answer implements RulesDecision {
     this.version = taken.compiled.version;
     this.rules = rules;
     this.atomic = atomic;
-    this.#taken = isPeek ? undefined : taken;
+    this.#taken = taken;
   }
 }
 
-/** The answer to a request, out of what each rule said. What was only peeked at can not be given back. */
+/** The answer to a request, out of what each rule said. */
 export function rulesDecision(
   rules: readonly RuleDecision[],
   atomic: boolean,
   taken: TakenByRules,
-  isPeek = false,
 ): RulesDecision {
   const decision = decidingOf(rules)?.decision ?? freeDecision(taken.nowUs);
-  return new Answer(decision, rules, atomic, taken, isPeek);
+  return new Answer(decision, rules, atomic, taken);
 }
 
 /** The rule that decides: of those that enforce, where there are any. */
@@ -149,7 +147,8 @@ function decidingOf(rules: readonly RuleDecision[]): RuleDecision | undefined {
   return best;
 }
 
-function weighsMore(a: RuleDecision, b: RuleDecision): boolean {
+/** Whether of two answers `a` tells more: of those that enforce, a denial with its longest wait, else the least that is left. */
+export function weighsMore(a: RuleDecision, b: RuleDecision): boolean {
   if (a.mode !== b.mode) return a.mode === "enforce";
   const { decision: one } = a;
   const { decision: other } = b;
@@ -158,10 +157,26 @@ function weighsMore(a: RuleDecision, b: RuleDecision): boolean {
   return one.remaining < other.remaining;
 }
 
-/** @throws InvalidOptionError */
+/**
+ * What a decision is about.
+ * @throws InvalidOptionError
+ */
 export function checkDecided(decision: unknown): TakenByRules {
   const taken = takenBy(decision);
   if (taken !== undefined) return taken;
-  const allowed = "the decision of a PolicySet, as consume answered it: the object itself, no copy";
+  const allowed = "the decision of a PolicySet, as it was answered: the object itself, no copy";
   throw new InvalidOptionError("decision", withoutText(decision), allowed);
+}
+
+/**
+ * What a decision took; undefined where it took nothing.
+ * @throws InvalidOptionError, for the answer of peek too
+ */
+export function checkTakenBy(decision: RulesDecision): TakenByRules | undefined {
+  const taken = checkDecided(decision);
+  if (taken.state === "asked") {
+    const allowed = "a decision that consume answered: peek takes nothing";
+    throw new InvalidOptionError("decision", new InWords("the answer of peek"), allowed);
+  }
+  return decision.allowed && taken.state === "charged" ? taken : undefined;
 }

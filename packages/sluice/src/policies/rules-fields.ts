@@ -2,11 +2,17 @@
 import { decisionFields, type DecisionFieldsOptions } from "../headers/decision-fields.js";
 import type { Fields } from "../headers/field-writers.js";
 import type { ChargedDecision } from "../headers/stated-limit.js";
-import { checkDecided, type RulesDecision } from "./rules-decision.js";
+import {
+  checkDecided,
+  type RuleDecision,
+  type RulesDecision,
+  weighsMore,
+} from "./rules-decision.js";
 
 /**
  * The header fields of a decision of a PolicySet: the limit of each rule that enforces, in the document's order, and
- * `Retry-After` on a denial. As `decisionFields` of `sluice/headers` otherwise.
+ * `Retry-After` on a denial. As `decisionFields` of `sluice/headers` otherwise. Of several decisions each rule is listed
+ * once: as it was denied, or with the least that is left.
  *
  * @throws InvalidOptionError for anything but a decision that a set answered
  * @example
@@ -18,10 +24,39 @@ import { checkDecided, type RulesDecision } from "./rules-decision.js";
  * console.log(rulesFields(decision)[1]); // [ 'RateLimit', '"api";r=59;t=1' ]
  * await rules.close();
  */
-export function rulesFields(decision: RulesDecision, options?: DecisionFieldsOptions): Fields {
+export function rulesFields(
+  decision: RulesDecision | readonly RulesDecision[],
+  options?: DecisionFieldsOptions,
+): Fields {
+  if (!isList(decision)) return decisionFields(chargedBy(decision), options);
+  const byRule = new Map<
+    string,
+    { readonly rule: RuleDecision; readonly charged: ChargedDecision }
+  >();
+  for (const each of decision) {
+    const charged = chargedBy(each);
+    each.rules.forEach((rule, i) => {
+      const listed = byRule.get(rule.rule);
+      if (listed !== undefined && !weighsMore(rule, listed.rule)) return;
+      byRule.set(rule.rule, { rule, charged: charged[i] as ChargedDecision });
+    });
+  }
+  return decisionFields(
+    [...byRule.values()].map(({ charged }) => charged),
+    options,
+  );
+}
+
+function isList(
+  decision: RulesDecision | readonly RulesDecision[],
+): decision is readonly RulesDecision[] {
+  return Array.isArray(decision);
+}
+
+function chargedBy(decision: RulesDecision): readonly ChargedDecision[] {
   const charged: ChargedDecision[] = [];
   for (const { decision: each, policies, enforce } of checkDecided(decision).charges) {
     if (each !== undefined) charged.push({ decision: each, policies, enforce });
   }
-  return decisionFields(charged, options);
+  return charged;
 }
