@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { subscribe } from "node:diagnostics_channel";
 import { createReadStream, mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { MemoryStore, RateLimiter, tokenBucket } from "sluice";
@@ -13,6 +14,7 @@ import { AttemptLog } from "sluice/log";
 import { instrument } from "sluice/otel";
 import { compilePolicies, parsePolicies } from "sluice/policies";
 import { RedisStore } from "sluice/redis";
+import { RemoteStore, storeHandler } from "sluice/remote";
 import { readReports, report } from "sluice/report";
 import { ManualClock } from "sluice/testing";
 import { limitInterceptor } from "sluice/undici";
@@ -105,6 +107,27 @@ await traced.consume("k");
 assert.deepEqual(spanEvents, [["sluice.decision", "denied"]]);
 
 assert.equal(typeof RedisStore.connect, "function");
+
+const handler = storeHandler(new MemoryStore());
+const service = createServer(async (request, response) => {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  const { status, contentType, body } = await handler.handle(Buffer.concat(chunks));
+  response.writeHead(status, { "content-type": contentType }).end(body);
+});
+await new Promise((resolve) => service.listen(0, "127.0.0.1", resolve));
+const remoteStore = new RemoteStore({ url: `http://127.0.0.1:${service.address().port}` });
+const distant = new RateLimiter({
+  policy: tokenBucket({ limit: 2, period: "1m" }),
+  store: remoteStore,
+  timeout: "60s",
+  onStoreFailure: "throw",
+});
+assert.equal((await distant.consume("k")).remaining, 1);
+await distant.close();
+await remoteStore.close();
+handler.close();
+await new Promise((resolve) => service.close(resolve));
 
 assert.equal(parseRateLimit(new Headers({ ratelimit: '"a";r=0;t=3' })).tightest.resetAfterMs, 3000);
 let tries = 0;

@@ -17,6 +17,7 @@ import { type Metrics, metrics } from "sluice/prometheus";
 import { AttemptLog, type AttemptLogOptions } from "sluice/log";
 import { type CompiledPolicies, compilePolicies, parsePolicies } from "sluice/policies";
 import { RedisStore } from "sluice/redis";
+import { RemoteStore, type StoreAnswer, storeHandler } from "sluice/remote";
 import { readReports, report, type Reporter, type Reports } from "sluice/report";
 import { ManualClock } from "sluice/testing";
 import { limitInterceptor } from "sluice/undici";
@@ -44,6 +45,11 @@ async function* open(): AsyncGenerator<string> {
 await assert.rejects(auditLogs([{ name: "empty", open }]), LogError);
 export const refutedKeys = ({ keys }: AuditReport): string[] =>
   keys.filter(({ passed }) => !passed).map(({ key }) => key);
+
+const refused: StoreAnswer = await storeHandler(limiter.store).handle(new Uint8Array());
+assert.equal(refused.status, 400);
+const remote: RemoteStore = new RemoteStore({ url: "http://127.0.0.1:1", maxBatch: 5 });
+await remote.close();
 
 publish([limiter], { exposeIds: true })();
 

@@ -17,7 +17,7 @@ const LIBRARY = [
   ["prometheus", "otel"],
   ["adapters"],
   ["audit", "report"],
-  ["log", "simulate"],
+  ["log", "simulate", "remote"],
   ["testing"],
   ["index.ts"],
   ["cli"],

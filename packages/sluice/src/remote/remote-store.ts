@@ -1,0 +1,182 @@
+/** A store that asks a decision service: the library works behind it as on the store that the service has. */
+import { checkClock, type Clock, monotonicMs } from "../core/clock.js";
+import { Closing } from "../core/closing.js";
+import { StoreUnavailableError } from "../core/errors.js";
+import { checkCount, checkOptions } from "../core/options.js";
+import { Events, nextSpan } from "../events/events.js";
+import { addOutageHooks, type OutageHooks } from "../events/hooks.js";
+import { KeyspaceRegistry } from "../stores/keyspaces.js";
+import { verbOf } from "../stores/redis/batch.js";
+import { Batcher, handOverNow, type Sending, type SettleCall } from "../stores/redis/batcher.js";
+import type { Done, Outcome, Store, StoreCall } from "../stores/store.js";
+import { StoreCounts, type StoreStats } from "../stores/store-counts.js";
+import { decodeOutcomes, encodeCalls } from "./call-frames.js";
+import { Requests } from "./requests.js";
+import { Notices } from "./notices.js";
+import { asking, RemoteDocuments, RemoteOverrides, RemoteReports } from "./remote-asks.js";
+import { RemoteSemaphores } from "./remote-semaphores.js";
+import {
+  checkTarget,
+  type RemoteTarget,
+  type RemoteTargetOptions,
+  TARGET_OPTIONS,
+} from "./target.js";
+import { MOST_CALLS } from "./wire.js";
+
+export interface RemoteStoreOptions extends RemoteTargetOptions {
+  /** Calls in one request at most, 1 to 1,000; default 256. */
+  readonly maxBatch?: number | undefined;
+  /** Hears of the store's outages, once for all of its limiters and semaphores. */
+  readonly hooks?: OutageHooks | undefined;
+  /** For tests: what waits go by. Decisions go by the clock of the service. */
+  readonly clock?: Clock | undefined;
+}
+
+const DEFAULT_MAX_BATCH = 256;
+
+/**
+ * Asks a decision service, `POST /v1/store`, in place of a store of its own: see docs/remote.md. All calls of a tick, and all
+ * that come while a request is under way, go in one request; one is under way at a time, so that calls on a key keep their
+ * order. A request is never sent twice.
+ *
+ * @throws InvalidOptionError
+ * @example
+ * import { RateLimiter, tokenBucket } from "sluice";
+ * import { RemoteStore } from "sluice/remote";
+ * const store = new RemoteStore({ url: "http://127.0.0.1:8088", token: "a-token-with-scope-store" });
+ * const policy = tokenBucket({ limit: 100, period: "1m" });
+ * const limiter = new RateLimiter({ policy, store, onStoreFailure: "open" });
+ * console.log((await limiter.consume("user:42")).allowed); // true
+ * await limiter.close();
+ * await store.close();
+ */
+export class RemoteStore extends KeyspaceRegistry implements Store {
+  readonly external = true;
+  readonly marksHandOver = true;
+  /** Requests, and outages whoever met them; hooks are listeners too. */
+  readonly events = new Events();
+  readonly counts = new StoreCounts();
+  readonly #closing = new Closing("store");
+  /** Fires when the store is closed, with a ClosedError. */
+  readonly closed = this.#closing.signal;
+  /** Undefined for the machine's own. */
+  readonly clock: Clock | undefined;
+  readonly semaphores: RemoteSemaphores;
+  readonly overrides: RemoteOverrides;
+  readonly reports: RemoteReports;
+  readonly documents: RemoteDocuments;
+  readonly #target: RemoteTarget;
+  readonly #requests: Requests;
+  readonly #notices: Notices;
+  readonly #batcher: Batcher;
+
+  constructor(options: RemoteStoreOptions) {
+    super((name) => ({ name }));
+    checkOptions("options", options, [...TARGET_OPTIONS, "maxBatch", "hooks", "clock"]);
+    const { maxBatch = DEFAULT_MAX_BATCH, clock } = options;
+    addOutageHooks(this.events, options.hooks);
+    this.clock = clock === undefined ? undefined : checkClock(clock);
+    this.#target = checkTarget(options);
+    const { events, counts } = this;
+    this.#requests = new Requests({
+      target: this.#target,
+      closing: this.#closing,
+      events,
+      counts,
+    });
+    const batching = {
+      maxBatch: checkCount("maxBatch", maxBatch, 1, MOST_CALLS),
+      maxInFlight: 1,
+      threw: (error: unknown): void => this.events.to.failure?.({ error, key: "", cost: 0 }),
+    };
+    this.#batcher = new Batcher((calls, settle) => this.#send(calls, settle), batching);
+    const { requestTimeoutMs } = this.#target;
+    const requests = this.#requests;
+    this.#notices = new Notices(requests);
+    const notices = this.#notices;
+    this.semaphores = new RemoteSemaphores({
+      requests,
+      notices,
+      clock,
+      batching,
+      requestTimeoutMs,
+    });
+    const ask = asking(requests, requestTimeoutMs);
+    this.overrides = new RemoteOverrides(ask);
+    this.reports = new RemoteReports(ask);
+    this.documents = new RemoteDocuments(ask, notices);
+  }
+
+  submit(call: StoreCall, done: Done): void {
+    this.#batcher.add(call, done);
+  }
+
+  /** What was asked of the service by this process, in numbers; see docs/watch.md. Asks nobody. */
+  stats(): StoreStats {
+    return this.counts.stats();
+  }
+
+  /** Ends all waits and all requests with a ClosedError, and closes the connections. The service goes on. */
+  close(): Promise<void> {
+    return this.#closing.end(async () => {
+      this.#notices.close();
+      this.#requests.close();
+    });
+  }
+
+  /** Sends the first of the calls, as many as fit into a request. */
+  #send(calls: readonly StoreCall[], settle: SettleCall): Sending {
+    const { maxBodyBytes, requestTimeoutMs } = this.#target;
+    const { body, size, runs } = encodeCalls(calls, maxBodyBytes, requestTimeoutMs);
+    const sent = calls.slice(0, size);
+    const ended = this.#batchBegins(sent);
+    const answer = this.#requests.post(body);
+    const handOver = handOverNow();
+    for (const call of sent) call.handOver = handOver;
+    this.counts.batchCalls.observe(size);
+    const settled = answer.then(
+      (said) => {
+        ended?.(undefined);
+        outcomesOf(sent, runs, said).forEach((outcome, i) => settle(i, outcome));
+      },
+      (failure: unknown) => {
+        const error = failure as Error;
+        ended?.(error);
+        sent.forEach((_, i) => settle(i, error));
+      },
+    );
+    return { left: calls.map((_, i) => i).slice(size), settled };
+  }
+
+  /** Lets the listeners know; what is returned does so again when the request ends. Undefined where nobody listens. */
+  #batchBegins(calls: readonly StoreCall[]): ((error: Error | undefined) => void) | undefined {
+    const { batchBegun, batch: batchEnded } = this.events.to;
+    if (batchBegun === undefined && batchEnded === undefined) return undefined;
+    const beganMs = monotonicMs();
+    const batch = nextSpan();
+    const size = calls.length;
+    const keys = new Set<string>();
+    for (const { debits } of calls) {
+      for (const { keyspace, id } of debits) keys.add(`${keyspace.name}\n${id}`);
+    }
+    batchBegun?.({ batch, size, keys: keys.size, verb: verbOf(calls), part: "" });
+    return (error) => {
+      const durationMs = monotonicMs() - beganMs;
+      this.events.to.batch?.({ batch, size, part: "", durationMs, error });
+    };
+  }
+}
+
+/** Whatever an answer holds, each call has one outcome. */
+function outcomesOf(
+  calls: readonly StoreCall[],
+  runs: readonly number[],
+  said: unknown,
+): readonly Outcome[] {
+  try {
+    return decodeOutcomes(calls, runs, said);
+  } catch (cause) {
+    const unreadable = new StoreUnavailableError("the service's answer cannot be read", { cause });
+    return calls.map(() => unreadable);
+  }
+}
