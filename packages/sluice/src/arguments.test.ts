@@ -42,7 +42,16 @@ import { addressKey, by, clientAddress, createGate } from "./http/index.js";
 import { AttemptLog } from "./log/index.js";
 import { limitFetch } from "./outgoing/fetch.js";
 import { limitInterceptor } from "./outgoing/undici.js";
-import { PoliciesFile, PolicySet, PublishedPolicies, rulesFields } from "./policies/index.js";
+import {
+  cancelReserved,
+  consumeRulesUpTo,
+  penalizeRules,
+  PoliciesFile,
+  PolicySet,
+  PublishedPolicies,
+  reserveRules,
+  rulesFields,
+} from "./policies/index.js";
 import { readReports, report } from "./report/index.js";
 import { RedisStore } from "./stores/redis/index.js";
 import { httpConformance, ManualClock, PureStore, storeConformance } from "./testing/index.js";
@@ -946,6 +955,20 @@ const policySetCases: readonly Case[] = [
   ["PolicySet: giveBack", (value) => someRules.giveBack(value), nothing],
   ["PolicySet: refund", (value) => someRules.refund(value), nothing],
   ["PolicySet: settle", (value) => someRules.settle(value, {}), nothing],
+  [
+    "consumeRulesUpTo: cost",
+    (value) => consumeRulesUpTo(someRules, { entries: {}, cost: value }),
+    whole(1, 1e9),
+  ],
+  ["penalizeRules: rules", (value) => penalizeRules(value, { entries: {} }), nothing],
+  ["penalizeRules: request", (value) => penalizeRules(someRules, value), nothing],
+  [
+    "reserveRules: maxWait",
+    (value) => reserveRules(someRules, { entries: {} }, { maxWait: value }),
+    orInfinity(ms(0)),
+  ],
+  ["cancelReserved: ticket", (value) => cancelReserved(someRules, value), nothing],
+  ["PolicySet: nonce", (value) => someRules.giveBack({ entries: {}, nonce: value }), name],
   ["rulesFields: decision", (value) => rulesFields(value), nothing],
   ["PolicySet: note", (value) => someRules.replace({ rules: [] }, value), options],
   ["PolicySet: setMode", (value) => someRules.setMode(value), nothing],

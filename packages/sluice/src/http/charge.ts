@@ -186,7 +186,7 @@ function addRules(
   if (settle !== undefined) checkFunction(`${option}.settle`, settle);
   if (slot !== undefined && typeof slot !== "string") return false;
   const once = settle && calledOnce(settle);
-  for (const met of meet({ entries, plan, cost })) {
+  for (const met of meet({ entries, plan, cost }).charges) {
     const to = chargeableOf(met.limiter) as ChargedLimiter;
     asked.push({
       ...UNASKED,

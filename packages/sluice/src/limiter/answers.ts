@@ -59,10 +59,10 @@ export function lateStart(canceller: Canceller, prepared: PreparedRequest): Done
 }
 
 /** Gives a promised start back: whether anything came back. Never rejects. */
-async function cancelStart(
+export async function cancelStart(
   canceller: Canceller,
   prepared: PreparedRequest,
-  { receipt }: StoreResult,
+  { receipt }: Pick<StoreResult, "receipt">,
 ): Promise<boolean> {
   if (receipt === undefined) return false;
   const { request, call } = prepared;

@@ -330,7 +330,9 @@ export class Pipeline implements RequestRunner, Canceller {
     const canReserve = verb === VERBS.reserve && this.resolver.canReserve(bound);
     const maxWaitUs = canReserve ? (request.maxWaitUs ?? 0) : 0;
     // With room for what the store sets: an object that grows costs as much as a second one.
-    const call: StoreCall = { verb, debits, blockUs, maxWaitUs, handOver: undefined };
+    const plain: StoreCall = { verb, debits, blockUs, maxWaitUs, handOver: undefined };
+    const { nonce } = request;
+    const call = nonce === undefined ? plain : { ...plain, nonce };
     const atMs = monotonicMs();
     // What this process admitted by itself is given back to it alone: the store is not asked.
     const isOwn = request.of === "local";

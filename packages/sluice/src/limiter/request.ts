@@ -25,6 +25,8 @@ export interface LimiterRequest extends Keyed {
   readonly of?: DecisionSource | undefined;
   /** Which policies without a vote took units that the call gives back; undefined = all. */
   readonly ofShadows?: readonly string[] | undefined;
+  /** Of refund: what a caller who may ask again knows it by. */
+  readonly nonce?: string | undefined;
   /** What policies without a vote have said already, on behalf of the same wait: they are not asked again. */
   readonly shadow?: readonly PolicyVerdict[] | undefined;
   /** true: policies without a vote are left out. */

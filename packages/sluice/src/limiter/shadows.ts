@@ -68,6 +68,7 @@ export function shadowCallsOf(
   const { ofShadows, settle } = request;
   const verb: Verb = call.verb === VERBS.reserve ? VERBS.consume : call.verb;
   const { id = "", cost = 0 } = call.debits[0] ?? {};
+  const known = call.nonce === undefined ? undefined : { nonce: call.nonce };
   const blockUs = call.verb === VERBS.consume && settle !== true ? blockForUs : call.blockUs;
   return (bound.terms?.shadows ?? [])
     .filter(({ name }) => ofShadows?.includes(name) !== false)
@@ -76,7 +77,7 @@ export function shadowCallsOf(
       const debit: Debit = { name, rule, keyspace, id, cost };
       return {
         policy,
-        call: { verb, debits: [debit], blockUs, maxWaitUs: 0, handOver: undefined },
+        call: { verb, debits: [debit], blockUs, maxWaitUs: 0, handOver: undefined, ...known },
       };
     });
 }

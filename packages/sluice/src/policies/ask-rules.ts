@@ -9,6 +9,7 @@ import { pipelineOf } from "../limiter/rate-limiter.js";
 import type { LimiterRequest } from "../limiter/request.js";
 import { isSyncStore } from "../stores/store.js";
 import type { RuleCharge } from "./rule-charge.js";
+import type { RulesRequest } from "./rules-request.js";
 import {
   type RuleDecision,
   type RulesDecision,
@@ -141,14 +142,15 @@ export async function peekRules(
 
 /** Gives back what all rules would charge, whoever took it; an override that decides by itself charges nothing. */
 export async function giveBackByRules(
-  { charges, slot }: TakenByRules,
+  { request, charges, slot }: TakenByRules,
   signal: AbortSignal | undefined,
 ): Promise<readonly Refund[]> {
+  const { nonce }: RulesRequest = request;
   return Promise.all(
     charges.map((charge) => {
       const { key, cost, matched } = charge;
       const amount = matched.verdict === "decide" ? cost : 0;
-      return adjusted(charge, { ...refundRequest(key, amount, { slot }), signal });
+      return adjusted(charge, { ...refundRequest(key, amount, { slot }), signal, nonce });
     }),
   );
 }
@@ -181,7 +183,7 @@ async function adjusted(charge: RuleCharge, request: LimiterRequest): Promise<Re
   return asRefund(await pipelineIn(charge).run({ ...request, policy }));
 }
 
-function answered(
+export function answered(
   taken: TakenByRules,
   decisions: readonly Decision[],
   atomic: boolean,
@@ -197,6 +199,6 @@ function answered(
   return rulesDecision(rules, atomic, taken);
 }
 
-function pipelineIn({ limiter }: RuleCharge): Pipeline {
+export function pipelineIn({ limiter }: RuleCharge): Pipeline {
   return pipelineOf(limiter) as Pipeline;
 }

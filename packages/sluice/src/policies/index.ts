@@ -55,6 +55,8 @@ export type { ModeSwitch, PolicySetOptions } from "./policy-set-options.js";
 export type { PolicySetStatus } from "./policy-set-status.js";
 export type { RuleDecision, RulesDecision, RulesDecisions } from "./rules-decision.js";
 export { rulesFields } from "./rules-fields.js";
+export type { RulesReservation } from "./rules-reservation.js";
+export { cancelReserved, consumeRulesUpTo, penalizeRules, reserveRules } from "./rules-verbs.js";
 export type {
   RulesManyOptions,
   RulesRequest,

@@ -17,7 +17,7 @@ export interface MetRule {
   readonly isCostOfRequest: boolean;
 }
 
-type Meet = (request: RulesRequest) => readonly MetRule[];
+type Meet = (request: RulesRequest) => { readonly charges: readonly MetRule[] };
 
 const sets = new WeakMap<object, Meet>();
 

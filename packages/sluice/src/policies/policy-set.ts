@@ -147,7 +147,7 @@ export class PolicySet implements AsyncDisposable {
     this.#limiter = this.#limiters.of("local");
     this.#isPlain = identity === "plain" || (identity === undefined && !this.store.external);
     this.#lists = new RulePolicies(NOTHING, this.#isPlain);
-    noteSet(this, (request) => this.#met(request).charges);
+    noteSet(this, (request) => this.#met(request));
     if (!isPolicySource(source)) this.replace(source);
   }
 

@@ -3,7 +3,7 @@ import { parsePolicy, type Policy } from "../algorithms/registry.js";
 import { checkSignal } from "../core/abort.js";
 import { toThousandths } from "../core/amount.js";
 import { InvalidOptionError } from "../core/errors.js";
-import { checkSlot } from "../core/key.js";
+import { checkName, checkSlot } from "../core/key.js";
 import { checkBoolean, checkList, checkObject, checkOptions } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import type { PolicyRequest } from "./matched-rule.js";
@@ -20,6 +20,11 @@ export interface RulesRequest extends PolicyRequest {
    * out. A policy as `tokenBucket` and the others make it; its own name counts for nothing. Default: none.
    */
   readonly policy?: Policy | undefined;
+  /**
+   * Of `giveBack`, for callers who may ask again: what has the same nonce, rule and key comes back once within a minute. 1 to
+   * 64 characters of A-Z a-z 0-9 . _ -. Default: none.
+   */
+  readonly nonce?: string | undefined;
   /** Ends the wait for an answer; the request may yet be counted. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -49,6 +54,7 @@ const KNOWN: ReadonlySet<string> = new Set([
   "plan",
   "slot",
   "policy",
+  "nonce",
   "signal",
 ]);
 
@@ -66,6 +72,7 @@ export function checkRequest(request: RulesRequest): void {
   }
   checkSlot(slot);
   if (policy !== undefined) ownPolicy(policy);
+  if (request.nonce !== undefined) checkName("nonce", request.nonce);
   if (signal !== undefined) checkSignal("signal", signal);
 }
 

@@ -47,6 +47,11 @@ export interface StoreCall extends Submitted {
   readonly maxWaitUs: number;
   /** What cancel gives back. */
   readonly receipt?: ReservationReceipt;
+  /**
+   * Of refund: what a caller who may ask again knows it by. A store that can does it once within a minute for each key and
+   * nonce, and then answers as a peek at cost 0.
+   */
+  readonly nonce?: string | undefined;
 }
 
 /** How one debit came out. */

@@ -29,6 +29,7 @@ import {
 import { SlotLinks } from "./expiry-ring.js";
 import { MemorySemaphores } from "./memory-semaphores.js";
 import { Retention } from "./retention.js";
+import { RefundMarks } from "./refund-marks.js";
 
 export interface MemoryStoreOptions {
   /** Default: the machine's clocks; see docs/testing.md. */
@@ -90,6 +91,7 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
     debits: [],
   };
   #evictions = 0;
+  readonly #marks = new RefundMarks();
 
   /** @throws InvalidOptionError */
   constructor(options: MemoryStoreOptions = {}) {
@@ -157,6 +159,10 @@ export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
   executeSync(call: StoreCall): StoreResult {
     if (this.#closing.isClosed) throw this.#closing.error();
     const rawUs = this.#begin();
+    if (call.nonce !== undefined && this.#marks.isDone(call, rawUs)) {
+      const debits = call.debits.map((debit) => ({ ...debit, cost: 0 }));
+      return this.executeSync({ ...call, verb: VERBS.peek, debits, nonce: undefined });
+    }
     const answer = this.#answer;
     this.#decide(call, rawUs);
     // Only after the clock went far back: the decision's time is that of the last change.

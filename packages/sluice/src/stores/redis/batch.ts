@@ -157,7 +157,7 @@ function groupFor(
   const isNew = first[0] === before + 1 && keys.length === before + first.length;
   const fitting = isNew ? draft.newest : groups.at(-1);
   if (fitting !== undefined && joins(fitting, call, first)) return fitting;
-  const mark = givesBack(call) ? markOf(keys, first.at(-1) as number, nonce()) : 0;
+  const mark = givesBack(call) ? markOf(keys, first.at(-1) as number, call.nonce ?? nonce()) : 0;
   const group = { call, places: [], first, stride: 0, mark };
   groups.push(group);
   if (isNew) draft.newest = group;

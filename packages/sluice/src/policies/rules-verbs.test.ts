@@ -1,0 +1,130 @@
+/** A part of the cost, penalties and starts ahead, of all rules that a request meets. */
+import { expect, onTestFinished, test } from "vitest";
+import { MemoryStore } from "../stores/memory/memory-store.js";
+import { ManualClock } from "../testing/manual-clock.js";
+import type { PoliciesDocument, PolicyRule } from "./document.js";
+import { PolicySet } from "./policy-set.js";
+import { cancelReserved, consumeRulesUpTo, penalizeRules, reserveRules } from "./rules-verbs.js";
+
+const rule = (name: string, limit: number, more: Partial<PolicyRule> = {}): PolicyRule => {
+  return { name, key: [name], policy: { algorithm: "token-bucket", limit, period: "1h" }, ...more };
+};
+
+const request = { entries: { user: "ann", team: "blue" } };
+
+function made(document: PoliciesDocument, store = new MemoryStore({ clock: new ManualClock() })) {
+  const rules = new PolicySet({ store, source: document });
+  onTestFinished(() => rules.close());
+  const left = async (name: string): Promise<number> =>
+    (await rules.peek({ rule: name, entries: request.entries, cost: 0 })).remaining;
+  return { rules, left };
+}
+
+test("grants the least of all rules that enforce, and gives the rest back", async () => {
+  const { rules, left } = made({
+    rules: [rule("user", 10), rule("team", 3), rule("all", 1, { key: [], mode: "shadow" })],
+  });
+  const first = await consumeRulesUpTo(rules, { ...request, cost: 5 });
+  expect(first).toMatchObject({ allowed: true, granted: 3, rule: "team", remaining: 0 });
+  expect([await left("user"), await left("team")]).toEqual([7, 0]);
+  const second = await consumeRulesUpTo(rules, { ...request, cost: 5 });
+  expect(second).toMatchObject({ allowed: false, granted: 0, reason: "quota" });
+  expect(await left("user")).toBe(7);
+  for (const cost of [0, 1.5, -1, Number.NaN]) {
+    await expect(consumeRulesUpTo(rules, { ...request, cost })).rejects.toThrow("cost");
+  }
+});
+
+test("grants all where nothing enforces, and nothing where an override denies", async () => {
+  const shadow = made({ rules: [rule("user", 1, { mode: "shadow" })] });
+  expect(await consumeRulesUpTo(shadow.rules, { ...request, cost: 5 })).toMatchObject({
+    allowed: true,
+    granted: 5,
+  });
+  const overrides = [{ rule: "user", key: "user=ann", mode: "deny" }] as const;
+  const { rules } = made({ rules: [rule("user", 9)], overrides });
+  expect(await consumeRulesUpTo(rules, { ...request, cost: 5 })).toMatchObject({
+    allowed: false,
+    granted: 0,
+    reason: "blocked",
+  });
+});
+
+test("a penalty goes into debt, of every rule", async () => {
+  const { rules, left } = made({ rules: [rule("user", 2), rule("team", 10)] });
+  expect(await penalizeRules(rules, { ...request, cost: 5 })).toMatchObject({ remaining: 0 });
+  expect([await left("user"), await left("team")]).toEqual([0, 5]);
+  expect((await rules.consume(request)).retryAfterMs).toBe(2 * 3600e3);
+});
+
+test("reserves the latest start of all, and a ticket gives it back from elsewhere", async () => {
+  const store = new MemoryStore({ clock: new ManualClock() });
+  const document = { rules: [rule("user", 1), rule("team", 60)] };
+  const { rules, left } = made(document, store);
+  const now = await reserveRules(rules, request);
+  expect(now).toMatchObject({ allowed: true, delayMs: 0 });
+  const start = await reserveRules(rules, request, { maxWait: "1h" });
+  expect(start).toMatchObject({ allowed: true, delayMs: 3600e3 });
+  expect(await left("team")).toBe(58);
+  expect(await reserveRules(rules, request, { maxWait: "1h" })).toMatchObject({
+    allowed: false,
+    reason: "quota",
+    retryAfterMs: 2 * 3600e3,
+  });
+  // The refusal of one took nothing of the other.
+  expect(await left("team")).toBe(58);
+  if (!start.allowed) throw new Error("it was promised");
+  const elsewhere = made(document, store);
+  expect(await cancelReserved(elsewhere.rules, start.ticket)).toBe(true);
+  expect(await left("team")).toBe(59);
+  expect(await reserveRules(rules, request, { maxWait: "1h" })).toMatchObject({ delayMs: 3600e3 });
+});
+
+test("nothing but a ticket is taken for one", async () => {
+  const { rules, left } = made({ rules: [rule("user", 10)] });
+  await rules.consume({ ...request, cost: 5 });
+  const receipt = { readyAtUs: 1, delayUs: 0, openedUs: 0, sold: 0, charges: [] };
+  const forge = (value: unknown): string =>
+    Buffer.from(JSON.stringify(value)).toString("base64url");
+  const forged = [
+    null,
+    {},
+    { request },
+    { request, receipts: { user: receipt } },
+    { request, receipts: { user: { ...receipt, charges: [{ extra: -1, endedUs: 0 }] } } },
+    { request, receipts: { user: { ...receipt, charges: [{ extra: "1", endedUs: 0 }] } } },
+    { request, receipts: { user: { ...receipt, sold: 1.5, charges: [{ extra: 0, endedUs: 0 }] } } },
+    { request: null, receipts: {} },
+  ].map(forge);
+  for (const ticket of [...forged, "", "?", "a".repeat(70_000), 7 as never]) {
+    await expect(cancelReserved(rules, ticket)).rejects.toThrow("ticket");
+  }
+  expect(await left("user")).toBe(5);
+  expect(await cancelReserved(rules, forge({ request, receipts: {} }))).toBe(false);
+});
+
+test("what has one nonce is given back once, for each rule and key", async () => {
+  const clock = new ManualClock();
+  const { rules, left } = made({ rules: [rule("user", 10)] }, new MemoryStore({ clock }));
+  await rules.consume({ ...request, cost: 8 });
+  const back = (nonce?: string, entries = request.entries) =>
+    rules.giveBack({ entries, cost: 2, nonce });
+  expect((await back("n-1"))[0]).toMatchObject({ refunded: 2, remaining: 4 });
+  expect((await back("n-1"))[0]).toMatchObject({ refunded: 0, remaining: 4 });
+  expect((await back("n-2"))[0]).toMatchObject({ refunded: 2, remaining: 6 });
+  await rules.consume({ entries: { user: "ben" }, cost: 2 });
+  expect((await back("n-1", { user: "ben", team: "red" }))[0]).toMatchObject({ refunded: 2 });
+  clock.advance(60_001);
+  expect((await back("n-1"))[0]?.refunded).toBe(2);
+  await back();
+  await back();
+  expect(await left("user")).toBe(10);
+  await expect(back("")).rejects.toThrow("nonce");
+  await expect(back("a b")).rejects.toThrow("nonce");
+});
+
+test("these verbs take a PolicySet", async () => {
+  for (const set of [undefined, {}, null]) {
+    await expect(penalizeRules(set as never, request)).rejects.toThrow("a PolicySet");
+  }
+});

@@ -1,0 +1,200 @@
+/** What else rules can be asked for, all that a request meets together: a part of the cost, a penalty, a start ahead. */
+import { VERBS } from "../algorithms/decide.js";
+import type { ReservationReceipt } from "../algorithms/kernel.js";
+import { MAX_UNITS } from "../core/amount.js";
+import type { Decision } from "../core/decision.js";
+import { CENTURY_US, type Duration } from "../core/duration.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { maxWaitMs } from "../core/max-wait.js";
+import { checkOptions } from "../core/options.js";
+import { withoutText } from "../core/shown.js";
+import { cancelStart } from "../limiter/answers.js";
+import { refundRequest } from "../limiter/give-back.js";
+import type { LimiterAnswer, LimiterRequest } from "../limiter/request.js";
+import { answered, pipelineIn } from "./ask-rules.js";
+import { meetOf } from "./met-rules.js";
+import type { PolicySet } from "./policy-set.js";
+import type { RuleCharge } from "./rule-charge.js";
+import type { RulesDecision, TakenByRules } from "./rules-decision.js";
+import type { RulesRequest } from "./rules-request.js";
+import { readTicket, type RulesReservation, writeTicket } from "./rules-reservation.js";
+
+/**
+ * Takes as many whole units, up to `cost`, as every rule has that the request meets and that enforces. Each rule is asked by
+ * itself in one tick; what one granted beyond the least goes back in the next.
+ *
+ * @throws InvalidOptionError
+ * @example
+ * import { consumeRulesUpTo, PolicySet } from "sluice/policies";
+ * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+ * const rules = new PolicySet({ source: { rules: [{ name: "api", key: ["user"], policy }] } });
+ * console.log((await consumeRulesUpTo(rules, { entries: { user: "ann" }, cost: 5 })).granted); // 3
+ * await rules.close();
+ */
+export async function consumeRulesUpTo(
+  rules: PolicySet,
+  request: RulesRequest & { readonly cost: number },
+): Promise<RulesDecision & { readonly granted: number }> {
+  const { cost } = request;
+  if (!Number.isInteger(cost) || cost < 1) {
+    const allowed = `a whole number of units from 1 to ${MAX_UNITS}`;
+    throw new InvalidOptionError("cost", withoutText(cost), allowed);
+  }
+  const taken = metBy(rules, request);
+  const answers = await askAll(taken, (charge) => {
+    return { verb: VERBS.consumeUpTo, cost: charge.cost, signal: request.signal };
+  });
+  let granted = cost;
+  taken.charges.forEach(({ enforce }, i) => {
+    if (enforce) granted = Math.min(granted, answers[i]?.granted ?? 0);
+  });
+  const decision = asAsked(taken, answers, taken.charges.length < 2);
+  await Promise.all(
+    taken.charges.map(async (charge, i) => {
+      const answer = answers[i] as LimiterAnswer;
+      const spare = (answer.granted ?? 0) - granted;
+      if (spare > 0) await giveSpareBack(taken, charge, spare, answer);
+    }),
+  );
+  return Object.assign(decision, { granted });
+}
+
+async function giveSpareBack(
+  { slot }: TakenByRules,
+  charge: RuleCharge,
+  spare: number,
+  of: Decision,
+): Promise<void> {
+  const refund = refundRequest(charge.key, spare, { of, slot });
+  await pipelineIn(charge).run({ ...refund, policy: charge.policies });
+}
+
+/**
+ * Takes the cost of every rule that the request meets, whatever is left, into debt if need be. Answers as a peek at cost 0
+ * right after would.
+ *
+ * @throws InvalidOptionError
+ * @example
+ * import { penalizeRules, PolicySet } from "sluice/policies";
+ * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+ * const rules = new PolicySet({ source: { rules: [{ name: "api", key: ["user"], policy }] } });
+ * const request = { entries: { user: "ann" }, cost: 5 };
+ * console.log((await penalizeRules(rules, request)).remaining, (await rules.peek(request)).allowed); // 0 false
+ * await rules.close();
+ */
+export async function penalizeRules(
+  rules: PolicySet,
+  request: RulesRequest,
+): Promise<RulesDecision> {
+  const taken = metBy(rules, request);
+  const answers = await askAll(taken, ({ cost }) => {
+    return { verb: VERBS.penalize, cost, signal: request.signal };
+  });
+  return asAsked(taken, answers, true);
+}
+
+/**
+ * Takes the cost for the first moment at which it fits in every rule that the request meets, as `limiter.reserve` does. Each
+ * rule is asked by itself in one tick; where one that enforces refuses, the others' starts are given back in the next.
+ *
+ * @throws InvalidOptionError
+ * @example
+ * import { cancelReserved, PolicySet, reserveRules } from "sluice/policies";
+ * const policy = { algorithm: "token-bucket", limit: 1, period: "1h" } as const;
+ * const rules = new PolicySet({ source: { rules: [{ name: "api", key: ["user"], policy }] } });
+ * const request = { entries: { user: "ann" } };
+ * await rules.consume(request);
+ * const start = await reserveRules(rules, request, { maxWait: "2h" });
+ * console.log(start.allowed && Math.round(start.delayMs / 60_000)); // 60
+ * console.log(start.allowed && (await cancelReserved(rules, start.ticket))); // true
+ * console.log((await reserveRules(rules, request, { maxWait: "10m" })).allowed); // false
+ * await rules.close();
+ */
+export async function reserveRules(
+  rules: PolicySet,
+  request: RulesRequest,
+  options: { readonly maxWait?: Duration | undefined } = {},
+): Promise<RulesReservation> {
+  checkOptions("options", options, ["maxWait"]);
+  const maxWaitUs = Math.min(CENTURY_US, Math.round(maxWaitMs(options.maxWait) * 1e3));
+  const taken = metBy(rules, request);
+  const answers = await askAll(taken, ({ cost }) => {
+    return { verb: VERBS.reserve, cost, maxWaitUs, signal: request.signal };
+  });
+  const attempts = answers.map(({ reserved, ...decision }) => ({ reserved, decision }));
+  const decisions = attempts.map((each) => each.decision);
+  const decision = asAsked(taken, decisions, taken.charges.length < 2);
+  if (!decision.allowed) {
+    await Promise.all(attempts.map(async ({ reserved }) => reserved?.cancel()));
+    const { reason, retryAfterMs } = decision;
+    return { allowed: false, reason, retryAfterMs, decision };
+  }
+  const receipts: Record<string, ReservationReceipt> = {};
+  let [delayUs, readyAtUs] = [0, decision.decidedAtUs];
+  taken.charges.forEach(({ matched }, i) => {
+    const { result, enforce = true } = attempts[i]?.reserved ?? {};
+    const receipt = result?.receipt;
+    if (receipt === undefined) return;
+    receipts[matched.rule] = receipt;
+    if (!enforce) return;
+    delayUs = Math.max(delayUs, receipt.delayUs);
+    readyAtUs = Math.max(readyAtUs, receipt.readyAtUs);
+  });
+  const { signal: _, policy: __, nonce: ___, ...kept } = request;
+  const ticket = writeTicket({ request: kept, receipts });
+  return { allowed: true, delayMs: delayUs / 1e3, readyAtUs, ticket, decision };
+}
+
+/**
+ * Gives back what `reserveRules` was promised, as far as nobody behind was promised it: whether that was anything. The rules
+ * are those of the document in force.
+ *
+ * @throws InvalidOptionError
+ */
+export async function cancelReserved(rules: PolicySet, ticket: string): Promise<boolean> {
+  const { request, receipts } = readTicket(ticket);
+  const { charges, slot } = metBy(rules, request);
+  const given = await Promise.all(
+    charges.map(async (charge) => {
+      const { key, cost, policies: policy, matched } = charge;
+      const receipt = Object.hasOwn(receipts, matched.rule) ? receipts[matched.rule] : undefined;
+      if (receipt === undefined) return false;
+      const pipeline = pipelineIn(charge);
+      const prepared = await pipeline.prepare({ verb: VERBS.cancel, key, slot, cost, policy });
+      return cancelStart(pipeline, prepared, { receipt });
+    }),
+  );
+  return given.includes(true);
+}
+
+type Question = Pick<LimiterRequest, "verb" | "cost" | "signal"> & { readonly maxWaitUs?: number };
+
+async function askAll(
+  { charges, slot }: TakenByRules,
+  question: (charge: RuleCharge) => Question,
+): Promise<readonly LimiterAnswer[]> {
+  return Promise.all(
+    charges.map((charge) => {
+      const { key, policies: policy } = charge;
+      return pipelineIn(charge).run({ ...question(charge), key, slot, policy });
+    }),
+  );
+}
+
+/** An answer that `refund` takes no more than that of a peek. */
+function asAsked(
+  taken: TakenByRules,
+  decisions: readonly Decision[],
+  atomic: boolean,
+): RulesDecision {
+  taken.state = "asked";
+  return answered(taken, decisions, atomic);
+}
+
+/** @throws InvalidOptionError */
+function metBy(rules: PolicySet, request: RulesRequest): TakenByRules {
+  const meet = meetOf(rules);
+  // What a set notes of itself is all of this.
+  if (meet !== undefined) return meet(request) as TakenByRules;
+  throw new InvalidOptionError("rules", withoutText(rules), "a PolicySet");
+}
