@@ -9,7 +9,6 @@ const stress = [
   `${sluice}/{examples,faults,prometheus,races}/**/*.test.ts`,
   `${sluice}/{conformance,http}/cluster.test.ts`,
   `${sluice}/http/outage.test.ts`,
-  `${sluice}/cli/million.test.ts`,
   `${cli}/stress/**/*.test.ts`,
   `${sluice}/redis/{acl,client-versions,cluster,connect,cross-slot,outage,prefetch,url}.test.ts`,
   `${sluice}/semaphore/{cost,outage}.test.ts`,
@@ -17,7 +16,7 @@ const stress = [
 
 /** On real servers. */
 const redis = [
-  `${sluice}/{cli,conformance,docs,redis,semaphore}/**/*.test.ts`,
+  `${sluice}/{conformance,docs,redis,semaphore}/**/*.test.ts`,
   `${sluice}/http/redis.test.ts`,
   `${cli}/redis/**/*.test.ts`,
   `${sluice}/support/redis-server.test.ts`,

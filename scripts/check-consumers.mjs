@@ -1,9 +1,9 @@
-// Installs the packed tarball as a user would and runs the programs of test/consumers with it:
+// Installs the packed tarballs of the library and the program as a user would and runs the programs of test/consumers with it:
 // every runtime we name, both module systems, a single file, Jest, the type checkers and resolutions
 // people use, and the oldest Redis clients.
 // A runtime that cannot be obtained is a failure, never a skip.
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -52,6 +52,9 @@ const resolutions = [
   ["--module", "node16"],
   ["--module", "esnext", "--moduleResolution", "bundler"],
 ];
+const { version: VERSION } = /** @type {{ version: string }} */ (
+  JSON.parse(readFileSync(join(root, "packages/sluice/package.json"), "utf8"))
+);
 /** By the names under which they are installed side by side. */
 const compilers = ["typescript-5.9", "typescript-7.0"];
 const COMPILERS = ["typescript-5.9@npm:typescript@5.9.3", "typescript-7.0@npm:typescript@7.0.2"];
@@ -288,17 +291,52 @@ function checkAll(redis) {
   checkFrameworkPages();
   checkFrameworks("lowest");
   checkFrameworks("newest");
+}
 
-  check("npx sluice --help", () => {
-    const help = run(["npx", "--no", "--", "sluice", "--help"]);
-    if (!help.includes("exercise")) throw new Error(`unexpected help:\n${help}`);
-  });
+/**
+ * The program, in a project of its own: with what it brings, and nothing else.
+ * @param {{ library: string, program: string, url: string }} packed
+ */
+function checkProgram({ library, program, url }) {
+  const elsewhere = mkdtempSync(join(tmpdir(), "sluice-program-"));
+  /** @param {string[]} args */
+  const sluice = (...args) => run(["npx", "--no", "--", "sluice", ...args], {}, elsewhere);
+  /** @param {string} what @param {string[]} args @param {string} said */
+  const says = (what, args, said) => {
+    check(`@sluice/cli: ${what}`, () => {
+      const output = sluice(...args);
+      if (!output.includes(said)) throw new Error(`${said} is not in:\n${output}`);
+    });
+  };
+  try {
+    check("@sluice/cli: installed by itself", () => {
+      writeFileSync(join(elsewhere, "package.json"), '{ "private": true }\n');
+      const flags = ["--prefer-offline", "--no-audit", "--no-fund"];
+      run(["npm", "install", ...flags, library, program], {}, elsewhere);
+    });
+    const load = ["exercise", "k", "--calls", "50", "--delay", "0", "--log", "a.jsonl"];
+    says("sluice --help", ["--help"], "exercise");
+    says("sluice --version", ["--version"], VERSION);
+    says("an exercise on Redis, with the client that it brings", [...load, "--redis", url], "40 (");
+    says("an audit", ["audit", "a.jsonl"], "PASSED");
+    says("a simulation", ["simulate", "a.jsonl", "--limit", "5", "--period", "1s"], "newly denied");
+    check("@sluice/cli: a document in YAML, with the parser that it brings", () => {
+      const policy = "policy: { algorithm: gcra, limit: 5, period: 1s }";
+      writeFileSync(join(elsewhere, "p.yaml"), `rules:\n  - { name: a, key: [user], ${policy} }\n`);
+      sluice("policies", "check", "p.yaml");
+    });
+  } finally {
+    rmSync(elsewhere, { recursive: true, force: true });
+  }
 }
 
 const redis = await startRedis();
 try {
-  run(["npm", "pack", "--workspace", "sluice", "--pack-destination", scratch], {}, root);
-  const tarball = readdirSync(scratch).find((file) => file.endsWith(".tgz"));
+  const workspaces = ["--workspace", "sluice", "--workspace", "@sluice/cli"];
+  run(["npm", "pack", ...workspaces, "--pack-destination", scratch], {}, root);
+  const tarball = `sluice-${VERSION}.tgz`;
+  const program = join(scratch, `sluice-cli-${VERSION}.tgz`);
+  checkProgram({ library: join(scratch, tarball), program, url: redis.url });
   cpSync(join(root, "packages/sluice/test/consumers"), scratch, { recursive: true });
   writeFileSync(join(scratch, "package.json"), '{ "private": true, "type": "module" }\n');
   install([`./${tarball}`, "redis@6.3.1", "@types/node@20", ...COMPILERS]);

@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 
-const cli = fileURLToPath(new URL("../packages/sluice/dist/cli/main.js", import.meta.url));
+const cli = fileURLToPath(new URL("../packages/cli/dist/main.js", import.meta.url));
 const picture = fileURLToPath(new URL("../docs/images/exercise.svg", import.meta.url));
 const command = "exercise demo --limit 10 --period 1s --calls 300 --delay 10ms";
 
@@ -23,7 +23,7 @@ const { stdout, status } = spawnSync(process.execPath, [cli, ...command.split(" 
 });
 if (status !== 0) throw new Error(`sluice exercise ended with ${status}`);
 
-const lines = [`$ npx sluice ${command}`, ...stdout.trimEnd().split("\n")];
+const lines = [`$ npx @sluice/cli ${command}`, ...stdout.trimEnd().split("\n")];
 const columns = Math.max(...lines.map((line) => stripVTControlCharacters(line).length));
 const width = Math.ceil(columns * CELL.width + 2 * MARGIN);
 const height = lines.length * CELL.height + 2 * MARGIN;

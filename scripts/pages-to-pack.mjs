@@ -1,13 +1,18 @@
-// What the package shows beside its code is kept at the repository's root: `copy` puts it into the package just
-// before it is packed, and `remove` takes it out again. Links that lead out of what is packed become their text.
+// What a package shows beside its code is kept at the repository's root: `copy` puts it into the package that is packed
+// here, just before that, and `remove` takes it out again. The library has all pages; the program has a README of its own,
+// and the library beside it. Links that lead out of what is packed become their text.
 import { cpSync, lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join, normalize } from "node:path";
-import { argv } from "node:process";
+import { basename, dirname, join, normalize } from "node:path";
+import { argv, cwd } from "node:process";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const target = join(root, "packages", "sluice");
 const PAGES = ["README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "docs"];
+/** Those of each package, by its folder. */
+const PAGES_OF = /** @type {Readonly<Record<string, readonly string[]>>} */ ({
+  sluice: PAGES,
+  cli: ["CHANGELOG.md", "SECURITY.md", "LICENSE"],
+});
 
 /**
  * A page as it is packed.
@@ -36,12 +41,15 @@ export function packedPages() {
 }
 
 if (argv[1] === fileURLToPath(import.meta.url)) {
-  for (const page of PAGES) {
+  const target = cwd();
+  const pages = PAGES_OF[basename(target)];
+  if (pages === undefined) throw new Error(`run it in the folder of a package, not in ${target}`);
+  for (const page of pages) {
     rmSync(join(target, page), { recursive: true, force: true });
     if (argv[2] === "copy") cpSync(join(root, page), join(target, page), { recursive: true });
   }
   if (argv[2] === "copy") {
-    for (const page of packedPages()) {
+    for (const page of packedPages().filter((each) => pages.includes(each.split("/")[0] ?? ""))) {
       writeFileSync(join(target, page), packedText(page, readFileSync(join(root, page), "utf8")));
     }
   }

@@ -3,7 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-const cli = fileURLToPath(new URL("../packages/sluice/dist/cli/main.js", import.meta.url));
+const cli = fileURLToPath(new URL("../packages/cli/dist/main.js", import.meta.url));
 const demo = "exercise demo --limit 10 --period 1s --calls 300 --delay 10ms".split(" ");
 const more = process.argv.slice(2);
 

@@ -37,9 +37,9 @@ export {
   type UnlimitedOptions,
   type UnlimitedPolicy,
 } from "./algorithms/unlimited/policy.js";
-export type { Clock } from "./core/clock.js";
+export { type Clock, systemClock } from "./core/clock.js";
 export type { Decision, DecisionReason, DecisionSource, PolicyVerdict } from "./core/decision.js";
-export type { Duration } from "./core/duration.js";
+export { type Duration, durationMs } from "./core/duration.js";
 export {
   ClosedError,
   CrossSlotError,

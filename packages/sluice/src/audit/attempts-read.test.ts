@@ -1,10 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { fakeProcess } from "../../test/cli/io.js";
 import { fixedWindow, type Policy, tokenBucket } from "../index.js";
 import { auditLogs } from "./audit.js";
 import type { AttemptAuditReport } from "./attempt-audit.js";
 import { endLine, lostLine, ruleLine, sessionLine } from "./attempt-record.js";
-import { auditCommand } from "../cli/audit.js";
 import { LogError } from "./log.js";
 import { recordLine } from "./record.js";
 
@@ -223,24 +221,4 @@ describe("what is no log of attempts is refused", () => {
     };
     await expect(auditLogs([{ name: "log", open }], [bucket])).rejects.toThrow("policies");
   });
-});
-
-test("the report says what was read, what is missing, and where more was given than there was", async () => {
-  const said = fakeProcess({ stdin: `${session("a") + rule() + three()}{"at` });
-  expect(await auditCommand.run(["-"], said.io)).toBe(1);
-  const text = said.stdout();
-  for (const part of [
-    "read      3 attempts on 1 key from 1 file of 1 process run\n",
-    'policy    api: token-bucket "token-bucket": 2 per 1 h, burst 2\n',
-    "replay    2 decisions are the kernel's own\n",
-    "note      without its beginning or its end: 1 process run; killed, still running, or a file is not here\n",
-    "note      cut short at the end of a file: 1 line\n",
-    '✗ bound of "token-bucket"  is refuted',
-    "✗ replay is refuted at (standard input):5: more was given than there was\n",
-    "logged  allowed, reason ok, granted 1",
-    "kernel  denied, reason quota, granted 0",
-    "REFUTED on 1 of 1 key\n",
-  ]) {
-    expect(text).toContain(part);
-  }
 });

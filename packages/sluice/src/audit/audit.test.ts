@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { record, START_US } from "../../test/audit/records.js";
+import { record, START_US } from "../../test/support/records.js";
 import { parsePolicy } from "../algorithms/registry.js";
 import { audit } from "./audit.js";
 import type { LogRecord } from "./record.js";

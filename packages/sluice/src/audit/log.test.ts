@@ -84,6 +84,14 @@ describe("a log that was written", () => {
     expect(keyId("user:42")).toMatch(/^[\w-]{22}$/);
   });
 
+  test.each([
+    ["half a character", "a\ud800"],
+    ["nothing", ""],
+    ["too much", "x".repeat(4097)],
+  ])("has no id for what no limiter takes as a key: %s", (_, key) => {
+    expect(() => keyId(key)).toThrow("a well-formed string of 1 to 4096 bytes");
+  });
+
   test("may be concatenated with others of its policy", async () => {
     const one = HEADER + line();
     const log = await read(one + one, one);

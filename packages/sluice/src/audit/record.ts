@@ -3,6 +3,7 @@ import type { VerbName } from "../algorithms/decide.js";
 import type { Policy } from "../algorithms/registry.js";
 import type { Decision } from "../core/decision.js";
 import { identifyBy } from "../core/identity.js";
+import { checkKey } from "../core/key.js";
 
 /** The version that this code writes and reads; a change of meaning raises it. */
 export const FORMAT = 1;
@@ -84,8 +85,17 @@ export interface FailedCall {
   readonly cost: number;
 }
 
-/** The id under which a key is logged, which is also its id in a store outside the process. */
-export const keyId: (key: string) => string = identifyBy("sha256", true);
+const idOfKey = identifyBy("sha256", true);
+
+/**
+ * The id under which a key is logged, which is also its id in a store outside the process.
+ *
+ * @throws InvalidOptionError unless the key is a well-formed string of 1 to 4,096 bytes: others would share an id
+ */
+export function keyId(key: string): string {
+  checkKey(key);
+  return idOfKey(key);
+}
 
 /** The first line of a log. */
 export function headerLine(policies: readonly Policy[]): string {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { record, START_US } from "../../test/audit/records.js";
+import { record, START_US } from "../../test/support/records.js";
 import { POLICIES, recordsOf, shuffled, TOGETHER, traces } from "../../test/audit/traces.js";
 import { parsePolicy } from "../algorithms/registry.js";
 import { runs } from "../../test/support/runs.js";

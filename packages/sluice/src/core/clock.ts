@@ -158,7 +158,15 @@ function timer(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** The machine's own clock. */
+/**
+ * The machine's own clock, by which a MemoryStore decides if it is given none: `nowUs()` is the wall clock with
+ * microseconds, and `sleep` fires neither early nor, for waits of any length, at once.
+ *
+ * @example
+ * import { systemClock } from "sluice";
+ * await systemClock.sleep(1);
+ * console.log(Number.isInteger(systemClock.nowUs())); // true
+ */
 export const systemClock: Clock = Object.freeze({ nowUs, sleep });
 
 /** Whether waits by this clock are timers of the machine. */

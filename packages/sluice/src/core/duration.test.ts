@@ -1,7 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { runs } from "../../test/support/runs.js";
-import { CENTURY_US, MAX_PERIOD_US, MIN_PERIOD_US, toMicroseconds } from "./duration.js";
+import {
+  CENTURY_US,
+  durationMs,
+  MAX_PERIOD_US,
+  MIN_PERIOD_US,
+  toMicroseconds,
+} from "./duration.js";
 import { InvalidOptionError } from "./errors.js";
 
 describe("a duration as a number", () => {
@@ -187,4 +193,13 @@ describe("a duration", () => {
   ])("names its range in the units that people use: %o", (value, from, to, said) => {
     expect(() => toMicroseconds("period", value, from, to)).toThrow(new RegExp(said));
   });
+});
+
+test("durationMs reads what options read, in milliseconds", () => {
+  expect(durationMs("1h30m")).toBe(5_400_000);
+  expect(durationMs("250us")).toBe(0.25);
+  expect(durationMs(12.5)).toBe(12.5);
+  expect(durationMs(0)).toBe(0);
+  expect(() => durationMs("soon")).toThrow(/^duration: "soon" is not allowed/);
+  expect(() => durationMs(-1, "maxWait")).toThrow(/^maxWait: -1 is not allowed/);
 });

@@ -47,6 +47,19 @@ export function toMicroseconds(
   );
 }
 
+/**
+ * A duration in milliseconds, checked as every option that takes one is; fractions go down to a microsecond.
+ *
+ * @param option what the error calls it; default "duration"
+ * @throws InvalidOptionError unless it is one of 0 to 100 years, in whole microseconds
+ * @example
+ * import { durationMs } from "sluice";
+ * console.log(durationMs("1h30m")); // 5400000
+ */
+export function durationMs(duration: Duration, option = "duration"): number {
+  return toMicroseconds(option, duration) / 1e3;
+}
+
 /** How people write units that are not ours. */
 const UNIT_NAMES: readonly (readonly [RegExp, DurationUnit])[] = [
   [/^(us|µs|μs|mics?|micros?|microseconds?)$/, "us"],

@@ -1,4 +1,5 @@
 /** Every error that Sluice throws: typed, with a stable code, a docs page and, where there is one, a cause. */
+import type { Decision } from "./decision.js";
 import { A_PROMISE, shorten, shown } from "./shown.js";
 
 export type ErrorCode =
@@ -126,10 +127,17 @@ export function mayPass(error: unknown): error is StoreTimeoutError | StoreUnava
 export class MaxWaitExceededError extends SluiceError {
   /** Whole ms until another attempt may succeed, as far as is known; Infinity if it never can. */
   readonly retryAfterMs: number;
+  /** The limiter's denial, as `consume` would have returned it; undefined where a semaphore was waited for. */
+  readonly decision: Decision | undefined;
 
-  constructor(retryAfterMs: number, message = noQuotaWithin(retryAfterMs)) {
+  constructor(
+    retryAfterMs: number,
+    message = noQuotaWithin(retryAfterMs),
+    options?: { readonly decision?: Decision | undefined },
+  ) {
     super("MAX_WAIT_EXCEEDED", message);
     this.retryAfterMs = retryAfterMs;
+    this.decision = options?.decision;
   }
 }
 
@@ -145,14 +153,20 @@ function noQuotaWithin(retryAfterMs: number): string {
 export class QueueFullError extends SluiceError {
   /** Whole ms until there is room in line if nobody else joins; Infinity if the cost is more than the capacity. */
   readonly retryAfterMs: number;
+  /** The limiter's denial, as `consume` would have returned it. */
+  readonly decision: Decision | undefined;
 
-  constructor(retryAfterMs: number, options?: { cause?: unknown }) {
+  constructor(
+    retryAfterMs: number,
+    options?: { readonly cause?: unknown; readonly decision?: Decision | undefined },
+  ) {
     const when =
       retryAfterMs === Number.POSITIVE_INFINITY
         ? "the cost is more than its capacity"
         : `there is room in ${retryAfterMs} ms`;
     super("QUEUE_FULL", `the queue is full: ${when}`, options);
     this.retryAfterMs = retryAfterMs;
+    this.decision = options?.decision;
   }
 }
 

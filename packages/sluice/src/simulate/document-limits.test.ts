@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type AttemptMade, attemptLog } from "../../test/audit/attempt-logs.js";
-import { START_US } from "../../test/audit/records.js";
+import { START_US } from "../../test/support/records.js";
 import { keyId } from "../audit/index.js";
 import { fixedWindow, type Policy } from "../index.js";
 import { type PoliciesDocument, parsePolicies } from "../policies/index.js";

@@ -8,14 +8,8 @@ import { CompiledRule, overridesByRule, weaker } from "../policies/compiled-rule
 import type { PoliciesDocument, PolicyOverride, PolicyRule } from "../policies/document.js";
 import type { MatchedRule } from "../policies/matched-rule.js";
 import { keyValues } from "../policies/override-key.js";
-import type { AskedRule, Limits, LoggedAttempt } from "./limits.js";
+import type { AskedRule, Limits, LoggedAttempt, ReplayableLimits } from "./limits.js";
 import { idOf, type LoggedAttempts } from "./logged-attempts.js";
-
-/** Limits, and what of the document they leave out. */
-export interface DocumentLimits extends Limits {
-  /** Sentences for people. */
-  readonly notes: readonly string[];
-}
 
 /**
  * The rules of a document, each for the attempts that the log says a rule of its name decided: what it matches and what its
@@ -24,7 +18,14 @@ export interface DocumentLimits extends Limits {
 export function limitsOfDocument(
   document: PoliciesDocument,
   { rules: logged }: Pick<LoggedAttempts, "rules">,
-): DocumentLimits {
+): Limits {
+  return limitsOfRules(document, logged);
+}
+
+function limitsOfRules(
+  document: PoliciesDocument,
+  logged: readonly AttemptPolicies[],
+): ReplayableLimits {
   const overrides = document.overrides ?? [];
   const rules = new Map(
     document.rules.map((rule) => {

@@ -3,6 +3,8 @@ import type { Policy } from "../algorithms/registry.js";
 import { type Rule, rulesOf } from "../algorithms/rule.js";
 import type { AttemptPolicies } from "../audit/attempts-read.js";
 import type { LogRecord } from "../audit/record.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { hasField, withoutText } from "../core/shown.js";
 
 /** One attempt of a log. */
 export interface LoggedAttempt {
@@ -28,10 +30,22 @@ export interface AskedRule {
   readonly override?: string | undefined;
 }
 
-/** Limits that attempts can be replayed under. */
+/** Limits that attempts can be replayed under. Made by `limitsOf` or `limitsOfDocument`. */
 export interface Limits {
+  /** What they leave out of what was asked for, as sentences for people. */
+  readonly notes: readonly string[];
+}
+
+/** The same, to be asked. */
+export interface ReplayableLimits extends Limits {
   /** The rules that apply to an attempt; none where nothing limits it. */
   rulesFor(attempt: LoggedAttempt): readonly AskedRule[];
+}
+
+/** Limits that a user passes. */
+export function replayable(limits: Limits, option = "limits"): ReplayableLimits {
+  if (hasField(limits, "rulesFor")) return limits as ReplayableLimits;
+  throw new InvalidOptionError(option, withoutText(limits), "limitsOf(…) or limitsOfDocument(…)");
 }
 
 /**
@@ -40,8 +54,12 @@ export interface Limits {
  * @throws InvalidOptionError
  */
 export function limitsOf(policies: readonly Policy[]): Limits {
-  const rules = rulesOf(policies, "policies");
+  return limitsOfRules(rulesOf(policies, "policies"));
+}
+
+function limitsOfRules(rules: readonly Rule[]): ReplayableLimits {
   return {
+    notes: [],
     rulesFor({ key }) {
       const id = String(key);
       return rules.map((rule) => ({ name: rule.policy.name, rule, id, votes: true }));

@@ -4,12 +4,13 @@ import { LogError, type LogSource, readLogs } from "../audit/log.js";
 import type { LogRecord } from "../audit/record.js";
 import type { Records } from "../audit/records.js";
 import { peekKind } from "../audit/semaphore-log.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { hasField, withoutText } from "../core/shown.js";
 
-/** Logs as a simulation reads them: those of `sluice exercise`, or of `sluice/log`. */
+/** Logs as a simulation reads them: those of `sluice exercise`, or of `sluice/log`. Made by `readLoggedAttempts`. */
 export interface LoggedAttempts {
+  /** The names of their sources. */
   readonly files: readonly string[];
-  /** Keys of one limiter have one number, whatever its policies were. */
-  readonly records: Records;
   /** What decided them. */
   readonly rules: readonly AttemptPolicies[];
   /** The share of keys that is in the logs: 0 to 1. */
@@ -20,8 +21,30 @@ export interface LoggedAttempts {
   readonly incomplete: number;
 }
 
-/** @throws LogError for what is no log of attempts; its message names the source and the line. */
+/** The same with what was read. */
+export interface ReadAttempts extends LoggedAttempts {
+  /** Keys of one limiter have one number, whatever its policies were. */
+  readonly records: Records;
+}
+
+/** What was read, of a log that a user passes. */
+export function readOf(log: LoggedAttempts): ReadAttempts {
+  if (hasField(log, "records")) return log as ReadAttempts;
+  throw new InvalidOptionError("log", withoutText(log), "what readLoggedAttempts resolved to");
+}
+
+/**
+ * Reads logs of attempts into memory: a few dozen bytes an attempt, and each key's id once.
+ *
+ * @param sources logs of one kind, those that `sluice exercise --log` wrote or those of `sluice/log`, of any number of
+ * processes, in any order
+ * @throws LogError for what is no log of attempts; its message names the source and the line.
+ */
 export async function readLoggedAttempts(sources: readonly LogSource[]): Promise<LoggedAttempts> {
+  return readAll(sources);
+}
+
+async function readAll(sources: readonly LogSource[]): Promise<ReadAttempts> {
   const [first, ...others] = sources;
   if (first === undefined) throw new LogError("there is no log to replay");
   const { kind, source } = await peekKind(first);

@@ -4,7 +4,7 @@ import { UNIT } from "../core/amount.js";
 import type { Clock } from "../core/clock.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import type { Debit, DebitResult } from "../stores/store.js";
-import type { Limits, LoggedAttempt, AskedRule } from "./limits.js";
+import type { AskedRule, LoggedAttempt, ReplayableLimits } from "./limits.js";
 
 /** What limits say to an attempt. */
 export interface Replayed {
@@ -36,11 +36,11 @@ const CHANGES: Readonly<Partial<Record<VerbName, Verb>>> = {
 };
 
 export class ReplayStore {
-  readonly #limits: Limits;
+  readonly #limits: ReplayableLimits;
   readonly #store: MemoryStore;
   #nowUs = 0;
 
-  constructor(limits: Limits) {
+  constructor(limits: ReplayableLimits) {
     this.#limits = limits;
     const clock: Clock = { nowUs: () => this.#nowUs, sleep: () => Promise.resolve() };
     this.#store = new MemoryStore({ clock, ...ROOM });

@@ -5,7 +5,7 @@ import {
   attemptLog,
   textSource,
 } from "../../test/audit/attempt-logs.js";
-import { START_US } from "../../test/audit/records.js";
+import { START_US } from "../../test/support/records.js";
 import { runs } from "../../test/support/runs.js";
 import { VERBS } from "../algorithms/decide.js";
 import { ruleOf } from "../algorithms/rule.js";
@@ -15,7 +15,8 @@ import { headerLine, LogError } from "../audit/index.js";
 import { Random } from "../core/random.js";
 import { fixedWindow, type Policy, tokenBucket } from "../index.js";
 import { semaphoreHeaderLine } from "../audit/semaphore-record.js";
-import { type Limits, limitsOf } from "./limits.js";
+import { suggestLimits } from "./suggest.js";
+import { limitsOf, type ReplayableLimits } from "./limits.js";
 import { type LoggedAttempts, readLoggedAttempts } from "./logged-attempts.js";
 import { simulate, type SimulationReport } from "./simulate.js";
 
@@ -244,7 +245,8 @@ describe("the report", () => {
     const attempts = Array.from({ length: 6 }, (_, i) => ({ atUs: i, key: "k" }));
     const rule = ruleOf(hourly(4));
     const candidate = ruleOf(hourly(2, "api.candidate"));
-    const limits: Limits = {
+    const limits: ReplayableLimits = {
+      notes: [],
       rulesFor: ({ key }) => [
         { name: "api", rule, id: String(key), votes: true },
         { name: "api.candidate", rule: candidate, id: String(key), votes: false },
@@ -337,4 +339,16 @@ describe("the report", () => {
       [4000, 4001],
     ]);
   });
+});
+
+test("logs and limits are those that this module made", async () => {
+  const log = await logged([{ atUs: 0, key: "k" }]);
+  const limits = limitsOf([hourly(1)]);
+  const other = { notes: [] };
+  await expect(simulate(log, { limits: other })).rejects.toThrow(/^limits: an object is not allow/);
+  await expect(simulate(log, { limits, against: other })).rejects.toThrow(/^against: an object/);
+  const bare = { ...log, records: undefined };
+  await expect(simulate(bare, { limits })).rejects.toThrow(/^log: an object is not allowed/);
+  await expect(suggestLimits(bare, { limits, percent: 99 })).rejects.toThrow(/^log: an object/);
+  await expect(suggestLimits(log, { limits: other, percent: 99 })).rejects.toThrow(/^limits: an/);
 });

@@ -6,8 +6,14 @@ import { type LogRecord, TAKING_VERBS } from "../audit/record.js";
 import { isSampled } from "../audit/sample.js";
 import { whenSettled } from "../core/clock.js";
 import { type Comparison, CountsByKey, type KeyCounts } from "./counts.js";
-import type { Limits, LoggedAttempt } from "./limits.js";
-import { decidedBy, idOf, type LoggedAttempts } from "./logged-attempts.js";
+import { type Limits, type LoggedAttempt, replayable } from "./limits.js";
+import {
+  decidedBy,
+  idOf,
+  type LoggedAttempts,
+  type ReadAttempts,
+  readOf,
+} from "./logged-attempts.js";
 import { ReplayStore } from "./replay-store.js";
 import { Timeline, type TimelineStep } from "./timeline.js";
 
@@ -31,6 +37,13 @@ export interface RuleComparison extends Comparison {
   readonly votes: boolean;
 }
 
+/** How the attempts on one key came out. */
+export interface ComparedKey extends Omit<KeyCounts, "key"> {
+  readonly limiter: string;
+  /** The key's id, as logged. */
+  readonly key: string;
+}
+
 /** What the limits change. */
 export interface SimulationReport {
   readonly files: readonly string[];
@@ -42,10 +55,7 @@ export interface SimulationReport {
   readonly all: Comparison;
   readonly rules: readonly RuleComparison[];
   /** Keys with an attempt that came out otherwise, by their ids; those with most newly denied ones first. */
-  readonly keys: readonly (Omit<KeyCounts, "key"> & {
-    readonly limiter: string;
-    readonly key: string;
-  })[];
+  readonly keys: readonly ComparedKey[];
   readonly stepUs: number;
   readonly timeline: readonly TimelineStep[];
   /** Attempts that no rule applies to. */
@@ -70,11 +80,27 @@ const DEFAULT_TOP = 10;
  * have come back later or sooner, no log can tell.
  *
  * @throws LogError where there is no attempt.
+ * @example
+ * import { RateLimiter, slidingLog } from "sluice";
+ * import { headerLine, keyId, recordLine } from "sluice/audit";
+ * import { limitsOf, readLoggedAttempts, simulate } from "sluice/simulate";
+ *
+ * const policy = slidingLog({ limit: 3, window: "1h" });
+ * const limiter = new RateLimiter({ policy });
+ * const lines = [headerLine([policy])];
+ * for (let call = 0; call < 5; call += 1) {
+ *   lines.push(recordLine({ key: keyId("user:42"), cost: 1 }, await limiter.consume("user:42")));
+ * }
+ * const source = { name: "a.jsonl", open: async function* () { yield lines.join(""); } };
+ * const log = await readLoggedAttempts([source]);
+ * const { all } = await simulate(log, { limits: limitsOf([slidingLog({ limit: 2, window: "1h" })]) });
+ * console.log(all.deniedBefore, all.newlyDenied); // 2 1
  */
 export async function simulate(
-  log: LoggedAttempts,
+  logs: LoggedAttempts,
   options: SimulationOptions,
 ): Promise<SimulationReport> {
+  const log = readOf(logs);
   const { records } = log;
   const { rows, fromUs, toUs } = attemptsIn(log, options.limiter);
   const simulation = new Simulation(log, options, fromUs, toUs);
@@ -98,7 +124,7 @@ export interface AttemptRows {
 }
 
 /** @throws LogError where there is no attempt. */
-export function attemptsIn(log: LoggedAttempts, limiter: string | undefined): AttemptRows {
+export function attemptsIn(log: ReadAttempts, limiter: string | undefined): AttemptRows {
   const { records, sample, files } = log;
   let fromUs = Number.POSITIVE_INFINITY;
   let toUs = Number.NEGATIVE_INFINITY;
@@ -117,7 +143,7 @@ export function attemptsIn(log: LoggedAttempts, limiter: string | undefined): At
   throw new LogError(`${files.join(", ")}: there is no attempt${where} to replay`);
 }
 
-function limiterOf(log: LoggedAttempts, record: LogRecord): string {
+function limiterOf(log: ReadAttempts, record: LogRecord): string {
   const under = decidedBy(log, record);
   return under?.limiter ?? placeIn(record.key);
 }
@@ -139,7 +165,7 @@ interface RuleCounts {
 }
 
 class Simulation {
-  readonly #log: LoggedAttempts;
+  readonly #log: ReadAttempts;
   readonly #after: ReplayStore;
   readonly #before: ReplayStore | undefined;
   readonly #all: CountsByKey;
@@ -150,11 +176,12 @@ class Simulation {
   #blocked = 0;
   #withoutStore = 0;
 
-  constructor(log: LoggedAttempts, options: SimulationOptions, fromUs: number, toUs: number) {
+  constructor(log: ReadAttempts, options: SimulationOptions, fromUs: number, toUs: number) {
     const { limits, against, top = DEFAULT_TOP } = options;
     this.#log = log;
-    this.#after = new ReplayStore(limits);
-    this.#before = against === undefined ? undefined : new ReplayStore(against);
+    this.#after = new ReplayStore(replayable(limits));
+    this.#before =
+      against === undefined ? undefined : new ReplayStore(replayable(against, "against"));
     this.#all = new CountsByKey(log.records.keys);
     this.#timeline = new Timeline(fromUs, toUs);
     this.#top = top;

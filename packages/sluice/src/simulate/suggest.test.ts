@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type AttemptMade, attemptLog } from "../../test/audit/attempt-logs.js";
-import { START_US } from "../../test/audit/records.js";
+import { START_US } from "../../test/support/records.js";
 import { runs } from "../../test/support/runs.js";
 import { VERBS } from "../algorithms/decide.js";
 import { ruleOf } from "../algorithms/rule.js";

@@ -9,8 +9,8 @@ import type { LogRecord } from "../audit/record.js";
 import { MAX_UNITS, UNIT } from "../core/amount.js";
 import { whenSettled } from "../core/clock.js";
 import { InvalidOptionError } from "../core/errors.js";
-import type { Limits } from "./limits.js";
-import { decidedBy, type LoggedAttempts } from "./logged-attempts.js";
+import { type Limits, replayable } from "./limits.js";
+import { decidedBy, type LoggedAttempts, readOf } from "./logged-attempts.js";
 import { attemptsIn, isAttempt } from "./simulate.js";
 
 export interface SuggestOptions {
@@ -74,10 +74,12 @@ interface Asked {
 const ATTEMPTS_A_TURN = 5000;
 
 async function collect(
-  log: LoggedAttempts,
+  logs: LoggedAttempts,
   { limits, limiter }: SuggestOptions,
 ): Promise<ReadonlyMap<string, Asked>> {
+  const log = readOf(logs);
   const { records } = log;
+  const asking = replayable(limits);
   const { rows } = attemptsIn(log, limiter);
   const asked = new Map<string, Asked>();
   for (let i = 0; i < rows.length; i++) {
@@ -87,7 +89,7 @@ async function collect(
     // A block is no limit; and what was given back, nobody knows who would have got it.
     if (!isAttempt(record) || record.reason === "blocked") continue;
     const attempt = { key: records.keyNumber(row), record, under: decidedBy(log, record) };
-    for (const each of limits.rulesFor(attempt)) {
+    for (const each of asking.rulesFor(attempt)) {
       if (each.override !== undefined) continue;
       add(asked, each.name, each.rule.policy, each.id, record, each.cost);
     }

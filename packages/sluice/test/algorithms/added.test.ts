@@ -7,12 +7,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { checkBound } from "../../src/audit/bound.js";
-import { run } from "../../src/cli/run.js";
+import { run } from "../../../cli/src/run.js";
 import { InvalidOptionError, MemoryStore, parsePolicy, RateLimiter } from "../../src/index.js";
 import { ManualClock, storeConformance } from "../../src/testing/index.js";
 import { makeTrace } from "../../src/testing/trace.js";
-import { record, START_US } from "../audit/records.js";
-import { fakeProcess } from "../cli/io.js";
+import { record, START_US } from "../support/records.js";
+import { fakeProcess } from "../../../cli/test/io.js";
 
 vi.mock("../../src/algorithms/list.js", async (original) => {
   const { algorithms } = await original<{ algorithms: readonly unknown[] }>();

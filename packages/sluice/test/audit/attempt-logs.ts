@@ -3,7 +3,7 @@ import { endLine, ruleLine, sessionLine } from "../../src/audit/attempt-record.j
 import type { LogSource } from "../../src/audit/log.js";
 import { type LoggedCall, recordLine } from "../../src/audit/record.js";
 import type { Policy } from "../../src/index.js";
-import { START_US } from "./records.js";
+import { START_US } from "../support/records.js";
 
 /** What a test says of an attempt; the rest is plain. */
 export interface AttemptMade {

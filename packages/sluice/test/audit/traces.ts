@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import type { LoggedVerb, LogRecord } from "../../src/audit/record.js";
 import { MemoryStore, parsePolicy, type Policy, RateLimiter } from "../../src/index.js";
-import { START_US } from "./records.js";
+import { START_US } from "../support/records.js";
 
 /** One call of a trace; time moves first, by a step that may be none or back. */
 export interface TraceStep {

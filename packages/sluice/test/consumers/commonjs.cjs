@@ -1,6 +1,7 @@
 const assert = require("node:assert/strict");
 const { MemoryStore, RateLimiter, tokenBucket } = require("sluice");
 const { auditFiles } = require("sluice/audit");
+const { describePolicy } = require("sluice/describe");
 const { publish } = require("sluice/diagnostics");
 const { limitFetch } = require("sluice/fetch");
 const { parseRateLimit } = require("sluice/headers");
@@ -9,6 +10,7 @@ const { limitInterceptor } = require("sluice/undici");
 const { AttemptLog } = require("sluice/log");
 const { RedisStore } = require("sluice/redis");
 const { report } = require("sluice/report");
+const { limitsOf } = require("sluice/simulate");
 const { ManualClock } = require("sluice/testing");
 
 async function main() {
@@ -22,6 +24,8 @@ async function main() {
   assert.equal(limiter.consumeSync("other").allowed, true);
   assert.equal(typeof auditFiles, "function");
   publish([limiter])();
+  assert.match(describePolicy(tokenBucket({ limit: 2, period: "1m" })), /: 2 per 1 min, burst 2$/);
+  assert.deepEqual(limitsOf([tokenBucket({ limit: 2, period: "1m" })]).notes, []);
   assert.throws(() => new AttemptLog({ file: "" }), { name: "InvalidOptionError" });
   instrument({ trace: { getActiveSpan: () => undefined } }, [limiter])();
   await report({ store: limiter.store, limiters: [limiter] }).end();

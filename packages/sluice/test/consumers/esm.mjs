@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { MemoryStore, RateLimiter, tokenBucket } from "sluice";
 import { auditLogs, headerLine, keyId, recordLine } from "sluice/audit";
+import { describeAlgorithms, describeBound } from "sluice/describe";
 import { CHANNELS, publish } from "sluice/diagnostics";
 import { limitFetch } from "sluice/fetch";
 import { parseRateLimit } from "sluice/headers";
@@ -16,6 +17,7 @@ import { compilePolicies, parsePolicies } from "sluice/policies";
 import { RedisStore } from "sluice/redis";
 import { RemoteStore, storeHandler } from "sluice/remote";
 import { readReports, report } from "sluice/report";
+import { limitsOf, readLoggedAttempts, simulate } from "sluice/simulate";
 import { ManualClock } from "sluice/testing";
 import { limitInterceptor } from "sluice/undici";
 
@@ -52,6 +54,11 @@ async function* open() {
   yield log;
 }
 assert.equal((await auditLogs([{ name: "log", open }])).report.passed, true);
+const loggedAttempts = await readLoggedAttempts([{ name: "log", open }]);
+const stricter = limitsOf([tokenBucket({ limit: 0, period: "1m" })]);
+assert.equal((await simulate(loggedAttempts, { limits: stricter })).all.newlyDenied, 1);
+assert.match(describeBound(tokenBucket({ limit: 1, period: "1m" })), /^≤ 1 \+ 1·D \/ 1 min in /);
+assert.ok(describeAlgorithms().some(({ id }) => id === "gcra"));
 await audited.close();
 
 const { document } = parsePolicies(

@@ -10,6 +10,7 @@ import {
   tokenBucket,
 } from "sluice";
 import { type AuditReport, auditLogs, headerLine, LogError } from "sluice/audit";
+import { type DescribedAlgorithm, describeAlgorithms, describePolicy } from "sluice/describe";
 import { type ChannelMessages, CHANNELS, publish } from "sluice/diagnostics";
 import { limitFetch } from "sluice/fetch";
 import { parseRateLimit } from "sluice/headers";
@@ -19,6 +20,7 @@ import { type CompiledPolicies, compilePolicies, parsePolicies } from "sluice/po
 import { RedisStore } from "sluice/redis";
 import { RemoteStore, type StoreAnswer, storeHandler } from "sluice/remote";
 import { readReports, report, type Reporter, type Reports } from "sluice/report";
+import { type Limits, limitsOf, readLoggedAttempts, type SimulationReport } from "sluice/simulate";
 import { ManualClock } from "sluice/testing";
 import { limitInterceptor } from "sluice/undici";
 
@@ -50,6 +52,13 @@ const refused: StoreAnswer = await storeHandler(limiter.store).handle(new Uint8A
 assert.equal(refused.status, 400);
 const remote: RemoteStore = new RemoteStore({ url: "http://127.0.0.1:1", maxBatch: 5 });
 await remote.close();
+const described: readonly DescribedAlgorithm[] = describeAlgorithms();
+assert.ok(described.length > 0);
+assert.match(describePolicy(policy), /burst 2$/);
+const limits: Limits = limitsOf([policy]);
+assert.deepEqual(limits.notes, []);
+await assert.rejects(readLoggedAttempts([]), LogError);
+export const newlyDenied = ({ all }: SimulationReport): number => all.newlyDenied;
 
 publish([limiter], { exposeIds: true })();
 

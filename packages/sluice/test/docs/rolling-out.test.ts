@@ -5,17 +5,17 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startRedis } from "../../../../scripts/redis-server.mjs";
-import { type BuiltPackage, buildPackage } from "../support/built.js";
+import { type BuiltProgram, buildProgram } from "../support/built.js";
 
 const PAGE = "docs/rolling-out.md";
 const BLOCK = /^```(?<kind>yaml|console)(?: (?<more>[^\n]+))?\n(?<text>.*?)^```$/gms;
 
-let built: BuiltPackage;
+let built: BuiltProgram;
 let redis: Awaited<ReturnType<typeof startRedis>>;
 let directory: string;
 let path: string;
 beforeAll(async () => {
-  [built, redis] = await Promise.all([buildPackage(["ioredis", "yaml"]), startRedis()]);
+  [built, redis] = await Promise.all([buildProgram(["ioredis", "yaml"]), startRedis()]);
   directory = mkdtempSync(join(tmpdir(), "sluice-page-"));
   const bin = join(built.directory, "bin");
   mkdirSync(bin);

@@ -8,7 +8,7 @@ import autocannon, { type Client } from "autocannon";
 import { afterAll, beforeAll, expect, test, type TestContext } from "vitest";
 import { checkBound } from "../../src/audit/bound.js";
 import { type DecisionSource, tokenBucket } from "../../src/index.js";
-import { record } from "../audit/records.js";
+import { record } from "../support/records.js";
 import { type BuiltPackage, buildPackage } from "../support/built.js";
 import { runs } from "../support/runs.js";
 import { startKeeper, type Victim } from "../support/servers.js";

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test, type TestContext } from "vitest";
 import { checkBound } from "../../src/audit/bound.js";
 import { type DecisionSource, fixedWindow, type Policy, tokenBucket } from "../../src/index.js";
-import { record } from "../audit/records.js";
+import { record } from "../support/records.js";
 import { type BuiltPackage, buildPackage } from "../support/built.js";
 import { startKeeper, type Victim } from "../support/servers.js";
 import { driverNames } from "./support/drivers.js";

@@ -15,7 +15,7 @@ import {
   slidingWindow,
   tokenBucket,
 } from "../../src/index.js";
-import { record } from "../audit/records.js";
+import { record } from "../support/records.js";
 import { runs } from "../support/runs.js";
 import {
   capacityOf,

@@ -20,7 +20,7 @@ import {
   tokenBucket,
 } from "../../src/index.js";
 import { ManualClock } from "../../src/testing/index.js";
-import { record } from "../audit/records.js";
+import { record } from "../support/records.js";
 import { runs } from "../support/runs.js";
 import {
   type BucketModel,

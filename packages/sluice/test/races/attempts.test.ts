@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
-import { buildPackage } from "../support/built.js";
+import { buildProgram } from "../support/built.js";
 import { runNode } from "../support/processes.js";
 import { startKeeper } from "../support/servers.js";
 
@@ -43,7 +43,7 @@ const audit = (cli: string, files: readonly string[], ...options: string[]) =>
 
 test("logs of several processes are audited as one", async (context) => {
   const keeper = await startKeeper(context);
-  const built = await buildPackage(["redis"]);
+  const built = await buildProgram(["redis"]);
   onTestFinished(() => {
     built.remove();
   });

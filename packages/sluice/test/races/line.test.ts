@@ -1,12 +1,11 @@
 /** Many processes in one line: nobody starts early, the line is never idle, and it costs a script call each. */
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createClient } from "redis";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { checkBound } from "../../src/audit/bound.js";
 import { leakyBucket, type Policy, RateLimiter, type Start, tokenBucket } from "../../src/index.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
-import { record } from "../audit/records.js";
+import { record } from "../support/records.js";
 import { runNode } from "../support/processes.js";
 import { concatenate, type Races, startRaces } from "../support/races.js";
 
@@ -32,8 +31,15 @@ async function acquireAll(
   calls: number,
   ...more: string[]
 ): Promise<Acquired[]> {
-  const dist = join(races.cli, "../..");
-  const args = [WORKER, dist, races.redisUrl, processes, calls, JSON.stringify(policy), ...more];
+  const args = [
+    WORKER,
+    races.dist,
+    races.redisUrl,
+    processes,
+    calls,
+    JSON.stringify(policy),
+    ...more,
+  ];
   const ended = await Promise.all(
     Array.from({ length: processes }, () => runNode(...args.map(String))),
   );

@@ -1,6 +1,6 @@
-/** The package as users run it: compiled JavaScript in a directory of its own. */
+/** The library and the program as users run them: compiled JavaScript in a directory of their own. */
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,9 +11,13 @@ const root = fileURLToPath(new URL("../../../..", import.meta.url));
 export interface BuiltPackage {
   /** Holds the output of the build, and files that a test adds. */
   readonly directory: string;
-  /** The command line's program. */
-  readonly cli: string;
   readonly remove: () => void;
+}
+
+/** The same with the program beside it, which finds the library as an installed package. */
+export interface BuiltProgram extends BuiltPackage {
+  /** What `sluice` runs. */
+  readonly cli: string;
 }
 
 /**
@@ -27,15 +31,37 @@ export async function buildPackage(installed: readonly string[]): Promise<BuiltP
   for (const name of installed) {
     symlinkSync(join(root, "node_modules", name), join(directory, "node_modules", name));
   }
-  const tsc = join(root, "node_modules/typescript/bin/tsc");
-  const project = join(root, "packages/sluice/tsconfig.build.json");
-  const output = ["--outDir", join(directory, "dist"), "--declaration", "false"];
-  await promisify(execFile)(process.execPath, [tsc, "-p", project, ...output]);
+  await compile("sluice", join(directory, "dist"), "--declaration", "false");
   return {
     directory,
-    cli: join(directory, "dist/cli/main.js"),
     remove: () => {
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** Compiles the library, and the program that imports it by its name. */
+export async function buildProgram(installed: readonly string[]): Promise<BuiltProgram> {
+  const built = await buildPackage(installed);
+  const { directory } = built;
+  const library = join(directory, "node_modules/sluice");
+  const program = join(directory, "program");
+  for (const [name, folder] of [
+    ["sluice", library],
+    ["cli", program],
+  ] as const) {
+    mkdirSync(folder);
+    cpSync(join(root, "packages", name, "package.json"), join(folder, "package.json"));
+  }
+  symlinkSync(join(directory, "dist"), join(library, "dist"), "dir");
+  // Its types were checked against the sources; an older build of the library has no say.
+  await compile("cli", join(program, "dist"), "--noCheck");
+  return { ...built, cli: join(program, "dist/main.js") };
+}
+
+async function compile(name: string, to: string, ...options: readonly string[]): Promise<void> {
+  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  const project = join(root, "packages", name, "tsconfig.build.json");
+  const output = ["--outDir", to, ...options];
+  await promisify(execFile)(process.execPath, [tsc, "-p", project, ...output]);
 }

@@ -4,12 +4,14 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createClient } from "redis";
 import { startRedis } from "../../../../scripts/redis-server.mjs";
-import { buildPackage } from "./built.js";
+import { buildProgram } from "./built.js";
 
 export interface Races {
   readonly redisUrl: string;
-  /** The program of the command line. */
+  /** The program `sluice`. */
   readonly cli: string;
+  /** The library that it runs on, for programs of a test's own. */
+  readonly dist: string;
   /** The path of a file that is not there yet. */
   readonly newFile: () => string;
   /** Keys must be fresh for an audit. */
@@ -18,13 +20,14 @@ export interface Races {
 }
 
 export async function startRaces(): Promise<Races> {
-  const [redis, built] = await Promise.all([startRedis(), buildPackage(["redis"])]);
+  const [redis, built] = await Promise.all([startRedis(), buildProgram(["redis"])]);
   const client = createClient({ url: redis.url });
   await client.connect();
   let files = 0;
   return {
     redisUrl: redis.url,
     cli: built.cli,
+    dist: join(built.directory, "dist"),
     newFile: () => {
       files += 1;
       return join(built.directory, `log-${files}.jsonl`);

@@ -7,7 +7,7 @@ import { importsOf, isTest, modulesOf, type Source, sourcesIn } from "./sources.
 const LIBRARY = [
   ["core"],
   ["algorithms"],
-  ["headers"],
+  ["headers", "describe"],
   ["events"],
   ["stores"],
   ["resilience"],
@@ -20,7 +20,6 @@ const LIBRARY = [
   ["log", "simulate", "remote"],
   ["testing"],
   ["index.ts"],
-  ["cli"],
 ];
 
 /** Of packages/cli: what a terminal shows, the command line, the service, the commands, and which one is called. */

@@ -200,6 +200,8 @@ describe("acquire", () => {
     const error = await limiter.acquire("k", { maxWait: 50 }).catch((caught: unknown) => caught);
     expect(error).toBeInstanceOf(MaxWaitExceededError);
     expect(error).toMatchObject({ code: "MAX_WAIT_EXCEEDED", retryAfterMs: 100 });
+    // What consume would have answered, for whoever shows it to a caller.
+    expect((error as MaxWaitExceededError).decision).toEqual(await limiter.consume("k"));
     await expect(limiter.acquire("k", { cost: 11 })).rejects.toMatchObject({
       retryAfterMs: Number.POSITIVE_INFINITY,
     });
@@ -329,6 +331,7 @@ describe("a leaky bucket is a queue", () => {
     const error = await limiter.acquire("k").catch((caught: unknown) => caught);
     expect(error).toBeInstanceOf(QueueFullError);
     expect(error).toMatchObject({ code: "QUEUE_FULL", retryAfterMs: 500 });
+    expect((error as QueueFullError).decision).toEqual(await limiter.consume("k"));
     expect(await limiter.peek("k")).toMatchObject({ allowed: false, retryAfterMs: 500 });
     clock.advance(500);
     expect(await limiter.reserve("k")).toMatchObject({ delayMs: 1000 });

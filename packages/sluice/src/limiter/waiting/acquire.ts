@@ -156,6 +156,6 @@ function refusalOf({ reservation: { decision }, isQueueFull }: ReserveAttempt): 
     return new StoreUnavailableError(`the store failed, and ${why}`);
   }
   return isQueueFull && decision.reason !== "blocked"
-    ? new QueueFullError(decision.retryAfterMs)
-    : new MaxWaitExceededError(decision.retryAfterMs);
+    ? new QueueFullError(decision.retryAfterMs, { decision })
+    : new MaxWaitExceededError(decision.retryAfterMs, undefined, { decision });
 }
