@@ -8,6 +8,7 @@ import {
   PublishedPolicies,
 } from "../../src/policies/index.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
+import { startStoreService } from "../support/store-service.js";
 
 const api = (limit: number, more: Partial<PoliciesDocument> = {}): PoliciesDocument => {
   const policy = { algorithm: "token-bucket", limit, period: "1h" } as const;
@@ -17,6 +18,17 @@ const api = (limit: number, more: Partial<PoliciesDocument> = {}): PoliciesDocum
 const stores: Readonly<Record<string, () => Promise<Store>>> = {
   redis: () => RedisStore.connect(inject("redisUrl")),
   memory: async () => new MemoryStore(),
+  "a service on redis": async () => {
+    const [store, service] = [
+      await RedisStore.connect(inject("redisUrl")),
+      await startStoreService(),
+    ];
+    onTestFinished(async () => {
+      await service.close();
+      await store.close();
+    });
+    return service.remote(store);
+  },
 };
 
 async function place(kind: string): Promise<{ readonly published: PublishedPolicies }> {
@@ -25,7 +37,7 @@ async function place(kind: string): Promise<{ readonly published: PublishedPolic
   return { published: new PublishedPolicies({ store, name: `p-${randomUUID()}` }) };
 }
 
-describe.each(["redis", "memory"])("published in %s", (kind) => {
+describe.each(Object.keys(stores))("published in %s", (kind) => {
   test("versions grow, and each says who, when and why", async () => {
     const { published } = await place(kind);
     expect(await published.version()).toBe(0);

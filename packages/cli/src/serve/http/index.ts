@@ -6,12 +6,14 @@ import { httpHandler } from "./handler.js";
 import { type HttpEntrance, listenHttp } from "./listen.js";
 import { probeRoutes } from "./probe-routes.js";
 import type { Route } from "./route.js";
+import { storeRoute } from "../store/store-route.js";
 
 /** Every route of the service. */
 export function routesOf(service: Service): readonly Route[] {
   return [
     ...decideRoutes(service.rules),
     authzRoute(service.rules, service.settings.trust),
+    storeRoute(service),
     ...probeRoutes(service),
   ];
 }

@@ -64,6 +64,7 @@ function readChange(frame: unknown, i: number): NoticeChange {
 export class Sessions {
   readonly #store: Store;
   readonly #sessions = new Map<string, Session>();
+  #isClosed = false;
 
   constructor(store: Store) {
     this.#store = store;
@@ -78,7 +79,7 @@ export class Sessions {
     const { session: name, from } = request;
     let session = this.#sessions.get(name);
     if (session === undefined) {
-      const isNew = from === 1 && this.#sessions.size < MOST_SESSIONS;
+      const isNew = from === 1 && this.#sessions.size < MOST_SESSIONS && !this.#isClosed;
       if (!isNew) return Promise.resolve("forgotten");
       session = new Session(this.#store, () => this.#sessions.delete(name));
       this.#sessions.set(name, session);
@@ -86,11 +87,8 @@ export class Sessions {
     return session.wait(request, withinMs, signal);
   }
 
-  get size(): number {
-    return this.#sessions.size;
-  }
-
   close(): void {
+    this.#isClosed = true;
     for (const session of this.#sessions.values()) session.end();
   }
 }

@@ -39,7 +39,7 @@ export interface StoreHandler {
   handle(body: Uint8Array, signal?: AbortSignal): Promise<StoreAnswer>;
   /** Calls and commands that wait for the store now. */
   readonly pending: number;
-  /** Answers at once those that wait for notices, and refuses what comes later with 503. The store stays open. */
+  /** Answers at once those that wait for notices, from now on too: nothing waits any more. Calls are answered as before. */
   close(): void;
 }
 
@@ -80,7 +80,6 @@ class HandlerOfStore implements StoreHandler {
   readonly #maxPending: number;
   readonly #known: KnownRules;
   readonly #sessions: Sessions;
-  #isClosed = false;
 
   constructor(store: Store, options: StoreHandlerOptions) {
     checkOptions("options", options, ["maxBodyBytes", "maxPending", "maxKeyspaces"]);
@@ -94,7 +93,6 @@ class HandlerOfStore implements StoreHandler {
 
   async handle(body: Uint8Array, signal?: AbortSignal): Promise<StoreAnswer> {
     try {
-      if (this.#isClosed) throw new BadRequest("the service is being stopped", 503);
       const answer = await this.#answer(this.#read(frameOf(body, this.#maxBodyBytes)), signal);
       const contentType = "application/json";
       return { status: 200, contentType, body: JSON.stringify({ v: STORE_PROTOCOL, ...answer }) };
@@ -104,7 +102,6 @@ class HandlerOfStore implements StoreHandler {
   }
 
   close(): void {
-    this.#isClosed = true;
     this.#sessions.close();
   }
 
