@@ -16,7 +16,7 @@ const stress = [
 
 /** On real servers. */
 const redis = [
-  `${sluice}/{conformance,docs,redis,semaphore}/**/*.test.ts`,
+  `${sluice}/{conformance,docs,path,redis,semaphore}/**/*.test.ts`,
   `${sluice}/http/redis.test.ts`,
   `${cli}/redis/**/*.test.ts`,
   `${sluice}/support/redis-server.test.ts`,
@@ -62,7 +62,7 @@ export default defineConfig({
           globalSetup,
           // They start servers and processes of their own, and mostly wait: for kills, leases and deadlines. They come
           // last, with the machine to themselves.
-          maxWorkers: 3,
+          maxWorkers: 4,
           sequence: { groupOrder: 1 },
         },
       },

@@ -1,8 +1,9 @@
 // Collects the tools.ts of every algorithm's folder: what the audit, the command line and the tests need of an
 // algorithm is where its kernel is, and its one line in algorithms/list.ts need not be written again for each of them.
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { writeIfChanged } from "./write-if-changed.mjs";
 
 const folder = fileURLToPath(new URL("../packages/sluice/src/algorithms/", import.meta.url));
 
@@ -14,7 +15,7 @@ const algorithms = readdirSync(folder)
     tools: `${name.replaceAll(/-(\w)/g, (_, letter) => String(letter).toUpperCase())}Tools`,
   }));
 
-writeFileSync(
+writeIfChanged(
   join(folder, "generated.ts"),
   `// Generated from packages/sluice/src/algorithms/*/tools.ts by scripts/collect-tools.mjs: run \`npm run generate\`.
 ${algorithms.map(({ path, tools }) => `import { ${tools} } from "${path}";\n`).join("")}

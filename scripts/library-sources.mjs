@@ -1,10 +1,11 @@
 // The library's entry points, as its package.json exports them, and the source of each: in this repository whatever
 // imports `sluice` or `sluice/NAME` is checked and tested against the sources, never against a build that may be older.
 // Vitest and the tests take them from here; run as a program it writes them for the compiler into tsconfig.sources.json.
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { argv } from "node:process";
 import { fileURLToPath } from "node:url";
+import { writeIfChanged } from "./write-if-changed.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const library = "packages/sluice";
@@ -42,5 +43,5 @@ if (argv[1] === fileURLToPath(import.meta.url)) {
     Object.entries(librarySources()).map(([name, source]) => [name, [`./${source}`]]),
   );
   const file = join(root, "tsconfig.sources.json");
-  writeFileSync(file, `${JSON.stringify({ compilerOptions: { paths } }, null, 2)}\n`);
+  writeIfChanged(file, `${JSON.stringify({ compilerOptions: { paths } }, null, 2)}\n`);
 }
