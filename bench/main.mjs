@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { checkRows, compare, isSlower, ROWS, showComparison } from "./against.mjs";
+import { measureCold, showCold } from "./cold.mjs";
 import { FLOOR, REFERENCE } from "./contenders/index.mjs";
 import { measureFlood, showFlood } from "./flood.mjs";
 import { showGoals } from "./goals.mjs";
@@ -23,6 +24,7 @@ import { KEYS, LIMIT, PERIOD_MS } from "./workload.mjs";
 const SECTIONS = {
   memory: { measure: measureMemory, budgetMs: 45_000 },
   redis: { measure: measureRedis, budgetMs: 190_000 },
+  cold: { measure: measureCold, budgetMs: 30_000 },
   hot: { measure: measureHot, budgetMs: 40_000 },
   mixed: { measure: measureMixed, budgetMs: 45_000 },
   flood: { measure: measureFlood, budgetMs: 45_000 },
@@ -88,10 +90,12 @@ function versions() {
 
 /** @param {Result} result */
 function show(result) {
-  const { memory, redis, hot, mixed, flood, sets, work, semaphore } = result.sections;
+  const { memory, cold, redis, hot, mixed, flood, sets, work, semaphore } = result.sections;
   return [
     `${describe(result)} Reference: ${REFERENCE}. Floor: ${FLOOR}.`,
     showGoals({
+      memory,
+      cold: cold?.rows,
       redis: redis?.rows,
       hot: hot?.rows,
       mixed: mixed?.rows,
@@ -101,6 +105,7 @@ function show(result) {
     }),
     memory && showMemory(memory),
     redis && showRedis(redis.rows),
+    cold && showCold(cold.rows),
     hot && showHot(hot.rows),
     mixed && showMixed(mixed.rows),
     flood && showFlood(flood.rows),

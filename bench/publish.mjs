@@ -23,7 +23,7 @@ if (file === undefined) {
 const result = /** @type {import("./result.mjs").Result} */ (
   JSON.parse(readFileSync(file, "utf8"))
 );
-const { memory, redis, hot, mixed, flood, sets, work, semaphore } = result.sections;
+const { memory, redis, cold, hot, mixed, flood, sets, work, semaphore } = result.sections;
 
 /** By mark. A section that was not measured leaves what is there. */
 const parts = {
@@ -32,6 +32,8 @@ const parts = {
   goals:
     redis &&
     showGoals({
+      memory,
+      cold: cold?.rows,
       redis: redis.rows,
       hot: hot?.rows,
       mixed: mixed?.rows,

@@ -1,6 +1,9 @@
 /** `--quick`: what users look at first, each beside its goal, in two minutes. */
-import { COUNTER, REFERENCE } from "./contenders/index.mjs";
+import { AIMS, holds, inWords } from "./aims.mjs";
+import { fromCold } from "./cold.mjs";
+import { BESIDE, COUNTER, REFERENCE } from "./contenders/index.mjs";
 import { perform } from "./fork.mjs";
+import { callsFor } from "./mixed.mjs";
 import { CROWDS, measureCrowd } from "./semaphore.mjs";
 import { withServer } from "./server.mjs";
 import { spread } from "./statistics.mjs";
@@ -20,7 +23,7 @@ const WARM_CALLS = 60_000;
 /** With one in flight as many would take ten seconds and more of each. */
 const LONE_WARM_CALLS = 15_000;
 const MS = 400;
-const COLD = { keys: 1000, calls: 15_000 };
+const MIXED_KEYS = 10_000;
 const HAND_OFF_MS = 1500;
 const MOST_ROUNDS = 5;
 /** Of this process: no measurement begins after the first, and one that still runs at the second is ended. */
@@ -32,7 +35,11 @@ const END_MS = 110_000;
  * @param {J} job
  */
 function within(job) {
-  return perform(job, undefined, Math.max(1, Math.ceil(END_MS - performance.now())));
+  return perform(job, undefined, leftMs());
+}
+
+function leftMs() {
+  return Math.max(1, Math.ceil(END_MS - performance.now()));
 }
 
 /** @type {Measure} */
@@ -108,35 +115,23 @@ function onOneKey(contender) {
   };
 }
 
-/** @type {Measure} */
-async function besideHotKey({ url, admin }, seed) {
-  await admin.flushall();
-  const kind = /** @type {const} */ ("mixed");
-  const warm = { keys: COLD.keys, inFlight: 256, ms: 2 * MS, warmCalls: WARM_CALLS };
-  const { alone, together } = await within({
-    kind,
-    contender: OWN,
-    client: CLIENT,
-    url,
-    seed,
-    ...warm,
-  });
-  return { alone, together };
+/** As part `mixed` has it: the same calls without a hot key beside them, and with one. @type {Measure} */
+async function besideHotKey(server, seed) {
+  /** @type {Values} */
+  const values = {};
+  for (const contender of [OWN, BESIDE.refunded]) {
+    const many = { keys: MIXED_KEYS, inFlight: 256, ms: MS, warmCalls: WARM_CALLS };
+    const [load] = await loadsOf(server, seed, contender, AMPLE, [many]);
+    values[`${contender} mixed`] = (load?.callsPerSecond ?? Number.NaN) * callsFor(contender);
+  }
+  return values;
 }
 
 /** @param {string} contender @returns {Measure} */
-function fromCold(contender) {
-  return async ({ url, admin }, seed) => {
-    await admin.flushall();
-    const kind = /** @type {const} */ ("cold");
-    const { callsUntilHalf } = await within({
-      kind,
-      contender,
-      client: CLIENT,
-      url,
-      seed,
-      ...COLD,
-    });
+function cold(contender) {
+  return async (server, seed) => {
+    const who = { contender, client: CLIENT };
+    const { callsUntilHalf } = await fromCold(server, who, seed, leftMs());
     return { [`${contender} cold`]: callsUntilHalf };
   };
 }
@@ -165,49 +160,63 @@ const MEASUREMENTS = [
   onOneKey(OWN),
   onOneKey(REFERENCE),
   besideHotKey,
-  fromCold(OWN),
-  fromCold(REFERENCE),
+  cold(OWN),
+  cold(REFERENCE),
   handOff("ioredis"),
   handOff("redis"),
 ];
 
-/** @type {readonly (readonly [what: string, goal: string, value: string, over?: string])[]} */
+/** @type {readonly (readonly [what: string, aim: import("./aims.mjs").Aim, value: string, over?: string])[]} */
 const ROWS = [
-  ["2 policies × one policy, calls/s at 256", "≥ 0.62", `${OWN} 2 policies 256`, `${OWN} 256`],
+  [
+    "2 policies × one policy, calls/s at 256",
+    AIMS.twoPoliciesOfOne,
+    `${OWN} 2 policies 256`,
+    `${OWN} 256`,
+  ],
   [
     `2 policies × ${REFERENCE}'s union, calls/s at 256`,
-    "≥ 3.0",
+    AIMS.twoPoliciesOfUnion,
     `${OWN} 2 policies 256`,
     `${REFERENCE} 2 policies 256`,
   ],
-  ["lone call on two policies, server µs in commands", "≤ 15", `${OWN} 2 policies 1 server`],
-  [`1 in flight, calls/s × ${REFERENCE}`, "≥ 0.95", `${OWN} 1`, `${REFERENCE} 1`],
-  ["1 in flight, p50 × an empty EVALSHA", "≤ 1.22", `${OWN} 1 p50`, `${OWN} 1 floor`],
+  [
+    "lone call on two policies, server µs in commands",
+    AIMS.twoPoliciesLoneUs,
+    `${OWN} 2 policies 1 server`,
+  ],
+  [`1 in flight, calls/s × ${REFERENCE}`, AIMS.loneOfReference, `${OWN} 1`, `${REFERENCE} 1`],
+  ["1 in flight, p50 × an empty EVALSHA", AIMS.loneOfEmpty, `${OWN} 1 p50`, `${OWN} 1 floor`],
   [
     `cold, 1 in flight: calls until half of full speed × ${REFERENCE}'s`,
-    "≤ 1.0",
+    AIMS.cold,
     `${OWN} cold`,
     `${REFERENCE} cold`,
   ],
   [
     `memory, consumeSync × ${REFERENCE} awaited`,
-    "≥ 2.9",
+    AIMS.memorySync,
     "sluice consumeSync in memory",
     `${REFERENCE} in memory`,
   ],
   [
     `memory, consume × ${REFERENCE} awaited`,
-    "≥ 1.8",
+    AIMS.memoryAwaited,
     "sluice consume in memory",
     `${REFERENCE} in memory`,
   ],
-  [`64 in flight, p99 × ${REFERENCE}`, "≤ 0.8", `${OWN} 64 p99`, `${REFERENCE} 64 p99`],
-  [`256 distinct × ${REFERENCE}`, "≥ 2.6", `${OWN} 256`, `${REFERENCE} 256`],
-  [`256 distinct × ${COUNTER}`, "≥ 1.6", `${OWN} 256`, `${COUNTER} 256`],
-  [`one hot key × ${REFERENCE}`, "≥ 11", `${OWN} hot`, `${REFERENCE} hot`],
-  ["256, a mixed hot key beside others × without it", "≥ 0.7", "together", "alone"],
-  ["hand-off, 20 for 5 × PING, ioredis", "≤ 2.3", "ioredis hand-off", "ioredis ping"],
-  ["hand-off, 20 for 5 × PING, redis", "≤ 2.0", "redis hand-off", "redis ping"],
+  [`64 in flight, p99 × ${REFERENCE}`, AIMS.p99At64, `${OWN} 64 p99`, `${REFERENCE} 64 p99`],
+  [`256 distinct × ${REFERENCE}`, AIMS.distinctOfReference, `${OWN} 256`, `${REFERENCE} 256`],
+  [`256 distinct × ${COUNTER}`, AIMS.distinctOfCounter, `${OWN} 256`, `${COUNTER} 256`],
+  [`one hot key × ${REFERENCE}`, AIMS.hot, `${OWN} hot`, `${REFERENCE} hot`],
+  [
+    "256, a mixed hot key beside others × without it",
+    AIMS.mixed,
+    `${BESIDE.refunded} mixed`,
+    `${OWN} mixed`,
+  ],
+  ["hand-off, 20 for 5 × PING, ioredis", AIMS.handOffIoredis, "ioredis hand-off", "ioredis ping"],
+  ["hand-off, 20 for 5 × PING, redis", AIMS.handOffRedis, "redis hand-off", "redis ping"],
 ];
 
 /**
@@ -240,18 +249,17 @@ export async function measureQuick(machine, say) {
 
 /** @param {QuickResult} result */
 export function showQuick({ machine, server, rounds }) {
-  const cells = ROWS.map(([what, goal, value, over]) => {
+  const cells = ROWS.map(([what, aim, value, over]) => {
     const found = rounds
       .map(
         (values) =>
           (values[value] ?? Number.NaN) / (over === undefined ? 1 : (values[over] ?? Number.NaN)),
       )
       .filter((ratio) => !Number.isNaN(ratio));
-    if (found.length === 0) return [what, goal, "not measured", "0"];
+    if (found.length === 0) return [what, inWords(aim), "not measured", "0"];
     const figure = spread(found);
-    const [sign, bound] = goal.split(" ");
-    const holds = sign === "≥" ? figure.median >= Number(bound) : figure.median <= Number(bound);
-    return [what, goal, `${factorSpread(figure)}${holds ? "" : " ✗"}`, String(found.length)];
+    const mark = holds(aim, figure.median) ? "" : " ✗";
+    return [what, inWords(aim), `${factorSpread(figure)}${mark}`, String(found.length)];
   });
   return [
     `${machine}, ${server}. Medians [and ranges] of rounds, through ${CLIENT} where nothing else is said; every reply checked.`,

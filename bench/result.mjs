@@ -6,6 +6,7 @@ import { whole } from "./table.mjs";
  * @typedef {object} Sections
  * @property {import("./memory.mjs").Row[]} [memory]
  * @property {Section} [redis]
+ * @property {import("./cold.mjs").ColdSection} [cold]
  * @property {Section} [hot]
  * @property {Section} [mixed]
  * @property {Section} [flood]
@@ -22,13 +23,14 @@ import { whole } from "./table.mjs";
 
 /** @param {Result} result */
 export function describe({ machine, workload, sections }) {
-  const { memory, redis, hot, mixed, flood, sets, work, semaphore } = sections;
-  const server = [redis, hot, mixed, flood, sets, work, semaphore].find(
+  const { memory, redis, cold, hot, mixed, flood, sets, work, semaphore } = sections;
+  const server = [redis, cold, hot, mixed, flood, sets, work, semaphore].find(
     (section) => section !== undefined,
   )?.server;
   const parts = {
     memory,
     redis: redis?.rows,
+    cold: cold?.rows,
     hot: hot?.rows,
     mixed: mixed?.rows,
     flood: flood?.rows,

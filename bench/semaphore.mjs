@@ -1,4 +1,6 @@
 /** A semaphore that more want than may have: how long a place stays empty between two holders. */
+import { AIMS } from "./aims.mjs";
+import { CLIENTS } from "./clients.mjs";
 import { perform } from "./fork.mjs";
 import { interleave } from "./rounds.mjs";
 import { withServer } from "./server.mjs";
@@ -170,14 +172,15 @@ function name({ processes, callers, limit }) {
  */
 export function semaphoreGoals(rows) {
   return CROWDS.flatMap((crowd) => [
-    {
-      what: `semaphore, ${name(crowd)}: p50 hand-off × a PING`,
-      most: 3,
-      figure: (/** @type {string} */ client) => inPings(valuesOf(rows, OWN, client, crowd)),
-    },
+    ...CLIENTS.map((client) => ({
+      what: `semaphore, ${name(crowd)}: p50 hand-off × a PING, ${client}`,
+      aim: client === "redis" ? AIMS.handOffRedis : AIMS.handOffIoredis,
+      figure: (/** @type {string} */ through) =>
+        through === client ? inPings(valuesOf(rows, OWN, client, crowd)) : undefined,
+    })),
     {
       what: `semaphore, ${name(crowd)}: × as fast as ${OTHER}`,
-      least: 5,
+      aim: { least: 5 },
       figure: (/** @type {string} */ client) =>
         timesAsFast(rows, valuesOf(rows, OWN, client, crowd), crowd),
     },

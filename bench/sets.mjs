@@ -1,4 +1,5 @@
 /** Calls over two policies, beside those over one: many in flight, and one alone. */
+import { AIMS } from "./aims.mjs";
 import { CLIENTS } from "./clients.mjs";
 import { REFERENCE } from "./contenders/index.mjs";
 import { commandTime, COST_HEAD, costCells, measureEntrants, series, speed } from "./entrants.mjs";
@@ -49,17 +50,17 @@ export function setsGoals(rows) {
   return [
     {
       what: "2 policies, 256 in flight, calls/s × with 1 policy",
-      least: 0.62,
+      aim: AIMS.twoPoliciesOfOne,
       figure: (client) => ratios(speeds(client, "sluice", 2), speeds(client, "sluice", 1)),
     },
     {
       what: `2 policies, 256 in flight, calls/s × ${REFERENCE}'s union`,
-      least: 3,
+      aim: AIMS.twoPoliciesOfUnion,
       figure: (client) => ratios(speeds(client, "sluice", 2), speeds(client, REFERENCE, 2)),
     },
     {
       what: "2 policies, 1 in flight, server µs a decision, by commandstats",
-      most: 15,
+      aim: AIMS.twoPoliciesLoneUs,
       figure: (client) => spread(series(find(rows, client, "sluice", 2), 1, commandTime)),
     },
   ];

@@ -1,7 +1,6 @@
 /** A process for one measurement: the job comes as an argument, the result goes back as a message. */
 import { coldStart } from "./measure-cold.mjs";
 import { heapPerKey, memoryThroughput } from "./measure-memory.mjs";
-import { mixedLoad } from "./measure-mixed.mjs";
 import { floodLoad, redisLoads } from "./measure-redis.mjs";
 import { semaphoreLoad } from "./measure-semaphore.mjs";
 
@@ -12,7 +11,6 @@ const KINDS = {
   flood: floodLoad,
   semaphore: semaphoreLoad,
   cold: coldStart,
-  mixed: mixedLoad,
 };
 
 /** @typedef {typeof KINDS} Kinds */

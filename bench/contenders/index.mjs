@@ -48,6 +48,9 @@ export const BESIDE = {
   ofItsOwn: "sluice beside a hot key with policies of its own",
 };
 
+/** Each of these calls has one on the hot key beside it. */
+export const BESIDE_EVERY = 4;
+
 /** @type {Readonly<Record<string, () => Promise<RedisContender>>>} */
 export const redisContenders = {
   sluice: () => import("./redis/sluice.mjs"),

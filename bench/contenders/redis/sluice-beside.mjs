@@ -1,8 +1,8 @@
 /** Sluice on Redis, with one more call on a hot key beside every fourth: what is timed and checked are the others. */
+import { BESIDE_EVERY } from "../index.mjs";
 import { redisLimiter, remaining, variants } from "../../sluice.mjs";
 
 const HOT = "hot";
-const EVERY = 4;
 
 /** @typedef {import("../../clients.mjs").Client} Client */
 /** @typedef {import("../../workload.mjs").Quota} Quota */
@@ -19,8 +19,11 @@ function open(client, quota, hotCall) {
   return {
     call: async (/** @type {string} */ key) => {
       calls += 1;
-      if (calls % EVERY > 0) return limiter.consume(key);
-      const [decision] = await Promise.all([limiter.consume(key), hotCall(limiter, calls / EVERY)]);
+      if (calls % BESIDE_EVERY > 0) return limiter.consume(key);
+      const [decision] = await Promise.all([
+        limiter.consume(key),
+        hotCall(limiter, calls / BESIDE_EVERY),
+      ]);
       return decision;
     },
     remaining,

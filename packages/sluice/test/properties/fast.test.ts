@@ -13,7 +13,8 @@ import {
 } from "../../src/algorithms/kernel.js";
 import { type Rule, ruleOf } from "../../src/algorithms/rule.js";
 import { step } from "../../src/algorithms/step.js";
-import { gcra, unlimited } from "../../src/index.js";
+import { gcra, tokenBucket, unlimited } from "../../src/index.js";
+import { EXACT } from "../../src/core/mul-div.js";
 import { runs } from "../support/runs.js";
 import {
   costOf,
@@ -139,4 +140,36 @@ test("what another policy left beyond what this one can drain is the general dec
   const left = (used: number): State => ({ ...rule.kernel.fresh(), ...at, used }) as State;
   expect(decideBothWays(rule, left(maximum), 1, nowUs + 10)).toBe(true);
   expect(decideBothWays(rule, left(maximum + 1), 1, nowUs + 10)).toBe(false);
+});
+
+describe("numbers whose product is past what a double holds exactly are the general decision's", () => {
+  const nowUs = 1_893_456_000_000_000;
+  const left = (rule: Rule, used: number): State => {
+    const { per } = rule.params as BucketParams;
+    const at = { lastUs: nowUs, sinceUs: nowUs, expiryMs: nowUs / 1e3 + 1e12, per };
+    return { ...rule.kernel.fresh(), ...at, used } as State;
+  };
+
+  test("what came back meanwhile", () => {
+    const rule = ruleOf(tokenBucket({ limit: 1_000_003, period: "1h" }));
+    const { limit } = rule.params as BucketParams;
+    const lastUs = Math.floor((EXACT - 1) / limit);
+    expect(decideBothWays(rule, left(rule, 1000), 1000, nowUs + lastUs)).toBe(true);
+    expect(decideBothWays(rule, left(rule, 1000), 1000, nowUs + lastUs + 1)).toBe(false);
+  });
+
+  const slow = ruleOf(tokenBucket({ limit: 0.007, period: "366d", burst: 0.6 }));
+  const { period, capacity } = slow.params as BucketParams;
+  const most = Math.floor((EXACT - 1) / period);
+
+  test("the reset of what is taken", () => {
+    expect(most + 1).toBeLessThan(capacity);
+    expect(decideBothWays(slow, left(slow, most - 5), 5, nowUs)).toBe(true);
+    expect(decideBothWays(slow, left(slow, most - 5), 6, nowUs)).toBe(false);
+  });
+
+  test("the reset where nothing is taken", () => {
+    expect(decideBothWays(slow, left(slow, most), capacity, nowUs)).toBe(true);
+    expect(decideBothWays(slow, left(slow, most + 1), capacity, nowUs)).toBe(false);
+  });
 });

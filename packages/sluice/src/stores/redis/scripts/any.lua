@@ -117,15 +117,7 @@ local function answer(verb, debits, result)
       n = n + 2
     end
   end
-  for i = 1, #debits do
-    local debit = debits[i]
-    reply[n + 1], reply[n + 2] = debit.available, debit.reset
-    n = n + 2
-    if says then
-      reply[n + 1], reply[n + 2] = debit.reason, debit.wait
-      n = n + 2
-    end
-  end
+  -- @include stores/redis/scripts/include/answer-debits.lua
 end
 
 local result = { readiness = READY, now = raw, granted = 0, changed = false }

@@ -18,14 +18,8 @@ local function answerSet(debits, result, calls)
     n = n + 1
     reply[n] = result.now
   end
-  for i = 1, isReady and #debits or 0 do
-    local debit = debits[i]
-    reply[n + 1], reply[n + 2] = debit.available, debit.reset
-    n = n + 2
-    if says then
-      reply[n + 1], reply[n + 2] = debit.reason, debit.wait
-      n = n + 2
-    end
+  if isReady then
+    -- @include stores/redis/scripts/include/answer-debits.lua
   end
   if calls > 1 then
     n = n + 1
