@@ -69,15 +69,21 @@ export function encodeBatch(
 ): EncodedBatch {
   const drafts = KINDS.map((kind): Draft => ({ kind, keys: [], groups: [], newest: undefined }));
   const known = new Map<string, number>();
+  // Used again for each call.
+  const names: string[] = [];
+  const first: number[] = [];
   let last: CallGroup | undefined;
   let [size, debits] = [0, 0];
   for (const call of calls) {
     debits += call.debits.length;
     if (size > 0 && debits > maxDebits) break;
     if (last === undefined || !isRepeat(last, call)) {
-      const names = call.debits.map((debit) => nameOf(debit, placement));
+      names.length = 0;
+      for (const debit of call.debits) names.push(nameOf(debit, placement));
       const kind = kindOf(call, names, known);
-      last = groupFor(call, names, kind, drafts[kind] as Draft, known, nonce);
+      const draft = drafts[kind] as Draft;
+      const isNew = placeOf(names, kind, draft.keys, known, first);
+      last = groupFor(call, first, isNew, draft, nonce);
     }
     last.places.push(size);
     size += 1;
@@ -133,32 +139,47 @@ function kindOf(
 }
 
 /**
+ * Finds the indices of a call's keys in its part, or adds them: into `indices`. Whether all of them are new.
+ * `known` has for each key where the last call on it is: KINDS.length times its index there, plus the kind.
+ */
+function placeOf(
+  names: readonly string[],
+  kind: number,
+  keys: string[],
+  known: Map<string, number>,
+  indices: number[],
+): boolean {
+  const before = keys.length;
+  indices.length = 0;
+  for (const name of names) {
+    const at = known.get(name);
+    if (at !== undefined && at % KINDS.length === kind) {
+      indices.push(Math.floor(at / KINDS.length));
+      continue;
+    }
+    const index = keys.push(name);
+    known.set(name, index * KINDS.length + kind);
+    indices.push(index);
+  }
+  return indices[0] === before + 1 && keys.length === before + indices.length;
+}
+
+/**
  * The group of the part that takes this call in. Behind all groups, or with other calls on keys that the part did not
  * have: nobody before them is on these.
- * `known` has for each key where the last call on it is: KINDS.length times its index there, plus the kind.
  */
 function groupFor(
   call: StoreCall,
-  names: readonly string[],
-  kind: number,
+  first: readonly number[],
+  isNew: boolean,
   draft: Draft,
-  known: Map<string, number>,
   nonce: () => string | undefined,
 ): CallGroup {
   const { keys, groups } = draft;
-  const before = keys.length;
-  const first = names.map((name) => {
-    const at = known.get(name);
-    if (at !== undefined && at % KINDS.length === kind) return Math.floor(at / KINDS.length);
-    const index = keys.push(name);
-    known.set(name, index * KINDS.length + kind);
-    return index;
-  });
-  const isNew = first[0] === before + 1 && keys.length === before + first.length;
   const fitting = isNew ? draft.newest : groups.at(-1);
   if (fitting !== undefined && joins(fitting, call, first)) return fitting;
   const mark = givesBack(call) ? markOf(keys, first.at(-1) as number, call.nonce ?? nonce()) : 0;
-  const group = { call, places: [], first, stride: 0, mark };
+  const group = { call, places: [], first: [...first], stride: 0, mark };
   groups.push(group);
   if (isNew) draft.newest = group;
   return group;
@@ -172,10 +193,12 @@ function markOf(keys: string[], last: number, nonce: string | undefined): number
 /** Whether `call` is the group's first once more, on the same keys, which are not made again to find out. */
 function isRepeat(group: CallGroup, call: StoreCall): boolean {
   if (group.stride !== 0 || !isAlike(group.call, call)) return false;
-  return call.debits.every((debit, i) => {
-    const before = group.call.debits[i] as Debit;
-    return debit.id === before.id && debit.keyspace === before.keyspace;
-  });
+  const { debits } = group.call;
+  for (let i = 0; i < debits.length; i++) {
+    const [ours, theirs] = [debits[i] as Debit, call.debits[i] as Debit];
+    if (ours.id !== theirs.id || ours.keyspace !== theirs.keyspace) return false;
+  }
+  return true;
 }
 
 /** Whether calls differ in their keys alone. */
@@ -197,7 +220,9 @@ function joins(group: CallGroup, call: StoreCall, keys: readonly number[]): bool
   const calls = group.places.length;
   const from = group.first[0] as number;
   const stride = calls === 1 ? (keys[0] as number) - from : group.stride;
-  if (!keys.every((key, i) => key === (group.first[i] as number) + stride * calls)) return false;
+  for (let i = 0; i < keys.length; i++) {
+    if (keys[i] !== (group.first[i] as number) + stride * calls) return false;
+  }
   group.stride = stride;
   return true;
 }

@@ -26,7 +26,7 @@ export type SendBatch<Call = StoreCall, Answer = StoreResult> = (
   settle: SettleCall<Answer>,
 ) => Sending;
 
-/** Sends a call by itself and tells `done` its outcome, once; false if it cannot, and nothing was done. */
+/** Sends a call by itself and tells `done` its outcome, once and later; false if it cannot, and nothing was done. */
 export type SendAlone<Call = StoreCall, Answer = StoreResult> = (
   call: Call,
   done: (outcome: Answer | Error) => void,
@@ -64,6 +64,11 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
   /** The batches under way, oldest first. */
   readonly #sent = new Set<SentBatch>();
   #sentCalls = 0;
+  /** The call that goes alone, while it is under way: there is one at most. */
+  #lone: QueuedCall<Call, Answer> | undefined;
+  #loneSent: SentBatch | undefined;
+  readonly #flushNow = (): void => this.#flush();
+  readonly #loneEnded = (outcome: Answer | Error): void => this.#endLone(outcome);
   #scheduled = false;
   readonly #alone: SendAlone<Call, Answer> | undefined;
 
@@ -86,7 +91,7 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
   #schedule(): void {
     if (this.#scheduled || this.#queue.length === 0 || this.#isBusy()) return;
     this.#scheduled = true;
-    atEndOfTick(() => this.#flush());
+    atEndOfTick(this.#flushNow);
   }
 
   #isBusy(): boolean {
@@ -109,7 +114,7 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
     while (this.#queue.length > 0 && !this.#isBusy()) {
       if (!this.#sendNext()) continue;
       this.#scheduled = this.#queue.length > 0;
-      if (this.#scheduled) inNextTurn(() => this.#flush());
+      if (this.#scheduled) inNextTurn(this.#flushNow);
       return;
     }
   }
@@ -144,21 +149,28 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
     return true;
   }
 
-  /** Sends the only call there is, if it can go alone. */
+  /** Sends the only call there is, if it can go alone; its answer never comes before this returns. */
   #sendAlone(): boolean {
     const queued = this.#queue[0] as QueuedCall<Call, Answer>;
     const { call } = queued;
     if (this.#alone === undefined || !isWanted(call)) return false;
     const sent: SentBatch = { atMs: monotonicMs(), calls: [call] };
-    const isSent = this.#alone(call, (outcome) => {
-      // In this order: an answer that opens a breaker refuses what waits, before that is sent.
-      this.#answer(queued, outcome);
-      this.#ended(sent, 1);
-    });
-    if (!isSent) return false;
+    if (!this.#alone(call, this.#loneEnded)) return false;
     this.#queue.pop();
+    this.#lone = queued;
+    this.#loneSent = sent;
     this.#begun(sent, 1);
     return true;
+  }
+
+  #endLone(outcome: Answer | Error): void {
+    const queued = this.#lone as QueuedCall<Call, Answer>;
+    const sent = this.#loneSent as SentBatch;
+    this.#lone = undefined;
+    this.#loneSent = undefined;
+    // In this order: an answer that opens a breaker refuses what waits, before that is sent.
+    this.#answer(queued, outcome);
+    this.#ended(sent, 1);
   }
 
   #begun(sent: SentBatch, calls: number): void {

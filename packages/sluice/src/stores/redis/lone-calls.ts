@@ -41,24 +41,33 @@ interface Prepared {
   readonly args: readonly string[];
 }
 
-/** One call on its way. */
-interface Trip {
-  readonly call: StoreCall;
-  readonly done: (outcome: Outcome) => void;
-  /** Called if the store is closed meanwhile. */
-  readonly close: () => void;
-  readonly beganMs: number;
-  isOver: boolean;
-}
-
+/**
+ * One call is on its way at a time: the next one finds the store busy until this one has ended. So there is no object and no
+ * function for each.
+ */
 export class LoneCalls {
   readonly #options: LoneCallsOptions;
   readonly #scripts = new LoneScripts();
   /** By the first of the policies. */
   readonly #prepared = new WeakMap<Rule, Prepared>();
+  /** What is on its way, and who waits for it; undefined once it has ended. */
+  #call: StoreCall | undefined;
+  #done: ((outcome: Outcome) => void) | undefined;
+  /** Whether neither a reply came nor an error. */
+  #isUnderWay = false;
+  #beganMs = 0;
+  readonly #replied: (reply: unknown) => void;
+  readonly #failed: (error: unknown) => void;
 
   constructor(options: LoneCallsOptions) {
     this.#options = options;
+    this.#replied = (reply) => this.#onReply(reply);
+    this.#failed = (reason) => this.#onError(reason);
+    const { closing } = options;
+    closing.listeners.add(() => {
+      if (this.#call === undefined || !this.#isUnderWay) return;
+      this.#goOn(this.#call, Promise.resolve(closing.error()));
+    });
   }
 
   /** Makes ready what consumes over these policies will be sent with, again and again. */
@@ -76,16 +85,14 @@ export class LoneCalls {
     if (prepared === undefined) return false;
     const { script, args: usual } = prepared;
     const args = clock === undefined ? usual : [String(clock.nowUs()), ...usual.slice(1)];
-    const close = (): void => this.#goOn(trip, Promise.resolve(closing.error()));
-    const trip: Trip = { call, done, close, beganMs: monotonicMs(), isOver: false };
-    closing.listeners.add(close);
+    this.#call = call;
+    this.#done = done;
+    this.#isUnderWay = true;
+    this.#beganMs = monotonicMs();
     try {
-      run(script.sha, script.source, this.#keysOf(call), args).then(
-        (reply) => this.#replied(trip, reply),
-        (error: unknown) => this.#failed(trip, error),
-      );
+      run(script.sha, script.source, this.#keysOf(call), args).then(this.#replied, this.#failed);
     } catch (error) {
-      this.#failed(trip, error);
+      this.#failed(error);
     }
     call.handOver = handOverNow();
     counts.batchCalls.observe(1);
@@ -107,50 +114,55 @@ export class LoneCalls {
   }
 
   #keysOf({ debits }: StoreCall): readonly string[] {
-    const { placement } = this.#options;
-    return debits.map(({ keyspace, id }) => {
-      if (placement === undefined) return keyNameOf(keyspace.name, id);
-      return `${keyspace.name}:${placement.endOf(id)}`;
-    });
+    if (debits.length === 1) return [this.#keyOf(debits[0] as Debit)];
+    return debits.map((debit) => this.#keyOf(debit));
   }
 
-  #replied(trip: Trip, reply: unknown): void {
-    this.#ended(trip, undefined);
-    const { call } = trip;
+  #keyOf({ keyspace, id }: Debit): string {
+    const { placement } = this.#options;
+    if (placement === undefined) return keyNameOf(keyspace.name, id);
+    return `${keyspace.name}:${placement.endOf(id)}`;
+  }
+
+  #onReply(reply: unknown): void {
+    const call = this.#call;
+    this.#cameBack(undefined);
+    if (call === undefined) return;
     const outcome = admittedBy(call, reply);
     if (outcome !== undefined) {
-      this.#end(trip, outcome);
+      this.#end(call, outcome);
       return;
     }
-    this.#goOn(
-      trip,
-      Promise.resolve(reply).then((said) => unusual(call, said)),
-    );
+    const later = Promise.resolve(reply).then((said) => unusual(call, said));
+    this.#goOn(call, later);
   }
 
-  #failed(trip: Trip, error: unknown): void {
-    this.#ended(trip, error as Error);
-    this.#goOn(trip, Promise.resolve(asScriptFailure(error)));
+  #onError(reason: unknown): void {
+    const call = this.#call;
+    this.#cameBack(reason as Error);
+    if (call !== undefined) this.#goOn(call, Promise.resolve(asScriptFailure(reason)));
   }
 
-  #ended({ close, beganMs }: Trip, error: Error | undefined): void {
-    const { closing, counts, events } = this.#options;
-    closing.listeners.delete(close);
-    const durationMs = monotonicMs() - beganMs;
+  #cameBack(error: Error | undefined): void {
+    const { counts, events } = this.#options;
+    this.#isUnderWay = false;
+    const durationMs = monotonicMs() - this.#beganMs;
     counts.tripMs[error === undefined ? "ok" : "error"].observe(durationMs);
     events.to.roundTrip?.({ durationMs, error });
   }
 
-  #goOn(trip: Trip, outcome: Promise<Outcome>): void {
+  #goOn(call: StoreCall, outcome: Promise<Outcome>): void {
     const { settle } = this.#options;
-    void settle(trip.call, outcome, trip.beganMs, (_, settled) => this.#end(trip, settled));
+    void settle(call, outcome, this.#beganMs, (_, settled) => this.#end(call, settled));
   }
 
   /** Nothing comes after the end of the store. */
-  #end(trip: Trip, outcome: Outcome): void {
-    if (trip.isOver) return;
-    trip.isOver = true;
-    trip.done(outcome);
+  #end(call: StoreCall, outcome: Outcome): void {
+    const done = this.#done;
+    if (this.#call !== call || done === undefined) return;
+    this.#call = undefined;
+    this.#done = undefined;
+    done(outcome);
   }
 }
 
@@ -158,7 +170,8 @@ export class LoneCalls {
 function areAlike(ours: readonly Debit[], theirs: readonly Debit[]): boolean {
   if (ours.length !== theirs.length) return false;
   for (let i = 0; i < ours.length; i++) {
-    const [a, b] = [ours[i] as Debit, theirs[i] as Debit];
+    const a = ours[i] as Debit;
+    const b = theirs[i] as Debit;
     if (a.rule !== b.rule || a.cost !== b.cost) return false;
   }
   return true;
@@ -167,18 +180,22 @@ function areAlike(ours: readonly Debit[], theirs: readonly Debit[]): boolean {
 /** What a reply that admits the call says of it; undefined where it is another one. */
 function admittedBy({ debits }: StoreCall, reply: unknown): StoreResult | undefined {
   if (!Array.isArray(reply) || reply.length !== 2 * debits.length + 2) return undefined;
-  const [nowUs, head] = reply as readonly unknown[];
-  if (head !== PLAIN || typeof nowUs !== "number") return undefined;
-  const results: DebitResult[] = [];
-  let granted = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < debits.length; i++) {
-    const available: unknown = reply[2 * i + 2];
-    const resetUs: unknown = reply[2 * i + 3];
-    if (typeof available !== "number" || typeof resetUs !== "number") return undefined;
-    results.push({ reason: REASON.ok, available, waitUs: 0, resetUs });
-    granted = Math.min(granted, (debits[i] as Debit).cost);
+  for (let i = 0; i < reply.length; i++) if (typeof reply[i] !== "number") return undefined;
+  const numbers = reply as readonly number[];
+  if (numbers[1] !== PLAIN) return undefined;
+  const nowUs = numbers[0] as number;
+  if (debits.length === 1) {
+    return { nowUs, granted: (debits[0] as Debit).cost, debits: [admittedAt(numbers, 0)] };
   }
-  return { nowUs, granted, debits: results };
+  const granted = Math.min(...debits.map(({ cost }) => cost));
+  return { nowUs, granted, debits: debits.map((_, i) => admittedAt(numbers, i)) };
+}
+
+/** The part of a reply that is of the debit with this index. */
+function admittedAt(reply: readonly number[], i: number): DebitResult {
+  const available = reply[2 * i + 2] as number;
+  const resetUs = reply[2 * i + 3] as number;
+  return { reason: REASON.ok, available, waitUs: 0, resetUs };
 }
 
 /** Any other reply, or an error of what is no reply. Calendars, which may have to go again, do not go alone. */
