@@ -322,10 +322,9 @@ export class Pipeline implements RequestRunner, Canceller {
   ): PreparedRequest {
     const { verb, policy } = request;
     const id = this.identify(request.key, request.slot);
-    const debits =
-      bound.length === 1
-        ? [debitOf(bound[0] as BoundPolicy, id, thousandths)]
-        : bound.map((each) => debitOf(each, id, thousandths));
+    const debits = bound.map(({ name, rule, keyspace }): Debit => {
+      return { name, rule, keyspace, id, cost: thousandths };
+    });
     const blocksUs = request.settle === true ? 0 : blockForUs;
     const blockUs = verb === VERBS.consume ? blocksUs : (request.blockUs ?? 0);
     const canReserve = verb === VERBS.reserve && this.resolver.canReserve(bound);
@@ -395,8 +394,4 @@ export class Pipeline implements RequestRunner, Canceller {
     const key = keyInSlot(request);
     this.guarded.ask(call, asker, { submit: prefetch.submit.bind(prefetch, key) });
   }
-}
-
-function debitOf({ name, rule, keyspace }: BoundPolicy, id: string, cost: number): Debit {
-  return { name, rule, keyspace, id, cost };
 }
