@@ -11,7 +11,9 @@ const rate = (/** @type {string} */ selector) => `rate(${selector}[$__rate_inter
 
 /** @param {NameOf} nameOf @returns {Panel[]} */
 export function panels(nameOf) {
-  return [decisionPanels, rulePanels, storePanels, waitPanels].flatMap((some) => some(nameOf));
+  return [decisionPanels, rulePanels, documentPanels, storePanels, waitPanels].flatMap((some) =>
+    some(nameOf),
+  );
 }
 
 /** What is decided. @param {NameOf} nameOf @returns {Panel[]} */
@@ -89,6 +91,44 @@ function rulePanels(nameOf) {
       unit: "reqps",
       targets: [
         [`sum by (outcome) (${rate(`${nameOf("sluice.undecided")}{${chosen}}`)})`, "{{outcome}}"],
+      ],
+    },
+  ];
+}
+
+/** Which document is in force where. @param {NameOf} nameOf @returns {Panel[]} */
+function documentPanels(nameOf) {
+  return [
+    {
+      title: "Documents in force",
+      about: "The version of each set of rules: all processes should be at one, or nearly.",
+      targets: [
+        [`max by (set) (${nameOf("sluice.rules.version")})`, "{{set}} newest"],
+        [`min by (set) (${nameOf("sluice.rules.version")})`, "{{set}} oldest"],
+      ],
+    },
+    {
+      title: "Reloads, and stale documents",
+      about:
+        "What came of new documents, and for how long one may not have been what its source says.",
+      targets: [
+        [
+          `sum by (set, outcome) (increase(${nameOf("sluice.rules.reloads")}[$__rate_interval]))`,
+          "{{set}} {{outcome}}",
+        ],
+        [`max by (set) (${nameOf("sluice.rules.stale")})`, "{{set}} stale, s"],
+      ],
+    },
+    {
+      title: "Switches and overrides",
+      about:
+        "Whether somebody has switched rules to shadow or off, and how many keys have an override.",
+      targets: [
+        [
+          `sum by (set, mode) (${nameOf("sluice.rules.mode")}{mode!="enforce"})`,
+          "{{set}} {{mode}}",
+        ],
+        [`max by (limiter) (${nameOf("sluice.overrides")}{${chosen}})`, "{{limiter}} overrides"],
       ],
     },
   ];
@@ -187,7 +227,7 @@ function waitPanels(nameOf) {
 
 /** @param {NameOf} nameOf @returns {Alert[]} */
 export function alerts(nameOf) {
-  return [...decisionAlerts(nameOf), ...storeAlerts(nameOf)];
+  return [...decisionAlerts(nameOf), ...documentAlerts(nameOf), ...storeAlerts(nameOf)];
 }
 
 /** @param {NameOf} nameOf @returns {Alert[]} */
@@ -216,6 +256,27 @@ function decisionAlerts(nameOf) {
       for: "10m",
       summary: "{{ $labels.limiter }} denies {{ $value | humanizePercentage }} of its calls",
       todo: "many-denials",
+    },
+  ];
+}
+
+/** @param {NameOf} nameOf @returns {Alert[]} */
+function documentAlerts(nameOf) {
+  const version = nameOf("sluice.rules.version");
+  return [
+    {
+      alert: "SluiceVersionsDiffer",
+      expr: `max by (set) (${version}) - min by (set) (${version}) > 0`,
+      for: "30s",
+      summary: "processes decide {{ $labels.set }} by different versions of its document",
+      todo: "versions-differ",
+    },
+    {
+      alert: "SluiceRulesStale",
+      expr: `max by (set) (${nameOf("sluice.rules.stale")}) > 60`,
+      for: "0m",
+      summary: "the rules of {{ $labels.set }} may not be what their source says",
+      todo: "stale-rules",
     },
   ];
 }

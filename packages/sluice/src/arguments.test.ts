@@ -260,6 +260,7 @@ const limiterCases: readonly Case[] = [
         ? !Number.isNaN(value.getTime())
         : typeof value === "number" && value >= 0 && value <= 8.64e15,
     comment: (value) => typeof value === "string" && value.length <= 500,
+    by: (value) => typeof value === "string" && value.length <= 200,
     slot: key,
   }),
   ["setPolicy: policy", (value) => new RateLimiter({ policy: FIVE }).setPolicy(value), fn],

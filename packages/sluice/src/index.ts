@@ -54,7 +54,6 @@ export {
   StoreUnavailableError,
 } from "./core/errors.js";
 export type { BreakerOptions } from "./resilience/breaker.js";
-export type { PoliciesChanged } from "./events/changes.js";
 export type {
   BatchBegun,
   BatchSent,
@@ -81,10 +80,18 @@ export type { CallUndecided, PermitEnded, RoundTripEnded } from "./events/ending
 export type { DecisionEvent, Hooks, OutageHooks } from "./events/hooks.js";
 export type { DenyCacheOptions } from "./limiter/shortcuts/deny-cache.js";
 export type { PolicyCacheOptions } from "./limiter/policy-cache.js";
-export type { ListedOverride, Override, OverrideOptions } from "./limiter/overrides.js";
+export type {
+  Override,
+  OverrideChanged,
+  OverrideTerms,
+  PoliciesChanged,
+} from "./events/changes.js";
+export type { OverrideOptions } from "./limiter/override-options.js";
+export type { ListedOverride } from "./limiter/overrides.js";
 export type {
   OverridesRead,
   OverrideStore,
+  OverrideWatch,
   OverrideWrite,
   StoredOverride,
 } from "./stores/override-store.js";

@@ -1,7 +1,9 @@
 /** The channels of node:diagnostics_channel that Sluice publishes on, and what each message holds. */
 import type { VerbName } from "../algorithms/decide.js";
 import type { Decision } from "../core/decision.js";
+import type { OverrideChanged } from "../events/changes.js";
 import type { Unanswered, WaitEnded } from "../events/events.js";
+import type { RulesChanged, RulesReloaded } from "../events/rule-events.js";
 
 /**
  * The names of the channels. `storeCall` and `acquire` are tracing channels: pass these names to `tracingChannel`, or
@@ -16,6 +18,12 @@ export const CHANNELS = Object.freeze({
   storeRecovery: "sluice:store:recovery",
   /** What a limiter decides by is new, or has new options: a PoliciesMessage. */
   policies: "sluice:policies",
+  /** A PolicySet decides by another document, or its switch was thrown: a RulesMessage. */
+  rules: "sluice:rules",
+  /** A PolicySet has found its source changed, or in trouble: a RulesReloaded. */
+  rulesReload: "sluice:rules:reload",
+  /** What holds for one key of a limiter has changed: an OverrideMessage. */
+  override: "sluice:override",
   /** Tracing: each time a store sends calls to its server. Its context is a StoreCallContext. */
   storeCall: "sluice:store:call",
   /** Tracing: each wait for quota or for a permit. Its context is an AcquireContext. */
@@ -72,6 +80,12 @@ export interface PoliciesMessage {
   readonly policies: readonly string[];
 }
 
+/** What `sluice:rules` publishes. Without `exposeKeys`, changes of overrides say only of which rule they are. */
+export type RulesMessage = RulesChanged;
+
+/** What `sluice:override` publishes. The `id` is there only with `exposeIds`, and is a hash also where the store has plain ids. */
+export type OverrideMessage = Omit<OverrideChanged, "id"> & Pick<ShownKey, "id">;
+
 /** The context of `sluice:store:call`: one object from `start` to `asyncEnd`. */
 export interface StoreCallContext {
   /** The store, as `publish` was told to call it. */
@@ -112,6 +126,9 @@ export interface ChannelMessages {
   readonly "sluice:store:outage": StoreOutageMessage;
   readonly "sluice:store:recovery": StoreRecoveryMessage;
   readonly "sluice:policies": PoliciesMessage;
+  readonly "sluice:rules": RulesMessage;
+  readonly "sluice:rules:reload": RulesReloaded;
+  readonly "sluice:override": OverrideMessage;
   readonly "sluice:store:call": StoreCallContext;
   readonly "sluice:acquire": AcquireContext;
 }

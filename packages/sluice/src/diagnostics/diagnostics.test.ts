@@ -13,6 +13,7 @@ import {
   tokenBucket,
 } from "../index.js";
 import { keyId } from "../audit/index.js";
+import { PolicySet } from "../policies/index.js";
 import { RedisStore } from "../stores/redis/index.js";
 import { ManualClock } from "../testing/index.js";
 import {
@@ -334,4 +335,59 @@ describe("stores", () => {
     expect(() => published([limiter])).not.toThrow();
     expect(() => publish([store])).toThrow("a store with events");
   });
+});
+
+describe("sets of rules and overrides", () => {
+  const bucket = { algorithm: "token-bucket", limit: 1, period: "1h" } as const;
+  const source = { version: 1, rules: [{ name: "api", key: ["user"], policy: bucket }] };
+  const next = {
+    ...source,
+    version: 2,
+    overrides: [{ rule: "api", key: "user=evil", mode: "deny" as const, comment: "evil" }],
+  };
+
+  test("tell of their document and their decisions, and show no key", async () => {
+    const rules = new PolicySet({ source });
+    onTestFinished(() => rules.close());
+    const [changes, made] = [hear(CHANNELS.rules), hear(CHANNELS.decision)];
+    const reloads = hear(CHANNELS.rulesReload);
+    const end = published([rules], { exposeIds: true });
+    rules.replace(next, { by: "ana", comment: "why" });
+    expect(changes).toMatchObject([
+      { set: "sluice", before: 1, after: 2, by: "ana", comment: "why", changes: [{ name: "api" }] },
+    ]);
+    await rules.consume({ entries: { user: "mallory" } });
+    expect(made).toMatchObject([{ limiter: "sluice", policy: "api", id: keyId("user=mallory") }]);
+    expect(JSON.stringify([changes, made])).not.toMatch(/evil|mallory/);
+    rules.events.to.reload?.({
+      set: "sluice",
+      outcome: "lost",
+      version: 2,
+      error: new Error("lost"),
+    });
+    expect(reloads).toMatchObject([{ outcome: "lost" }]);
+    end();
+    rules.replace(source);
+    expect(changes).toHaveLength(1);
+    published([rules], { exposeKeys: true });
+    rules.replace(next);
+    expect(changes[1]).toMatchObject({ changes: [{ name: "api user=evil" }] });
+  });
+
+  test.each(["sha256", "plain"] as const)(
+    "of single keys with ids %s show a hash, if any",
+    async (identity) => {
+      const limiter = new RateLimiter({ policy, identity });
+      onTestFinished(() => limiter.close());
+      const heard = hear(CHANNELS.override);
+      const end = published([limiter]);
+      await limiter.override("mallory", "deny", { by: "ana" });
+      end();
+      published([limiter], { exposeIds: true });
+      await limiter.override("mallory", undefined);
+      expect(heard).toMatchObject([{ change: "set", by: "ana" }, { change: "removed" }]);
+      expect(heard.map(({ id }) => id)).toEqual([undefined, keyId("mallory")]);
+      expect(JSON.stringify(heard)).not.toContain("mallory");
+    },
+  );
 });

@@ -6,14 +6,20 @@ import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import { checkName } from "../core/key.js";
 import { hasField, withoutText } from "../core/shown.js";
 import type { EventMap, EventName, Events, Listener } from "../events/events.js";
+import type { RuleChange, RulesReloaded } from "../events/rule-events.js";
+import type { Pipeline } from "../limiter/pipeline.js";
 import { pipelineOf, type RateLimiter } from "../limiter/rate-limiter.js";
+import { meetOf } from "../policies/met-rules.js";
+import type { PolicySet } from "../policies/policy-set.js";
 import { quotaOfSemaphore, type Semaphore } from "../semaphore/semaphore.js";
 import type { Store } from "../stores/store.js";
 import {
   type AcquireContext,
   CHANNELS,
   type DecisionMessage,
+  type OverrideMessage,
   type PoliciesMessage,
+  type RulesMessage,
   type ShownKey,
   type StoreCallContext,
   type StoreOutageMessage,
@@ -31,7 +37,7 @@ export interface PublishOptions {
 }
 
 /** What has something to publish. */
-export type Publisher = RateLimiter | Semaphore | Store;
+export type Publisher = RateLimiter | Semaphore | PolicySet | Store;
 
 type Settings = Required<{ [K in keyof PublishOptions]: NonNullable<PublishOptions[K]> }>;
 
@@ -46,6 +52,9 @@ const decisions = channel(CHANNELS.decision);
 const outages = channel(CHANNELS.storeOutage);
 const recoveries = channel(CHANNELS.storeRecovery);
 const policyChanges = channel(CHANNELS.policies);
+const ruleChanges = channel(CHANNELS.rules);
+const ruleReloads = channel(CHANNELS.rulesReload);
+const overrideChanges = channel(CHANNELS.override);
 const storeCalls = tracingChannel<string, StoreCallContext>(CHANNELS.storeCall);
 const acquisitions = tracingChannel<string, AcquireContext>(CHANNELS.acquire);
 
@@ -125,7 +134,23 @@ function sourcesOf(publisher: unknown, option: string): [object, StartPublicatio
     if (limiter !== undefined) {
       const { events, store } = limiter;
       const identify = hiding(limiter.identify);
-      const start: StartPublication = (all) => publishLimiter(events, keysShownBy(identify, all));
+      const idOf = identify === limiter.identify ? (id: string): string => id : identify;
+      const start: StartPublication = (all) => {
+        const endLimiter = publishLimiter(events, keysShownBy(identify, all));
+        const endOverrides = publishOverrides(events, idOf, all);
+        return () => {
+          endLimiter();
+          endOverrides();
+        };
+      };
+      return [[publisher, start], ...storesOf(store)];
+    }
+    if (meetOf(publisher) !== undefined) {
+      const { events, store, limiters } = publisher as PolicySet;
+      // Each limiter behind it makes ids alike.
+      const identify = hiding((pipelineOf(limiters[0]) as Pipeline).identify);
+      const start: StartPublication = (all) =>
+        publishRules(events, keysShownBy(identify, all), all);
       return [[publisher, start], ...storesOf(store)];
     }
     const quota = quotaOfSemaphore(publisher);
@@ -141,7 +166,7 @@ function sourcesOf(publisher: unknown, option: string): [object, StartPublicatio
   throw new InvalidOptionError(
     option,
     withoutText(publisher),
-    "a RateLimiter, a Semaphore, or a store with events",
+    "a RateLimiter, a Semaphore, a PolicySet, or a store with events",
   );
 }
 
@@ -156,19 +181,23 @@ function nameIn(all: ReadonlySet<Settings>): string {
   return first?.store ?? "store";
 }
 
+function exposesKeysIn(all: ReadonlySet<Settings>): boolean {
+  for (const { exposeKeys } of all) if (exposeKeys) return true;
+  return false;
+}
+
+function exposesIdsIn(all: ReadonlySet<Settings>): boolean {
+  for (const { exposeIds } of all) if (exposeIds) return true;
+  return false;
+}
+
 type ShowKey = (key: string, slot: string | undefined) => ShownKey;
 
 function keysShownBy(identify: Identify, all: ReadonlySet<Settings>): ShowKey {
   return (key, slot) => {
-    let exposesKeys = false;
-    let exposesIds = false;
-    for (const { exposeKeys, exposeIds } of all) {
-      exposesKeys ||= exposeKeys;
-      exposesIds ||= exposeIds;
-    }
     return {
-      ...(exposesKeys && { key, ...(slot !== undefined && { slot }) }),
-      ...(exposesIds && { id: identify(key, slot) }),
+      ...(exposesKeysIn(all) && { key, ...(slot !== undefined && { slot }) }),
+      ...(exposesIdsIn(all) && { id: identify(key, slot) }),
     };
   };
 }
@@ -214,6 +243,57 @@ function publishLimiter(events: Events, shown: ShowKey): () => void {
     listening.end();
     endWaits();
   };
+}
+
+/** What holds for single keys, by their ids as the store has them. */
+function publishOverrides(
+  events: Events,
+  idOf: (id: string) => string,
+  all: ReadonlySet<Settings>,
+): () => void {
+  const listening = new Listening(events);
+  listening.on(
+    "override",
+    ({ id, ...change }) => {
+      const message = { ...change, ...(exposesIdsIn(all) && { id: idOf(id) }) };
+      overrideChanges.publish(message satisfies OverrideMessage);
+    },
+    () => overrideChanges.hasSubscribers,
+  );
+  return listening.end;
+}
+
+/** What a set tells of its document, and its rules of their decisions. */
+function publishRules(events: Events, shown: ShowKey, all: ReadonlySet<Settings>): () => void {
+  const listening = new Listening(events);
+  listening.on(
+    "rules",
+    (changed) => {
+      const changes = exposesKeysIn(all) ? changed.changes : changed.changes.map(withoutKey);
+      ruleChanges.publish({ ...changed, changes } satisfies RulesMessage);
+    },
+    () => ruleChanges.hasSubscribers,
+  );
+  listening.on(
+    "reload",
+    (reload) => {
+      ruleReloads.publish(reload satisfies RulesReloaded);
+    },
+    () => ruleReloads.hasSubscribers,
+  );
+  const endDecisions = publishLimiter(events, shown);
+  return () => {
+    listening.end();
+    endDecisions();
+  };
+}
+
+/** A document names overrides by rule and key, with a blank between. */
+function withoutKey(change: RuleChange): RuleChange {
+  if (change.part !== "override") return change;
+  const { part, name, before, after } = change;
+  const shown = (side: unknown): unknown => (side === undefined ? undefined : {});
+  return { part, name: name.split(" ", 1)[0] ?? "", before: shown(before), after: shown(after) };
 }
 
 function publishWaits(events: Events, shown: ShowKey): () => void {

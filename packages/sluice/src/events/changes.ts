@@ -1,4 +1,4 @@
-/** What changes by itself in a limiter: the policies that it decides by. */
+/** What changes in a limiter while it runs: the policies that it decides by, and the overrides of single keys. */
 import type { Policy } from "../algorithms/registry.js";
 
 /**
@@ -15,4 +15,36 @@ export interface PoliciesChanged {
   readonly after?: readonly Policy[] | undefined;
   /** Of `setPolicy`: who changed it, as the caller said. */
   readonly by?: string | undefined;
+}
+
+/** What holds for a key: another policy, or "deny" for everything, or "exempt" from every limit. */
+export type Override = Policy | "deny" | "exempt";
+
+/** An override, and what was said when it was set. */
+export interface OverrideTerms {
+  readonly override: Override;
+  /** When it ends, by the store's clock; undefined = it does not by itself. */
+  readonly until: Date | undefined;
+  /** Why, as it was said. */
+  readonly comment: string | undefined;
+  /** Who set it, as they said. */
+  readonly by: string | undefined;
+}
+
+/** What holds for a key has changed, or this process has heard of it. */
+export interface OverrideChanged {
+  /** The limiter's namespace. */
+  readonly limiter: string;
+  /** Of the key, as the store sees it: the hash, where keys are hashed. */
+  readonly id: string;
+  /** "set": there was none before; "changed": there was; "removed": there is none any more; "ended": its time is over. */
+  readonly change: "set" | "changed" | "removed" | "ended";
+  readonly before: OverrideTerms | undefined;
+  readonly after: OverrideTerms | undefined;
+  /** Who set, changed or removed it, as they said. */
+  readonly by: string | undefined;
+  /** Why, as they said. */
+  readonly comment: string | undefined;
+  /** When this process knew it, by the store's clock: µs since the epoch. */
+  readonly atUs: number;
 }

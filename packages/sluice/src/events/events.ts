@@ -8,7 +8,7 @@ import type { Decision } from "../core/decision.js";
 import { checkChoice, checkFunction } from "../core/options.js";
 import { isPromiseLike } from "../core/promises.js";
 import type { CallUndecided, PermitEnded, RoundTripEnded } from "./endings.js";
-import type { PoliciesChanged } from "./changes.js";
+import type { OverrideChanged, PoliciesChanged } from "./changes.js";
 import type { RuleEvents } from "./rule-events.js";
 
 /** A limiter has answered. Shadow mode shows what it would have answered. */
@@ -239,6 +239,8 @@ export interface EventMap extends RuleEvents {
   readonly eviction: Evicted;
   /** What a limiter decides by has changed. */
   readonly policies: PoliciesChanged;
+  /** An override is set, changed or removed, or ends; by any process, as soon as this one knows. */
+  readonly override: OverrideChanged;
 }
 
 export type EventName = keyof EventMap;
@@ -261,6 +263,7 @@ const KINDS: Readonly<Record<EventName, true>> = {
   prefetch: true,
   eviction: true,
   policies: true,
+  override: true,
   rules: true,
   reload: true,
 };

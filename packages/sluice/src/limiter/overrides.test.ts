@@ -1,11 +1,15 @@
 /** Overrides of single keys: what they do to calls, and that they are kept within bounds. */
 import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { settle } from "../../test/support/watch.js";
 import { OutsideStore } from "../../test/support/outside-store.js";
 import {
+  type Clock,
   consumeAtomic,
   fixedWindow,
   InvalidOptionError,
   MemoryStore,
+  type OverrideTerms,
+  type Policy,
   RateLimiter,
   type RateLimiterOptions,
   tokenBucket,
@@ -115,11 +119,11 @@ describe("an override", () => {
   test("is listed by id, with its end and comment", async () => {
     const { limiter, clock } = inMemory();
     const until = new Date(clock.nowUs() / 1e3 + 1000);
-    await limiter.override("a", nine, { until, comment: "trial" });
+    await limiter.override("a", nine, { until, comment: "trial", by: "ana" });
     await limiter.override("b", "exempt");
     expect(await limiter.overrides()).toEqual([
-      { id: "a", override: nine, until, comment: "trial" },
-      { id: "b", override: "exempt", until: undefined, comment: undefined },
+      { id: "a", override: nine, until, comment: "trial", by: "ana" },
+      { id: "b", override: "exempt", until: undefined, comment: undefined, by: undefined },
     ]);
     clock.advance(1000);
     expect((await limiter.overrides()).map(({ id }) => id)).toEqual(["b"]);
@@ -133,6 +137,8 @@ describe("an override", () => {
     ["until", "deny", { until: new Date(Number.NaN) }],
     ["comment", "deny", { comment: 5 }],
     ["comment", "deny", { comment: "x".repeat(501) }],
+    ["by", "deny", { by: "x".repeat(201) }],
+    ["by", undefined, { by: 5 }],
     ["reason", "deny", { reason: "x" }],
   ])("is refused with the option %s, for %o and %o", async (option, override, options) => {
     const { limiter } = inMemory();
@@ -154,24 +160,127 @@ describe("an override", () => {
   });
 });
 
+/** What a limiter tells of its overrides, in short: kind, id, limits before and after, who and why. */
+function told(limiter: RateLimiter): unknown[][] {
+  const heard: unknown[][] = [];
+  const shown = (terms: OverrideTerms | undefined): unknown =>
+    typeof terms?.override === "object" ? limitIn(terms.override) : terms?.override;
+  limiter.events.on("override", ({ change, id, before, after, by, comment, limiter: name }) => {
+    expect(name).toBe("sluice");
+    heard.push([change, id, shown(before), shown(after), by, comment]);
+  });
+  return heard;
+}
+
+function limitIn(policy: Policy): unknown {
+  return "limit" in policy ? policy.limit : undefined;
+}
+
+describe("listeners hear of overrides", () => {
+  test("that are set, changed, removed and over, with who and why", async () => {
+    const { limiter, clock } = inMemory();
+    const heard = told(limiter);
+    const until = clock.nowUs() / 1e3 + 1000;
+    await limiter.override("k", "deny", { by: "ana", comment: "abuse" });
+    await limiter.override("k", nine, { by: "ben", until });
+    await limiter.override("k", undefined, { by: "cy", comment: "paid" });
+    await limiter.override("k", undefined, { by: "cy" });
+    expect(heard.splice(0)).toEqual([
+      ["set", "k", undefined, "deny", "ana", "abuse"],
+      ["changed", "k", "deny", 9, "ben", undefined],
+      ["removed", "k", 9, undefined, "cy", "paid"],
+    ]);
+    await limiter.override("a", "deny", { until });
+    await limiter.override("b", "exempt", { until: until + 1000 });
+    await limiter.override("c", "deny");
+    heard.splice(0);
+    // Nobody asks for any of them.
+    clock.advance(1000);
+    await settle();
+    expect(heard).toEqual([["ended", "a", "deny", undefined, undefined, undefined]]);
+    expect(limiter.stats().overrides).toBe(2);
+    clock.advance(1000);
+    await settle();
+    expect(heard.map(([change, id]) => [change, id])).toEqual([
+      ["ended", "a"],
+      ["ended", "b"],
+    ]);
+  });
+
+  test("also where the first of two to end was removed, and where one is asked for in time", async () => {
+    const { limiter, clock } = inMemory();
+    const until = clock.nowUs() / 1e3 + 1000;
+    await limiter.override("a", "deny", { until });
+    await limiter.override("b", "deny", { until: until + 1000 });
+    await limiter.override("a", undefined);
+    const heard = told(limiter);
+    clock.advance(1000);
+    await settle();
+    expect(heard).toEqual([]);
+    clock.advance(1000);
+    await settle();
+    expect(heard.map(([change, id]) => [change, id])).toEqual([["ended", "b"]]);
+    expect((await limiter.consume("b")).source).toBe("store");
+    await limiter.close();
+  });
+});
+
+test("an alarm that goes off too early is set again", async () => {
+  const manual = new ManualClock();
+  const sleeps: number[] = [];
+  const clock: Clock = {
+    nowUs: () => manual.nowUs(),
+    sleep: (ms, signal) => {
+      sleeps.push(ms);
+      return manual.sleep(sleeps.length === 1 ? ms - 1 : ms, signal);
+    },
+  };
+  await using limiter = new RateLimiter({ policy: two, store: new MemoryStore({ clock }) });
+  await limiter.override("k", "deny", { until: clock.nowUs() / 1e3 + 1000 });
+  const heard = told(limiter);
+  manual.advance(999);
+  await settle();
+  expect(heard).toEqual([]);
+  manual.advance(1);
+  await settle();
+  expect(heard.map(([change]) => change)).toEqual(["ended"]);
+  expect(sleeps).toEqual([1000, 1]);
+});
+
 /** Keeps overrides as Redis does, and may fail. */
 class Table implements OverrideStore {
   texts = new Map<string, StoredOverride>();
   version = 0;
+  readonly asked: (readonly string[])[] = [];
+  hint: (() => void) | undefined;
   reads = 0;
   error: Error | undefined;
   answer: Promise<void> = Promise.resolve();
 
-  async write(_: string, { id, text, untilMs }: OverrideWrite): Promise<boolean> {
+  watch(_: string, hint: () => void): { end(): void } {
+    this.hint = hint;
+    return { end: () => (this.hint = undefined) };
+  }
+
+  async write(_: string, { id, text, untilMs, note }: OverrideWrite): Promise<boolean> {
     if (this.error !== undefined) throw this.error;
-    if (text === undefined) this.texts.delete(id);
-    else this.texts.set(id, { text, untilMs });
+    this.texts.delete(id);
+    if (text !== undefined) this.texts.set(id, { text, untilMs });
+    else if (note !== undefined) {
+      this.texts.set(id, { text: note, untilMs: Date.now() + 60_000, isRemoved: true });
+    }
     this.version += 1;
     return true;
   }
 
-  async read(_: string, known: string): Promise<Awaited<ReturnType<OverrideStore["read"]>>> {
+  async read(
+    _: string,
+    known: string,
+    ended: readonly string[] = [],
+  ): Promise<Awaited<ReturnType<OverrideStore["read"]>>> {
     this.reads += 1;
+    if (ended.length > 0) this.asked.push(ended);
+    for (const id of ended) this.texts.delete(id);
     await this.answer;
     if (this.error !== undefined) throw this.error;
     const version = this.version === 0 ? "" : String(this.version);
@@ -250,6 +359,62 @@ describe("overrides of a store outside the process", () => {
     limiter.events.on("failure", failed);
     expect((await limiter.overrides()).map(({ id }) => id)).toEqual(["b"]);
     expect(failed).toHaveBeenCalledTimes(2);
+  });
+
+  test("are known after a hint, without a poll, with who and why", async () => {
+    const store = new TableStore();
+    const [one, other] = [limiterOf(store), limiterOf(store)];
+    expect((await other.consume("k")).allowed).toBe(true);
+    const heard = told(other);
+    const { hint } = store.overrides;
+    await one.override("k", "deny", { by: "ana", comment: "abuse" });
+    hint?.();
+    hint?.();
+    await settle();
+    expect((await other.consume("k")).reason).toBe("blocked");
+    await one.override("k", undefined, { by: "ben", comment: "paid" });
+    await one.override("never", undefined, { by: "ben" });
+    hint?.();
+    await settle();
+    expect(heard).toEqual([
+      ["set", "k", undefined, "deny", "ana", "abuse"],
+      ["removed", "k", "deny", undefined, "ben", "paid"],
+    ]);
+    expect((await other.overrides()).length).toBe(0);
+    expect((await other.consume("k")).allowed).toBe(true);
+  });
+
+  test("are told by who sets the first one, and not by who finds them there", async () => {
+    const store = new TableStore();
+    const one = limiterOf(store);
+    const heard = told(one);
+    await one.override("k", "deny");
+    expect(heard.map(([change]) => change)).toEqual(["set"]);
+    const other = limiterOf(store);
+    const later = told(other);
+    await other.consume("k");
+    await other.override("l", nine);
+    expect(later.map(([change, id]) => [change, id])).toEqual([["set", "l"]]);
+  });
+
+  test("leave the store when they are over, 100 with each question", async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const store = new TableStore();
+    const limiter = limiterOf(store);
+    const heard = told(limiter);
+    const until = Date.now() + 1500;
+    for (let i = 0; i < 250; i++) {
+      store.overrides.texts.set(`k${i}`, { text: '{"override":"deny"}', untilMs: until });
+    }
+    await limiter.override("last", "deny");
+    expect(limiter.stats().overrides).toBe(251);
+    await vi.advanceTimersByTimeAsync(1500);
+    expect(heard.filter(([change]) => change === "ended")).toHaveLength(250);
+    expect(limiter.stats().overrides).toBe(1);
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(store.overrides.asked.map(({ length }) => length)).toEqual([100, 100, 50]);
+    expect([...store.overrides.texts.keys()]).toEqual(["last"]);
   });
 
   test("need the option, and a store that keeps them", async () => {

@@ -2,40 +2,29 @@
  * Keys for which something else holds than the limiter's policies: another policy, a denial, or no limit. Every process
  * knows them all, so that a look-up asks nobody; of a store outside the process it reads them anew where they have changed.
  */
-import { parsePolicy, type Policy } from "../algorithms/registry.js";
+import { setAlarm } from "../core/alarm.js";
 import { monotonicMs, startTimer, systemClock, type Clock, type Timer } from "../core/clock.js";
 import { InvalidOptionError } from "../core/errors.js";
-import type { SlotOption } from "../core/key.js";
-import { checkOptions } from "../core/options.js";
+import { RepeatedLook } from "../core/repeated-look.js";
 import { withoutText } from "../core/shown.js";
+import type { OverrideChanged, OverrideTerms } from "../events/changes.js";
 import type { Events } from "../events/events.js";
-import type { OverridesRead, OverrideStore } from "../stores/override-store.js";
-
-/** What holds for a key: another policy, or "deny" for everything, or "exempt" from every limit. */
-export type Override = Policy | "deny" | "exempt";
-
-export interface OverrideOptions extends SlotOption {
-  /** When it ends, by the store's clock: a Date, or ms since the epoch. Default: it stays until it is removed. */
-  readonly until?: Date | number | undefined;
-  /** Why it is there: text of at most 500 UTF-16 units, for who lists overrides. */
-  readonly comment?: string | undefined;
-}
+import type { OverridesRead, OverrideStore, OverrideWatch } from "../stores/override-store.js";
+import type { OverrideChange } from "./override-options.js";
+import {
+  type KnownOverride,
+  removalOfText,
+  removalToText,
+  overrideOfText,
+  overrideToText,
+  type OverrideNote,
+  termsOf,
+} from "./override-text.js";
 
 /** An override as it is listed. */
-export interface ListedOverride {
+export interface ListedOverride extends OverrideTerms {
   /** Of the key, as the store sees it: the hash, where keys are hashed. */
   readonly id: string;
-  readonly override: Override;
-  /** When it ends; undefined = it does not by itself. */
-  readonly until: Date | undefined;
-  readonly comment: string | undefined;
-}
-
-/** An override that was set or read. */
-export interface KnownOverride {
-  readonly override: Override;
-  readonly untilMs: number | undefined;
-  readonly comment: string | undefined;
 }
 
 export interface OverridesOptions {
@@ -50,24 +39,32 @@ export interface OverridesOptions {
 }
 
 const MOST_OVERRIDES = 10_000;
-const LONGEST_COMMENT = 500;
 const POLL_MS = 1000;
-const LATEST_MS = 8.64e15;
+/** So many that are over leave the store with one question. */
+const LEAVING_AT_ONCE = 100;
+const NOTHING_SAID: OverrideNote = { by: undefined, comment: undefined };
 
 export class Overrides {
   readonly #options: OverridesOptions;
+  readonly #looks: RepeatedLook;
   #byId = new Map<string, KnownOverride>();
+  /** What the store may still have of those that are over, or were removed: until when, in ms. */
+  readonly #leaving = new Map<string, number>();
   #version = "";
   /** What to add to this process's monotonic time for the store's: ms. */
   #offsetMs: number | undefined;
   #loading: Promise<void> | undefined;
-  #poll: Timer | undefined;
   #hasFailed = false;
   #isClosed = false;
   #changed: () => void = () => {};
+  #watch: OverrideWatch | undefined;
+  /** When the next one ends, in ms; it may have been removed meanwhile. */
+  #nextEndMs = Number.POSITIVE_INFINITY;
+  #endAlarm: (() => void) | undefined;
 
   constructor(options: OverridesOptions) {
     this.#options = options;
+    this.#looks = new RepeatedLook(POLL_MS, () => this.#lookOnce());
   }
 
   /** `changed` is called whenever calls may have to look here, or not any more. */
@@ -78,6 +75,11 @@ export class Overrides {
   /** Whether calls must look here at all. */
   get isInUse(): boolean {
     return this.#options.store !== undefined || this.#byId.size > 0;
+  }
+
+  /** How many this process knows of. */
+  get size(): number {
+    return this.#byId.size;
   }
 
   /** Undefined once the first answer is there, or is not to be waited for any more. Never rejects. */
@@ -91,69 +93,66 @@ export class Overrides {
   find(id: string): KnownOverride | undefined {
     const known = this.#byId.get(id);
     if (known?.untilMs === undefined || this.#nowMs() < known.untilMs) return known;
-    this.#forget(id);
+    this.#end(id, known);
     return undefined;
   }
 
   /** All that hold now. */
   list(): readonly ListedOverride[] {
-    const nowMs = this.#nowMs();
-    return [...this.#byId]
-      .filter(([, { untilMs }]) => untilMs === undefined || nowMs < untilMs)
-      .map(([id, { override, untilMs, comment }]) => {
-        return {
-          id,
-          override,
-          until: untilMs === undefined ? undefined : new Date(untilMs),
-          comment,
-        };
-      });
+    this.#endThoseOver();
+    return [...this.#byId].map(([id, known]) => ({ id, ...termsOf(known) }));
   }
 
   /** @throws InvalidOptionError where there are too many; what the store fails with. */
-  async set(id: string, known: KnownOverride | undefined): Promise<void> {
+  async set(id: string, { to, note }: OverrideChange): Promise<void> {
+    const known = to && { ...to, text: overrideToText(to) };
     const { store, limiter } = this.#options;
     if (store === undefined) {
-      this.#setHere(id, known);
+      this.#setHere(id, known, note);
       return;
     }
-    const { override, untilMs, comment } = known ?? {};
-    const text = known && JSON.stringify({ override, comment });
-    if (!(await store.write(limiter, { id, text, untilMs, most: MOST_OVERRIDES }))) throw tooMany();
+    // Listeners hear what there was before.
+    await this.loading;
+    if (this.#offsetMs === undefined) await this.#read(store);
+    const { text, untilMs } = known ?? {};
+    const what = { id, text, untilMs, note: removalToText(note), most: MOST_OVERRIDES };
+    if (!(await store.write(limiter, what))) throw tooMany();
     await this.#read(store);
   }
 
   /** Reads them now. Of this process's own there is nothing to read. */
   async refresh(): Promise<void> {
-    if (this.#options.store !== undefined) await this.#read(this.#options.store);
+    const { store } = this.#options;
+    if (store === undefined) return;
+    await this.loading;
+    await this.#read(store);
   }
 
   close(): void {
     this.#isClosed = true;
-    this.#poll?.cancel();
+    this.#looks.close();
+    this.#endAlarm?.();
+    this.#watch?.end();
   }
 
-  #setHere(id: string, known: KnownOverride | undefined): void {
-    if (known === undefined) {
-      this.#forget(id);
-      return;
-    }
-    if (!this.#byId.has(id) && this.#byId.size >= MOST_OVERRIDES) {
-      for (const each of this.#byId.keys()) this.find(each);
+  #setHere(id: string, known: KnownOverride | undefined, note: OverrideNote): void {
+    if (known !== undefined && !this.#byId.has(id) && this.#byId.size >= MOST_OVERRIDES) {
+      this.#endThoseOver();
       if (this.#byId.size >= MOST_OVERRIDES) throw tooMany();
     }
-    this.#byId.set(id, known);
+    const before = this.#byId.get(id);
+    if (known === undefined) this.#byId.delete(id);
+    else this.#byId.set(id, known);
     this.#changed();
-  }
-
-  #forget(id: string): void {
-    this.#byId.delete(id);
-    this.#changed();
+    this.#tell(id, before, known, note);
+    this.#awaitEnd(known?.untilMs);
   }
 
   #nowMs(): number {
+    const { clock } = this.#options;
+    if (clock !== undefined) return clock.nowUs() / 1e3;
     if (this.#offsetMs !== undefined) return monotonicMs() + this.#offsetMs;
-    return (this.#options.clock ?? systemClock).nowUs() / 1e3;
+    return systemClock.nowUs() / 1e3;
   }
 
   #load(store: OverrideStore): void {
@@ -164,83 +163,154 @@ export class Overrides {
         resolve();
       });
     });
-    this.#loading = Promise.race([this.#pollOnce(store), late]).then(() => giveUp?.cancel());
+    this.#loading = Promise.race([this.#looks.look(), late]).then(() => giveUp?.cancel());
+    this.#watch = store.watch?.(this.#options.limiter, () => void this.#looks.look());
   }
 
-  /** Asks once, and again in a while, until it is closed. Never rejects. */
-  async #pollOnce(store: OverrideStore): Promise<void> {
+  /** Never rejects. */
+  async #lookOnce(): Promise<void> {
+    const { store, events } = this.#options;
+    if (store === undefined) return;
     try {
       await this.#read(store);
       this.#hasFailed = false;
     } catch (error) {
       // Once for each run of failures; what was known last holds.
-      if (!this.#hasFailed) this.#options.events.to.failure?.({ error, key: "", cost: 0 });
+      if (!this.#hasFailed && !this.#isClosed) events.to.failure?.({ error, key: "", cost: 0 });
       this.#hasFailed = true;
     }
-    if (this.#isClosed) return;
-    this.#poll = startTimer(POLL_MS, () => void this.#pollOnce(store));
-    this.#poll.unref();
   }
 
   async #read(store: OverrideStore): Promise<void> {
-    this.#apply(await store.read(this.#options.limiter, this.#version));
+    const nowMs = this.#nowMs();
+    const over = [...this.#leaving].filter(([, untilMs]) => untilMs <= nowMs);
+    const ended = over.slice(0, LEAVING_AT_ONCE).map(([id]) => id);
+    const read = await store.read(this.#options.limiter, this.#version, ended);
+    this.#apply(read);
+    // The store's clock may have been set back meanwhile.
+    for (const id of ended) {
+      if ((this.#leaving.get(id) ?? 0) <= read.nowMs) this.#leaving.delete(id);
+    }
   }
 
   #apply({ version, nowMs, texts }: OverridesRead): void {
+    const isFirst = this.#offsetMs === undefined;
     this.#offsetMs = nowMs - monotonicMs();
     // Answers may come in another order than they were given; and a store that has lost them, and has no version any more,
     // has not ended them.
     if (texts === undefined || Number(version) < Number(this.#version)) return;
-    const byId = new Map<string, KnownOverride>();
-    for (const [id, { text, untilMs }] of texts) {
-      const known = this.#parsed(text, untilMs);
-      if (known !== undefined) byId.set(id, known);
+    const before = this.#byId;
+    const after = new Map<string, KnownOverride>();
+    const removals = new Map<string, OverrideNote>();
+    let nextEndMs = Number.POSITIVE_INFINITY;
+    for (const [id, stored] of texts) {
+      const { text, untilMs = Number.POSITIVE_INFINITY, isRemoved } = stored;
+      if (isRemoved === true || untilMs <= nowMs) this.#leaving.set(id, untilMs);
+      if (isRemoved === true) removals.set(id, this.#readable(removalOfText, text) ?? NOTHING_SAID);
+      if (isRemoved === true || untilMs <= nowMs) continue;
+      const last = before.get(id);
+      const isSame = last?.text === text && last.untilMs === stored.untilMs;
+      const known = isSame ? last : this.#readable(overrideOfText, stored);
+      if (known === undefined) continue;
+      after.set(id, known);
+      nextEndMs = Math.min(nextEndMs, untilMs);
     }
     this.#version = version;
-    this.#byId = byId;
+    this.#byId = after;
+    this.#nextEndMs = Number.POSITIVE_INFINITY;
+    this.#awaitEnd(nextEndMs);
+    if (!isFirst) this.#tellAll(before, after, removals);
   }
 
   /** One that cannot be read, of a newer release for instance, leaves the others be. */
-  #parsed(text: string, untilMs: number | undefined): KnownOverride | undefined {
+  #readable<T, R>(read: (text: T) => R, text: T): R | undefined {
     try {
-      const { override, comment } = JSON.parse(text) as Partial<KnownOverride>;
-      const isWord = override === "deny" || override === "exempt";
-      return { override: isWord ? override : parsePolicy(override), untilMs, comment };
+      return read(text);
     } catch (error) {
       this.#options.events.to.failure?.({ error, key: "", cost: 0 });
       return undefined;
     }
   }
-}
 
-/** @throws InvalidOptionError */
-export function checkOverride(
-  override: unknown,
-  options: OverrideOptions,
-): KnownOverride | undefined {
-  const { until, comment } = checkOptions("options", options, ["until", "comment", "slot"]);
-  if (
-    comment !== undefined &&
-    !(typeof comment === "string" && comment.length <= LONGEST_COMMENT)
-  ) {
-    const allowed = `text of at most ${LONGEST_COMMENT} characters`;
-    throw new InvalidOptionError("comment", withoutText(comment), allowed);
+  /** Its time is over. */
+  #end(id: string, known: KnownOverride): void {
+    this.#byId.delete(id);
+    if (this.#options.store !== undefined) this.#leaving.set(id, known.untilMs ?? 0);
+    this.#changed();
+    this.#emit(id, "ended", known, undefined, NOTHING_SAID);
   }
-  const untilMs = until instanceof Date ? until.getTime() : until;
-  const isTime = typeof untilMs === "number" && untilMs >= 0 && untilMs <= LATEST_MS;
-  if (untilMs !== undefined && !isTime) {
-    throw new InvalidOptionError("until", until, "a Date, or milliseconds since the epoch");
-  }
-  if (override === undefined) return undefined;
-  const isWord = override === "deny" || override === "exempt";
-  const what = isWord ? override : checkPolicy(override);
-  return { override: what, untilMs: isTime ? Math.ceil(untilMs) : undefined, comment };
-}
 
-function checkPolicy(override: unknown): Policy {
-  if (typeof override === "object" && override !== null) return parsePolicy(override, "override");
-  const allowed = 'a policy, "deny", "exempt", or undefined to remove it';
-  throw new InvalidOptionError("override", withoutText(override), allowed);
+  #endThoseOver(): void {
+    const nowMs = this.#nowMs();
+    if (nowMs < this.#nextEndMs) return;
+    this.#nextEndMs = Number.POSITIVE_INFINITY;
+    let nextEndMs = Number.POSITIVE_INFINITY;
+    for (const [id, known] of this.#byId) {
+      const { untilMs = Number.POSITIVE_INFINITY } = known;
+      if (untilMs <= nowMs) this.#end(id, known);
+      else nextEndMs = Math.min(nextEndMs, untilMs);
+    }
+    this.#awaitEnd(nextEndMs);
+  }
+
+  /** Where one ends that nobody asks for, listeners hear of it, and it leaves the store, all the same. */
+  #awaitEnd(untilMs = Number.POSITIVE_INFINITY): void {
+    if (untilMs >= this.#nextEndMs || this.#isClosed) return;
+    this.#nextEndMs = untilMs;
+    this.#endAlarm?.();
+    const leftMs = Math.max(1, Math.ceil(untilMs - this.#nowMs()));
+    this.#endAlarm = setAlarm(this.#options.clock ?? systemClock, leftMs, false, () => {
+      // A timer may fire a moment too early: then there is another one.
+      this.#nextEndMs = Number.NEGATIVE_INFINITY;
+      this.#endThoseOver();
+    });
+  }
+
+  #tellAll(
+    before: ReadonlyMap<string, KnownOverride>,
+    after: ReadonlyMap<string, KnownOverride>,
+    removals: ReadonlyMap<string, OverrideNote>,
+  ): void {
+    if (this.#options.events.to.override === undefined) return;
+    const nowMs = this.#nowMs();
+    for (const [id, known] of before) {
+      if (after.has(id)) continue;
+      const isOver = known.untilMs !== undefined && known.untilMs <= nowMs && !removals.has(id);
+      if (isOver) this.#emit(id, "ended", known, undefined, NOTHING_SAID);
+      else this.#tell(id, known, undefined, removals.get(id) ?? NOTHING_SAID);
+    }
+    for (const [id, known] of after) this.#tell(id, before.get(id), known, known);
+  }
+
+  #tell(
+    id: string,
+    before: KnownOverride | undefined,
+    after: KnownOverride | undefined,
+    note: OverrideNote,
+  ): void {
+    if (before === after) return;
+    if (after === undefined) this.#emit(id, "removed", before, after, note);
+    else this.#emit(id, before === undefined ? "set" : "changed", before, after, note);
+  }
+
+  #emit(
+    id: string,
+    change: OverrideChanged["change"],
+    before: KnownOverride | undefined,
+    after: KnownOverride | undefined,
+    { by, comment }: OverrideNote,
+  ): void {
+    this.#options.events.to.override?.({
+      limiter: this.#options.limiter,
+      id,
+      change,
+      before: before && termsOf(before),
+      after: after && termsOf(after),
+      by,
+      comment,
+      atUs: Math.floor(this.#nowMs() * 1e3),
+    });
+  }
 }
 
 function tooMany(): InvalidOptionError {

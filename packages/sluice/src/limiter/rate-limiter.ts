@@ -9,6 +9,7 @@ import { InvalidOptionError } from "../core/errors.js";
 import { checkKey, type SlotOption } from "../core/key.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import { InWords } from "../core/shown.js";
+import type { Override } from "../events/changes.js";
 import { Events } from "../events/events.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import { checkStore, isSyncStore, type Store, type SyncStore } from "../stores/store.js";
@@ -37,7 +38,8 @@ import {
   type Settlement,
   settleRequest,
 } from "./give-back.js";
-import type { ListedOverride, Override, OverrideOptions } from "./overrides.js";
+import type { OverrideOptions } from "./override-options.js";
+import type { ListedOverride } from "./overrides.js";
 import type { Pipeline } from "./pipeline.js";
 import type { PolicyOption } from "./policy-resolver.js";
 import { gaveUp } from "./report.js";
@@ -312,12 +314,8 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
    * console.log((await limiter.consume("acme")).limit, (await limiter.consume("evil")).reason); // 500 blocked
    * console.log((await limiter.overrides()).map(({ comment }) => comment)); // [ 'ticket 12', undefined ]
    */
-  async override(
-    key: string,
-    override: Override | undefined,
-    options: OverrideOptions = {},
-  ): Promise<void> {
-    await setOverride(this.#pipeline, key, override, options);
+  override(key: string, to: Override | undefined, options: OverrideOptions = {}): Promise<void> {
+    return setOverride(this.#pipeline, key, to, options);
   }
 
   /** All overrides that hold now, by the ids of their keys; read anew from a store outside the process. */

@@ -1,13 +1,9 @@
 /** Sets and lists a limiter's overrides, on behalf of its users. */
 import { InvalidOptionError } from "../core/errors.js";
 import { checkKey, checkSlot } from "../core/key.js";
-import {
-  checkOverride,
-  type ListedOverride,
-  type Override,
-  type OverrideOptions,
-  type Overrides,
-} from "./overrides.js";
+import type { Override } from "../events/changes.js";
+import { checkOverride, type OverrideOptions } from "./override-options.js";
+import type { ListedOverride, Overrides } from "./overrides.js";
 import type { Pipeline } from "./pipeline.js";
 
 export async function setOverride(
@@ -19,13 +15,12 @@ export async function setOverride(
   const { resolver } = limiter;
   const overrides = overridesOf(limiter);
   checkKey(key);
-  const known = checkOverride(override, options);
+  const change = checkOverride(override, options);
   const { slot } = options;
   checkSlot(slot);
-  if (known !== undefined && typeof known.override !== "string") {
-    resolver.checkOverride(known.override);
-  }
-  await overrides.set(limiter.identify(key, slot), known);
+  const to = change.to?.override;
+  if (to !== undefined && typeof to !== "string") resolver.checkOverride(to);
+  await overrides.set(limiter.identify(key, slot), change);
 }
 
 export async function listOverrides(limiter: Pipeline): Promise<readonly ListedOverride[]> {

@@ -81,6 +81,8 @@ export interface LimiterStats {
   };
   /** Keys whose denials are remembered now. */
   readonly deniedKeys: number;
+  /** Overrides that this process knows of now. */
+  readonly overrides: number;
 }
 
 /** Whose stats they are. */
@@ -89,6 +91,7 @@ export interface CountedLimiter {
   readonly counts: LimiterCounts;
   readonly enforce: boolean;
   readonly shortcuts: Shortcuts;
+  readonly resolver: { readonly overrides: { readonly size: number } | undefined };
 }
 
 /** Sources of decisions that were made without the store. */
@@ -99,7 +102,13 @@ export const WITHOUT_STORE: ReadonlySet<DecisionSource> = new Set([
   "fallback",
 ]);
 
-export function limiterStats({ name, counts, enforce, shortcuts }: CountedLimiter): LimiterStats {
+export function limiterStats({
+  name,
+  counts,
+  enforce,
+  shortcuts,
+  resolver,
+}: CountedLimiter): LimiterStats {
   const decisions = [
     ...cellsOf(counts.policies(), enforce ? "denied" : "shadow-denied"),
     ...cellsOf(counts.policies("none"), "shadow-denied"),
@@ -134,6 +143,7 @@ export function limiterStats({ name, counts, enforce, shortcuts }: CountedLimite
       held: shortcuts.prefetch?.heldUnits ?? 0,
     },
     deniedKeys: shortcuts.deniedKeys,
+    overrides: resolver.overrides?.size ?? 0,
   };
 }
 

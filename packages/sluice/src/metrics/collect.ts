@@ -12,7 +12,13 @@ import { quotaOfSemaphore, type Semaphore } from "../semaphore/semaphore.js";
 import type { MemoryStats } from "../stores/memory/memory-store.js";
 import type { StoreStats } from "../stores/store-counts.js";
 import type { Store } from "../stores/store.js";
-import { LIMITER_METRICS, MEMORY_METRICS, SEMAPHORE_METRICS, STORE_METRICS } from "./list.js";
+import {
+  LIMITER_METRICS,
+  MEMORY_METRICS,
+  SEMAPHORE_METRICS,
+  SET_METRICS,
+  STORE_METRICS,
+} from "./list.js";
 import type { HistogramSample, Metric, MetricGroup, NumberSample } from "./metric.js";
 
 /** What has metrics. The stores of limiters, semaphores and sets of rules come with them; of a set the policies are its rules. */
@@ -37,9 +43,9 @@ export type Family =
       readonly samples: readonly HistogramSample[];
     };
 
-/** What has metrics under one name: a limiter, a semaphore, or a store. */
+/** What has metrics under one name: a limiter, a set of rules or its document, a semaphore, or a store. */
 export interface Source {
-  /** Itself. */
+  /** Itself, or what stands for it: one for each source. */
   readonly of: object;
   readonly name: string;
   readonly group: MetricGroup<never>;
@@ -79,8 +85,8 @@ export function sourcesOf(
   const stores = new Set<Store>();
   const own = new Map<object, Source>();
   for (const [i, each] of measured.entries()) {
-    const { store, source } = sourceOf(each, `measured[${i}]`);
-    if (source !== undefined) own.set(each, source);
+    const { store, sources } = measuredIn(each, `measured[${i}]`);
+    for (const source of sources) own.set(source.of, source);
     stores.add(store);
   }
   const ofStores = [...stores]
@@ -151,34 +157,41 @@ function storeSource(store: StatsStore, name: string): Source {
   return { of: store, name, group, events: store.events, stats: () => store.stats() as never };
 }
 
-function sourceOf(
+function measuredIn(
   measured: unknown,
   option: string,
-): { readonly store: Store; readonly source: Source | undefined } {
+): { readonly store: Store; readonly sources: readonly Source[] } {
   if (typeof measured === "object" && measured !== null) {
     if (pipelineOf(measured) !== undefined) {
       const limiter = measured as RateLimiter;
       const { store, events } = limiter;
       const { limiter: name } = limiter.stats();
       const stats = (): never => limiter.stats() as never;
-      return { store, source: { of: limiter, name, group: LIMITER_METRICS, events, stats } };
+      return { store, sources: [{ of: limiter, name, group: LIMITER_METRICS, events, stats }] };
     }
-    if (meetOf(measured) !== undefined) {
-      const set = measured as PolicySet;
-      const { store, events } = set;
-      const { limiter: name } = set.stats();
-      const stats = (): never => set.stats() as never;
-      return { store, source: { of: set, name, group: LIMITER_METRICS, events, stats } };
-    }
+    if (meetOf(measured) !== undefined) return measuredSet(measured as PolicySet);
     if (quotaOfSemaphore(measured) !== undefined) {
       const semaphore = measured as Semaphore;
       const { store, events } = semaphore;
       const { semaphore: name } = semaphore.stats();
       const stats = (): never => semaphore.stats() as never;
-      return { store, source: { of: semaphore, name, group: SEMAPHORE_METRICS, events, stats } };
+      return { store, sources: [{ of: semaphore, name, group: SEMAPHORE_METRICS, events, stats }] };
     }
-    if (hasField(measured, "submit")) return { store: measured as Store, source: undefined };
+    if (hasField(measured, "submit")) return { store: measured as Store, sources: [] };
   }
   const allowed = "a RateLimiter, a Semaphore, a PolicySet, or a store";
   throw new InvalidOptionError(option, withoutText(measured), allowed);
+}
+
+/** What its rules decide, and what its document is at. */
+function measuredSet(set: PolicySet): ReturnType<typeof measuredIn> {
+  const { store, events } = set;
+  const { limiter: name } = set.stats();
+  const decided = (): never => set.stats() as never;
+  const status = (): never => set.status() as never;
+  const sources = [
+    { of: set, name, group: LIMITER_METRICS, events, stats: decided },
+    { of: events, name, group: SET_METRICS, events: undefined, stats: status },
+  ];
+  return { store, sources };
 }

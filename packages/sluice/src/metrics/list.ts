@@ -6,18 +6,20 @@ import {
   WAIT_BOUNDS_MS,
 } from "../core/histogram.js";
 import type { LimiterStats } from "../limiter/stats.js";
+import type { PolicySetStatus } from "../policies/policy-set-status.js";
 import type { SemaphoreStats } from "../semaphore/counts.js";
 import type { MemoryStats } from "../stores/memory/memory-store.js";
 import type { StoreStats } from "../stores/store-counts.js";
 import type { WaitStats } from "../events/wait-counts.js";
-import type {
-  CounterMetric,
-  GaugeMetric,
-  HistogramMetric,
-  HistogramSample,
-  Labels,
-  MetricGroup,
-  NumberSample,
+import {
+  type CounterMetric,
+  type GaugeMetric,
+  type HistogramMetric,
+  type HistogramSample,
+  type Labels,
+  type MetricGroup,
+  type NumberSample,
+  numberOfText,
 } from "./metric.js";
 
 const MS_PER_S = 1000;
@@ -111,6 +113,14 @@ export const LIMITER_METRICS: MetricGroup<LimiterStats> = {
       help: "Keys whose denials are remembered.",
       labels: [],
       read: ({ deniedKeys }) => [number(deniedKeys)],
+    }),
+    gauge({
+      name: "sluice.overrides",
+      isSetting: true,
+      unit: "{override}",
+      help: "Overrides that this process knows of and that are not over.",
+      labels: [],
+      read: ({ overrides }) => [number(overrides)],
     }),
     counter({
       name: "sluice.prefetch.units",
@@ -267,12 +277,53 @@ export const SEMAPHORE_METRICS: MetricGroup<SemaphoreStats> = {
   ],
 };
 
+export const SET_METRICS: MetricGroup<PolicySetStatus> = {
+  source: "set",
+  metrics: [
+    gauge({
+      name: "sluice.rules.version",
+      isSetting: true,
+      unit: "1",
+      help: "The version of the document in force; of one without a version a number made of its hash.",
+      labels: [],
+      read: ({ version }) => [
+        number(typeof version === "number" ? version : numberOfText(version)),
+      ],
+    }),
+    gauge({
+      name: "sluice.rules.stale",
+      isSetting: true,
+      unit: "s",
+      help: "For how long the document in force may not have been what its source says; 0 where it is.",
+      labels: [],
+      read: ({ staleMs }) => [number(staleMs / MS_PER_S)],
+    }),
+    gauge({
+      name: "sluice.rules.mode",
+      isSetting: true,
+      unit: "1",
+      help: "1 for the mode over all rules that is in force: enforce, shadow, or off.",
+      labels: ["mode"],
+      read: ({ mode }) => [number(1, { mode })],
+    }),
+    counter({
+      name: "sluice.rules.reloads",
+      unit: "{reload}",
+      help: "How often the source was found changed, or in trouble, by what came of it.",
+      labels: ["outcome"],
+      read: ({ reloads }) =>
+        Object.entries(reloads).map(([outcome, count]) => number(count, { outcome })),
+    }),
+  ],
+};
+
 /** All of them, by what they are read from. */
 export const METRIC_GROUPS = [
   LIMITER_METRICS,
   SEMAPHORE_METRICS,
   STORE_METRICS,
   MEMORY_METRICS,
+  SET_METRICS,
 ] as const;
 
 function waitMetrics<S extends { readonly waits: WaitStats }>(

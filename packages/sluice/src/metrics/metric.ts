@@ -46,7 +46,7 @@ export type Metric<S> = CounterMetric<S> | GaugeMetric<S> | HistogramMetric<S>;
 
 /** Metrics of one kind of source, and the label that names the source. */
 export interface MetricGroup<S> {
-  readonly source: "limiter" | "semaphore" | "store";
+  readonly source: "limiter" | "set" | "semaphore" | "store";
   readonly metrics: readonly Metric<S>[];
 }
 
@@ -56,4 +56,11 @@ const UNIT_SUFFIXES: Readonly<Record<string, string>> = { s: "_seconds", By: "_b
 export function prometheusName({ name, kind, unit }: Omit<Metric<never>, "read">): string {
   const suffix = `${UNIT_SUFFIXES[unit] ?? ""}${kind === "counter" ? "_total" : ""}`;
   return `${name.replaceAll(".", "_")}${suffix}`;
+}
+
+/** 32 bits of FNV-1a: other texts are other numbers, almost surely. */
+export function numberOfText(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const character of text) hash = Math.imul(hash ^ character.charCodeAt(0), 0x01000193);
+  return hash >>> 0;
 }

@@ -8,6 +8,7 @@ import { METRIC_GROUPS } from "../metrics/list.js";
 import type { Metric } from "../metrics/metric.js";
 import { RedisStore } from "../stores/redis/index.js";
 import { ManualClock } from "../testing/index.js";
+import { PolicySet } from "../policies/index.js";
 import { attributeOf } from "./attributes.js";
 import { instrument } from "./index.js";
 
@@ -69,7 +70,9 @@ describe("every metric of the list", () => {
   test("has its name, unit, description and kind, and no value before there is a source", async () => {
     const { meter, read } = meterForTest();
     const { limiter, semaphore, store, use } = await usedSources();
-    instrument({ meter }, [limiter, semaphore, store]);
+    const rules = new PolicySet({ source: { version: 7, rules: [] } });
+    onTestFinished(() => rules.close());
+    instrument({ meter }, [limiter, semaphore, store, rules]);
     await use();
     const planned = tokenBucket({ name: "planned", limit: 1, period: "1h", enforce: false });
     limiter.setPolicy([tokenBucket({ name: "now", limit: 9, period: "1h" }), planned]);
@@ -108,6 +111,7 @@ describe("every metric of the list", () => {
       "sluice.policy",
       "sluice.reason",
       "sluice.semaphore",
+      "sluice.set",
       "sluice.source",
       "sluice.state",
       "sluice.store",

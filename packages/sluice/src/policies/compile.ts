@@ -31,7 +31,9 @@ export interface CompiledPolicies {
    * @throws InvalidOptionError where it names a rule that the document does not have, or has no key for it
    */
   match(request: PolicyRequest, nowUs: number, mode?: PoliciesMode): readonly MatchedRule[];
-  /** The same, with what keeps the other rules from it. */
+  /** How many overrides are not over. */
+  overridesAt(nowUs: number): number;
+  /** The same as `match`, with what keeps the other rules from it. */
   explain(request: PolicyRequest, nowUs: number, mode?: PoliciesMode): readonly RuleExplanation[];
 }
 
@@ -64,6 +66,7 @@ export function compilePolicies(document: PoliciesDocument): CompiledPolicies {
     throw new InvalidOptionError("rule", withoutText(name), allowed, { hint });
   };
   const { mode: switched = "enforce", activeFrom } = document;
+  const ends = Float64Array.from([...overrides.values()].flat(), ({ untilUs }) => untilUs);
   const hash = digests.sha256(canonicalText(document)).slice(0, 22);
   return Object.freeze({
     document,
@@ -75,6 +78,7 @@ export function compilePolicies(document: PoliciesDocument): CompiledPolicies {
       if (request.rule === undefined) return table.match(request, nowUs, over);
       return ruleNamed(request.rule).meetByName(request, nowUs, over);
     },
+    overridesAt: (nowUs: number) => ends.reduce((sum, untilUs) => sum + Number(nowUs < untilUs), 0),
     explain(request: PolicyRequest, nowUs: number, mode: PoliciesMode = "enforce") {
       const over = weaker(switched, mode);
       const isAsked = request.rule !== undefined;

@@ -10,6 +10,8 @@ export interface PolicySetStatus {
   readonly mode: PoliciesMode;
   /** Why the document in force may not be what the source says; undefined where it is. */
   readonly stale: string | undefined;
+  /** For how long that has been so, in ms; 0 where it is not. */
+  readonly staleMs: number;
   /** Documents that are in force later, the next one first; `atUs` by the store's clock. */
   readonly scheduled: readonly { readonly version: number | string; readonly atUs: number }[];
   /** How often the source was found changed, or in trouble, by what came of it. */

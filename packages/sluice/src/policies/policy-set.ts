@@ -322,11 +322,12 @@ export class PolicySet implements AsyncDisposable {
 
   /** What the set is at. */
   status(): PolicySetStatus {
-    const { stale, scheduled = [], reloads = NO_RELOADS } = this.#follower ?? {};
+    const { stale, staleMs = 0, scheduled = [], reloads = NO_RELOADS } = this.#follower ?? {};
     return {
       version: this.version,
       mode: this.#modeNow(),
       stale: stale?.message,
+      staleMs,
       scheduled: scheduled.map(({ compiled: { version, activeFromUs } }) => {
         return { version, atUs: activeFromUs };
       }),
@@ -336,7 +337,7 @@ export class PolicySet implements AsyncDisposable {
 
   /** What this process has decided by the set's rules, in numbers: the policies are the rules by name, see docs/watch.md. */
   stats(): LimiterStats {
-    return this.#limiters.stats();
+    return { ...this.#limiters.stats(), overrides: this.#compiled.overridesAt(this.#time.nowUs()) };
   }
 
   /** Ends what follows the source, and the limiters; later calls reject. The store is ended where it is the set's own. */

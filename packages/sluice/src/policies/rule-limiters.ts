@@ -96,5 +96,6 @@ function sumOf(a: LimiterStats, b: LimiterStats): LimiterStats {
     waits: a.waits,
     prefetch: a.prefetch,
     deniedKeys: a.deniedKeys + b.deniedKeys,
+    overrides: a.overrides + b.overrides,
   };
 }

@@ -3,8 +3,9 @@
  * whatever is invalid, older or lost changes nothing: it is reported, and what is in force stays.
  */
 import { setAlarm } from "../core/alarm.js";
-import { type Clock, monotonicMs, startTimer, type Timer } from "../core/clock.js";
+import { type Clock, monotonicMs, startTimer } from "../core/clock.js";
 import { ClosedError, StoreTimeoutError } from "../core/errors.js";
+import { RepeatedLook } from "../core/repeated-look.js";
 import type { RulesReloaded } from "../events/rule-events.js";
 import type { DocumentCache } from "./document-cache.js";
 import { type LoadedPolicies, loadPolicies } from "./load.js";
@@ -44,6 +45,7 @@ const TIME_EVERY_MS = 30_000;
 export class SourceFollower {
   /** Why what is in force may not be what the source says; undefined where it is. */
   stale: Error | undefined;
+  #staleSinceMs = 0;
   /** How often a look came to something. */
   readonly reloads: Record<ReloadOutcome, number> = {
     applied: 0,
@@ -61,16 +63,20 @@ export class SourceFollower {
   #trouble: ReloadOutcome | undefined;
   /** Whether what was seen last could be put in force. */
   #isSeenGood = true;
-  #looking: Promise<void> | undefined;
-  #isHinted = false;
+  readonly #looks: RepeatedLook;
   #isClosed = false;
-  #timer: Timer | undefined;
   #endAlarm: (() => void) | undefined;
   #endWatch: (() => void) | undefined;
   #timeAskedMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: FollowerOptions) {
     this.#options = options;
+    this.#looks = new RepeatedLook(options.everyMs, () => this.#lookOnce());
+  }
+
+  /** For how long it has been stale, in ms. */
+  get staleMs(): number {
+    return this.stale === undefined ? 0 : monotonicMs() - this.#staleSinceMs;
   }
 
   /** What is not in force yet, the next one first. */
@@ -97,16 +103,13 @@ export class SourceFollower {
       this.#noteTrouble(error instanceof InvalidPoliciesError ? "invalid" : "failed", error);
     }
     this.#endWatch = this.#options.source.watch(() => void this.look());
-    this.#arm();
+    this.#looks.arm();
+    this.#armAlarm();
   }
 
   /** Looks now; resolves when that is done. Never rejects. */
   look(): Promise<void> {
-    if (this.#isClosed) return Promise.resolve();
-    // What was hinted at may have come after the look under way was sent.
-    this.#isHinted = true;
-    this.#looking ??= this.#lookUntilQuiet();
-    return this.#looking;
+    return this.#looks.look();
   }
 
   /** Puts in force what is due by the store's clock. */
@@ -121,19 +124,9 @@ export class SourceFollower {
 
   close(): void {
     this.#isClosed = true;
-    this.#timer?.cancel();
+    this.#looks.close();
     this.#endAlarm?.();
     this.#endWatch?.();
-  }
-
-  async #lookUntilQuiet(): Promise<void> {
-    this.#timer?.cancel();
-    while (this.#isHinted && !this.#isClosed) {
-      this.#isHinted = false;
-      await this.#lookOnce();
-    }
-    this.#looking = undefined;
-    this.#arm();
   }
 
   async #lookOnce(): Promise<void> {
@@ -150,6 +143,7 @@ export class SourceFollower {
       else if (!this.#isClosed) this.#noteTrouble("failed", error);
     }
     if (!this.#isClosed) this.applyDue();
+    this.#armAlarm();
   }
 
   async #lookAtSource(): Promise<SourceLook> {
@@ -245,6 +239,7 @@ export class SourceFollower {
   #noteTrouble(outcome: ReloadOutcome, error: unknown, version?: number | string): void {
     const isNew = this.#trouble !== outcome || this.stale?.message !== (error as Error).message;
     this.#trouble = outcome;
+    if (this.stale === undefined) this.#staleSinceMs = monotonicMs();
     this.stale = error as Error;
     if (isNew) this.#report(outcome, version, this.stale);
   }
@@ -259,14 +254,6 @@ export class SourceFollower {
   #report(outcome: ReloadOutcome, version?: number | string, error?: Error): void {
     this.reloads[outcome] += 1;
     this.#options.reported({ outcome, version, error });
-  }
-
-  #arm(): void {
-    if (this.#isClosed) return;
-    const { everyMs } = this.#options;
-    this.#timer = startTimer(everyMs, () => void this.look());
-    this.#timer.unref();
-    this.#armAlarm();
   }
 
   /** A timer may fire a moment too early. */

@@ -5,11 +5,20 @@ import { Registry } from "prom-client";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { MemoryStore, RateLimiter, Semaphore, tokenBucket } from "../index.js";
 import { familiesOf, sourcesOf } from "../metrics/collect.js";
+import {
+  type PoliciesDocument,
+  PolicySet,
+  type PolicySource,
+  PublishedPolicies,
+} from "../policies/index.js";
 import { RedisStore } from "../stores/redis/index.js";
+import { ManualClock } from "../testing/index.js";
 import { metrics } from "./index.js";
 
 const OPENMETRICS = "application/openmetrics-text";
 const policy = tokenBucket({ name: "api", limit: 2, period: "1h" });
+
+const TEXT = { file: "f", mark: "1", version: 1, by: undefined, comment: undefined };
 
 async function usedLimiter(namespace = "sluice", store = new MemoryStore()): Promise<RateLimiter> {
   const limiter = new RateLimiter({ policy, store, namespace });
@@ -23,6 +32,70 @@ function linesOf(body: string, name: string): readonly string[] {
 }
 
 describe("the text", () => {
+  test("has the version of a document, for how long it is stale, reloads and overrides", async () => {
+    const clock = new ManualClock();
+    const store = new MemoryStore({ clock });
+    const published = new PublishedPolicies({ store, name: "edge" });
+    const over = new Date(clock.nowUs() / 1e3 + 1000).toISOString();
+    const bucket = { algorithm: "gcra", limit: 1, period: "1s" } as const;
+    const document: PoliciesDocument = {
+      mode: "shadow",
+      rules: [{ name: "api", key: ["user"], policy: bucket }],
+      overrides: [
+        { rule: "api", key: "user=a", mode: "deny" },
+        { rule: "api", key: "user=b", mode: "deny", until: over },
+      ],
+    };
+    await published.publish(document, { expected: 0 });
+    const rules = await PolicySet.open({ source: published, store, namespace: "edge" });
+    onTestFinished(() => rules.close());
+    const { body } = metrics([rules]).render();
+    expect(linesOf(body, "sluice_rules_")).toEqual([
+      'sluice_rules_version{set="edge"} 1',
+      'sluice_rules_stale_seconds{set="edge"} 0',
+      'sluice_rules_mode{set="edge",mode="shadow"} 1',
+      ...["applied", "scheduled", "recovered", "invalid", "older", "lost", "failed"].map(
+        (outcome) =>
+          `sluice_rules_reloads_total{set="edge",outcome="${outcome}"} ${outcome === "applied" ? 1 : 0}`,
+      ),
+    ]);
+    expect(linesOf(body, "sluice_overrides")).toEqual(['sluice_overrides{limiter="edge"} 2']);
+    clock.advance(1000);
+    const later = metrics([rules]).render().body;
+    expect(linesOf(later, "sluice_overrides")).toEqual(['sluice_overrides{limiter="edge"} 1']);
+  });
+
+  test("has no number of a document without a version but one made of its hash, and says what is stale", async () => {
+    const of = async (limit: number): Promise<string | undefined> => {
+      const gcra = { algorithm: "gcra", limit, period: "1s" } as const;
+      await using rules = new PolicySet({ source: { rules: [{ name: "api", policy: gcra }] } });
+      return linesOf(metrics([rules]).render().body, "sluice_rules_version")[0];
+    };
+    expect(await of(1)).toMatch(/ \d{5,}$/);
+    expect(await of(1)).toBe(await of(1));
+    expect(await of(1)).not.toBe(await of(2));
+    let isLost = false;
+    const source: PolicySource = {
+      name: "a source",
+      look: async ({ mark }) =>
+        isLost
+          ? { found: "lost", why: "gone" }
+          : mark === "1"
+            ? { found: "same" }
+            : { found: "text", text: { ...TEXT, content: { version: 1, rules: [] } } },
+      watch: () => () => {},
+    };
+    await using rules = await PolicySet.open({ source, every: "1h" });
+    isLost = true;
+    await rules.reload();
+    await expect.poll(() => rules.status().staleMs).toBeGreaterThan(0);
+    const [stale] = linesOf(metrics([rules]).render().body, "sluice_rules_stale");
+    expect(Number(stale?.split(" ")[1])).toBeGreaterThan(0);
+    isLost = false;
+    await rules.reload();
+    expect(rules.status()).toMatchObject({ stale: undefined, staleMs: 0 });
+  });
+
   test("shows decisions, settings and the store, and no key", async () => {
     const { body, contentType } = metrics([await usedLimiter()]).render();
     expect(contentType).toBe("text/plain; version=0.0.4; charset=utf-8");

@@ -8,6 +8,8 @@ export interface OverrideWrite {
   readonly text: string | undefined;
   /** When it ends, by the store's clock: ms since the epoch. */
   readonly untilMs: number | undefined;
+  /** Where it is removed: who and why, as a text that is kept for a minute. */
+  readonly note?: string | undefined;
   /** Overrides of a limiter at most. */
   readonly most: number;
 }
@@ -25,10 +27,20 @@ export interface OverridesRead {
 export interface StoredOverride {
   readonly text: string;
   readonly untilMs: number | undefined;
+  /** It was removed, and the text is the note of that. */
+  readonly isRemoved?: boolean;
 }
 
 export interface OverrideStore {
-  /** false: there are too many. Those whose time is over are removed first. */
+  /** false: there are too many. Those whose time is over do not count. */
   write(limiter: string, what: OverrideWrite): Promise<boolean>;
-  read(limiter: string, known: string): Promise<OverridesRead>;
+  /** Removes what is over of the ids in `ended`. */
+  read(limiter: string, known: string, ended?: readonly string[]): Promise<OverridesRead>;
+  /** Calls `hint` soon after most writes. Only a hint: it may be missed, and come for nothing. */
+  watch?(limiter: string, hint: () => void): OverrideWatch;
+}
+
+/** Somebody who wants to know of changes at once. */
+export interface OverrideWatch {
+  end(): void;
 }

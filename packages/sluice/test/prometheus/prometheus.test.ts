@@ -57,7 +57,7 @@ test("what is exposed passes promtool, and so do the alerts and their tests", as
   const { body } = metrics([limiter, onRedis, semaphore]).render();
   // It prints what it would name otherwise.
   expect(await promtool(programs, ["check", "metrics"], body)).toBe("");
-  expect(await promtool(programs, ["check", "rules", ALERTS])).toContain("7 rules found");
+  expect(await promtool(programs, ["check", "rules", ALERTS])).toContain("9 rules found");
   const tested = await promtool(programs, ["test", "rules", path("alerts.test.yaml")]);
   expect(tested).toContain("SUCCESS");
 });

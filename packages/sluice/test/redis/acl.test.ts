@@ -130,11 +130,13 @@ test("the documented user may report, and reads reports with hgetall", async () 
     expect(onError).not.toHaveBeenCalled();
     return readReports({ store });
   };
-  await expect(reportAs()).rejects.toThrow(/hgetall|NOPERM|ACL failure|can't run this command/);
+  await expect(reportAs()).rejects.toThrow(
+    /hgetall|hlen|NOPERM|ACL failure|can't run this command/,
+  );
   expect((await reportAs("+hgetall")).limiters[0]?.asked).toBe(1);
 });
 
-test("the documented user sets and reads overrides with hgetall", async () => {
+test("the documented user sets and reads overrides with hgetall and hlen", async () => {
   const overrideAs = async (...changes: readonly string[]) => {
     const client = await asUser(...changes);
     const store = new RedisStore({ client });
@@ -143,8 +145,10 @@ test("the documented user sets and reads overrides with hgetall", async () => {
     await limiter.override("bad", "deny");
     return await limiter.consume("bad");
   };
-  await expect(overrideAs()).rejects.toThrow(/hgetall|NOPERM|ACL failure|can't run this command/);
-  expect((await overrideAs("+hgetall")).reason).toBe("blocked");
+  await expect(overrideAs()).rejects.toThrow(
+    /hgetall|hlen|NOPERM|ACL failure|can't run this command/,
+  );
+  expect((await overrideAs("+hgetall", "+hlen")).reason).toBe("blocked");
 });
 
 test("a server that knows CLIENT SETINFO refuses the clients' names without the permission", async () => {

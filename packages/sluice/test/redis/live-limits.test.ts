@@ -85,6 +85,45 @@ test("overrides are one hash, of ids and never keys, without what is over", asyn
   expect(await admin.keys(`${namespace}*overrides*`)).toEqual([key]);
 });
 
+test("a hint tells other processes of an override at once, and they know who removed it", async () => {
+  const namespace = randomUUID();
+  const [one, other] = [await limiterOf(namespace), await limiterOf(namespace)];
+  await other.consume("k");
+  const heard: unknown[] = [];
+  other.events.on("override", ({ change, by, comment, before, after }) =>
+    heard.push([change, by, comment, before?.override, after?.override]),
+  );
+  let hints = 0;
+  const watch = other.store.overrides.watch(namespace, () => {
+    hints += 1;
+  });
+  await eventually(async () => expect(hints).toBe(1));
+  await one.override("k", "deny", { by: "ana", comment: "abuse" });
+  await eventually(async () => expect(hints).toBe(2));
+  await eventually(async () => expect((await other.consume("k")).allowed).toBe(false));
+  await one.override("k", undefined, { by: "ben", comment: "paid" });
+  await eventually(async () => expect((await other.consume("k")).allowed).toBe(true));
+  watch.end();
+  expect(heard).toEqual([
+    ["set", "ana", "abuse", undefined, "deny"],
+    ["removed", "ben", "paid", "deny", undefined],
+  ]);
+  expect(await other.overrides()).toEqual([]);
+});
+
+test("an override that is over leaves the hash, whether or not anybody asks for it", async () => {
+  const namespace = randomUUID();
+  const limiter = await limiterOf(namespace);
+  const key = `${namespace}:~overrides:{${namespace}}`;
+  const [seconds, micros] = await admin.time();
+  const nowMs = Number(seconds) * 1e3 + Number(micros) / 1e3;
+  for (let i = 0; i < 5; i++) await limiter.override(`k${i}`, "deny", { until: nowMs + 1500 });
+  await limiter.override("stays", "deny");
+  expect(await admin.hlen(key)).toBeGreaterThan(1);
+  await eventually(async () => expect(await admin.hlen(key)).toBe(2));
+  expect(await limiter.consume("stays")).toMatchObject({ reason: "blocked" });
+});
+
 test("overrides that Redis has lost still hold, until there are others", async () => {
   const namespace = randomUUID();
   const [one, other] = [await limiterOf(namespace), await limiterOf(namespace)];
@@ -107,4 +146,9 @@ test("there are 10,000 at most, also in Redis", async () => {
   await admin.hdel(key, "id0");
   await limiter.override("more", "deny");
   expect(await limiter.overrides()).toHaveLength(10_000);
+  // One that is known is no more, and the note of a removal takes nobody's place.
+  await limiter.override("more", "exempt");
+  await limiter.override("more", undefined, { by: "ana" });
+  await limiter.override("another", "deny");
+  await expect(limiter.override("more", "deny")).rejects.toThrow("at most 10000 overrides");
 });

@@ -5,6 +5,7 @@ import { alertsText, boardText, namesIn } from "../../../../scripts/board.mjs";
 import { RateLimiter, Semaphore, tokenBucket } from "../../src/index.js";
 import { METRIC_GROUPS } from "../../src/metrics/list.js";
 import { prometheusName } from "../../src/metrics/metric.js";
+import { PolicySet } from "../../src/policies/index.js";
 import { metrics } from "../../src/prometheus/index.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
 
@@ -28,7 +29,8 @@ test("every name in them is exposed, and every exposed name is in docs/watch.md"
   const onRedis = new RateLimiter({ policy, store });
   const inMemory = new RateLimiter({ policy });
   const semaphore = new Semaphore({ limit: 1, store });
-  const exposed = familiesOf(metrics([onRedis, inMemory, semaphore]).render().body);
+  const rules = new PolicySet({ source: { rules: [] } });
+  const exposed = familiesOf(metrics([onRedis, inMemory, semaphore, rules]).render().body);
   const named = `${read("watch/board.json")} ${read("watch/alerts.yaml")}`.match(/\bsluice_\w+/g);
   const unknown = [...new Set(named)].filter(
     (name) => !exposed.has(name) && !exposed.has(name.replace(/_(?:bucket|sum|count)$/, "")),
@@ -40,5 +42,11 @@ test("every name in them is exposed, and every exposed name is in docs/watch.md"
     const title = new RegExp(`^#+ ${(anchor as string).replaceAll("-", "[ -]")}$`, "im");
     expect(page).toMatch(title);
   }
-  await Promise.all([onRedis.close(), inMemory.close(), semaphore.close(), store.close()]);
+  await Promise.all([
+    onRedis.close(),
+    inMemory.close(),
+    semaphore.close(),
+    rules.close(),
+    store.close(),
+  ]);
 });

@@ -14,30 +14,20 @@ import {
   noteToText,
 } from "../document-store.js";
 import type { RunScript } from "./clients/client.js";
+import type { Hints } from "./hints.js";
 import { replyNumber, runOnKey } from "./one-key-script.js";
 import { documentScript } from "./scripts.js";
-import { Subscriber } from "./subscriber.js";
-
-export interface RedisDocumentsOptions {
-  readonly run: RunScript;
-  /** Undefined until the store has connected. */
-  readonly client: () => unknown;
-  /** As of the store. */
-  readonly subscriber: unknown;
-  readonly isCluster: boolean;
-  /** Decides instead of the server's clock. */
-  readonly clock: Clock | undefined;
-}
 
 export class RedisDocuments implements DocumentStore {
-  readonly #options: RedisDocumentsOptions;
-  readonly #hints = new Map<string, Set<() => void>>();
-  /** Opened when somebody first watches. */
-  #subscriber: Subscriber | undefined;
-  #isClosed = false;
+  readonly #run: RunScript;
+  readonly #hints: Hints;
+  readonly #clock: Clock | undefined;
 
-  constructor(options: RedisDocumentsOptions) {
-    this.#options = options;
+  /** `clock` decides instead of the server's. */
+  constructor(run: RunScript, hints: Hints, clock: Clock | undefined) {
+    this.#run = run;
+    this.#hints = hints;
+    this.#clock = clock;
   }
 
   async head(name: string, seen: number): Promise<DocumentHead> {
@@ -78,50 +68,16 @@ export class RedisDocuments implements DocumentStore {
   }
 
   watch(name: string, hint: () => void): DocumentWatch {
-    if (this.#isClosed) return { end: () => {} };
-    this.#subscriber ??= new Subscriber({
-      client: this.#options.client,
-      subscriber: this.#options.subscriber,
-      sharded: this.#options.isCluster,
-      received: () => {
-        for (const hints of this.#hints.values()) for (const each of hints) each();
-      },
-    });
-    const { canSubscribe } = this.#subscriber;
-    if (!canSubscribe) return { end: () => {} };
-    const hints = this.#hints.get(name) ?? new Set();
-    this.#hints.set(name, hints);
-    // A function of its own, so that two watches of one caller do not end each other.
-    const listener = (): void => {
-      hint();
-    };
-    hints.add(listener);
-    // What was published before its messages are received is found by the one that begins to.
-    const subscription = this.#subscriber.subscribe(this.#channelOf(name), listener);
-    return {
-      end: () => {
-        hints.delete(listener);
-        if (hints.size === 0) this.#hints.delete(name);
-        subscription.end();
-      },
-    };
+    return this.#hints.watch(this.#channelOf(name), hint);
   }
 
-  close(): void {
-    this.#isClosed = true;
-    this.#subscriber?.close();
-    this.#hints.clear();
-  }
-
-  /** On a Cluster a message stays within the slot of its key, so the channel carries the key's tag. */
   #channelOf(name: string): string {
-    return this.#options.isCluster ? `${keyOf(name)}!` : `${name}:~policies`;
+    return this.#hints.channelOf(keyOf(name), `${name}:~policies`);
   }
 
   #call(name: string, verb: string, ...args: string[]): Promise<readonly unknown[]> {
-    const { run, clock } = this.#options;
-    const now = clock === undefined ? "" : String(clock.nowUs());
-    return runOnKey(run, documentScript(), keyOf(name), [now, verb, ...args]);
+    const now = this.#clock === undefined ? "" : String(this.#clock.nowUs());
+    return runOnKey(this.#run, documentScript(), keyOf(name), [now, verb, ...args]);
   }
 }
 

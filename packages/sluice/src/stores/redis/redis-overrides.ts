@@ -1,40 +1,48 @@
 /** Overrides in Redis: those of a limiter are one hash. Each write is one call of one script, and so is each read. */
 import type { Clock } from "../../core/clock.js";
-import { StoreUnavailableError } from "../../core/errors.js";
 import type {
   OverrideStore,
   OverridesRead,
+  OverrideWatch,
   OverrideWrite,
   StoredOverride,
 } from "../override-store.js";
 import type { RunScript } from "./clients/client.js";
-import { asScriptFailure } from "./clients/index.js";
+import type { Hints } from "./hints.js";
+import { replyNumber, runOnKey } from "./one-key-script.js";
 import { overrideScript } from "./scripts.js";
 
 const FOR_GOOD = "-";
+/** What stands before the note of one that was removed. */
+const REMOVED = "-";
 
 export class RedisOverrides implements OverrideStore {
   readonly #run: RunScript;
+  readonly #hints: Hints;
   readonly #clock: Clock | undefined;
 
   /** `clock` decides instead of the server's. */
-  constructor(run: RunScript, clock: Clock | undefined) {
+  constructor(run: RunScript, hints: Hints, clock: Clock | undefined) {
     this.#run = run;
+    this.#hints = hints;
     this.#clock = clock;
   }
 
   async write(limiter: string, what: OverrideWrite): Promise<boolean> {
-    const { id, text, untilMs, most } = what;
+    const { id, text, untilMs, most, note = "" } = what;
     const stored = text === undefined ? "" : `${untilMs ?? FOR_GOOD} ${text}`;
-    const reply = await this.#call(limiter, "write", String(most), id, stored);
-    return Number(reply) === 1;
+    const channel = this.#channelOf(limiter);
+    const [written] = await this.#call(limiter, "write", String(most), id, stored, note, channel);
+    return replyNumber(written) === 1;
   }
 
-  async read(limiter: string, known: string): Promise<OverridesRead> {
-    const reply = await this.#call(limiter, "read", known);
-    if (!Array.isArray(reply)) throw unreadable();
-    const nowMs = Number(reply[1]);
-    if (!Number.isFinite(nowMs)) throw unreadable();
+  async read(
+    limiter: string,
+    known: string,
+    ended: readonly string[] = [],
+  ): Promise<OverridesRead> {
+    const reply = await this.#call(limiter, "read", known, ...ended);
+    const nowMs = replyNumber(reply[1]);
     const version = String(reply[0]);
     if (version === known) return { version, nowMs, texts: undefined };
     const texts = new Map<string, StoredOverride>();
@@ -44,28 +52,28 @@ export class RedisOverrides implements OverrideStore {
     return { version, nowMs, texts };
   }
 
-  async #call(limiter: string, ...args: readonly string[]): Promise<unknown> {
-    const { sha, source } = overrideScript();
+  watch(limiter: string, hint: () => void): OverrideWatch {
+    return this.#hints.watch(this.#channelOf(limiter), hint);
+  }
+
+  #channelOf(limiter: string): string {
+    return this.#hints.channelOf(keyOf(limiter), `${limiter}:~overrides`);
+  }
+
+  #call(limiter: string, ...args: readonly string[]): Promise<readonly unknown[]> {
     const now = this.#clock === undefined ? "" : String(this.#clock.nowUs());
-    try {
-      return await this.#run(sha, source, [keyOf(limiter)], [now, ...args]);
-    } catch (error) {
-      throw asScriptFailure(error);
-    }
+    return runOnKey(this.#run, overrideScript(), keyOf(limiter), [now, ...args]);
   }
 }
 
 function storedIn(value: string): StoredOverride {
-  const end = value.indexOf(" ");
-  const untilMs = Number(value.slice(0, end));
-  return { text: value.slice(end + 1), untilMs: Number.isNaN(untilMs) ? undefined : untilMs };
+  const end = value.indexOf(" ") + 1;
+  const untilMs = value.startsWith(FOR_GOOD) ? undefined : Number.parseInt(value, 10);
+  const isRemoved = value.startsWith(REMOVED, end);
+  return { text: value.slice(isRemoved ? end + 1 : end), untilMs, isRemoved };
 }
 
 /** No policy has a name that begins like this. */
 function keyOf(limiter: string): string {
   return `${limiter}:~overrides:{${limiter}}`;
-}
-
-function unreadable(): StoreUnavailableError {
-  return new StoreUnavailableError("the reply of the script of overrides is not as it should be");
 }

@@ -15,12 +15,10 @@ import { asScriptFailure } from "./clients/index.js";
 import { slotOf, tagOfId } from "./slot.js";
 import { failedByMovingSlot, growingPause } from "./split-retry.js";
 import { SemaphoreBatches, type SemaphoreBatchesOptions } from "./semaphore-batches.js";
-import { Subscriber } from "./subscriber.js";
+import type { Subscriber } from "./subscriber.js";
 
 export interface RedisSemaphoresOptions extends SemaphoreBatchesOptions {
-  /** Undefined until the store has connected. */
-  readonly client: () => unknown;
-  readonly subscriber: unknown;
+  readonly subscriber: Subscriber;
   /** The node of a slot, where a Cluster's client shows it. */
   readonly nodeOf: NodeOf | undefined;
   /** Names this process among all that subscribe. */
@@ -37,22 +35,12 @@ export class RedisSemaphores implements SemaphoreStore {
   readonly #listeners = new Map<string, NotificationListener>();
 
   constructor(options: RedisSemaphoresOptions) {
-    const { client, subscriber, isCluster } = options;
     this.#options = options;
     this.#batches = new SemaphoreBatches(options);
     this.clock = options.clock ?? systemClock;
     const { nodeOf } = options;
     if (nodeOf !== undefined) this.partOf = ({ id }) => nodeOf(slotOf(tagOfId(id)));
-    this.#subscriber = new Subscriber({
-      client,
-      subscriber,
-      sharded: isCluster,
-      received: (message) => {
-        const [id = "", fence, untilUs] = message.split(" ");
-        const wake = { id, fence: Number(fence), untilUs: Number(untilUs) };
-        this.#listeners.get(ownerOf(id))?.notified(wake);
-      },
-    });
+    this.#subscriber = options.subscriber;
   }
 
   async execute(
@@ -85,9 +73,10 @@ export class RedisSemaphores implements SemaphoreStore {
     const channel = this.channelOf(key);
     if (channel === "") return NO_MESSAGES;
     this.#listeners.set(listener.owner, listener);
-    const subscription = this.#subscriber.subscribe(channel, () => {
-      listener.live();
-    });
+    const live = (): void => listener.live();
+    const subscription = this.#subscriber.subscribe(channel, live, (message) =>
+      this.#notify(message),
+    );
     return {
       isLive: () => subscription.isLive(),
       missed: () => {
@@ -100,8 +89,10 @@ export class RedisSemaphores implements SemaphoreStore {
     };
   }
 
-  close(): void {
-    this.#subscriber.close();
+  #notify(message: string): void {
+    const [id = "", fence, untilUs] = message.split(" ");
+    const wake = { id, fence: Number(fence), untilUs: Number(untilUs) };
+    this.#listeners.get(ownerOf(id))?.notified(wake);
   }
 }
 

@@ -26,20 +26,23 @@ import { asScriptFailure } from "./clients/index.js";
 import type { LazyConnection } from "./lazy-connection.js";
 import { LoneCalls } from "./lone-calls.js";
 import { CONNECT_OPTIONS, type ConnectOptions } from "./connect.js";
+import { Hints } from "./hints.js";
 import { RedisDocuments } from "./redis-documents.js";
 import { RedisOverrides } from "./redis-overrides.js";
 import { RedisReports } from "./redis-reports.js";
 import { RedisSemaphores } from "./redis-semaphores.js";
 import { type Placement, placementBy, SLOTS, slotOf, tagOfId } from "./slot.js";
 import { type RefusalSorter, SplitRetry } from "./split-retry.js";
+import { Subscriber } from "./subscriber.js";
 import { endingWithStore, type RoundTripOptions } from "./round-trips.js";
 import { decodeBatch, type DecodedCall } from "./wire.js";
 
 export interface RedisStoreOptions extends AccessOptions {
   /**
-   * A connection for subscriptions alone, by which waiting callers of semaphores are notified: a client of redis,
-   * ioredis or iovalkey. Default: a duplicate of `client`, if it is one of these, opened when somebody first waits.
-   * With false, or a `client` that cannot subscribe, waiting callers have to ask again and again.
+   * A connection for subscriptions alone, by which waiting callers of semaphores are notified, and processes hear of new
+   * documents and overrides: a client of redis, ioredis or iovalkey. Default: a duplicate of `client`, if it is one of
+   * these, opened when somebody first waits or follows. With false, or a `client` that cannot subscribe, waiting callers
+   * have to ask again and again, and changes are known after a poll.
    */
   readonly subscriber?: object | false | undefined;
   /**
@@ -88,6 +91,8 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly reports: RedisReports;
   readonly overrides: RedisOverrides;
   readonly documents: RedisDocuments;
+  /** One connection for all hints and messages, opened when somebody first wants them. */
+  readonly #subscriber: Subscriber;
   /** Batches, and outages whoever met them; hooks are listeners too. */
   readonly events = new Events();
   readonly counts = new StoreCounts();
@@ -157,10 +162,12 @@ export class RedisStore extends KeyspaceRegistry implements Store {
         return !retry.isCluster && retry.apart.size === 0 && this.#alone.send(call, done);
       },
     );
+    this.#subscriber = new Subscriber({ client: clientNow, subscriber, sharded: isCluster });
+    const hints = new Hints(this.#subscriber);
     this.reports = new RedisReports(this.#run, this.clock);
-    this.overrides = new RedisOverrides(this.#run, this.clock);
-    const shared = { run: this.#run, client: clientNow, subscriber, isCluster, clock: this.clock };
-    this.documents = new RedisDocuments(shared);
+    this.overrides = new RedisOverrides(this.#run, hints, this.clock);
+    this.documents = new RedisDocuments(this.#run, hints, this.clock);
+    const shared = { run: this.#run, subscriber: this.#subscriber, isCluster, clock: this.clock };
     this.semaphores = new RedisSemaphores({
       ...shared,
       nodeOf,
@@ -240,8 +247,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
    */
   close(): Promise<void> {
     return this.#closing.end(async () => {
-      this.semaphores.close();
-      this.documents.close();
+      this.#subscriber.close();
       await this.#lazy?.close();
     });
   }

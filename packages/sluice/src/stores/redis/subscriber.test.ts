@@ -3,6 +3,8 @@ import { expect, test } from "vitest";
 import { settle } from "../../../test/support/watch.js";
 import { Subscriber } from "./subscriber.js";
 
+const nothing = (): void => {};
+
 /** What a Cluster's client of redis is asked; `connected` is called when its connection is there. */
 function start(): { subscriber: Subscriber; asked: unknown[][]; connected: () => void } {
   const asked: unknown[][] = [];
@@ -21,19 +23,13 @@ function start(): { subscriber: Subscriber; asked: unknown[][]; connected: () =>
       asked.push(["unsubscribe", ...args]);
     },
   };
-  const received = (): void => {};
-  const subscriber = new Subscriber({
-    client: () => client,
-    subscriber: client,
-    sharded: true,
-    received,
-  });
+  const subscriber = new Subscriber({ client: () => client, subscriber: client, sharded: true });
   return { subscriber, asked, connected };
 }
 
 test("a channel that nobody wants any more when it is subscribed to is left then", async () => {
   const { subscriber, asked, connected } = start();
-  subscriber.subscribe("c", () => {}).end();
+  subscriber.subscribe("c", nothing, nothing).end();
   expect(asked.map(([verb]) => verb)).toEqual(["subscribe", "unsubscribe"]);
   connected();
   await settle();
@@ -43,8 +39,8 @@ test("a channel that nobody wants any more when it is subscribed to is left then
 
 test("a channel that is wanted again by then is kept", async () => {
   const { subscriber, asked, connected } = start();
-  subscriber.subscribe("c", () => {}).end();
-  const again = subscriber.subscribe("c", () => {});
+  subscriber.subscribe("c", nothing, nothing).end();
+  const again = subscriber.subscribe("c", nothing, nothing);
   connected();
   await settle();
   expect(again.isLive()).toBe(true);
@@ -56,7 +52,7 @@ test("a channel that is wanted again by then is kept", async () => {
 test("a channel is left by its listener", async () => {
   const { subscriber, asked, connected } = start();
   connected();
-  const subscription = subscriber.subscribe("c", () => {});
+  const subscription = subscriber.subscribe("c", nothing, nothing);
   await settle();
   subscription.end();
   const [subscribed, left] = asked;

@@ -12,15 +12,12 @@ export interface Subscription {
   end(): void;
 }
 
-export interface SubscriberOptions extends SubscriptionClients {
-  readonly received: (message: string) => void;
-}
-
 /** A channel that is wanted. */
 interface Channel {
   isLive: boolean;
   /** Whether a subscription to it is under way. */
   isSubscribing: boolean;
+  readonly received: (message: string) => void;
   /** One for each subscription: called each time the channel becomes live. */
   readonly listeners: Set<() => void>;
 }
@@ -41,13 +38,14 @@ export class Subscriber {
   #nextAttempt: Timer | undefined;
   #isClosed = false;
 
-  constructor({ received, ...clients }: SubscriberOptions) {
+  constructor(clients: SubscriptionClients) {
     this.#sharded = clients.sharded;
     this.#connection = new SubscriptionConnection(clients, {
       received: (message, name) => {
-        if (!this.#channels.has(name)) return;
+        const channel = this.#channels.get(name);
+        if (channel === undefined) return;
         this.#misses = 0;
-        received(message);
+        channel.received(message);
       },
       lost: () => {
         for (const channel of this.#channels.values()) channel.isLive = false;
@@ -63,9 +61,17 @@ export class Subscriber {
     return this.#connection.canSubscribe;
   }
 
-  /** Subscribes to a channel, and calls `live` each time its messages begin to be received. */
-  subscribe(name: string, live: () => void): Subscription {
-    const channel = this.#channels.get(name) ?? this.#add(name);
+  /** Whether channels belong to slots, so that a message stays within that of its key. */
+  get isSharded(): boolean {
+    return this.#sharded;
+  }
+
+  /**
+   * Subscribes to a channel, and calls `live` each time its messages begin to be received. Each message goes to `received`
+   * once: that of the channel's first subscription, which those behind it share.
+   */
+  subscribe(name: string, live: () => void, received: (message: string) => void): Subscription {
+    const channel = this.#channels.get(name) ?? this.#add(name, received);
     // A function of its own, so that two subscriptions of one caller do not end each other.
     const listener = (): void => {
       live();
@@ -95,8 +101,13 @@ export class Subscriber {
     this.#connection.close();
   }
 
-  #add(name: string): Channel {
-    const channel: Channel = { isLive: false, isSubscribing: false, listeners: new Set() };
+  #add(name: string, received: (message: string) => void): Channel {
+    const channel: Channel = {
+      isLive: false,
+      isSubscribing: false,
+      received,
+      listeners: new Set(),
+    };
     this.#channels.set(name, channel);
     // Where the last message was missed, one on this channel may be missed too.
     if (this.#misses > 0) this.#attemptLater();

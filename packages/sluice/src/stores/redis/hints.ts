@@ -1,0 +1,47 @@
+/**
+ * Hints that something which processes share has changed, one channel for each thing. A hint may be missed, and may come for
+ * nothing: whoever gets one asks the store.
+ */
+import type { Subscriber } from "./subscriber.js";
+
+/** Somebody who wants to know of changes at once. */
+export interface Watch {
+  end(): void;
+}
+
+export class Hints {
+  readonly #subscriber: Subscriber;
+  readonly #byChannel = new Map<string, Set<() => void>>();
+
+  constructor(subscriber: Subscriber) {
+    this.#subscriber = subscriber;
+  }
+
+  /** On a Cluster a message stays within the slot of its key, so there the channel carries the key's tag. */
+  channelOf(key: string, name: string): string {
+    return this.#subscriber.isSharded ? `${key}!` : name;
+  }
+
+  /** Calls `hint` with each message of the channel, and each time its messages begin to be received. */
+  watch(channel: string, hint: () => void): Watch {
+    if (!this.#subscriber.canSubscribe) return { end: () => {} };
+    const hints = this.#byChannel.get(channel) ?? new Set();
+    this.#byChannel.set(channel, hints);
+    // A function of its own, so that two watches of one caller do not end each other.
+    const listener = (): void => {
+      hint();
+    };
+    hints.add(listener);
+    // What was changed before messages are received is found by the one that begins to.
+    const subscription = this.#subscriber.subscribe(channel, listener, () => {
+      for (const each of this.#byChannel.get(channel) ?? []) each();
+    });
+    return {
+      end: () => {
+        hints.delete(listener);
+        if (hints.size === 0) this.#byChannel.delete(channel);
+        subscription.end();
+      },
+    };
+  }
+}
