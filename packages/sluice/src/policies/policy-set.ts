@@ -305,14 +305,11 @@ export class PolicySet implements AsyncDisposable {
    * nobody, undefined leaves it to the document.
    */
   setMode(mode: ModeSwitch | undefined, note: ChangeNote = {}): void {
-    const { by, comment } = checkNote(note);
+    const said = checkNote(note);
     const before = this.#modeNow();
     this.#switch = mode === undefined ? undefined : checkSwitch("mode", mode);
     const after = this.#modeNow();
-    this.#changed([{ part: "setting", name: "mode", before, after }], this.version, {
-      by,
-      comment,
-    });
+    this.#changed([{ part: "setting", name: "mode", before, after }], this.version, said);
   }
 
   /** Looks at the source now; resolves when what was found is in force, or reported. Never rejects. */
@@ -337,7 +334,7 @@ export class PolicySet implements AsyncDisposable {
 
   /** What this process has decided by the set's rules, in numbers: the policies are the rules by name, see docs/watch.md. */
   stats(): LimiterStats {
-    return { ...this.#limiters.stats(), overrides: this.#compiled.overridesAt(this.#time.nowUs()) };
+    return this.#limiters.stats(this.#compiled.overridesAt(this.#time.nowUs()));
   }
 
   /** Ends what follows the source, and the limiters; later calls reject. The store is ended where it is the set's own. */

@@ -55,10 +55,10 @@ export class RuleLimiters {
     for (const limiter of this.#limiters.values()) pipelineOf(limiter)?.resolver.forgetNames();
   }
 
-  /** The counts of all of them together. */
-  stats(): LimiterStats {
+  /** The counts of all of them together; `overrides` are the document's. */
+  stats(overrides: number): LimiterStats {
     const [first, ...others] = this.all.map((limiter) => limiter.stats());
-    return others.reduce(sumOf, first as LimiterStats);
+    return { ...others.reduce(sumOf, first as LimiterStats), overrides };
   }
 
   async close(): Promise<void> {

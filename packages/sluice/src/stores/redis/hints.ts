@@ -2,7 +2,8 @@
  * Hints that something which processes share has changed, one channel for each thing. A hint may be missed, and may come for
  * nothing: whoever gets one asks the store.
  */
-import type { Subscriber } from "./subscriber.js";
+import { Subscriber } from "./subscriber.js";
+import type { SubscriptionClients } from "./subscription-connection.js";
 
 /** Somebody who wants to know of changes at once. */
 export interface Watch {
@@ -10,21 +11,23 @@ export interface Watch {
 }
 
 export class Hints {
-  readonly #subscriber: Subscriber;
+  /** The one of the store, for all that is published. */
+  readonly subscriber: Subscriber;
   readonly #byChannel = new Map<string, Set<() => void>>();
 
-  constructor(subscriber: Subscriber) {
-    this.#subscriber = subscriber;
+  /** @throws InvalidOptionError for a subscriber that cannot subscribe. */
+  constructor(clients: SubscriptionClients) {
+    this.subscriber = new Subscriber(clients);
   }
 
   /** On a Cluster a message stays within the slot of its key, so there the channel carries the key's tag. */
   channelOf(key: string, name: string): string {
-    return this.#subscriber.isSharded ? `${key}!` : name;
+    return this.subscriber.isSharded ? `${key}!` : name;
   }
 
   /** Calls `hint` with each message of the channel, and each time its messages begin to be received. */
   watch(channel: string, hint: () => void): Watch {
-    if (!this.#subscriber.canSubscribe) return { end: () => {} };
+    if (!this.subscriber.canSubscribe) return { end: () => {} };
     const hints = this.#byChannel.get(channel) ?? new Set();
     this.#byChannel.set(channel, hints);
     // A function of its own, so that two watches of one caller do not end each other.
@@ -33,7 +36,7 @@ export class Hints {
     };
     hints.add(listener);
     // What was changed before messages are received is found by the one that begins to.
-    const subscription = this.#subscriber.subscribe(channel, listener, () => {
+    const subscription = this.subscriber.subscribe(channel, listener, () => {
       for (const each of this.#byChannel.get(channel) ?? []) each();
     });
     return {

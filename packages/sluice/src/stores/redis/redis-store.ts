@@ -33,16 +33,14 @@ import { RedisReports } from "./redis-reports.js";
 import { RedisSemaphores } from "./redis-semaphores.js";
 import { type Placement, placementBy, SLOTS, slotOf, tagOfId } from "./slot.js";
 import { type RefusalSorter, SplitRetry } from "./split-retry.js";
-import { Subscriber } from "./subscriber.js";
 import { endingWithStore, type RoundTripOptions } from "./round-trips.js";
 import { decodeBatch, type DecodedCall } from "./wire.js";
 
 export interface RedisStoreOptions extends AccessOptions {
   /**
-   * A connection for subscriptions alone, by which waiting callers of semaphores are notified, and processes hear of new
-   * documents and overrides: a client of redis, ioredis or iovalkey. Default: a duplicate of `client`, if it is one of
-   * these, opened when somebody first waits or follows. With false, or a `client` that cannot subscribe, waiting callers
-   * have to ask again and again, and changes are known after a poll.
+   * A connection for subscriptions alone, by which waiting callers of semaphores, and followers of documents and overrides,
+   * are notified: a client of redis, ioredis or iovalkey. Default: a duplicate of `client`, if it is one of these, opened
+   * when somebody first waits or follows. With false, or a `client` that cannot subscribe, they have to ask.
    */
   readonly subscriber?: object | false | undefined;
   /**
@@ -91,8 +89,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly reports: RedisReports;
   readonly overrides: RedisOverrides;
   readonly documents: RedisDocuments;
-  /** One connection for all hints and messages, opened when somebody first wants them. */
-  readonly #subscriber: Subscriber;
+  readonly #hints: Hints;
   /** Batches, and outages whoever met them; hooks are listeners too. */
   readonly events = new Events();
   readonly counts = new StoreCounts();
@@ -162,14 +159,12 @@ export class RedisStore extends KeyspaceRegistry implements Store {
         return !retry.isCluster && retry.apart.size === 0 && this.#alone.send(call, done);
       },
     );
-    this.#subscriber = new Subscriber({ client: clientNow, subscriber, sharded: isCluster });
-    const hints = new Hints(this.#subscriber);
+    this.#hints = new Hints({ client: clientNow, subscriber, sharded: isCluster });
     this.reports = new RedisReports(this.#run, this.clock);
-    this.overrides = new RedisOverrides(this.#run, hints, this.clock);
-    this.documents = new RedisDocuments(this.#run, hints, this.clock);
-    const shared = { run: this.#run, subscriber: this.#subscriber, isCluster, clock: this.clock };
+    this.overrides = new RedisOverrides(this.#run, this.#hints, this.clock);
+    this.documents = new RedisDocuments(this.#run, this.#hints, this.clock);
     this.semaphores = new RedisSemaphores({
-      ...shared,
+      ...{ run: this.#run, subscriber: this.#hints.subscriber, isCluster, clock: this.clock },
       nodeOf,
       nonce: randomName(STORE_NONCE_BYTES),
       batching: this.#batching,
@@ -247,7 +242,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
    */
   close(): Promise<void> {
     return this.#closing.end(async () => {
-      this.#subscriber.close();
+      this.#hints.subscriber.close();
       await this.#lazy?.close();
     });
   }
