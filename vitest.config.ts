@@ -10,7 +10,7 @@ const stress = [
   `${sluice}/{conformance,http}/cluster.test.ts`,
   `${sluice}/http/outage.test.ts`,
   `${cli}/stress/**/*.test.ts`,
-  `${sluice}/redis/{acl,client-versions,cluster,connect,cross-slot,outage,prefetch,url}.test.ts`,
+  `${sluice}/redis/{acl,client-versions,cluster,connect,cross-slot,live-cluster,outage,prefetch,url}.test.ts`,
   `${sluice}/semaphore/{cost,outage}.test.ts`,
 ];
 

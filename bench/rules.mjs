@@ -7,8 +7,8 @@ import { MemoryStore, RateLimiter, tokenBucket } from "../packages/sluice/dist/i
 import { PolicySet } from "../packages/sluice/dist/policies/index.js";
 import { spread } from "./statistics.mjs";
 
-const ROUNDS = 15;
-const CALLS = 50_000;
+const ROUNDS = Number(process.argv[2] ?? 15);
+const CALLS = Number(process.argv[3] ?? 50_000);
 const KEYS = 1000;
 const RULES = 50;
 const OVERRIDES = 1000;

@@ -207,9 +207,12 @@ function checkCost(option: string, cost: unknown): void {
   toThousandths(option, withoutText(cost), 0, MOST_COST);
 }
 
-/** A limiter that is charged twice for the same key is charged once for both. */
+/** A limiter that is charged twice for the same key is charged once for both; of rules each charge has its own entries. */
 function together(charges: readonly Charge[], more: Charge): readonly Charge[] {
-  const i = charges.findIndex(({ limiter, key }) => limiter === more.limiter && key === more.key);
+  const i = charges.findIndex(
+    ({ limiter, key, slot, entries }) =>
+      limiter === more.limiter && key === more.key && slot === more.slot && entries === undefined,
+  );
   const same = charges[i];
   if (same === undefined) return [...charges, more];
   return charges.with(i, { ...same, cost: (same.cost ?? 1) + (more.cost ?? 1) });

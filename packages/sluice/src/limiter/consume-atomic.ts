@@ -3,7 +3,7 @@ import { VERBS } from "../algorithms/decide.js";
 import type { Policy } from "../algorithms/registry.js";
 import { MAX_DEBITS } from "../algorithms/rule.js";
 import type { Decision, PolicyVerdict } from "../core/decision.js";
-import { InvalidOptionError } from "../core/errors.js";
+import { CrossSlotError, InvalidOptionError } from "../core/errors.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import { InWords, withoutText } from "../core/shown.js";
 import { checkSignal } from "../core/abort.js";
@@ -106,6 +106,8 @@ export async function consumeAtomic(
   if (signal?.aborted === true) throw unanswered(entries, signal.reason);
   const known = knownOf(entries);
   if (known !== undefined) return { allowed: known.allowed, decisions: known.decisions, atomic };
+  // Before anybody is asked: what has no vote would be charged, and charged again when each is asked by itself.
+  if (isSplit(entries)) throw new CrossSlotError();
   const deciding = decideTogether(entries, signal);
   const beside = entries.map((entry) => askBeside(entry, deciding));
   const decisions = await deciding;
@@ -219,6 +221,16 @@ function costOf({ call }: AtomicEntry): number {
   return call.debits[0]?.cost ?? 0;
 }
 
+/** Whether those who decide are known to lie in different slots. */
+function isSplit(entries: readonly AtomicEntry[]): boolean {
+  const { store } = (entries[0] as AtomicEntry).limiter;
+  if (store.isSplit === undefined || entries.length === 1) return false;
+  const asked = entries.filter(
+    (each) => enforces(each) && overrideAnswer(each.request, each.bound) === undefined,
+  );
+  return store.isSplit(joined(asked.map(({ call }) => call)).call);
+}
+
 /** Those who enforce decide in one call; who only shadows has no vote and a call of its own. */
 async function decideTogether(
   entries: readonly AtomicEntry[],
@@ -326,7 +338,7 @@ function mustBeAsked(entry: AtomicEntry): boolean {
 }
 
 /** Whether it has a vote: neither its limiter nor all of its policies are on trial. */
-function enforces({ limiter, bound }: AtomicEntry): boolean {
+function enforces({ limiter, bound }: Pick<AtomicEntry, "limiter" | "bound">): boolean {
   return limiter.enforce && bound.terms?.hasVote !== false;
 }
 
@@ -344,12 +356,15 @@ async function consumeApart(
   const failed = ended.find((each) => each.status === "rejected");
   const allowed = failed === undefined && decisions.every((decision) => decision.allowed);
   if (!allowed) {
-    const refunds = requests.map(async ({ limiter, key, slot, cost, policy }, i) => {
+    const refunds = requests.map(async ({ limiter: of, key, slot, cost, policy }, i) => {
       const each = ended[i];
-      // What was admitted by nobody or by a shadow alone was not counted: nothing to get back.
       if (each?.status !== "fulfilled" || each.value.reason !== "ok") return undefined;
+      const limiter = pipelineOf(of) as Pipeline;
+      const bound = await limiter.resolver.resolve(key, policy, undefined, slot);
+      // Who has no vote is charged by itself alone, whatever the others say.
+      if (!enforces({ limiter, bound })) return undefined;
       const refund = refundRequest(key, cost, { of: each.value, slot });
-      return (pipelineOf(limiter) as Pipeline).run({ ...refund, policy });
+      return limiter.run({ ...refund, policy, votersAlone: true });
     });
     // A refund that fails is reported; the denial stands.
     const refunded = await Promise.allSettled(refunds);

@@ -63,13 +63,13 @@ export function labelled<D extends Decision>(
   { note: { rule, version, override } }: PolicyTerms,
   shadow: readonly PolicyVerdict[] | undefined,
 ): D {
-  return {
-    ...decision,
-    ...(shadow !== undefined && { shadow }),
-    ...(rule !== undefined && { rule }),
-    ...(version !== undefined && { version }),
-    ...(override !== undefined && { override }),
-  };
+  // Not by spreads of what there may be: each costs more than all of the copy.
+  const said: { -readonly [K in keyof Decision]: Decision[K] } = { ...decision };
+  if (shadow !== undefined) said.shadow = shadow;
+  if (rule !== undefined) said.rule = rule;
+  if (version !== undefined) said.version = version;
+  if (override !== undefined) said.override = override;
+  return said as D;
 }
 
 /**

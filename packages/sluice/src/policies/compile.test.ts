@@ -1,8 +1,9 @@
 /** Which rules a request meets, and with which limits. */
 import fc from "fast-check";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { runs } from "../../test/support/runs.js";
 import { tokenBucket } from "../index.js";
+import { CompiledRule } from "./compiled-rule.js";
 import { compilePolicies, type CompiledPolicies, parsePolicies } from "./index.js";
 
 const BUCKET = { algorithm: "token-bucket", limit: 100, period: "1m" };
@@ -281,4 +282,50 @@ test("the hash stands for the content, whatever its order, and not for the versi
 test("activeFrom is a time in microseconds", () => {
   expect(compiled({ rules: [] }).activeFromUs).toBe(0);
   expect(compiled({ activeFrom: "1970-01-01T01:00:01+01:00", rules: [] }).activeFromUs).toBe(1e6);
+});
+
+describe("rules are found by how an entry begins", () => {
+  const gcra = { algorithm: "gcra", limit: 1, period: "1s" } as const;
+  const byPath = (paths: readonly (string | readonly string[])[]): CompiledPolicies =>
+    compiled({ rules: paths.map((path, i) => ({ name: `r${i}`, match: { path }, policy: gcra })) });
+  const namesOf = (paths: readonly (string | readonly string[])[], path: string): string[] =>
+    byPath(paths)
+      .match({ entries: { path } }, 0)
+      .map(({ rule }) => rule);
+
+  test("each once and in the document's order, whatever they begin with", () => {
+    const paths = ["/a*", ["/ab", "/a*", "/abc*"], "*c", "/ab", "/abc*", "/*d", "/", "/abcd*e*"];
+    expect(namesOf(paths, "/abc")).toEqual(["r0", "r1", "r2", "r4"]);
+    expect(namesOf(paths, "/ab")).toEqual(["r0", "r1", "r3"]);
+    expect(namesOf(paths, "/abcdef")).toEqual(["r0", "r1", "r4", "r7"]);
+    expect(namesOf(paths, "/xd")).toEqual(["r5"]);
+    expect(namesOf(paths, "/")).toEqual(["r6"]);
+    expect(namesOf(paths, "")).toEqual([]);
+  });
+
+  test.each([50, 500])("of %d rules no more than two are looked at", (count) => {
+    const paths = Array.from({ length: count }, (_, i) => `/v1/r${i}/*`);
+    const policies = byPath(paths);
+    const looks = vi.spyOn(CompiledRule.prototype, "isFor");
+    expect(policies.match({ entries: { path: "/v1/r7/items" } }, 0)).toHaveLength(1);
+    expect(looks.mock.calls.length).toBeLessThanOrEqual(2);
+  });
+
+  test.each([1000, 10_000])(
+    "of %d overrides no more steps are taken than there are lengths",
+    (count) => {
+      const overrides = Array.from({ length: count }, (_, i) => ({
+        rule: "api",
+        key: i % 2 === 0 ? `user=o${i}` : `user=p${i % 10}-${i}*`,
+        mode: "deny" as const,
+      }));
+      const rules = [{ name: "api", key: ["user"], policy: gcra }];
+      const policies = compiled({ rules, overrides });
+      const gets = vi.spyOn(Map.prototype, "get");
+      policies.match({ entries: { user: "p3-13-and-more" } }, 0);
+      const steps = gets.mock.calls.length;
+      gets.mockRestore();
+      expect(steps).toBeLessThan(20);
+    },
+  );
 });

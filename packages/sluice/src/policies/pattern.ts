@@ -78,10 +78,17 @@ export function conditionOf(condition: EntryTexts | EntryCondition): EntryCondit
     : (condition as EntryCondition);
 }
 
+/** How texts may begin: they are one of `exact`, or begin with one of `prefixes`. */
+export interface Heads {
+  readonly exact: ReadonlySet<string>;
+  /** None is empty. */
+  readonly prefixes: ReadonlySet<string>;
+}
+
 /** What one entry must be. */
 export class EntryMatcher {
-  /** The only texts that may match; undefined where others may too. */
-  readonly exactTexts: ReadonlySet<string> | undefined;
+  /** What every text that matches is, or begins with; undefined where it may be any. */
+  readonly heads: Heads | undefined;
   readonly #is: TextSet | undefined;
   readonly #not: TextSet | undefined;
 
@@ -89,7 +96,9 @@ export class EntryMatcher {
     const { is, not } = conditionOf(condition);
     this.#is = is === undefined ? undefined : new TextSet(listOf(is));
     this.#not = not === undefined ? undefined : new TextSet(listOf(not));
-    this.exactTexts = this.#is?.patterns.length === 0 ? this.#is.exact : undefined;
+    const prefixes = new Set(this.#is?.patterns.map(([first]) => first as string));
+    this.heads =
+      this.#is === undefined || prefixes.has("") ? undefined : { exact: this.#is.exact, prefixes };
   }
 
   matches(value: string): boolean {

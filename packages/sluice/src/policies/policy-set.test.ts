@@ -397,3 +397,32 @@ test("fields state the rules that enforce, and when to come back", async () => {
   const decision = await rules.consume(ann);
   expect(() => rulesFields({ ...decision })).toThrow("the decision of a PolicySet");
 });
+
+test.each(["shadow", "off"] as const)(
+  "the switch %s, of the process or the document, lets pass what an override denies and what has no entry",
+  async (mode) => {
+    const document: PoliciesDocument = {
+      rules: [
+        {
+          name: "api",
+          key: ["user"],
+          onMissing: "deny",
+          policy: { algorithm: "gcra", limit: 1, period: "1h" },
+        },
+      ],
+      overrides: [{ rule: "api", key: "user=*", mode: "deny" }],
+    };
+    await using rules = new PolicySet({ source: document });
+    const allowed = async (): Promise<unknown[]> => [
+      (await rules.consume({ entries: { user: "ann" } })).allowed,
+      (await rules.consume({ entries: {} })).allowed,
+    ];
+    expect(await allowed()).toEqual([false, false]);
+    rules.setMode(mode);
+    expect(await allowed()).toEqual([true, true]);
+    rules.setMode(undefined);
+    expect(await allowed()).toEqual([false, false]);
+    rules.replace({ ...document, mode });
+    expect(await allowed()).toEqual([true, true]);
+  },
+);

@@ -132,6 +132,8 @@ export interface Store {
    * Cluster node's "host:port"; "" if it does not know. Called before every `submit`; never throws.
    */
   partOf?(call: StoreCall): string;
+  /** Whether the store knows that it cannot decide on all keys of the call together. Never throws. */
+  isSplit?(call: StoreCall): boolean;
   /**
    * Fires when `close` is called. From then on no call is decided: `done` gets a ClosedError, as do calls under way that
    * are not answered any more.

@@ -21,6 +21,7 @@ import {
   RateLimiter,
   Semaphore,
 } from "../../src/index.js";
+import { PolicySet } from "../../src/policies/index.js";
 import { eventually } from "../support/eventually.js";
 import { listenHttp } from "./subjects/listen.js";
 
@@ -189,6 +190,49 @@ describe.each(servers)("an operation on %s", (_, serve) => {
         extensions: { code: "RATE_LIMITED", retryAfterMs: expect.any(Number) as unknown },
       },
     ]);
+  });
+
+  test("takes a PolicySet, and charges the rules that are met, each charge by its own entries", async () => {
+    const bucket = (limit: number) => ({ algorithm: "token-bucket", limit, period: "1h" }) as const;
+    const rules = new PolicySet({
+      source: {
+        rules: [
+          { name: "user", key: ["user"], policy: bucket(10) },
+          { name: "org", key: ["org"], policy: bucket(4), candidate: { policy: bucket(1) } },
+          { name: "seen", mode: "shadow", policy: bucket(0) },
+        ],
+      },
+    });
+    ends.push(() => rules.close());
+    const ask = await serve({
+      charge: ({ cost }) => [
+        { limiter: rules, entries: { user: "ann" }, cost },
+        { limiter: rules, entries: { org: "acme" }, cost },
+      ],
+    });
+    const first = await ask("{ a: plain b: plain c: plain }");
+    expect(first.status).toBe(200);
+    expect(first.headers.get("RateLimit-Policy")).toMatch(/^"user";q=10;w=3600, "org";q=4;w=3600$/);
+    const refused = await ask("{ a: plain b: plain }");
+    expect(refused.status).toBe(429);
+    expect(refused.body.errors?.[0]?.extensions).toMatchObject({ code: "RATE_LIMITED" });
+    const left = async (entries: Record<string, string>): Promise<unknown> =>
+      (await rules.peek({ entries })).rules[0]?.decision.remaining;
+    // All or nothing: the user did not pay for what the organisation could not.
+    expect([await left({ user: "ann" }), await left({ org: "acme" })]).toEqual([7, 1]);
+  });
+
+  test("that is charged one key in two slots is charged both", async () => {
+    const limiter = limiterOf(3);
+    const ask = await serve({
+      charge: () => [
+        { limiter, key: "k", slot: "a" },
+        { limiter, key: "k", slot: "b", cost: 2, show: false },
+      ],
+    });
+    expect((await ask("{ plain }")).status).toBe(200);
+    expect((await limiter.peek("k", { slot: "a" })).remaining).toBe(2);
+    expect((await limiter.peek("k", { slot: "b" })).remaining).toBe(1);
   });
 
   test("costs a field more for an alias, in one decision", async () => {

@@ -231,6 +231,33 @@ test("a server that is killed while a document is pushed has it or has it not, a
   expect(await isWithin(100, workers)).toBe(true);
 });
 
+test("a server that loses all it has under load takes no document from anybody, and the next push is above what was lost", async (context) => {
+  const { keeper, published, workers } = await startFleet(context, 100);
+  for (let version = 1; version < 4; version++) {
+    await published.publish(api(100), { expected: version });
+  }
+  await pause(2500);
+  await keeper.command("FLUSHALL");
+  await pause(2500);
+  // Another editor, who never saw the fourth, begins anew.
+  const store = await RedisStore.connect(keeper.url);
+  onTestFinished(() => store.close());
+  const stranger = new PublishedPolicies({ store, name: "edge" });
+  expect(await stranger.version()).toBe(0);
+  expect(await stranger.read()).toBeUndefined();
+  await expect(stranger.publish(api(60), { expected: 4 })).rejects.toMatchObject({ version: 0 });
+  expect(await stranger.publish(api(60), { expected: 0 })).toBe(5);
+  await pause(2500);
+  const said = await Promise.all(workers.map((worker) => worker.end()));
+  for (const { begun, answered, sources, reloads, version, stale } of said) {
+    expect(answered).toBe(begun);
+    expect(sources).toEqual({ store: begun });
+    expect(reloads).toContain("lost");
+    expect(reloads.at(-1)).toBe("applied");
+    expect([version, stale]).toEqual([5, undefined]);
+  }
+});
+
 test("half a fleet that cannot hear of a version decides by the old one, and both keep the mixed bound", async (context) => {
   const { published, workers } = await startFleet(
     context,

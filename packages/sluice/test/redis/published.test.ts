@@ -73,6 +73,24 @@ describe.each(Object.keys(stores))("published in %s", (kind) => {
     expect(await published.version()).toBe(2);
   });
 
+  test("a rollback of what somebody has changed meanwhile is refused, and writes nothing", async () => {
+    const { published } = await place(kind);
+    for (let i = 0; i < 3; i++) await published.publish(api(i + 1), { expected: i });
+    // One saw the third, and another one publishes the fourth before it is rolled back.
+    await published.publish(api(9), { expected: 3, by: "ben" });
+    const refused = published.rollback(1, { expected: 3, by: "ana" });
+    await expect(refused).rejects.toThrow(PolicyConflictError);
+    await expect(refused).rejects.toMatchObject({ version: 4 });
+    expect(await published.read()).toMatchObject({ version: 4, by: "ben" });
+    // Two at once, of what is in force now: one of them is first.
+    const ends = await Promise.allSettled([published.rollback(1), published.rollback(2)]);
+    const versions = ends.map((end) => (end.status === "fulfilled" ? end.value : "refused"));
+    expect(versions.filter((version) => version !== "refused").length).toBeGreaterThan(0);
+    expect(await published.version()).toBe(
+      4 + versions.filter((version) => version !== "refused").length,
+    );
+  });
+
   test("what is invalid is not published", async () => {
     const { published } = await place(kind);
     const bad = {

@@ -101,14 +101,11 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly #batching: BatcherOptions;
   readonly #batcher: Batcher;
   readonly #alone: LoneCalls;
-  /** As many as there are slots at most. */
   readonly #slotBatchers = new Map<number, Batcher>();
   readonly #splitRetry: SplitRetry;
   /** Undefined for the server's own. */
   readonly clock: Clock | undefined;
-  /** Undefined without partitions. */
   readonly #placement: Placement | undefined;
-  /** Undefined with a client that was passed. */
   readonly #lazy: LazyConnection | undefined;
   /** How far the server's clock is ahead of this process's: a guess that only calendars use. */
   #serverAheadUs = 0;
@@ -163,12 +160,14 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     this.reports = new RedisReports(this.#run, this.clock);
     this.overrides = new RedisOverrides(this.#run, this.#hints, this.clock);
     this.documents = new RedisDocuments(this.#run, this.#hints, this.clock);
-    this.semaphores = new RedisSemaphores({
-      ...{ run: this.#run, subscriber: this.#hints.subscriber, isCluster, clock: this.clock },
-      nodeOf,
-      nonce: randomName(STORE_NONCE_BYTES),
-      batching: this.#batching,
-    });
+    const shared = {
+      run: this.#run,
+      subscriber: this.#hints.subscriber,
+      isCluster,
+      clock: this.clock,
+    };
+    const own = { nodeOf, nonce: randomName(STORE_NONCE_BYTES), batching: this.#batching };
+    this.semaphores = new RedisSemaphores({ ...shared, ...own });
   }
 
   /**
@@ -245,6 +244,10 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       this.#hints.subscriber.close();
       await this.#lazy?.close();
     });
+  }
+
+  isSplit(call: StoreCall): boolean {
+    return this.#splitRetry.isCluster && this.#slotsOf(call).length > 1;
   }
 
   #slotsOf({ debits }: StoreCall): readonly number[] {
