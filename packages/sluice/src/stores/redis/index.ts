@@ -7,4 +7,5 @@ export type { IoRedisLike } from "./clients/ioredis.js";
 export type { NodeRedisLike } from "./clients/node-redis.js";
 export type { UpstashLike } from "./clients/upstash.js";
 export type { ConnectOptions } from "./connect.js";
-export { RedisStore, type RedisStoreOptions } from "./redis-store.js";
+export { RedisStore } from "./redis-store.js";
+export type { RedisStoreOptions } from "./store-options.js";

@@ -7,11 +7,12 @@ import { CrossSlotError, StoreUnavailableError } from "../../core/errors.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { scriptFor } from "./scripts.js";
 import { attempt, Events, nextSpan } from "../../events/events.js";
-import { addOutageHooks, type OutageHooks } from "../../events/hooks.js";
+import { addOutageHooks } from "../../events/hooks.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
 import type { Done, Store, StoreCall } from "../store.js";
 import { StoreCounts, type StoreStats } from "../store-counts.js";
-import { accessBy, type AccessOptions } from "./access.js";
+import { accessBy } from "./access.js";
+import type { RedisStoreOptions } from "./store-options.js";
 import { type BatchPart, encodeBatch, verbOf } from "./batch.js";
 import {
   Batcher,
@@ -35,32 +36,6 @@ import { type Placement, placementBy, SLOTS, slotOf, tagOfId } from "./slot.js";
 import { type RefusalSorter, SplitRetry } from "./split-retry.js";
 import { endingWithStore, type RoundTripOptions } from "./round-trips.js";
 import { decodeBatch, type DecodedCall } from "./wire.js";
-
-export interface RedisStoreOptions extends AccessOptions {
-  /**
-   * A connection for subscriptions alone, by which waiting callers of semaphores, and followers of documents and overrides,
-   * are notified: a client of redis, ioredis or iovalkey. Default: a duplicate of `client`, if it is one of these, opened
-   * when somebody first waits or follows. With false, or a `client` that cannot subscribe, they have to ask.
-   */
-  readonly subscriber?: object | false | undefined;
-  /**
-   * Decisions made by one batch at most, 1 to 1,000; default 256, some 0.6 ms of the server's time. A call
-   * over three policies counts as three; one over more policies than this goes alone.
-   */
-  readonly maxBatch?: number | undefined;
-  /** Batches under way at once, 1 to 1,000; default 3. Calls that arrive meanwhile form the next one. */
-  readonly maxInFlight?: number | undefined;
-  /**
-   * For a Cluster: puts identities together on so many slots, 1 to 16,384, so that batches are larger and
-   * calls over several identities more often possible. Default: each identity has a hash tag of its own.
-   * The number is part of the keys, so a change loses the state.
-   */
-  readonly partitions?: number | undefined;
-  /** Hears of the store's outages, once for all of its limiters and semaphores. */
-  readonly hooks?: OutageHooks | undefined;
-  /** For tests and simulation: used instead of the server's clock. */
-  readonly clock?: Clock | undefined;
-}
 
 /** A calendar's table is off at most twice: once for the clock, once for a boundary passed meanwhile. */
 const CALENDAR_TRIPS = 3;
