@@ -18,7 +18,9 @@ let reporter: Reporter;
 beforeAll(async () => {
   store = await RedisStore.connect(inject("redisUrl"));
   const policy = fixedWindow({ name: "login", limit: 10, window: "1h" });
-  limiter = new RateLimiter({ policy, store, namespace: name, timeout: "30s" });
+  // A stricter one beside it, on trial.
+  const trial = fixedWindow({ name: "trial", limit: 4, window: "1h", enforce: false });
+  limiter = new RateLimiter({ policy: [policy, trial], store, namespace: name, timeout: "30s" });
   const semaphore = new Semaphore({ store, limit: 3, name: "jobs", namespace: name });
   reporter = report({ store, name, limiters: [limiter], semaphores: [semaphore], every: "100ms" });
   for (let i = 0; i < 40; i++) await limiter.consume(`user:${i % 2}`);
@@ -43,7 +45,12 @@ describe("elsewhere than on a terminal", () => {
     expect(text).not.toContain(ESCAPE);
     expect(text).toMatch(new RegExp(`^Sluice ${name} .*1 process .* UTC\n`));
     expect(text).toMatch(/denied .*\(50 %\)/);
-    expect(text).toContain(`${name}/login`);
+    const row = (policy: string): string =>
+      new RegExp(`${name}/${policy} .*`).exec(text)?.[0] ?? "";
+    expect(row("login")).toMatch(/ 50 %/);
+    // It denies nothing, so it is in no total; what it would deny is its share.
+    expect(row("trial")).toMatch(/^\S+ \(no vote\) +\S+ +0 +80 %/);
+    expect(text).toMatch(/  shadow 0\/s/);
     expect(text).toContain(`${name}:jobs~semaphore`);
     const ids = [...text.matchAll(/^([\w-]{22}) {2}\S+ +(\d+)/gm)].map(([, , count]) => count);
     expect(ids).toEqual(["10", "10"]);
@@ -58,8 +65,18 @@ describe("elsewhere than on a terminal", () => {
     const [line, rest] = process.stdout().split("\n");
     expect(rest).toBe("");
     expect(JSON.parse(line ?? "")).toMatchObject({
-      limiters: [{ limiter: name, asked: 40, policies: [{ policy: "login", denied: 20 }] }],
-      rates: [{ limiter: name, policy: "login" }],
+      limiters: [
+        {
+          limiter: name,
+          asked: 40,
+          policies: [{ policy: "login", denied: 20 }],
+          shadows: [{ policy: "trial", asked: 40, allowed: 8, shadowDenied: 32 }],
+        },
+      ],
+      rates: [
+        { limiter: name, policy: "login", votes: true },
+        { limiter: name, policy: "trial", votes: false },
+      ],
       processes: [{ state: "reporting" }],
       gaps: [],
     });

@@ -5,10 +5,12 @@ export type {
   DeniedId,
   LimiterReport,
   MinuteReport,
+  MinuteSums,
   PolicyReport,
   ReportedSums,
   ReportGap,
   ReportingProcess,
   Reports,
   SemaphoreReport,
+  ShadowReport,
 } from "./view.js";

@@ -12,6 +12,7 @@ import {
   cellOf,
   decisionsIn,
   isAsOfNow,
+  type Kind,
   type Numbers,
   numbersFromText,
   UNITS,
@@ -24,6 +25,7 @@ import type {
   ReportedSums,
   Reports,
   SemaphoreReport,
+  ShadowReport,
 } from "./view.js";
 
 /** The table of a minute. */
@@ -154,26 +156,25 @@ function limitersIn(
   all: readonly ProcessMinute[],
   seconds: number,
 ): LimiterReport[] {
-  const policies = new Map<string, PolicyReport[]>();
+  const limiters = new Map<string, { policies: PolicyReport[]; shadows: ShadowReport[] }>();
   for (const [group, numbers] of sums) {
     const [kind, limiter = "", policy = ""] = group.split(":");
-    if (kind === "w" && !policies.has(limiter)) policies.set(limiter, []);
+    if (kind !== "w" && kind !== "l" && kind !== "b") continue;
+    const own = limiters.get(limiter) ?? { policies: [], shadows: [] };
+    limiters.set(limiter, own);
+    if (kind === "b") own.shadows.push(policyCounts(policy, numbers, seconds));
     if (kind !== "l") continue;
     const listed = all.map(({ ids }) => ids.get(`t:${limiter}:${policy}`));
-    const report = policyReport(policy, numbers, listed, seconds);
-    policies.set(limiter, [...(policies.get(limiter) ?? []), report]);
+    const ids = mergeIds(listed.filter((each) => each !== undefined));
+    own.policies.push({ ...policyCounts(policy, numbers, seconds), ...ids });
   }
-  return [...policies].map(([limiter, own]) =>
-    limiterReport(limiter, own, sums.get(`w:${limiter}`) ?? new Map(), seconds),
-  );
+  return [...limiters].map(([limiter, { policies, shadows }]) => ({
+    ...limiterReport(limiter, policies, sums.get(`w:${limiter}`) ?? new Map(), seconds),
+    shadows,
+  }));
 }
 
-function policyReport(
-  policy: string,
-  numbers: Numbers,
-  listed: readonly (ListedIds | undefined)[],
-  seconds: number,
-): PolicyReport {
+function policyCounts(policy: string, numbers: Numbers, seconds: number): ShadowReport {
   const decisions = [...numbers].flatMap(([name, count]) => {
     const cell = cellOf(name);
     if (cell === undefined) return [];
@@ -206,7 +207,6 @@ function policyReport(
     },
     decisions,
     perSecond: scaled(sums, seconds),
-    ...mergeIds(listed.filter((each) => each !== undefined)),
   };
 }
 
@@ -215,7 +215,7 @@ function limiterReport(
   policies: readonly PolicyReport[],
   numbers: Numbers,
   seconds: number,
-): LimiterReport {
+): Omit<LimiterReport, "shadows"> {
   const of = (name: string): number => numbers.get(name) ?? 0;
   const sums = added(policies);
   return {
@@ -257,13 +257,14 @@ function semaphoresIn(sums: ReadonlyMap<string, Numbers>): SemaphoreReport[] {
 function minuteOf(minute: number, processes: readonly ProcessMinute[]): MinuteReport {
   const sums = new Map<string, Numbers>();
   for (const { groups } of processes) addGroups(sums, groups, false);
-  const policies = [...sums]
-    .filter(([group]) => group.startsWith("l:"))
-    .map(([group, numbers]) => {
-      const [, limiter = "", policy = ""] = group.split(":");
-      return { limiter, policy, ...sumsOf(numbers) };
-    });
-  return { fromMs: minute * MINUTE_MS, policies };
+  const of = (kind: Kind): MinuteReport["policies"] =>
+    [...sums]
+      .filter(([group]) => group.startsWith(`${kind}:`))
+      .map(([group, numbers]) => {
+        const [, limiter = "", policy = ""] = group.split(":");
+        return { limiter, policy, ...sumsOf(numbers) };
+      });
+  return { fromMs: minute * MINUTE_MS, policies: of("l"), shadows: of("b") };
 }
 
 function sumsOf(numbers: Numbers): ReportedSums {

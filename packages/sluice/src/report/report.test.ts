@@ -107,6 +107,49 @@ describe("a report", () => {
     expect(limiters[0]?.policies[0]?.topDenied).toMatchObject([{ atLeast: 3, atMost: 3 }]);
   });
 
+  test("shows what policies without a vote say beside those that decide, and counts it in no sum", async () => {
+    const { store, clock } = setUp();
+    const policies = [
+      fixedWindow({ name: "api", limit: 3, window: "1h" }),
+      fixedWindow({ name: "api.candidate", limit: 1, window: "1h", enforce: false }),
+    ];
+    const limiter = new RateLimiter({ policy: policies, store, namespace: "edge" });
+    const reporter = reporting({ store, limiters: [limiter] });
+    for (let i = 0; i < 5; i++) limiter.consumeSync("k");
+    clock.advance(10_000);
+    await reporter.flush();
+    limiter.consumeSync("other", { cost: 0.5 });
+    await reporter.flush();
+    const { limiters, minutes } = await readReports({ store });
+    const voted = { asked: 6, allowed: 4, denied: 2, shadowDenied: 0 };
+    // What it said to the calls that were denied counts too.
+    const said = { asked: 6, allowed: 2, denied: 0, shadowDenied: 4 };
+    expect(limiters).toMatchObject([
+      {
+        ...voted,
+        policies: [{ policy: "api", ...voted, mode: "enforce", limit: 3 }],
+        shadows: [
+          {
+            policy: "api.candidate",
+            ...said,
+            mode: "shadow",
+            limit: 1,
+            windowMs: 3_600_000,
+            units: { allowed: 1.5, denied: 0, shadowDenied: 4 },
+          },
+        ],
+      },
+    ]);
+    expect(limiters[0]?.shadows[0]?.perSecond.asked).toBeGreaterThan(0);
+    const written = minutes.filter((minute) => minute.policies.length > 0);
+    expect(written).toMatchObject([
+      {
+        policies: [{ limiter: "edge", policy: "api", ...voted }],
+        shadows: [{ limiter: "edge", policy: "api.candidate", ...said }],
+      },
+    ]);
+  });
+
   test("shows who waits and who holds, of processes that report alone", async () => {
     const { clock, store, limiter } = setUp();
     const semaphore = new Semaphore({ store, limit: 3, name: "jobs", leaseDuration: "1h" });

@@ -1,5 +1,5 @@
 /** What a process has counted, as numbers by name; and how they stand in the store. */
-import type { LimiterStats } from "../limiter/stats.js";
+import type { DecisionCount, LimiterStats } from "../limiter/stats.js";
 import type { SemaphoreStats } from "../semaphore/counts.js";
 import type { PolicyNames } from "./policy-names.js";
 
@@ -9,11 +9,11 @@ import type { PolicyNames } from "./policy-names.js";
  */
 export type Numbers = Map<string, number>;
 
-/** By group: one policy of a limiter ("l"), a limiter ("w"), a semaphore ("s"). */
+/** By group: one policy of a limiter that decided ("l"), one without a vote ("b"), a limiter ("w"), a semaphore ("s"). */
 export type ReportTally = ReadonlyMap<string, Numbers>;
 
-/** What a group is about. "t" are the ids that a policy denied most. */
-export type Kind = "l" | "w" | "s" | "t";
+/** What a group is about. "b" are the verdicts of a policy beside those that decided; "t" the ids that a policy denied most. */
+export type Kind = "l" | "b" | "w" | "s" | "t";
 
 /** What the numbers of a decision's cell are called; and the units. */
 export interface CellNames {
@@ -65,19 +65,27 @@ export function tallyOf(
 }
 
 function addPolicies(tally: Map<string, Numbers>, stats: LimiterStats, names: PolicyNames): void {
-  const { limiter, decisions, policies } = stats;
-  const groupFor = (policy: string): string => reportGroup("l", limiter, names.of(limiter, policy));
-  for (const { policy, outcome, reason, source, count, units } of decisions) {
-    const cell = `${outcome}.${reason}.${source}`;
-    const numbers = numbersIn(tally, groupFor(policy));
-    add(numbers, { [cell]: count, [`${cell}.${UNITS}`]: thousandths(units) });
-  }
+  const { limiter, decisions, shadows, policies } = stats;
+  const groupFor = (kind: Kind, policy: string): string =>
+    reportGroup(kind, limiter, names.of(limiter, policy));
+  const addCells = (kind: Kind, cells: readonly DecisionCount[]): void => {
+    for (const { policy, outcome, reason, source, count, units } of cells) {
+      const cell = `${outcome}.${reason}.${source}`;
+      const numbers = numbersIn(tally, groupFor(kind, policy));
+      add(numbers, { [cell]: count, [`${cell}.${UNITS}`]: thousandths(units) });
+    }
+  };
+  addCells("l", decisions);
+  addCells("b", shadows);
   for (const { policy, limit, windowMs, mode, nearLimit } of policies) {
-    const numbers = numbersIn(tally, groupFor(policy));
+    const numbers = numbersIn(tally, groupFor("l", policy));
     add(numbers, { near: nearLimit });
-    if (limit !== undefined) numbers.set("@limit", limit);
-    if (windowMs !== undefined) numbers.set("@window", windowMs);
-    numbers.set("@shadow", mode === "shadow" ? 1 : 0);
+    const beside = mode === "shadow" ? tally.get(groupFor("b", policy)) : undefined;
+    for (const each of beside === undefined ? [numbers] : [numbers, beside]) {
+      if (limit !== undefined) each.set("@limit", limit);
+      if (windowMs !== undefined) each.set("@window", windowMs);
+      each.set("@shadow", mode === "shadow" ? 1 : 0);
+    }
   }
 }
 
@@ -93,7 +101,7 @@ export function growth(now: ReportTally, before: ReportTally): ReportTally {
       const by = isNow ? value : value - (known?.get(name) ?? 0);
       if (by === 0) continue;
       growths.set(name, by);
-      says ||= !isNow || !group.startsWith("l:");
+      says ||= !isNow || !/^[lb]:/.test(group);
     }
     if (says) grown.set(group, growths);
   }

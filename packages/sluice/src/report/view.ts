@@ -24,7 +24,18 @@ export interface DeniedId {
 }
 
 /** One policy of a limiter, in all processes. */
-export interface PolicyReport extends ReportedSums {
+export interface PolicyReport extends ShadowReport {
+  /** The ids that were denied most, those with the highest `atLeast` first. */
+  readonly topDenied: readonly DeniedId[];
+  /** What an id that is not among them was denied at most. */
+  readonly unlistedAtMost: number;
+}
+
+/**
+ * The counts of one policy. Of one without a vote (`enforce: false` beside others, a rule in shadow mode, a candidate) they are what
+ * it said beside those that decided: `asked` are its verdicts, and `shadowDenied` those that would have been denials.
+ */
+export interface ShadowReport extends ReportedSums {
   /** Its name; "other" for all after 100 names in a process, "" for calls whose policies were not known. */
   readonly policy: string;
   /** Units, as a process last reported it; undefined where it stands for several. */
@@ -42,10 +53,6 @@ export interface PolicyReport extends ReportedSums {
   readonly decisions: readonly DecisionCount[];
   /** Decisions a second, over the time that the reports cover. */
   readonly perSecond: ReportedSums;
-  /** The ids that were denied most, those with the highest `atLeast` first. */
-  readonly topDenied: readonly DeniedId[];
-  /** What an id that is not among them was denied at most. */
-  readonly unlistedAtMost: number;
 }
 
 /** One limiter, in all processes. */
@@ -72,6 +79,8 @@ export interface LimiterReport extends ReportedSums {
   };
   readonly perSecond: ReportedSums;
   readonly policies: readonly PolicyReport[];
+  /** Policies without a vote, whose verdicts are in none of the sums above. */
+  readonly shadows: readonly ShadowReport[];
 }
 
 /** One semaphore, in all processes. */
@@ -113,10 +122,15 @@ export interface ReportGap {
 export interface MinuteReport {
   /** Its beginning: ms since the epoch, by the store's clock. */
   readonly fromMs: number;
-  readonly policies: readonly (ReportedSums & {
-    readonly limiter: string;
-    readonly policy: string;
-  })[];
+  readonly policies: readonly MinuteSums[];
+  /** Of policies without a vote. */
+  readonly shadows: readonly MinuteSums[];
+}
+
+/** One policy in one minute. */
+export interface MinuteSums extends ReportedSums {
+  readonly limiter: string;
+  readonly policy: string;
 }
 
 /** What all processes have reported in some minutes. */

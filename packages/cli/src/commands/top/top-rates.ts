@@ -1,10 +1,12 @@
 /** Decisions a second, from one reading of the reports to a later one. */
-import type { ReportedSums, Reports } from "sluice/report";
+import type { ReportedSums, Reports, ShadowReport } from "sluice/report";
 
 /** One policy with its rates, a second. */
 export interface PolicyRates {
   readonly limiter: string;
   readonly policy: string;
+  /** Whether it decides; else its rates are what it says beside those that do. */
+  readonly votes: boolean;
   readonly rates: ReportedSums;
   /** Asked a second, the latest last. */
   readonly history: readonly number[];
@@ -32,13 +34,15 @@ export class TopRates {
     const reading = { nowMs: reports.nowMs, sums: sumsIn(reports) };
     const before = this.#before(reading.nowMs, reports.fromMs);
     this.#readings.push(reading);
-    const rates = reports.limiters.flatMap(({ limiter, policies }) =>
-      policies.map(({ policy, perSecond }) => ({
-        limiter,
-        policy,
-        rates: before === undefined ? perSecond : ratesOf(nameOf(limiter, policy), before, reading),
-      })),
-    );
+    const rates = reports.limiters.flatMap(({ limiter, policies, shadows }) => {
+      const ratesIn = (all: readonly ShadowReport[], votes: boolean) =>
+        all.map(({ policy, perSecond }) => {
+          const name = nameOf(limiter, policy, votes);
+          const own = before === undefined ? perSecond : ratesOf(name, before, reading);
+          return { limiter, policy, votes, rates: own };
+        });
+      return [...ratesIn(policies, true), ...ratesIn(shadows, false)];
+    });
     return rates.map((each) => ({ ...each, history: this.#noted(each) }));
   }
 
@@ -51,8 +55,8 @@ export class TopRates {
     return readings[0];
   }
 
-  #noted({ limiter, policy, rates }: Omit<PolicyRates, "history">): readonly number[] {
-    const name = nameOf(limiter, policy);
+  #noted({ limiter, policy, votes, rates }: Omit<PolicyRates, "history">): readonly number[] {
+    const name = nameOf(limiter, policy, votes);
     const history = [...(this.#history.get(name) ?? []), rates.asked].slice(-MOST_HISTORY);
     this.#history.set(name, history);
     return history;
@@ -86,13 +90,16 @@ function ratesOf(name: string, before: Reading, after: Reading): ReportedSums {
 
 function sumsIn({ minutes }: Reports): Sums {
   return new Map(
-    minutes.map(({ fromMs, policies }) => [
+    minutes.map(({ fromMs, policies, shadows }) => [
       fromMs,
-      new Map(policies.map((sums) => [nameOf(sums.limiter, sums.policy), sums])),
+      new Map([
+        ...policies.map((sums) => [nameOf(sums.limiter, sums.policy, true), sums] as const),
+        ...shadows.map((sums) => [nameOf(sums.limiter, sums.policy, false), sums] as const),
+      ]),
     ]),
   );
 }
 
-function nameOf(limiter: string, policy: string): string {
-  return `${limiter}:${policy}`;
+function nameOf(limiter: string, policy: string, votes: boolean): string {
+  return `${votes ? "" : "beside "}${limiter}:${policy}`;
 }

@@ -1,5 +1,5 @@
 /** Draws the reports of all processes as lines of a terminal, narrow or wide. */
-import type { PolicyReport, ReportedSums, Reports } from "sluice/report";
+import type { DeniedId, ReportedSums, Reports, ShadowReport } from "sluice/report";
 import { bar } from "../../terminal/bar.js";
 import { formatCount, formatNumber, formatSpan, printable } from "../../terminal/format.js";
 import { sparkline } from "../../terminal/plot.js";
@@ -17,7 +17,8 @@ export interface TopPicture {
 }
 
 interface Row extends PolicyRates {
-  readonly report: PolicyReport;
+  readonly report: ShadowReport;
+  readonly topDenied: readonly DeniedId[];
 }
 
 /** A column of the table. */
@@ -58,8 +59,10 @@ export function topLines(picture: TopPicture, io: Io): string[] {
 function rowsOf({ reports, policies }: TopPicture): readonly Row[] {
   const rows = policies.flatMap((each) => {
     const limiter = reports.limiters.find((one) => one.limiter === each.limiter);
-    const report = limiter?.policies.find((one) => one.policy === each.policy);
-    return report === undefined ? [] : [{ ...each, report }];
+    const isThis = (one: ShadowReport): boolean => one.policy === each.policy;
+    const voter = each.votes ? limiter?.policies.find(isThis) : undefined;
+    const report = voter ?? limiter?.shadows.find(isThis);
+    return report === undefined ? [] : [{ ...each, report, topDenied: voter?.topDenied ?? [] }];
   });
   return rows.sort((a, b) => b.rates.asked - a.rates.asked || b.report.asked - a.report.asked);
 }
@@ -86,7 +89,7 @@ function headLines(
 
 function totalLines(rows: readonly Row[], width: number, terminal: Terminal): string[] {
   const sum = (of: keyof ReportedSums): number =>
-    rows.reduce((total, { rates }) => total + rates[of], 0);
+    rows.reduce((total, { rates, votes }) => total + (votes ? rates[of] : 0), 0);
   const asked = sum("asked");
   const denied = sum("denied");
   const withoutStore = sum("withoutStore");
@@ -232,7 +235,7 @@ function semaphoreLines({ semaphores }: Reports, width: number, terminal: Termin
 
 function idLines(rows: readonly Row[], width: number, terminal: Terminal): string[] {
   const ids = rows
-    .flatMap((row) => row.report.topDenied.map((each) => ({ ...each, name: nameOf(row) })))
+    .flatMap((row) => row.topDenied.map((each) => ({ ...each, name: nameOf(row) })))
     .sort((a, b) => b.atLeast - a.atLeast)
     .slice(0, MOST_IDS);
   if (ids.length === 0) return [];
@@ -280,11 +283,12 @@ function gapLines({ gaps, unreadable }: Reports, width: number, terminal: Termin
   return ["", ...lines.map((line) => terminal.paint("yellow", fitted(line, width).trimEnd()))];
 }
 
-function nameOf({ limiter, policy }: Pick<Row, "limiter" | "policy">): string {
-  return printable(`${limiter}/${policy === "" ? "(no policy)" : policy}`);
+function nameOf({ limiter, policy, votes }: Pick<Row, "limiter" | "policy" | "votes">): string {
+  const name = `${limiter}/${policy === "" ? "(no policy)" : policy}`;
+  return printable(votes ? name : `${name} (no vote)`);
 }
 
-function limitText({ limit, windowMs }: PolicyReport): string {
+function limitText({ limit, windowMs }: ShadowReport): string {
   if (limit === undefined) return "";
   const span = windowMs === undefined ? "" : `/${formatSpan(windowMs * 1000, 3).replace(" ", "")}`;
   return `${rateText(limit)}${span}`;

@@ -130,6 +130,11 @@ async function wasEnded(everyMs: number, signal: AbortSignal): Promise<boolean> 
 function toJson(reports: Reports, policies: readonly PolicyRates[]): object {
   return {
     ...reports,
-    rates: policies.map(({ limiter, policy, rates }) => ({ limiter, policy, ...rates })),
+    rates: policies.map(({ limiter, policy, votes, rates }) => ({
+      limiter,
+      policy,
+      votes,
+      ...rates,
+    })),
   };
 }
