@@ -1,0 +1,194 @@
+/** A server of Envoy's rate limit service and of gRPC's health, on ports and Unix sockets. */
+import { createServer, type ListenOptions, type Server as NetServer, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Server, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
+import { InvalidOptionError, SluiceError } from "sluice";
+import type { PolicySet } from "sluice/policies";
+import { decideRls, type RlsAnswer, type RlsRequest, RlsRequestError } from "../rls/index.js";
+import type { Entrance } from "../service.js";
+import type { Tokens } from "../tokens.js";
+import { Health } from "./health.js";
+import { type GrpcLibrary, type LoadedGrpc, loadGrpc } from "./load-grpc.js";
+import { rlsCodec } from "./rls-codec.js";
+
+export interface GrpcServerOptions {
+  readonly rules: PolicySet;
+  /** Whether all descriptors of a request are decided together; default true. */
+  readonly atomic?: boolean | undefined;
+  /** Who may ask, by the metadata `authorization`; default: everybody. Health is everybody's. */
+  readonly tokens?: Pick<Tokens, "areAsked" | "holderOf"> | undefined;
+  /** For the health; default: always. */
+  readonly isReady?: (() => Promise<boolean>) | undefined;
+  /** PEM. Default: no TLS. */
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined;
+  /** Bytes of a request; default 65,536. */
+  readonly maxMessage?: number | undefined;
+  /** At once, at each address; default 10,000. */
+  readonly maxConnections?: number | undefined;
+  /** Requests at once on a connection; default 1,000. */
+  readonly maxStreams?: number | undefined;
+  /** How often a quiet connection is pinged; default 60,000 ms. One that does not answer for a third of it is closed. */
+  readonly keepaliveMs?: number | undefined;
+  /** Hears of errors that nobody foresaw. */
+  readonly failed?: ((error: unknown) => void) | undefined;
+}
+
+const DEFAULT_MESSAGE = 65_536;
+const DEFAULT_CONNECTIONS = 10_000;
+const DEFAULT_STREAMS = 1000;
+const DEFAULT_KEEPALIVE_MS = 60_000;
+
+type Call = ServerUnaryCall<RlsRequest | RlsRequestError, RlsAnswer>;
+
+/**
+ * A server that is to listen.
+ * @throws SettingError where @grpc/grpc-js is not installed
+ */
+export async function grpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
+  return new GrpcServer(await loadGrpc(), options);
+}
+
+export class GrpcServer implements Entrance {
+  readonly #grpc: GrpcLibrary;
+  readonly #options: GrpcServerOptions;
+  readonly #server: Server;
+  readonly #health: Health;
+  readonly #listeners: NetServer[] = [];
+  readonly #sockets = new Set<Socket>();
+  readonly #inject: (socket: Socket) => void;
+
+  constructor(loaded: LoadedGrpc, options: GrpcServerOptions) {
+    const { grpc } = loaded;
+    const { keepaliveMs = DEFAULT_KEEPALIVE_MS, tls } = options;
+    this.#grpc = grpc;
+    this.#options = options;
+    this.#server = new grpc.Server({
+      "grpc.max_receive_message_length": options.maxMessage ?? DEFAULT_MESSAGE,
+      "grpc.max_concurrent_streams": options.maxStreams ?? DEFAULT_STREAMS,
+      "grpc.keepalive_time_ms": keepaliveMs,
+      "grpc.keepalive_timeout_ms": Math.ceil(keepaliveMs / 3),
+      "grpc.enable_channelz": 0,
+    });
+    this.#health = new Health(grpc, options.isReady ?? (async () => true));
+    this.#server.addService(...this.#rateLimits(loaded));
+    this.#server.addService(loaded.health, this.#health.handlers);
+    const credentials =
+      tls === undefined
+        ? grpc.ServerCredentials.createInsecure()
+        : grpc.ServerCredentials.createSsl(null, [{ cert_chain: tls.cert, private_key: tls.key }]);
+    const injector = this.#server.createConnectionInjector(credentials);
+    this.#inject = (socket) => {
+      injector.injectConnection(socket);
+    };
+  }
+
+  /** Listens there too; resolves with the port, 0 for a Unix socket. */
+  async listen(place: ListenOptions): Promise<number> {
+    const listener = createServer({ noDelay: true }, (socket) => {
+      this.#sockets.add(socket);
+      socket.on("close", () => this.#sockets.delete(socket));
+      // Whoever goes away in the middle is nobody's error.
+      socket.on("error", () => socket.destroy());
+      this.#inject(socket);
+    });
+    listener.maxConnections = this.#options.maxConnections ?? DEFAULT_CONNECTIONS;
+    await new Promise<void>((resolve, reject) => {
+      listener.once("error", reject);
+      listener.listen(place, () => {
+        listener.off("error", reject);
+        resolve();
+      });
+    });
+    this.#listeners.push(listener);
+    const address = listener.address();
+    return typeof address === "object" ? (address?.port ?? 0) : 0;
+  }
+
+  async close(withinMs: number): Promise<void> {
+    const closed = this.#listeners.map(
+      (listener) => new Promise<void>((resolve) => listener.close(() => resolve())),
+    );
+    this.#health.end();
+    const patience = new AbortController();
+    const late = sleep(withinMs, undefined, { signal: patience.signal, ref: false }).then(
+      () => {
+        this.#server.forceShutdown();
+        for (const socket of this.#sockets) socket.destroy();
+      },
+      () => {},
+    );
+    await new Promise<void>((resolve) => {
+      this.#server.tryShutdown(() => resolve());
+    });
+    // What never became a session ends with the others.
+    for (const socket of this.#sockets) socket.end();
+    await Promise.all(closed);
+    patience.abort();
+    await late;
+  }
+
+  #rateLimits({ rateLimits }: LoadedGrpc): Parameters<Server["addService"]> {
+    const method = rateLimits["ShouldRateLimit"] as NonNullable<(typeof rateLimits)[string]>;
+    const codec = rlsCodec(method.requestDeserialize, method.responseSerialize);
+    const definition = {
+      ShouldRateLimit: {
+        ...method,
+        requestDeserialize: codec.read,
+        responseSerialize: codec.write,
+      },
+    };
+    const ShouldRateLimit = (call: Call, answer: sendUnaryData<RlsAnswer>): void => {
+      // Its deadline was over before its turn came: nobody waits for it, and nothing is counted.
+      if (call.cancelled) return;
+      this.#decide(call).then(
+        (decided) => answer(null, decided),
+        (error: unknown) => answer(this.#statusOf(error)),
+      );
+    };
+    return [definition, { ShouldRateLimit }];
+  }
+
+  async #decide({ request, metadata }: Call): Promise<RlsAnswer> {
+    const { rules, atomic = true, tokens } = this.#options;
+    if (tokens?.areAsked === true) {
+      const [authorization] = metadata.get("authorization");
+      const holder = tokens.holderOf(String(authorization ?? ""));
+      if (holder === undefined) throw new Refused("UNAUTHENTICATED", "a bearer token is needed");
+      if (!holder.scopes.has("decide")) {
+        throw new Refused("PERMISSION_DENIED", "the token does not have the scope decide");
+      }
+    }
+    if (request instanceof RlsRequestError) throw request;
+    return decideRls(rules, request, atomic);
+  }
+
+  #statusOf(error: unknown): { readonly code: number; readonly details: string } {
+    const { status } = this.#grpc;
+    if (error instanceof Refused) return { code: status[error.status], details: error.message };
+    if (error instanceof RlsRequestError || error instanceof InvalidOptionError) {
+      return { code: status.INVALID_ARGUMENT, details: error.message };
+    }
+    if (error instanceof SluiceError && UNAVAILABLE.has(error.code)) {
+      return { code: status.UNAVAILABLE, details: "the store does not answer" };
+    }
+    this.#options.failed?.(error);
+    return { code: status.INTERNAL, details: "the service failed" };
+  }
+}
+
+const UNAVAILABLE: ReadonlySet<string> = new Set([
+  "STORE_UNAVAILABLE",
+  "STORE_TIMEOUT",
+  "STORE_FULL",
+  "CLOSED",
+]);
+
+/** A caller who may not ask. */
+class Refused extends Error {
+  readonly status: "UNAUTHENTICATED" | "PERMISSION_DENIED";
+
+  constructor(status: Refused["status"], message: string) {
+    super(message);
+    this.status = status;
+  }
+}
