@@ -1,4 +1,5 @@
 /** Runs the service in this process until it is told to end. */
+import { openGrpc } from "./grpc/index.js";
 import { openHttp } from "./http/index.js";
 import { type LogLevel, serviceLog } from "./log.js";
 import { type Environment, readSettings } from "./read-settings.js";
@@ -29,6 +30,8 @@ export async function runService(
   const service = await Service.open(settings, log);
   try {
     for (const { address } of await openHttp(service)) log.info("listening", { address });
+    const address = await openGrpc(service);
+    if (address !== undefined) log.info("listening", { address });
   } catch (error) {
     await service.close();
     throw error;
@@ -40,7 +43,10 @@ export async function runService(
     store: store.external ? "redis" : "memory",
     tokens: tokens.areAsked,
   });
-  if (!tokens.areAsked && settings.listen.some((address) => !isLocal(address))) {
+  if (
+    !tokens.areAsked &&
+    [...settings.listen, settings.grpc ?? "unix:"].some((address) => !isLocal(address))
+  ) {
     log.warn("everybody who reaches the service may ask it: it has no tokens");
   }
   await new Promise<void>((resolve) => {
@@ -52,5 +58,5 @@ export async function runService(
 
 /** Whether only processes of this machine reach an address. */
 function isLocal(address: string): boolean {
-  return /^(?:unix:|127\.|localhost:|\[::1\])/.test(address);
+  return /^(?:unix:|127\.|localhost:|\[::1\]|\d+$)/.test(address);
 }

@@ -48,6 +48,15 @@ export const SETTINGS = {
     default: "127.0.0.1:8088",
     help: "Where HTTP is answered: host:port, [::]:port or unix:/path; several with commas between them.",
   },
+  grpc: {
+    kind: "text",
+    value: "ADDRESS",
+    help: "Where Envoy's rate limit service is answered over gRPC: a port of 127.0.0.1, host:port, [::]:port or unix:/path. Without it nowhere. See [Behind Envoy](service-grpc.md).",
+  },
+  grpcEach: {
+    kind: "switch",
+    help: "Each descriptor of such a request is decided for itself, as in Envoy's own service; else all together.",
+  },
   tlsCert: {
     kind: "text",
     value: "FILE",

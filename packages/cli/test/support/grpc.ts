@@ -8,7 +8,11 @@ import { PolicySet } from "sluice/policies";
 import { ManualClock } from "sluice/testing";
 import { MemoryStore, type Store } from "sluice";
 import { onTestFinished } from "vitest";
-import { type GrpcServer, grpcServer, type GrpcServerOptions } from "../../src/serve/grpc/index.js";
+import {
+  type GrpcServer,
+  grpcServer,
+  type GrpcServerOptions,
+} from "../../src/serve/grpc/grpc-server.js";
 
 export const METHOD = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
 
@@ -28,10 +32,9 @@ const OPTIONS: Options = {
 };
 
 /** Envoy's own service, out of the copy of its definitions on npm. */
-export function officialService(): grpc.ServiceDefinition {
-  const loaded = loadSync("envoy/service/ratelimit/v3/rls.proto", OPTIONS);
-  return loaded["envoy.service.ratelimit.v3.RateLimitService"] as grpc.ServiceDefinition;
-}
+const official = loadSync("envoy/service/ratelimit/v3/rls.proto", OPTIONS)[
+  "envoy.service.ratelimit.v3.RateLimitService"
+] as grpc.ServiceDefinition;
 
 export interface Started {
   readonly server: GrpcServer;
@@ -74,8 +77,9 @@ export class RlsClient {
   readonly #method: grpc.MethodDefinition<object, object>;
 
   constructor(address: string, credentials = grpc.credentials.createInsecure()) {
-    this.#client = new grpc.Client(address, credentials);
-    this.#method = officialService()["ShouldRateLimit"] as grpc.MethodDefinition<object, object>;
+    // A connection of its own, which clients of one process would share.
+    this.#client = new grpc.Client(address, credentials, { "grpc.use_local_subchannel_pool": 1 });
+    this.#method = official["ShouldRateLimit"] as grpc.MethodDefinition<object, object>;
     onTestFinished(() => {
       this.close();
     });

@@ -38,6 +38,7 @@ const WITHOUT_EFFECT: ReadonlyMap<string, string> = new Map([
 
 /** One step from the root of the tree to a limit. */
 interface Step {
+  /** The entry that it is in requests. */
   readonly key: string;
   /** As Envoy writes it in the names of its statistics. */
   readonly shown: string;
@@ -93,14 +94,8 @@ class EnvoyImport {
       const step = stepOf(item, key, siblings);
       if (seen.has(step.shown)) {
         this.#rules.note(item, at, `left out: ${step.shown} stands twice, which Envoy refuses`);
-      } else if (above.some((other) => other.key === key)) {
-        this.#rules.note(
-          item,
-          at,
-          `left out: ${key} twice in one descriptor; a request has an entry once`,
-        );
       } else {
-        this.#descriptor(item, at, [...above, step]);
+        this.#descriptor(item, at, [...above, { ...step, key: entryFor(key, above) }]);
       }
       seen.add(step.shown);
     });
@@ -197,6 +192,15 @@ class EnvoyImport {
     }
     return { algorithm: "fixed-window", limit: count, window: `${length}${window[1]}` };
   }
+}
+
+/** The entry of a descriptor's key: one that stands there again is `key#2`, as the service names it in requests. */
+function entryFor(key: string, above: readonly Step[]): string {
+  const isTaken = (name: string): boolean =>
+    name === "domain" || above.some((other) => other.key === name);
+  let name = key;
+  for (let count = 2; isTaken(name); count++) name = `${key}#${count}`;
+  return name;
 }
 
 /** A value of Envoy's as a text of ours: its stars are ours too. */

@@ -127,7 +127,6 @@ descriptors:
     "e.yaml:10 descriptors[0].metadata: no effect",
     "e.yaml:7 descriptors[0].rate_limit.replaces: no effect",
     "e.yaml:14 descriptors[1].quota_mode: imported in shadow: a rule that denies only together with others is not known here",
-    "e.yaml:16 descriptors[2].descriptors[0]: left out: nested twice in one descriptor; a request has an entry once",
     "e.yaml:17 descriptors[3]: left out: service_one stands twice, which Envoy refuses",
     "e.yaml:18 descriptors[4].rate_limit: a month of the calendar, in UTC, where Envoy counts days",
     "e.yaml:19 descriptors[5].rate_limit: 1000000000 in place of 4294967295, which is more than a limit can be",
@@ -136,8 +135,13 @@ descriptors:
   expect(document.rules.map(({ name, mode, policy }) => [name, mode, policy.algorithm])).toEqual([
     ["special", undefined, "fixed-window"],
     ["service_one", "shadow", "fixed-window"],
+    ["nested_a-.nested_b-", undefined, "fixed-window"],
     ["m", undefined, "calendar-window"],
   ]);
+  expect(document.rules[2]).toMatchObject({
+    match: { domain: "d", nested: "a*", "nested#2": "b*" },
+    key: ["nested", "nested#2"],
+  });
 });
 
 test("Envoy 9: stars, exact values first, and a budget that values share", () => {

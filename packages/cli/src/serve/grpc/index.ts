@@ -1,2 +1,31 @@
 /** The service over gRPC. */
-export { GrpcServer, grpcServer, type GrpcServerOptions } from "./grpc-server.js";
+import { placeOf, readTls } from "../http/listen.js";
+import { errorText } from "../log.js";
+import type { Service } from "../service.js";
+import { grpcServer } from "./grpc-server.js";
+
+/**
+ * Listens where the settings say, if they do; the service closes it when it ends. The address, with the port that it got.
+ *
+ * @throws SettingError; what the system says where the address cannot be had
+ */
+export async function openGrpc(service: Service): Promise<string | undefined> {
+  const { grpc, grpcEach, tlsCert, tlsKey, maxConnections } = service.settings;
+  if (grpc === undefined) return undefined;
+  const place = placeOf(/^\d+$/.test(grpc) ? `127.0.0.1:${grpc}` : grpc);
+  const isTls = place.path === undefined && tlsCert !== undefined && tlsKey !== undefined;
+  const server = await grpcServer({
+    rules: service.rules,
+    atomic: !grpcEach,
+    tokens: service.tokens,
+    isReady: async () => (await service.readiness()).isReady,
+    tls: isTls ? await readTls(tlsCert, tlsKey) : undefined,
+    maxConnections,
+    failed: (error) => {
+      service.log.error("gRPC failed", { error: errorText(error) });
+    },
+  });
+  const port = await server.listen(place);
+  service.mount(server);
+  return place.path === undefined ? `grpc://${place.host}:${port}` : `unix:${place.path}`;
+}

@@ -68,7 +68,7 @@ async function listenAt(
 }
 
 /** @throws SettingError */
-function placeOf(address: string): ListenOptions {
+export function placeOf(address: string): ListenOptions {
   if (address.startsWith("unix:/")) return { path: address.slice("unix:".length) };
   const [, inBrackets, name, port] =
     /^(?:\[([\da-fA-F:.]+)\]|([^\s:/]+)):(\d{1,5})$/.exec(address) ?? [];
@@ -106,7 +106,10 @@ async function makeServer(
   return server;
 }
 
-async function readTls(certFile: string, keyFile: string): Promise<{ cert: Buffer; key: Buffer }> {
+export async function readTls(
+  certFile: string,
+  keyFile: string,
+): Promise<{ cert: Buffer; key: Buffer }> {
   const read = (file: string): Promise<Buffer> =>
     readFile(file).catch((error: unknown) => {
       const { code = "" } = error as NodeJS.ErrnoException;
