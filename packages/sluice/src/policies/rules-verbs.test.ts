@@ -80,6 +80,26 @@ test("reserves the latest start of all, and a ticket gives it back from elsewher
   expect(await reserveRules(rules, request, { maxWait: "1h" })).toMatchObject({ delayMs: 3600e3 });
 });
 
+test("starts that were at once come back too while the last one is ahead", async () => {
+  const clock = new ManualClock();
+  const document = { rules: [rule("user", 10), rule("team", 4)] };
+  const { rules, left } = made(document, new MemoryStore({ clock }));
+  await rules.consume({ ...request, cost: 4 });
+  const start = await reserveRules(rules, request, { maxWait: "1h" });
+  clock.advance(1000);
+  expect(await reserveRules(rules, request, { maxWait: "10s" })).toMatchObject({ allowed: false });
+  if (!start.allowed) throw new Error("it was promised");
+  expect(await left("user")).toBe(5);
+  expect(await cancelReserved(rules, start.ticket)).toBe(true);
+  expect(await left("user")).toBe(6);
+  const next = await reserveRules(rules, request, { maxWait: "1h" });
+  clock.advance(3600e3);
+  const before = await left("team");
+  if (!next.allowed) throw new Error("it was promised");
+  expect(await cancelReserved(rules, next.ticket)).toBe(false);
+  expect(await left("team")).toBe(before);
+});
+
 test("nothing but a ticket is taken for one", async () => {
   const { rules, left } = made({ rules: [rule("user", 10)] });
   await rules.consume({ ...request, cost: 5 });

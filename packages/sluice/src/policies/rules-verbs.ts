@@ -63,7 +63,7 @@ async function giveSpareBack(
   { slot }: TakenByRules,
   charge: RuleCharge,
   spare: number,
-  of: Decision,
+  of: Decision | undefined,
 ): Promise<void> {
   const refund = refundRequest(charge.key, spare, { of, slot });
   await pipelineIn(charge).run({ ...refund, policy: charge.policies });
@@ -125,7 +125,15 @@ export async function reserveRules(
   const decisions = attempts.map((each) => each.decision);
   const decision = asAsked(taken, decisions, taken.charges.length < 2);
   if (!decision.allowed) {
-    await Promise.all(attempts.map(async ({ reserved }) => reserved?.cancel()));
+    await Promise.all(
+      taken.charges.map(async (charge, i) => {
+        const { reserved, decision: own } = attempts[i] ?? {};
+        const isTaken = reserved?.result?.receipt !== undefined && own?.allowed === true;
+        if (!isTaken || (await reserved.cancel())) return;
+        // Its start was at once, and has passed.
+        await giveSpareBack(taken, charge, charge.cost, own);
+      }),
+    );
     const { reason, retryAfterMs } = decision;
     return { allowed: false, reason, retryAfterMs, decision };
   }
@@ -153,18 +161,38 @@ export async function reserveRules(
  */
 export async function cancelReserved(rules: PolicySet, ticket: string): Promise<boolean> {
   const { request, receipts } = readTicket(ticket);
-  const { charges, slot } = metBy(rules, request);
+  const taken = metBy(rules, request);
+  const starts = taken.charges.flatMap((charge) => {
+    const { rule } = charge.matched;
+    const receipt = Object.hasOwn(receipts, rule) ? receipts[rule] : undefined;
+    return receipt === undefined ? [] : [{ charge, receipt }];
+  });
+  const lastUs = Math.max(...starts.map(({ receipt }) => receipt.readyAtUs));
+  const isLast = ({ receipt }: Start): boolean => receipt.readyAtUs === lastUs;
   const given = await Promise.all(
-    charges.map(async (charge) => {
-      const { key, cost, policies: policy, matched } = charge;
-      const receipt = Object.hasOwn(receipts, matched.rule) ? receipts[matched.rule] : undefined;
-      if (receipt === undefined) return false;
-      const pipeline = pipelineIn(charge);
-      const prepared = await pipeline.prepare({ verb: VERBS.cancel, key, slot, cost, policy });
-      return cancelStart(pipeline, prepared, { receipt });
+    starts.filter(isLast).map((start) => cancelReceipt(taken, start)),
+  );
+  // The work begins with the last start of all: when that has passed, nothing comes back.
+  if (!given.includes(true)) return false;
+  await Promise.all(
+    starts.map(async (start) => {
+      if (isLast(start) || (await cancelReceipt(taken, start))) return;
+      await giveSpareBack(taken, start.charge, start.charge.cost, undefined);
     }),
   );
-  return given.includes(true);
+  return true;
+}
+
+interface Start {
+  readonly charge: RuleCharge;
+  readonly receipt: ReservationReceipt;
+}
+
+async function cancelReceipt({ slot }: TakenByRules, { charge, receipt }: Start): Promise<boolean> {
+  const { key, cost, policies: policy } = charge;
+  const pipeline = pipelineIn(charge);
+  const prepared = await pipeline.prepare({ verb: VERBS.cancel, key, slot, cost, policy });
+  return cancelStart(pipeline, prepared, { receipt });
 }
 
 type Question = Pick<LimiterRequest, "verb" | "cost" | "signal"> & { readonly maxWaitUs?: number };
