@@ -51,6 +51,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "lift a key's block",
     load: async () => (await import("./commands/keys/block.js")).unblockCommand,
   },
+  serve: {
+    summary: "decide over HTTP for every language and proxy",
+    load: async () => (await import("./commands/serve.js")).serveCommand,
+  },
   top: {
     summary: "watch what all processes allow and deny",
     load: async () => (await import("./commands/top/top.js")).topCommand,

@@ -1,6 +1,7 @@
 /** Reads the settings: from flags, or else the environment, or else the file, or else the table. */
 import { readFile } from "node:fs/promises";
 import { parse as parseYaml } from "yaml";
+import { UsageError } from "../command-line/options.js";
 import {
   flagOf,
   type ServiceSettings,
@@ -11,9 +12,7 @@ import {
 } from "./settings.js";
 
 /** A setting that cannot be: the message names it as its writer did. */
-export class SettingError extends Error {
-  override readonly name = "SettingError";
-}
+export class SettingError extends UsageError {}
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -97,7 +96,6 @@ function parsed(setting: Setting, value: unknown, as: string): unknown {
     if (value === true || value === "true" || value === "1") return true;
     return value === false || value === "false" || value === "0" ? false : refuse("true or false");
   }
-  if (kind === "object") return objectOf(value) ?? refuse("a JSON object");
   if (kind === "number" || kind === "milliseconds") {
     const number = kind === "number" ? countOf(value) : spanOf(value);
     const { least = 0, most = Number.MAX_SAFE_INTEGER } = setting;
@@ -118,20 +116,6 @@ function parsed(setting: Setting, value: unknown, as: string): unknown {
 
 function listOf(text: string): readonly string[] {
   return text.split(",").map((each) => each.trim());
-}
-
-function objectOf(value: unknown): unknown {
-  let object = value;
-  if (typeof value === "string") {
-    try {
-      object = JSON.parse(value);
-    } catch {
-      return undefined;
-    }
-  }
-  return typeof object === "object" && object !== null && !Array.isArray(object)
-    ? object
-    : undefined;
 }
 
 function countOf(value: unknown): number | undefined {

@@ -1,7 +1,7 @@
 /** Every setting of the service, once: its flag, its variable, its key in the file, and its row in docs/service.md. */
 
 /** How a setting is written, and what it becomes. */
-type Kind = "text" | "texts" | "switch" | "number" | "milliseconds" | "object";
+type Kind = "text" | "texts" | "switch" | "number" | "milliseconds";
 
 export interface Setting {
   readonly kind: Kind;
@@ -78,11 +78,6 @@ export const SETTINGS = {
     least: 0,
     most: 100,
     help: "/v1/authz: how many proxies of your own stand before the service. It takes the client's address from X-Forwarded-For accordingly.",
-  },
-  semaphores: {
-    kind: "object",
-    value: "JSON",
-    help: 'The semaphores, by name: {"db":{"limit":5,"leaseDuration":"30s"}}.',
   },
   mode: {
     kind: "text",
@@ -176,7 +171,6 @@ interface Values {
   switch: boolean;
   number: number;
   milliseconds: number;
-  object: Readonly<Record<string, unknown>>;
 }
 
 type ValueOf<S extends Setting> = S extends { default: string | number } | { kind: "switch" }

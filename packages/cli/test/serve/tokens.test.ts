@@ -130,7 +130,6 @@ describe("settings", () => {
     [{ maxBody: "1" }, {}, "--max-body must be a whole number from 1024"],
     [{}, { SLUICE_DRAIN_DELAY: "soon" }, "SLUICE_DRAIN_DELAY must be a span such as 250ms"],
     [{ mode: "enforce" }, {}, "--mode must be shadow or off"],
-    [{ semaphores: "[]" }, {}, "--semaphores must be a JSON object"],
     [{ trust: "-1" }, {}, "--trust must be"],
     [{ config: "/nowhere.json" }, {}, "ENOENT"],
   ])("are refused where they are wrong: %j %j", async (flags, env, why) => {

@@ -1,6 +1,6 @@
 /** Answers requests of node:http: finds the route, lets in who may ask, reads the body, and sends what the route says. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { monotonicNow } from "../monotonic.js";
+import { monotonicMs } from "../../clock.js";
 import { errorText } from "../log.js";
 import type { Service } from "../service.js";
 import type { Answer } from "./answer.js";
@@ -51,7 +51,7 @@ class Exchange {
     this.#request = request;
     this.#response = response;
     this.#query = query;
-    this.#beganMs = service.log.isDebug ? monotonicNow() : 0;
+    this.#beganMs = service.log.isDebug ? monotonicMs() : 0;
   }
 
   begin(route: Route): void {
@@ -136,7 +136,7 @@ class Exchange {
 
   #tell(status: number): void {
     const { method } = this.#request;
-    const ms = Math.round((monotonicNow() - this.#beganMs) * 1e3) / 1e3;
+    const ms = Math.round((monotonicMs() - this.#beganMs) * 1e3) / 1e3;
     this.#service.log.debug("answered", { method, path: this.#route?.path, status, ms });
   }
 }
