@@ -100,6 +100,9 @@ const CALLS: readonly (readonly [path: string, body?: unknown])[] = [
   ["/metrics"],
 ];
 
+/** Asked and answered in a form of its own, by the library's RemoteStore. */
+const OWN_FORM = "/v1/store";
+
 test("the document has each route, with its methods and scopes, and no other", async () => {
   const { service, ask: get } = await startService(document);
   const { body, headers } = await get("/v1/openapi.json");
@@ -157,7 +160,7 @@ test("each answer is as the document says, and each good request too", async () 
       check(described.requestBody.content["application/json"].schema, body, what);
     }
   }
-  for (const path of Object.keys(paths)) {
+  for (const path of Object.keys(paths).filter((each) => each !== OWN_FORM)) {
     expect(statuses).toContain(`${path} 200`);
   }
 });

@@ -145,6 +145,14 @@ const OPERATIONS: readonly Operation[] = [
     answers: "Object",
   },
   {
+    path: "/v1/store",
+    methods: ["post"],
+    summary: "Calls of the library's RemoteStore, in a form of its own.",
+    scopes: ["store"],
+    takes: "Object",
+    answers: "Object",
+  },
+  {
     path: "/healthz",
     methods: ["get", "head"],
     summary: "Whether the process runs.",
