@@ -183,6 +183,27 @@ describe("calls", () => {
     expect(other).toMatchObject({ code: "INVALID_OPTION", option: "policy.name" });
   });
 
+  test("of one tick that differ in more than their ids keep what they have", async () => {
+    const remote = remoteOn(new MemoryStore({ clock: new ManualClock() }));
+    const limiter = new RateLimiter({ ...common, policy, store: remote });
+    const before = service.requests();
+    await Promise.all([
+      limiter.block("a", "1s"),
+      limiter.block("b", "2s"),
+      limiter.block("c", "2s"),
+    ]);
+    const costs = await Promise.all(
+      [1, 2, 2, 3].map((cost, i) => limiter.consume(`${i}`, { cost })),
+    );
+    const waits = await Promise.all([
+      ...["a", "b", "c"].map((key) => limiter.reserve(key, { maxWait: 0 })),
+      limiter.reserve("d", { maxWait: "1h" }),
+    ]);
+    expect(service.requests() - before).toBe(3);
+    expect(costs.map(({ remaining }) => remaining)).toEqual([9, 8, 8, 7]);
+    expect(waits.map(({ decision }) => decision.retryAfterMs)).toEqual([1000, 2000, 2000, 0]);
+  });
+
   test("that nobody waits for any more are not sent", async () => {
     const held = new HeldStore();
     const remote = remoteOn(held);
