@@ -322,3 +322,31 @@ test("decides as the general path, to the byte", async () => {
   expect(batchesOfOne).toBeGreaterThan(0);
   expect(batchesOfOne / (loneCalls.fixed + loneCalls.general)).toBeLessThan(0.8);
 });
+
+test.for([2, 3, 4])(
+  "a lone consume over %i new keys, the last of them not Sluice's, leaves nothing behind",
+  async (count) => {
+    await straight.flushdb();
+    const policy = NAMES.slice(0, count).map((name) =>
+      tokenBucket({ name, limit: 5, period: "1h" }),
+    );
+    const sources: string[] = [];
+    const run: RunScript = (_sha, source, keys, args) => {
+      sources.push(source);
+      return straight.eval(source, keys.length, ...keys, ...args);
+    };
+    const store = new RedisStore({ client: run });
+    const options = { store, namespace: "n", identity: "plain", timeout: "30s" } as const;
+    const limiter = new RateLimiter({ policy, ...options, onStoreFailure: "throw" });
+    const last = `n:${NAMES[count - 1]}~b:{k}`;
+    await straight.hset(last, "field", "value");
+    await expect(limiter.consume("k")).rejects.toThrow("a value of another type");
+    expect(await straight.keys("*")).toEqual([last]);
+    await straight.del(last);
+    const decision = await limiter.consume("k");
+    expect(decision.policies?.map(({ remaining }) => remaining)).toEqual(Array(count).fill(4));
+    expect(sources.every((source) => source.includes(BATCH))).toBe(true);
+    await limiter.close();
+    await store.close();
+  },
+);
