@@ -171,6 +171,25 @@ describe("sluice exercise", () => {
     expect((await sluice(["exercise", "demo", "--calls", "1"])).stdout).not.toContain("lateness");
   });
 
+  test.each([
+    ["a bucket", ["--limit", "2"]],
+    [
+      "a queue that has no room",
+      ["--algorithm", "leaky-bucket", "--limit", "2", "--capacity", "2"],
+    ],
+  ])("counts who would wait too long as denied, and logs the decision: %s", async (of, policy) => {
+    const log = join(directory, `${of}.jsonl`);
+    const load = ["--calls", "5", "--delay", "0", "--wait", "0", "--log", log];
+    const argv = ["exercise", "k", ...policy, "--period", "1h", ...load, "--json"];
+    const { code, stdout } = await sluice(argv);
+    expect(code).toBe(0);
+    const { allowed, denied, failed } = JSON.parse(stdout) as Record<string, number>;
+    expect(failed).toBe(0);
+    expect((allowed ?? 0) + (denied ?? 0)).toBe(5);
+    expect(denied).toBeGreaterThan(0);
+    expect((await sluice(["audit", log])).stdout).toContain("PASSED");
+  });
+
   test("shows its progress on stderr, to people only", async () => {
     const argv = ["exercise", "demo", "--calls", "30", "--delay", "0"];
     const { stderr, stdout } = await sluice(argv, { isTTY: true });
