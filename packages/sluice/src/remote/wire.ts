@@ -15,19 +15,6 @@ export const MOST_ENTRIES = 1000;
 /** Of each debit of a run: where its policy and its keyspace are in the request's lists, and its cost in thousandths. */
 export const SHAPE_NUMBERS = 3;
 
-/** Calls that differ in their ids alone, one behind the other. */
-export type CallRun = readonly [
-  verb: number,
-  blockUs: number,
-  maxWaitUs: number,
-  /** `SHAPE_NUMBERS` for each debit. */
-  shape: readonly number[],
-  /** Of the first call's debits, then of the next one's. */
-  ids: readonly string[],
-  /** What cancel gives back, as `receiptNumbers` writes it: then the run is one call. */
-  receipt?: readonly number[],
-];
-
 /** One command of a semaphore. */
 export type CommandFrame = readonly [
   keyspace: string,
