@@ -54,10 +54,14 @@ async function listening(answer: Answer, port = 0): Promise<Neighbour> {
 /** What the application says, to be told from all that a proxy says itself. */
 export const APP_SAYS = "from the application";
 
-/** An application: at /forbidden it answers 403, and 500 at /failing. */
+/** An application: at /forbidden it answers 403, 500 at /failing, and at /broken it ends the connection. */
 export function startApp(): Promise<Neighbour> {
   const statuses: Readonly<Record<string, number>> = { "/forbidden": 403, "/failing": 500 };
-  return listening(({ url, body }, _, outgoing) => {
+  return listening(({ url, body }, incoming, outgoing) => {
+    if (url === "/broken") {
+      incoming.socket.destroy();
+      return;
+    }
     outgoing.writeHead(statuses[url] ?? 200, { "Content-Type": "text/plain" });
     outgoing.end(`${APP_SAYS}: ${body}`);
   });

@@ -241,6 +241,13 @@ describe.runIf(programs !== undefined).each(Object.keys(SETUPS))("%s", (name) =>
       expect(reply.headers["ratelimit"]).toBeDefined();
       expect(app.seen).toHaveLength(before + 1);
     }
+    // A broken application is no reason to ask it twice.
+    for (const body of ["of the client", ""]) {
+      const before = app.seen.length;
+      const { status } = await ask(open.own, newAddress(), "/broken", { method: "POST", body });
+      expect(status).toBe(502);
+      expect(app.seen).toHaveLength(before + 1);
+    }
   });
 
   test("without a decision it lets everything pass, or nothing, as it is told", async () => {
