@@ -2,7 +2,13 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fixedWindow, MemoryStore, RateLimiter, type Store } from "sluice";
-import { type ModeSwitch, PoliciesFile, PolicySet } from "sluice/policies";
+import {
+  type ModeSwitch,
+  PoliciesFile,
+  PolicySet,
+  type PolicySource,
+  PublishedPolicies,
+} from "sluice/policies";
 import { type Metrics, metrics } from "sluice/prometheus";
 import { RedisStore } from "sluice/redis";
 import { errorText, type ServiceLog } from "./log.js";
@@ -63,15 +69,15 @@ export class Service {
    * @throws SettingError, InvalidPoliciesError
    */
   static async open(settings: ServiceSettings, log: ServiceLog): Promise<Service> {
-    const { policies: path, redis: url, cluster, namespace, storeTimeout: timeout } = settings;
-    if (path === undefined) throw new SettingError("--policies FILE is missing");
+    const { redis: url, cluster, namespace, storeTimeout: timeout } = settings;
+    const sourceIn = sourceOf(settings);
     const tokens = await readTokens(settings);
     const hooks = outageHooks(log);
     const store: Store =
       url === undefined ? new MemoryStore() : new RedisStore({ url, cluster, hooks });
     try {
       const rules = await PolicySet.open({
-        source: new PoliciesFile({ path }),
+        source: sourceIn(store),
         store,
         namespace,
         timeout,
@@ -145,6 +151,21 @@ export class Service {
       });
     return this.#probing;
   }
+}
+
+/** @throws SettingError */
+function sourceOf({
+  policies: path,
+  published: name,
+  redis,
+}: ServiceSettings): (store: Store) => PolicySource {
+  if (path !== undefined) {
+    if (name === undefined) return () => new PoliciesFile({ path });
+    throw new SettingError("--policies and --published are given: one of them is enough");
+  }
+  if (name === undefined) throw new SettingError("--policies FILE is missing");
+  if (redis === undefined) throw new SettingError("--published goes with --redis URL");
+  return (store) => new PublishedPolicies({ store, name });
 }
 
 async function readTokens({ tokens, tokensFile }: ServiceSettings): Promise<Tokens> {

@@ -28,6 +28,11 @@ export const SETTINGS = {
     value: "FILE",
     help: "The document of policies, in JSON or YAML; it is followed while it changes.",
   },
+  published: {
+    kind: "text",
+    value: "NAME",
+    help: "In its place: the document that `sluice policies push` publishes in Redis under this name, `sluice` by default there. All services follow it.",
+  },
   config: { kind: "text", value: "FILE", file: false, help: "These settings, in JSON or YAML." },
   redis: {
     kind: "text",

@@ -11,7 +11,7 @@ import { readSettings } from "../../src/serve/read-settings.js";
 import { Service } from "../../src/serve/service.js";
 import type { SettingName } from "../../src/serve/settings.js";
 
-export type Flags = Partial<Record<SettingName, string | boolean>>;
+export type Flags = Partial<Record<SettingName, string | boolean | undefined>>;
 
 export interface Running {
   readonly service: Service;
