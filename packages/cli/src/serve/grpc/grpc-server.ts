@@ -7,7 +7,7 @@ import type { PolicySet } from "sluice/policies";
 import { decideRls, type RlsAnswer, type RlsRequest, RlsRequestError } from "../rls/index.js";
 import type { Entrance } from "../service.js";
 import type { Tokens } from "../tokens.js";
-import { Health } from "./health.js";
+import { Health, healthDefinition } from "./health.js";
 import { type GrpcLibrary, type LoadedGrpc, loadGrpc } from "./load-grpc.js";
 import { rlsCodec } from "./rls-codec.js";
 
@@ -71,7 +71,7 @@ export class GrpcServer implements Entrance {
     });
     this.#health = new Health(grpc, options.isReady ?? (async () => true));
     this.#server.addService(...this.#rateLimits(loaded));
-    this.#server.addService(loaded.health, this.#health.handlers);
+    this.#server.addService(healthDefinition(loaded.health), this.#health.handlers);
     const credentials =
       tls === undefined
         ? grpc.ServerCredentials.createInsecure()

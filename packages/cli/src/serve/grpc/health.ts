@@ -1,6 +1,11 @@
 /** grpc.health.v1: whether the service can decide, once or as it changes. */
 import { setInterval as ticks } from "node:timers/promises";
-import type { ServerWritableStream, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
+import type {
+  sendUnaryData,
+  ServerUnaryCall,
+  ServerWritableStream,
+  ServiceDefinition,
+} from "@grpc/grpc-js";
 import type { GrpcLibrary } from "./load-grpc.js";
 
 interface HealthRequest {
@@ -17,6 +22,22 @@ type Check = ServerUnaryCall<HealthRequest, HealthResponse>;
 /** The services that have a health; "" is the server. */
 const NAMES: ReadonlySet<string> = new Set(["", "envoy.service.ratelimit.v3.RateLimitService"]);
 const LOOKS_EVERY_MS = 1000;
+
+/** The definition with a reader that never throws: bytes that are no request name a service that there is not. */
+export function healthDefinition(definition: ServiceDefinition): ServiceDefinition {
+  return Object.fromEntries(
+    Object.entries(definition).map(([name, method]) => {
+      const requestDeserialize = (bytes: Buffer): HealthRequest => {
+        try {
+          return method.requestDeserialize(bytes) as HealthRequest;
+        } catch {
+          return { service: "no service" };
+        }
+      };
+      return [name, { ...method, requestDeserialize }];
+    }),
+  );
+}
 
 /** Answers Check and Watch, and ends who watches when the service does. */
 export class Health {

@@ -56,6 +56,8 @@ describe("health", () => {
     isReady = false;
     expect([(await check("")).answer, (await check(service)).answer]).toEqual([2, 2]);
     expect((await check("nobody")).code).toBe(status.NOT_FOUND);
+    const noMessage = Buffer.from([0x0a, 0xff]);
+    expect((await client.raw(HEALTH, noMessage, statusIn)).code).toBe(status.NOT_FOUND);
   });
 
   test("is watched as it changes, until the server goes", async () => {
