@@ -47,7 +47,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await app.stop();
-  await service.stop();
+  expect(await service.stop()).toBe(0);
   rmSync(directory, { recursive: true });
 });
 
