@@ -6,7 +6,7 @@ type Json = Readonly<Record<string, unknown>>;
 type Entries = RulesRequest["entries"];
 
 /** What every request to rules may have. */
-export const ASKED_FIELDS = ["rule", "key", "entries", "cost", "plan", "slot"] as const;
+const ASKED_FIELDS = ["rule", "key", "entries", "cost", "plan", "slot"] as const;
 
 const ASKED: ReadonlySet<string> = new Set(ASKED_FIELDS);
 

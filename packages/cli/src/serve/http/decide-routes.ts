@@ -18,7 +18,7 @@ type Json = Readonly<Record<string, unknown>>;
 type Answering = (body: Json, call: Call) => Answer | Promise<Answer>;
 
 /** Requests of a batch. */
-export const MOST_REQUESTS = 1000;
+const MOST_REQUESTS = 1000;
 
 const AMOUNT: ReadonlySet<string> = new Set(["amount", "idempotencyKey"]);
 const SETTLED: ReadonlySet<string> = new Set(["reserved", "actual", "idempotencyKey"]);

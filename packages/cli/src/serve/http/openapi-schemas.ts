@@ -154,6 +154,7 @@ export const openApiSchemas: Readonly<Record<string, Schema>> = {
       version: { type: ["string", "number"] },
       mode: ref("Mode"),
       stale: text,
+      staleMs: count,
       scheduled: list(ref("Object")),
       reloads: ref("Object"),
     },
