@@ -1,7 +1,8 @@
 -- Consumes of one cost on one key whose state is one value. Twin of consumeOne in decide.ts, statement by statement, in a
 -- loop: what cannot change between the calls is computed once, and after a call that changes nothing the rest get the
 -- same answer.
--- What became of them goes to the reply at once, as the head of stores/redis/scripts/consume.lua says.
+-- What became of them goes to the reply at once, as the head of stores/redis/scripts/consume.lua says; what it returns is
+-- the readiness of the last of them, and its time.
 --
 -- @const REASON, NEVER from algorithms/debit.ts
 -- @const FOREVER_US from algorithms/decide.ts
@@ -16,10 +17,11 @@ local function consumeOne(kernel, p, s, cost, duration, at, calls)
   local reservations = s.reservations
   if reservations and reservations.ends < now then reservations, s.reservations = nil, nil end
 
-  local available = getAvailable(s, p, now)
+  local available, readiness = getAvailable(s, p, now), READY
   while calls > 0 do
     calls = calls - 1
-    local readiness, reason, changed = READY, REASON.ok, false
+    local reason, changed = REASON.ok, false
+    readiness = READY
     if cost > p.capacity then
       reason = REASON.tooCostly
     elseif raw < s.blockedUntil then
@@ -101,4 +103,5 @@ local function consumeOne(kernel, p, s, cost, duration, at, calls)
     call('DEL', KEYS[at])
     values[at] = false
   end
+  return readiness, now
 end

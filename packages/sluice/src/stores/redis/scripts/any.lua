@@ -43,10 +43,14 @@
 -- @include algorithms/decide.lua
 --
 -- @const TIME_FOLLOWS, REASONS_FOLLOW from stores/redis/wire.ts
--- @const READY from algorithms/kernel.ts
+-- @const READY, NEED_CALENDAR from algorithms/kernel.ts
 -- @const REASON from algorithms/debit.ts
 -- @const VERBS from algorithms/decide.ts
 local GIVEN_BACK_REMEMBERED_MS = '60000'
+
+-- What comes behind a call that is sent again, see consume.lua.
+local held
+-- @include stores/redis/scripts/include/held.lua
 
 -- By index of the key: its state, read once for calls of one policy, and that policy; and for those that changed, its
 -- kernel and its time to live.
@@ -149,20 +153,27 @@ while cursor < #ARGV do
   end
 
   for _ = 1, calls do
-    local failure
-    for i = 1, count do failure = read(debits[i]) or failure end
+    local failure, heldUntil
+    for i = 1, count do
+      failure = read(debits[i]) or failure
+      heldUntil = heldUntil or held and held[debits[i].at]
+    end
     -- A client that lost the connection may send the same again: it gives back once.
-    if mark and not failure and not call('SET', KEYS[mark], '', 'NX', 'PX', GIVEN_BACK_REMEMBERED_MS) then
+    if mark and not failure and not heldUntil and not call('SET', KEYS[mark], '', 'NX', 'PX', GIVEN_BACK_REMEMBERED_MS) then
       for i = 1, count do debits[i].cost = 0 end
     end
 
-    if failure then
+    if heldUntil then
+      for i = 1, count do hold(heldUntil, debits[i].at, debits[i].at) end
+      holdToo(heldUntil, 1, 0, 1)
+    elseif failure then
       n = n + 1
       reply[n] = failure
     else
       local ahead = count > 1 and isAhead(debits)
       decide(verb, debits, raw, duration, result, receipt)
       answer(verb, debits, result)
+      for i = 1, result.readiness == NEED_CALENDAR and count or 0 do hold(result.now, debits[i].at, debits[i].at) end
       if result.changed then
         for i = 1, count do
           local debit = debits[i]

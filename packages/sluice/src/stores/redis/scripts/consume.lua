@@ -34,7 +34,7 @@
 -- @include stores/redis/scripts/include/open.lua
 --
 -- @const PLAIN, RUN, REASONS_FOLLOW, REPEATS_FOLLOW from stores/redis/wire.ts
--- @const READY from algorithms/kernel.ts
+-- @const READY, NEED_CALENDAR from algorithms/kernel.ts
 -- @const REASON from algorithms/debit.ts
 
 -- By tag: makes what decides usual consumes of a policy, see algorithms/bucket/fast.lua.
@@ -43,19 +43,26 @@ local fast = {}
 
 -- The general path decides what is left. It is made where a batch meets such a consume: a script makes its functions
 -- anew each time it runs. And its names are its own, for each name from outside costs the making of a function.
+--
+-- A consume that needs another calendar is sent again. What comes behind it on its key must not be decided before it, so it
+-- is sent again too.
+local held
 local function makeGeneral()
   -- @include stores/redis/scripts/include/prelude.lua
   -- @include stores/redis/scripts/include/kernels.lua
   -- @include core/mul-div.lua
   -- @kernels
   -- @include algorithms/consume-one.lua
+  -- @include stores/redis/scripts/include/held.lua
 
   -- Consumes of one cost on KEYS[at], one after another.
   return function(index, cost, duration, at, calls)
+    if held and held[at] then return holdToo(held[at], at, at, calls) end
     local policy = policyOf(index)
     local state, failure = load(policy.kernel, at)
     if not failure then
-      consumeOne(policy.kernel, policy.params, state, cost, duration, at, calls)
+      local readiness, now = consumeOne(policy.kernel, policy.params, state, cost, duration, at, calls)
+      if readiness == NEED_CALENDAR then hold(now, at, at) end
     elseif calls > 1 then
       reply[n + 1], reply[n + 2] = failure + REPEATS_FOLLOW, calls - 1
       n = n + 2
@@ -85,7 +92,7 @@ while cursor < #ARGV do
   if stride == 0 then runs, length = 1, calls end
   for _ = 1, runs do
     local stored, value, available, rest, reset, expiry = values[at]
-    if consumeFast then value, available, rest, reset, expiry = consumeFast(stored, cost, length) end
+    if consumeFast and not held then value, available, rest, reset, expiry = consumeFast(stored, cost, length) end
     if ttlOf and expiry then expiry = ttlOf(expiry) end
     if value and stored then
       call('SETRANGE', KEYS[at], '0', value)

@@ -33,7 +33,8 @@
 local fast = {}
 -- @fast-paths
 
--- The general path decides what is left, see consume.lua.
+-- The general path decides what is left, and holds back what comes behind a consume that is sent again: see consume.lua.
+local held
 local function makeGeneral()
   -- @include stores/redis/scripts/include/prelude.lua
   -- @include stores/redis/scripts/include/kernels.lua
@@ -42,6 +43,7 @@ local function makeGeneral()
   -- @include algorithms/debit.lua
   -- @include algorithms/reservations.lua
   -- @include algorithms/decide.lua
+  -- @include stores/redis/scripts/include/held.lua
   -- @include stores/redis/scripts/include/general-set.lua
   return generalSet
 end
@@ -74,7 +76,7 @@ while cursor < #ARGV do
   if stride == 0 then runs, length = 1, calls end
 
   for _ = 1, runs do
-    local before, isUsual, isNew, isDenied = at - 1, hasFast, false, false
+    local before, isUsual, isNew, isDenied = at - 1, hasFast and not held, false, false
     -- Every policy is asked before anything is written.
     local i = 1
     while isUsual and i <= count do

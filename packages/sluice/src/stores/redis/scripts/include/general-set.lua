@@ -2,7 +2,7 @@
 -- to the reply as the head of sets.lua says.
 --
 -- @const VERBS from algorithms/decide.ts
--- @const READY from algorithms/kernel.ts
+-- @const READY, NEED_CALENDAR from algorithms/kernel.ts
 -- @const REASON from algorithms/debit.ts
 -- @const TIME_FOLLOWS, REASONS_FOLLOW, REPEATS_FOLLOW from stores/redis/wire.ts
 
@@ -32,7 +32,9 @@ local debits, result = {}, { readiness = READY, now = raw, granted = 0, changed 
 
 -- `indexes` and `costs` of the policies, whose states are under KEYS from `at` on.
 local function generalSet(indexes, costs, count, duration, at, calls)
-  local failure
+  local failure, heldUntil
+  for i = at, held and at + count - 1 or 0 do heldUntil = heldUntil or held[i] end
+  if heldUntil then return holdToo(heldUntil, at, at + count - 1, calls) end
   for i = #debits, count + 1, -1 do debits[i] = nil end
   for i = 1, count do
     local policy, debit, why = policyOf(indexes[i]), debits[i], nil
@@ -52,6 +54,7 @@ local function generalSet(indexes, costs, count, duration, at, calls)
   local written = false
   while calls > 0 do
     decide(VERBS.consume, debits, raw, duration, result)
+    if result.readiness == NEED_CALENDAR then hold(result.now, at, at + count - 1) end
     -- After a call that changes nothing the rest get the same answer.
     local same = result.changed and 1 or calls
     answerSet(debits, result, same)
