@@ -93,6 +93,12 @@ const CALLS: readonly (readonly [path: string, body?: unknown])[] = [
   ["/v1/mode", { mode: "shadow" }],
   ["/v1/mode", { mode: null }],
   ["/v1/mode", { mode: "none" }],
+  ["/json", { domain: "d", descriptors: [{ entries: [{ key: "user", value: "j" }] }] }],
+  [
+    "/json",
+    { domain: "d", descriptors: [{ entries: [{ key: "user", value: "j" }] }], hitsAddend: 9 },
+  ],
+  ["/json", { domain: "" }],
   ["/v1/policies"],
   ["/v1/openapi.json"],
   ["/healthz"],

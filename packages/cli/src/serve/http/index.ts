@@ -3,6 +3,7 @@ import type { Service } from "../service.js";
 import { authzRoute } from "./authz.js";
 import { decideRoutes } from "./decide-routes.js";
 import { documentRoutes } from "./document-routes.js";
+import { envoyRoute } from "./envoy-route.js";
 import { httpHandler } from "./handler.js";
 import { type HttpEntrance, listenHttp } from "./listen.js";
 import { probeRoutes } from "./probe-routes.js";
@@ -14,6 +15,7 @@ export function routesOf(service: Service): readonly Route[] {
   return [
     ...decideRoutes(service.rules),
     authzRoute(service.rules, service.settings.trust),
+    envoyRoute(service),
     storeRoute(service),
     ...documentRoutes(service.rules),
     ...probeRoutes(service),

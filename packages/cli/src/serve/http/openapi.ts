@@ -145,6 +145,15 @@ const OPERATIONS: readonly Operation[] = [
     answers: "Object",
   },
   {
+    path: "/json",
+    methods: ["post"],
+    summary: "Envoy's RateLimitRequest in proto3 JSON; 429 where it is over a limit.",
+    scopes: ["decide"],
+    takes: "Object",
+    answers: "Object",
+    others: { 429: "Object" },
+  },
+  {
     path: "/v1/store",
     methods: ["post"],
     summary: "Calls of the library's RemoteStore, in a form of its own.",
