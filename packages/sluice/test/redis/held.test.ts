@@ -6,7 +6,6 @@ import { randomUUID } from "node:crypto";
 import { expect, inject, onTestFinished, test } from "vitest";
 import {
   calendarWindow,
-  type Decision,
   MemoryStore,
   RateLimiter,
   type Store,
@@ -41,7 +40,7 @@ async function decisionsBy(
 
 const TICKS: readonly (readonly [
   name: string,
-  ask: (limiter: RateLimiter) => readonly Promise<Decision | unknown>[],
+  ask: (limiter: RateLimiter) => readonly Promise<unknown>[],
 ])[] = [
   [
     "a denial that needs no calendar",
