@@ -2,7 +2,7 @@
 import { VERBS } from "../algorithms/decide.js";
 import type { Policy } from "../algorithms/registry.js";
 import { MAX_DEBITS } from "../algorithms/rule.js";
-import type { Decision, PolicyVerdict } from "../core/decision.js";
+import type { Decision } from "../core/decision.js";
 import { CrossSlotError, InvalidOptionError } from "../core/errors.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
 import { InWords, withoutText } from "../core/shown.js";
@@ -23,6 +23,7 @@ import { labelled, undecided } from "./report.js";
 import { isOnTrial } from "./bound-policies.js";
 import { askShadows, hasShadowsToAsk } from "./shadows.js";
 import { isDecidedHere, type PreparedRequest } from "./request.js";
+import { restated } from "./restated.js";
 
 export interface AtomicRequest extends KeyedRequest {
   /** Whose policies decide; all limiters of a call share a store. */
@@ -375,23 +376,4 @@ async function consumeApart(
     });
   }
   return { allowed, decisions, atomic: false };
-}
-
-/** What was decided, with what is left now that its units are back. */
-function restated(decision: Decision, refund: Decision | undefined): Decision {
-  // Where its store has failed since, nobody knows.
-  if (refund?.source !== decision.source) return decision;
-  const verdicts = refund.policies;
-  const policies = decision.policies?.map((verdict, i) => ({
-    ...verdict,
-    ...leftBy(verdicts?.[i] ?? verdict),
-  }));
-  return { ...decision, ...leftBy(refund), ...(policies !== undefined && { policies }) };
-}
-
-function leftBy({
-  remaining,
-  resetAfterMs,
-}: PolicyVerdict): Pick<PolicyVerdict, "remaining" | "resetAfterMs"> {
-  return { remaining, resetAfterMs };
 }

@@ -4,6 +4,7 @@ import { MemoryStore } from "../stores/memory/memory-store.js";
 import { ManualClock } from "../testing/manual-clock.js";
 import type { PoliciesDocument, PolicyRule } from "./document.js";
 import { PolicySet } from "./policy-set.js";
+import { rulesFields } from "./rules-fields.js";
 import { cancelReserved, consumeRulesUpTo, penalizeRules, reserveRules } from "./rules-verbs.js";
 
 const rule = (name: string, limit: number, more: Partial<PolicyRule> = {}): PolicyRule => {
@@ -27,6 +28,9 @@ test("grants the least of all rules that enforce, and gives the rest back", asyn
   const first = await consumeRulesUpTo(rules, { ...request, cost: 5 });
   expect(first).toMatchObject({ allowed: true, granted: 3, rule: "team", remaining: 0 });
   expect([await left("user"), await left("team")]).toEqual([7, 0]);
+  // What each says is left is what there is after the spare went back.
+  expect(first.rules.slice(0, 2).map(({ decision }) => decision.remaining)).toEqual([7, 0]);
+  expect(rulesFields(first)).toContainEqual(["RateLimit", '"user";r=7;t=360, "team";r=0;t=1200']);
   const second = await consumeRulesUpTo(rules, { ...request, cost: 5 });
   expect(second).toMatchObject({ allowed: false, granted: 0, reason: "quota" });
   expect(await left("user")).toBe(7);

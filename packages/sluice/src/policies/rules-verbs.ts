@@ -11,6 +11,7 @@ import { withoutText } from "../core/shown.js";
 import { cancelStart } from "../limiter/answers.js";
 import { refundRequest } from "../limiter/give-back.js";
 import type { LimiterAnswer, LimiterRequest } from "../limiter/request.js";
+import { restated } from "../limiter/restated.js";
 import { answered, pipelineIn } from "./ask-rules.js";
 import { meetOf } from "./met-rules.js";
 import type { PolicySet } from "./policy-set.js";
@@ -48,25 +49,28 @@ export async function consumeRulesUpTo(
   taken.charges.forEach(({ enforce }, i) => {
     if (enforce) granted = Math.min(granted, answers[i]?.granted ?? 0);
   });
-  const decision = asAsked(taken, answers, taken.charges.length < 2);
-  await Promise.all(
+  const decisions = await Promise.all(
     taken.charges.map(async (charge, i) => {
       const answer = answers[i] as LimiterAnswer;
       const spare = (answer.granted ?? 0) - granted;
-      if (spare > 0) await giveSpareBack(taken, charge, spare, answer);
+      if (spare <= 0) return answer;
+      const left = restated(answer, await giveSpareBack(taken, charge, spare, answer));
+      return { ...left, granted };
     }),
   );
+  const decision = asAsked(taken, decisions, taken.charges.length < 2);
   return Object.assign(decision, { granted });
 }
 
-async function giveSpareBack(
+/** Answers what is left then. */
+function giveSpareBack(
   { slot }: TakenByRules,
   charge: RuleCharge,
   spare: number,
   of: Decision | undefined,
-): Promise<void> {
+): Promise<Decision> {
   const refund = refundRequest(charge.key, spare, { of, slot });
-  await pipelineIn(charge).run({ ...refund, policy: charge.policies });
+  return pipelineIn(charge).run({ ...refund, policy: charge.policies });
 }
 
 /**

@@ -1,0 +1,21 @@
+/** Decisions some of whose units went back before anybody saw them. */
+import type { Decision, PolicyVerdict } from "../core/decision.js";
+
+/** What was decided, with what is left now that units of it are back; `refund` is what giving them back answered. */
+export function restated(decision: Decision, refund: Decision | undefined): Decision {
+  // Where its store has failed since, nobody knows.
+  if (refund?.source !== decision.source) return decision;
+  const verdicts = refund.policies;
+  const policies = decision.policies?.map((verdict, i) => ({
+    ...verdict,
+    ...leftBy(verdicts?.[i] ?? verdict),
+  }));
+  return { ...decision, ...leftBy(refund), ...(policies !== undefined && { policies }) };
+}
+
+function leftBy({
+  remaining,
+  resetAfterMs,
+}: PolicyVerdict): Pick<PolicyVerdict, "remaining" | "resetAfterMs"> {
+  return { remaining, resetAfterMs };
+}
