@@ -164,7 +164,6 @@ function timer(ms: number, signal?: AbortSignal): Promise<void> {
  *
  * @example
  * import { systemClock } from "sluice";
- * await systemClock.sleep(1);
  * console.log(Number.isInteger(systemClock.nowUs())); // true
  */
 export const systemClock: Clock = Object.freeze({ nowUs, sleep });
