@@ -23,7 +23,7 @@ function optionOf(name: string, { kind, value, help, default: usual }: Setting):
 export const serveCommand = defineCommand({
   usage: "sluice serve --policies FILE [--redis URL] [options]",
   description: `Decides over HTTP, by a document of policies: for services in other languages, and for proxies. SIGTERM or Ctrl-C
-drains it: what it has taken is answered. The log is JSON, a line an event. See docs/service.md.`,
+drains it: what it has taken is answered; SIGHUP reads the file of tokens again. The log is JSON, a line an event. See docs/service.md.`,
   options: Object.fromEntries(
     FLAGS.map(([name, setting]) => [flagOf(name), optionOf(name, setting)]),
   ),
@@ -35,6 +35,8 @@ drains it: what it has taken is answered. The log is JSON, a line an event. See 
     const [other] = positionals;
     if (other !== undefined) throw new UsageError(`unexpected argument ${other}`);
     const given = FLAGS.map(([name]) => [name, values[flagOf(name)]] as const);
+    // Else a list of processes shows the password of Redis to everybody on the machine.
+    if (String(values["redis"]).includes("@")) process.title = "sluice serve";
     const ending = new AbortController();
     const end = (): void => {
       ending.abort();
@@ -47,6 +49,10 @@ drains it: what it has taken is answered. The log is JSON, a line an event. See 
         env: io.env,
         write: (line) => io.stdout.write(line),
         ended: ending.signal,
+        onReload(reload) {
+          process.on("SIGHUP", reload);
+          return () => process.off("SIGHUP", reload);
+        },
       });
     } finally {
       process.off("SIGTERM", end);

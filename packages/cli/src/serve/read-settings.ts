@@ -39,6 +39,8 @@ export async function readSettings(
     }
     const variable = variableOf(name);
     const value = env[variable];
+    const { isNeverEmpty }: Setting = SETTINGS[name];
+    if (value === "" && isNeverEmpty === true) throw new SettingError(`${variable} is empty`);
     return value === undefined || value === "" ? undefined : { value, as: variable };
   };
   const file = given("config")?.value;

@@ -13,6 +13,8 @@ export interface ServiceProcess {
   readonly write: (line: string) => unknown;
   /** Fires when the service is to drain. */
   readonly ended: AbortSignal;
+  /** Calls `reload` whenever files are to be read again, until what it returns is called. */
+  readonly onReload?: (reload: () => void) => () => void;
 }
 
 /**
@@ -22,7 +24,7 @@ export interface ServiceProcess {
  */
 export async function runService(
   flags: Readonly<Partial<Record<SettingName, string | boolean | undefined>>>,
-  { env, write, ended }: ServiceProcess,
+  { env, write, ended, onReload }: ServiceProcess,
 ): Promise<void> {
   const settings = await readSettings(flags, env);
   // A setting of a few choices.
@@ -37,11 +39,13 @@ export async function runService(
     throw error;
   }
   const { rules, store, tokens } = service;
+  const { notes } = await service.readiness();
   log.info("ready", {
     policies: String(rules.version),
     rules: rules.document.rules.length,
     store: store.external ? "redis" : "memory",
     tokens: tokens.areAsked,
+    ...(notes.length > 0 && { notes: notes.join(", ") }),
   });
   if (
     !tokens.areAsked &&
@@ -49,10 +53,14 @@ export async function runService(
   ) {
     log.warn("everybody who reaches the service may ask it: it has no tokens");
   }
+  const reloaded = onReload?.(() => {
+    void service.readTokensAgain();
+  });
   await new Promise<void>((resolve) => {
     if (ended.aborted) resolve();
     ended.addEventListener("abort", () => resolve(), { once: true });
   });
+  reloaded?.();
   await service.end();
 }
 

@@ -1,7 +1,7 @@
 /** What every way into the service needs: the rules, their store, who may ask, the log, and the end of it all. */
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fixedWindow, MemoryStore, RateLimiter, type Store } from "sluice";
+import { fixedWindow, MemoryStore, RateLimiter, SluiceError, type Store } from "sluice";
 import {
   type ModeSwitch,
   PoliciesFile,
@@ -88,13 +88,25 @@ export class Service {
       return new Service({ settings, log, store, rules, tokens });
     } catch (error) {
       await store.close();
-      throw error;
+      if (error instanceof SluiceError) throw error;
+      throw new SettingError(`the policies cannot be read: ${errorText(error)}`);
     }
   }
 
   /** Whether it is on its way out: answers then end their connections. */
   get isDraining(): boolean {
     return this.#isDraining;
+  }
+
+  /** Reads the file of tokens again; the old ones stay where it cannot be read. Never rejects. */
+  async readTokensAgain(): Promise<void> {
+    if (this.settings.tokensFile === undefined) return;
+    try {
+      this.tokens.replaceBy(await readTokens(this.settings));
+      this.log.info("tokens read");
+    } catch (error) {
+      this.log.error("tokens not taken", { why: errorText(error) });
+    }
   }
 
   /** Closes `entrance` when the service ends. */
@@ -175,10 +187,12 @@ async function readTokens({ tokens, tokensFile }: ServiceSettings): Promise<Toke
   try {
     const text = tokensFile === undefined ? (tokens ?? "") : await readFile(tokensFile, "utf8");
     const read = Tokens.parse(text);
-    if (tokensFile === undefined || read.areAsked) return read;
+    if (read.areAsked || (tokens === undefined && tokensFile === undefined)) return read;
   } catch (error) {
     throw new SettingError(`the tokens cannot be read: ${errorText(error)}`);
   }
-  // Whoever names a file means that somebody is to be kept out.
-  throw new SettingError("the file of tokens has none");
+  // Whoever gives a list means that somebody is to be kept out.
+  throw new SettingError(
+    `${tokensFile === undefined ? "SLUICE_TOKENS" : "the file of tokens"} has no token`,
+  );
 }

@@ -17,6 +17,8 @@ export interface Setting {
   readonly flag?: false;
   /** false: what is read before the file is. */
   readonly file?: false;
+  /** true: to be given as nothing is a slip, and not the same as not at all. */
+  readonly isNeverEmpty?: true;
   readonly help: string;
 }
 
@@ -73,9 +75,14 @@ export const SETTINGS = {
     value: "TEXT",
     flag: false,
     file: false,
+    isNeverEmpty: true,
     help: "Who may ask: see [Tokens](#tokens). Without any, everybody may.",
   },
-  tokensFile: { kind: "text", value: "FILE", help: "The same, in a file." },
+  tokensFile: {
+    kind: "text",
+    value: "FILE",
+    help: "Who may ask, in a file: see [Tokens](#tokens). SIGHUP reads it again.",
+  },
   trust: {
     kind: "number",
     value: "N",

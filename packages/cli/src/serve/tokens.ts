@@ -23,7 +23,7 @@ const MOST_CHARACTERS = 512;
 const BEARER = /^Bearer +([\w.~+/=-]+) *$/i;
 
 export class Tokens {
-  readonly #known: readonly Known[];
+  #known: readonly Known[];
 
   private constructor(known: readonly Known[]) {
     this.#known = known;
@@ -41,7 +41,19 @@ export class Tokens {
     });
     const names = new Set(known.map(({ name }) => name));
     if (names.size < known.length) throw new TypeError("two tokens have one name");
+    const digests = new Map<string, string>();
+    for (const { name, digest } of known) {
+      const hex = digest.toString("hex");
+      const other = digests.get(hex);
+      if (other !== undefined) throw new TypeError(`${other} and ${name} have one token`);
+      digests.set(hex, name);
+    }
     return new Tokens(known);
+  }
+
+  /** Takes those of another list in place of its own, from now on. */
+  replaceBy(others: Tokens): void {
+    this.#known = others.#known;
   }
 
   /** Whether there are any: else everybody may ask for everything. */

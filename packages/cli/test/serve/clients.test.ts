@@ -122,6 +122,40 @@ describe("the client of the page", () => {
     expect(await linesOf("python3", ["main.py", port, TOKEN], { cwd })).toEqual(EXPECTED);
   });
 
+  test("in Python counts after an idle time, knows what never fits, and denies where the service does", async ({
+    skip,
+  }) => {
+    if (!isInstalled("python3", "--version")) skip("python3 is not installed");
+    const cwd = temporaryFolder();
+    writeFileSync(join(cwd, "limits.py"), codeIn("python"));
+    writeFileSync(
+      join(cwd, "main.py"),
+      `import json, sys, time
+from limits import Limits
+
+here = Limits("127.0.0.1", int(sys.argv[1]), sys.argv[2], timeout=60)
+print(json.dumps(here.allows("api", "ben", 3)))
+time.sleep(1)
+here._used -= 4  # As if it had been longer.
+print(json.dumps(here.allows("api", "ben")[0]))
+print(json.dumps(Limits("127.0.0.1", int(sys.argv[1]), sys.argv[2], timeout=60).allows("api", "ben", 4)))
+print(json.dumps(Limits("127.0.0.1", int(sys.argv[3]), sys.argv[2], timeout=60).allows("api", "ben")[0]))
+`,
+    );
+    const env = { SLUICE_TOKENS: `api decide ${TOKEN}` };
+    const idle = await startService(document, { idleTimeout: "500ms" }, env);
+    const closed = { ...document, defaults: { onStoreFailure: "closed" } } as const;
+    const away = await startService(closed, { redis: "redis://127.0.0.1:1" }, env);
+    const ports = [idle, away].map(({ addresses }) => new URL(addresses[0] as string).port);
+    const args = ["main.py", ports[0] as string, TOKEN, ports[1] as string];
+    expect(await linesOf("python3", args, { cwd })).toEqual([
+      [true, 0],
+      false,
+      [false, null],
+      false,
+    ]);
+  });
+
   test("in Go decides as the service does", async ({ skip }) => {
     if (!isInstalled("go", "version")) skip("go is not installed");
     const cwd = temporaryFolder();

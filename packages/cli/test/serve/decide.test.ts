@@ -141,6 +141,20 @@ describe("a request that is wrong", () => {
     ["a cost that is null", { rule: "api", key: "a", cost: null }, 400, "invalid-request", /cost/],
     ["an endless cost", '{"rule":"api","key":"a","cost":1e999}', 400, "invalid-request", /cost/],
     ["a plan that is no text", { rule: "api", key: "a", plan: 1 }, 400, "invalid-request", /plan/],
+    [
+      "a key and another entry of that name",
+      { rule: "api", key: "ann", entries: { user: "ben" } },
+      400,
+      "invalid-request",
+      /differ in "user"/,
+    ],
+    [
+      "more in the key than the rule has",
+      { rule: "api", key: { user: "ann", usr: "ben" } },
+      400,
+      "invalid-request",
+      /"usr" is no entry/,
+    ],
     ["an empty slot", { rule: "api", key: "a", slot: "" }, 400, "invalid-request", /slot/],
   ];
 
@@ -154,12 +168,29 @@ describe("a request that is wrong", () => {
     expect(reply.body["detail"] ?? "").toMatch(detail);
   });
 
+  test("another query than denied=200", async () => {
+    const { ask } = await startService(document);
+    for (const query of ["?denied=429", "?foo=1", "?denied=200&denied=200"]) {
+      const reply = await ask(`/v1/consume${query}`, { rule: "api", key: "ann" });
+      expect(reply).toMatchObject({ status: 400, body: { reason: "invalid-request" } });
+    }
+    expect((await ask("/v1/peek", { rule: "api", key: "ann" })).body).toMatchObject({
+      remaining: 2,
+    });
+  });
+
   test("names that every object has are entries like others", async () => {
     const { ask } = await startService(document);
     const body = '{"entries":{"__proto__":"x","constructor":"y","user":"ann"},"cost":1}';
     expect((await ask("/v1/consume", body)).body).toMatchObject({ allowed: true, rule: "api" });
     const polluted = '{"rule":"api","key":{"__proto__":"x","user":"ann"}}';
-    expect((await ask("/v1/consume", polluted)).body).toMatchObject({ remaining: 0 });
+    expect(await ask("/v1/consume", polluted)).toMatchObject({
+      status: 400,
+      body: { detail: 'key: "__proto__" is no entry of the rule\'s key' },
+    });
+    expect((await ask("/v1/peek", { rule: "api", key: "ann" })).body).toMatchObject({
+      remaining: 1,
+    });
   });
 
   test("goes to a path, and by a method, that there is", async () => {

@@ -1,7 +1,7 @@
 /** What machines look at, and how the service ends. */
 import { Agent, request } from "node:http";
 import { connect } from "node:net";
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { askerOf, startService, temporaryFolder } from "../support/service.js";
@@ -91,6 +91,13 @@ test("gives up on a request that does not come to its end, when its time is over
   const closed = new Promise((resolve) => socket.on("close", resolve).on("error", () => {}));
   await service.end();
   await closed;
+});
+
+test("leaves a file alone that is where its socket is to be", async () => {
+  const path = join(temporaryFolder(), "notes.txt");
+  writeFileSync(path, "mine");
+  await expect(startService(document, { listen: `unix:${path}` })).rejects.toThrow("no socket");
+  expect(readFileSync(path, "utf8")).toBe("mine");
 });
 
 test("listens on Unix sockets too, also where one was left behind", async () => {

@@ -85,8 +85,33 @@ describe("the list", () => {
     const both = { SLUICE_TOKENS: TOKENS };
     await expect(startService(document, { tokensFile: file }, both)).rejects.toThrow("enough");
     writeFileSync(file, "# nobody yet\n");
-    await expect(startService(document, { tokensFile: file })).rejects.toThrow("has none");
+    await expect(startService(document, { tokensFile: file })).rejects.toThrow("has no token");
     await expect(startService(document, { tokensFile: `${file}x` })).rejects.toThrow("ENOENT");
+  });
+
+  test.each(["", "  ", "# nobody"])(
+    "is refused where it is given with nothing in it: %j",
+    async (text) => {
+      const env = { SLUICE_TOKENS: text };
+      await expect(startService(document, {}, env)).rejects.toThrow(
+        /SLUICE_TOKENS (?:is empty|has no token)/,
+      );
+    },
+  );
+
+  test("is read again when it is told to, and stays where that cannot be", async () => {
+    const file = join(temporaryFolder(), "tokens");
+    writeFileSync(file, `gateway decide ${SECRETS.gateway}`);
+    const { service, ask, lines } = await startService(document, { tokensFile: file });
+    const status = async (token: string): Promise<number> =>
+      (await ask("/v1/consume", { entries: {} }, bearer(token))).status;
+    writeFileSync(file, "gateway decide short");
+    await service.readTokensAgain();
+    expect([await status(SECRETS.gateway), await status(SECRETS.operator)]).toEqual([200, 401]);
+    expect(lines.join("")).toContain("tokens not taken");
+    writeFileSync(file, `gateway decide ${SECRETS.operator}`);
+    await service.readTokensAgain();
+    expect([await status(SECRETS.gateway), await status(SECRETS.operator)]).toEqual([401, 200]);
   });
 
   test.each([
@@ -97,6 +122,7 @@ describe("the list", () => {
     [`a decide ${SECRETS.gateway} b`, "line 1"],
     [`a decide ${SECRETS.gateway}é`, "characters"],
     [`a decide ${SECRETS.gateway}\na read ${SECRETS.worker}`, "one name"],
+    [`a decide ${SECRETS.gateway}\nb read ${SECRETS.gateway}`, "a and b have one token"],
   ])("is refused where it is wrong: %j", (text, why) => {
     expect(() => Tokens.parse(text)).toThrow(why);
     let said = "";

@@ -37,7 +37,8 @@ export function askedOf(body: Json, rules: PolicySet, others?: ReadonlySet<strin
 /** @throws HttpProblem */
 function entriesIn(field: string, entries: unknown): Entries {
   if (typeof entries !== "object" || entries === null || Array.isArray(entries)) {
-    throw invalid(`${field} must be an object of texts and numbers`);
+    const allowed = field === "key" ? "a text, a number, or an object" : "an object";
+    throw invalid(`${field} must be ${allowed} of texts and numbers`);
   }
   for (const name in entries) {
     const value: unknown = Reflect.get(entries, name);
@@ -70,18 +71,36 @@ function entriesOfKey(
   const names = typeof rule === "string" ? keyNamesOf(document).get(rule) : undefined;
   // The set says so, and which one was meant.
   if (names === undefined || key === undefined) return entries;
-  if (typeof key === "object") return { ...entries, ...entriesIn("key", key) };
+  if (typeof key === "object") return bothOf(entries, keyIn(key, names));
   if (typeof key !== "string" && typeof key !== "number") {
     throw invalid("key must be a text, a number, or an object of them");
   }
   const [only] = names;
-  if (only !== undefined && names.length === 1) return { ...entries, [only]: key };
+  if (only !== undefined && names.length === 1) return bothOf(entries, { [only]: key });
   const form = names.map((name) => `${JSON.stringify(name)}: …`).join(", ");
   throw invalid(
     names.length === 0
       ? "the rule has no key: all share one budget"
       : `the rule has several entries in its key: say "key": { ${form} }`,
   );
+}
+
+/** @throws HttpProblem where an object has more than the key, which a slip in a name would be */
+function keyIn(key: unknown, names: readonly string[]): Entries {
+  const entries = entriesIn("key", key);
+  const other = Object.keys(entries).find((name) => !names.includes(name));
+  if (other === undefined) return entries;
+  throw invalid(`key: ${JSON.stringify(other.slice(0, 60))} is no entry of the rule's key`);
+}
+
+/** @throws HttpProblem where the key and the entries say two things of one entry */
+function bothOf(entries: Entries, key: Entries): Entries {
+  for (const name of Object.keys(key)) {
+    if (Object.hasOwn(entries, name) && entries[name] !== key[name]) {
+      throw invalid(`key and entries differ in ${JSON.stringify(name.slice(0, 60))}`);
+    }
+  }
+  return { ...entries, ...key };
 }
 
 export function invalid(detail: string): HttpProblem {

@@ -12,6 +12,7 @@ import type { Refund } from "sluice";
 import type { Scope } from "../tokens.js";
 import { type Answer, decided, json } from "./answer.js";
 import { askedOf, invalid } from "./asked.js";
+import { HttpProblem } from "./problem.js";
 import type { Call, Route } from "./route.js";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -24,9 +25,15 @@ const AMOUNT: ReadonlySet<string> = new Set(["amount", "idempotencyKey"]);
 const SETTLED: ReadonlySet<string> = new Set(["reserved", "actual", "idempotencyKey"]);
 const WAITED: ReadonlySet<string> = new Set(["maxWait"]);
 
-/** Whether the caller takes a denial for an answer like others: `?denied=200`. */
+/**
+ * Whether the caller takes a denial for an answer like others: `?denied=200`.
+ *
+ * @throws HttpProblem for any other query
+ */
 function isDeniedOk({ query }: Call): boolean {
-  return query !== "" && new URLSearchParams(query).get("denied") === "200";
+  if (query === "") return false;
+  if (query === "denied=200") return true;
+  throw invalid("the only query here is denied=200");
 }
 
 export function decideRoutes(rules: PolicySet): readonly Route[] {
@@ -43,13 +50,15 @@ export function decideRoutes(rules: PolicySet): readonly Route[] {
     };
   };
   return [
-    post("/v1/consume", decide, async (body, call) =>
-      decided(await rules.consume(askedOf(body, rules)), isDeniedOk(call)),
-    ),
+    post("/v1/consume", decide, async (body, call) => {
+      const isOk = isDeniedOk(call);
+      return decided(await rules.consume(askedOf(body, rules)), isOk);
+    }),
     post("/v1/batch", decide, (body) => batch(body, rules)),
     post("/v1/consume-up-to", decide, async (body, call) => {
+      const isOk = isDeniedOk(call);
       const asked = askedOf(body, rules) as RulesRequest & { cost: number };
-      return decided(await consumeRulesUpTo(rules, asked), isDeniedOk(call));
+      return decided(await consumeRulesUpTo(rules, asked), isOk);
     }),
     post("/v1/peek", read, async (body) => decided(await rules.peek(askedOf(body, rules)), true)),
     post("/v1/explain", read, async (body) => json(await rules.explain(askedOf(body, rules)))),
@@ -82,23 +91,39 @@ async function batch({ requests, atomic, ...others }: Json, rules: PolicySet): P
     if (typeof each !== "object" || each === null || Array.isArray(each)) {
       throw invalid(`requests[${i}] must be an object`);
     }
-    return askedOf(each as Json, rules);
+    return askedInList(each as Json, rules, i);
   });
   // Undefined is none; anything that is no boolean the set refuses.
   return json(await rules.consumeMany(asked, { atomic: atomic as boolean }));
+}
+
+/** @throws HttpProblem that says which of the list it was */
+function askedInList(body: Json, rules: PolicySet, i: number): RulesRequest {
+  try {
+    return askedOf(body, rules);
+  } catch (error) {
+    throw error instanceof HttpProblem ? invalid(`requests[${i}]: ${error.message}`) : error;
+  }
 }
 
 /** What refund and penalize are asked: `amount` stands in the place of the cost. */
 function withAmount({ amount, ...body }: Json, rules: PolicySet): RulesRequest {
   if (body["cost"] !== undefined) throw invalid("say amount here, not cost");
   if (amount === undefined) throw invalid("say the amount");
+  if (typeof amount !== "number" || !(amount >= 0)) {
+    throw invalid("amount must be a number of units, 0 or more");
+  }
   return askedOf({ ...body, cost: amount }, rules, AMOUNT);
 }
 
 /** The engine's nonce: by the field of the body, or by the header field of that name. */
 function nonceOf({ idempotencyKey }: Json, { request }: Call): string | undefined {
-  const key = idempotencyKey ?? request.headers["idempotency-key"];
+  const field = request.headers["idempotency-key"];
+  const key = idempotencyKey ?? field;
   if (key === undefined) return undefined;
+  if (field !== undefined && field !== key) {
+    throw invalid("idempotencyKey and the field Idempotency-Key differ");
+  }
   if (typeof key === "string" && /^[\w.-]{1,64}$/.test(key)) return key;
   throw invalid("idempotencyKey must be 1 to 64 characters of A-Z a-z 0-9 . _ -");
 }

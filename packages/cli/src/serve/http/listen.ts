@@ -1,5 +1,5 @@
 /** Listens on ports and Unix sockets, within the limits of the settings, and stops without losing a request. */
-import { readFile, unlink } from "node:fs/promises";
+import { lstat, readFile, unlink } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { connect, type ListenOptions, type Socket } from "node:net";
@@ -139,8 +139,17 @@ function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
   );
 }
 
-/** A socket that a process left behind when it was killed keeps the next one out. */
+/**
+ * A socket that a process left behind when it was killed keeps the next one out.
+ *
+ * @throws SettingError where something else is there: it is not ours to remove
+ */
 async function removeStale(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    throw new SettingError(`listen: ${path} is there already, and is no socket`);
+  }
   const isUsed = await new Promise<boolean>((resolve) => {
     const probe = connect(path, () => {
       probe.destroy();
