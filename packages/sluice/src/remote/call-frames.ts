@@ -30,8 +30,8 @@ interface OpenRun {
 
 /** A character of an id takes so many bytes at most, as JSON writes it. */
 const BYTES_A_CHARACTER = 6;
-/** What a call takes beside its texts, at most. */
-const CALL_BYTES = 100;
+/** What a call takes beside the texts of its debits, at most. */
+const CALL_BYTES = 200;
 const DEBIT_BYTES = 60;
 
 const policyTexts = new WeakMap<Rule, string>();
@@ -63,7 +63,7 @@ export function encodeCalls(
 }
 
 function runOf(call: StoreCall, tables: Tables): OpenRun {
-  const { verb, blockUs, maxWaitUs, debits, receipt } = call;
+  const { verb, blockUs, maxWaitUs, debits, receipt, nonce } = call;
   const shape: number[] = [];
   const ids: string[] = [];
   for (const { rule, keyspace, id, cost } of debits) {
@@ -72,6 +72,7 @@ function runOf(call: StoreCall, tables: Tables): OpenRun {
   }
   const frame: unknown[] = [verb, blockUs, maxWaitUs, shape, ids];
   if (receipt !== undefined) frame.push(receiptNumbers(receipt));
+  else if (nonce !== undefined) frame.push(nonce);
   return { call, frame, ids, size: 1 };
 }
 
@@ -81,6 +82,7 @@ function isAlike(one: StoreCall, other: StoreCall): boolean {
   if (one.verb !== other.verb || debits.length !== other.debits.length) return false;
   if (one.blockUs !== other.blockUs || one.maxWaitUs !== other.maxWaitUs) return false;
   if (one.receipt !== undefined || other.receipt !== undefined) return false;
+  if (one.nonce !== undefined || other.nonce !== undefined) return false;
   return debits.every(({ rule, keyspace, cost }, i) => {
     const debit = other.debits[i];
     return debit?.rule === rule && debit.keyspace === keyspace && debit.cost === cost;

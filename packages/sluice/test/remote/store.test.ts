@@ -89,6 +89,31 @@ describe("calls", () => {
     expect(answers).toEqual(await ask(direct, "plain"));
   });
 
+  test("a refund with a nonce comes back once, also when both are in one request", async () => {
+    const clock = new ManualClock();
+    const rules = new PolicySet({
+      store: remoteOn(new MemoryStore({ clock })),
+      source: {
+        rules: [
+          {
+            name: "api",
+            key: ["user"],
+            policy: { algorithm: "gcra", limit: 9, period: "1h", burst: 9 },
+          },
+        ],
+      },
+    });
+    onTestFinished(() => rules.close());
+    const entries = { user: "ann" };
+    await rules.consume({ entries, cost: 6 });
+    const back = { entries, cost: 2, nonce: "n-1" };
+    const refunds = await Promise.all(
+      [back, back, { ...back, nonce: "n-2" }].map((each) => rules.giveBack(each)),
+    );
+    expect(refunds.map(([refund]) => refund?.refunded)).toEqual([2, 0, 2]);
+    expect((await rules.giveBack(back))[0]?.refunded).toBe(0);
+  });
+
   test("on one key are decided in their order, whatever is under way", async () => {
     const remote = remoteOn(new MemoryStore());
     const left: number[] = [];

@@ -69,7 +69,9 @@ function readRun(what: string, frame: unknown, tables: CallTables): ReadRun {
   if (tables.calls > MOST_CALLS || tables.debits > MOST_DEBITS) {
     throw new BadRequest(`at most ${MOST_CALLS} calls and ${MOST_DEBITS} debits go together`);
   }
-  const receipt = readReceipt(what, verb, given, parts.length, count);
+  const nonce = verb === VERBS.refund ? readNonce(`${what}[5]`, given, count) : undefined;
+  const own = nonce === undefined ? given : undefined;
+  const receipt = readReceipt(what, verb, own, parts.length, count);
   const error = parts.find((part) => part.error !== undefined)?.error;
   const calls = Array.from({ length: count }, (_, k): ReadCall => {
     const debits = parts.map(({ debit }, i): Debit => {
@@ -77,7 +79,11 @@ function readRun(what: string, frame: unknown, tables: CallTables): ReadRun {
       return { ...debit, id: readString(`${what}[4][${at}]`, ids[at], LONGEST_ID, 1) };
     });
     const call = { verb: verb as StoreCall["verb"], debits, blockUs, maxWaitUs };
-    return { call: receipt === undefined ? call : { ...call, receipt }, error };
+    const more = {
+      ...(receipt !== undefined && { receipt }),
+      ...(nonce !== undefined && { nonce }),
+    };
+    return { call: { ...call, ...more }, error };
   });
   return { debits: parts.length, calls };
 }
@@ -105,6 +111,14 @@ function readShape(what: string, frame: unknown, tables: CallTables): readonly R
     parts.push({ debit, error });
   }
   return parts;
+}
+
+/** By which a refund is known that may be asked for again. */
+function readNonce(what: string, text: unknown, count: number): string | undefined {
+  if (text === undefined) return undefined;
+  const nonce = readString(what, text, 64, 1);
+  if (count === 1 && /^[\w.-]+$/.test(nonce)) return nonce;
+  throw new BadRequest(`${what} must be the nonce of one refund, of A-Z a-z 0-9 . _ -`);
 }
 
 function readReceipt(
