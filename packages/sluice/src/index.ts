@@ -142,6 +142,7 @@ export type {
   TryAcquireOptions,
 } from "./semaphore/options.js";
 export type { SemaphoreStats, SemaphoreUsage } from "./semaphore/counts.js";
+export { type LentPermit, lendPermit, releaseLent, renewLent } from "./semaphore/lent.js";
 export { Semaphore } from "./semaphore/semaphore.js";
 export type { SemaphoreWrapOptions } from "./semaphore/wrap.js";
 export type { WaitedCalls } from "./core/wrapped.js";

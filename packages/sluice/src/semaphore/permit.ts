@@ -23,6 +23,16 @@ export interface Permit extends AsyncDisposable {
   release(): Promise<void>;
 }
 
+/** A permit of which another holds the place. */
+export interface LentGrant {
+  /** The key's id. */
+  readonly key: string;
+  readonly id: string;
+  readonly fence: number;
+  readonly expiresAtUs: number;
+  readonly leaseMs: number;
+}
+
 /** The lease is renewed after this part of it: two renewals may fail before it is lost. */
 const RENEWED_AFTER = 1 / 3;
 /** The clocks are looked at so many times in a lease. */
@@ -100,6 +110,35 @@ export class HeldPermit implements Permit {
   async revoke(reason: string): Promise<void> {
     if (this.#release === undefined) this.#lose(reason);
     await this[Symbol.asyncDispose]();
+  }
+
+  /**
+   * Confirms the place, and leaves it from then on to whoever knows its fence.
+   *
+   * @throws LeaseLostError; StoreUnavailableError, StoreTimeoutError: then it is renewed here as before
+   */
+  async lend(): Promise<LentGrant> {
+    this.#look();
+    if (!this.#isHeld()) throw this.#lostBy ?? new LeaseLostError("the permit was released");
+    const { key, id, fence } = this.#grant;
+    // No renewal of this process may come after those of the new holder.
+    this.#isGivenUp = true;
+    try {
+      const entry = { id, number: fence };
+      const answer = await this.#caller.call(key, SEMAPHORE_VERBS.renew, [entry]);
+      const renewed = answer.entries[0];
+      if (renewed?.outcome !== OUTCOME.held) {
+        this.#lose("the store no longer knows the permit");
+        throw this.#lostBy as unknown as LeaseLostError;
+      }
+      this.#emit("renewed", answer.nowUs, renewed.untilUs);
+      this.#release = Promise.resolve();
+      this.#end();
+      return { key: key.id, id, fence, expiresAtUs: renewed.untilUs, leaseMs: this.#leaseMs };
+    } catch (error) {
+      this.#isGivenUp = false;
+      throw error;
+    }
   }
 
   async #sendRelease(): Promise<void> {

@@ -136,12 +136,14 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** What fields state of a semaphore. */
+/** What others of the library know of a semaphore: fields, and who renews what it lent. */
 export interface SemaphoreQuota {
   readonly name: string;
   /** The option; a key may have been given another one by setLimit. */
   readonly limit: number;
   readonly identify: Identify;
+  readonly caller: Caller;
+  readonly keyspace: string;
 }
 
 let quotaIn: (semaphore: object) => SemaphoreQuota | undefined;
@@ -213,7 +215,8 @@ export const Semaphore: new <S extends Store | undefined = undefined>(
     const shared = { events: this.events, counts: this.#counts, closing: this.#closing };
     this.#caller = new Caller({ ...settings, store, keyspace, limit, ...shared });
     this.#identify = identify;
-    this.#quota = { name: options.name ?? DEFAULT_NAME, limit, identify };
+    const { name = DEFAULT_NAME } = options;
+    this.#quota = { name, limit, identify, caller: this.#caller, keyspace };
     this.#keyspace = keyspace;
     this.#fingerprint = JSON.stringify({ semaphore: { limit } });
     // Last: if the constructor threw after it, nobody could release the claim.

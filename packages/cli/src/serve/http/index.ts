@@ -8,6 +8,7 @@ import { httpHandler } from "./handler.js";
 import { type HttpEntrance, listenHttp } from "./listen.js";
 import { probeRoutes } from "./probe-routes.js";
 import type { Route } from "./route.js";
+import { semaphoreRoutes } from "./semaphore-routes.js";
 import { storeRoute } from "../store/store-route.js";
 
 /** Every route of the service. */
@@ -16,6 +17,7 @@ export function routesOf(service: Service): readonly Route[] {
     ...decideRoutes(service.rules),
     authzRoute(service.rules, service.settings.trust),
     envoyRoute(service),
+    ...semaphoreRoutes(service),
     storeRoute(service),
     ...documentRoutes(service.rules),
     ...probeRoutes(service),

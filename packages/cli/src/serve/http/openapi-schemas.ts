@@ -7,6 +7,8 @@ const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` })
 const text: Schema = { type: "string" };
 const flag: Schema = { type: "boolean" };
 const count: Schema = { type: "number", minimum: 0 };
+/** Milliseconds, or a text such as "10s". */
+const span: Schema = { type: ["string", "number"] };
 /** Infinity is null. */
 const orEndless: Schema = { type: ["number", "null"], minimum: 0 };
 const list = (items: Schema): Schema => ({ type: "array", items });
@@ -116,6 +118,29 @@ export const openApiSchemas: Readonly<Record<string, Schema>> = {
   Settlement: askedWith({ reserved: count, actual: count, idempotencyKey }, ["idempotencyKey"]),
   Reserve: object({ ...asked, maxWait: { type: ["string", "number"] } }, [...OPTIONAL, "maxWait"]),
   Cancel: object({ ticket: text }),
+  Acquire: object(
+    {
+      semaphore: { type: "string", description: 'Its name; default "semaphore".' },
+      key: text,
+      limit: { type: "integer", minimum: 1, maximum: 1e9 },
+      weight: { type: "integer", minimum: 1, maximum: 1e9 },
+      leaseDuration: span,
+      maxWait: span,
+      slot: text,
+    },
+    ["semaphore", "weight", "leaseDuration", "maxWait", "slot"],
+  ),
+  Place: object({
+    held: { const: true },
+    ticket: text,
+    fencingToken: { type: "string", pattern: "^[0-9]+$" },
+    expiresAtUs: count,
+    leaseMs: count,
+  }),
+  BusyDenial: object({ ...problem, held: { const: false } }),
+  Holding: object({ ticket: text }),
+  Renewed: object({ held: flag, expiresAtUs: count }, ["expiresAtUs"]),
+  Released: object({ released: flag }),
   ModeSwitch: object({ mode: { enum: ["shadow", "off", null] } }),
   Verdict: object(verdict),
   RuleDecision: object({

@@ -122,6 +122,16 @@ const OPERATIONS: readonly Operation[] = [
       header("X-Forwarded-Host", "The entry host."),
     ],
   },
+  post("/v1/semaphores/acquire", "Takes a place, or waits in line for one.", "Acquire", "Place", {
+    others: { 429: "BusyDenial" },
+    problems: ["shutting-down"],
+  }),
+  post("/v1/semaphores/renew", "Holds a place for another lease.", "Holding", "Renewed", {
+    problems: [],
+  }),
+  post("/v1/semaphores/release", "Gives a place to the next in line.", "Holding", "Released", {
+    problems: [],
+  }),
   {
     path: "/v1/mode",
     methods: ["post"],

@@ -1,0 +1,130 @@
+/** Semaphores over HTTP: a place is taken for whoever asks, who renews and releases it by its ticket, at any service. */
+import { ClosedError, lendPermit, MaxWaitExceededError, releaseLent, renewLent } from "sluice";
+import { PROBLEM_TYPE } from "sluice/http";
+import type { Service } from "../service.js";
+import { type Answer, json } from "./answer.js";
+import { invalid } from "./asked.js";
+import { HttpProblem } from "./problem.js";
+import type { Call, Route } from "./route.js";
+import { Semaphores, type SemaphoreTerms } from "./semaphores.js";
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** The longest that a request may wait in line, in ms: proxies give up on longer ones. */
+const LONGEST_WAIT_MS = 60_000;
+const MOST_CHARACTERS = 24_576;
+
+const ACQUIRE = ["semaphore", "key", "limit", "weight", "leaseDuration", "maxWait", "slot"];
+
+export function semaphoreRoutes(service: Service): readonly Route[] {
+  const semaphores = new Semaphores(service);
+  const post = (path: string, answer: (body: Json, call: Call) => Promise<Answer>): Route => ({
+    path,
+    methods: ["POST"],
+    scopes: ["decide"],
+    takes: "json",
+    answer: (call) => answer(call.body as Json, call),
+  });
+  return [
+    post("/v1/semaphores/acquire", (body, call) => acquire(semaphores, body, call)),
+    post("/v1/semaphores/renew", async (body) => {
+      const { terms, lent } = ticketIn(body);
+      const untilUs = await semaphores.use(terms, (semaphore) => renewLent(semaphore, lent));
+      return json(untilUs === undefined ? { held: false } : { held: true, expiresAtUs: untilUs });
+    }),
+    post("/v1/semaphores/release", async (body) => {
+      const { terms, lent } = ticketIn(body);
+      const released = await semaphores.use(terms, (semaphore) => releaseLent(semaphore, lent));
+      return json({ released });
+    }),
+  ];
+}
+
+async function acquire(semaphores: Semaphores, body: Json, { request }: Call): Promise<Answer> {
+  only(body, ACQUIRE);
+  const { semaphore: name = "semaphore", key, limit, leaseDuration = "30s" } = body;
+  const { weight, maxWait = 0, slot } = body as Record<string, never>;
+  if (typeof name !== "string") throw invalid("semaphore must be a name");
+  const terms = { name, limit, leaseDuration } as SemaphoreTerms;
+  const gone = new AbortController();
+  const leave = (): void => {
+    gone.abort();
+  };
+  request.socket.once("close", leave);
+  const signal = AbortSignal.any([gone.signal, semaphores.ending]);
+  try {
+    return await semaphores.use(terms, async (semaphore) => {
+      const options = { weight, slot, signal, maxWait: waitOf(maxWait) };
+      const permit = await semaphore.acquire(key as string, options);
+      // Nobody would know of the place.
+      if (gone.signal.aborted) {
+        await permit.release();
+        throw new HttpProblem("request-timeout");
+      }
+      const { ticket: lent, fencingToken, expiresAtUs, leaseMs } = await lendPermit(permit);
+      const ticket = encode([name, limit, leaseDuration, lent]);
+      return json({ held: true, ticket, fencingToken: String(fencingToken), expiresAtUs, leaseMs });
+    });
+  } catch (error) {
+    if (error instanceof MaxWaitExceededError) return busy();
+    if (semaphores.ending.aborted || error instanceof ClosedError) {
+      throw new HttpProblem("shutting-down");
+    }
+    throw error;
+  } finally {
+    request.socket.off("close", leave);
+  }
+}
+
+/** Nobody knows when a place will be free. */
+function busy(): Answer {
+  const problem = { type: "about:blank", title: "Too Many Requests", status: 429, held: false };
+  return { status: 429, type: PROBLEM_TYPE, fields: [], body: JSON.stringify(problem) };
+}
+
+const SPAN = /^(\d{1,9})(ms|s|m)?$/;
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 };
+
+/** @throws HttpProblem */
+function waitOf(maxWait: string | number): number {
+  const [, digits, unit = "ms"] = SPAN.exec(String(maxWait)) ?? [];
+  const ms = digits === undefined ? Number.NaN : Number(digits) * (UNITS_MS[unit] as number);
+  if (ms <= LONGEST_WAIT_MS) return ms;
+  throw invalid('maxWait must be ms or a span such as "10s", of 0 to 60s');
+}
+
+interface OpenTicket {
+  readonly terms: SemaphoreTerms;
+  readonly lent: string;
+}
+
+/** @throws HttpProblem */
+function ticketIn(body: Json): OpenTicket {
+  only(body, ["ticket"]);
+  const { ticket } = body;
+  if (typeof ticket === "string" && ticket.length <= MOST_CHARACTERS) {
+    try {
+      const text = Buffer.from(ticket, "base64url").toString("utf8");
+      const parts = JSON.parse(text) as readonly unknown[];
+      const [name, limit, leaseDuration, lent] = parts;
+      if (parts.length === 4 && typeof name === "string" && typeof lent === "string") {
+        return { terms: { name, limit, leaseDuration } as SemaphoreTerms, lent };
+      }
+    } catch {
+      // Said below.
+    }
+  }
+  throw invalid("ticket must be what acquire answered");
+}
+
+function encode(parts: readonly unknown[]): string {
+  return Buffer.from(JSON.stringify(parts)).toString("base64url");
+}
+
+/** @throws HttpProblem */
+function only(body: Json, names: readonly string[]): void {
+  const other = Object.keys(body).find((name) => !names.includes(name));
+  if (other !== undefined) {
+    throw invalid(`${JSON.stringify(other.slice(0, 60))} is no field of this request`);
+  }
+}

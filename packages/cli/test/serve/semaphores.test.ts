@@ -1,0 +1,97 @@
+/** Semaphores over HTTP: places that are taken, waited for, renewed and released by whoever has the ticket. */
+import { request } from "node:http";
+import { Semaphore } from "sluice";
+import { expect, test } from "vitest";
+import type { Service } from "../../src/serve/service.js";
+import { startService } from "../support/service.js";
+
+const document = { rules: [] };
+const job = { semaphore: "jobs", key: "export", limit: 1, leaseDuration: "20s" };
+
+/** How many are in line, as the store knows it. */
+async function waitingIn({ store }: Service): Promise<number> {
+  const semaphore = new Semaphore({ name: "jobs", limit: 1, store });
+  const { waiting } = await semaphore.inspect("export");
+  await semaphore.close();
+  return waiting;
+}
+
+test("a place is held until its ticket gives it back", async () => {
+  const { ask } = await startService(document);
+  const taken = await ask("/v1/semaphores/acquire", job);
+  expect(taken).toMatchObject({ status: 200, body: { held: true, leaseMs: 20_000 } });
+  const busy = await ask("/v1/semaphores/acquire", job);
+  expect(busy).toMatchObject({ status: 429, body: { held: false } });
+  expect(busy.headers["content-type"]).toBe("application/problem+json");
+  const { ticket } = taken.body;
+  const renewed = await ask("/v1/semaphores/renew", { ticket });
+  expect(renewed.body).toMatchObject({ held: true });
+  expect(renewed.body["expiresAtUs"]).toBeGreaterThanOrEqual(taken.body["expiresAtUs"] as never);
+  expect((await ask("/v1/semaphores/release", { ticket })).body).toEqual({ released: true });
+  expect((await ask("/v1/semaphores/release", { ticket })).body).toEqual({ released: false });
+  expect((await ask("/v1/semaphores/renew", { ticket })).body).toEqual({ held: false });
+  const next = await ask("/v1/semaphores/acquire", job);
+  expect(BigInt(next.body["fencingToken"] as never)).toBeGreaterThan(
+    BigInt(taken.body["fencingToken"] as never),
+  );
+});
+
+test("who waits gets the place of who releases it, and who has gone gets none", async () => {
+  const { service, ask, addresses } = await startService(document);
+  const first = await ask("/v1/semaphores/acquire", job);
+  const body = JSON.stringify({ ...job, maxWait: "60s" });
+  const { port } = new URL(addresses[0] as string);
+  const path = "/v1/semaphores/acquire";
+  const leaving = request({ port, path, method: "POST", agent: false });
+  leaving.on("error", () => undefined);
+  leaving.end(body);
+  await expect.poll(() => waitingIn(service)).toBe(1);
+  const patient = ask(path, { ...job, maxWait: "60s" });
+  await expect.poll(() => waitingIn(service)).toBe(2);
+  leaving.destroy();
+  await expect.poll(() => waitingIn(service)).toBe(1);
+  await ask("/v1/semaphores/release", { ticket: first.body["ticket"] });
+  expect(await patient).toMatchObject({ status: 200, body: { held: true } });
+});
+
+test("an end tells those who wait, and leaves places to their holders", async () => {
+  const { service, ask } = await startService(document);
+  await ask("/v1/semaphores/acquire", job);
+  const waiting = ask("/v1/semaphores/acquire", { ...job, maxWait: "60s" });
+  await expect.poll(() => waitingIn(service)).toBe(1);
+  await service.end();
+  expect(await waiting).toMatchObject({ status: 503, body: { reason: "shutting-down" } });
+});
+
+test("another limit is taken up when nobody uses the old one", async () => {
+  const { ask } = await startService(document);
+  await ask("/v1/semaphores/acquire", job);
+  expect((await ask("/v1/semaphores/acquire", { ...job, limit: 2 })).status).toBe(200);
+});
+
+test.each([
+  [{}, /^key|^limit/],
+  [{ key: "a" }, /^limit/],
+  [{ key: "a", limit: 1, weight: 2 }, /weight/],
+  [{ key: "a", limit: 1, maxWait: "2m" }, /maxWait must be/],
+  [{ key: "a", limit: 1, maxWait: -1 }, /maxWait must be/],
+  [{ key: "a", limit: 1, leaseDuration: "1ms" }, /leaseDuration/],
+  [{ key: "a", limit: 1, semaphore: "a b" }, /^name/],
+  [{ key: "a", limit: 1, semaphore: 1 }, /must be a name/],
+  [{ key: "a", limit: 1, limits: 1 }, /"limits" is no field/],
+])("refuses %j", async (body, why) => {
+  const { ask } = await startService(document);
+  const reply = await ask("/v1/semaphores/acquire", body);
+  expect(reply).toMatchObject({ status: 400, body: { reason: "invalid-request" } });
+  expect(reply.body["detail"]).toMatch(why);
+});
+
+test.each([undefined, 7, "none", Buffer.from('["a",1,"1s","x"]').toString("base64url")])(
+  "refuses %j for a ticket",
+  async (ticket) => {
+    const { ask } = await startService(document);
+    for (const path of ["/v1/semaphores/renew", "/v1/semaphores/release"]) {
+      expect(await ask(path, { ticket })).toMatchObject({ status: 400 });
+    }
+  },
+);
