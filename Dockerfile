@@ -28,6 +28,7 @@ COPY --from=build /sluice/node_modules node_modules
 COPY --from=build /sluice/packages/sluice/package.json packages/sluice/package.json
 COPY --from=build /sluice/packages/sluice/dist packages/sluice/dist
 COPY --from=build /sluice/packages/cli/package.json packages/cli/package.json
+COPY --from=build /sluice/packages/cli/bin packages/cli/bin
 COPY --from=build /sluice/packages/cli/dist packages/cli/dist
 USER 65532:65532
 EXPOSE 8088
@@ -35,5 +36,5 @@ EXPOSE 8088
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["/nodejs/bin/node", "-e", "fetch('http://127.0.0.1:8088/healthz').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 # No shell stands between: SIGTERM reaches node, and the service drains.
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["/nodejs/bin/node", "packages/cli/dist/main.js"]
+ENTRYPOINT ["/nodejs/bin/node", "packages/cli/bin/sluice.mjs"]
 CMD ["serve"]

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** The program `sluice`: runs the command line in this process. */
 import { run } from "./run.js";
 
