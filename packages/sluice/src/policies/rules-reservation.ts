@@ -1,9 +1,9 @@
 /** A start promised by rules, and the ticket that gives it back from any process. */
 import type { ReservationCharge, ReservationReceipt } from "../algorithms/kernel.js";
-import { decodeBase64, encodeBase64Url } from "../core/base64.js";
 import type { DecisionReason } from "../core/decision.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { withoutText } from "../core/shown.js";
+import { decodeTicket, encodeTicket } from "../core/ticket.js";
 import type { PolicyRequest } from "./matched-rule.js";
 import type { RulesDecision } from "./rules-decision.js";
 
@@ -36,7 +36,7 @@ export interface Ticket {
 const MOST_CHARACTERS = 65_536;
 
 export function writeTicket(ticket: Ticket): string {
-  return encodeBase64Url(new TextEncoder().encode(JSON.stringify(ticket)));
+  return encodeTicket(ticket);
 }
 
 /** @throws InvalidOptionError */
@@ -45,15 +45,7 @@ export function readTicket(text: unknown): Ticket {
     const allowed = "the ticket of a reservation, as reserveRules answered it";
     throw new InvalidOptionError("ticket", withoutText(text), allowed);
   };
-  if (typeof text !== "string" || text.length > MOST_CHARACTERS) return refuse();
-  let value: unknown;
-  try {
-    const bytes = decodeBase64(text.replaceAll("-", "+").replaceAll("_", "/"));
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    return refuse();
-  }
-  const { request, receipts } = (value ?? {}) as Partial<Ticket>;
+  const { request, receipts } = (decodeTicket(text, MOST_CHARACTERS) ?? {}) as Partial<Ticket>;
   const isGood =
     typeof request === "object" &&
     request !== null &&

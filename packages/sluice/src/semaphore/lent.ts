@@ -8,9 +8,9 @@ import {
   SEMAPHORE_VERBS,
   type SemaphoreVerb,
 } from "../algorithms/semaphore/kernel.js";
-import { decodeBase64, encodeBase64Url } from "../core/base64.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { withoutText } from "../core/shown.js";
+import { decodeTicket, encodeTicket } from "../core/ticket.js";
 import { HeldPermit, type Permit } from "./permit.js";
 import { quotaOfSemaphore, type Semaphore } from "./semaphore.js";
 
@@ -54,8 +54,7 @@ export async function lendPermit(permit: Permit): Promise<LentPermit> {
     throw new InvalidOptionError("permit", withoutText(permit), "a permit that a semaphore gave");
   }
   const { key, id, fence, expiresAtUs, leaseMs } = await permit.lend();
-  const text = JSON.stringify([key, id, fence]);
-  const ticket = encodeBase64Url(new TextEncoder().encode(text));
+  const ticket = encodeTicket([key, id, fence]);
   return { ticket, fencingToken: permit.fencingToken, expiresAtUs, leaseMs };
 }
 
@@ -103,14 +102,7 @@ function readTicket(text: unknown): Ticket {
   const refuse = (): never => {
     throw new InvalidOptionError("ticket", withoutText(text), "the ticket of a lent permit");
   };
-  if (typeof text !== "string" || text.length > MOST_CHARACTERS) return refuse();
-  let value: unknown;
-  try {
-    const bytes = decodeBase64(text.replaceAll("-", "+").replaceAll("_", "/"));
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    return refuse();
-  }
+  const value = decodeTicket(text, MOST_CHARACTERS);
   if (!Array.isArray(value) || value.length !== 3) return refuse();
   const [key, id, fence] = value as readonly unknown[];
   // A fence of 0 would stand for whatever the id holds.
