@@ -1,10 +1,11 @@
 /** A store that asks a decision service: the library works behind it as on the store that the service has. */
-import { checkClock, type Clock, monotonicMs } from "../core/clock.js";
+import { checkClock, type Clock } from "../core/clock.js";
 import { Closing } from "../core/closing.js";
 import { StoreUnavailableError } from "../core/errors.js";
 import { checkCount, checkOptions } from "../core/options.js";
-import { Events, nextSpan } from "../events/events.js";
+import { Events } from "../events/events.js";
 import { addOutageHooks, type OutageHooks } from "../events/hooks.js";
+import { batchBegins, isHeardOfBatches } from "../stores/batch-events.js";
 import { KeyspaceRegistry } from "../stores/keyspaces.js";
 import { verbOf } from "../stores/redis/batch.js";
 import { Batcher, handOverNow, type Sending, type SettleCall } from "../stores/redis/batcher.js";
@@ -150,20 +151,13 @@ export class RemoteStore extends KeyspaceRegistry implements Store {
 
   /** Lets the listeners know; what is returned does so again when the request ends. Undefined where nobody listens. */
   #batchBegins(calls: readonly StoreCall[]): ((error: Error | undefined) => void) | undefined {
-    const { batchBegun, batch: batchEnded } = this.events.to;
-    if (batchBegun === undefined && batchEnded === undefined) return undefined;
-    const beganMs = monotonicMs();
-    const batch = nextSpan();
-    const size = calls.length;
+    if (!isHeardOfBatches(this.events)) return undefined;
     const keys = new Set<string>();
     for (const { debits } of calls) {
       for (const { keyspace, id } of debits) keys.add(`${keyspace.name}\n${id}`);
     }
-    batchBegun?.({ batch, size, keys: keys.size, verb: verbOf(calls), part: "" });
-    return (error) => {
-      const durationMs = monotonicMs() - beganMs;
-      this.events.to.batch?.({ batch, size, part: "", durationMs, error });
-    };
+    const [size, verb] = [calls.length, verbOf(calls)];
+    return batchBegins(this.events, { size, keys: keys.size, verb, part: "" });
   }
 }
 

@@ -45,6 +45,14 @@ export function readString(what: string, value: unknown, mostBytes: number, leas
   return refuse(what, `a well-formed text of ${least} to ${mostBytes} bytes`);
 }
 
+/** A key and a slot text of 4,096 bytes each, with braces around the one. */
+const LONGEST_ID = 8194;
+
+/** Of a key, as stores have it. */
+export function readId(what: string, value: unknown): string {
+  return readString(what, value, LONGEST_ID, 1);
+}
+
 export function readOptional<T>(value: unknown, read: (value: unknown) => T): T | undefined {
   return value === null || value === undefined ? undefined : read(value);
 }

@@ -5,6 +5,7 @@ import { reportsOf } from "../../report/minutes-in-memory.js";
 import type { Store } from "../../stores/store.js";
 import {
   BadRequest,
+  readId,
   readList,
   readName,
   readOptional,
@@ -47,7 +48,6 @@ type AskKind = "overrides" | "reports" | "documents";
 
 const MOST_NAMES = 1000;
 
-const LONGEST_ID = 8194;
 const LONGEST_OVERRIDE = 65_536;
 const LONGEST_FIELD = 2 ** 20;
 const MOST_FIELDS = 10_000;
@@ -64,7 +64,7 @@ const READERS: Readonly<Record<string, AskReader>> = {
   "overrides.write": ({ store }, [limiter, id, text, until, most]) => {
     const name = readName("limiter", limiter);
     const write = {
-      id: readString("id", id, LONGEST_ID, 1),
+      id: readId("id", id),
       text: readOptional(text, (value) => readString("text", value, LONGEST_OVERRIDE, 1)),
       untilMs: readOptional(until, (ms) => count("untilMs", ms)),
       most: readWhole("most", most, 1, MOST_OVERRIDES),

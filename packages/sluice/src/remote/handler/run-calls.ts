@@ -7,7 +7,7 @@ import type { Debit, Outcome, Store, StoreCall, StoreResult } from "../../stores
 import { receiptLength, receiptNumbers, receiptOf } from "../receipts.js";
 import { type AnswerColumn, columnOf, MOST_CALLS, type Placed, SHAPE_NUMBERS } from "../wire.js";
 import { type ErrorFrame, errorFrame } from "../wire-errors.js";
-import { BadRequest, readList, readName, readString, readWhole } from "./bad-request.js";
+import { BadRequest, readId, readList, readName, readString, readWhole } from "./bad-request.js";
 import type { KnownRules } from "./known-rules.js";
 
 /** A call to be decided, or why it cannot be. */
@@ -22,8 +22,6 @@ export interface ReadRun {
   readonly calls: readonly ReadCall[];
 }
 
-/** A key and a slot text of 4,096 bytes each, with braces around the one. */
-const LONGEST_ID = 8194;
 /** 1e9 units for each of a call's debits, which may be on one key. */
 const MOST_COST = 1e12 * MAX_DEBITS;
 const MOST_DEBITS = 10_000;
@@ -76,7 +74,7 @@ function readRun(what: string, frame: unknown, tables: CallTables): ReadRun {
   const calls = Array.from({ length: count }, (_, k): ReadCall => {
     const debits = parts.map(({ debit }, i): Debit => {
       const at = k * parts.length + i;
-      return { ...debit, id: readString(`${what}[4][${at}]`, ids[at], LONGEST_ID, 1) };
+      return { ...debit, id: readId(`${what}[4][${at}]`, ids[at]) };
     });
     const call = { verb: verb as StoreCall["verb"], debits, blockUs, maxWaitUs };
     const more = {

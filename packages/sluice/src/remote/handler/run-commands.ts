@@ -10,7 +10,7 @@ import { StoreUnavailableError } from "../../core/errors.js";
 import type { Submitted } from "../../stores/hand-over.js";
 import type { SemaphoreKey, SemaphoreStore } from "../../stores/semaphore-store.js";
 import { type CommandAnswer, MOST_CALLS, MOST_ENTRIES } from "../wire.js";
-import { BadRequest, readList, readName, readString, readWhole, readWord } from "./bad-request.js";
+import { BadRequest, readId, readList, readName, readWhole, readWord } from "./bad-request.js";
 
 /** A command to be executed. */
 export interface ReadCommand extends Submitted {
@@ -20,7 +20,6 @@ export interface ReadCommand extends Submitted {
   readonly notify: boolean;
 }
 
-const LONGEST_ID = 8194;
 const DAY_US = 86_400e6;
 const MOST_LIMIT = 1e9;
 const HOUR_MS = 3_600_000;
@@ -46,7 +45,7 @@ function readCommand(what: string, frame: unknown): ReadCommand {
   if (!verbs.has(verb)) throw new BadRequest(`${what}[2] must be the number of a verb`);
   const key = {
     keyspace: readName(`${what}[0]`, keyspace),
-    id: readString(`${what}[1]`, id, LONGEST_ID, 1),
+    id: readId(`${what}[1]`, id),
   };
   const terms = {
     leaseUs: readWhole(`${what}[4]`, lease, 1, DAY_US),

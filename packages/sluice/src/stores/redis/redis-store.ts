@@ -6,8 +6,9 @@ import { Closing } from "../../core/closing.js";
 import { CrossSlotError, StoreUnavailableError } from "../../core/errors.js";
 import { checkCount, checkOptions } from "../../core/options.js";
 import { scriptFor } from "./scripts.js";
-import { attempt, Events, nextSpan } from "../../events/events.js";
+import { attempt, Events } from "../../events/events.js";
 import { addOutageHooks } from "../../events/hooks.js";
+import { batchBegins, isHeardOfBatches } from "../batch-events.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
 import type { Done, Store, StoreCall } from "../store.js";
 import { StoreCounts, type StoreStats } from "../store-counts.js";
@@ -362,16 +363,8 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     calls: readonly StoreCall[],
     keys: number,
   ): ((error: Error | undefined) => void) | undefined {
-    const { batchBegun, batch: batchEnded } = this.events.to;
-    if (batchBegun === undefined && batchEnded === undefined) return undefined;
-    const beganMs = monotonicMs();
+    if (!isHeardOfBatches(this.events)) return undefined;
     const part = this.partOf?.(calls[0] as StoreCall) ?? "";
-    const batch = nextSpan();
-    const size = calls.length;
-    batchBegun?.({ batch, size, keys, verb: verbOf(calls), part });
-    return (error) => {
-      const durationMs = monotonicMs() - beganMs;
-      this.events.to.batch?.({ batch, size, part, durationMs, error });
-    };
+    return batchBegins(this.events, { size: calls.length, keys, verb: verbOf(calls), part });
   }
 }
