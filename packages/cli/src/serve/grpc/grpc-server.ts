@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Server, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
 import { InvalidOptionError, SluiceError } from "sluice";
 import type { PolicySet } from "sluice/policies";
+import { listening } from "../http/listen.js";
 import { decideRls, type RlsAnswer, type RlsRequest, RlsRequestError } from "../rls/index.js";
 import type { Entrance } from "../service.js";
 import type { Tokens } from "../tokens.js";
@@ -92,13 +93,7 @@ export class GrpcServer implements Entrance {
       this.#inject(socket);
     });
     listener.maxConnections = this.#options.maxConnections ?? DEFAULT_CONNECTIONS;
-    await new Promise<void>((resolve, reject) => {
-      listener.once("error", reject);
-      listener.listen(place, () => {
-        listener.off("error", reject);
-        resolve();
-      });
-    });
+    await listening(listener, place);
     this.#listeners.push(listener);
     const address = listener.address();
     return typeof address === "object" ? (address?.port ?? 0) : 0;

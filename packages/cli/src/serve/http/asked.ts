@@ -17,11 +17,7 @@ const ASKED: ReadonlySet<string> = new Set(ASKED_FIELDS);
  * @throws HttpProblem
  */
 export function askedOf(body: Json, rules: PolicySet, others?: ReadonlySet<string>): RulesRequest {
-  for (const name in body) {
-    if (!ASKED.has(name) && others?.has(name) !== true) {
-      throw invalid(`${JSON.stringify(name.slice(0, 60))} is no field of this request`);
-    }
-  }
+  onlyFields(body, (name) => ASKED.has(name) || others?.has(name) === true);
   const { rule, key, cost, plan, slot } = body as Record<string, never>;
   const entries = body["entries"] === undefined ? undefined : entriesIn("entries", body["entries"]);
   if (rule === undefined) {
@@ -52,7 +48,8 @@ function entriesIn(field: string, entries: unknown): Entries {
 /** The names in each rule's key. */
 const keyNames = new WeakMap<PoliciesDocument, ReadonlyMap<string, readonly string[]>>();
 
-function keyNamesOf(document: PoliciesDocument): ReadonlyMap<string, readonly string[]> {
+/** The names in the key of each rule of a document, by the rule's name. */
+export function keyNamesOf(document: PoliciesDocument): ReadonlyMap<string, readonly string[]> {
   let names = keyNames.get(document);
   if (names === undefined) {
     names = new Map(document.rules.map(({ name, key = [] }) => [name, key]));
@@ -101,6 +98,14 @@ function bothOf(entries: Entries, key: Entries): Entries {
     }
   }
   return { ...entries, ...key };
+}
+
+/** @throws HttpProblem that names a field which the request does not have */
+export function onlyFields(body: Json, isKnown: (name: string) => boolean): void {
+  for (const name of Object.keys(body)) {
+    if (isKnown(name)) continue;
+    throw invalid(`${JSON.stringify(name.slice(0, 60))} is no field of this request`);
+  }
 }
 
 export function invalid(detail: string): HttpProblem {

@@ -8,7 +8,7 @@ import {
   type RulesRequest,
 } from "sluice/policies";
 import { type Answer, denialProblem } from "./answer.js";
-import { askedOf, invalid } from "./asked.js";
+import { askedOf, invalid, keyNamesOf } from "./asked.js";
 import type { Route } from "./route.js";
 
 const PARAMETERS: ReadonlySet<string> = new Set(["rule", "cost", "plan", "deny"]);
@@ -64,7 +64,7 @@ type Entries = Record<string, string>;
 
 /** X-Sluice-Key is the key of the rule that is asked, where that has one entry which the request does not say itself. */
 function keyFor(rules: PolicySet, rule: string, entries: Entries): string | undefined {
-  const key = rules.document.rules.find(({ name }) => name === rule)?.key;
+  const key = keyNamesOf(rules.document).get(rule);
   const [only = ""] = key ?? [];
   return key?.length === 1 ? (entries["key"] ?? entries[only]) : undefined;
 }

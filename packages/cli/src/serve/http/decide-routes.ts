@@ -11,7 +11,7 @@ import {
 import type { Refund } from "sluice";
 import type { Scope } from "../tokens.js";
 import { type Answer, decided, json } from "./answer.js";
-import { askedOf, invalid } from "./asked.js";
+import { askedOf, invalid, onlyFields } from "./asked.js";
 import { HttpProblem } from "./problem.js";
 import type { Call, Route } from "./route.js";
 
@@ -70,20 +70,17 @@ export function decideRoutes(rules: PolicySet): readonly Route[] {
     ),
     post("/v1/settle", decide, (body, call) => settle(body, rules, nonceOf(body, call))),
     post("/v1/reserve", decide, (body, call) => reserve(body, rules, isDeniedOk(call))),
-    post("/v1/cancel", decide, async ({ ticket, ...others }) => {
-      const [other] = Object.keys(others);
-      if (other !== undefined) {
-        throw invalid(`${JSON.stringify(other)} is no field of this request`);
-      }
-      return json({ cancelled: await cancelReserved(rules, ticket as string) });
+    post("/v1/cancel", decide, async (body) => {
+      onlyFields(body, (name) => name === "ticket");
+      return json({ cancelled: await cancelReserved(rules, body["ticket"] as string) });
     }),
   ];
 }
 
 /** Each request for itself, or all or nothing. */
-async function batch({ requests, atomic, ...others }: Json, rules: PolicySet): Promise<Answer> {
-  const [other] = Object.keys(others);
-  if (other !== undefined) throw invalid(`${JSON.stringify(other)} is no field of this request`);
+async function batch(body: Json, rules: PolicySet): Promise<Answer> {
+  onlyFields(body, (name) => name === "requests" || name === "atomic");
+  const { requests, atomic } = body;
   if (!Array.isArray(requests) || requests.length === 0 || requests.length > MOST_REQUESTS) {
     throw invalid(`requests must be a list of 1 to ${MOST_REQUESTS}`);
   }

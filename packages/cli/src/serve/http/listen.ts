@@ -2,7 +2,7 @@
 import { lstat, readFile, unlink } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import { connect, type ListenOptions, type Socket } from "node:net";
+import { connect, type ListenOptions, type Server as NetServer, type Socket } from "node:net";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { SettingError } from "../read-settings.js";
 import type { Entrance } from "../service.js";
@@ -51,13 +51,7 @@ async function listenAt(
   const isTls = path === undefined && settings.tlsCert !== undefined;
   const server = await makeServer(settings, handler, isTls);
   if (path !== undefined) await removeStale(path);
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(place, () => {
-      server.off("error", reject);
-      resolve();
-    });
-  });
+  await listening(server, place);
   const bound = server.address();
   const port = typeof bound === "object" ? bound?.port : undefined;
   const host = place.host?.includes(":") === true ? `[${place.host}]` : place.host;
@@ -65,6 +59,17 @@ async function listenAt(
     address: path === undefined ? `${isTls ? "https" : "http"}://${host}:${port}` : `unix:${path}`,
     close: (withinMs) => closeServer(server, withinMs),
   };
+}
+
+/** Resolves when the server listens there; rejects with what the system says where it cannot. */
+export function listening(server: NetServer, place: ListenOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(place, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
 }
 
 /** @throws SettingError */

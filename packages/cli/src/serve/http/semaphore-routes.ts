@@ -3,7 +3,8 @@ import { ClosedError, lendPermit, MaxWaitExceededError, releaseLent, renewLent }
 import { PROBLEM_TYPE } from "sluice/http";
 import type { Service } from "../service.js";
 import { type Answer, json } from "./answer.js";
-import { invalid } from "./asked.js";
+import { invalid, onlyFields } from "./asked.js";
+import { whileConnected } from "./connected.js";
 import { HttpProblem } from "./problem.js";
 import type { Call, Route } from "./route.js";
 import { Semaphores, type SemaphoreTerms } from "./semaphores.js";
@@ -14,7 +15,15 @@ type Json = Readonly<Record<string, unknown>>;
 const LONGEST_WAIT_MS = 60_000;
 const MOST_CHARACTERS = 24_576;
 
-const ACQUIRE = ["semaphore", "key", "limit", "weight", "leaseDuration", "maxWait", "slot"];
+const ACQUIRE: ReadonlySet<string> = new Set([
+  "semaphore",
+  "key",
+  "limit",
+  "weight",
+  "leaseDuration",
+  "maxWait",
+  "slot",
+]);
 
 export function semaphoreRoutes(service: Service): readonly Route[] {
   const semaphores = new Semaphores(service);
@@ -41,38 +50,33 @@ export function semaphoreRoutes(service: Service): readonly Route[] {
 }
 
 async function acquire(semaphores: Semaphores, body: Json, { request }: Call): Promise<Answer> {
-  only(body, ACQUIRE);
+  onlyFields(body, (name) => ACQUIRE.has(name));
   const { semaphore: name = "semaphore", key, limit, leaseDuration = "30s" } = body;
   const { weight, maxWait = 0, slot } = body as Record<string, never>;
   if (typeof name !== "string") throw invalid("semaphore must be a name");
   const terms = { name, limit, leaseDuration } as SemaphoreTerms;
-  const gone = new AbortController();
-  const leave = (): void => {
-    gone.abort();
-  };
-  request.socket.once("close", leave);
-  const signal = AbortSignal.any([gone.signal, semaphores.ending]);
   try {
-    return await semaphores.use(terms, async (semaphore) => {
-      const options = { weight, slot, signal, maxWait: waitOf(maxWait) };
-      const permit = await semaphore.acquire(key as string, options);
-      // Nobody would know of the place.
-      if (gone.signal.aborted) {
-        await permit.release();
-        throw new HttpProblem("request-timeout");
-      }
-      const { ticket: lent, fencingToken, expiresAtUs, leaseMs } = await lendPermit(permit);
-      const ticket = encode([name, limit, leaseDuration, lent]);
-      return json({ held: true, ticket, fencingToken: String(fencingToken), expiresAtUs, leaseMs });
-    });
+    return await whileConnected(request, (gone) =>
+      semaphores.use(terms, async (semaphore) => {
+        const signal = AbortSignal.any([gone, semaphores.ending]);
+        const options = { weight, slot, signal, maxWait: waitOf(maxWait) };
+        const permit = await semaphore.acquire(key as string, options);
+        // Nobody would know of the place.
+        if (gone.aborted) {
+          await permit.release();
+          throw new HttpProblem("request-timeout");
+        }
+        const { ticket: lent, fencingToken, ...lease } = await lendPermit(permit);
+        const ticket = encode([name, limit, leaseDuration, lent]);
+        return json({ held: true, ticket, fencingToken: String(fencingToken), ...lease });
+      }),
+    );
   } catch (error) {
     if (error instanceof MaxWaitExceededError) return busy();
     if (semaphores.ending.aborted || error instanceof ClosedError) {
       throw new HttpProblem("shutting-down");
     }
     throw error;
-  } finally {
-    request.socket.off("close", leave);
   }
 }
 
@@ -100,7 +104,7 @@ interface OpenTicket {
 
 /** @throws HttpProblem */
 function ticketIn(body: Json): OpenTicket {
-  only(body, ["ticket"]);
+  onlyFields(body, (name) => name === "ticket");
   const { ticket } = body;
   if (typeof ticket === "string" && ticket.length <= MOST_CHARACTERS) {
     try {
@@ -119,12 +123,4 @@ function ticketIn(body: Json): OpenTicket {
 
 function encode(parts: readonly unknown[]): string {
   return Buffer.from(JSON.stringify(parts)).toString("base64url");
-}
-
-/** @throws HttpProblem */
-function only(body: Json, names: readonly string[]): void {
-  const other = Object.keys(body).find((name) => !names.includes(name));
-  if (other !== undefined) {
-    throw invalid(`${JSON.stringify(other.slice(0, 60))} is no field of this request`);
-  }
 }

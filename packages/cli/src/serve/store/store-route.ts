@@ -1,6 +1,6 @@
 /** POST /v1/store: the store of the service, for the library's RemoteStore. */
-import type { IncomingMessage } from "node:http";
 import { storeHandler } from "sluice/remote";
+import { whileConnected } from "../http/connected.js";
 import type { Route } from "../http/route.js";
 import type { Service } from "../service.js";
 
@@ -31,21 +31,4 @@ export function storeRoute(service: Service): Route {
       return { status, type: contentType, fields: [], body: text };
     },
   };
-}
-
-/** With a signal that fires when the client has gone. */
-async function whileConnected<T>(
-  { socket }: IncomingMessage,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const gone = new AbortController();
-  const abort = (): void => {
-    gone.abort();
-  };
-  socket.once("close", abort);
-  try {
-    return await work(gone.signal);
-  } finally {
-    socket.off("close", abort);
-  }
 }
