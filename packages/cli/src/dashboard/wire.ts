@@ -1,0 +1,299 @@
+/**
+ * What the page and the server say to each other: the shapes alone, so that both are checked against one text.
+ *
+ * Addresses are relative to the page. All times are ms since the epoch by the store's clock, all rates are counted a second.
+ */
+import type { PoliciesDocument, PoliciesMode } from "sluice/policies";
+
+/** What a visitor may do. */
+export type Access = "read" | "admin";
+
+/** Counts of one second, of all rules together or of one. */
+export interface Counts {
+  readonly asked: number;
+  readonly allowed: number;
+  readonly denied: number;
+  /** Allowed, and a tenth of the limit or less was left. */
+  readonly near: number;
+  /** Of those asked: decided without the store. */
+  readonly withoutStore: number;
+  /** Would have been denied by a rule or a limit that is only tried. */
+  readonly shadowDenied: number;
+}
+
+/** `GET api/state?since=N`: polled each second. 401 without access, with `Problem` as every answer that is not 2xx. */
+export interface DashboardState {
+  /** Give it back as `since`; a page that gives none, or one too old, gets the whole quarter of an hour. */
+  readonly next: number;
+  /** Whether `seconds` begin behind what the page had, rather than anew. */
+  readonly isContinued: boolean;
+  readonly nowMs: number;
+  /** What this dashboard is of, as its owner named it. */
+  readonly name: string;
+  readonly visitor: Visitor;
+  readonly scope: Scope;
+  readonly policies: PoliciesState;
+  /** One entry a second, the oldest first; `spanMs` is 1,000, or 60,000 for minutes from before the dashboard watched. */
+  readonly seconds: readonly Second[];
+  /** Over the last minute. */
+  readonly rules: readonly RuleState[];
+  /** The ids that were denied most, in the minutes that the reports keep, the most denied first; 100 at most. */
+  readonly topDenied: readonly DeniedKey[];
+  readonly stores: readonly StoreState[];
+  readonly semaphores: readonly SemaphoreState[];
+  /** The newest first; 50 at most. */
+  readonly changes: readonly Change[];
+  /** For `try`: what is remembered of single attempts. */
+  readonly attempts: {
+    readonly count: number;
+    readonly fromMs: number | undefined;
+    readonly isWhole: boolean;
+  };
+}
+
+export interface Visitor {
+  readonly access: Access;
+  /** Who it is, for the record of changes: the name of the token, or what the app says; never a secret. */
+  readonly who: string;
+  /** Whether there is a session to end. */
+  readonly canLogOut: boolean;
+}
+
+/** Whose numbers these are. */
+export interface Scope {
+  readonly kind: "all-processes" | "this-process";
+  readonly store: string;
+  readonly reporting: number;
+  /** Stopped without a word within the last hour. */
+  readonly silent: number;
+  /** Counts that came late or are lost. */
+  readonly gaps: number;
+  /** Why the numbers are old, where they are: the store cannot be asked. */
+  readonly stale: { readonly sinceMs: number; readonly why: string } | undefined;
+}
+
+export interface PoliciesState {
+  readonly version: number | string;
+  /** The switch over all rules. */
+  readonly mode: PoliciesMode;
+  readonly source: "file" | "published" | "value";
+  /** Whether a change on the page reaches every process: it is published in the store. */
+  readonly isPublished: boolean;
+  readonly stale: { readonly why: string; readonly forMs: number } | undefined;
+  readonly scheduled: readonly { readonly version: number | string; readonly atMs: number }[];
+}
+
+export interface Second extends Counts {
+  readonly fromMs: number;
+  readonly spanMs: number;
+}
+
+export interface RuleState {
+  readonly rule: string;
+  /** Short, as `describe` words it: "100 a minute, bursts of 200". */
+  readonly limit: string;
+  readonly mode: PoliciesMode;
+  /** Of keys for which it is enforced: 0 to 100. */
+  readonly percent: number;
+  /** A second, over the last minute. */
+  readonly perSecond: Counts;
+  /** Ids that were denied within the current minute; "at least" beyond what is counted one by one. */
+  readonly limitedKeys: { readonly count: number; readonly isAtLeast: boolean };
+  readonly candidate: { readonly limit: string; readonly deniedPerSecond: number } | undefined;
+}
+
+export interface DeniedKey {
+  readonly rule: string;
+  readonly id: string;
+  /** What the app says of the id; undefined where it says nothing. */
+  readonly label: string | undefined;
+  readonly atLeast: number;
+  readonly atMost: number;
+}
+
+export interface StoreState {
+  readonly name: string;
+  /** "store" for a single one; of a Cluster an address or a range of slots each. */
+  readonly parts: readonly {
+    readonly part: string;
+    readonly breaker: "closed" | "open" | "half-open";
+  }[];
+  /** Of the process that serves the page. */
+  readonly callsPerSecond: number;
+  readonly batchMean: number | undefined;
+  readonly p50Ms: number | undefined;
+  readonly p99Ms: number | undefined;
+  readonly errorsPerSecond: number;
+  /** The newest first. */
+  readonly outages: readonly Outage[];
+}
+
+export interface Outage {
+  readonly fromMs: number;
+  /** Undefined while it lasts. */
+  readonly toMs: number | undefined;
+  /** How callers were answered meanwhile: "local", "open", "closed", "throw". */
+  readonly answered: string;
+}
+
+export interface SemaphoreState {
+  readonly semaphore: string;
+  readonly limit: number | undefined;
+  readonly held: number;
+  readonly waiting: number;
+  readonly lost: number;
+}
+
+/** One change of the document, the switch, a key: for the list, and for the markers of the chart. */
+export interface Change {
+  readonly id: string;
+  readonly atMs: number;
+  readonly who: string | undefined;
+  readonly kind: "policies" | "mode" | "override" | "block" | "unblock" | "reset";
+  /** Of the document after it; undefined where that did not change. */
+  readonly version: number | string | undefined;
+  /** One line. */
+  readonly text: string;
+  readonly comment: string | undefined;
+  readonly canRollBack: boolean;
+}
+
+/**
+ * The rest is POST with JSON both ways. Those that change something want `admin`, and what they change is in `changes`.
+ *
+ * | address | body | answer |
+ * | `api/login` | `LogIn` | 204, and a cookie |
+ * | `api/logout` | `{}` | 204 |
+ * | `api/lookup` | `LookUp` | `LookedUp` |
+ * | `api/key` | `KeyChange` | `LookedUp` |
+ * | `api/mode` | `{ mode: "shadow" \| "off" \| null }` | 204 |
+ * | `api/document` (GET) | | `DocumentText` |
+ * | `api/versions` (GET) | | `{ versions: Version[] }`, the newest first |
+ * | `api/diff` | `{ from?: version, to?: version, text?: string }` | `{ lines: string[] }` |
+ * | `api/try` | `Try` | `Tried` |
+ * | `api/publish` | `Publish` | `{ version }`; 409 where the document has changed since `base` |
+ * | `api/rollback` | `{ to: version, base: version, comment?: string }` | `{ version }` |
+ */
+export interface LogIn {
+  readonly token: string;
+}
+
+/** A key of one rule, or the entries of a request. */
+export interface LookUp {
+  readonly entries: Readonly<Record<string, string>>;
+  readonly rule?: string | undefined;
+  readonly plan?: string | undefined;
+}
+
+export interface LookedUp {
+  readonly rules: readonly LookedUpRule[];
+}
+
+export interface LookedUpRule {
+  readonly rule: string;
+  readonly matches: boolean;
+  /** Why it does not match, or what it does: one line. */
+  readonly text: string;
+  readonly id: string | undefined;
+  readonly label: string | undefined;
+  /** What a call would get now. */
+  readonly now:
+    | {
+        readonly allowed: boolean;
+        readonly remaining: number;
+        readonly limit: number;
+        readonly retryAfterMs: number;
+        readonly resetAfterMs: number;
+        readonly reason: string;
+        readonly source: string;
+      }
+    | undefined;
+  readonly override:
+    | {
+        readonly kind: "policy" | "deny" | "exempt";
+        readonly limit: string | undefined;
+        readonly untilMs: number | undefined;
+        readonly comment: string | undefined;
+      }
+    | undefined;
+  readonly isBlocked: boolean;
+  /** The last calls of this key that this process saw, the newest first; 20 at most. */
+  readonly last: readonly {
+    readonly atMs: number;
+    readonly allowed: boolean;
+    readonly reason: string;
+  }[];
+}
+
+/** Change what one key of one rule gets. `id` stands for a key that is known by it alone, from `topDenied`. */
+export interface KeyChange {
+  readonly rule: string;
+  readonly entries?: Readonly<Record<string, string>> | undefined;
+  readonly id?: string | undefined;
+  readonly change: "block" | "unblock" | "reset" | "override" | "clear-override";
+  /** Of a block: a duration as the library reads them, "15m". */
+  readonly for?: string | undefined;
+  /** Of an override: "deny", "exempt", or a policy as in a document. */
+  readonly override?: unknown;
+  readonly untilMs?: number | undefined;
+  readonly comment?: string | undefined;
+}
+
+export interface DocumentText {
+  readonly version: number | string;
+  readonly document: PoliciesDocument;
+  /** As `printPolicies` prints it. */
+  readonly text: string;
+}
+
+export interface Version {
+  readonly version: number | string;
+  readonly who: string | undefined;
+  readonly atMs: number;
+  readonly comment: string | undefined;
+}
+
+export interface Try {
+  /** The whole document, edited. */
+  readonly text: string;
+  /** How much of what is remembered is played: minutes, 1 to 15. */
+  readonly minutes: number;
+}
+
+/** The same figures that `sluice simulate` prints of the same attempts. */
+export interface Tried {
+  readonly attempts: number;
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly rules: readonly {
+    readonly rule: string;
+    readonly asked: number;
+    readonly newlyDenied: number;
+    readonly newlyAllowed: number;
+    readonly keysTouched: number;
+  }[];
+  readonly warnings: readonly string[];
+}
+
+export interface Publish {
+  readonly text: string;
+  /** The version that was edited. */
+  readonly base: number | string;
+  readonly comment?: string | undefined;
+  /** "candidate": the edited limits are decided beside and not enforced; a number: enforced for so many percent of keys. */
+  readonly how: "now" | "candidate" | number;
+}
+
+/** Every answer that is not 2xx. */
+export interface DashboardProblem {
+  readonly status: number;
+  readonly title: string;
+  /** In words for whoever sits at the page. */
+  readonly detail: string;
+  /** Of a document that is not valid. */
+  readonly problems?: readonly {
+    readonly path: string;
+    readonly line?: number;
+    readonly message: string;
+  }[];
+}
