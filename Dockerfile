@@ -5,15 +5,17 @@ FROM node:22-bookworm-slim AS build
 WORKDIR /sluice
 COPY package.json package-lock.json .npmrc ./
 COPY bench/package.json bench/
+COPY dashboard/package.json dashboard/
 COPY packages/cli/package.json packages/cli/
 COPY packages/sluice/package.json packages/sluice/
 RUN npm ci --ignore-scripts
 COPY tsconfig.json ./
 COPY scripts scripts
+COPY dashboard dashboard
 COPY packages packages
 RUN npm run build
 # The same versions again, without what builds, tests, measures, and without frameworks that the library can go with.
-RUN rm -rf bench node_modules \
+RUN rm -rf bench dashboard node_modules \
   && npm pkg delete devDependencies \
   && npm pkg set --json 'workspaces=["packages/*"]' \
   && npm pkg delete devDependencies peerDependencies peerDependenciesMeta --workspaces \

@@ -64,7 +64,7 @@ test("what is copied is there", () => {
   expect(paths.filter((path) => !existsSync(fromRoot(path)) || !isInContext(path))).toEqual([]);
   // All the workspaces that the lockfile has.
   const { workspaces } = JSON.parse(textOf("package.json")) as { workspaces: readonly string[] };
-  expect(workspaces).toEqual(["packages/*", "bench"]);
+  expect(workspaces).toEqual(["packages/*", "bench", "dashboard"]);
   const made = image.filter(({ name }) => name === "COPY").map(({ rest }) => rest);
   for (const rest of made) {
     expect(rest).toMatch(/^--from=build \/sluice\/(\S+) \1$/);
