@@ -38,14 +38,14 @@ export default defineConfig({
     expect: { poll: { timeout: 120_000 } },
     coverage: {
       include: ["packages/*/src/**/*.ts"],
-      exclude: ["packages/*/src/**/*.test.ts", "packages/sluice/src/**/generated.ts"],
+      exclude: ["packages/*/src/**/*.test.ts", "packages/*/src/**/*generated.ts"],
     },
     projects: [
       {
         extends: true,
         test: {
           name: "unit",
-          include: ["packages/*/src/**/*.test.ts", "packages/*/test/**/*.test.ts"],
+          include: ["{packages/*,dashboard}/src/**/*.test.ts", "packages/*/test/**/*.test.ts"],
           exclude: [...redis, ...stress],
           maxWorkers: 3,
         },

@@ -17,7 +17,7 @@ export function sourcesIn(folder: string, extensions: readonly string[]): readon
   return readdirSync(root + folder, { recursive: true, encoding: "utf8" })
     .map((path) => path.replaceAll(sep, "/"))
     .filter((path) => extensions.some((extension) => path.endsWith(extension)))
-    .filter((path) => !/(?:^|\/)(?:generated\.ts$|node_modules\/)/.test(path))
+    .filter((path) => !/(?:^|\/)(?:(?:page\.)?generated\.ts$|node_modules\/)/.test(path))
     .sort()
     .map((path) => ({ path, text: readFileSync(join(root, folder, path), "utf8") }));
 }
