@@ -31,7 +31,7 @@ export interface DashboardState {
   /** What this dashboard is of, as its owner named it. */
   readonly name: string;
   readonly visitor: Visitor;
-  readonly scope: Scope;
+  readonly scope: NumbersScope;
   readonly policies: PoliciesState;
   /** One entry a second, the oldest first; `spanMs` is 1,000, or 60,000 for minutes from before the dashboard watched. */
   readonly seconds: readonly Second[];
@@ -60,7 +60,7 @@ export interface Visitor {
 }
 
 /** Whose numbers these are. */
-export interface Scope {
+export interface NumbersScope {
   readonly kind: "all-processes" | "this-process";
   readonly store: string;
   readonly reporting: number;

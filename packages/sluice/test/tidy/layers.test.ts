@@ -22,11 +22,12 @@ const LIBRARY = [
   ["index.ts"],
 ];
 
-/** Of packages/cli: what a terminal shows, the command line, the service, the commands, and which one is called. */
+/** Of packages/cli: what a terminal shows, the command line, the dashboard, the service, the commands, and which one is called. */
 const PROGRAM = [
   ["clock.ts"],
   ["terminal"],
   ["command-line"],
+  ["dashboard"],
   ["serve"],
   ["commands"],
   ["run.ts"],
