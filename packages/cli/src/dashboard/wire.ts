@@ -155,6 +155,7 @@ export interface Change {
   /** One line. */
   readonly text: string;
   readonly comment: string | undefined;
+  /** Whether the document of `version` can be put in force again: it is kept, and is not in force now. */
   readonly canRollBack: boolean;
 }
 
@@ -169,11 +170,20 @@ export interface Change {
  * | `api/mode` | `{ mode: "shadow" \| "off" \| null }` | 204 |
  * | `api/document` (GET) | | `DocumentText` |
  * | `api/versions` (GET) | | `{ versions: Version[] }`, the newest first |
- * | `api/diff` | `{ from?: version, to?: version, text?: string }` | `{ lines: string[] }` |
+ * | `api/diff` | `Diff` | `{ lines: string[] }` |
  * | `api/try` | `Try` | `Tried` |
  * | `api/publish` | `Publish` | `{ version }`; 409 where the document has changed since `base` |
  * | `api/rollback` | `{ to: version, base: version, comment?: string }` | `{ version }` |
  */
+/** From one version to another, or to a text that is edited. */
+export interface Diff {
+  /** Default: of a `text` the one in force, else the one before `to`. */
+  readonly from?: number | string | undefined;
+  readonly to?: number | string | undefined;
+  readonly text?: string | undefined;
+}
+
+/** A page that is opened at `#token=…` logs in with it and takes it out of its address; no server is sent a fragment. */
 export interface LogIn {
   readonly token: string;
 }
