@@ -13,7 +13,6 @@ COPY tsconfig.json ./
 COPY scripts scripts
 COPY dashboard dashboard
 COPY packages packages
-COPY dashboard dashboard
 RUN npm run build
 # The same versions again, without what builds, tests, measures, and without frameworks that the library can go with.
 RUN rm -rf bench dashboard node_modules \
