@@ -1,0 +1,77 @@
+/** What the page asks of its server. Addresses are relative to the page's own, with or without a slash at its end. */
+import type { DashboardProblem, DashboardState } from "../../../packages/cli/src/dashboard/wire.js";
+
+const LONGEST_MS = 20_000;
+
+/** An answer that is not 2xx; or, with status 0, none at all. */
+export class ProblemError extends Error {
+  readonly problem: DashboardProblem;
+
+  constructor(problem: DashboardProblem, options?: ErrorOptions) {
+    super(problem.detail, options);
+    this.problem = problem;
+  }
+}
+
+const address = (path: string): string => `${location.pathname.replace(/\/?$/, "/")}api/${path}`;
+
+async function problemOf(response: Response): Promise<DashboardProblem> {
+  const { status, statusText } = response;
+  try {
+    const { title, detail, problems } = (await response.json()) as Partial<DashboardProblem>;
+    if (detail !== undefined) {
+      return { status, title: title ?? statusText, detail, ...(problems && { problems }) };
+    }
+  } catch {
+    // A proxy's page, say.
+  }
+  return { status, title: statusText, detail: `The server answered ${status} ${statusText}.` };
+}
+
+async function ask(path: string, init: RequestInit): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(address(path), {
+      ...init,
+      cache: "no-store",
+      credentials: "same-origin",
+      signal: AbortSignal.timeout(LONGEST_MS),
+    });
+  } catch (cause) {
+    const detail = "The server of this page does not answer.";
+    throw new ProblemError({ status: 0, title: "No answer", detail }, { cause });
+  }
+  if (response.ok || response.status === 304) return response;
+  throw new ProblemError(await problemOf(response));
+}
+
+/** @throws {ProblemError} */
+export async function get<Answer>(path: string): Promise<Answer> {
+  return (await (await ask(path, {})).json()) as Answer;
+}
+
+/** @throws {ProblemError} */
+export async function post<Answer = undefined>(path: string, body: unknown): Promise<Answer> {
+  const response = await ask(path, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  return (response.status === 204 ? undefined : await response.json()) as Answer;
+}
+
+let tag: string | undefined;
+
+/** What is new since then; undefined where nothing is. @throws {ProblemError} */
+export async function getState(since: number | undefined): Promise<DashboardState | undefined> {
+  const isAsked = since !== undefined && tag !== undefined;
+  const headers = isAsked ? { "if-none-match": tag ?? "" } : {};
+  const response = await ask(since === undefined ? "state" : `state?since=${since}`, { headers });
+  if (response.status === 304) return undefined;
+  tag = response.headers.get("etag") ?? undefined;
+  return (await response.json()) as DashboardState;
+}
+
+/** What to show of anything that was thrown. */
+export const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);

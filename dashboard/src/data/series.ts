@@ -1,0 +1,59 @@
+/** The seconds of the last quarter of an hour: put together from answers, added up, and summed for a table. */
+import type { Counts, Second } from "../../../packages/cli/src/dashboard/wire.js";
+
+export const WINDOW_MS = 15 * 60_000;
+
+const COUNTED = ["asked", "allowed", "denied", "near", "withoutStore", "shadowDenied"] as const;
+
+/** What was had, then what came: a second that comes again replaces itself. What is older than the window goes. */
+export function mergeSeconds(
+  had: readonly Second[],
+  came: {
+    readonly isContinued: boolean;
+    readonly seconds: readonly Second[];
+    readonly nowMs: number;
+  },
+): readonly Second[] {
+  const from = came.nowMs - WINDOW_MS;
+  const first = came.seconds[0]?.fromMs ?? Number.POSITIVE_INFINITY;
+  const kept = came.isContinued ? had.filter(({ fromMs }) => fromMs < first) : [];
+  return [...kept, ...came.seconds].filter(({ fromMs, spanMs }) => fromMs + spanMs > from);
+}
+
+/** All counts together. */
+export function sumOf(seconds: readonly Counts[]): Counts {
+  const sum = { asked: 0, allowed: 0, denied: 0, near: 0, withoutStore: 0, shadowDenied: 0 };
+  for (const second of seconds) for (const name of COUNTED) sum[name] += second[name];
+  return sum;
+}
+
+/** What was counted in the last `windowMs`, a second; and in how many ms: fewer where there are no more. */
+export function meanOf(
+  seconds: readonly Second[],
+  windowMs: number,
+): { readonly perSecond: Counts; readonly spanMs: number } {
+  const last = seconds.at(-1);
+  const from = last === undefined ? 0 : last.fromMs + last.spanMs - windowMs;
+  // The last one in any case, though it be longer than the window.
+  const within = seconds.filter((second) => second.fromMs >= from || second === last);
+  const first = within[0];
+  const spanMs =
+    first === undefined || last === undefined ? 0 : last.fromMs + last.spanMs - first.fromMs;
+  const perSecond = { ...sumOf(within) };
+  for (const name of COUNTED) perSecond[name] /= Math.max(spanMs, 1) / 1000;
+  return { perSecond, spanMs };
+}
+
+/** By whole minutes, the newest first: what the table beside the chart has. */
+export function minutesOf(seconds: readonly Second[]): readonly Second[] {
+  const minutes = new Map<number, Second[]>();
+  for (const second of seconds) {
+    const minute = Math.floor(second.fromMs / 60_000) * 60_000;
+    const within = minutes.get(minute);
+    if (within === undefined) minutes.set(minute, [second]);
+    else within.push(second);
+  }
+  return [...minutes]
+    .map(([fromMs, within]) => ({ fromMs, spanMs: 60_000, ...sumOf(within) }))
+    .toReversed();
+}

@@ -1,0 +1,41 @@
+/** What went wrong with something that the visitor asked for. */
+import type { DashboardProblem } from "../../../packages/cli/src/dashboard/wire.js";
+
+type Line = NonNullable<DashboardProblem["problems"]>[number];
+
+const placeOf = ({ line, path }: Line): string => (line === undefined ? path : `line ${line}`);
+
+export function Problem({
+  problem,
+  goTo,
+}: {
+  readonly problem: DashboardProblem | undefined;
+  /** Leads to a line of a document. */
+  readonly goTo?: (line: number) => void;
+}) {
+  return (
+    <div role="alert">
+      {problem !== undefined && (
+        <div class="problem">
+          <p>{problem.detail}</p>
+          {problem.problems !== undefined && (
+            <ul>
+              {problem.problems.map((each) => (
+                <li key={`${each.path} ${each.message}`}>
+                  {each.line !== undefined && goTo !== undefined ? (
+                    <button type="button" class="link" onClick={() => goTo(each.line ?? 1)}>
+                      {placeOf(each)}
+                    </button>
+                  ) : (
+                    <b>{placeOf(each)}</b>
+                  )}
+                  : {each.message}
+                </li>
+              ))}
+            </ul>
+          )}
+        </div>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,83 @@
+/** The keys that were denied most, and what can be done about each. */
+import { signal } from "@preact/signals";
+import type { DeniedKey } from "../../../packages/cli/src/dashboard/wire.js";
+import { count } from "../data/format.js";
+import { mayWrite, state } from "../data/model.js";
+import { useHeldOrder } from "../parts/held-order.js";
+import { Panel, Scroller } from "../parts/panel.js";
+import { KeyButtons } from "./key-change.js";
+
+const AT_FIRST = 10;
+const isAll = signal(false);
+
+const keyOf = ({ rule, id }: DeniedKey): string => `${rule} ${id}`;
+
+const timesOf = ({ atLeast, atMost }: DeniedKey): string =>
+  atLeast === atMost ? count(atLeast) : `${count(atLeast)}–${count(atMost)}`;
+
+export function Denied() {
+  const keys = state.value?.topDenied ?? [];
+  const { element, ordered } = useHeldOrder(keys, keyOf, String(isAll.value));
+  const shown = isAll.value ? ordered : ordered.slice(0, AT_FIRST);
+  return (
+    <Panel id="denied" title="Keys denied most" note="denials in the minutes that reports keep">
+      {keys.length === 0 ? (
+        <p class="empty">No key was denied.</p>
+      ) : (
+        <Scroller label="Keys denied most">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Key</th>
+                <th scope="col">Rule</th>
+                <th scope="col" class="number">
+                  Denied
+                </th>
+                {mayWrite.value && <th scope="col">Change</th>}
+              </tr>
+            </thead>
+            <tbody ref={element}>
+              {shown.map((key) => (
+                <tr key={keyOf(key)}>
+                  <th scope="row" class="key">
+                    {key.label ?? key.id}
+                    {key.label !== undefined && <small> {key.id}</small>}
+                  </th>
+                  <td>{key.rule}</td>
+                  <td class="number">{timesOf(key)}</td>
+                  {mayWrite.value && (
+                    <td>
+                      <KeyButtons
+                        target={{
+                          rule: key.rule,
+                          id: key.id,
+                          label: key.label ?? key.id,
+                          before: `denied ${timesOf(key)} times`,
+                        }}
+                        changes={["block", "unblock", "reset", "override"]}
+                      />
+                    </td>
+                  )}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </Scroller>
+      )}
+      {keys.length > AT_FIRST && (
+        <p class="note">
+          {shown.length} of {keys.length} keys.{" "}
+          <button
+            type="button"
+            aria-pressed={isAll.value}
+            onClick={() => {
+              isAll.value = !isAll.value;
+            }}
+          >
+            Show all
+          </button>
+        </p>
+      )}
+    </Panel>
+  );
+}

@@ -1,0 +1,36 @@
+/** What was asked about a key, and what came: shared by all that looks up or changes one. */
+import { signal } from "@preact/signals";
+import type { LookedUp, LookUp } from "../../../packages/cli/src/dashboard/wire.js";
+import { post } from "../data/api.js";
+import { parseEntries } from "../data/entries.js";
+import { held } from "../data/held.js";
+
+export const entriesText = signal("");
+export const ruleText = signal("");
+export const planText = signal("");
+
+export const answer = held<LookedUp>();
+/** The entries of the answer: those that a change is of, whatever is typed meanwhile. */
+export const answered = signal<LookUp["entries"]>({});
+
+export async function lookUp(): Promise<boolean> {
+  const rule = ruleText.value.trim();
+  const plan = planText.value.trim();
+  const ask = async (): Promise<LookedUp> => {
+    const entries = parseEntries(entriesText.value);
+    const looked = await post<LookedUp>("lookup", {
+      entries,
+      ...(rule !== "" && { rule }),
+      ...(plan !== "" && { plan }),
+    } satisfies LookUp);
+    answered.value = entries;
+    return looked;
+  };
+  return answer.load(ask());
+}
+
+/** Leads to the form, for a rule. */
+export function lookUpIn(rule: string): void {
+  ruleText.value = rule;
+  document.querySelector<HTMLInputElement>("#lookup input")?.focus();
+}

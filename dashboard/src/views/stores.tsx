@@ -1,0 +1,116 @@
+/** Whether the stores are well, and the semaphores that they hold. */
+import type { Outage, StoreState } from "../../../packages/cli/src/dashboard/wire.js";
+import { count, duration, latency, moment, rate } from "../data/format.js";
+import { nowMs, state } from "../data/model.js";
+import { Panel, Scroller } from "../parts/panel.js";
+
+const FACTS: readonly (readonly [label: string, of: (store: StoreState) => string])[] = [
+  ["Calls", ({ callsPerSecond }) => `${rate(callsPerSecond)}/s`],
+  ["Calls a batch", ({ batchMean }) => (batchMean === undefined ? "–" : rate(batchMean))],
+  ["Half within", ({ p50Ms }) => latency(p50Ms)],
+  ["99 % within", ({ p99Ms }) => latency(p99Ms)],
+  ["Errors", ({ errorsPerSecond }) => `${rate(errorsPerSecond)}/s`],
+];
+
+function outageText({ fromMs, toMs, answered }: Outage): string {
+  const now = nowMs();
+  const lasted = duration((toMs ?? now) - fromMs);
+  const ended = toMs === undefined ? `lasts for ${lasted}` : `to ${moment(toMs, now)} (${lasted})`;
+  return `${moment(fromMs, now)} ${ended}, callers were answered “${answered}”`;
+}
+
+function Parts({ store }: { readonly store: StoreState }) {
+  return (
+    <ul class="breakers" aria-label="Breaker of each part">
+      {store.parts.map(({ part, breaker }) => (
+        <li key={part}>
+          {part} <span class={breaker === "closed" ? "well" : "bad"}>breaker {breaker}</span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Store({ store }: { readonly store: StoreState }) {
+  return (
+    <div class="store">
+      <h3>{store.name}</h3>
+      <Parts store={store} />
+      <dl class="pairs">
+        {FACTS.map(([label, of]) => (
+          <div key={label}>
+            <dt>{label}</dt>
+            <dd>{of(store)}</dd>
+          </div>
+        ))}
+      </dl>
+      {store.outages.length === 0 ? (
+        <p class="note">No outage.</p>
+      ) : (
+        <ul class="outages" aria-label="Outages, the newest first">
+          {store.outages.map((outage) => (
+            <li key={outage.fromMs} class={outage.toMs === undefined ? "bad" : ""}>
+              {outageText(outage)}
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}
+
+export function Stores() {
+  const stores = state.value?.stores ?? [];
+  return (
+    <Panel
+      id="store"
+      title="Store"
+      note="of the process that serves this page, over the last minute"
+    >
+      {stores.length === 0 && <p class="empty">No store is watched.</p>}
+      {stores.map((store) => (
+        <Store key={store.name} store={store} />
+      ))}
+    </Panel>
+  );
+}
+
+export function Semaphores() {
+  const semaphores = state.value?.semaphores ?? [];
+  if (semaphores.length === 0) return null;
+  return (
+    <Panel id="semaphores" title="Semaphores" note="now">
+      <Scroller label="Semaphores">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Semaphore</th>
+              <th scope="col" class="number">
+                Held
+              </th>
+              <th scope="col" class="number">
+                Waiting
+              </th>
+              <th scope="col" class="number">
+                Lost
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {semaphores.map(({ semaphore, limit, held, waiting, lost }) => (
+              <tr key={semaphore}>
+                <th scope="row">{semaphore}</th>
+                <td class="number">
+                  {count(held)}
+                  {limit === undefined ? "" : ` of ${count(limit)}`}
+                </td>
+                <td class="number">{count(waiting)}</td>
+                <td class="number">{count(lost)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </Scroller>
+    </Panel>
+  );
+}

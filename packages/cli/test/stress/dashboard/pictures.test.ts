@@ -1,0 +1,48 @@
+/**
+ * The page at the widths of a phone, a tablet and a desk, light and dark: nothing is wider than the window. With
+ * SLUICE_PICTURES=1 the pictures of docs/images are taken anew.
+ */
+import { fileURLToPath } from "node:url";
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findChromium, launch, openPage } from "./browser.js";
+import { standIn, type StandIn } from "./stand-in.js";
+import { BUSY } from "./states.js";
+
+const images = fileURLToPath(new URL("../../../../../docs/images/", import.meta.url));
+const isTaken = process.env["SLUICE_PICTURES"] === "1";
+const executable = findChromium();
+
+describe.skipIf(executable === undefined)("at every width", () => {
+  let browser: Browser;
+  let server: StandIn;
+  beforeAll(async () => {
+    browser = await launch(executable ?? "");
+    server = await standIn(BUSY);
+  });
+  afterAll(async () => {
+    await browser.close();
+    server.close();
+  });
+
+  test.each([390, 820, 1440])("%i px, nothing sticks out", async (width) => {
+    for (const colorScheme of ["light", "dark"] as const) {
+      const { page, complaints } = await openPage(browser, server.url, {
+        viewport: { width, height: 900 },
+        colorScheme,
+      });
+      await page.getByRole("heading", { name: "Rules", exact: true }).waitFor();
+      await page.getByLabel("Entries").fill("user=acme");
+      await page.getByRole("button", { name: "Look up", exact: true }).click();
+      await page.getByText("Would get now").waitFor();
+      const over = await page.evaluate("document.documentElement.scrollWidth - innerWidth");
+      expect(over).toBe(0);
+      if (isTaken) {
+        const path = `${images}dashboard-${width}-${colorScheme}.png`;
+        await page.screenshot({ path, fullPage: true, animations: "disabled" });
+      }
+      expect(complaints).toEqual([]);
+      await page.context().close();
+    }
+  });
+});
