@@ -47,6 +47,7 @@ import { limitFetch } from "./outgoing/fetch.js";
 import { limitInterceptor } from "./outgoing/undici.js";
 import {
   cancelReserved,
+  consumeRulesNow,
   consumeRulesUpTo,
   penalizeRules,
   PoliciesFile,
@@ -968,6 +969,8 @@ const policySetCases: readonly Case[] = [
     (value) => consumeRulesUpTo(someRules, { entries: {}, cost: value }),
     whole(1, 1e9),
   ],
+  ["consumeRulesNow: rules", (value) => consumeRulesNow(value, { entries: {} }), nothing],
+  ["consumeRulesNow: request", (value) => consumeRulesNow(someRules, value), nothing],
   ["penalizeRules: rules", (value) => penalizeRules(value, { entries: {} }), nothing],
   ["penalizeRules: request", (value) => penalizeRules(someRules, value), nothing],
   [

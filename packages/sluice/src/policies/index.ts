@@ -56,7 +56,13 @@ export type { PolicySetStatus } from "./policy-set-status.js";
 export type { RuleDecision, RulesDecision, RulesDecisions } from "./rules-decision.js";
 export { rulesFields } from "./rules-fields.js";
 export type { RulesReservation } from "./rules-reservation.js";
-export { cancelReserved, consumeRulesUpTo, penalizeRules, reserveRules } from "./rules-verbs.js";
+export {
+  cancelReserved,
+  consumeRulesNow,
+  consumeRulesUpTo,
+  penalizeRules,
+  reserveRules,
+} from "./rules-verbs.js";
 export type {
   RulesManyOptions,
   RulesRequest,

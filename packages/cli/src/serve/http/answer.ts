@@ -3,6 +3,7 @@ import type { Decision } from "sluice";
 import type { Fields } from "sluice/headers";
 import { PROBLEM_TYPE } from "sluice/http";
 import { type RulesDecision, rulesFields } from "sluice/policies";
+import { decisionMembers } from "./decision-json.js";
 
 /** An answer that is ready to be sent. */
 export interface Answer {
@@ -48,9 +49,12 @@ export function json(value: unknown, status = 200, fields: Fields = NONE): Answe
 /** A decision: 200, or the status of its denial with the same members beside those of problem details. */
 export function decided(decision: RulesDecision, isDeniedOk = false): Answer {
   const fields = rulesFields(decision);
-  if (decision.allowed || isDeniedOk) return json(decision, 200, fields);
+  const members = decisionMembers(decision);
+  if (decision.allowed || isDeniedOk) {
+    return { status: 200, type: JSON_TYPE, fields, body: `{${members}}` };
+  }
   const problem = denialProblem(decision);
-  const body = JSON.stringify({ ...problem, ...decision });
+  const body = `${JSON.stringify(problem).slice(0, -1)},${members}}`;
   return { status: problem.status, type: PROBLEM_TYPE, fields, body };
 }
 

@@ -5,6 +5,8 @@ import { HttpProblem } from "./problem.js";
 type Json = Readonly<Record<string, unknown>>;
 type Entries = RulesRequest["entries"];
 
+const NO_ENTRIES: Entries = Object.freeze({});
+
 /** What every request to rules may have. */
 const ASKED_FIELDS = ["rule", "key", "entries", "cost", "plan", "slot"] as const;
 
@@ -63,11 +65,11 @@ function entriesOfKey(
   document: PoliciesDocument,
   rule: unknown,
   key: unknown,
-  entries: Entries = {},
+  entries: Entries | undefined,
 ): Entries {
   const names = typeof rule === "string" ? keyNamesOf(document).get(rule) : undefined;
   // The set says so, and which one was meant.
-  if (names === undefined || key === undefined) return entries;
+  if (names === undefined || key === undefined) return entries ?? NO_ENTRIES;
   if (typeof key === "object") return bothOf(entries, keyIn(key, names));
   if (typeof key !== "string" && typeof key !== "number") {
     throw invalid("key must be a text, a number, or an object of them");
@@ -91,7 +93,8 @@ function keyIn(key: unknown, names: readonly string[]): Entries {
 }
 
 /** @throws HttpProblem where the key and the entries say two things of one entry */
-function bothOf(entries: Entries, key: Entries): Entries {
+function bothOf(entries: Entries | undefined, key: Entries): Entries {
+  if (entries === undefined) return key;
   for (const name of Object.keys(key)) {
     if (Object.hasOwn(entries, name) && entries[name] !== key[name]) {
       throw invalid(`key and entries differ in ${JSON.stringify(name.slice(0, 60))}`);

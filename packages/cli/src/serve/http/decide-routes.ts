@@ -1,6 +1,7 @@
 /** The routes that ask rules. What each takes and answers is said in openapi.ts, which the tests hold against it. */
 import {
   cancelReserved,
+  consumeRulesNow,
   consumeRulesUpTo,
   penalizeRules,
   type PolicySet,
@@ -50,9 +51,11 @@ export function decideRoutes(rules: PolicySet): readonly Route[] {
     };
   };
   return [
-    post("/v1/consume", decide, async (body, call) => {
+    post("/v1/consume", decide, (body, call) => {
       const isOk = isDeniedOk(call);
-      return decided(await rules.consume(askedOf(body, rules)), isOk);
+      const answer = consumeRulesNow(rules, askedOf(body, rules));
+      if (!(answer instanceof Promise)) return decided(answer, isOk);
+      return answer.then((decision) => decided(decision, isOk));
     }),
     post("/v1/batch", decide, (body) => batch(body, rules)),
     post("/v1/consume-up-to", decide, async (body, call) => {
