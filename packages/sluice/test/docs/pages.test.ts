@@ -34,6 +34,12 @@ test("every link within the repository leads somewhere", () => {
   expect(broken).toEqual([]);
 });
 
+test("the list of pages has every page", () => {
+  const listed = new Set(linksOf("docs/README.md").map((link) => join("docs", link)));
+  const forgotten = packedPages().filter((page) => /^docs\/(?!README)/.test(page));
+  expect(forgotten.filter((page) => !listed.has(page))).toEqual([]);
+});
+
 test("no link of a packed page leads out of the package", () => {
   const packed = packedPages();
   const dead = packed.flatMap((page) =>
