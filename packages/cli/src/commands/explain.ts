@@ -152,6 +152,7 @@ function tell(
     `${printable(where)}, version ${version}`,
     `request ${terminal.paint("bold", printable(entries.join(" ")))}`,
     ...rules.flatMap((rule) => ["", ...ruleLines(rule, overrideOf(rule.match), terminal)]),
+    ...(rules.every(({ match }) => match === undefined) ? ["", "no rule applies: it passes"] : []),
   ];
   terminal.say(`${lines.join("\n")}\n`);
 }

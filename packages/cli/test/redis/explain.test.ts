@@ -106,6 +106,7 @@ describe("of a file", () => {
     const rules = [{ name: "api", match, policy: window(1) }];
     const { stdout } = await sluice(["path=/join", "--policies", file({ rules })]);
     expect(stdout).toContain(`api  does not apply: ${why}`);
+    expect(stdout.endsWith("\n\nno rule applies: it passes\n")).toBe(true);
   });
 
   test("takes a plan and a cost", async () => {

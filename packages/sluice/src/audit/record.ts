@@ -19,6 +19,7 @@ export const SOURCES = [
   "store",
   "deny-cache",
   "override",
+  "rules",
   "prefetch",
   "local",
   "fail-open",

@@ -5,7 +5,8 @@ export type DecisionReason = "ok" | "quota" | "too-costly" | "blocked" | "store"
 
 /**
  * How the answer was made. Anything but "store" is a shortcut or a degraded answer; "local" is this process's own, by
- * the same policies, while the store is away; "override" is an override of the key that denies all or lets all pass.
+ * the same policies, while the store is away; "override" is an override of the key that denies all or lets all pass;
+ * "rules" is a document of rules by itself: the request meets none, or lacks an entry that one denies for.
  */
 export type DecisionSource =
   | "store"
@@ -15,7 +16,8 @@ export type DecisionSource =
   | "fail-open"
   | "fail-closed"
   | "fallback"
-  | "override";
+  | "override"
+  | "rules";
 
 /** One policy's own part of a decision. */
 export interface PolicyVerdict {
@@ -35,6 +37,8 @@ export interface PolicyVerdict {
   readonly resetAfterMs: number;
   /** As in the decision, of this policy alone: whole ms. */
   readonly windowMs: number;
+  /** As in the decision, of a policy without a vote. */
+  readonly charged?: number;
 }
 
 export interface Decision {
@@ -69,6 +73,11 @@ export interface Decision {
    * stand neither in `policies` nor in any other number here. Reason "store": it could not be asked.
    */
   readonly shadow?: readonly PolicyVerdict[];
+  /**
+   * Of `consumeUpTo` where no policy has a vote: whole units that were taken in truth, where all that was asked for is
+   * granted.
+   */
+  readonly charged?: number;
   /** The rule that the policies belong to, where they come from a document of rules. */
   readonly rule?: string;
   /** The version of that document. */

@@ -73,7 +73,8 @@ export async function cancelStart(
   );
   canceller.adjusted(prepared, cancel, outcome);
   const isBack = !(outcome instanceof Error) && outcome.granted > 0;
-  if (isBack && prepared.shadow !== undefined) await returnShadows(canceller, prepared);
+  const isBeside = prepared.shadow !== undefined || request.ofShadows !== undefined;
+  if (isBack && isBeside) await returnShadows(canceller, prepared);
   if (!(outcome instanceof Error)) return outcome.granted > 0;
   canceller.failed(outcome, request);
   return false;

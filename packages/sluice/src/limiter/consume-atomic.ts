@@ -306,7 +306,7 @@ async function reportAndBlock(
   const { limiter, request, bound } = entry;
   const { source } = decision;
   // The others are reported: each was answered by itself.
-  const isAnsweredApart = source !== "store" && source !== "override";
+  const isAnsweredApart = source !== "store" && source !== "override" && source !== "rules";
   if (isAnsweredApart && !(enforces(entry) && isDecidedHere(source))) return decision;
   if (
     decision.reason === "quota" &&

@@ -29,6 +29,7 @@ const SOURCES = [
   "fail-closed",
   "fallback",
   "override",
+  "rules",
 ] as const;
 const REASON_PLACES: Readonly<Record<DecisionReason, number>> = {
   ok: 0,
@@ -46,6 +47,7 @@ const SOURCE_PLACES: Readonly<Record<DecisionSource, number>> = {
   "fail-closed": 5,
   fallback: 6,
   override: 7,
+  rules: 8,
 };
 /** Rows are told apart by the reason, but for the last one. */
 const PASSED_WITHOUT_STORE = 5;

@@ -1,13 +1,13 @@
 /** Units that were taken and not used, or used and not taken: what refund and settle ask of the store. */
 import { VERBS } from "../algorithms/decide.js";
 import { toThousandths, UNIT } from "../core/amount.js";
-import type { Decision } from "../core/decision.js";
+import type { Decision, PolicyVerdict } from "../core/decision.js";
 import { checkOptions } from "../core/options.js";
 import { blockAfterDenial } from "./administer.js";
 import type { Pipeline } from "./pipeline.js";
 import { checkTaken, type RefundOptions } from "./options.js";
 import { type LimiterAnswer, type LimiterRequest, takerOf } from "./request.js";
-import { shadowsThatTook } from "./shadows.js";
+import { sharesOfShadows } from "./shadows.js";
 
 /** What a call took beforehand, and what it turned out to need. */
 export interface Settlement extends RefundOptions {
@@ -41,15 +41,28 @@ export function settleRequest(key: string, settlement: Settlement): LimiterReque
 /** Gives `spare` units back, or takes them if it is below 0. */
 function requestOf(key: string, spare: number, options: RefundOptions): LimiterRequest {
   const { slot } = options;
-  const taken = checkTaken(options.of);
+  const taken: LimiterAnswer | undefined = checkTaken(options.of);
   // Where nothing was taken, as by a denial in shadow mode, nothing is to be settled.
   const tookNone =
     taken !== undefined && (taken.reason !== "ok" || takerOf(taken.source) === undefined);
-  if (spare === 0 || tookNone) return { verb: VERBS.peek, key, slot, cost: 0 };
-  const ofShadows = taken && shadowsThatTook(taken.shadow);
+  const peek = { verb: VERBS.peek, key, slot, cost: 0 };
+  if (tookNone) return peek;
   const of = taken?.source;
-  if (spare > 0) return { verb: VERBS.refund, key, slot, cost: spare, of, ofShadows };
-  return { verb: VERBS.penalize, key, slot, cost: -spare, of, ofShadows };
+  if (spare < 0) {
+    const ofShadows = taken && sharesOfShadows(taken.shadow, () => -spare);
+    return { verb: VERBS.penalize, key, slot, cost: -spare, of, ofShadows };
+  }
+  const back = ({ charged }: Pick<PolicyVerdict, "charged">): number =>
+    charged === undefined ? spare : spareOf(charged, spare, taken?.granted);
+  const ofShadows = taken && sharesOfShadows(taken.shadow, back);
+  const cost = back(taken ?? {});
+  const isAnything = cost > 0 || [...(ofShadows?.values() ?? [])].some((units) => units > 0);
+  return isAnything ? { verb: VERBS.refund, key, slot, cost, of, ofShadows } : peek;
+}
+
+/** What goes back of a charge of a policy without a vote, when `spare` units of the whole grant do: it keeps what was used. */
+function spareOf(charged: number, spare: number, granted = charged): number {
+  return Math.max(0, Math.round((charged - (granted - spare)) * UNIT) / UNIT);
 }
 
 /**

@@ -16,6 +16,7 @@ export function overrideAnswer(
   if (terms?.note.answer === undefined) return undefined;
   if (!asksForQuota(verb) && verb !== VERBS.peek) return undefined;
   const { answer, untilMs } = terms.note;
+  const isOfRules = terms.note.rule !== undefined && terms.note.override === undefined;
   const { name, rule } = bound[0] as BoundPolicy;
   const allowed = answer === "exempt";
   const decidedAtUs = clock.nowUs();
@@ -34,7 +35,7 @@ export function overrideAnswer(
     decidedAtUs,
     windowMs: rule.windowMsAt === undefined ? rule.windowMs : rule.windowMsAt(decidedAtUs),
     policy: name,
-    source: "override",
+    source: isOfRules ? "rules" : "override",
     ...(verb === VERBS.consumeUpTo && { granted: allowed ? cost : 0 }),
   };
 }

@@ -8,7 +8,7 @@ import type { Events } from "../events/events.js";
 import type { LimiterCounts } from "./counts.js";
 import type { PolicyTerms } from "./bound-policies.js";
 import { policiesIn } from "./policies-in.js";
-import type { LimiterRequest, PreparedRequest } from "./request.js";
+import type { LimiterAnswer, LimiterRequest, PreparedRequest } from "./request.js";
 import { asksForQuota, nameOf } from "./verbs.js";
 
 /** Whose decisions are reported. */
@@ -56,8 +56,13 @@ export function reportDecision<D extends Decision>(
   }
   if ((enforce && hasVote) || !asks) return decision;
   // The reason still says why it would not have passed. A partial grant becomes a whole one.
-  const grant = "granted" in decision ? { granted: cost } : {};
-  return { ...decision, allowed: true, retryAfterMs: 0, ...grant };
+  return { ...decision, allowed: true, retryAfterMs: 0, ...wholeGrant(decision, cost) };
+}
+
+/** What was taken in truth stands beside it, for whoever gives back a part of the grant. */
+function wholeGrant(decision: LimiterAnswer, cost: number): Partial<LimiterAnswer> {
+  const { granted, charged = granted } = decision;
+  return granted === undefined || charged === undefined ? {} : { granted: cost, charged };
 }
 
 /**

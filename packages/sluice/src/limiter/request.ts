@@ -23,8 +23,8 @@ export interface LimiterRequest extends Keyed {
   readonly signal?: AbortSignal | undefined;
   /** How the units were taken that the call gives back; undefined = go wherever calls go now. */
   readonly of?: DecisionSource | undefined;
-  /** Which policies without a vote took units that the call gives back; undefined = all. */
-  readonly ofShadows?: readonly string[] | undefined;
+  /** What the call gives back to policies without a vote, or takes from them: units by name; undefined = of all its cost. */
+  readonly ofShadows?: ReadonlyMap<string, number> | undefined;
   /** Of refund: what a caller who may ask again knows it by. */
   readonly nonce?: string | undefined;
   /** What policies without a vote have said already, on behalf of the same wait: they are not asked again. */
@@ -69,6 +69,7 @@ const TAKERS = {
   "fail-open": undefined,
   "fail-closed": undefined,
   override: undefined,
+  rules: undefined,
 } as const satisfies Readonly<Record<DecisionSource, string | undefined>>;
 
 /** Whether a decision was made in this process, by the limiter's own policies. */

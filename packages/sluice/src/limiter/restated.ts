@@ -10,7 +10,16 @@ export function restated(decision: Decision, refund: Decision | undefined): Deci
     ...verdict,
     ...leftBy(verdicts?.[i] ?? verdict),
   }));
-  return { ...decision, ...leftBy(refund), ...(policies !== undefined && { policies }) };
+  const shadow = decision.shadow?.map((verdict) => ({
+    ...verdict,
+    ...leftBy(refund.shadow?.find(({ policy }) => policy === verdict.policy) ?? verdict),
+  }));
+  return {
+    ...decision,
+    ...leftBy(refund),
+    ...(policies !== undefined && { policies }),
+    ...(shadow !== undefined && { shadow }),
+  };
 }
 
 function leftBy({

@@ -21,6 +21,7 @@ import { noted } from "./bound-policies.js";
 const five = fixedWindow({ name: "five", limit: 5, window: "1h" });
 const three = fixedWindow({ name: "three", limit: 3, window: "1h" });
 const twoOnTrial = fixedWindow({ name: "two", limit: 2, window: "1h", enforce: false });
+const threeOnTrial = fixedWindow({ name: "three", limit: 3, window: "1h", enforce: false });
 const two = fixedWindow({ name: "two", limit: 2, window: "1h" });
 
 type Make = (policy: Policy | readonly Policy[], more?: Partial<RateLimiterOptions>) => RateLimiter;
@@ -116,6 +117,33 @@ describe.each(Object.entries(WAYS))("a policy on trial, %s", (_, make) => {
     const reserved = await make([five, twoOnTrial]).reserve("k", { cost: 3 });
     expect(reserved).toMatchObject({ allowed: true, delayMs: 0, decision: { remaining: 2 } });
     expect(reserved.decision.shadow).toMatchObject([{ policy: "two", allowed: false }]);
+  });
+
+  test("gives back of a grant what it had taken beyond what was used", async () => {
+    const used = async (spare: number): Promise<Record<string, number>> => {
+      const limiter = make([five, threeOnTrial, twoOnTrial]);
+      const of = await limiter.consumeUpTo("k", { cost: 4 });
+      expect(of.shadow).toMatchObject([{ charged: 3 }, { charged: 2 }]);
+      expect((await limiter.refund("k", spare, { of })).refunded).toBe(spare);
+      return leftOf(limiter, "k");
+    };
+    expect(await used(1)).toEqual({ five: 2, three: 0, two: 0 });
+    expect(await used(3)).toEqual({ five: 4, three: 2, two: 1 });
+  });
+
+  test("alone gives back of a grant what it had taken beyond what was used", async () => {
+    const limiter = make(twoOnTrial);
+    const grant = await limiter.consumeUpTo("k", { cost: 5 });
+    expect(grant).toMatchObject({ granted: 5, charged: 2 });
+    expect((await limiter.refund("k", 3, { of: grant })).refunded).toBe(0);
+    expect(await leftOf(limiter, "k")).toEqual({ two: 0 });
+    const again = make(twoOnTrial);
+    await again.settle("k", {
+      reserved: 5,
+      actual: 1,
+      of: await again.consumeUpTo("k", { cost: 5 }),
+    });
+    expect(await leftOf(again, "k")).toEqual({ two: 1 });
   });
 
   test("gets its units back with the others, where it had taken them", async () => {

@@ -3,8 +3,9 @@
  * by itself alone, whatever the others say; and it denies nothing.
  */
 import { type Verb, VERBS } from "../algorithms/decide.js";
+import { UNIT } from "../core/amount.js";
 import { monotonicMs } from "../core/clock.js";
-import type { Decision, PolicyVerdict } from "../core/decision.js";
+import type { PolicyVerdict } from "../core/decision.js";
 import { asStoreError } from "../core/errors.js";
 import type { AskOptions } from "../resilience/guarded-store.js";
 import type { Debit, Outcome, StoreCall, StoreResult, SyncStore } from "../stores/store.js";
@@ -71,10 +72,12 @@ export function shadowCallsOf(
   const known = call.nonce === undefined ? undefined : { nonce: call.nonce };
   const blockUs = call.verb === VERBS.consume && settle !== true ? blockForUs : call.blockUs;
   return (bound.terms?.shadows ?? [])
-    .filter(({ name }) => ofShadows?.includes(name) !== false)
+    .filter(({ name }) => ofShadows?.has(name) !== false)
     .map((policy) => {
       const { name, rule, keyspace } = policy;
-      const debit: Debit = { name, rule, keyspace, id, cost };
+      const units = ofShadows?.get(name);
+      const own = units === undefined ? cost : Math.round(units * UNIT);
+      const debit: Debit = { name, rule, keyspace, id, cost: own };
       return {
         policy,
         call: { verb, debits: [debit], blockUs, maxWaitUs: 0, handOver: undefined, ...known },
@@ -138,7 +141,7 @@ export function shadowsSync(
   const asked = shadowCallsOf(prepared, limiter.blockForUs);
   const decisions = asked.map((each) => {
     try {
-      return decisionOf([each.policy], store.executeSync(each.call), "store");
+      return answerOf(each, store.executeSync(each.call), "store");
     } catch (error) {
       limiter.events.to.failure?.({ error, key, cost });
       return degradedDecision([each.policy], "fail-open");
@@ -164,18 +167,28 @@ function outcomeDecision(
   { of }: LimiterRequest,
   asked: ShadowCall,
   outcome: Outcome,
-): Decision {
-  if (!(outcome instanceof Error)) return decisionOf([asked.policy], outcome, "store");
+): LimiterAnswer {
+  if (!(outcome instanceof Error)) return answerOf(asked, outcome, "store");
   // What the store took is not this process's to give back.
   const isLost = of !== undefined && takerOf(of) === "store";
   if (local === undefined || isLost) return degradedDecision([asked.policy], "fail-open");
   return hereDecision(local, asked);
 }
 
-function hereDecision(local: Here, { policy, call }: ShadowCall): Decision {
-  const outcome = local.store.decide(call);
-  if (outcome instanceof Error) return degradedDecision([policy], "fail-open");
-  return decisionOf([policy], outcome, "local");
+function hereDecision(local: Here, asked: ShadowCall): LimiterAnswer {
+  const outcome = local.store.decide(asked.call);
+  if (outcome instanceof Error) return degradedDecision([asked.policy], "fail-open");
+  return answerOf(asked, outcome, "local");
+}
+
+function answerOf(
+  { policy, call }: ShadowCall,
+  result: StoreResult,
+  source: "store" | "local",
+): LimiterAnswer {
+  const decision = decisionOf([policy], result, source);
+  if (call.verb !== VERBS.consumeUpTo) return decision;
+  return Object.assign(decision, { granted: result.granted / UNIT });
 }
 
 /** Counts what was asked for quota. */
@@ -183,24 +196,30 @@ function verdictsOf(
   { counts }: ReportingLimiter,
   { verb, cost }: LimiterRequest,
   asked: readonly ShadowCall[],
-  decisions: readonly Decision[],
+  decisions: readonly LimiterAnswer[],
 ): readonly PolicyVerdict[] {
   return asked.map(({ policy }, i) => {
-    const decision = decisions[i] as Decision;
+    const decision = decisions[i] as LimiterAnswer;
     if (asksForQuota(verb)) counts.of(policy.name, "beside").add(decision, cost);
     return verdictOf(decision);
   });
 }
 
-function verdictOf(decision: Decision): PolicyVerdict {
+function verdictOf(decision: LimiterAnswer): PolicyVerdict {
   const { policy, allowed, reason, limit, remaining, retryAfterMs, resetAfterMs, windowMs } =
     decision;
-  return { policy, allowed, reason, limit, remaining, retryAfterMs, resetAfterMs, windowMs };
+  const verdict = { policy, allowed, reason, limit, remaining, retryAfterMs, resetAfterMs };
+  const { granted } = decision;
+  return { ...verdict, windowMs, ...(granted !== undefined && { charged: granted }) };
 }
 
-/** The policies without a vote that took units by this decision. */
-export function shadowsThatTook(shadow: readonly PolicyVerdict[] | undefined): readonly string[] {
-  return (shadow ?? []).filter(({ reason }) => reason === "ok").map(({ policy }) => policy);
+/** What each policy without a vote gives back that took units by this decision, by how much was taken beside them. */
+export function sharesOfShadows(
+  shadow: readonly PolicyVerdict[] | undefined,
+  units: (verdict: PolicyVerdict) => number,
+): ReadonlyMap<string, number> {
+  const took = (shadow ?? []).filter(({ reason }) => reason === "ok");
+  return new Map(took.map((verdict) => [verdict.policy, units(verdict)]));
 }
 
 /** Gives back what policies without a vote took beside a start that was cancelled. */
@@ -209,7 +228,7 @@ export async function returnShadows(
   prepared: PreparedRequest,
 ): Promise<void> {
   const { request, shadow, call } = prepared;
-  const ofShadows = shadowsThatTook(shadow);
+  const ofShadows = request.ofShadows ?? sharesOfShadows(shadow, () => request.cost);
   const refund = { ...call, verb: VERBS.refund, blockUs: 0, maxWaitUs: 0 };
   const calls = shadowCallsOf({ ...prepared, request: { ...request, ofShadows }, call: refund }, 0);
   await Promise.all(

@@ -177,7 +177,12 @@ test("overrides change a limit, deny and exempt; the answer names them", async (
 test("an entry that is missing skips the rule, or is denied where the rule says so", async () => {
   const { rules } = made({ rules: [user(1), team(1, { onMissing: "deny" })] });
   const decision = await rules.consume({ entries: { user: "ann" } });
-  expect(decision).toMatchObject({ allowed: false, rule: "team", source: "override" });
+  expect(decision).toMatchObject({ allowed: false, rule: "team", source: "rules" });
+  expect(decision.override).toBeUndefined();
+  expect(await rules.consume({ entries: {} })).toMatchObject({
+    reason: "blocked",
+    source: "rules",
+  });
   expect((await rules.consume({ entries: { team: "blue" } })).allowed).toBe(true);
 });
 

@@ -53,7 +53,7 @@ export interface TakenByRules {
   state: "charged" | "asked" | "spared";
 }
 
-/** Of a request that meets no rule that decides. */
+/** Of a request that meets no rule. */
 function freeDecision(decidedAtUs: number): Decision {
   return {
     allowed: true,
@@ -65,7 +65,7 @@ function freeDecision(decidedAtUs: number): Decision {
     decidedAtUs,
     windowMs: 0,
     policy: "",
-    source: "override",
+    source: "rules",
   };
 }
 

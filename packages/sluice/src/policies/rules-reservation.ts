@@ -31,6 +31,8 @@ export type RulesReservation =
 export interface Ticket {
   readonly request: PolicyRequest & { readonly slot?: string | undefined };
   readonly receipts: Readonly<Record<string, ReservationReceipt>>;
+  /** Names of the candidates that were charged beside. */
+  readonly beside: readonly string[];
 }
 
 const MOST_CHARACTERS = 65_536;
@@ -45,14 +47,16 @@ export function readTicket(text: unknown): Ticket {
     const allowed = "the ticket of a reservation, as reserveRules answered it";
     throw new InvalidOptionError("ticket", withoutText(text), allowed);
   };
-  const { request, receipts } = (decodeTicket(text, MOST_CHARACTERS) ?? {}) as Partial<Ticket>;
+  const ticket = (decodeTicket(text, MOST_CHARACTERS) ?? {}) as Partial<Ticket>;
+  const { request, receipts, beside } = ticket;
   const isGood =
     typeof request === "object" &&
     request !== null &&
     typeof receipts === "object" &&
     receipts !== null &&
-    Object.values(receipts).every(isReceipt);
-  return isGood ? { request, receipts } : refuse();
+    Object.values(receipts).every(isReceipt) &&
+    Array.isArray(beside);
+  return isGood ? { request, receipts, beside } : refuse();
 }
 
 /** Nothing but whole numbers may reach a store. */

@@ -54,6 +54,31 @@ test("grants all where nothing enforces, and nothing where an override denies", 
   });
 });
 
+test("gives back to rules on trial what they took beyond the grant, and no more", async () => {
+  const policy = (limit: number) => ({ algorithm: "token-bucket", limit, period: "1h" }) as const;
+  const shadow = (name: string, limit: number): PolicyRule =>
+    rule(name, limit, { key: [], mode: "shadow" });
+  const { rules, left } = made({
+    rules: [
+      rule("user", 10, { candidate: { policy: policy(1) } }),
+      rule("team", 3, { candidate: { policy: policy(9) } }),
+      shadow("least", 1),
+      shadow("some", 4),
+      shadow("most", 10),
+      rule("none", 1, { key: [], rollout: { percent: 0 } }),
+    ],
+    overrides: [{ rule: "most", key: "all", policy: { limit: 20 } }],
+  });
+  const { granted } = await consumeRulesUpTo(rules, { ...request, cost: 5 });
+  expect(granted).toBe(3);
+  const names = ["user", "team", "least", "some", "most", "none"];
+  expect(await Promise.all(names.map(left))).toEqual([7, 0, 0, 1, 17, 0]);
+  const besides = (await rules.peek({ ...request, cost: 0 })).rules.flatMap(
+    ({ decision }) => decision.shadow ?? [],
+  );
+  expect(besides.map(({ remaining }) => remaining)).toEqual([0, 6]);
+});
+
 test("a penalty goes into debt, of every rule", async () => {
   const { rules, left } = made({ rules: [rule("user", 2), rule("team", 10)] });
   expect(await penalizeRules(rules, { ...request, cost: 5 })).toMatchObject({ remaining: 0 });
@@ -82,6 +107,31 @@ test("reserves the latest start of all, and a ticket gives it back from elsewher
   expect(await cancelReserved(elsewhere.rules, start.ticket)).toBe(true);
   expect(await left("team")).toBe(59);
   expect(await reserveRules(rules, request, { maxWait: "1h" })).toMatchObject({ delayMs: 3600e3 });
+});
+
+test("a start that is given back from elsewhere gives back to candidates that had taken it", async () => {
+  const store = new MemoryStore({ clock: new ManualClock() });
+  const candidate = (limit: number) =>
+    ({ policy: { algorithm: "token-bucket", limit, period: "1h" } }) as const;
+  const document = {
+    rules: [
+      rule("user", 1, { candidate: candidate(9) }),
+      rule("team", 60, { candidate: candidate(3) }),
+    ],
+  };
+  const { rules } = made(document, store);
+  const beside = async (): Promise<readonly unknown[]> =>
+    (await rules.peek({ ...request, cost: 0 })).rules.map(
+      ({ decision }) => decision.shadow?.[0]?.remaining,
+    );
+  await rules.consume({ ...request, cost: 1 });
+  await rules.consume({ entries: { team: "blue" }, cost: 2 });
+  expect(await beside()).toEqual([8, 0]);
+  const start = await reserveRules(rules, request, { maxWait: "1h" });
+  expect(await beside()).toEqual([7, 0]);
+  if (!start.allowed) throw new Error("it was promised");
+  expect(await cancelReserved(made(document, store).rules, start.ticket)).toBe(true);
+  expect(await beside()).toEqual([8, 0]);
 });
 
 test("starts that were at once come back too while the last one is ahead", async () => {
@@ -118,13 +168,14 @@ test("nothing but a ticket is taken for one", async () => {
     { request, receipts: { user: { ...receipt, charges: [{ extra: -1, endedUs: 0 }] } } },
     { request, receipts: { user: { ...receipt, charges: [{ extra: "1", endedUs: 0 }] } } },
     { request, receipts: { user: { ...receipt, sold: 1.5, charges: [{ extra: 0, endedUs: 0 }] } } },
-    { request: null, receipts: {} },
+    { request: null, receipts: {}, beside: [] },
+    { request, receipts: {} },
   ].map(forge);
   for (const ticket of [...forged, "", "?", "a".repeat(70_000), 7 as never]) {
     await expect(cancelReserved(rules, ticket)).rejects.toThrow("ticket");
   }
   expect(await left("user")).toBe(5);
-  expect(await cancelReserved(rules, forge({ request, receipts: {} }))).toBe(false);
+  expect(await cancelReserved(rules, forge({ request, receipts: {}, beside: [] }))).toBe(false);
 });
 
 test("what has one nonce is given back once, for each rule and key", async () => {

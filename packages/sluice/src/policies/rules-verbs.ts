@@ -12,6 +12,7 @@ import { cancelStart } from "../limiter/answers.js";
 import { refundRequest } from "../limiter/give-back.js";
 import type { LimiterAnswer, LimiterRequest } from "../limiter/request.js";
 import { restated } from "../limiter/restated.js";
+import { sharesOfShadows } from "../limiter/shadows.js";
 import { answered, consumeRules, pipelineIn } from "./ask-rules.js";
 import { meetOf } from "./met-rules.js";
 import type { PolicySet } from "./policy-set.js";
@@ -72,24 +73,24 @@ export async function consumeRulesUpTo(
   const decisions = await Promise.all(
     taken.charges.map(async (charge, i) => {
       const answer = answers[i] as LimiterAnswer;
-      const spare = (answer.granted ?? 0) - granted;
-      if (spare <= 0) return answer;
-      const left = restated(answer, await giveSpareBack(taken, charge, spare, answer));
-      return { ...left, granted };
+      const spare = Math.max(0, (answer.granted ?? 0) - granted);
+      const back = await giveSpareBack(taken, charge, spare, answer);
+      return back === undefined ? answer : { ...restated(answer, back), granted };
     }),
   );
   const decision = asAsked(taken, decisions, taken.charges.length < 2);
   return Object.assign(decision, { granted });
 }
 
-/** Answers what is left then. */
-function giveSpareBack(
+/** Answers what is left then; undefined where nothing goes back. */
+async function giveSpareBack(
   { slot }: TakenByRules,
   charge: RuleCharge,
   spare: number,
   of: Decision | undefined,
-): Promise<Decision> {
+): Promise<Decision | undefined> {
   const refund = refundRequest(charge.key, spare, { of, slot });
+  if (refund.verb === VERBS.peek) return undefined;
   return pipelineIn(charge).run({ ...refund, policy: charge.policies });
 }
 
@@ -162,6 +163,7 @@ export async function reserveRules(
     return { allowed: false, reason, retryAfterMs, decision };
   }
   const receipts: Record<string, ReservationReceipt> = {};
+  const beside = decisions.flatMap(({ shadow }) => [...sharesOfShadows(shadow, () => 0).keys()]);
   let [delayUs, readyAtUs] = [0, decision.decidedAtUs];
   taken.charges.forEach(({ matched }, i) => {
     const { result, enforce = true } = attempts[i]?.reserved ?? {};
@@ -173,7 +175,7 @@ export async function reserveRules(
     readyAtUs = Math.max(readyAtUs, receipt.readyAtUs);
   });
   const { signal: _, policy: __, nonce: ___, ...kept } = request;
-  const ticket = writeTicket({ request: kept, receipts });
+  const ticket = writeTicket({ request: kept, receipts, beside });
   return { allowed: true, delayMs: delayUs / 1e3, readyAtUs, ticket, decision };
 }
 
@@ -184,12 +186,14 @@ export async function reserveRules(
  * @throws InvalidOptionError
  */
 export async function cancelReserved(rules: PolicySet, ticket: string): Promise<boolean> {
-  const { request, receipts } = readTicket(ticket);
+  const { request, receipts, beside } = readTicket(ticket);
   const taken = metBy(rules, request);
   const starts = taken.charges.flatMap((charge) => {
     const { rule } = charge.matched;
     const receipt = Object.hasOwn(receipts, rule) ? receipts[rule] : undefined;
-    return receipt === undefined ? [] : [{ charge, receipt }];
+    const { cost } = charge;
+    const ofShadows = new Map(beside.map((name) => [name, cost]));
+    return receipt === undefined ? [] : [{ charge, receipt, ofShadows }];
   });
   const lastUs = Math.max(...starts.map(({ receipt }) => receipt.readyAtUs));
   const isLast = ({ receipt }: Start): boolean => receipt.readyAtUs === lastUs;
@@ -201,7 +205,10 @@ export async function cancelReserved(rules: PolicySet, ticket: string): Promise<
   await Promise.all(
     starts.map(async (start) => {
       if (isLast(start) || (await cancelReceipt(taken, start))) return;
-      await giveSpareBack(taken, start.charge, start.charge.cost, undefined);
+      const { key, cost, policies: policy } = start.charge;
+      const refund = refundRequest(key, cost, { slot: taken.slot });
+      const { ofShadows } = start;
+      await pipelineIn(start.charge).run({ ...refund, ofShadows, policy });
     }),
   );
   return true;
@@ -210,12 +217,17 @@ export async function cancelReserved(rules: PolicySet, ticket: string): Promise<
 interface Start {
   readonly charge: RuleCharge;
   readonly receipt: ReservationReceipt;
+  readonly ofShadows: ReadonlyMap<string, number>;
 }
 
-async function cancelReceipt({ slot }: TakenByRules, { charge, receipt }: Start): Promise<boolean> {
+async function cancelReceipt(
+  { slot }: TakenByRules,
+  { charge, receipt, ofShadows }: Start,
+): Promise<boolean> {
   const { key, cost, policies: policy } = charge;
   const pipeline = pipelineIn(charge);
-  const prepared = await pipeline.prepare({ verb: VERBS.cancel, key, slot, cost, policy });
+  const request = { verb: VERBS.cancel, key, slot, cost, policy, ofShadows };
+  const prepared = await pipeline.prepare(request);
   return cancelStart(pipeline, prepared, { receipt });
 }
 

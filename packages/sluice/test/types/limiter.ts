@@ -111,6 +111,7 @@ export function decisionsCannotBeChanged(decision: Decision): void {
       | "fail-closed"
       | "fallback"
       | "override"
+      | "rules"
     >
   >(true);
 }

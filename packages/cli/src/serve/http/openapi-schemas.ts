@@ -66,6 +66,7 @@ const verdict = {
   resetAfterMs: orEndless,
   windowMs: count,
   policy: text,
+  charged: count,
 };
 
 const decision = {
@@ -81,6 +82,7 @@ const decision = {
       "fail-closed",
       "fallback",
       "override",
+      "rules",
     ],
   },
   policies: list(ref("Verdict")),
@@ -89,7 +91,7 @@ const decision = {
   version: { type: ["string", "number"] },
   override: text,
 };
-const DECISION_OPTIONAL = ["policies", "shadow", "rule", "version", "override"];
+const DECISION_OPTIONAL = ["policies", "shadow", "charged", "rule", "version", "override"];
 
 const ofRules = {
   ...decision,
@@ -97,7 +99,7 @@ const ofRules = {
   rules: list(ref("RuleDecision")),
   atomic: flag,
 };
-const RULES_OPTIONAL = ["policies", "shadow", "rule", "override"];
+const RULES_OPTIONAL = ["policies", "shadow", "charged", "rule", "override"];
 
 const problem = {
   type: text,
@@ -142,7 +144,7 @@ export const openApiSchemas: Readonly<Record<string, Schema>> = {
   Renewed: object({ held: flag, expiresAtUs: count }, ["expiresAtUs"]),
   Released: object({ released: flag }),
   ModeSwitch: object({ mode: { enum: ["shadow", "off", null] } }),
-  Verdict: object(verdict),
+  Verdict: object(verdict, ["charged"]),
   RuleDecision: object({
     rule: text,
     mode: { enum: ["enforce", "shadow"] },
