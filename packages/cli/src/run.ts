@@ -55,6 +55,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "decide over HTTP for every language and proxy",
     load: async () => (await import("./commands/serve.js")).serveCommand,
   },
+  doctor: {
+    summary: "check the Redis of a store, and say what is wrong with it",
+    load: async () => (await import("./commands/doctor.js")).doctorCommand,
+  },
   top: {
     summary: "watch what all processes allow and deny",
     load: async () => (await import("./commands/top/top.js")).topCommand,

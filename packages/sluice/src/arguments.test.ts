@@ -638,6 +638,12 @@ const setupCases: readonly Case[] = [
     },
     { url: "redis://h" },
   ),
+  ...made(
+    "check",
+    (o) => new RedisStore({ client: run, subscriber: false }).check(o),
+    { namespace: name, user: (value) => typeof value === "string" && value !== "" },
+    {},
+  ),
   [
     "connect: url",
     (value) => RedisStore.connect(value),

@@ -25,12 +25,14 @@ export interface CommandDefinition<T extends OptionTable> {
   readonly description: string;
   readonly options: T;
   readonly examples: readonly string[];
+  /** What its exit codes mean, where that differs from all others. */
+  readonly exitCodes?: string;
   run(values: OptionValues<T>, positionals: readonly string[], io: Io): Promise<ExitCode>;
 }
 
 /** Gives a definition its help text and its parser. */
 export function defineCommand<T extends OptionTable>(definition: CommandDefinition<T>): Command {
-  const { usage, description, options, examples } = definition;
+  const { usage, description, options, examples, exitCodes = EXIT_CODES } = definition;
   const help = [
     `Usage: ${usage}`,
     "",
@@ -42,7 +44,7 @@ export function defineCommand<T extends OptionTable>(definition: CommandDefiniti
     examples.length === 1 ? "Example:" : "Examples:",
     ...examples.map((example) => `  ${example}`),
     "",
-    EXIT_CODES,
+    exitCodes,
     "",
   ].join("\n");
   return {

@@ -163,7 +163,8 @@ export function describeOptions(table: OptionTable): string {
     .join("\n");
 }
 
-function wrap(text: string, columns: number): string[] {
+/** The words of a text in lines that are no longer than `columns`, but for words that are. */
+export function wrap(text: string, columns: number): string[] {
   const lines: string[] = [];
   let line = "";
   for (const word of text.split(" ")) {

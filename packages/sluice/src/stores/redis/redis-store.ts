@@ -13,6 +13,8 @@ import { KeyspaceRegistry } from "../keyspaces.js";
 import type { Done, Store, StoreCall } from "../store.js";
 import { StoreCounts, type StoreStats } from "../store-counts.js";
 import { accessBy } from "./access.js";
+import type { CheckedStore, CheckOptions } from "./check/check-store.js";
+import type { StoreFinding } from "./check/finding.js";
 import type { RedisStoreOptions } from "./store-options.js";
 import { type BatchPart, encodeBatch, verbOf } from "./batch.js";
 import {
@@ -83,6 +85,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly clock: Clock | undefined;
   readonly #placement: Placement | undefined;
   readonly #lazy: LazyConnection | undefined;
+  readonly #checked: () => CheckedStore;
   /** How far the server's clock is ahead of this process's: a guess that only calendars use. */
   #serverAheadUs = 0;
 
@@ -133,6 +136,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       },
     );
     this.#hints = new Hints({ client: clientNow, subscriber, sharded: isCluster });
+    this.#checked = () => ({ run, clientNow, isCluster, subscriber: this.#hints.subscriber });
     this.reports = new RedisReports(this.#run, this.clock);
     this.overrides = new RedisOverrides(this.#run, this.#hints, this.clock);
     this.documents = new RedisDocuments(this.#run, this.#hints, this.clock);
@@ -172,6 +176,25 @@ export class RedisStore extends KeyspaceRegistry implements Store {
    */
   stats(): StoreStats {
     return this.counts.stats();
+  }
+
+  /**
+   * Checks the servers and the client's options: version, memory and eviction, permissions, clock, round trip, replicas,
+   * persistence, messages. Writes nothing, and takes a second or two. Never rejects because of a server: one that cannot
+   * be reached is a finding.
+   *
+   * @throws InvalidOptionError, ClosedError
+   * @example
+   * import { RedisStore } from "sluice/redis";
+   * const store = new RedisStore({ url: "redis://localhost:6379" });
+   * const findings = await store.check();
+   * console.log(findings.filter(({ severity }) => severity === "error").length); // 0
+   * await store.close();
+   */
+  async check(options: CheckOptions = {}): Promise<readonly StoreFinding[]> {
+    this.closed.throwIfAborted();
+    const { checkServers } = await import("./check/check-store.js");
+    return checkServers(this.#checked(), options);
   }
 
   #loneCalls(run: RunScript, trips: RoundTripOptions): LoneCalls {

@@ -17,6 +17,8 @@ interface Channel {
   isLive: boolean;
   /** Whether a subscription to it is under way. */
   isSubscribing: boolean;
+  /** Whether it goes with its last subscription; a channel of the whole store is kept. */
+  readonly isBrief: boolean;
   readonly received: (message: string) => void;
   /** One for each subscription: called each time the channel becomes live. */
   readonly listeners: Set<() => void>;
@@ -68,10 +70,16 @@ export class Subscriber {
 
   /**
    * Subscribes to a channel, and calls `live` each time its messages begin to be received. Each message goes to `received`
-   * once: that of the channel's first subscription, which those behind it share.
+   * once: that of the channel's first subscription, which those behind it share. A channel that `isBrief` ends with its
+   * last subscription, as those of keys do, which come and go.
    */
-  subscribe(name: string, live: () => void, received: (message: string) => void): Subscription {
-    const channel = this.#channels.get(name) ?? this.#add(name, received);
+  subscribe(
+    name: string,
+    live: () => void,
+    received: (message: string) => void,
+    isBrief = this.#sharded,
+  ): Subscription {
+    const channel = this.#channels.get(name) ?? this.#add(name, received, isBrief);
     // A function of its own, so that two subscriptions of one caller do not end each other.
     const listener = (): void => {
       live();
@@ -87,8 +95,7 @@ export class Subscriber {
       },
       end: () => {
         if (!channel.listeners.delete(listener)) return;
-        // A channel of the whole store is kept; those of keys come and go.
-        if (channel.listeners.size === 0 && this.#sharded) this.#drop(name, channel);
+        if (channel.listeners.size === 0 && channel.isBrief) this.#drop(name, channel);
       },
     };
   }
@@ -101,10 +108,11 @@ export class Subscriber {
     this.#connection.close();
   }
 
-  #add(name: string, received: (message: string) => void): Channel {
+  #add(name: string, received: (message: string) => void, isBrief: boolean): Channel {
     const channel: Channel = {
       isLive: false,
       isSubscribing: false,
+      isBrief,
       received,
       listeners: new Set(),
     };

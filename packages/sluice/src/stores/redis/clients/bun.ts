@@ -20,4 +20,7 @@ export const bun: ClientAdapter<Bun> = {
       eval: (source, keys, args) =>
         client.send("EVAL", [source, String(keys.length), ...keys, ...args]),
     }),
+  serversOf: async (client) => [
+    { address: "", send: ([name = "", ...args]) => client.send(name, args) },
+  ],
 };

@@ -36,6 +36,23 @@ export type RefusalReason =
   /** This user may not access one of the keys. */
   | "unreachableKey";
 
+/** A server behind a client, for questions about the server itself. */
+export interface ServerLink {
+  /** "host:port"; "" where the client does not say. */
+  readonly address: string;
+  /** Sends any command, and resolves with what the client makes of the reply. */
+  send(command: readonly string[]): Promise<unknown>;
+}
+
+/** An option of a client because of which calls count twice, late, or hang. */
+export interface ClientHazard {
+  /** As in the client's documentation, with the value that is better: `enableOfflineQueue: false`. */
+  readonly better: string;
+  /** What happens otherwise. */
+  readonly harm: string;
+  readonly severity: "note" | "warning";
+}
+
 /** One kind of client. */
 export interface ClientAdapter<Client = object> {
   /** Whether `client` is one of this kind, by its methods alone. */
@@ -53,6 +70,10 @@ export interface ClientAdapter<Client = object> {
   sendsOnce?(client: Client): boolean;
   /** Whether this error says that the client has as many commands under way as it takes: then none was sent. */
   saysQueueIsFull?(error: Error): boolean;
+  /** The servers behind `client`: of a Cluster its masters. Undefined for clients that run scripts and nothing else. */
+  serversOf?(client: Client): Promise<readonly ServerLink[]>;
+  /** The options of `client`, as they are now, that docs/redis.md would set otherwise. */
+  hazardsOf?(client: Client): readonly ClientHazard[];
   /** Only for clients that can subscribe through a duplicate of themselves. */
   readonly subscriptions?: SubscriptionAdapter;
   /** Only for clients that a RedisStore can open itself. */

@@ -36,6 +36,11 @@ export const glide: ClientAdapter<Glide> = {
       { unknownScript: NO_SCRIPT },
     );
   },
+  // A Cluster's client answers from some node or from all, depending on the command.
+  serversOf: async (client) =>
+    client.constructor.name === "GlideClusterClient"
+      ? []
+      : [{ address: "", send: (command) => client.customCommand(command) }],
   // It shows no table. Where a bundler made the name shorter, the store learns of the Cluster from its first refusal.
   clusterOf: (client) =>
     client.constructor.name === "GlideClusterClient" ? { nodeOf: undefined } : undefined,

@@ -2,10 +2,12 @@
 import { withReload } from "../scripts.js";
 import {
   type ClientAdapter,
+  type ClientHazard,
   type ClientMethod,
   type ClusterView,
   hasMethods,
   isObjectWith,
+  type ServerLink,
   type SubscribingClient,
   type SubscriptionAdapter,
 } from "./client.js";
@@ -33,10 +35,17 @@ interface IoRedis extends IoRedisLike {
   /** A Cluster's addresses by slot, the master's first. */
   readonly slots?: readonly (readonly string[] | undefined)[];
   readonly options?: IoRedisOptions & { readonly redisOptions?: IoRedisOptions };
+  call(name: string, ...args: readonly string[]): Promise<unknown>;
+  /** Of a Cluster's client. */
+  nodes?(role: "master"): readonly IoRedis[];
 }
 
-/** Only those that send a command again. */
+/** Only those that send a command again, put it off, or keep a dead connection; and the address. */
 interface IoRedisOptions {
+  readonly host?: string;
+  readonly port?: number;
+  readonly enableOfflineQueue?: unknown;
+  readonly socketTimeout?: unknown;
   readonly autoResendUnfulfilledCommands?: unknown;
   readonly maxRetriesPerRequest?: unknown;
   readonly reconnectOnError?: unknown;
@@ -65,6 +74,64 @@ function sendsOnce({ isCluster, options }: IoRedis): boolean {
   if (own.reconnectOnError) return false;
   if (isCluster === true) return options?.retryDelayOnFailover === 0;
   return own.autoResendUnfulfilledCommands === false || own.maxRetriesPerRequest === 0;
+}
+
+async function serversOf(client: IoRedis): Promise<readonly ServerLink[]> {
+  const nodes = client.isCluster === true ? (client.nodes?.("master") ?? []) : [client];
+  return nodes.map((node) => ({
+    address: `${String(node.options?.host)}:${String(node.options?.port)}`,
+    send: ([name = "", ...args]) => node.call(name, ...args),
+  }));
+}
+
+/** Which options of docs/redis.md matter to whom, and when they are not as there. */
+const HAZARDS: readonly (ClientHazard & {
+  readonly of: "server" | "cluster" | "both";
+  readonly isMet: (options: IoRedisOptions, cluster: IoRedisOptions) => boolean;
+})[] = [
+  {
+    of: "server",
+    better: "autoResendUnfulfilledCommands: false",
+    harm: "what was under way when a connection broke is sent again, and counts twice if the server had seen it",
+    severity: "warning",
+    isMet: (own) => own.autoResendUnfulfilledCommands !== false && own.maxRetriesPerRequest !== 0,
+  },
+  {
+    of: "cluster",
+    better: "retryDelayOnFailover: 0",
+    harm: "what was under way when a node's connection broke is sent again, and may count twice",
+    severity: "warning",
+    isMet: (_, cluster) => cluster.retryDelayOnFailover !== 0,
+  },
+  {
+    of: "server",
+    better: "enableOfflineQueue: false",
+    harm: "calls made while the connection is down wait in the client, and count when nobody waits for them any more",
+    severity: "warning",
+    isMet: (own) => own.enableOfflineQueue !== false,
+  },
+  {
+    of: "both",
+    better: "no reconnectOnError that returns 2",
+    harm: "what reconnectOnError sends again may count twice",
+    severity: "note",
+    isMet: (own) => typeof own.reconnectOnError === "function",
+  },
+  {
+    of: "both",
+    better: "socketTimeout: 5000",
+    harm: "a connection that stays open and carries nothing is kept",
+    severity: "note",
+    isMet: (own) => !own.socketTimeout,
+  },
+];
+
+function hazardsOf({ isCluster, options = {} }: IoRedis): readonly ClientHazard[] {
+  const own = (isCluster === true ? options.redisOptions : options) ?? {};
+  const kind = isCluster === true ? "cluster" : "server";
+  return HAZARDS.filter(
+    (hazard) => (hazard.of === "both" || hazard.of === kind) && hazard.isMet(own, options),
+  );
 }
 
 /** Only what is used of a connection for subscriptions. */
@@ -234,6 +301,8 @@ export const ioredis: ClientAdapter<IoRedis> = {
     ),
   clusterOf: ioredisCluster,
   sendsOnce,
+  serversOf,
+  hazardsOf,
   refusalIn: ({ message }) => (MOVING_SLOT.test(message) ? "movingSlot" : undefined),
   subscriptions: ioredisSubscriptions,
   connectable: { name: "ioredis", open: openIoRedis },

@@ -1,13 +1,16 @@
 /** All that Sluice knows of the package `redis`: client, pool, Sentinel and Cluster. */
 import { StoreUnavailableError } from "../../../core/errors.js";
+import { fieldOf } from "../../../core/shown.js";
 import { type ScriptCommands, withReload } from "../scripts.js";
 import {
   type ClientAdapter,
+  type ClientHazard,
   type ClientMethod,
   type ClusterView,
   hasMethods,
   isObjectWith,
   type MessageListener,
+  type ServerLink,
   type SubscribingClient,
   type SubscriptionAdapter,
 } from "./client.js";
@@ -36,8 +39,14 @@ interface ScriptInput {
 interface NodeRedis extends NodeRedisLike {
   evalSha(sha: string, input: ScriptInput): Promise<unknown>;
   eval(source: string, input: ScriptInput): Promise<unknown>;
-  /** As a Cluster's client has it. */
+  /** As a Cluster's client has it; a Sentinel's has no key, and others have neither. */
   sendCommand?(key: string | undefined, isReadonly: boolean, command: string[]): Promise<unknown>;
+  sendCommand?(isReadonly: boolean, command: string[]): Promise<unknown>;
+  sendCommand?(command: string[]): Promise<unknown>;
+  /** Not of a Sentinel's client, nor of a pool. */
+  readonly options?: NodeRedisOptions & { readonly socket?: NodeRedisOptions };
+  readonly masters?: readonly { readonly address: string }[];
+  nodeClient?(node: { readonly address: string }): Promise<NodeRedis> | NodeRedis;
   /** Since version 5. */
   readonly close?: unknown;
   /** False before connect() and after close(). */
@@ -47,6 +56,13 @@ interface NodeRedis extends NodeRedisLike {
   /** Only a Sentinel's client has it. */
   readonly getSentinelNode?: unknown;
   readonly slots?: readonly ({ readonly master: { readonly address: string } } | undefined)[];
+}
+
+/** Only what is used of them. */
+interface NodeRedisOptions {
+  readonly disableOfflineQueue?: boolean;
+  readonly host?: string;
+  readonly port?: number;
 }
 
 /** Its own words, "The client is closed", help nobody who forgot to open it; a Sentinel's client throws a TypeError. */
@@ -90,6 +106,45 @@ const TOO_MANY_REDIRECTIONS = "Too many Cluster redirections";
 function nodeRedisCluster(client: NodeRedis): ClusterView | undefined {
   if (client.nodeByAddress === undefined) return undefined;
   return { nodeOf: (slot) => client.slots?.[slot]?.master.address ?? "" };
+}
+
+async function serversOf(client: NodeRedis): Promise<readonly ServerLink[]> {
+  if (nodeRedisCluster(client) === undefined) {
+    const { host, port } = client.options?.socket ?? {};
+    const address = host === undefined ? "" : `${host}:${String(port)}`;
+    const isSentinel = client.getSentinelNode !== undefined;
+    const send = async (command: readonly string[]): Promise<unknown> =>
+      isSentinel ? client.sendCommand?.(false, [...command]) : client.sendCommand?.([...command]);
+    return [{ address, send }];
+  }
+  return (client.masters ?? []).map((node) => ({
+    address: node.address,
+    send: async (command) => (await client.nodeClient?.(node))?.sendCommand?.([...command]),
+  }));
+}
+
+function hazardsOf(client: NodeRedis): readonly ClientHazard[] {
+  const hazards: ClientHazard[] = [];
+  const ofCluster = fieldOf(client, "_options");
+  const options =
+    ofCluster === undefined
+      ? client.options
+      : ((fieldOf(ofCluster, "defaults") ?? {}) as NodeRedisOptions);
+  if (options !== undefined && options.disableOfflineQueue !== true) {
+    hazards.push({
+      better: "disableOfflineQueue: true",
+      harm: "calls made while the connection is down wait in the client, and count when nobody waits for them any more",
+      severity: "warning",
+    });
+  }
+  if (client.getSentinelNode !== undefined) {
+    hazards.push({
+      better: "ioredis, behind Sentinel",
+      harm: "what was under way when the master went away is sent to the new one, and may count twice",
+      severity: "note",
+    });
+  }
+  return hazards;
 }
 
 /** Only what is used of a connection for subscriptions. */
@@ -227,6 +282,8 @@ export const nodeRedis: ClientAdapter<NodeRedis> = {
     );
   },
   clusterOf: nodeRedisCluster,
+  serversOf,
+  hazardsOf,
   // Only a Sentinel's client sends what was under way to the next master.
   sendsOnce: (client) => client.getSentinelNode === undefined,
   refusalIn: ({ message, cause }) =>

@@ -11,6 +11,7 @@ export interface ConnectingNodeRedis {
   evalSha: ClientMethod;
   eval: ClientMethod;
   sSubscribe: ClientMethod;
+  sendCommand: ClientMethod;
   duplicate: ClientMethod;
   on(event: "connect" | "ready" | "error" | "end" | "reconnecting", listener: () => void): unknown;
   connect(): Promise<unknown>;
@@ -36,6 +37,10 @@ export class ReconnectingClient {
 
   eval(...args: never[]): Promise<unknown> {
     return this.#answered(this.#client, this.#client.eval(...args));
+  }
+
+  sendCommand(...args: never[]): Promise<unknown> {
+    return this.#answered(this.#client, this.#client.sendCommand(...args));
   }
 
   /** The store recognizes by this method how to subscribe; it does so on a duplicate. */

@@ -1,5 +1,6 @@
 /** All that Sluice knows of @upstash/redis, which sends each command as an HTTP request. */
 import { withReload } from "../scripts.js";
+import { fieldOf } from "../../../core/shown.js";
 import { type ClientAdapter, type ClientMethod, isObjectWith } from "./client.js";
 
 /** @upstash/redis. */
@@ -21,4 +22,10 @@ export const upstash: ClientAdapter<Upstash> = {
       evalSha: (sha, keys, args) => client.evalsha(sha, keys, args),
       eval: (source, keys, args) => client.eval(source, keys, args),
     }),
+  hazardsOf: (client) => {
+    const attempts = fieldOf(fieldOf(fieldOf(client, "client"), "retry"), "attempts");
+    if (typeof attempts !== "number" || attempts <= 1) return [];
+    const harm = "a call whose answer was lost is sent again, and may count twice";
+    return [{ better: "retry: false", harm, severity: "warning" }];
+  },
 };
