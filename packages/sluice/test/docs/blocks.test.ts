@@ -49,7 +49,6 @@ const OTHERS: readonly (readonly [page: string, language: string, count: number,
   ["docs/service-grpc.md", "yaml", 1, ELSEWHERE],
   ["docs/service.md", "sh", 2, LONG],
   ["docs/service.md", "", 1, SHOWN],
-  ["docs/testing.md", "js", 1, SHOWN],
   ["docs/watch.md", "sh", 1, LONG],
   ["docs/watch.md", "json", 1, SHOWN],
 ];
