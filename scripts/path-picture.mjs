@@ -47,7 +47,7 @@ const FILE = `class="file" font-family="ui-monospace, 'DejaVu Sans Mono', Menlo,
 const shapes = [];
 let y = TOP;
 
-stage(LEFT, "RateLimiter", "limiter/rate-limiter.ts", "checks the arguments and makes a request");
+stage(LEFT, "RateLimiter", "limiter/limiter-class.ts", "checks the arguments and makes a request");
 stage(RIGHT, "the caller's Decision", "", "the promise resolves");
 nextRow(FRAME_LABEL);
 const pipeline = beginFrame();

@@ -138,7 +138,6 @@ export type { Permit } from "./semaphore/permit.js";
 export type {
   AcquireOptions,
   SemaphoreOptions,
-  StoreOf,
   TryAcquireOptions,
 } from "./semaphore/options.js";
 export type { SemaphoreStats, SemaphoreUsage } from "./semaphore/counts.js";
@@ -162,6 +161,7 @@ export type {
   SemaphoreStore,
   NotificationListener,
 } from "./stores/semaphore-store.js";
+export type { StoreOf } from "./stores/store-of.js";
 export type {
   Debit,
   DebitResult,

@@ -8,10 +8,12 @@ import { hasField, withoutText } from "../core/shown.js";
 import type { EventMap, EventName, Events, Listener } from "../events/events.js";
 import type { RuleChange, RulesReloaded } from "../events/rule-events.js";
 import type { Pipeline } from "../limiter/pipeline.js";
-import { pipelineOf, type RateLimiter } from "../limiter/rate-limiter.js";
+import { pipelineOf } from "../limiter/limiter-class.js";
+import type { RateLimiter } from "../limiter/rate-limiter.js";
 import { meetOf } from "../policies/met-rules.js";
 import type { PolicySet } from "../policies/policy-set.js";
-import { quotaOfSemaphore, type Semaphore } from "../semaphore/semaphore.js";
+import { quotaOfSemaphore } from "../semaphore/semaphore-class.js";
+import type { Semaphore } from "../semaphore/semaphore.js";
 import type { Store } from "../stores/store.js";
 import {
   type AcquireContext,

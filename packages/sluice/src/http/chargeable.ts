@@ -7,10 +7,12 @@ import { type Quota, quotaNamed } from "../headers/stated-limit.js";
 import type { Pipeline } from "../limiter/pipeline.js";
 import { votersOf } from "../limiter/bound-policies.js";
 import { policiesIn } from "../limiter/policies-in.js";
-import { pipelineOf, type RateLimiter } from "../limiter/rate-limiter.js";
+import { pipelineOf } from "../limiter/limiter-class.js";
+import type { RateLimiter } from "../limiter/rate-limiter.js";
 import { meetOf } from "../policies/met-rules.js";
 import type { PolicySet } from "../policies/policy-set.js";
-import { quotaOfSemaphore, type Semaphore } from "../semaphore/semaphore.js";
+import { quotaOfSemaphore } from "../semaphore/semaphore-class.js";
+import type { Semaphore } from "../semaphore/semaphore.js";
 import { isSyncStore, type SyncStore } from "../stores/store.js";
 
 export interface ChargedLimiter {

@@ -65,7 +65,8 @@ export class PolicyResolver {
   readonly #events: Events;
   readonly #counts: LimiterCounts;
   readonly #namespace: string;
-  readonly #option: PolicyOption | undefined;
+  /** As it was given; undefined where each call brings its policies. */
+  readonly option: PolicyOption | undefined;
   readonly #options: ResolverOptions;
   /** What decides on every key; undefined where that is a function of the key, or some keys may have overrides. */
   fixed: BoundPolicies | undefined;
@@ -95,7 +96,7 @@ export class PolicyResolver {
     this.#counts = options.counts;
     this.#store = store;
     this.#namespace = namespace;
-    this.#option = option as PolicyOption | undefined;
+    this.option = option as PolicyOption | undefined;
     this.#claimant = { holder: this, replaces: options.replaces };
     this.#timeoutMs = options.timeoutMs;
     this.#closing = options.closing;
@@ -175,7 +176,7 @@ export class PolicyResolver {
   }
 
   #chosen(key: string, override: unknown, signal: AbortSignal | undefined): Bound | Promise<Bound> {
-    if (this.#option === undefined) return this.#brought(override);
+    if (this.option === undefined) return this.#brought(override);
     const bound = this.#fixed ?? this.#dynamic(key, signal);
     if (override === undefined) return bound;
     if (!(bound instanceof Promise)) return this.#overridden(bound, override);
@@ -184,7 +185,7 @@ export class PolicyResolver {
 
   /** The policies that decide on a key, but for those that have no vote. */
   policies(key: string): readonly Policy[] | Promise<readonly Policy[]> {
-    if (this.#option === undefined) return [];
+    if (this.option === undefined) return [];
     const bound = this.resolve(key);
     return bound instanceof Promise
       ? bound.then((known) => policiesIn(votersOf(known)))
@@ -216,11 +217,6 @@ export class PolicyResolver {
   close(): void {
     this.release();
     this.overrides?.close();
-  }
-
-  /** Whether a function has the policies. */
-  get isFunction(): boolean {
-    return typeof this.#option === "function";
   }
 
   /** Gives up all names in the store. One that is used again is claimed again. */
@@ -260,19 +256,19 @@ export class PolicyResolver {
       takeBack();
       throw error;
     }
-    const [before, after] = [this.#fixedPolicies(), next.#fixedPolicies()];
+    const [before, after] = [this.fixedPolicies(), next.fixedPolicies()];
     const policies = (after ?? []).map(({ name }) => name);
     this.#events.to.policies?.({ limiter: this.#namespace, policies, before, after, by });
     return next;
   }
 
   /** Undefined where a function, or each call, has them. */
-  #fixedPolicies(): readonly Policy[] | undefined {
+  fixedPolicies(): readonly Policy[] | undefined {
     return this.#fixed && policiesIn(allOf(this.#fixed));
   }
 
   #dynamic(key: string, signal: AbortSignal | undefined): Bound | Promise<Bound> {
-    const choose = this.#option as (key: string) => unknown;
+    const choose = this.option as (key: string) => unknown;
     const bound = this.#cache.get(key, () => {
       const chosen = choose(key);
       if (!isPromiseLike(chosen)) return this.#claimedBy(this.#set, chosen);

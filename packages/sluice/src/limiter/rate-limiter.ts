@@ -1,184 +1,117 @@
-/** The limiter as users meet it: each method checks its arguments and sends a request through the pipeline. */
-import { type Verb, VERBS } from "../algorithms/decide.js";
+/** The limiter as users meet it: what it can do, and the class that does it. */
 import type { Policy } from "../algorithms/registry.js";
-import { MAX_UNITS, toThousandths } from "../core/amount.js";
-import { Closing } from "../core/closing.js";
 import type { Decision } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
-import { InvalidOptionError } from "../core/errors.js";
-import { checkKey, type SlotOption } from "../core/key.js";
-import { checkBoolean, checkList, checkOptions } from "../core/options.js";
-import { InWords } from "../core/shown.js";
+import type { SlotOption } from "../core/key.js";
 import type { Override } from "../events/changes.js";
-import { Events } from "../events/events.js";
-import { MemoryStore } from "../stores/memory/memory-store.js";
-import { checkStore, isSyncStore, type Store, type SyncStore } from "../stores/store.js";
-import { administer, blockLengthUs } from "./administer.js";
-import { assembled } from "./assembly.js";
-import {
-  type AsyncCallOptions,
-  type BlockOptions,
-  type CallOptions,
-  type ChangeOptions,
-  checkCall,
-  checkChange,
-  type Grant,
-  type KeyedRequest,
-  LIMITER_OPTIONS,
-  NO_OPTIONS,
-  type RateLimiterOptions,
-  type RefundOptions,
+import type { Events } from "../events/events.js";
+import type { MemoryStore } from "../stores/memory/memory-store.js";
+import type { StoreOf } from "../stores/store-of.js";
+import type { Store, SyncStore } from "../stores/store.js";
+import type { Refund, Settlement } from "./give-back.js";
+import { LimiterClass } from "./limiter-class.js";
+import type {
+  AsyncCallOptions,
+  BlockOptions,
+  CallOptions,
+  ChangeOptions,
+  Grant,
+  KeyedRequest,
+  RateLimiterOptions,
+  RefundOptions,
 } from "./options.js";
-import { runMany } from "./many.js";
-import {
-  asRefund,
-  blockIfUsedUp,
-  type Refund,
-  refundRequest,
-  type Settlement,
-  settleRequest,
-} from "./give-back.js";
 import type { OverrideOptions } from "./override-options.js";
 import type { ListedOverride } from "./overrides.js";
-import type { Pipeline } from "./pipeline.js";
 import type { PolicyOption } from "./policy-resolver.js";
-import { gaveUp } from "./report.js";
-import { listOverrides, setOverride } from "./set-override.js";
-import { type LimiterStats, limiterStats } from "./stats.js";
-import { acquire, type Start } from "./waiting/acquire.js";
-import {
-  type Reservation,
-  reserveOnce,
-  type WaitOptions,
-  reserveRequest,
-} from "./waiting/reserve.js";
-import { type WrapOptions, wrapWith } from "./waiting/wrap.js";
+import type { LimiterStats } from "./stats.js";
+import type { Start } from "./waiting/acquire.js";
+import type { Reservation, WaitOptions } from "./waiting/reserve.js";
+import type { WrapOptions } from "./waiting/wrap.js";
 
-const SYNC_CALL_OPTIONS = ["cost", "policy", "settle", "slot"];
-const CONSUME_OPTIONS = [...SYNC_CALL_OPTIONS, "signal"];
-const SLOT_OPTIONS = ["slot"];
-
-let pipelineIn: (limiter: object) => Pipeline | undefined;
-
-/** The way of requests through a limiter, for calls over several; undefined if `limiter` is none. */
-export function pipelineOf(limiter: unknown): Pipeline | undefined {
-  return typeof limiter === "object" && limiter !== null ? pipelineIn(limiter) : undefined;
-}
-
-class Limiter<S extends Store = Store> implements AsyncDisposable {
-  static readonly name = "RateLimiter";
-
-  static {
-    pipelineIn = (limiter) => (#pipeline in limiter ? limiter.#pipeline : undefined);
-  }
-
+/**
+ * A limiter on a store of type `S`. A key is any well-formed text of 1 to 4,096 bytes of UTF-8; units are 0 to 1e9 in
+ * whole thousandths. Every verb throws, or rejects with, an InvalidOptionError for what can never work, and a
+ * ClosedError once the limiter or its store is closed.
+ *
+ * Verbs that decide answer by `onStoreFailure` where the store fails; with "throw" they reject with a
+ * StoreUnavailableError or a StoreTimeoutError.
+ */
+export interface RateLimiter<S extends Store = Store> extends AsyncDisposable {
+  /** The store that was passed in, or the limiter's own. */
   readonly store: S;
   /** What happens in this limiter, for whoever listens; hooks are listeners too. */
   readonly events: Events;
-  readonly #sync: SyncStore | undefined;
-  /** The store of consumes that nothing comes before; another with each change of policy. */
-  #direct: SyncStore | undefined;
-  readonly #ownsStore: boolean;
-  readonly #pipeline: Pipeline;
-  readonly #closing: Closing;
   /** Fires when the limiter, or its store, is closed; its reason is a ClosedError. */
   readonly closed: AbortSignal;
 
-  /** @throws InvalidOptionError */
-  constructor(options: RateLimiterOptions<S>) {
-    checkOptions("options", options, LIMITER_OPTIONS);
-    const { store = new MemoryStore() } = options;
-    this.store = checkStore(store) as S;
-    this.#sync = isSyncStore(this.store) ? this.store : undefined;
-    this.#ownsStore = options.store === undefined;
-    this.events = new Events();
-    this.#closing = new Closing("limiter", this.store.closed);
-    this.closed = this.#closing.signal;
-    const { events } = this;
-    const closing = this.#closing;
-    this.#pipeline = assembled(options, { store: this.store, events, closing, pipelineOf });
-    this.#direct = this.#directStore();
-  }
+  /**
+   * Takes `cost` units if every policy has them, else takes nothing and says when to come back.
+   *
+   * @throws InvalidOptionError, ClosedError; PolicyUnavailableError where promised policies do not come; the signal's
+   * reason; with `onStoreFailure: "throw"` StoreUnavailableError, StoreTimeoutError
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
+   * console.log((await limiter.consume("user:42", { cost: 8 })).remaining); // 2
+   * const { allowed, reason, retryAfterMs } = await limiter.consume("user:42", { cost: 5 });
+   * console.log(allowed, reason, retryAfterMs); // false quota 1080000
+   */
+  consume(key: string, options?: AsyncCallOptions): Promise<Decision>;
 
-  /** Takes `cost` units if every policy has them, else takes nothing and says when to come back. */
-  consume(key: string, options: AsyncCallOptions = NO_OPTIONS): Promise<Decision> {
-    // Not async: the pipeline's promise is the caller's, and one around it costs more than the rest of this method.
-    try {
-      if (options !== NO_OPTIONS) checkCall(options, CONSUME_OPTIONS);
-      const { signal, settle } = options;
-      if (settle !== undefined) checkBoolean("settle", settle);
-      if (this.#direct === undefined) {
-        const { cost = 1, policy, slot } = options;
-        return this.#pipeline.run({ verb: VERBS.consume, key, slot, cost, policy, signal, settle });
-      }
-      if (signal?.aborted === true) {
-        const { cost = 1, slot } = options;
-        checkKey(key);
-        throw gaveUp(this.#pipeline, { verb: VERBS.consume, key, slot, cost, signal });
-      }
-      return Promise.resolve(this.#pipeline.consumeSync(this.#direct, key, options));
-    } catch (error) {
-      return rejected(error as Error);
-    }
-  }
+  /**
+   * `consume` without a promise: for stores inside the process.
+   *
+   * @throws InvalidOptionError, also where the store is outside the process or policies are promised; ClosedError
+   * @example
+   * import { fixedWindow, RateLimiter } from "sluice";
+   * const limiter = new RateLimiter({ policy: fixedWindow({ limit: 1, window: "1h" }) });
+   * console.log(limiter.consumeSync("k").allowed, limiter.consumeSync("k").allowed); // true false
+   */
+  consumeSync(this: RateLimiter<SyncStore>, key: string, options?: CallOptions): Decision;
 
-  /** `consume` without a promise: for stores inside the process. */
-  consumeSync(
-    this: RateLimiter<SyncStore>,
-    key: string,
-    options: CallOptions = NO_OPTIONS,
-  ): Decision {
-    if (options !== NO_OPTIONS) checkCall(options, SYNC_CALL_OPTIONS);
-    if (options.settle !== undefined) checkBoolean("settle", options.settle);
-    const store = this.#sync;
-    if (store !== undefined) return this.#pipeline.consumeSync(store, key, options);
-    const allowed = "a store inside the process for consumeSync";
-    throw new InvalidOptionError("store", new InWords("an asynchronous store"), allowed);
-  }
+  /**
+   * Takes as many whole units as every policy has, up to `cost`, a whole number of at least 1; denied when that is none.
+   *
+   * @throws as `consume`
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
+   * console.log((await limiter.consumeUpTo("k", { cost: 25 })).granted); // 10
+   */
+  consumeUpTo(key: string, options: AsyncCallOptions & { readonly cost: number }): Promise<Grant>;
 
-  /** Takes as many whole units as every policy has, up to `cost`; denied when that is none. */
-  async consumeUpTo(
-    key: string,
-    options: AsyncCallOptions & { readonly cost: number },
-  ): Promise<Grant> {
-    checkCall(options);
-    const { cost, policy, signal, slot } = options;
-    if (!Number.isInteger(cost) || cost < 1) {
-      const allowed = `a whole number of units from 1 to ${MAX_UNITS}`;
-      throw new InvalidOptionError("cost", cost, allowed);
-    }
-    const request = { verb: VERBS.consumeUpTo, key, slot, cost, policy, signal };
-    return this.#pipeline.run(request) as Promise<Grant>;
-  }
-
-  /** Any number of independent calls, in order: side by side, in batches, each with its own deadline. */
-  async consumeMany(
+  /**
+   * Any number of independent calls, in order: side by side, in batches, each with its own deadline.
+   *
+   * @throws as `consume`; then some of the calls may have been counted
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 2, period: "1h" }) });
+   * const decisions = await limiter.consumeMany([{ key: "a" }, { key: "b", cost: 3 }]);
+   * console.log(decisions.map(({ allowed }) => allowed)); // [ true, false ]
+   */
+  consumeMany(
     requests: readonly KeyedRequest[],
-    options: { readonly signal?: AbortSignal | undefined } = NO_OPTIONS,
-  ): Promise<Decision[]> {
-    checkCall(options, ["signal"]);
-    checkList("requests", requests);
-    const { signal } = options;
-    const asked = requests.map((request, i) => {
-      checkOptions(`requests[${i}]`, request, ["key", "cost", "slot"]);
-      const { key, cost = 1, slot } = request;
-      return { verb: VERBS.consume, key, slot, cost, signal };
-    });
-    return runMany(this.#pipeline, asked);
-  }
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): Promise<Decision[]>;
 
-  /** What consume would say, without counting; always asks the store. */
-  async peek(key: string, options: AsyncCallOptions = NO_OPTIONS): Promise<Decision> {
-    checkCall(options);
-    const { cost = 1, policy, signal, slot } = options;
-    return this.#pipeline.run({ verb: VERBS.peek, key, slot, cost, policy, signal });
-  }
+  /**
+   * What `consume` would say, without counting; always asks the store.
+   *
+   * @throws as `consume`
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
+   * console.log((await limiter.peek("k", { cost: 11 })).reason); // too-costly
+   * console.log((await limiter.peek("k")).remaining); // 10
+   */
+  peek(key: string, options?: AsyncCallOptions): Promise<Decision>;
 
   /**
    * Gives `amount` units back: never above full, and never what callers in line were promised. Answers as a peek at
    * cost 0 right after would, and with `refunded`: how many units came back.
    *
-   * @throws InvalidOptionError
+   * @throws as `consume`
    * @example
    * import { RateLimiter, tokenBucket } from "sluice";
    * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
@@ -186,15 +119,13 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
    * console.log((await limiter.refund("k", 3, { of: decision })).refunded); // 3
    * console.log((await limiter.refund("k", 3)).refunded < 1.1); // true
    */
-  async refund(key: string, amount: number, options: RefundOptions = {}): Promise<Refund> {
-    return asRefund(await this.#pipeline.run(refundRequest(key, amount, options)));
-  }
+  refund(key: string, amount: number, options?: RefundOptions): Promise<Refund>;
 
   /**
    * Settles what was taken beforehand against what was used, in one call: refunds the rest, or penalizes what is
    * missing. Answers as `refund`. Where that leaves nothing, it starts the block of `blockFor`.
    *
-   * @throws InvalidOptionError
+   * @throws as `consume`
    * @example
    * import { RateLimiter, tokenBucket } from "sluice";
    * const tokens = new RateLimiter({ policy: tokenBucket({ limit: 10_000, period: "1h" }) });
@@ -202,93 +133,126 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
    * const settled = await tokens.settle("model", { reserved: 2000, actual: 500, of: start });
    * console.log(settled.refunded); // 1500
    */
-  async settle(key: string, settlement: Settlement): Promise<Refund> {
-    const answer = await this.#pipeline.run(settleRequest(key, settlement));
-    await blockIfUsedUp(this.#pipeline, key, settlement, answer);
-    return asRefund(answer);
-  }
+  settle(key: string, settlement: Settlement): Promise<Refund>;
 
-  /** Takes `amount` units whatever is left, into debt if need be. Answers as a peek at cost 0 right after would. */
-  async penalize(key: string, amount: number, options: SlotOption = NO_OPTIONS): Promise<Decision> {
-    const { slot } = checkOptions("options", options, SLOT_OPTIONS) as SlotOption;
-    toThousandths("amount", amount);
-    return this.#pipeline.run({ verb: VERBS.penalize, key, slot, cost: amount });
-  }
+  /**
+   * Takes `amount` units whatever is left, into debt if need be. Answers as a peek at cost 0 right after would.
+   *
+   * @throws as `consume`
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
+   * await limiter.penalize("k", 15);
+   * console.log((await limiter.consume("k")).retryAfterMs); // 2160000
+   */
+  penalize(key: string, amount: number, options?: SlotOption): Promise<Decision>;
 
   /**
    * Takes `cost` units for the first moment at which they fit, in one call to the store: first come, first
    * served over all processes. Wait `delayMs` before you start, or `cancel()`. Policies that cannot promise a
    * start ahead (windows, buckets shared with other sets) answer for now. See docs/waiting.md.
+   *
+   * @throws as `consume`
+   * @example
+   * import { gcra, RateLimiter } from "sluice";
+   * const limiter = new RateLimiter({ policy: gcra({ limit: 60, period: "1h" }) });
+   * await limiter.consume("k");
+   * const reservation = await limiter.reserve("k", { maxWait: "5m" });
+   * if (reservation.allowed) {
+   *   console.log(reservation.delayMs); // 60000
+   *   console.log(await reservation.cancel()); // true
+   * }
    */
-  async reserve(key: string, options: WaitOptions = NO_OPTIONS): Promise<Reservation> {
-    const request = reserveRequest(key, options);
-    const { reservation } = await this.#closing.during(request.signal, (signal) =>
-      reserveOnce(this.#pipeline, { ...request, signal }),
-    );
-    return reservation;
-  }
+  reserve(key: string, options?: WaitOptions): Promise<Reservation>;
 
   /**
    * `reserve`, then wait: resolves when the work may start. Where no start can be promised ahead, it asks again.
-   * @throws MaxWaitExceededError, QueueFullError at once; the signal's reason, after giving back
+   *
+   * @throws MaxWaitExceededError, QueueFullError at once; the signal's reason, after giving back; else as `consume`
+   * @example
+   * import { MaxWaitExceededError, RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1h" }) });
+   * const start = await limiter.acquire("k");
+   * console.log(start.readyAtUs === start.decidedAtUs); // true
+   * const late = await limiter.acquire("k", { maxWait: "1s" }).catch((error: unknown) => error);
+   * console.log(late instanceof MaxWaitExceededError && late.retryAfterMs); // 3600000
    */
-  async acquire(key: string, options: WaitOptions = NO_OPTIONS): Promise<Start> {
-    const request = reserveRequest(key, options);
-    return this.#closing.during(request.signal, (signal) =>
-      acquire(this.#pipeline, { ...request, signal }),
-    );
-  }
+  acquire(key: string, options?: WaitOptions): Promise<Start>;
 
-  /** `fn` behind `acquire`: every call waits its turn. */
+  /**
+   * `fn` behind `acquire`: every call waits its turn.
+   *
+   * @throws InvalidOptionError; the function that is returned rejects with what `acquire` and `fn` throw
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1s" }) });
+   * const load = limiter.wrap(async (id: number) => `page ${id}`, { key: "pages", maxWait: "5s" });
+   * console.log(await load(7)); // page 7
+   */
   wrap<A extends unknown[], R>(
     fn: (...args: A) => R,
     options: WrapOptions<A>,
-  ): (...args: A) => Promise<Awaited<R>> {
-    return wrapWith(this, fn, options);
-  }
+  ): (...args: A) => Promise<Awaited<R>>;
 
   /**
-   * Denies the key for `duration` from now on the store's clock, in place of any block it has, unless `keepLonger` is
-   * set and that one lasts longer; Infinity: until `unblock` or `reset`. With `reset` what is in use is forgotten.
-   * Throws if the store fails.
+   * Denies the key for `duration`, 1 ms to 100 years, from now on the store's clock, in place of any block it has, unless
+   * `keepLonger` is set and that one lasts longer; Infinity: until `unblock` or `reset`. With `reset` what is in use is
+   * forgotten.
+   *
+   * @throws InvalidOptionError, ClosedError; StoreUnavailableError, StoreTimeoutError where the store fails
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
+   * await limiter.block("203.0.113.7", "1h");
+   * const { reason, retryAfterMs } = await limiter.consume("203.0.113.7");
+   * console.log(reason, retryAfterMs); // blocked 3600000
    */
-  async block(key: string, duration: Duration, options: BlockOptions = {}): Promise<void> {
-    const blockUs = blockLengthUs("duration", duration);
-    checkOptions("options", options, ["keepLonger", "reset", "slot"]);
-    const { keepLonger = false, reset = false, slot } = options;
-    const keepsLonger = checkBoolean("keepLonger", keepLonger);
-    const [plain, keeping] = checkBoolean("reset", reset)
-      ? [VERBS.clearBlock, VERBS.clearExtendBlock]
-      : [VERBS.block, VERBS.extendBlock];
-    const verb = keepsLonger ? keeping : plain;
-    await administer(this.#pipeline, { verb, key, slot, cost: 0, blockUs });
-  }
+  block(key: string, duration: Duration, options?: BlockOptions): Promise<void>;
 
-  /** Lifts a block. Throws if the store fails. */
-  async unblock(key: string, options: SlotOption = NO_OPTIONS): Promise<void> {
-    await this.#administer(VERBS.unblock, key, options);
-  }
+  /**
+   * Lifts a block; what is in use stays.
+   *
+   * @throws as `block`
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
+   * await limiter.block("k", Infinity);
+   * await limiter.unblock("k");
+   * console.log((await limiter.consume("k")).remaining); // 9
+   */
+  unblock(key: string, options?: SlotOption): Promise<void>;
 
-  /** Forgets the key: full quota, no block. Throws if the store fails. */
-  async reset(key: string, options: SlotOption = NO_OPTIONS): Promise<void> {
-    await this.#administer(VERBS.reset, key, options);
-  }
+  /**
+   * Forgets the key: full quota, no block.
+   *
+   * @throws as `block`
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
+   * await limiter.consume("k", { cost: 10 });
+   * await limiter.reset("k");
+   * console.log((await limiter.peek("k")).remaining); // 10
+   */
+  reset(key: string, options?: SlotOption): Promise<void>;
 
   /**
    * What decides on the key now, in order; promised where a function promised it and it is not known yet. Empty where
-   * each call brings its policies. Throws, or rejects, where there are none to be had.
+   * each call brings its policies.
+   *
+   * @throws InvalidOptionError, ClosedError, PolicyUnavailableError, or rejects with them
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const policy = (key: string) => tokenBucket({ limit: key === "pro" ? 100 : 10, period: "1h" });
+   * const limiter = new RateLimiter({ policy });
+   * console.log((await limiter.policies("pro")).map((each) => JSON.stringify(each)).join().includes("100")); // true
    */
-  policies(key: string): readonly Policy[] | Promise<readonly Policy[]> {
-    this.#closing.throwIfClosed();
-    checkKey(key);
-    return this.#pipeline.resolver.policies(key);
-  }
+  policies(key: string): readonly Policy[] | Promise<readonly Policy[]>;
 
   /**
    * Decides by `policy` from now on: calls under way are decided by what was before. Units in use stay; see
    * docs/live-limits.md. Where anything is wrong with it, nothing changes. Only this process knows of it.
    *
-   * @throws InvalidOptionError, also where another limiter of the store uses a name of its with other options
+   * @throws InvalidOptionError, also where another limiter of the store uses a name of its with other options; ClosedError
    * @example
    * import { RateLimiter, tokenBucket } from "sluice";
    * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
@@ -296,16 +260,13 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
    * limiter.setPolicy(tokenBucket({ limit: 20, period: "1h" }), { by: "ana" });
    * console.log((await limiter.consume("k")).remaining); // 11
    */
-  setPolicy(policy: PolicyOption, options: ChangeOptions = {}): void {
-    this.#pipeline.setPolicy(policy, checkChange(options));
-    this.#direct = this.#directStore();
-  }
+  setPolicy(policy: PolicyOption, options?: ChangeOptions): void;
 
   /**
    * What holds for the key, until `until` or until undefined removes it: a policy in place of that of its name, or of the
    * only one; "deny"; or "exempt", which charges nothing. Other processes know of it in a second; see docs/live-limits.md.
    *
-   * @throws InvalidOptionError, also above 10,000 overrides; what the store fails with
+   * @throws InvalidOptionError, also above 10,000 overrides; ClosedError; what the store fails with
    * @example
    * import { RateLimiter, tokenBucket } from "sluice";
    * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
@@ -314,18 +275,24 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
    * console.log((await limiter.consume("acme")).limit, (await limiter.consume("evil")).reason); // 500 blocked
    * console.log((await limiter.overrides()).map(({ comment }) => comment)); // [ 'ticket 12', undefined ]
    */
-  override(key: string, to: Override | undefined, options: OverrideOptions = {}): Promise<void> {
-    return setOverride(this.#pipeline, key, to, options);
-  }
+  override(key: string, to: Override | undefined, options?: OverrideOptions): Promise<void>;
 
-  /** All overrides that hold now, by the ids of their keys; read anew from a store outside the process. */
-  async overrides(): Promise<readonly ListedOverride[]> {
-    return listOverrides(this.#pipeline);
-  }
+  /**
+   * All overrides that hold now, by the ids of their keys; read anew from a store outside the process.
+   *
+   * @throws ClosedError; what the store fails with
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
+   * await limiter.override("acme", "exempt", { by: "ana" });
+   * console.log((await limiter.overrides()).map(({ override, by }) => `${override} ${by}`)); // [ 'exempt ana' ]
+   */
+  overrides(): Promise<readonly ListedOverride[]>;
 
   /**
    * What this limiter has decided since it was made, in numbers; see docs/watch.md. Asks nobody.
    *
+   * @throws nothing, also when it is closed
    * @example
    * import { RateLimiter, tokenBucket } from "sluice";
    * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1h" }) });
@@ -334,51 +301,33 @@ class Limiter<S extends Store = Store> implements AsyncDisposable {
    * const { allowed, denied, withoutStore } = limiter.stats();
    * console.log(allowed, denied, withoutStore); // 1 1 0
    */
-  stats(): LimiterStats {
-    return limiterStats(this.#pipeline);
-  }
+  stats(): LimiterStats;
 
   /**
    * Ends all waits with a ClosedError; later calls reject with one. Calls under way are answered by the store or reject,
    * never by `onStoreFailure`. Resolves when what the waits and a prefetch had taken was given back. Closes the store too
-   * if the limiter made it; one that was passed in stays open.
+   * if the limiter made it; one that was passed in stays open. `await using limiter = …` calls it at the end of a block.
+   *
+   * @throws nothing for a second call: it gets the promise of the first
+   * @example
+   * import { ClosedError, RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
+   * await limiter.close();
+   * console.log((await limiter.consume("k").catch((error: unknown) => error)) instanceof ClosedError); // true
    */
-  close(): Promise<void> {
-    return this.#closing.end(async () => {
-      await this.#pipeline.close();
-      if (this.#ownsStore) await this.store.close();
-    });
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
-  #directStore(): SyncStore | undefined {
-    const { shortcuts, resolver } = this.#pipeline;
-    return shortcuts.prefetch === undefined && !resolver.isFunction ? this.#sync : undefined;
-  }
-
-  #administer(verb: Verb, key: string, options: SlotOption): Promise<void> {
-    const { slot } = checkOptions("options", options, SLOT_OPTIONS) as SlotOption;
-    return administer(this.#pipeline, { verb, key, slot, cost: 0 });
-  }
+  close(): Promise<void>;
 }
 
-function rejected(reason: Error): Promise<never> {
-  return Promise.reject(reason);
-}
-
-/** Without a store a limiter has a MemoryStore of its own; one whose store is not named may have any. */
+/** How a limiter is made: its store shows in its type, which is MemoryStore where there is none. */
 interface RateLimiterConstructor {
-  new (options: RateLimiterOptions & { readonly store?: undefined }): RateLimiter<MemoryStore>;
-  new <S extends Store>(options: RateLimiterOptions<S> & { readonly store: S }): RateLimiter<S>;
-  new (options: RateLimiterOptions): RateLimiter;
-  readonly prototype: RateLimiter;
+  new <S extends Store = MemoryStore>(
+    options: RateLimiterOptions<S> & { readonly store?: S },
+  ): RateLimiter<NoInfer<S>>;
+  // Of a store that may be undefined. The second parameter keeps this from classes that extend RateLimiter<S>.
+  new <S extends Store | undefined, _>(
+    options: RateLimiterOptions & { readonly store?: S },
+  ): RateLimiter<StoreOf<NoInfer<S>>>;
 }
-
-/** A limiter on a store of type `S`. */
-export type RateLimiter<S extends Store = Store> = Limiter<S>;
 
 /**
  * Limits calls by key. Denials are values; only misuse and, if so told, store failures throw.
@@ -395,4 +344,6 @@ export type RateLimiter<S extends Store = Store> = Limiter<S>;
  * const decision = await limiter.consume("user:42", { cost: 2 });
  * console.log(decision.allowed, decision.policy, decision.remaining); // true burst 8
  */
-export const RateLimiter: RateLimiterConstructor = Limiter;
+// A class declaration has one default for its type parameter: `RateLimiter` alone would mean one in memory, and a
+// function that takes any limiter would refuse one on Redis. So the type and the class are declared apart.
+export const RateLimiter: RateLimiterConstructor = LimiterClass;

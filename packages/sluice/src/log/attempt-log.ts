@@ -11,7 +11,8 @@ import { checkCount, checkFunction, checkNumber, checkOptions } from "../core/op
 import { InWords, withoutText } from "../core/shown.js";
 import type { DecisionMade, KeyAdjusted } from "../events/events.js";
 import type { Pipeline } from "../limiter/pipeline.js";
-import { pipelineOf, type RateLimiter } from "../limiter/rate-limiter.js";
+import { pipelineOf } from "../limiter/limiter-class.js";
+import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { Store } from "../stores/store.js";
 import { LogFile } from "./log-file.js";
 

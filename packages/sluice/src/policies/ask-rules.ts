@@ -5,7 +5,7 @@ import type { AtomicRequest } from "../limiter/consume-atomic.js";
 import { consumeTogether } from "../limiter/consume-together.js";
 import { asRefund, type Refund, refundRequest, settleRequest } from "../limiter/give-back.js";
 import type { Pipeline } from "../limiter/pipeline.js";
-import { pipelineOf } from "../limiter/rate-limiter.js";
+import { pipelineOf } from "../limiter/limiter-class.js";
 import type { LimiterRequest } from "../limiter/request.js";
 import { isSyncStore } from "../stores/store.js";
 import type { RuleCharge } from "./rule-charge.js";

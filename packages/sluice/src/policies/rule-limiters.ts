@@ -1,7 +1,8 @@
 /** The limiters behind a PolicySet: one for each way to answer while the store is away, made when it is first needed. */
 import type { Events, EventName, Listener } from "../events/events.js";
 import type { OnStoreFailure, RateLimiterOptions } from "../limiter/options.js";
-import { pipelineOf, RateLimiter } from "../limiter/rate-limiter.js";
+import { pipelineOf } from "../limiter/limiter-class.js";
+import { RateLimiter } from "../limiter/rate-limiter.js";
 import type { LimiterStats } from "../limiter/stats.js";
 import type { Store } from "../stores/store.js";
 

@@ -12,7 +12,8 @@ import { InvalidOptionError } from "../core/errors.js";
 import { withoutText } from "../core/shown.js";
 import { decodeTicket, encodeTicket } from "../core/ticket.js";
 import { HeldPermit, type Permit } from "./permit.js";
-import { quotaOfSemaphore, type Semaphore } from "./semaphore.js";
+import { quotaOfSemaphore } from "./semaphore-class.js";
+import type { Semaphore } from "./semaphore.js";
 
 /** A permit that is renewed by whoever has its ticket. */
 export interface LentPermit {

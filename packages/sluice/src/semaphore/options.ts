@@ -13,7 +13,7 @@ import { MemoryStore } from "../stores/memory/memory-store.js";
 import type { SemaphoreStore } from "../stores/semaphore-store.js";
 import { checkStore, type Store } from "../stores/store.js";
 
-export interface SemaphoreOptions<S extends Store | undefined = Store | undefined> {
+export interface SemaphoreOptions<S extends Store = Store> {
   /** The most weight that may be held at once, 1 to 1e9; setLimit changes it for one key. */
   readonly limit: number;
   /**
@@ -22,7 +22,7 @@ export interface SemaphoreOptions<S extends Store | undefined = Store | undefine
    */
   readonly leaseDuration?: Duration | undefined;
   /** Default: a new MemoryStore of this semaphore's own. */
-  readonly store?: S;
+  readonly store?: S | undefined;
   /** First part of every store key; default "sluice". */
   readonly namespace?: string | undefined;
   /** Tells the semaphores of one namespace apart; default "semaphore". */
@@ -40,9 +40,6 @@ export interface SemaphoreOptions<S extends Store | undefined = Store | undefine
   readonly hooks?: OutageHooks | undefined;
 }
 
-/** The store of a semaphore whose option is an `S`. */
-export type StoreOf<S extends Store | undefined> = S extends Store ? S : MemoryStore;
-
 export interface TryAcquireOptions extends SlotOption {
   /** How much of the limit the place takes, 1 to the limit; default 1. */
   readonly weight?: number | undefined;
@@ -59,10 +56,10 @@ export interface AcquireOptions extends TryAcquireOptions {
 export const MAX_SEMAPHORE_LIMIT = 1e9;
 
 /** What the options come to. */
-export interface SemaphoreSettings<S extends Store | undefined> {
+export interface SemaphoreSettings<S extends Store> {
   readonly limit: number;
   readonly terms: Terms;
-  readonly store: StoreOf<S>;
+  readonly store: S;
   readonly semaphores: SemaphoreStore;
   readonly ownsStore: boolean;
   /** Where the semaphore's keys are in the store. */
@@ -90,7 +87,7 @@ const MAX_LEASE_US = 86_400e6;
 const LOCAL_WAIT_US = 86_400e6;
 
 /** @throws InvalidOptionError */
-export function checkSemaphoreOptions<S extends Store | undefined>(
+export function checkSemaphoreOptions<S extends Store>(
   options: SemaphoreOptions<S>,
 ): SemaphoreSettings<S> {
   checkOptions("options", options, SEMAPHORE_OPTION_NAMES);
@@ -98,7 +95,7 @@ export function checkSemaphoreOptions<S extends Store | undefined>(
   const { leaseDuration = "30s" } = options;
   const limit = checkCount("limit", options.limit, 1, MAX_SEMAPHORE_LIMIT);
   const leaseUs = toMicroseconds("leaseDuration", leaseDuration, MIN_LEASE_US, MAX_LEASE_US);
-  const store = checkStore(given) as StoreOf<S>;
+  const store = checkStore(given) as S;
   return {
     limit,
     terms: leaseTerms(leaseUs, store.external),

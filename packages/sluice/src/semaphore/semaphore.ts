@@ -1,40 +1,21 @@
-/** Limits how many hold a place at once, across all processes that share a store; places are given in FIFO order. */
-import {
-  SEMAPHORE_VERBS,
-  type SemaphoreAnswer,
-  type SemaphoreVerb,
-} from "../algorithms/semaphore/kernel.js";
-import { checkSignal, isAbortedBy } from "../core/abort.js";
-import { Closing } from "../core/closing.js";
-import { InvalidOptionError, MaxWaitExceededError } from "../core/errors.js";
-import { randomName } from "../core/digest.js";
-import type { Identify } from "../core/identity.js";
-import { checkKey, checkSlot, type Keyed, type SlotOption } from "../core/key.js";
-import { maxWaitMs } from "../core/max-wait.js";
-import { checkCount, checkFunction, checkOptions } from "../core/options.js";
-import { Events } from "../events/events.js";
-import { beginWait } from "../events/wait-counts.js";
-import { addOutageHooks } from "../events/hooks.js";
+/** Limits how many hold a place at once, across all processes that share a store: what it can do, and how it is made. */
+import type { SlotOption } from "../core/key.js";
+import type { Events } from "../events/events.js";
+import type { MemoryStore } from "../stores/memory/memory-store.js";
+import type { StoreOf } from "../stores/store-of.js";
 import type { Store, SyncStore } from "../stores/store.js";
-import { Caller, type CallerKey } from "./caller.js";
-import { SemaphoreCounts, type SemaphoreStats, type SemaphoreUsage } from "./counts.js";
-import {
-  type AcquireOptions,
-  checkSemaphoreOptions,
-  DEFAULT_NAME,
-  MAX_SEMAPHORE_LIMIT,
-  type SemaphoreOptions,
-  type StoreOf,
-  type TryAcquireOptions,
-} from "./options.js";
-import { HeldPermit, type Permit } from "./permit.js";
-import type { PermitGrant } from "./permit-grant.js";
-import { WaitQueue } from "./wait-queue.js";
-import type { WaitRequest } from "./waiter.js";
-import { type SemaphoreWrapOptions, wrapHolding } from "./wrap.js";
+import type { SemaphoreStats, SemaphoreUsage } from "./counts.js";
+import type { AcquireOptions, SemaphoreOptions, TryAcquireOptions } from "./options.js";
+import type { Permit } from "./permit.js";
+import { SemaphoreClass } from "./semaphore-class.js";
+import type { SemaphoreWrapOptions } from "./wrap.js";
 
-/** A semaphore on a store of type `S`. */
+/**
+ * A semaphore on a store of type `S`. A key is any well-formed text of 1 to 4,096 bytes of UTF-8; weights and limits are
+ * whole numbers from 1 to 1e9. Every verb rejects with a ClosedError once the semaphore or its store is closed.
+ */
 export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
+  /** The store that was passed in, or the semaphore's own. */
   readonly store: S;
   /** What happens to this semaphore's permits and calls, for whoever listens; hooks are listeners too. */
   readonly events: Events;
@@ -47,6 +28,12 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
    * @throws MaxWaitExceededError once `maxWait` has passed, at once where it is 0; the signal's reason;
    * InvalidOptionError where the weight exceeds the limit, also where setLimit lowers it meanwhile;
    * StoreUnavailableError, StoreTimeoutError where the store fails until `maxWait` is over. Until then it is asked again
+   * @example
+   * import { Semaphore } from "sluice";
+   * const semaphore = new Semaphore({ limit: 5 });
+   * await using permit = await semaphore.acquire("api.example.com", { maxWait: "10s" });
+   * console.log(typeof permit.fencingToken, permit.lost.aborted); // bigint false
+   * await semaphore.close();
    */
   acquire(key: string, options?: AcquireOptions): Promise<Permit>;
 
@@ -54,6 +41,13 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
    * A place if one is free and nobody waits, else undefined.
    *
    * @throws InvalidOptionError, StoreUnavailableError, StoreTimeoutError
+   * @example
+   * import { Semaphore } from "sluice";
+   * const semaphore = new Semaphore({ limit: 1 });
+   * const permit = await semaphore.tryAcquire("k");
+   * console.log(permit !== undefined, await semaphore.tryAcquire("k")); // true undefined
+   * await permit?.release();
+   * await semaphore.close();
    */
   tryAcquire(key: string, options?: TryAcquireOptions): Promise<Permit | undefined>;
 
@@ -79,6 +73,12 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
    * Runs `fn` while holding a place, and releases it however `fn` ends.
    *
    * @throws what `acquire` and `fn` throw
+   * @example
+   * import { Semaphore } from "sluice";
+   * const semaphore = new Semaphore({ limit: 1 });
+   * console.log(await semaphore.withPermit("k", async () => (await semaphore.inspect("k")).held)); // 1
+   * console.log((await semaphore.inspect("k")).held); // 0
+   * await semaphore.close();
    */
   withPermit<R>(
     key: string,
@@ -103,9 +103,15 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   ): (this: This, ...args: A) => Promise<Awaited<R>>;
 
   /**
-   * Stores a limit for one key, for all processes, in place of the option's. A lower limit revokes no permit.
+   * Stores a limit for one key, 1 to 1e9, for all processes, in place of the option's. A lower limit revokes no permit.
    *
    * @throws InvalidOptionError, StoreUnavailableError, StoreTimeoutError
+   * @example
+   * import { Semaphore } from "sluice";
+   * const semaphore = new Semaphore({ limit: 5 });
+   * await semaphore.setLimit("k", 2);
+   * console.log((await semaphore.inspect("k")).limit); // 2
+   * await semaphore.close();
    */
   setLimit(key: string, limit: number, options?: SlotOption): Promise<void>;
 
@@ -113,12 +119,20 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
    * How much of a key is in use.
    *
    * @throws InvalidOptionError, StoreUnavailableError, StoreTimeoutError
+   * @example
+   * import { Semaphore } from "sluice";
+   * const semaphore = new Semaphore({ limit: 5 });
+   * const permit = await semaphore.acquire("k", { weight: 2 });
+   * console.log(await semaphore.inspect("k")); // { limit: 5, held: 2, waiting: 0 }
+   * await permit.release();
+   * await semaphore.close();
    */
   inspect(key: string, options?: SlotOption): Promise<SemaphoreUsage>;
 
   /**
    * What became of this semaphore's permits in this process, in numbers; see docs/watch.md. Asks nobody.
    *
+   * @throws nothing, also when it is closed
    * @example
    * import { Semaphore } from "sluice";
    * const semaphore = new Semaphore({ limit: 5 });
@@ -132,29 +146,27 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   /**
    * Rejects all who wait with a ClosedError, as later calls, and gives all permits back: `lost` fires for them. Takes
    * no longer than one `timeout`. Closes the store too if the semaphore made it; one that was passed in stays open.
+   *
+   * @throws nothing for a second call: it gets the promise of the first
+   * @example
+   * import { ClosedError, Semaphore } from "sluice";
+   * const semaphore = new Semaphore({ limit: 5 });
+   * await semaphore.close();
+   * console.log((await semaphore.acquire("k").catch((error: unknown) => error)) instanceof ClosedError); // true
    */
   close(): Promise<void>;
 }
 
-/** What others of the library know of a semaphore: fields, and who renews what it lent. */
-export interface SemaphoreQuota {
-  readonly name: string;
-  /** The option; a key may have been given another one by setLimit. */
-  readonly limit: number;
-  readonly identify: Identify;
-  readonly caller: Caller;
-  readonly keyspace: string;
+/** How a semaphore is made: its store shows in its type, which is MemoryStore where there is none. */
+interface SemaphoreConstructor {
+  new <S extends Store = MemoryStore>(
+    options: SemaphoreOptions<S> & { readonly store?: S },
+  ): Semaphore<NoInfer<S>>;
+  // Of a store that may be undefined. The second parameter keeps this from classes that extend Semaphore<S>.
+  new <S extends Store | undefined, _>(
+    options: SemaphoreOptions & { readonly store?: S },
+  ): Semaphore<StoreOf<NoInfer<S>>>;
 }
-
-let quotaIn: (semaphore: object) => SemaphoreQuota | undefined;
-
-/** undefined if `semaphore` is none. */
-export function quotaOfSemaphore(semaphore: object): SemaphoreQuota | undefined {
-  return quotaIn(semaphore);
-}
-
-const NO_ACQUIRE_OPTIONS: AcquireOptions = Object.freeze({});
-const OWNER_BYTES = 9;
 
 /**
  * Lets at most `limit` hold a place of a key at once, across all processes that share the store. Places are given in
@@ -172,223 +184,5 @@ const OWNER_BYTES = 9;
  * console.log(status); // done
  * await semaphore.close();
  */
-// A class declaration has one default for its type parameter: `Semaphore` alone would mean one in memory, and a
-// function that takes any semaphore would refuse one on Redis. So the type and the class are declared apart.
-export const Semaphore: new <S extends Store | undefined = undefined>(
-  options: SemaphoreOptions<S>,
-) => Semaphore<StoreOf<NoInfer<S>>> = class<S extends Store | undefined>
-  implements Semaphore<StoreOf<S>>
-{
-  static {
-    quotaIn = (semaphore) => (#quota in semaphore ? semaphore.#quota : undefined);
-  }
-
-  readonly store: StoreOf<S>;
-  readonly events = new Events();
-  readonly #counts = new SemaphoreCounts();
-  readonly #ownsStore: boolean;
-  readonly #caller: Caller;
-  readonly #quota: SemaphoreQuota;
-  readonly #identify: Identify;
-  readonly #keyspace: string;
-  readonly #fingerprint: string;
-  readonly #nonce = randomName(OWNER_BYTES);
-  readonly #queues = new Map<string, WaitQueue>();
-  readonly #permits = new Set<HeldPermit>();
-  #queuesMade = 0;
-  readonly #closing: Closing;
-  readonly closed: AbortSignal;
-  /** Resolves when those who waited have left the line. */
-  #abandoned: Promise<unknown> | undefined;
-
-  constructor(options: SemaphoreOptions<S>) {
-    const { limit, store, ownsStore, keyspace, identify, ...settings } =
-      checkSemaphoreOptions(options);
-    addOutageHooks(this.events, options.hooks);
-    this.store = store;
-    this.#ownsStore = ownsStore;
-    this.#closing = new Closing("semaphore", store.closed);
-    this.closed = this.#closing.signal;
-    this.#closing.listeners.add(() => {
-      this.#abandonAll();
-    });
-    const shared = { events: this.events, counts: this.#counts, closing: this.#closing };
-    this.#caller = new Caller({ ...settings, store, keyspace, limit, ...shared });
-    this.#identify = identify;
-    const { name = DEFAULT_NAME } = options;
-    this.#quota = { name, limit, identify, caller: this.#caller, keyspace };
-    this.#keyspace = keyspace;
-    this.#fingerprint = JSON.stringify({ semaphore: { limit } });
-    // Last: if the constructor threw after it, nobody could release the claim.
-    this.#claim(limit);
-  }
-
-  async acquire(key: string, options: AcquireOptions = NO_ACQUIRE_OPTIONS): Promise<Permit> {
-    checkOptions("options", options, ["weight", "maxWait", "signal", "slot"]);
-    const { weight = 1, maxWait, signal, slot } = options;
-    checkSignal("signal", signal);
-    const request = { weight, maxWaitMs: maxWaitMs(maxWait), signal };
-    const queue = this.#queueFor(key, slot, request);
-    const end = request.maxWaitMs === 0 ? undefined : this.#beginWait({ key, slot }, request);
-    // Awaited just once on the way from the notification to the caller: a place is empty for each turn of a promise.
-    let permit: HeldPermit | undefined;
-    try {
-      permit = await queue.acquire(request);
-    } catch (error) {
-      end?.(error);
-      throw error;
-    }
-    end?.(undefined);
-    if (permit === undefined) throw queue.maxWaitExceeded(0);
-    // Closed since the grant: then it was given back.
-    this.#closing.throwIfClosed();
-    return permit;
-  }
-
-  async tryAcquire(
-    key: string,
-    options: TryAcquireOptions = NO_ACQUIRE_OPTIONS,
-  ): Promise<Permit | undefined> {
-    checkOptions("options", options, ["weight", "slot"]);
-    const { weight = 1, slot } = options;
-    const request = { weight, maxWaitMs: 0, signal: undefined };
-    const permit = await this.#queueFor(key, slot, request).acquire(request);
-    if (permit !== undefined) this.#closing.throwIfClosed();
-    return permit;
-  }
-
-  tryAcquireSync(key: string, options: TryAcquireOptions = NO_ACQUIRE_OPTIONS): Permit | undefined {
-    checkOptions("options", options, ["weight", "slot"]);
-    const { weight = 1, slot } = options;
-    this.#closing.throwIfClosed();
-    checkCount("weight", weight, 1, MAX_SEMAPHORE_LIMIT);
-    return this.#queueOf(this.#keyOf(key, slot)).tryAcquireSync(weight);
-  }
-
-  async withPermit<R>(
-    key: string,
-    fn: (permit: Permit) => R,
-    options: AcquireOptions = NO_ACQUIRE_OPTIONS,
-  ): Promise<Awaited<R>> {
-    checkFunction("fn", fn);
-    const permit = await this.acquire(key, options);
-    try {
-      return await fn(permit);
-    } finally {
-      await permit[Symbol.asyncDispose]();
-    }
-  }
-
-  wrap<This, A extends unknown[], R>(
-    fn: (this: This, ...args: A) => R,
-    options: SemaphoreWrapOptions<A>,
-  ): (this: This, ...args: A) => Promise<Awaited<R>> {
-    return wrapHolding((key, wait) => this.acquire(key, wait), fn, options);
-  }
-
-  async setLimit(
-    key: string,
-    limit: number,
-    options: SlotOption = NO_ACQUIRE_OPTIONS,
-  ): Promise<void> {
-    const { slot } = checkOptions("options", options, ["slot"]) as SlotOption;
-    checkCount("limit", limit, 1, MAX_SEMAPHORE_LIMIT);
-    await this.#call(this.#keyOf(key, slot), SEMAPHORE_VERBS.setLimit, limit);
-  }
-
-  async inspect(key: string, options: SlotOption = NO_ACQUIRE_OPTIONS): Promise<SemaphoreUsage> {
-    const { slot } = checkOptions("options", options, ["slot"]) as SlotOption;
-    const usage = await this.#call(this.#keyOf(key, slot), SEMAPHORE_VERBS.inspect);
-    const { limit, held, waiting } = usage;
-    return { limit, held, waiting };
-  }
-
-  stats(): SemaphoreStats {
-    return this.#counts.stats(this.#keyspace, this.#quota.limit);
-  }
-
-  close(): Promise<void> {
-    return this.#closing.end(async () => {
-      this.store.release(this.#keyspace, this.#fingerprint);
-      const permits = [...this.#permits].map((permit) => permit.revoke("the semaphore was closed"));
-      await Promise.all([this.#abandoned, ...permits]);
-      if (this.#ownsStore) await this.store.close();
-    });
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
-  #abandonAll(): void {
-    const makeReason = (): Error => this.#closing.error();
-    this.#abandoned = Promise.all(
-      [...this.#queues.values()].map((queue) => queue.abandon(makeReason)),
-    );
-  }
-
-  #claim(limit: number): void {
-    try {
-      this.store.claim(this.#keyspace, this.#fingerprint);
-    } catch {
-      const allowed = `the limit that another semaphore of this store has under "${this.#keyspace}"; share that semaphore, or give this one a name of its own`;
-      throw new InvalidOptionError("limit", limit, allowed);
-    }
-  }
-
-  #keyOf(key: string, slot: string | undefined): CallerKey {
-    checkKey(key);
-    checkSlot(slot);
-    return { keyspace: this.#keyspace, id: this.#identify(key, slot), key };
-  }
-
-  /** The line that an acquisition gets into, unless it is refused. */
-  #queueFor(key: string, slot: string | undefined, { weight, signal }: WaitRequest): WaitQueue {
-    this.#closing.throwIfClosed();
-    checkCount("weight", weight, 1, MAX_SEMAPHORE_LIMIT);
-    const semaphoreKey = this.#keyOf(key, slot);
-    signal?.throwIfAborted();
-    return this.#queueOf(semaphoreKey);
-  }
-
-  /** Counts a wait, and lets listeners hear of it; what is returned ends it, with what it failed with. */
-  #beginWait(keyed: Keyed, { weight, signal }: WaitRequest): (error: unknown) => void {
-    const wait = { caller: this.#keyspace, ...keyed, cost: weight };
-    const { end } = beginWait(this.events, this.#counts.waits, wait);
-    return (error) => {
-      if (error === undefined) end({ outcome: "started", lateMs: 0 });
-      else if (error instanceof MaxWaitExceededError) end({ outcome: "refused", lateMs: 0 });
-      else end({ outcome: "failed", lateMs: 0, error, aborted: isAbortedBy(signal, error) });
-    };
-  }
-
-  #hold(grant: PermitGrant): HeldPermit {
-    const permit = new HeldPermit(grant, this.#caller, (ended) => {
-      this.#permits.delete(ended);
-    });
-    this.#permits.add(permit);
-    return permit;
-  }
-
-  #queueOf(semaphoreKey: CallerKey): WaitQueue {
-    let queue = this.#queues.get(semaphoreKey.id);
-    if (queue === undefined) {
-      this.#queuesMade += 1;
-      const owner = `${this.#nonce}${this.#queuesMade.toString(36)}`;
-      queue = new WaitQueue({
-        owner,
-        key: semaphoreKey,
-        caller: this.#caller,
-        hold: (grant) => this.#hold(grant),
-        ended: () => this.#queues.delete(semaphoreKey.id),
-      });
-      this.#queues.set(semaphoreKey.id, queue);
-    }
-    return queue;
-  }
-
-  async #call(key: CallerKey, verb: SemaphoreVerb, limit?: number): Promise<SemaphoreAnswer> {
-    this.#closing.throwIfClosed();
-    return this.#caller.call(key, verb, [], limit === undefined ? {} : { limit });
-  }
-};
+// Its type and the class are declared apart, as those of RateLimiter are, and for the same reason.
+export const Semaphore: SemaphoreConstructor = SemaphoreClass;

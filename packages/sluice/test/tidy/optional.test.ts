@@ -3,8 +3,7 @@ import { expect, test } from "vitest";
 import { isTest, sourcesIn } from "./sources.js";
 
 const OPTIONS = /^export (?:interface|type) (\w*(?:Options|Hooks|Request|Input))\b[^]*?^\}/gm;
-/** A semaphore's `store?: S` has undefined in its S, which is how its type tells where it is. */
-const EXACT = /^ {2}(?:readonly )?(\w+)\?: (?!S;|[^;]*\| undefined)[^;{(]+;/gm;
+const EXACT = /^ {2}(?:readonly )?(\w+)\?: (?![^;]*\| undefined)[^;{(]+;/gm;
 /** What names the types that users see. */
 const ENTRY = /(?:index|outgoing\/fetch|outgoing\/undici)\.ts$/;
 

@@ -7,6 +7,7 @@ import {
   type Identity,
   MemoryStore,
   RateLimiter,
+  type RateLimiterOptions,
   type Store,
   type SyncStore,
   tokenBucket,
@@ -150,4 +151,56 @@ export function optionsAreChecked(): void {
       },
     },
   });
+}
+
+/** As an application would, for its own defaults. */
+class Logins extends RateLimiter<RedisStore> {
+  readonly #failed = new Set<string>();
+
+  constructor(store: RedisStore) {
+    super({ policy, store, namespace: "logins" });
+  }
+
+  override async consume(key: string, options?: CallOptions): Promise<Decision> {
+    const decision = await super.consume(key, options);
+    if (!decision.allowed) this.#failed.add(key);
+    return decision;
+  }
+}
+
+class Plain extends RateLimiter {
+  attempt(key: string): Decision {
+    return this.consumeSync(key);
+  }
+}
+
+class Logged<S extends Store = MemoryStore> extends RateLimiter<S> {}
+
+export function limitersCanBeExtended(): readonly RateLimiter[] {
+  expectType<RateLimiter<RedisStore>>(new Logins(redis));
+  expectType<MemoryStore>(new Plain({ policy }).store);
+  expectType<RedisStore>(new Logged({ policy, store: redis }).store);
+  expectType<MemoryStore>(new Logged({ policy }).store);
+  // @ts-expect-error: an own option of no limiter
+  new Plain({ policy, colour: "red" });
+  // @ts-expect-error: Redis answers later
+  new Logins(redis).consumeSync("k");
+  return [new Logins(redis), new Plain({ policy }), new Logged({ policy, store: either })];
+}
+
+/** What makes limiters for others keeps the type of their store. */
+export function makeOn<S extends Store>(store: S): RateLimiter<S> {
+  return new RateLimiter({ policy, store });
+}
+
+declare const maybeRedis: RedisStore | undefined;
+declare const anyOptions: RateLimiterOptions;
+
+export function aStoreThatMayBeUndefinedMayBeInMemory(): void {
+  expectType<RateLimiter<MemoryStore | RedisStore>>(new RateLimiter({ policy, store: maybeRedis }));
+  expectType<RateLimiter>(new RateLimiter(anyOptions));
+  // @ts-expect-error: it may be in memory
+  expectType<RateLimiter<RedisStore>>(new RateLimiter({ policy, store: maybeRedis }));
+  // @ts-expect-error: without a store it is in memory
+  expectType<RateLimiter<RedisStore>>(new RateLimiter({ policy }));
 }

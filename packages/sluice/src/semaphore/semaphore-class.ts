@@ -1,0 +1,282 @@
+/** The semaphore behind its interface: places are given in FIFO order, across all processes that share a store. */
+import {
+  SEMAPHORE_VERBS,
+  type SemaphoreAnswer,
+  type SemaphoreVerb,
+} from "../algorithms/semaphore/kernel.js";
+import { checkSignal, isAbortedBy } from "../core/abort.js";
+import { Closing } from "../core/closing.js";
+import { InvalidOptionError, MaxWaitExceededError } from "../core/errors.js";
+import { randomName } from "../core/digest.js";
+import type { Identify } from "../core/identity.js";
+import { INSPECT, type InspectArguments, inspected } from "../core/inspect.js";
+import { checkKey, checkSlot, type Keyed, type SlotOption } from "../core/key.js";
+import { maxWaitMs } from "../core/max-wait.js";
+import { checkCount, checkFunction, checkOptions } from "../core/options.js";
+import { Events } from "../events/events.js";
+import { beginWait } from "../events/wait-counts.js";
+import { addOutageHooks } from "../events/hooks.js";
+import type { Store, SyncStore } from "../stores/store.js";
+import { Caller, type CallerKey } from "./caller.js";
+import { SemaphoreCounts, type SemaphoreStats, type SemaphoreUsage } from "./counts.js";
+import {
+  type AcquireOptions,
+  checkSemaphoreOptions,
+  DEFAULT_NAME,
+  MAX_SEMAPHORE_LIMIT,
+  type SemaphoreOptions,
+  type TryAcquireOptions,
+} from "./options.js";
+import { HeldPermit, type Permit } from "./permit.js";
+import type { PermitGrant } from "./permit-grant.js";
+import { WaitQueue } from "./wait-queue.js";
+import type { WaitRequest } from "./waiter.js";
+import { type SemaphoreWrapOptions, wrapHolding } from "./wrap.js";
+
+/** What others of the library know of a semaphore: fields, and who renews what it lent. */
+export interface SemaphoreQuota {
+  readonly name: string;
+  /** The option; a key may have been given another one by setLimit. */
+  readonly limit: number;
+  readonly identify: Identify;
+  readonly caller: Caller;
+  readonly keyspace: string;
+}
+
+let quotaIn: (semaphore: object) => SemaphoreQuota | undefined;
+
+/** undefined if `semaphore` is none. */
+export function quotaOfSemaphore(semaphore: object): SemaphoreQuota | undefined {
+  return quotaIn(semaphore);
+}
+
+const NO_ACQUIRE_OPTIONS: AcquireOptions = Object.freeze({});
+const OWNER_BYTES = 9;
+
+/** What `Semaphore` in semaphore.ts makes, where its members are documented. */
+class Semaphore<S extends Store = Store> implements AsyncDisposable {
+  static {
+    quotaIn = (semaphore) => (#quota in semaphore ? semaphore.#quota : undefined);
+  }
+
+  readonly store: S;
+  readonly events = new Events();
+  readonly #counts = new SemaphoreCounts();
+  readonly #ownsStore: boolean;
+  readonly #caller: Caller;
+  readonly #quota: SemaphoreQuota;
+  readonly #identify: Identify;
+  readonly #keyspace: string;
+  readonly #fingerprint: string;
+  readonly #nonce = randomName(OWNER_BYTES);
+  readonly #queues = new Map<string, WaitQueue>();
+  readonly #permits = new Set<HeldPermit>();
+  #queuesMade = 0;
+  readonly #closing: Closing;
+  readonly closed: AbortSignal;
+  /** Resolves when those who waited have left the line. */
+  #abandoned: Promise<unknown> | undefined;
+
+  constructor(options: SemaphoreOptions<S>) {
+    const { limit, store, ownsStore, keyspace, identify, ...settings } =
+      checkSemaphoreOptions(options);
+    addOutageHooks(this.events, options.hooks);
+    this.store = store;
+    this.#ownsStore = ownsStore;
+    this.#closing = new Closing("semaphore", store.closed);
+    this.closed = this.#closing.signal;
+    this.#closing.listeners.add(() => {
+      this.#abandonAll();
+    });
+    const shared = { events: this.events, counts: this.#counts, closing: this.#closing };
+    this.#caller = new Caller({ ...settings, store, keyspace, limit, ...shared });
+    this.#identify = identify;
+    const { name = DEFAULT_NAME } = options;
+    this.#quota = { name, limit, identify, caller: this.#caller, keyspace };
+    this.#keyspace = keyspace;
+    this.#fingerprint = JSON.stringify({ semaphore: { limit } });
+    // Last: if the constructor threw after it, nobody could release the claim.
+    this.#claim(limit);
+  }
+
+  async acquire(key: string, options: AcquireOptions = NO_ACQUIRE_OPTIONS): Promise<Permit> {
+    checkOptions("options", options, ["weight", "maxWait", "signal", "slot"]);
+    const { weight = 1, maxWait, signal, slot } = options;
+    checkSignal("signal", signal);
+    const request = { weight, maxWaitMs: maxWaitMs(maxWait), signal };
+    const queue = this.#queueFor(key, slot, request);
+    const end = request.maxWaitMs === 0 ? undefined : this.#beginWait({ key, slot }, request);
+    // Awaited just once on the way from the notification to the caller: a place is empty for each turn of a promise.
+    let permit: HeldPermit | undefined;
+    try {
+      permit = await queue.acquire(request);
+    } catch (error) {
+      end?.(error);
+      throw error;
+    }
+    end?.(undefined);
+    if (permit === undefined) throw queue.maxWaitExceeded(0);
+    // Closed since the grant: then it was given back.
+    this.#closing.throwIfClosed();
+    return permit;
+  }
+
+  async tryAcquire(
+    key: string,
+    options: TryAcquireOptions = NO_ACQUIRE_OPTIONS,
+  ): Promise<Permit | undefined> {
+    checkOptions("options", options, ["weight", "slot"]);
+    const { weight = 1, slot } = options;
+    const request = { weight, maxWaitMs: 0, signal: undefined };
+    const permit = await this.#queueFor(key, slot, request).acquire(request);
+    if (permit !== undefined) this.#closing.throwIfClosed();
+    return permit;
+  }
+
+  tryAcquireSync(
+    this: Semaphore<SyncStore>,
+    key: string,
+    options: TryAcquireOptions = NO_ACQUIRE_OPTIONS,
+  ): Permit | undefined {
+    checkOptions("options", options, ["weight", "slot"]);
+    const { weight = 1, slot } = options;
+    this.#closing.throwIfClosed();
+    checkCount("weight", weight, 1, MAX_SEMAPHORE_LIMIT);
+    return this.#queueOf(this.#keyOf(key, slot)).tryAcquireSync(weight);
+  }
+
+  async withPermit<R>(
+    key: string,
+    fn: (permit: Permit) => R,
+    options: AcquireOptions = NO_ACQUIRE_OPTIONS,
+  ): Promise<Awaited<R>> {
+    checkFunction("fn", fn);
+    const permit = await this.acquire(key, options);
+    try {
+      return await fn(permit);
+    } finally {
+      await permit[Symbol.asyncDispose]();
+    }
+  }
+
+  wrap<This, A extends unknown[], R>(
+    fn: (this: This, ...args: A) => R,
+    options: SemaphoreWrapOptions<A>,
+  ): (this: This, ...args: A) => Promise<Awaited<R>> {
+    return wrapHolding((key, wait) => this.acquire(key, wait), fn, options);
+  }
+
+  async setLimit(
+    key: string,
+    limit: number,
+    options: SlotOption = NO_ACQUIRE_OPTIONS,
+  ): Promise<void> {
+    const { slot } = checkOptions("options", options, ["slot"]) as SlotOption;
+    checkCount("limit", limit, 1, MAX_SEMAPHORE_LIMIT);
+    await this.#call(this.#keyOf(key, slot), SEMAPHORE_VERBS.setLimit, limit);
+  }
+
+  async inspect(key: string, options: SlotOption = NO_ACQUIRE_OPTIONS): Promise<SemaphoreUsage> {
+    const { slot } = checkOptions("options", options, ["slot"]) as SlotOption;
+    const usage = await this.#call(this.#keyOf(key, slot), SEMAPHORE_VERBS.inspect);
+    const { limit, held, waiting } = usage;
+    return { limit, held, waiting };
+  }
+
+  stats(): SemaphoreStats {
+    return this.#counts.stats(this.#keyspace, this.#quota.limit);
+  }
+
+  close(): Promise<void> {
+    return this.#closing.end(async () => {
+      this.store.release(this.#keyspace, this.#fingerprint);
+      const permits = [...this.#permits].map((permit) => permit.revoke("the semaphore was closed"));
+      await Promise.all([this.#abandoned, ...permits]);
+      if (this.#ownsStore) await this.store.close();
+    });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  [INSPECT](...how: InspectArguments): string {
+    const { name, limit } = this.#quota;
+    const fields = { name, keyspace: this.#keyspace, limit, store: this.store.constructor.name };
+    return inspected(this, fields, ["store", "events", "closed"], how);
+  }
+
+  #abandonAll(): void {
+    const makeReason = (): Error => this.#closing.error();
+    this.#abandoned = Promise.all(
+      [...this.#queues.values()].map((queue) => queue.abandon(makeReason)),
+    );
+  }
+
+  #claim(limit: number): void {
+    try {
+      this.store.claim(this.#keyspace, this.#fingerprint);
+    } catch {
+      const allowed = `the limit that another semaphore of this store has under "${this.#keyspace}"; share that semaphore, or give this one a name of its own`;
+      throw new InvalidOptionError("limit", limit, allowed);
+    }
+  }
+
+  #keyOf(key: string, slot: string | undefined): CallerKey {
+    checkKey(key);
+    checkSlot(slot);
+    return { keyspace: this.#keyspace, id: this.#identify(key, slot), key };
+  }
+
+  /** The line that an acquisition gets into, unless it is refused. */
+  #queueFor(key: string, slot: string | undefined, { weight, signal }: WaitRequest): WaitQueue {
+    this.#closing.throwIfClosed();
+    checkCount("weight", weight, 1, MAX_SEMAPHORE_LIMIT);
+    const semaphoreKey = this.#keyOf(key, slot);
+    signal?.throwIfAborted();
+    return this.#queueOf(semaphoreKey);
+  }
+
+  /** Counts a wait, and lets listeners hear of it; what is returned ends it, with what it failed with. */
+  #beginWait(keyed: Keyed, { weight, signal }: WaitRequest): (error: unknown) => void {
+    const wait = { caller: this.#keyspace, ...keyed, cost: weight };
+    const { end } = beginWait(this.events, this.#counts.waits, wait);
+    return (error) => {
+      if (error === undefined) end({ outcome: "started", lateMs: 0 });
+      else if (error instanceof MaxWaitExceededError) end({ outcome: "refused", lateMs: 0 });
+      else end({ outcome: "failed", lateMs: 0, error, aborted: isAbortedBy(signal, error) });
+    };
+  }
+
+  #hold(grant: PermitGrant): HeldPermit {
+    const permit = new HeldPermit(grant, this.#caller, (ended) => {
+      this.#permits.delete(ended);
+    });
+    this.#permits.add(permit);
+    return permit;
+  }
+
+  #queueOf(semaphoreKey: CallerKey): WaitQueue {
+    let queue = this.#queues.get(semaphoreKey.id);
+    if (queue === undefined) {
+      this.#queuesMade += 1;
+      const owner = `${this.#nonce}${this.#queuesMade.toString(36)}`;
+      queue = new WaitQueue({
+        owner,
+        key: semaphoreKey,
+        caller: this.#caller,
+        hold: (grant) => this.#hold(grant),
+        ended: () => this.#queues.delete(semaphoreKey.id),
+      });
+      this.#queues.set(semaphoreKey.id, queue);
+    }
+    return queue;
+  }
+
+  async #call(key: CallerKey, verb: SemaphoreVerb, limit?: number): Promise<SemaphoreAnswer> {
+    this.#closing.throwIfClosed();
+    return this.#caller.call(key, verb, [], limit === undefined ? {} : { limit });
+  }
+}
+
+export { Semaphore as SemaphoreClass };
