@@ -10,7 +10,7 @@ import type { Entrance } from "../service.js";
 import type { Tokens } from "../tokens.js";
 import { Health, healthDefinition } from "./health.js";
 import { type GrpcLibrary, type LoadedGrpc, loadGrpc } from "./load-grpc.js";
-import { rlsCodec } from "./rls-codec.js";
+import { readRls, writeRls } from "./rls-codec.js";
 
 export interface GrpcServerOptions {
   readonly rules: PolicySet;
@@ -124,26 +124,26 @@ export class GrpcServer implements Entrance {
 
   #rateLimits({ rateLimits }: LoadedGrpc): Parameters<Server["addService"]> {
     const method = rateLimits["ShouldRateLimit"] as NonNullable<(typeof rateLimits)[string]>;
-    const codec = rlsCodec(method.requestDeserialize, method.responseSerialize);
     const definition = {
-      ShouldRateLimit: {
-        ...method,
-        requestDeserialize: codec.read,
-        responseSerialize: codec.write,
-      },
+      ShouldRateLimit: { ...method, requestDeserialize: readRls, responseSerialize: writeRls },
     };
     const ShouldRateLimit = (call: Call, answer: sendUnaryData<RlsAnswer>): void => {
       // Its deadline was over before its turn came: nobody waits for it, and nothing is counted.
       if (call.cancelled) return;
-      this.#decide(call).then(
-        (decided) => answer(null, decided),
-        (error: unknown) => answer(this.#statusOf(error)),
-      );
+      const refuse = (error: unknown): void => answer(this.#statusOf(error));
+      try {
+        const decided = this.#decide(call);
+        if (decided instanceof Promise) decided.then((known) => answer(null, known), refuse);
+        else answer(null, decided);
+      } catch (error) {
+        refuse(error);
+      }
     };
     return [definition, { ShouldRateLimit }];
   }
 
-  async #decide({ request, metadata }: Call): Promise<RlsAnswer> {
+  /** @throws whatever keeps the request from being decided */
+  #decide({ request, metadata }: Call): RlsAnswer | Promise<RlsAnswer> {
     const { rules, atomic = true, tokens } = this.#options;
     if (tokens?.areAsked === true) {
       const [authorization] = metadata.get("authorization");

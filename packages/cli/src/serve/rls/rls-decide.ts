@@ -1,25 +1,35 @@
 /** Decides on a request of Envoy's by a PolicySet. */
-import type { PolicySet, RulesDecision } from "sluice/policies";
+import { consumeRulesNow, type PolicySet, type RulesDecision } from "sluice/policies";
 import { answerOf, type RlsOutcome } from "./rls-answer.js";
 import type { RlsAnswer, RlsRequest } from "./rls-messages.js";
 import { askedByRls, type RlsAsked } from "./rls-request.js";
 
 /**
- * The answer. `atomic`: all descriptors take their hits, or none does; otherwise each for itself, as in Envoy's own service.
- * Hits are given back first and in any case, and a descriptor that only asks has a say like the others.
+ * The answer; no promise of it where one descriptor is decided by memory. `atomic`: all descriptors take their hits, or none
+ * does; otherwise each for itself, as in Envoy's own service. Hits are given back first and in any case, and a descriptor that
+ * only asks has a say like the others.
  *
  * @throws RlsRequestError; what the set throws, under `onStoreFailure: "throw"` that the store does not answer
  */
-export async function decideRls(
+export function decideRls(
   rules: PolicySet,
   request: RlsRequest,
   atomic: boolean,
-): Promise<RlsAnswer> {
+): RlsAnswer | Promise<RlsAnswer> {
   const asked = askedByRls(request);
   const [first] = asked;
-  if (asked.length === 1 && first?.kind === "take") {
-    return answerOf([await rules.consume(first.request)]);
-  }
+  if (asked.length !== 1 || first?.kind !== "take") return decideSeveral(rules, asked, atomic);
+  const decision = consumeRulesNow(rules, first.request);
+  return decision instanceof Promise
+    ? decision.then((known) => answerOf([known]))
+    : answerOf([decision]);
+}
+
+async function decideSeveral(
+  rules: PolicySet,
+  asked: readonly RlsAsked[],
+  atomic: boolean,
+): Promise<RlsAnswer> {
   const isPlain = asked.every(({ kind }) => kind === "take");
   const outcomes = isPlain
     ? (await rules.consumeMany(requestsOf(asked), { atomic })).decisions
