@@ -2,8 +2,19 @@
 import type { PolicySet } from "sluice/policies";
 import { errorText, type ServiceLog } from "./log.js";
 
-export function noteChanges({ events }: PolicySet, log: ServiceLog): void {
+/** Of a set that is open already: what kept it from its source, where a copy on disk has stood in, is told too. */
+export function noteChanges(rules: PolicySet, log: ServiceLog): void {
+  const { events } = rules;
+  const { stale } = rules.status();
+  if (stale !== undefined) {
+    log.warn("policies are of the copy on disk", { why: errorText(stale) });
+  }
   events.on("rules", ({ before, after, by, changes }) => {
+    const [only] = changes;
+    if (changes.length === 1 && only?.part === "setting" && only.name === "mode") {
+      log.info("mode changed", { before: String(only.before), after: String(only.after), by });
+      return;
+    }
     log.info("policies changed", {
       before: before === undefined ? undefined : String(before),
       after: String(after),

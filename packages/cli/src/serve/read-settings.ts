@@ -10,6 +10,7 @@ import {
   SETTINGS,
   variableOf,
 } from "./settings.js";
+import { spanMs } from "./span.js";
 
 /** A setting that cannot be: the message names it as its writer did. */
 export class SettingError extends UsageError {}
@@ -99,7 +100,7 @@ function parsed(setting: Setting, value: unknown, as: string): unknown {
     return value === false || value === "false" || value === "0" ? false : refuse("true or false");
   }
   if (kind === "number" || kind === "milliseconds") {
-    const number = kind === "number" ? countOf(value) : spanOf(value);
+    const number = kind === "number" ? countOf(value) : spanMs(value);
     const { least = 0, most = Number.MAX_SAFE_INTEGER } = setting;
     if (number !== undefined && number >= least && number <= most) return number;
     return refuse(
@@ -123,15 +124,4 @@ function listOf(text: string): readonly string[] {
 function countOf(value: unknown): number | undefined {
   if (typeof value === "number") return Number.isSafeInteger(value) ? value : undefined;
   return typeof value === "string" && /^\d{1,15}$/.test(value) ? Number(value) : undefined;
-}
-
-const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1e3, m: 60e3, h: 3600e3 };
-
-const SPAN = /^(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h)?$/;
-
-/** Milliseconds out of a number of them, or out of a text such as "10s". */
-function spanOf(value: unknown): number | undefined {
-  if (typeof value !== "string") return typeof value === "number" ? value : undefined;
-  const [, digits, unit = "ms"] = SPAN.exec(value) ?? [];
-  return digits === undefined ? undefined : Number(digits) * (UNITS_MS[unit] ?? 1);
 }

@@ -27,17 +27,27 @@ export interface Denial {
   readonly problem: Problem;
 }
 
-interface Kind {
+/** What answers say of all denials for one reason. */
+export interface DenialKind {
+  /** Of the answer. */
   readonly status: Denial["status"];
+  /** A URI that programs know the kind by. */
   readonly type: string;
+  /** For people. */
   readonly title: string;
 }
 
 /** Of draft-ietf-httpapi-ratelimit-headers, section 6. They are not registered yet. */
 const TYPES = "https://iana.org/assignments/http-problem-types#";
-const QUOTA: Kind = { status: 429, type: `${TYPES}quota-exceeded`, title: "Quota exceeded" };
+const QUOTA: DenialKind = { status: 429, type: `${TYPES}quota-exceeded`, title: "Quota exceeded" };
 
-const KINDS: Readonly<Record<DenialReason, Kind>> = {
+/**
+ * Status, type and title of the problems of denials, by their reason, for whoever answers without a gate.
+ * @example
+ * import { DENIAL_KINDS } from "sluice/http";
+ * console.log(DENIAL_KINDS.store.status, DENIAL_KINDS.quota.title); // 503 Quota exceeded
+ */
+export const DENIAL_KINDS: Readonly<Record<DenialReason, DenialKind>> = {
   quota: QUOTA,
   "too-costly": QUOTA,
   concurrency: QUOTA,
@@ -62,7 +72,7 @@ const DETAILS: Partial<Readonly<Record<DenialReason, string>>> = {
 
 /** The JSON of a problem up to what differs from one to the next of its reason. */
 const BODY_HEADS = Object.fromEntries(
-  Object.entries(KINDS).map(([reason, { type, title, status }]) => {
+  Object.entries(DENIAL_KINDS).map(([reason, { type, title, status }]) => {
     const detail = DETAILS[reason as DenialReason];
     return [reason, JSON.stringify({ type, title, status, detail }).slice(0, -1)];
   }),
@@ -86,7 +96,7 @@ export interface Refusal {
 }
 
 export function denialOf({ reason, retryAfterMs, decisions, violated }: Refusal): Denial {
-  const { status, type, title } = KINDS[reason];
+  const { status, type, title } = DENIAL_KINDS[reason];
   const detail = DETAILS[reason];
   const problem: { -readonly [K in keyof Problem]: Problem[K] } = { type, title, status };
   if (detail !== undefined) problem.detail = detail;

@@ -4,6 +4,12 @@ export { type AnswerFields, problemBody, PROBLEM_TYPE, writeFields } from "./ans
 export type { HttpCall, HttpOutcome as Outcome } from "./call.js";
 export { by, type Charge, type ChargeFunction, type Charges, type Falsy } from "./charge.js";
 export type { Limit } from "./chargeable.js";
-export type { Denial, DenialReason, Problem } from "./denial.js";
+export {
+  type Denial,
+  DENIAL_KINDS,
+  type DenialKind,
+  type DenialReason,
+  type Problem,
+} from "./denial.js";
 export { createGate, type Gate, type HttpOptions } from "./gate.js";
 export type { Pass } from "./pass.js";

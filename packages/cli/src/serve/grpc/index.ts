@@ -1,7 +1,8 @@
 /** The service over gRPC. */
-import { placeOf, readTls } from "../http/listen.js";
+import { placeOf } from "../http/listen.js";
 import { errorText } from "../log.js";
 import type { Service } from "../service.js";
+import { readTls } from "../tls.js";
 import { grpcServer } from "./grpc-server.js";
 
 /**
@@ -10,16 +11,16 @@ import { grpcServer } from "./grpc-server.js";
  * @throws SettingError; what the system says where the address cannot be had
  */
 export async function openGrpc(service: Service): Promise<string | undefined> {
-  const { grpc, grpcEach, tlsCert, tlsKey, maxConnections } = service.settings;
+  const { grpc, grpcEach, maxConnections } = service.settings;
   if (grpc === undefined) return undefined;
-  const place = placeOf(/^\d+$/.test(grpc) ? `127.0.0.1:${grpc}` : grpc);
-  const isTls = place.path === undefined && tlsCert !== undefined && tlsKey !== undefined;
+  const place = placeOf("grpc", /^\d+$/.test(grpc) ? `127.0.0.1:${grpc}` : grpc);
+  const tls = place.path === undefined ? await readTls(service.settings) : undefined;
   const server = await grpcServer({
     rules: service.rules,
     atomic: !grpcEach,
     tokens: service.tokens,
     isReady: async () => (await service.readiness()).isReady,
-    tls: isTls ? await readTls(tlsCert, tlsKey) : undefined,
+    tls,
     maxConnections,
     failed: (error) => {
       service.log.error("gRPC failed", { error: errorText(error) });

@@ -1,7 +1,6 @@
 /** What a route answers, and how decisions are written into it. */
-import type { Decision } from "sluice";
 import type { Fields } from "sluice/headers";
-import { PROBLEM_TYPE } from "sluice/http";
+import { DENIAL_KINDS, type DenialKind, PROBLEM_TYPE } from "sluice/http";
 import { type RulesDecision, rulesFields } from "sluice/policies";
 import { decisionMembers } from "./decision-json.js";
 
@@ -16,30 +15,6 @@ export interface Answer {
 
 export const JSON_TYPE = "application/json";
 const NONE: Fields = Object.freeze([]);
-
-/** Of draft-ietf-httpapi-ratelimit-headers, section 6; as `sluice/http` has them. */
-const IANA = "https://iana.org/assignments/http-problem-types#";
-
-interface DenialKind {
-  readonly status: 429 | 503;
-  readonly type: string;
-  readonly title: string;
-}
-
-const DENIAL_KINDS: Readonly<Record<Exclude<Decision["reason"], "ok">, DenialKind>> = {
-  quota: { status: 429, type: `${IANA}quota-exceeded`, title: "Quota exceeded" },
-  "too-costly": { status: 429, type: `${IANA}quota-exceeded`, title: "Quota exceeded" },
-  blocked: {
-    status: 429,
-    type: `${IANA}abnormal-usage-detected`,
-    title: "Abnormal usage detected",
-  },
-  store: {
-    status: 503,
-    type: `${IANA}temporary-reduced-capacity`,
-    title: "Temporarily reduced capacity",
-  },
-};
 
 /** A value as JSON. Infinity is null there, which reads as "never" or "without a limit". */
 export function json(value: unknown, status = 200, fields: Fields = NONE): Answer {

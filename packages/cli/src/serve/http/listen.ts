@@ -1,5 +1,5 @@
 /** Listens on ports and Unix sockets, within the limits of the settings, and stops without losing a request. */
-import { lstat, readFile, unlink } from "node:fs/promises";
+import { lstat, unlink } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { connect, type ListenOptions, type Server as NetServer, type Socket } from "node:net";
@@ -7,6 +7,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promi
 import { SettingError } from "../read-settings.js";
 import type { Entrance } from "../service.js";
 import type { ServiceSettings } from "../settings.js";
+import { readTls, type ServerTls } from "../tls.js";
 import { HttpProblem, type ProblemReason } from "./problem.js";
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -30,9 +31,10 @@ export async function listenHttp(
   handler: Handler,
 ): Promise<readonly HttpEntrance[]> {
   const entrances: HttpEntrance[] = [];
+  const tls = await readTls(settings);
   try {
     for (const address of settings.listen) {
-      entrances.push(await listenAt(address, settings, handler));
+      entrances.push(await listenAt(address, settings, tls, handler));
     }
     return entrances;
   } catch (error) {
@@ -44,12 +46,13 @@ export async function listenHttp(
 async function listenAt(
   address: string,
   settings: ServiceSettings,
+  tls: ServerTls | undefined,
   handler: Handler,
 ): Promise<HttpEntrance> {
-  const place = placeOf(address);
+  const place = placeOf("listen", address);
   const { path } = place;
-  const isTls = path === undefined && settings.tlsCert !== undefined;
-  const server = await makeServer(settings, handler, isTls);
+  const isTls = path === undefined && tls !== undefined;
+  const server = makeServer(settings, handler, isTls ? tls : undefined);
   if (path !== undefined) await removeStale(path);
   await listening(server, place);
   const bound = server.address();
@@ -72,25 +75,22 @@ export function listening(server: NetServer, place: ListenOptions): Promise<void
   });
 }
 
-/** @throws SettingError */
-export function placeOf(address: string): ListenOptions {
+/** @throws SettingError that names the setting */
+export function placeOf(setting: "listen" | "grpc", address: string): ListenOptions {
   if (address.startsWith("unix:/")) return { path: address.slice("unix:".length) };
   const [, inBrackets, name, port] =
     /^(?:\[([\da-fA-F:.]+)\]|([^\s:/]+)):(\d{1,5})$/.exec(address) ?? [];
   const host = inBrackets ?? name;
   if (host !== undefined && Number(port) < 65_536) return { host, port: Number(port) };
-  throw new SettingError(`listen: ${address} is none of host:port, [::]:port and unix:/path`);
+  throw new SettingError(`${setting}: ${address} is none of host:port, [::]:port and unix:/path`);
 }
 
-async function makeServer(
+function makeServer(
   settings: ServiceSettings,
   handler: Handler,
-  isTls: boolean,
-): Promise<Server> {
-  const { maxHeaders, maxConnections, requestTimeout, idleTimeout, tlsCert, tlsKey } = settings;
-  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
-    throw new SettingError("tlsCert and tlsKey go together");
-  }
+  tls: ServerTls | undefined,
+): Server {
+  const { maxHeaders, maxConnections, requestTimeout, idleTimeout } = settings;
   const options = {
     maxHeaderSize: maxHeaders,
     requestTimeout,
@@ -100,28 +100,13 @@ async function makeServer(
     // A request without Host is no HTTP/1.1; nothing here depends on it.
     requireHostHeader: false,
   };
-  const server: Server = isTls
-    ? createTlsServer(
-        { ...options, ...(await readTls(tlsCert as string, tlsKey as string)) },
-        handler,
-      )
-    : createServer(options, handler);
+  const server: Server =
+    tls === undefined
+      ? createServer(options, handler)
+      : createTlsServer({ ...options, ...tls }, handler);
   server.maxConnections = maxConnections;
   server.on("clientError", refuse);
   return server;
-}
-
-export async function readTls(
-  certFile: string,
-  keyFile: string,
-): Promise<{ cert: Buffer; key: Buffer }> {
-  const read = (file: string): Promise<Buffer> =>
-    readFile(file).catch((error: unknown) => {
-      const { code = "" } = error as NodeJS.ErrnoException;
-      throw new SettingError(`${file} cannot be read: ${code}`);
-    });
-  const [cert, key] = await Promise.all([read(certFile), read(keyFile)]);
-  return { cert, key, minVersion: "TLSv1.2" } as { cert: Buffer; key: Buffer };
 }
 
 const REASONS: Readonly<Record<string, ProblemReason>> = {

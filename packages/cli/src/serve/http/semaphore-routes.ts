@@ -2,6 +2,7 @@
 import { ClosedError, lendPermit, MaxWaitExceededError, releaseLent, renewLent } from "sluice";
 import { PROBLEM_TYPE } from "sluice/http";
 import type { Service } from "../service.js";
+import { spanMs } from "../span.js";
 import { type Answer, json } from "./answer.js";
 import { invalid, onlyFields } from "./asked.js";
 import { whileConnected } from "./connected.js";
@@ -86,14 +87,10 @@ function busy(): Answer {
   return { status: 429, type: PROBLEM_TYPE, fields: [], body: JSON.stringify(problem) };
 }
 
-const SPAN = /^(\d{1,9})(ms|s|m)?$/;
-const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 };
-
 /** @throws HttpProblem */
-function waitOf(maxWait: string | number): number {
-  const [, digits, unit = "ms"] = SPAN.exec(String(maxWait)) ?? [];
-  const ms = digits === undefined ? Number.NaN : Number(digits) * (UNITS_MS[unit] as number);
-  if (ms <= LONGEST_WAIT_MS) return ms;
+function waitOf(maxWait: unknown): number {
+  const ms = spanMs(maxWait);
+  if (ms !== undefined && ms <= LONGEST_WAIT_MS) return ms;
   throw invalid('maxWait must be ms or a span such as "10s", of 0 to 60s');
 }
 

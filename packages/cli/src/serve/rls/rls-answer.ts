@@ -1,6 +1,6 @@
 /** What decisions are in an answer to Envoy: statuses, fields and a body for its client, metadata for its filters. */
 import type { Decision, Refund } from "sluice";
-import { PROBLEM_TYPE } from "sluice/http";
+import { DENIAL_KINDS, PROBLEM_TYPE } from "sluice/http";
 import { type RulesDecision, rulesFields } from "sluice/policies";
 import {
   MOST_UINT32,
@@ -107,8 +107,6 @@ function shadowDenials(decisions: readonly RulesDecision[]): readonly string[] {
   return [...names];
 }
 
-const PROBLEMS = "https://iana.org/assignments/http-problem-types#";
-
 function problemOf(decisions: readonly RulesDecision[]): string {
   const names = new Set<string>();
   let isStore = true;
@@ -120,8 +118,6 @@ function problemOf(decisions: readonly RulesDecision[]): string {
       isStore &&= decision.reason === "store";
     }
   }
-  const kind = isStore
-    ? { type: `${PROBLEMS}temporary-reduced-capacity`, title: "Temporary reduced capacity" }
-    : { type: `${PROBLEMS}quota-exceeded`, title: "Quota exceeded" };
-  return JSON.stringify({ ...kind, status: 429, "violated-policies": [...names] });
+  const { type, title } = DENIAL_KINDS[isStore ? "store" : "quota"];
+  return JSON.stringify({ type, title, status: 429, "violated-policies": [...names] });
 }
