@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { beforeAll, afterAll, describe, expect, onTestFinished, test } from "vitest";
 import { tmpdir } from "node:os";
 import { openGrpc } from "../../src/serve/grpc/index.js";
+import type { Service } from "../../src/serve/service.js";
 import { askerOf, type Flags, startService, temporaryFolder } from "../support/service.js";
 
 const document = {
@@ -66,7 +67,9 @@ describe("TLS", () => {
     expect(await status()).toBe(200);
     await expect(status("TLSv1.1")).rejects.toThrow(/protocol version|unsupported protocol/i);
     expect((await askerOf(`unix:${path}`)("/healthz")).status).toBe(200);
-    await expect(askerOf(`http://127.0.0.1:${port}`)("/healthz")).rejects.toThrow();
+    await expect(askerOf(`http://127.0.0.1:${port}`)("/healthz")).rejects.toThrow(
+      /socket hang up|ECONNRESET|Parse Error/,
+    );
   });
 
   test.each([
@@ -86,15 +89,10 @@ describe("TLS", () => {
     };
     const words = why.replaceAll("FOLDER", folder);
     await expect(startService(document, flags)).rejects.toThrow(words);
-    const { service } = await startService(document);
-    const settings = {
-      ...service.settings,
-      grpc: "127.0.0.1:0",
-      ...flags,
-    } as typeof service.settings;
-    await expect(openGrpc(Object.assign(Object.create(service), { settings }))).rejects.toThrow(
-      words,
-    );
+    const { rules, tokens, settings } = (await startService(document)).service;
+    const tls = { settings: { ...settings, grpc: "127.0.0.1:0", ...flags }, rules, tokens };
+    const asked = tls as unknown as Service;
+    await expect(openGrpc(asked)).rejects.toThrow(words);
   });
 });
 
@@ -176,33 +174,33 @@ async function answerTo(port: number, ...parts: readonly string[]): Promise<stri
 describe("what is no request", () => {
   const BODY = '{"rule":"api","key":"smuggled"}';
   const SECOND = `POST /v1/consume HTTP/1.1\r\nHost: a\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`;
-  const post = (...fields: readonly string[]): string =>
-    ["POST /v1/consume HTTP/1.1", "Host: a", ...fields, "", ""].join("\r\n");
+  const post = (body: string, ...fields: readonly string[]): string =>
+    ["POST /v1/consume HTTP/1.1", "Host: a", ...fields, "", body].join("\r\n");
 
   test.each([
     [
       "two lengths",
-      post("Content-Length: 2", `Content-Length: ${2 + SECOND.length}`) + `{}${SECOND}`,
+      post(`{}${SECOND}`, "Content-Length: 2", `Content-Length: ${2 + SECOND.length}`),
     ],
     [
       "a length and chunks",
-      post("Content-Length: 2", "Transfer-Encoding: chunked") + `0\r\n\r\n${SECOND}`,
+      post(`0\r\n\r\n${SECOND}`, "Content-Length: 2", "Transfer-Encoding: chunked"),
     ],
     [
       "chunks and a length",
-      post("Transfer-Encoding: chunked", "Content-Length: 2") + `0\r\n\r\n${SECOND}`,
+      post(`0\r\n\r\n${SECOND}`, "Transfer-Encoding: chunked", "Content-Length: 2"),
     ],
-    ["chunked chunks", post("Transfer-Encoding: chunked, identity") + `0\r\n\r\n${SECOND}`],
-    ["another encoding", post("Transfer-Encoding: xchunked") + `0\r\n\r\n${SECOND}`],
-    ["a length with a sign", post("Content-Length: +2") + `{}${SECOND}`],
-    ["a length in hex", post("Content-Length: 0x2") + `{}${SECOND}`],
-    ["a blank before the colon", post("Content-Length : 2") + `{}${SECOND}`],
-    ["a field on two lines", post("X-A: 1", " Content-Length: 2") + `{}${SECOND}`],
-    ["a bare line feed in a field", post("X-A: 1\nContent-Length: 2") + `{}${SECOND}`],
-    ["a chunk with a bad length", post("Transfer-Encoding: chunked") + `0x0\r\n\r\n${SECOND}`],
+    ["chunked chunks", post(`0\r\n\r\n${SECOND}`, "Transfer-Encoding: chunked, identity")],
+    ["another encoding", post(`0\r\n\r\n${SECOND}`, "Transfer-Encoding: xchunked")],
+    ["a length with a sign", post(`{}${SECOND}`, "Content-Length: +2")],
+    ["a length in hex", post(`{}${SECOND}`, "Content-Length: 0x2")],
+    ["a blank before the colon", post(`{}${SECOND}`, "Content-Length : 2")],
+    ["a field on two lines", post(`{}${SECOND}`, "X-A: 1", " Content-Length: 2")],
+    ["a bare line feed in a field", post(`{}${SECOND}`, "X-A: 1\nContent-Length: 2")],
+    ["a chunk with a bad length", post(`0x0\r\n\r\n${SECOND}`, "Transfer-Encoding: chunked")],
     [
       "a chunk that is longer than it says",
-      post("Transfer-Encoding: chunked") + `1\r\n{}\r\n0\r\n\r\n${SECOND}`,
+      post(`1\r\n{}\r\n0\r\n\r\n${SECOND}`, "Transfer-Encoding: chunked"),
     ],
   ])("%s: nothing behind it is decided", async (_, bytes) => {
     const { addresses, ask } = await startService(document);
@@ -243,8 +241,8 @@ describe("what is no request", () => {
 
   test.each([
     ["a head that stops", "POST /v1/consume HTTP/1.1\r\nHost: a\r\nX-A: "],
-    ["a body that stops", `${post("Content-Length: 9")}{`],
-    ["a chunk that stops", `${post("Transfer-Encoding: chunked")}5\r\n{`],
+    ["a body that stops", post("{", "Content-Length: 9")],
+    ["a chunk that stops", post("5\r\n{", "Transfer-Encoding: chunked")],
   ])("%s is 408 when its time is over", async (_, bytes) => {
     const { addresses } = await startService(document, { requestTimeout: "100ms" });
     const text = await answerTo(Number(new URL(addresses[0] as string).port), bytes);
