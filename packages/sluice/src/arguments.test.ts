@@ -42,19 +42,24 @@ import {
   rateLimitFields,
 } from "./headers/index.js";
 import { addressKey, by, clientAddress, createGate } from "./http/index.js";
-import { AttemptLog } from "./log/index.js";
+import { AttemptLog, RecentAttempts } from "./log/index.js";
 import { limitFetch } from "./outgoing/fetch.js";
 import { limitInterceptor } from "./outgoing/undici.js";
 import {
+  blockRuleKey,
   cancelReserved,
   consumeRulesNow,
   consumeRulesUpTo,
+  peekRuleKey,
   penalizeRules,
   PoliciesFile,
   PolicySet,
   PublishedPolicies,
   reserveRules,
+  resetRuleKey,
+  ruleKeyId,
   rulesFields,
+  unblockRuleKey,
 } from "./policies/index.js";
 import { readReports, report } from "./report/index.js";
 import { RedisStore } from "./stores/redis/index.js";
@@ -778,6 +783,18 @@ const setupCases: readonly Case[] = [
     (o) => new AttemptLog({ file: "attempts.jsonl" }).add(new RateLimiter({ policy }), o)(),
     { name },
   ),
+  ...made(
+    "RecentAttempts",
+    (o) => {
+      new RecentAttempts(o).close();
+    },
+    { most: whole(1, 1e6), maxBytes: whole(1000, 1e9) },
+    {},
+  ),
+  ["RecentAttempts.add: limiter", (value) => new RecentAttempts().add(value), nothing],
+  ...made("RecentAttempts.add", (o) => new RecentAttempts().add(new RateLimiter({ policy }), o)(), {
+    name,
+  }),
   ["publish: publishers", (value) => publish(value), nothing],
   ["publish: publisher", (value) => publish([value]), nothing],
   ["instrument: telemetry", (value) => instrument(value, []), nothing],
@@ -925,6 +942,9 @@ function faultOf(outcome: unknown, isFine: boolean): string {
 }
 
 const someRules = new PolicySet({ source: { rules: [] } });
+const oneRule = new PolicySet({
+  source: { rules: [{ name: "api", policy: { algorithm: "gcra", limit: 1, period: "1s" } }] },
+});
 const somePublished = new PublishedPolicies({ store: new MemoryStore() });
 const isText: Accepts = (value) => typeof value === "string";
 const isPath: Accepts = (value) => typeof value === "string" && value !== "";
@@ -983,6 +1003,17 @@ const policySetCases: readonly Case[] = [
     "reserveRules: maxWait",
     (value) => reserveRules(someRules, { entries: {} }, { maxWait: value }),
     orInfinity(ms(0)),
+  ],
+  ...[unblockRuleKey, resetRuleKey, peekRuleKey, ruleKeyId].flatMap((ask): Case[] => [
+    [`${ask.name}: rules`, (value) => ask(value, { rule: "api", entries: {} }), nothing],
+    [`${ask.name}: target`, (value) => ask(oneRule, value), nothing],
+    [`${ask.name}: key`, (key) => ask(oneRule, { rule: "api", key }), is("all")],
+    [`${ask.name}: id`, (id) => ask(oneRule, { rule: "api", id }), nothing],
+  ]),
+  [
+    "blockRuleKey: duration",
+    (value) => blockRuleKey(oneRule, { rule: "api", entries: {} }, value),
+    orInfinity(ms(1)),
   ],
   ["cancelReserved: ticket", (value) => cancelReserved(someRules, value), nothing],
   ["PolicySet: nonce", (value) => someRules.giveBack({ entries: {}, nonce: value }), name],

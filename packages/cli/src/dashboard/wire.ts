@@ -1,7 +1,8 @@
 /**
  * What the page and the server say to each other: the shapes alone, so that both are checked against one text.
  *
- * Addresses are relative to the page. All times are ms since the epoch by the store's clock, all rates are counted a second.
+ * Addresses are relative to the page's own, with a slash at its end: a page at `/admin` or `/admin/` asks
+ * `/admin/api/state`. All times are ms since the epoch by the store's clock, all rates are counted a second.
  */
 import type { PoliciesDocument, PoliciesMode } from "sluice/policies";
 
@@ -21,7 +22,10 @@ export interface Counts {
   readonly shadowDenied: number;
 }
 
-/** `GET api/state?since=N`: polled each second. 401 without access, with `Problem` as every answer that is not 2xx. */
+/**
+ * `GET api/state?since=N`: polled each second. 401 without access, with `DashboardProblem` as every answer that is not 2xx.
+ * Its field ETag may be given back as If-None-Match: 304, without a body, where nothing has changed but `nowMs`.
+ */
 export interface DashboardState {
   /** Give it back as `since`; a page that gives none, or one too old, gets the whole quarter of an hour. */
   readonly next: number;
@@ -33,11 +37,16 @@ export interface DashboardState {
   readonly visitor: Visitor;
   readonly scope: NumbersScope;
   readonly policies: PoliciesState;
-  /** One entry a second, the oldest first; `spanMs` is 1,000, or 60,000 for minutes from before the dashboard watched. */
+  /**
+   * One entry a second, the oldest first. `spanMs` is the time from one look at the reports to the next: about 1,000, and more
+   * where the store was away; 60,000, or less, for the minutes from before somebody watched. Rates are counts by it.
+   */
   readonly seconds: readonly Second[];
-  /** Over the last minute. */
+  /** Over the last minute, in the document's order; of more than 500 rules those that are asked most. */
   readonly rules: readonly RuleState[];
-  /** The ids that were denied most, in the minutes that the reports keep, the most denied first; 100 at most. */
+  /** How many there are. */
+  readonly rulesTotal: number;
+  /** The ids that were denied most in this minute and the one before, the most denied first; 100 at most. */
   readonly topDenied: readonly DeniedKey[];
   readonly stores: readonly StoreState[];
   readonly semaphores: readonly SemaphoreState[];
@@ -97,7 +106,7 @@ export interface RuleState {
   readonly percent: number;
   /** A second, over the last minute. */
   readonly perSecond: Counts;
-  /** Ids that were denied within the current minute; "at least" beyond what is counted one by one. */
+  /** Ids that were denied in this minute or the one before; "at least" beyond what is counted one by one. */
   readonly limitedKeys: { readonly count: number; readonly isAtLeast: boolean };
   readonly candidate: { readonly limit: string; readonly deniedPerSecond: number } | undefined;
 }
@@ -118,8 +127,8 @@ export interface StoreState {
     readonly part: string;
     readonly breaker: "closed" | "open" | "half-open";
   }[];
-  /** Of the process that serves the page. */
-  readonly callsPerSecond: number;
+  /** Of the process that serves the page, over the last minute; undefined for a store inside the process. */
+  readonly callsPerSecond: number | undefined;
   readonly batchMean: number | undefined;
   readonly p50Ms: number | undefined;
   readonly p99Ms: number | undefined;
@@ -132,8 +141,10 @@ export interface Outage {
   readonly fromMs: number;
   /** Undefined while it lasts. */
   readonly toMs: number | undefined;
-  /** How callers were answered meanwhile: "local", "open", "closed", "throw". */
+  /** How callers were answered meanwhile: "local", "open", "closed", "fallback", "throw"; several with commas between. */
   readonly answered: string;
+  /** How many calls that were; undefined while it lasts. */
+  readonly calls: number | undefined;
 }
 
 export interface SemaphoreState {
@@ -196,6 +207,7 @@ export interface LookUp {
 }
 
 export interface LookedUp {
+  /** Those that match, then others: 100 at most. */
   readonly rules: readonly LookedUpRule[];
 }
 
@@ -210,10 +222,12 @@ export interface LookedUpRule {
   readonly now:
     | {
         readonly allowed: boolean;
-        readonly remaining: number;
-        readonly limit: number;
-        readonly retryAfterMs: number;
-        readonly resetAfterMs: number;
+        /** null: without a limit. */
+        readonly remaining: number | null;
+        readonly limit: number | null;
+        /** null: never. */
+        readonly retryAfterMs: number | null;
+        readonly resetAfterMs: number | null;
         readonly reason: string;
         readonly source: string;
       }
@@ -290,7 +304,10 @@ export interface Publish {
   /** The version that was edited. */
   readonly base: number | string;
   readonly comment?: string | undefined;
-  /** "candidate": the edited limits are decided beside and not enforced; a number: enforced for so many percent of keys. */
+  /**
+   * "candidate": the edited limits are decided beside and not enforced; a number from 1 to 99: enforced for so many percent of
+   * keys, by a rule `<name>.next` beside the one that was edited. Both take documents in which only rules' limits differ.
+   */
   readonly how: "now" | "candidate" | number;
 }
 
@@ -300,6 +317,8 @@ export interface DashboardProblem {
   readonly title: string;
   /** In words for whoever sits at the page. */
   readonly detail: string;
+  /** Of a 401: whether there is a login by token. */
+  readonly canLogIn?: boolean;
   /** Of a document that is not valid. */
   readonly problems?: readonly {
     readonly path: string;

@@ -31,7 +31,13 @@ export async function runService(
   const log = serviceLog(settings.logLevel as LogLevel, write);
   const service = await Service.open(settings, log);
   try {
-    for (const { address } of await openHttp(service)) log.info("listening", { address });
+    const entrances = await openHttp(service);
+    for (const { address } of entrances) log.info("listening", { address });
+    const [first] = entrances;
+    if (service.dashboard !== undefined && first !== undefined) {
+      const { token } = service.dashboard;
+      log.info("dashboard", { address: `${first.address}/`, token });
+    }
     const address = await openGrpc(service);
     if (address !== undefined) log.info("listening", { address });
   } catch (error) {

@@ -14,6 +14,7 @@ import { RedisStore } from "sluice/redis";
 import { errorText, type ServiceLog } from "./log.js";
 import { noteChanges, outageHooks } from "./note-events.js";
 import { SettingError } from "./read-settings.js";
+import { type ServiceDashboard, serviceDashboard } from "./service-dashboard.js";
 import type { ServiceSettings } from "./settings.js";
 import { Tokens } from "./tokens.js";
 
@@ -37,6 +38,8 @@ export class Service {
   readonly rules: PolicySet;
   readonly tokens: Tokens;
   readonly metrics: Metrics;
+  /** Undefined where there is to be none. */
+  readonly dashboard: ServiceDashboard | undefined;
   readonly #probe: RateLimiter;
   readonly #entrances: Entrance[] = [];
   #probing: Promise<boolean> | undefined;
@@ -60,6 +63,7 @@ export class Service {
       onStoreFailure: "throw",
       breaker: false,
     });
+    this.dashboard = serviceDashboard(parts);
     noteChanges(rules, log);
   }
 
@@ -146,6 +150,7 @@ export class Service {
   /** Closes what decides, at once. */
   async close(): Promise<void> {
     await this.#probe.close();
+    await this.dashboard?.board.close();
     await this.rules.close();
     await this.store.close();
   }

@@ -83,6 +83,12 @@ export const SETTINGS = {
     value: "FILE",
     help: "Who may ask, in a file: see [Tokens](#tokens). SIGHUP reads it again.",
   },
+  dashboard: {
+    kind: "text",
+    value: "WHETHER",
+    choices: ["on", "off"],
+    help: "The [dashboard](dashboard.md) at /, for tokens with the scope read or admin. on: without tokens too, with one that the log shows at the start. Default: on where there are tokens.",
+  },
   trust: {
     kind: "number",
     value: "N",

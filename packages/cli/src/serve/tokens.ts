@@ -71,6 +71,12 @@ export class Tokens {
     for (const each of this.#known) if (timingSafeEqual(each.digest, digest)) holder = each;
     return holder;
   }
+
+  /** What a holder may do now: undefined where the token is not listed any more. */
+  scopesOf(holder: TokenHolder): ReadonlySet<Scope> | undefined {
+    const { name, digest } = holder as Known;
+    return this.#known.find((each) => each.name === name && each.digest.equals(digest))?.scopes;
+  }
 }
 
 function digestOfToken(token: string): Buffer {

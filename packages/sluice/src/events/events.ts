@@ -50,6 +50,8 @@ export interface KeyAdjusted {
   readonly key: string;
   /** The text of its slot, where it was given one. */
   readonly slot?: string | undefined;
+  /** The key's id, where the caller named the key by it alone; `key` is the same text then. */
+  readonly id?: string | undefined;
   /** Units that came back, where the verb is "cancel"; else 0. */
   readonly units: number;
   /** The store's clock: µs since the epoch. Undefined where it did not answer: it may have been done or not. */

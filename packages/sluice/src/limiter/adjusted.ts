@@ -22,7 +22,7 @@ const CHANGING: ReadonlySet<Verb> = new Set(
 /** `outcome` is the store's answer, or why there is none. */
 export function noteAdjusted(
   { name, events }: AdjustingLimiter,
-  { request: { key, slot }, bound }: PreparedRequest,
+  { request: { key, slot, id }, bound }: PreparedRequest,
   verb: Verb,
   outcome: Outcome,
 ): void {
@@ -32,5 +32,6 @@ export function noteAdjusted(
   const units = verb === VERBS.cancel && !isLost ? outcome.granted / UNIT : 0;
   const atUs = isLost ? undefined : outcome.nowUs;
   const policies = policiesIn(bound);
-  listener({ limiter: name, verb: nameOf(verb), key, slot, units, atUs, policies });
+  const known = id === undefined ? {} : { id };
+  listener({ limiter: name, verb: nameOf(verb), key, slot, ...known, units, atUs, policies });
 }

@@ -321,7 +321,7 @@ export class Pipeline implements RequestRunner, Canceller {
     blockForUs = this.blockForUs,
   ): PreparedRequest {
     const { verb, policy } = request;
-    const id = this.identify(request.key, request.slot);
+    const id = request.id ?? this.identify(request.key, request.slot);
     const debits = bound.map(({ name, rule, keyspace }): Debit => {
       return { name, rule, keyspace, id, cost: thousandths };
     });

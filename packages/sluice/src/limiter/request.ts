@@ -8,6 +8,8 @@ import type { DenialContext } from "./shortcuts/deny-cache.js";
 
 export interface LimiterRequest extends Keyed {
   readonly verb: Verb;
+  /** Names the key as the store sees it, where its text is not known; `key` is the same text then. */
+  readonly id?: string | undefined;
   /** Units. */
   readonly cost: number;
   /** Policies of this call in place of the limiter's. */

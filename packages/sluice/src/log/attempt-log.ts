@@ -1,20 +1,16 @@
 /** A log of what callers attempted, written by the process that decided it, in the form that `sluice audit` reads. */
-import { adjustmentLine, type AttemptRule, GIVING_BACK } from "../audit/attempt-record.js";
-import { type LOGGED_VERBS, recordLine } from "../audit/record.js";
-import { isSampled } from "../audit/sample.js";
-import type { Policy } from "../algorithms/registry.js";
-import { randomName } from "../core/digest.js";
 import { InvalidOptionError } from "../core/errors.js";
-import { hiding, type Identify } from "../core/identity.js";
+import { hiding } from "../core/identity.js";
 import { checkName } from "../core/key.js";
 import { checkCount, checkFunction, checkNumber, checkOptions } from "../core/options.js";
 import { InWords, withoutText } from "../core/shown.js";
-import type { DecisionMade, KeyAdjusted } from "../events/events.js";
 import type { Pipeline } from "../limiter/pipeline.js";
 import { pipelineOf } from "../limiter/limiter-class.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { Store } from "../stores/store.js";
+import { AttemptLines, nameOfStore } from "./attempt-lines.js";
 import { LogFile } from "./log-file.js";
+import type { QueuedLine } from "./line-queue.js";
 
 export interface AttemptLogOptions {
   /** Where to write; one process writes to a file. It goes on where the file ends. */
@@ -40,15 +36,6 @@ export interface LoggedLimiterOptions {
   readonly name?: string | undefined;
 }
 
-type LoggedVerbName = (typeof LOGGED_VERBS)[number];
-
-/** More than policies should ever have sets of options: then the log defines them anew. */
-const MAX_RULES = 10_000;
-const STORE_NAME_BYTES = 9;
-
-/** Names of stores inside the process: nobody else's state is the same. */
-const storeNames = new WeakMap<Store, string>();
-
 /**
  * Logs every attempt of limiters as a line of JSON: what was asked of which key, by its hash and never as it is, and what
  * was decided by which policies. `sluice audit` reads the files of all processes together and proves that the limits
@@ -72,16 +59,12 @@ const storeNames = new WeakMap<Store, string>();
  */
 export class AttemptLog implements AsyncDisposable {
   readonly #file: LogFile;
-  readonly #sample: number;
+  readonly #lines: AttemptLines;
   readonly #ends = new Set<() => void>();
   /** The store of each name. */
   readonly #stores = new Map<string, Store>();
   /** The names under which each limiter is logged now. */
   readonly #logged = new WeakMap<object, Set<string>>();
-  /** By limiter and policies, whose lists are mostly the same object each time. */
-  readonly #rulesByList = new WeakMap<readonly Policy[], Map<string, AttemptRule>>();
-  readonly #rules = new Map<string, AttemptRule>();
-  #rulesMade = 0;
   #closed: Promise<void> | undefined;
 
   constructor(options: AttemptLogOptions) {
@@ -95,7 +78,7 @@ export class AttemptLog implements AsyncDisposable {
     const isShare = checkNumber("sample", sample) >= 0 && sample <= 1;
     if (!isShare) throw new InvalidOptionError("sample", sample, "a share from 0 to 1");
     checkFunction("onError", onError);
-    this.#sample = sample;
+    this.#lines = new AttemptLines(sample);
     this.#file = new LogFile({
       path: file,
       sample,
@@ -176,14 +159,15 @@ export class AttemptLog implements AsyncDisposable {
 
   #listen({ events, store, identify }: Pipeline, name: string): readonly (() => void)[] {
     const { external, events: storeEvents } = store;
-    const storeName = external ? undefined : nameOf(store);
+    const storeName = external ? undefined : nameOfStore(store);
     const ids = hiding(identify);
+    const whose = { ids, limiter: name, store: storeName };
     const ends = [
       events.on("decision", (event) => {
-        this.#decided(event, ids, name, storeName);
+        this.#add(this.#lines.decided(event, whose));
       }),
       events.on("adjusted", (event) => {
-        this.#adjusted(event, ids, name, storeName);
+        this.#add(this.#lines.adjusted(event, whose));
       }),
     ];
     if (storeName !== undefined && storeEvents !== undefined) {
@@ -196,91 +180,11 @@ export class AttemptLog implements AsyncDisposable {
     return ends;
   }
 
-  #decided(event: DecisionMade, ids: Identify, limiter: string, store: string | undefined): void {
-    const { key, slot, cost, verb, decision, policies, maxWaitUs, readyAtUs } = event;
-    if (verb === "peek") return;
-    const id = ids(key, slot);
-    if (!isSampled(id, this.#sample)) return;
-    const rule = this.#ruleOf(policies, limiter, store);
-    const { policy } = decision;
-    const call = {
-      key: id,
-      cost,
-      verb,
-      maxWaitUs,
-      rule: { rule: rule?.rule, limiter, policy },
-    };
-    const { refunded } = decision as { readonly refunded?: number };
-    // Of those that are no attempts, what they took or gave is no grant.
-    const isAttempt = verb !== "refund" && verb !== "penalize";
-    const given = isAttempt ? {} : { granted: refunded ?? 0 };
-    const text = recordLine(call, { ...decision, ...given, readyAtUs });
-    this.#add(text, rule, GIVING_BACK.has(verb));
-  }
-
-  #adjusted(event: KeyAdjusted, ids: Identify, limiter: string, store: string | undefined): void {
-    const { key, slot, verb, units, atUs, policies } = event;
-    const id = ids(key, slot);
-    if (!isSampled(id, this.#sample)) return;
-    const rule = this.#ruleOf(policies, limiter, store);
-    if (rule === undefined) return;
-    const adjustment = { key: id, verb: verb as LoggedVerbName, units, atUs };
-    this.#add(
-      adjustmentLine(adjustment, { rule: rule.rule, limiter }),
-      rule,
-      GIVING_BACK.has(verb),
-    );
-  }
-
-  #add(text: string, rule: AttemptRule | undefined, givesBack: boolean): void {
-    this.#file.queue.add({ text, rule, givesBack });
+  #add(line: QueuedLine | undefined): void {
+    if (line === undefined) return;
+    this.#file.queue.add(line);
     this.#file.schedule();
   }
-
-  /** Undefined where nobody knows what decided. */
-  #ruleOf(
-    policies: readonly Policy[],
-    limiter: string,
-    store: string | undefined,
-  ): AttemptRule | undefined {
-    if (policies.length === 0) return undefined;
-    let byLimiter = this.#rulesByList.get(policies);
-    if (byLimiter === undefined) {
-      byLimiter = new Map();
-      this.#rulesByList.set(policies, byLimiter);
-    }
-    let rule = byLimiter.get(limiter);
-    if (rule === undefined) {
-      rule = this.#ruleByText(policies, limiter, store);
-      byLimiter.set(limiter, rule);
-    }
-    return rule;
-  }
-
-  #ruleByText(
-    policies: readonly Policy[],
-    limiter: string,
-    store: string | undefined,
-  ): AttemptRule {
-    const text = `${limiter} ${JSON.stringify(policies)}`;
-    let rule = this.#rules.get(text);
-    if (rule === undefined) {
-      if (this.#rules.size >= MAX_RULES) this.#rules.clear();
-      this.#rulesMade += 1;
-      rule = { rule: this.#rulesMade, limiter, store, policies };
-      this.#rules.set(text, rule);
-    }
-    return rule;
-  }
-}
-
-function nameOf(store: Store): string {
-  let name = storeNames.get(store);
-  if (name === undefined) {
-    name = randomName(STORE_NAME_BYTES);
-    storeNames.set(store, name);
-  }
-  return name;
 }
 
 function warn({ message }: Error): void {

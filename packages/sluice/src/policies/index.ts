@@ -57,12 +57,14 @@ export type { RuleDecision, RulesDecision, RulesDecisions } from "./rules-decisi
 export { rulesFields } from "./rules-fields.js";
 export type { RulesReservation } from "./rules-reservation.js";
 export {
-  cancelReserved,
-  consumeRulesNow,
-  consumeRulesUpTo,
-  penalizeRules,
-  reserveRules,
-} from "./rules-verbs.js";
+  blockRuleKey,
+  peekRuleKey,
+  resetRuleKey,
+  type RuleKeyTarget,
+  ruleKeyId,
+  unblockRuleKey,
+} from "./rule-keys.js";
+export { cancelReserved, consumeRulesNow, consumeRulesUpTo, penalizeRules, reserveRules } from "./rules-verbs.js";
 export type {
   RulesManyOptions,
   RulesRequest,

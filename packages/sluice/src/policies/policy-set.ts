@@ -27,6 +27,7 @@ import { type LoadedPolicies, loadedOf } from "./load.js";
 import { noteSet } from "./met-rules.js";
 import { parsePolicies } from "./parse.js";
 import { NO_RELOADS, type PolicySetStatus } from "./policy-set-status.js";
+import type { PolicySource } from "./policy-source.js";
 import {
   checkPath,
   checkSource,
@@ -89,6 +90,8 @@ export class PolicySet implements AsyncDisposable {
   static #isOpening = false;
 
   readonly store: Store;
+  /** What it follows: a file or a published document; undefined where the program holds the document itself. */
+  readonly source: PolicySource | undefined;
   /** What happens in the set and in the limiters behind it. */
   readonly events = new Events();
   readonly #name: string;
@@ -109,13 +112,13 @@ export class PolicySet implements AsyncDisposable {
     const { store = new MemoryStore(), namespace = "sluice", cacheFile, mode } = options;
     const source = checkSource(options.source);
     this.store = checkStore(store);
+    this.source = isPolicySource(source) ? source : undefined;
     this.#ownsStore = options.store === undefined;
     this.#name = namespace;
     this.#switch = mode === undefined ? switchOfEnvironment() : checkSwitch("mode", mode);
     this.#time = new StoreTime(this.store.clock);
-    const { identity, timeout, breaker, denyCache } = options;
+    const { identity, timeout, breaker, denyCache, every = "1s", patience = "5s" } = options;
     const limiterOptions = { store, namespace, identity, timeout, breaker, denyCache };
-    const { every = "1s", patience = "5s" } = options;
     const spans = {
       everyMs: intervalMs("every", every),
       patienceMs: intervalMs("patience", patience),
@@ -138,8 +141,7 @@ export class PolicySet implements AsyncDisposable {
         },
       });
     } else if (cache !== undefined) {
-      const allowed =
-        "a source to be followed beside it: a document of the program is always at hand";
+      const allowed = "a source to be followed: a document of the program is always at hand";
       throw new InvalidOptionError("cacheFile", withoutText(cache), allowed);
     }
     this.#closing = new Closing("policy set", this.store.closed);

@@ -1,13 +1,22 @@
 /** The ids that were denied most, by limiter and policy: in this minute, and since the last report of it. */
-import { hiding } from "../core/identity.js";
+import type { Identify } from "../core/identity.js";
+import type { Events } from "../events/events.js";
 import { OTHER_POLICIES } from "../limiter/counts.js";
-import type { Pipeline } from "../limiter/pipeline.js";
 import type { PolicyNames } from "./policy-names.js";
 import { reportGroup } from "./tally.js";
 import { type CountedKey, TopKeys } from "./top-keys.js";
 
 /** A process writes no more ids for all policies together than for so many. */
 const MOST_FULL_POLICIES = 10;
+
+/** Whose denials are counted: a limiter, or the rules of a set. */
+export interface DenyingSource {
+  readonly name: string;
+  readonly events: Events;
+  /** Whether the policy is counted under its own name. */
+  readonly isKnown: (policy: string) => boolean;
+  readonly idOf: Identify;
+}
 
 /** Ids of one policy of one limiter. */
 class DeniedBy {
@@ -40,10 +49,10 @@ export class DeniedIds {
   readonly #ends: readonly (() => void)[];
 
   /** Holds `most` ids a policy. */
-  constructor(limiters: readonly Pipeline[], most: number, names: PolicyNames) {
+  constructor(sources: readonly DenyingSource[], most: number, names: PolicyNames) {
     this.#most = most;
     this.#names = names;
-    this.#ends = limiters.map((limiter) => this.#listen(limiter));
+    this.#ends = sources.map((source) => this.#listen(source));
   }
 
   end(): void {
@@ -66,11 +75,9 @@ export class DeniedIds {
   }
 
   /** Only what is denied costs anything here. */
-  #listen({ name, events, counts, identify }: Pipeline): () => void {
-    const known = counts.policies();
-    const idOf = hiding(identify);
+  #listen({ name, events, isKnown, idOf }: DenyingSource): () => void {
     return events.on("denial", ({ policy, key, slot }) => {
-      const counted = known.has(policy) ? policy : OTHER_POLICIES;
+      const counted = isKnown(policy) ? policy : OTHER_POLICIES;
       const group = reportGroup("t", name, this.#names.of(name, counted));
       let denied = this.#all.get(group);
       if (denied === undefined) {

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { FlakyReports } from "../../test/support/flaky-reports.js";
 import { keyId } from "../audit/index.js";
 import { fixedWindow, MemoryStore, RateLimiter, Semaphore } from "../index.js";
+import { type PoliciesDocument, PolicySet } from "../policies/index.js";
 import { ManualClock } from "../testing/index.js";
 import { type ReportOptions, type Reporter, readReports, report } from "./index.js";
 
@@ -238,6 +239,32 @@ describe("a report", () => {
     clock.set(START_MS * 1e3);
     expect((await readReports({ store, minutes: 60 })).limiters).toEqual([]);
     expect((await readReports({ store: new MemoryStore() })).processes).toEqual([]);
+  });
+});
+
+test("a set stands for the limiters behind it, those that come later too", async () => {
+  const { clock, store } = setUp();
+  const rule = {
+    name: "api",
+    key: ["user"],
+    policy: { algorithm: "gcra", limit: 1, period: "1h" },
+  };
+  const document = { rules: [rule] } as PoliciesDocument;
+  const rules = new PolicySet({ source: document, store });
+  onTestFinished(() => rules.close());
+  const reporter = reporting({ store, limiters: [rules, rules] });
+  const ask = { entries: { user: "ann" } };
+  for (let i = 0; i < 3; i++) await rules.consume(ask);
+  rules.replace({ ...document, defaults: { onStoreFailure: "closed" } });
+  for (let i = 0; i < 2; i++) await rules.consume(ask);
+  clock.advance(1000);
+  await reporter.flush();
+  const { limiters } = await readReports({ store });
+  expect(limiters).toMatchObject([{ limiter: "sluice", asked: 5, denied: 4 }]);
+  expect(limiters[0]?.policies[0]).toMatchObject({
+    policy: "api",
+    asked: 5,
+    topDenied: [{ id: keyId("user=ann"), atLeast: 4, atMost: 4 }],
   });
 });
 

@@ -2,16 +2,25 @@
 import { startTimer, type Timer } from "../core/clock.js";
 import { type Duration, toMicroseconds } from "../core/duration.js";
 import { ClosedError, InvalidOptionError } from "../core/errors.js";
+import { hiding } from "../core/identity.js";
 import { checkName } from "../core/key.js";
 import { checkCount, checkFunction, checkList, checkOptions } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import { attempt } from "../events/events.js";
+<<<<<<< HEAD
 import { pipelineOf } from "../limiter/limiter-class.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import { quotaOfSemaphore } from "../semaphore/semaphore-class.js";
 import type { Semaphore } from "../semaphore/semaphore.js";
+=======
+import type { Pipeline } from "../limiter/pipeline.js";
+import { pipelineOf, type RateLimiter } from "../limiter/rate-limiter.js";
+import { meetOf } from "../policies/met-rules.js";
+import type { PolicySet } from "../policies/policy-set.js";
+import { quotaOfSemaphore, type Semaphore } from "../semaphore/semaphore.js";
+>>>>>>> 6a842aa (policies, log, report: act on one key of a rule, remember attempts, report a set)
 import { checkStore, type Store } from "../stores/store.js";
-import { DeniedIds } from "./denied-ids.js";
+import { DeniedIds, type DenyingSource } from "./denied-ids.js";
 import { reportsOf } from "./minutes-in-memory.js";
 import { PolicyNames } from "./policy-names.js";
 import { ReportWriter } from "./report-writer.js";
@@ -20,8 +29,11 @@ import { tallyOf } from "./tally.js";
 export interface ReportOptions {
   /** Where the report goes: a RedisStore shares it among processes, any other store keeps it in this one. */
   readonly store: Store;
-  /** Whose decisions are counted, from this call on; those of one namespace as one. */
-  readonly limiters: readonly RateLimiter[];
+  /**
+   * Whose decisions are counted, from this call on: those of one namespace as one. Of a set the policies are its rules, and the
+   * limiters behind it do not stand beside it.
+   */
+  readonly limiters: readonly (RateLimiter | PolicySet)[];
   /** Whose permits are counted, from this call on; default none. */
   readonly semaphores?: readonly Semaphore[] | undefined;
   /** How often it is written: 100 ms to a minute; default "1s". */
@@ -76,21 +88,17 @@ export function report(options: ReportOptions): Reporter {
   const { limiters, semaphores = [], every = "1s", top = 100, name = "sluice" } = options;
   const store = checkStore(options.store);
   checkList("limiters", limiters);
-  const pipelines = limiters.map((limiter, i) => {
-    const pipeline = pipelineOf(limiter);
-    if (pipeline !== undefined) return pipeline;
-    throw new InvalidOptionError(`limiters[${i}]`, withoutText(limiter), "a RateLimiter");
-  });
+  const counted = [...new Set(limiters)];
+  const sources = counted.map((limiter, i) => denyingSource(limiter, `limiters[${i}]`));
   checkList("semaphores", semaphores);
   for (const [i, semaphore] of semaphores.entries()) checkSemaphore(`semaphores[${i}]`, semaphore);
   const everyMs = toMicroseconds("every", every, LEAST_EVERY_US, MOST_EVERY_US) / 1e3;
   checkCount("top", top, 1, MOST_TOP);
   checkName("name", name);
   const { onError } = checkHooks(options.hooks);
-  const counted = [...new Set(limiters)];
   const held = [...new Set(semaphores)];
   const policies = new PolicyNames();
-  const denied = new DeniedIds([...new Set(pipelines)], top, policies);
+  const denied = new DeniedIds(sources, top, policies);
   const writer = new ReportWriter({
     store: reportsOf(store),
     clock: store.clock,
@@ -110,6 +118,23 @@ export function report(options: ReportOptions): Reporter {
     },
   });
   return new Reporting({ writer, denied, everyMs, onError });
+}
+
+/** @throws InvalidOptionError */
+function denyingSource(limiter: unknown, option: string): DenyingSource {
+  const isSet = meetOf(limiter) !== undefined;
+  const behind = (): readonly unknown[] => (isSet ? (limiter as PolicySet).limiters : [limiter]);
+  const pipelines = (): readonly Pipeline[] => behind().flatMap((each) => pipelineOf(each) ?? []);
+  const [pipeline] = pipelines();
+  if (pipeline === undefined) {
+    throw new InvalidOptionError(option, withoutText(limiter), "a RateLimiter or a PolicySet");
+  }
+  return {
+    name: pipeline.name,
+    events: isSet ? (limiter as PolicySet).events : pipeline.events,
+    isKnown: (policy) => pipelines().some(({ counts }) => counts.policies().has(policy)),
+    idOf: hiding(pipeline.identify),
+  };
 }
 
 function checkSemaphore(option: string, semaphore: unknown): void {

@@ -1,6 +1,7 @@
 /** Answers requests of node:http: finds the route, lets in who may ask, reads the body, and sends what the route says. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { monotonicMs } from "../../clock.js";
+import { toNodeHandler } from "../../dashboard/node-handler.js";
 import { errorText } from "../log.js";
 import type { Service } from "../service.js";
 import type { Answer } from "./answer.js";
@@ -20,10 +21,16 @@ export function httpHandler(service: Service, routes: readonly Route[]): Handler
     table.set(route.path, byMethod);
     for (const method of route.methods) byMethod.set(method, route);
   }
+  const { dashboard } = service;
+  const board = dashboard && toNodeHandler(dashboard.board);
   return (request, response) => {
     const url = request.url as string;
     const mark = url.indexOf("?");
     const path = mark < 0 ? url : url.slice(0, mark);
+    if (board !== undefined && isOfDashboard(path)) {
+      void board(request, response);
+      return;
+    }
     const query = mark < 0 ? "" : url.slice(mark + 1);
     const exchange = new Exchange(service, request, response, query);
     const byMethod = table.get(path);
@@ -35,6 +42,10 @@ export function httpHandler(service: Service, routes: readonly Route[]): Handler
       exchange.fail(new HttpProblem("method-not-allowed", "", [["Allow", allowed]]));
     }
   };
+}
+
+function isOfDashboard(path: string): boolean {
+  return path === "/" || path.startsWith("/api/");
 }
 
 /** One request and its answer. */

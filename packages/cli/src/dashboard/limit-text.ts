@@ -1,0 +1,27 @@
+/** Limits in words, short: "100 per 1 min, burst 200". */
+import { parsePolicy, type Policy } from "sluice";
+import { describePolicy } from "sluice/describe";
+import type { PolicyWithoutName } from "sluice/policies";
+
+const texts = new WeakMap<object, string>();
+
+/** Of a policy in a document, which has no name; said once for each. */
+export function limitText(policy: PolicyWithoutName): string {
+  const known = texts.get(policy);
+  if (known !== undefined) return known;
+  const text = policyText(parsePolicy({ ...policy, name: "rule" }));
+  texts.set(policy, text);
+  return text;
+}
+
+/** Of a policy with its name. */
+export function policyText(policy: Policy): string {
+  const text = describePolicy(policy);
+  return text.slice(text.indexOf(": ") + 2);
+}
+
+/** Of what a report says: no more than a number and a time. */
+export function reportedText(limit: number | undefined, windowMs: number | undefined): string {
+  if (limit === undefined) return "several limits";
+  return windowMs === undefined ? String(limit) : `${limit} in ${windowMs / 1000} s`;
+}
