@@ -66,14 +66,18 @@ export class Documents {
     return history.map(({ version, by, comment, atMs }) => ({ version, who: by, atMs, comment }));
   }
 
-  /** What a text, or a version, has that another one has not; by default the one in force. */
+  /** What changes from one version to another or to a text; by default from the one in force, or the one before `to`. */
   async diff(
     from: VersionName | undefined,
     to: VersionName | undefined,
     text: string | undefined,
   ): Promise<readonly string[]> {
-    const before = await this.#documentAt(from);
-    const after = text === undefined ? await this.#documentAt(to) : parsePolicies(text).document;
+    if (text !== undefined) {
+      const before = await this.#documentAt(from);
+      return diffLines(diffPolicies(before, parsePolicies(text).document));
+    }
+    const after = await this.#documentAt(to);
+    const before = from === undefined ? await this.#before(to) : await this.#documentAt(from);
     return diffLines(diffPolicies(before, after));
   }
 
@@ -115,6 +119,14 @@ export class Documents {
 
   close(): void {
     this.#end();
+  }
+
+  /** Of the first one nothing. */
+  async #before(version: VersionName | undefined): Promise<PoliciesDocument | undefined> {
+    const versions = (await this.versions()).map((each) => each.version);
+    const at = versions.indexOf(version ?? this.#policies.version);
+    const earlier = at < 0 ? undefined : versions[at + 1];
+    return earlier === undefined ? undefined : this.#documentAt(earlier);
   }
 
   #publishedSource(): PublishedPolicies | undefined {

@@ -18,6 +18,11 @@ const MOST_RULES = 100;
 const MOST_LAST = 20;
 const MOST_WORDS = 3;
 
+/** Of all rules, or of one. */
+export interface EntriesLookUp extends Pick<LookUp, "rule" | "plan"> {
+  readonly entries: Readonly<Record<string, string>>;
+}
+
 export class KeyLookUp {
   readonly #policies: PolicySet;
   readonly #label: DashboardOptions["label"];
@@ -33,7 +38,7 @@ export class KeyLookUp {
   }
 
   /** By what a request says of itself; of all rules, or of one. */
-  async byEntries({ entries, rule, plan }: LookUp): Promise<LookedUp> {
+  async byEntries({ entries, rule, plan }: EntriesLookUp): Promise<LookedUp> {
     const request = {
       entries,
       ...(rule !== undefined && { rule }),
@@ -81,7 +86,7 @@ export class KeyLookUp {
     return this.#recent?.of(id, MOST_LAST).find((each) => each.rule === rule)?.key;
   }
 
-  #explained(explained: ExplainedRule, entries: LookUp["entries"]): LookedUpRule {
+  #explained(explained: ExplainedRule, entries: EntriesLookUp["entries"]): LookedUpRule {
     const { rule, match, decision, unmet, mode } = explained;
     const id = match?.identity === undefined ? undefined : this.#idOf(rule, entries);
     const override = match?.override;
@@ -98,7 +103,7 @@ export class KeyLookUp {
     };
   }
 
-  #idOf(rule: string, entries: LookUp["entries"]): string | undefined {
+  #idOf(rule: string, entries: EntriesLookUp["entries"]): string | undefined {
     return ruleKeyId(this.#policies, { rule, entries });
   }
 

@@ -14,7 +14,7 @@ import type {
   DeniedKey,
   PoliciesState,
   RuleState,
-  Scope,
+  NumbersScope,
   Visitor,
 } from "./wire.js";
 
@@ -109,7 +109,7 @@ export function namespaceOf({ policies }: DashboardOptions): string {
   return policies.stats().limiter;
 }
 
-function scopeOf({ sampler, store }: StateSources): Scope {
+function scopeOf({ sampler, store }: StateSources): NumbersScope {
   const { reports, stale } = sampler;
   const states = (reports?.processes ?? []).map(({ state }) => state);
   return {

@@ -199,9 +199,10 @@ export interface LogIn {
   readonly token: string;
 }
 
-/** A key of one rule, or the entries of a request. */
+/** What a request says of itself; or, of one rule, an id from `topDenied`. */
 export interface LookUp {
-  readonly entries: Readonly<Record<string, string>>;
+  readonly entries?: Readonly<Record<string, string>> | undefined;
+  readonly id?: string | undefined;
   readonly rule?: string | undefined;
   readonly plan?: string | undefined;
 }
