@@ -144,7 +144,7 @@ export interface Outage {
   /** How callers were answered meanwhile: "local", "open", "closed", "fallback", "throw"; several with commas between. */
   readonly answered: string;
   /** How many calls that were; undefined while it lasts. */
-  readonly calls: number | undefined;
+  readonly calls?: number | undefined;
 }
 
 export interface SemaphoreState {

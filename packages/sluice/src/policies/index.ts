@@ -64,7 +64,13 @@ export {
   ruleKeyId,
   unblockRuleKey,
 } from "./rule-keys.js";
-export { cancelReserved, consumeRulesNow, consumeRulesUpTo, penalizeRules, reserveRules } from "./rules-verbs.js";
+export {
+  cancelReserved,
+  consumeRulesNow,
+  consumeRulesUpTo,
+  penalizeRules,
+  reserveRules,
+} from "./rules-verbs.js";
 export type {
   RulesManyOptions,
   RulesRequest,

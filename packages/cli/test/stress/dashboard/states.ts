@@ -86,6 +86,7 @@ export const EMPTY: DashboardState = {
   },
   seconds: [],
   rules: [],
+  rulesTotal: 0,
   topDenied: [],
   stores: [],
   semaphores: [],
