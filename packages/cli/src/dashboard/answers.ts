@@ -54,7 +54,7 @@ interface AnswerParts {
   readonly fields?: Readonly<Record<string, string>>;
 }
 
-export function answerOf(body: string | null, parts: AnswerParts = {}): Response {
+export function responseOf(body: string | null, parts: AnswerParts = {}): Response {
   const { status = 200, type, policy = NO_CONTENT_POLICY, fields = {} } = parts;
   const head: Record<string, string> = { ...COMMON, "Content-Security-Policy": policy };
   if (type !== undefined) head["Content-Type"] = type;
@@ -65,21 +65,21 @@ export function jsonAnswer(
   value: unknown,
   fields: Readonly<Record<string, string>> = {},
 ): Response {
-  return answerOf(JSON.stringify(value), { type: "application/json", fields });
+  return responseOf(JSON.stringify(value), { type: "application/json", fields });
 }
 
 export function emptyAnswer(fields: Readonly<Record<string, string>> = {}): Response {
-  return answerOf(null, { status: 204, fields });
+  return responseOf(null, { status: 204, fields });
 }
 
-/** The answer to what was thrown. `unforeseen` is told of what nobody may see. */
+/** The answer to what was thrown. `unforeseen` hears what nobody else may see. */
 export function problemAnswer(error: unknown, unforeseen: (error: unknown) => void): Response {
   const refusal = refusalOf(error);
   if (refusal === undefined) unforeseen(error);
   const { status, title, message, fields, more } =
     refusal ?? new Refusal(500, "The dashboard failed", "The log of the process says why.");
   const problem: DashboardProblem = { status, title, detail: message, ...more };
-  return answerOf(JSON.stringify(problem), { status, type: "application/problem+json", fields });
+  return responseOf(JSON.stringify(problem), { status, type: "application/problem+json", fields });
 }
 
 const MOST_PROBLEMS = 20;

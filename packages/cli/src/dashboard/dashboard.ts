@@ -2,7 +2,7 @@
 import { RecentAttempts } from "sluice/log";
 import { report, type Reporter } from "sluice/report";
 import { Actions } from "./actions.js";
-import { answerOf, emptyAnswer, jsonAnswer, problemAnswer, Refusal } from "./answers.js";
+import { responseOf, emptyAnswer, jsonAnswer, problemAnswer, Refusal } from "./answers.js";
 import { ChangeList } from "./changes.js";
 import { Documents } from "./documents.js";
 import { type Asked, checkSameSite, Guard } from "./guard.js";
@@ -173,10 +173,10 @@ class Board {
     }
     const tag = this.#state.tag(visitor, since);
     if (asked.request.headers.get("if-none-match") === tag) {
-      return answerOf(null, { status: 304, fields: { ETag: tag } });
+      return responseOf(null, { status: 304, fields: { ETag: tag } });
     }
     const text = this.#state.text(visitor, since);
-    return answerOf(text, { type: "application/json", fields: { ETag: tag } });
+    return responseOf(text, { type: "application/json", fields: { ETag: tag } });
   }
 
   async #readPublished(): Promise<void> {
@@ -219,10 +219,10 @@ function pageAnswer(method: string, pathname: string): Response {
   }
   if (!pathname.endsWith("/")) {
     const last = pathname.slice(pathname.lastIndexOf("/") + 1);
-    return answerOf(null, { status: 308, fields: { Location: `./${last}/` } });
+    return responseOf(null, { status: 308, fields: { Location: `./${last}/` } });
   }
   const body = method === "HEAD" ? null : PAGE;
-  return answerOf(body, { type: "text/html; charset=utf-8", policy: CSP });
+  return responseOf(body, { type: "text/html; charset=utf-8", policy: CSP });
 }
 
 function sinceOf(text: string | null): number | undefined {

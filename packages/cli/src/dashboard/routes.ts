@@ -3,7 +3,7 @@ import type { Actions } from "./actions.js";
 import type { Fields } from "./read-body.js";
 import type { Access, Visitor } from "./wire.js";
 
-export interface Route {
+export interface BoardRoute {
   readonly method: "GET" | "POST";
   /** What a visitor needs. */
   readonly access: Access;
@@ -18,7 +18,7 @@ const SHORT = 65_536;
 const LONG = 4_194_304;
 
 /** What is asked under `api/`, beside the state and the login. */
-export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
+export const ROUTES: ReadonlyMap<string, BoardRoute> = new Map<string, BoardRoute>([
   [
     "lookup",
     { method: "POST", access: "read", most: SHORT, answer: (to, body) => to.lookUp(body) },

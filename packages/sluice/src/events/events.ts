@@ -42,14 +42,7 @@ export interface DecisionMade {
 export type DenialMade = Pick<DecisionMade, "limiter" | "key" | "slot"> & Pick<Decision, "policy">;
 
 /** A key was changed by a verb that has no decision: `block`, `unblock`, `reset`, or a start that was given back. */
-export interface KeyAdjusted {
-  /** The limiter's namespace. */
-  readonly limiter: string;
-  readonly verb: VerbName;
-  /** The key as the caller gave it: mind where you log it. */
-  readonly key: string;
-  /** The text of its slot, where it was given one. */
-  readonly slot?: string | undefined;
+export interface KeyAdjusted extends Pick<DecisionMade, "limiter" | "verb" | "key" | "slot"> {
   /** The key's id, where the caller named the key by it alone; `key` is the same text then. */
   readonly id?: string | undefined;
   /** Units that came back, where the verb is "cancel"; else 0. */

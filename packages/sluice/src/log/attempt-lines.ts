@@ -10,7 +10,7 @@ import type { Store } from "../stores/store.js";
 import type { QueuedLine } from "./line-queue.js";
 
 /** What a line needs of a decision. */
-export type LoggedDecision = Pick<
+export type DecidedCall = Pick<
   DecisionMade,
   "key" | "slot" | "cost" | "verb" | "decision" | "policies" | "maxWaitUs" | "readyAtUs"
 >;
@@ -57,7 +57,7 @@ export class AttemptLines {
   }
 
   /** Undefined where there is nothing to log. */
-  decided(event: LoggedDecision, { ids, limiter, store }: Logged): QueuedLine | undefined {
+  decided(event: DecidedCall, { ids, limiter, store }: Logged): QueuedLine | undefined {
     const { key, slot, cost, verb, decision, policies, maxWaitUs, readyAtUs } = event;
     if (verb === "peek") return undefined;
     const id = ids(key, slot);

@@ -13,7 +13,7 @@ import type { DecisionMade, KeyAdjusted } from "../events/events.js";
 import { pipelineOf, type RateLimiter } from "../limiter/rate-limiter.js";
 import { meetOf } from "../policies/met-rules.js";
 import type { PolicySet } from "../policies/policy-set.js";
-import { AttemptLines, type Logged, type LoggedDecision, nameOfStore } from "./attempt-lines.js";
+import { AttemptLines, type Logged, type DecidedCall, nameOfStore } from "./attempt-lines.js";
 import type { LoggedLimiterOptions } from "./attempt-log.js";
 import { DefinedRules, type QueuedLine } from "./line-queue.js";
 
@@ -40,7 +40,7 @@ export interface RecentAttempt {
 /** An attempt; or another change of its key. */
 interface Kept {
   readonly whose: Logged;
-  readonly decided: LoggedDecision | undefined;
+  readonly decided: DecidedCall | undefined;
   readonly adjusted: KeyAdjusted | undefined;
   readonly atUs: number;
   readonly bytes: number;
