@@ -7,18 +7,13 @@ import { checkName } from "../core/key.js";
 import { checkCount, checkFunction, checkList, checkOptions } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import { attempt } from "../events/events.js";
-<<<<<<< HEAD
 import { pipelineOf } from "../limiter/limiter-class.js";
-import type { RateLimiter } from "../limiter/rate-limiter.js";
-import { quotaOfSemaphore } from "../semaphore/semaphore-class.js";
-import type { Semaphore } from "../semaphore/semaphore.js";
-=======
 import type { Pipeline } from "../limiter/pipeline.js";
-import { pipelineOf, type RateLimiter } from "../limiter/rate-limiter.js";
+import type { RateLimiter } from "../limiter/rate-limiter.js";
 import { meetOf } from "../policies/met-rules.js";
 import type { PolicySet } from "../policies/policy-set.js";
-import { quotaOfSemaphore, type Semaphore } from "../semaphore/semaphore.js";
->>>>>>> 6a842aa (policies, log, report: act on one key of a rule, remember attempts, report a set)
+import { quotaOfSemaphore } from "../semaphore/semaphore-class.js";
+import type { Semaphore } from "../semaphore/semaphore.js";
 import { checkStore, type Store } from "../stores/store.js";
 import { DeniedIds, type DenyingSource } from "./denied-ids.js";
 import { reportsOf } from "./minutes-in-memory.js";
