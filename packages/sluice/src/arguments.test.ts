@@ -1007,7 +1007,7 @@ const policySetCases: readonly Case[] = [
   ...[unblockRuleKey, resetRuleKey, peekRuleKey, ruleKeyId].flatMap((ask): Case[] => [
     [`${ask.name}: rules`, (value) => ask(value, { rule: "api", entries: {} }), nothing],
     [`${ask.name}: target`, (value) => ask(oneRule, value), nothing],
-    [`${ask.name}: key`, (key) => ask(oneRule, { rule: "api", key }), is("all")],
+    [`${ask.name}: key`, (value) => ask(oneRule, { rule: "api", key: value }), is("all")],
     [`${ask.name}: id`, (id) => ask(oneRule, { rule: "api", id }), nothing],
   ]),
   [

@@ -53,7 +53,7 @@ test("the lines are those that a log on disk has, and a simulation finds the sam
   expect(lines(await textOf(recent))).toEqual(lines(onDisk));
   const file = {
     name: "a",
-    open: async function* () {
+    async *open() {
       yield onDisk;
     },
   };
