@@ -1,4 +1,4 @@
-/** Whether something is still to come. */
+/** What is still to come, and what failed before it could. */
 
 /** Promises of other libraries and realms too. */
 export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
@@ -7,4 +7,9 @@ export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
     value !== null &&
     typeof (value as { readonly then?: unknown }).then === "function"
   );
+}
+
+/** For functions that are not async, and yet never throw. */
+export function rejected(reason: Error): Promise<never> {
+  return Promise.reject(reason);
 }

@@ -9,6 +9,7 @@ import { InvalidOptionError } from "../core/errors.js";
 import { INSPECT, type InspectArguments, inspected } from "../core/inspect.js";
 import { checkKey, type SlotOption } from "../core/key.js";
 import { checkBoolean, checkList, checkOptions } from "../core/options.js";
+import { rejected } from "../core/promises.js";
 import { InWords } from "../core/shown.js";
 import type { Override } from "../events/changes.js";
 import { Events } from "../events/events.js";
@@ -276,10 +277,6 @@ class RateLimiter<S extends Store = Store> implements AsyncDisposable {
     const { slot } = checkOptions("options", options, SLOT_OPTIONS) as SlotOption;
     return administer(this.#pipeline, { verb, key, slot, cost: 0 });
   }
-}
-
-function rejected(reason: Error): Promise<never> {
-  return Promise.reject(reason);
 }
 
 export { RateLimiter as LimiterClass };

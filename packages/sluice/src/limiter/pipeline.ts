@@ -150,8 +150,7 @@ export class Pipeline implements RequestRunner, Canceller {
   /** `run`, of a consume that was prepared with others. */
   async runPrepared(prepared: PreparedRequest): Promise<LimiterAnswer> {
     const { request, bound, call } = prepared;
-    const { signal } = request;
-    if (signal?.aborted === true) throw gaveUp(this, request);
+    if (request.signal?.aborted === true) throw gaveUp(this, request);
     const known = this.#known(request, call.debits[0]?.cost ?? 0, bound);
     if (known !== undefined) return reportDecision(this, { request, bound, atMs: 0 }, known);
     return this.#ask(prepared);
@@ -320,18 +319,18 @@ export class Pipeline implements RequestRunner, Canceller {
     bound: BoundPolicies,
     blockForUs = this.blockForUs,
   ): PreparedRequest {
-    const { verb, policy } = request;
+    const { verb, policy, nonce } = request;
     const id = request.id ?? this.identify(request.key, request.slot);
-    const debits = bound.map(({ name, rule, keyspace }): Debit => {
-      return { name, rule, keyspace, id, cost: thousandths };
-    });
+    // An array of "map" changes its shape when that is compiled, and all who read it are compiled anew.
+    const lone =
+      bound.length === 1 ? [debitOf(bound[0] as BoundPolicy, id, thousandths)] : undefined;
+    const debits = lone ?? bound.map((each) => debitOf(each, id, thousandths));
     const blocksUs = request.settle === true ? 0 : blockForUs;
     const blockUs = verb === VERBS.consume ? blocksUs : (request.blockUs ?? 0);
     const canReserve = verb === VERBS.reserve && this.resolver.canReserve(bound);
     const maxWaitUs = canReserve ? (request.maxWaitUs ?? 0) : 0;
     // With room for what the store sets: an object that grows costs as much as a second one.
     const plain: StoreCall = { verb, debits, blockUs, maxWaitUs, handOver: undefined };
-    const { nonce } = request;
     const call = nonce === undefined ? plain : { ...plain, nonce };
     const atMs = monotonicMs();
     // What this process admitted by itself is given back to it alone: the store is not asked.
@@ -394,4 +393,8 @@ export class Pipeline implements RequestRunner, Canceller {
     const key = keyInSlot(request);
     this.guarded.ask(call, asker, { submit: prefetch.submit.bind(prefetch, key) });
   }
+}
+
+function debitOf({ name, rule, keyspace }: BoundPolicy, id: string, cost: number): Debit {
+  return { name, rule, keyspace, id, cost };
 }

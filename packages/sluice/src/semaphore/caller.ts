@@ -69,6 +69,8 @@ export class Caller {
   readonly terms: Terms;
   readonly events: Events;
   readonly counts: SemaphoreCounts;
+  /** The semaphore's. */
+  readonly closing: Closing;
   readonly #limit: number;
   readonly #guarded: GuardedStore<SemaphoreCall, SemaphoreAnswer>;
 
@@ -79,6 +81,7 @@ export class Caller {
     this.terms = terms;
     this.events = events;
     this.counts = options.counts;
+    this.closing = closing;
     this.#limit = limit;
     this.#guarded = new GuardedStore({
       name: keyspace,

@@ -4,17 +4,17 @@ import {
   type SemaphoreAnswer,
   type SemaphoreVerb,
 } from "../algorithms/semaphore/kernel.js";
-import { checkSignal, isAbortedBy } from "../core/abort.js";
+import { checkSignal } from "../core/abort.js";
 import { Closing } from "../core/closing.js";
-import { InvalidOptionError, MaxWaitExceededError } from "../core/errors.js";
+import { InvalidOptionError } from "../core/errors.js";
 import { randomName } from "../core/digest.js";
 import type { Identify } from "../core/identity.js";
 import { INSPECT, type InspectArguments, inspected } from "../core/inspect.js";
-import { checkKey, checkSlot, type Keyed, type SlotOption } from "../core/key.js";
+import { checkKey, checkSlot, type SlotOption } from "../core/key.js";
 import { maxWaitMs } from "../core/max-wait.js";
 import { checkCount, checkFunction, checkOptions } from "../core/options.js";
+import { rejected } from "../core/promises.js";
 import { Events } from "../events/events.js";
-import { beginWait } from "../events/wait-counts.js";
 import { addOutageHooks } from "../events/hooks.js";
 import type { Store, SyncStore } from "../stores/store.js";
 import { Caller, type CallerKey } from "./caller.js";
@@ -29,6 +29,7 @@ import {
 } from "./options.js";
 import { HeldPermit, type Permit } from "./permit.js";
 import type { PermitGrant } from "./permit-grant.js";
+import { waitInLine } from "./wait-in-line.js";
 import { WaitQueue } from "./wait-queue.js";
 import type { WaitRequest } from "./waiter.js";
 import { type SemaphoreWrapOptions, wrapHolding } from "./wrap.js";
@@ -99,22 +100,24 @@ class Semaphore<S extends Store = Store> implements AsyncDisposable {
     this.#claim(limit);
   }
 
-  async acquire(key: string, options: AcquireOptions = NO_ACQUIRE_OPTIONS): Promise<Permit> {
-    checkOptions("options", options, ["weight", "maxWait", "signal", "slot"]);
-    const { weight = 1, maxWait, signal, slot } = options;
-    checkSignal("signal", signal);
-    const request = { weight, maxWaitMs: maxWaitMs(maxWait), signal };
-    const queue = this.#queueFor(key, slot, request);
-    const end = request.maxWaitMs === 0 ? undefined : this.#beginWait({ key, slot }, request);
-    // Awaited just once on the way from the notification to the caller: a place is empty for each turn of a promise.
-    let permit: HeldPermit | undefined;
+  acquire(key: string, options: AcquireOptions = NO_ACQUIRE_OPTIONS): Promise<Permit> {
+    // Not async: who waits gets the queue's own promise, for a place is empty for each turn of a promise.
     try {
-      permit = await queue.acquire(request);
+      checkOptions("options", options, ["weight", "maxWait", "signal", "slot"]);
+      const { weight = 1, maxWait, signal, slot } = options;
+      checkSignal("signal", signal);
+      const request = { weight, maxWaitMs: maxWaitMs(maxWait), signal };
+      const queue = this.#queueFor(key, slot, weight, signal);
+      if (request.maxWaitMs === 0) return this.#acquireNow(queue, request);
+      const about = { caller: this.#keyspace, key, slot, cost: weight };
+      return waitInLine(queue, request, about, this.#caller);
     } catch (error) {
-      end?.(error);
-      throw error;
+      return rejected(error as Error);
     }
-    end?.(undefined);
+  }
+
+  async #acquireNow(queue: WaitQueue, { weight, signal }: WaitRequest): Promise<Permit> {
+    const permit = await queue.tryAcquire(weight, signal);
     if (permit === undefined) throw queue.maxWaitExceeded(0);
     // Closed since the grant: then it was given back.
     this.#closing.throwIfClosed();
@@ -127,8 +130,8 @@ class Semaphore<S extends Store = Store> implements AsyncDisposable {
   ): Promise<Permit | undefined> {
     checkOptions("options", options, ["weight", "slot"]);
     const { weight = 1, slot } = options;
-    const request = { weight, maxWaitMs: 0, signal: undefined };
-    const permit = await this.#queueFor(key, slot, request).acquire(request);
+    const queue = this.#queueFor(key, slot, weight, undefined);
+    const permit = await queue.tryAcquire(weight);
     if (permit !== undefined) this.#closing.throwIfClosed();
     return permit;
   }
@@ -229,23 +232,17 @@ class Semaphore<S extends Store = Store> implements AsyncDisposable {
   }
 
   /** The line that an acquisition gets into, unless it is refused. */
-  #queueFor(key: string, slot: string | undefined, { weight, signal }: WaitRequest): WaitQueue {
+  #queueFor(
+    key: string,
+    slot: string | undefined,
+    weight: number,
+    signal: AbortSignal | undefined,
+  ): WaitQueue {
     this.#closing.throwIfClosed();
     checkCount("weight", weight, 1, MAX_SEMAPHORE_LIMIT);
     const semaphoreKey = this.#keyOf(key, slot);
     signal?.throwIfAborted();
     return this.#queueOf(semaphoreKey);
-  }
-
-  /** Counts a wait, and lets listeners hear of it; what is returned ends it, with what it failed with. */
-  #beginWait(keyed: Keyed, { weight, signal }: WaitRequest): (error: unknown) => void {
-    const wait = { caller: this.#keyspace, ...keyed, cost: weight };
-    const { end } = beginWait(this.events, this.#counts.waits, wait);
-    return (error) => {
-      if (error === undefined) end({ outcome: "started", lateMs: 0 });
-      else if (error instanceof MaxWaitExceededError) end({ outcome: "refused", lateMs: 0 });
-      else end({ outcome: "failed", lateMs: 0, error, aborted: isAbortedBy(signal, error) });
-    };
   }
 
   #hold(grant: PermitGrant): HeldPermit {

@@ -71,8 +71,20 @@ export class WaitQueue implements NotificationListener {
     });
   }
 
-  /** Waits for a place; undefined where there is none now and `maxWaitMs` is 0. */
-  acquire({ weight, maxWaitMs, signal }: WaitRequest): Promise<HeldPermit | undefined> {
+  /** Waits for a place. `ended` hears of the end just before the caller does, with what it failed with. */
+  acquire(request: WaitRequest, ended?: (error: Error | undefined) => void): Promise<HeldPermit> {
+    return this.#begin(request, ended) as Promise<HeldPermit>;
+  }
+
+  /** The same now or never: undefined where there is none. */
+  tryAcquire(weight: number, signal?: AbortSignal): Promise<HeldPermit | undefined> {
+    return this.#begin({ weight, maxWaitMs: 0, signal });
+  }
+
+  #begin(
+    { weight, maxWaitMs, signal }: WaitRequest,
+    ended?: (error: Error | undefined) => void,
+  ): Promise<HeldPermit | undefined> {
     this.#acquisitions += 1;
     const id = `${this.owner}.${this.#acquisitions.toString(36)}`;
     const waits = maxWaitMs > 0;
@@ -83,8 +95,10 @@ export class WaitQueue implements NotificationListener {
         cancelMaxWait();
         waiter.endPause();
         this.#remove(waiter);
-        if (outcome !== undefined && "reason" in outcome) reject(outcome.reason);
-        else resolve(outcome);
+        const failure = outcome !== undefined && "reason" in outcome ? outcome.reason : undefined;
+        ended?.(failure);
+        if (failure !== undefined) reject(failure);
+        else resolve(outcome as HeldPermit | undefined);
       });
       const cancelMaxWait = setAlarm(this.#caller.store.clock, alarmMs, true, () => {
         if (waiter.wasInLine || waiter.failure === undefined) {

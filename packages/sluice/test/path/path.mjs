@@ -15,6 +15,7 @@ const { RedisStore } = /** @type {typeof import("../../src/stores/redis/index.js
 
 /** A client in the shape of ioredis whose server admits every consume. */
 const client = {
+  status: "ready",
   defineCommand() {},
   eval: async () => [Date.now() * 1000, 64, 9000, 100],
   evalsha: async () => [Date.now() * 1000, 64, 9000, 100],

@@ -2,7 +2,7 @@
 import type { Closing } from "../../core/closing.js";
 import { InvalidOptionError } from "../../core/errors.js";
 import { HIDDEN, InWords } from "../../core/shown.js";
-import type { NodeOf, RunScript } from "./clients/client.js";
+import type { AskScript, NodeOf } from "./clients/client.js";
 import { adapterOf, type RedisClientLike } from "./clients/index.js";
 import { CONNECT_OPTIONS, type ConnectOptions, connectorTo } from "./connect.js";
 import { LazyConnection } from "./lazy-connection.js";
@@ -19,12 +19,14 @@ export interface AccessOptions extends ConnectOptions {
 }
 
 export interface Access {
-  readonly run: RunScript;
+  readonly ask: AskScript;
   readonly isCluster: boolean;
   /** The node of a slot, where a Cluster's client shows it. */
   readonly nodeOf: NodeOf | undefined;
   /** Whether the client never sends again what may have reached the server. */
   readonly sendsOnce: () => boolean;
+  /** Whether a command that the client is given now is on its way when the client returns. */
+  readonly writesAtOnce: () => boolean;
   /** Undefined with a client that was passed in. */
   readonly lazy: LazyConnection | undefined;
   /** Undefined until a connection of the store's own is open. */
@@ -49,10 +51,11 @@ export function accessBy(options: AccessOptions, closing: Closing): Access {
   const adapter = adapterOf(client);
   const cluster = adapter.clusterOf?.(client);
   return {
-    run: adapter.runnerOf(client),
+    ask: adapter.runnerOf(client),
     isCluster: cluster !== undefined,
     nodeOf: cluster?.nodeOf,
     sendsOnce: () => adapter.sendsOnce?.(client) === true,
+    writesAtOnce: adapter.writesAtOnce?.bind(adapter, client) ?? never,
     lazy: undefined,
     clientNow: () => client,
   };
@@ -62,11 +65,16 @@ function byUrl(options: AccessOptions, closing: Closing): Access {
   const lazy = new LazyConnection(connectorTo(options.url, options), closing);
   const isCluster = options.cluster === true;
   return {
-    run: lazy.run,
+    ask: lazy.ask,
     isCluster,
     nodeOf: isCluster ? lazy.nodeOf : undefined,
     sendsOnce: lazy.sendsOnce,
+    writesAtOnce: lazy.writesAtOnce,
     lazy,
     clientNow: () => lazy.client,
   };
+}
+
+function never(): boolean {
+  return false;
 }

@@ -220,6 +220,12 @@ export function handOverNow(): HandOver {
   return handOver;
 }
 
+/** The hand-over to a client that writes at once, at `nowMs`: the server has the call as soon as the client does. */
+export function writtenHandOver(nowMs: number): HandOver {
+  happened.count += 1;
+  return { order: happened.count, startedAtMs: nowMs, isDecided: false, isAssumed: false };
+}
+
 function isWanted({ abandoned }: Submitted): boolean {
   return abandoned !== true;
 }

@@ -2,7 +2,7 @@
 import type { Closing } from "../../core/closing.js";
 import type { Submitted } from "../hand-over.js";
 import { handOverNow, notSent } from "./batcher.js";
-import type { NodeOf, RunScript } from "./clients/client.js";
+import type { AskScript, NodeOf } from "./clients/client.js";
 import { adapterOf } from "./clients/index.js";
 import type { OwnConnection } from "./clients/own-connection.js";
 
@@ -11,9 +11,10 @@ export type Connect = (closed: AbortSignal) => Promise<OwnConnection>;
 
 interface Opened {
   readonly connection: OwnConnection;
-  readonly run: RunScript;
+  readonly ask: AskScript;
   readonly nodeOf: NodeOf | undefined;
   readonly sendsOnce: boolean;
+  readonly writesAtOnce: () => boolean;
 }
 
 export class LazyConnection {
@@ -34,9 +35,17 @@ export class LazyConnection {
   }
 
   /** Waits for the connection, then runs the script. */
-  readonly run: RunScript = async (...script) => {
-    const { run } = this.#opened ?? (await this.open());
-    return run(...script);
+  readonly ask: AskScript = (...script) => {
+    if (this.#opened !== undefined) {
+      this.#opened.ask(...script);
+      return;
+    }
+    const failed = script[5];
+    this.open()
+      .then(({ ask }) => {
+        ask(...script);
+      })
+      .catch(failed);
   };
 
   /** The node of a slot; "" as long as it is not known. */
@@ -44,6 +53,9 @@ export class LazyConnection {
 
   /** Whether what may have reached the server is never sent again. */
   readonly sendsOnce = (): boolean => this.#opened?.sendsOnce === true;
+
+  /** Whether a command that is given to its client now is on its way when that returns. */
+  readonly writesAtOnce = (): boolean => this.#opened?.writesAtOnce() === true;
 
   /** Everyone who asks meanwhile waits for the same attempt. */
   open(): Promise<Opened> {
@@ -88,7 +100,8 @@ export class LazyConnection {
       const adapter = adapterOf(client);
       const nodeOf = adapter.clusterOf?.(client)?.nodeOf;
       const sendsOnce = adapter.sendsOnce?.(client) === true;
-      return { connection, run: adapter.runnerOf(client), nodeOf, sendsOnce };
+      const writesAtOnce = (): boolean => adapter.writesAtOnce?.(client) === true;
+      return { connection, ask: adapter.runnerOf(client), nodeOf, sendsOnce, writesAtOnce };
     } catch (error) {
       throw this.#closing.isClosed ? this.#closing.error() : error;
     }

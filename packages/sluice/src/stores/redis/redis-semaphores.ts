@@ -43,7 +43,7 @@ export class RedisSemaphores implements SemaphoreStore {
     this.#subscriber = options.subscriber;
   }
 
-  async execute(
+  execute(
     key: SemaphoreKey,
     command: SemaphoreCommand,
     withinMs: number,
@@ -52,14 +52,21 @@ export class RedisSemaphores implements SemaphoreStore {
     // All of a place is in one key: a Cluster serves that even while it moves it.
     const untilMs = monotonicMs() + withinMs;
     let pause: (() => Promise<void>) | undefined;
-    for (;;) {
-      const outcome = await this.#batches.submit({ key, command }, submitted);
-      if (!(outcome instanceof Error)) return outcome;
-      if (!failedByMovingSlot(outcome) || monotonicMs() >= untilMs) throw asScriptFailure(outcome);
-      submitted.handOver = undefined;
-      pause ??= growingPause();
-      await pause();
-    }
+    return new Promise((resolve, reject) => {
+      const submit = (): void => {
+        this.#batches.submit({ key, command }, submitted, (outcome) => {
+          if (!(outcome instanceof Error)) resolve(outcome);
+          else if (!failedByMovingSlot(outcome) || monotonicMs() >= untilMs) {
+            reject(asScriptFailure(outcome));
+          } else {
+            submitted.handOver = undefined;
+            pause ??= growingPause();
+            void pause().then(submit);
+          }
+        });
+      };
+      submit();
+    });
   }
 
   channelOf(key: SemaphoreKey): string {

@@ -12,7 +12,7 @@ import { batchBegins, isHeardOfBatches } from "../batch-events.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
 import type { Done, Store, StoreCall } from "../store.js";
 import { StoreCounts, type StoreStats } from "../store-counts.js";
-import { accessBy } from "./access.js";
+import { type Access, accessBy } from "./access.js";
 import type { CheckedStore, CheckOptions } from "./check/check-store.js";
 import type { StoreFinding } from "./check/finding.js";
 import type { RedisStoreOptions } from "./store-options.js";
@@ -26,7 +26,7 @@ import {
   type SettleCall,
 } from "./batcher.js";
 import type { RunScript } from "./clients/client.js";
-import { asScriptFailure } from "./clients/index.js";
+import { asScriptFailure, promising } from "./clients/index.js";
 import type { LazyConnection } from "./lazy-connection.js";
 import { LoneCalls } from "./lone-calls.js";
 import { CONNECT_OPTIONS, type ConnectOptions } from "./connect.js";
@@ -38,7 +38,7 @@ import { RedisSemaphores } from "./redis-semaphores.js";
 import { type Placement, placementBy, SLOTS, slotOf, tagOfId } from "./slot.js";
 import { type RefusalSorter, SplitRetry } from "./split-retry.js";
 import { endingWithStore, type RoundTripOptions } from "./round-trips.js";
-import { decodeBatch, type DecodedCall } from "./wire.js";
+import { decodeBatch } from "./wire.js";
 
 /** A calendar's table is off at most twice: once for the clock, once for a boundary passed meanwhile. */
 const CALENDAR_TRIPS = 3;
@@ -107,16 +107,17 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     const { partitions, subscriber } = options;
     if (partitions !== undefined) checkCount("partitions", partitions, 1, SLOTS);
     this.#placement = partitions === undefined ? undefined : placementBy(partitions);
-    const { run, isCluster, nodeOf, sendsOnce, lazy, clientNow } = accessBy(options, this.#closing);
-    this.#sendsOnce = sendsOnce;
+    const access = accessBy(options, this.#closing);
+    const { ask, isCluster, nodeOf, lazy, clientNow } = access;
+    this.#sendsOnce = access.sendsOnce;
     this.#lazy = lazy;
     const trips = { closing: this.#closing, events: this.events, counts: this.counts };
-    this.#run = endingWithStore(run, trips);
+    this.#run = endingWithStore(ask, trips);
     if (nodeOf !== undefined) {
       this.partOf = ({ debits }) => nodeOf(this.#slotOf(debits[0]?.id ?? ""));
     }
     this.clock = options.clock === undefined ? undefined : checkClock(options.clock);
-    this.#alone = this.#loneCalls(run, trips);
+    this.#alone = this.#loneCalls(access, trips);
     this.#batching = {
       maxBatch: checkCount("maxBatch", maxBatch, 1, 1000),
       maxInFlight: checkCount("maxInFlight", maxInFlight, 1, 1000),
@@ -136,7 +137,12 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       },
     );
     this.#hints = new Hints({ client: clientNow, subscriber, sharded: isCluster });
-    this.#checked = () => ({ run, clientNow, isCluster, subscriber: this.#hints.subscriber });
+    this.#checked = () => ({
+      run: promising(ask),
+      clientNow,
+      isCluster,
+      subscriber: this.#hints.subscriber,
+    });
     this.reports = new RedisReports(this.#run, this.clock);
     this.overrides = new RedisOverrides(this.#run, this.#hints, this.clock);
     this.documents = new RedisDocuments(this.#run, this.#hints, this.clock);
@@ -197,10 +203,11 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     return checkServers(this.#checked(), options);
   }
 
-  #loneCalls(run: RunScript, trips: RoundTripOptions): LoneCalls {
+  #loneCalls({ ask, writesAtOnce }: Access, trips: RoundTripOptions): LoneCalls {
     return new LoneCalls({
       ...trips,
-      run,
+      ask,
+      writesAtOnce,
       clock: this.clock,
       placement: this.#placement,
       settle: async (call, outcome, sentMs, settle) => {
@@ -334,7 +341,8 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     const calls = places.map((i) => all[i] as StoreCall);
     let again: number[] = [];
     try {
-      const outcomes = await this.#execute(calls, part);
+      const { rawUs, outcomes } = decodeBatch(calls, await this.#execute(calls, part));
+      if (this.clock === undefined) this.#serverAheadUs = rawUs - systemClock.nowUs();
       let guessUs: number | undefined;
       outcomes.forEach((outcome, k) => {
         const i = places[k] as number;
@@ -364,10 +372,10 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   }
 
   /** Runs the script once. Here every script call begins and ends, so its size, node, duration and error are known here. */
-  async #execute(
+  #execute(
     calls: readonly StoreCall[],
     { kind, kernels, keys, args }: BatchPart,
-  ): Promise<readonly DecodedCall[]> {
+  ): Promise<unknown> {
     const { sha, source } = scriptFor(kind, kernels);
     const ended = this.#batchBegins(calls, keys.length);
     const run = this.#run(sha, source, keys, args);
@@ -375,10 +383,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     for (const call of calls) call.handOver = handOver;
     this.counts.batchCalls.observe(calls.length);
     if (ended !== undefined) run.then(() => ended(undefined), ended);
-    const reply = await run;
-    const { rawUs, outcomes } = decodeBatch(calls, reply);
-    if (this.clock === undefined) this.#serverAheadUs = rawUs - systemClock.nowUs();
-    return outcomes;
+    return run;
   }
 
   /** Lets the listeners know; what is returned does so again when the batch ends. Undefined where nobody listens. */

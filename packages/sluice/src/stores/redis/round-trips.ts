@@ -3,7 +3,7 @@ import { monotonicMs } from "../../core/clock.js";
 import type { Closing } from "../../core/closing.js";
 import type { Events } from "../../events/events.js";
 import type { StoreCounts } from "../store-counts.js";
-import type { RunScript } from "./clients/client.js";
+import type { AskScript, RunScript } from "./clients/client.js";
 
 export interface RoundTripOptions {
   /** The store's. */
@@ -12,9 +12,9 @@ export interface RoundTripOptions {
   readonly counts: StoreCounts;
 }
 
-/** `run` until the store is closed: then what is under way, and all that comes, rejects. What it throws, it rejects with. */
+/** `ask` until the store is closed: then what is under way, and all that comes, rejects. What it throws, it rejects with. */
 export function endingWithStore(
-  run: RunScript,
+  ask: AskScript,
   { closing, counts, events }: RoundTripOptions,
 ): RunScript {
   return (...script) =>
@@ -37,10 +37,11 @@ export function endingWithStore(
       };
       closing.listeners.add(close);
       try {
-        run(...script).then((reply) => {
+        const replied = (reply: unknown): void => {
           ended(undefined);
           resolve(reply);
-        }, failed);
+        };
+        ask(...script, replied, failed);
       } catch (error) {
         failed(error);
       }

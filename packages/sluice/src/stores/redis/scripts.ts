@@ -3,7 +3,7 @@
  * server may not know it: on first use, after SCRIPT FLUSH, and after a failover to a server that never saw it.
  */
 import type { Kernel } from "../../algorithms/kernel.js";
-import type { NodeOf, RunScript } from "./clients/client.js";
+import type { AskScript, NodeOf } from "./clients/client.js";
 import { digests } from "../../core/digest.js";
 import * as lua from "./scripts/generated.js";
 import { slotOf, tagIn } from "./slot.js";
@@ -100,7 +100,7 @@ const UNKNOWN_SCRIPT = /^[^[]*NOSCRIPT/;
  * The first time a script goes in full, to each node of a Cluster: to ask whether the server knows it would cost a
  * round trip, in which later calls would overtake this one if the server knows their script.
  */
-export function withReload(commands: ScriptCommands, options: ReloadOptions = {}): RunScript {
+export function withReload(commands: ScriptCommands, options: ReloadOptions = {}): AskScript {
   const { nodeOf, unknownScript = UNKNOWN_SCRIPT } = options;
   const sent = new Set<string>();
   const isFirst = (sha: string, keys: readonly string[]): boolean => {
@@ -112,13 +112,18 @@ export function withReload(commands: ScriptCommands, options: ReloadOptions = {}
     sent.add(place);
     return true;
   };
-  return async (sha, source, keys, args) => {
-    if (isFirst(sha, keys)) return commands.eval(source, keys, args);
-    try {
-      return await commands.evalSha(sha, keys, args);
-    } catch (error) {
-      if (!unknownScript.test(String(error))) throw error;
-      return commands.eval(source, keys, args);
+  return (sha, source, keys, args, replied, failed) => {
+    if (isFirst(sha, keys)) {
+      commands.eval(source, keys, args).then(replied, failed);
+      return;
     }
+    commands.evalSha(sha, keys, args).then(replied, (error: unknown) => {
+      try {
+        if (!unknownScript.test(String(error))) failed(error);
+        else commands.eval(source, keys, args).then(replied, failed);
+      } catch (thrown) {
+        failed(thrown);
+      }
+    });
   };
 }

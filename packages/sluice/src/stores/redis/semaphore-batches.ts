@@ -60,11 +60,13 @@ export class SemaphoreBatches {
     this.#options = options;
   }
 
-  /** Sends a command; resolves to what became of it, and never rejects. */
-  submit(keyed: KeyedCommand, submitted: Submitted): Promise<SemaphoreAnswer | Error> {
-    return new Promise((resolve) => {
-      this.#batcherFor(keyed).add(new WaitingCommand(keyed, submitted), resolve);
-    });
+  /** Sends a command, and tells `done` once what became of it. */
+  submit(
+    keyed: KeyedCommand,
+    submitted: Submitted,
+    done: (outcome: SemaphoreAnswer | Error) => void,
+  ): void {
+    this.#batcherFor(keyed).add(new WaitingCommand(keyed, submitted), done);
   }
 
   #batcherFor({ key }: KeyedCommand): Batcher<WaitingCommand, SemaphoreAnswer> {

@@ -12,6 +12,19 @@ export type RunScript = (
   args: readonly string[],
 ) => Promise<unknown>;
 
+/**
+ * Runs a script as RunScript does, and tells one of two functions what came of it, once: without a promise of its own, each of
+ * which would be a turn between the client's reply and whoever waits for it. What it throws was not sent.
+ */
+export type AskScript = (
+  sha: string,
+  source: string,
+  keys: readonly string[],
+  args: readonly string[],
+  replied: (reply: unknown) => void,
+  failed: (error: unknown) => void,
+) => void;
+
 /** A method of a client, whatever it takes. */
 export type ClientMethod = (...args: never[]) => unknown;
 
@@ -58,7 +71,7 @@ export interface ClientAdapter<Client = object> {
   /** Whether `client` is one of this kind, by its methods alone. */
   fits(client: unknown): client is Client;
   /** How to run scripts through `client`. */
-  runnerOf(client: Client): RunScript;
+  runnerOf(client: Client): AskScript;
   /** Undefined unless `client` says that it talks to a Cluster. */
   clusterOf?(client: Client): ClusterView | undefined;
   /** The refusal in an error that this client words in its own way, instead of passing on the server's words. */
@@ -68,6 +81,10 @@ export interface ClientAdapter<Client = object> {
    * now. Undefined where that is not known.
    */
   sendsOnce?(client: Client): boolean;
+  /**
+   * Whether a command that the client is given now is on its way when the client returns. Undefined where it writes by and by.
+   */
+  writesAtOnce?(client: Client): boolean;
   /** Whether this error says that the client has as many commands under way as it takes: then none was sent. */
   saysQueueIsFull?(error: Error): boolean;
   /** The servers behind `client`: of a Cluster its masters. Undefined for clients that run scripts and nothing else. */

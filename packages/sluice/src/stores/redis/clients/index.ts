@@ -2,7 +2,13 @@
 import { InvalidOptionError, StoreUnavailableError } from "../../../core/errors.js";
 import { withoutText } from "../../../core/shown.js";
 import { bun, type BunLike } from "./bun.js";
-import type { ClientAdapter, RefusalReason, RunScript, SubscriptionAdapter } from "./client.js";
+import type {
+  AskScript,
+  ClientAdapter,
+  RefusalReason,
+  RunScript,
+  SubscriptionAdapter,
+} from "./client.js";
 import { glide, type GlideLike } from "./glide.js";
 import { ioredis, type IoRedisLike } from "./ioredis.js";
 import { nodeRedis, type NodeRedisLike } from "./node-redis.js";
@@ -41,7 +47,15 @@ export function adapterOf(client: unknown): ClientAdapter {
 
 /** How to run scripts through `client`. */
 export function scriptRunner(client: object): RunScript {
-  return adapterOf(client).runnerOf(client);
+  return promising(adapterOf(client).runnerOf(client));
+}
+
+/** The same with a promise. */
+export function promising(ask: AskScript): RunScript {
+  return (...script) =>
+    new Promise((resolve, reject) => {
+      ask(...script, resolve, reject);
+    });
 }
 
 /** How `client` subscribes; undefined for one that cannot. */

@@ -34,7 +34,12 @@ interface IoRedis extends IoRedisLike {
   readonly isCluster?: unknown;
   /** A Cluster's addresses by slot, the master's first. */
   readonly slots?: readonly (readonly string[] | undefined)[];
-  readonly options?: IoRedisOptions & { readonly redisOptions?: IoRedisOptions };
+  readonly options?: IoRedisOptions & {
+    readonly redisOptions?: IoRedisOptions;
+    readonly enableAutoPipelining?: unknown;
+  };
+  /** Of a connection to one server. */
+  readonly status?: unknown;
   call(name: string, ...args: readonly string[]): Promise<unknown>;
   /** Of a Cluster's client. */
   nodes?(role: "master"): readonly IoRedis[];
@@ -301,6 +306,8 @@ export const ioredis: ClientAdapter<IoRedis> = {
     ),
   clusterOf: ioredisCluster,
   sendsOnce,
+  writesAtOnce: ({ status, options }) =>
+    status === "ready" && options?.enableAutoPipelining !== true,
   serversOf,
   hazardsOf,
   refusalIn: ({ message }) => (MOVING_SLOT.test(message) ? "movingSlot" : undefined),

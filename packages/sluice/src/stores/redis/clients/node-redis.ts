@@ -66,15 +66,10 @@ interface NodeRedisOptions {
 }
 
 /** Its own words, "The client is closed", help nobody who forgot to open it; a Sentinel's client throws a TypeError. */
-async function connected<T>(client: NodeRedis, call: () => Promise<T>): Promise<T> {
-  try {
-    return await call();
-  } catch (error) {
-    if (client.isOpen !== false) throw error;
-    const message =
-      "the client is not connected: call `await client.connect()` before its first use";
-    throw new StoreUnavailableError(message, { cause: error });
-  }
+function inWords(client: NodeRedis, error: unknown): unknown {
+  if (client.isOpen !== false) return error;
+  const message = "the client is not connected: call `await client.connect()` before its first use";
+  return new StoreUnavailableError(message, { cause: error });
 }
 
 /** The two commands that run a script. */
@@ -272,14 +267,15 @@ async function openNodeRedis(
 export const nodeRedis: ClientAdapter<NodeRedis> = {
   fits: (client): client is NodeRedis => isObjectWith(client, "evalSha"),
   runnerOf: (client) => {
-    const commands = scriptCommands(client);
-    return withReload(
-      {
-        evalSha: (...script) => connected(client, () => commands.evalSha(...script)),
-        eval: (...script) => connected(client, () => commands.eval(...script)),
-      },
-      { nodeOf: nodeRedisCluster(client)?.nodeOf },
-    );
+    const ask = withReload(scriptCommands(client), { nodeOf: nodeRedisCluster(client)?.nodeOf });
+    return (sha, source, keys, args, replied, failed) => {
+      const failedInWords = (error: unknown): void => failed(inWords(client, error));
+      try {
+        ask(sha, source, keys, args, replied, failedInWords);
+      } catch (error) {
+        failedInWords(error);
+      }
+    };
   },
   clusterOf: nodeRedisCluster,
   serversOf,

@@ -3,5 +3,7 @@ import type { ClientAdapter, RunScript } from "./client.js";
 
 export const rawFunction: ClientAdapter<RunScript> = {
   fits: (client): client is RunScript => typeof client === "function",
-  runnerOf: (client) => client,
+  runnerOf: (client) => (sha, source, keys, args, replied, failed) => {
+    client(sha, source, keys, args).then(replied, failed);
+  },
 };
