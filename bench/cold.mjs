@@ -8,7 +8,7 @@ import { withServer } from "./server.mjs";
 import { ratios, spread } from "./statistics.mjs";
 import { factorSpread, table, whole, wholeSpread } from "./table.mjs";
 
-/** @typedef {{ contender: string, client: import("./clients.mjs").ClientKind, callsUntilHalf: number[], rounds: number, allowed: number }} Row */
+/** @typedef {{ contender: string, client: import("./clients.mjs").ClientKind, callsUntilHalf: number[], firstCpuMs: number[], loadedCpuMs: number[], rounds: number, allowed: number }} Row */
 /** @typedef {{ server: string, rows: Row[] }} ColdSection */
 
 const OWN = "sluice";
@@ -40,6 +40,8 @@ export async function measureCold(schedule) {
     return {
       ...who,
       callsUntilHalf: found.map(({ callsUntilHalf }) => callsUntilHalf),
+      firstCpuMs: found.map(({ firstCpuMs }) => firstCpuMs),
+      loadedCpuMs: found.map(({ loadedCpuMs }) => loadedCpuMs),
       rounds: found.length,
       allowed: Math.min(...found.map(({ allowed }) => allowed)),
     };
@@ -47,12 +49,14 @@ export async function measureCold(schedule) {
   return { server, rows };
 }
 
-/** @param {readonly Row[]} rows @param {string} client */
-function timesReference(rows, client) {
-  const [own, other] = [OWN, REFERENCE].map(
-    (who) =>
-      rows.find((row) => row.contender === who && row.client === client)?.callsUntilHalf ?? [],
-  );
+/** @typedef {"callsUntilHalf" | "firstCpuMs" | "loadedCpuMs"} Figure */
+
+/** @param {readonly Row[]} rows @param {string} client @param {Figure} figure */
+function timesReference(rows, client, figure) {
+  const [own, other] = [OWN, REFERENCE].map((who) => {
+    const row = rows.find((each) => each.contender === who && each.client === client);
+    return row?.[figure] ?? [];
+  });
   return ratios(own ?? [], other ?? []);
 }
 
@@ -62,18 +66,27 @@ export function coldGoals(rows) {
     {
       what: `cold, 1 in flight: calls until half of full speed × ${REFERENCE}'s`,
       aim: AIMS.cold,
-      figure: (client) => timesReference(rows, client),
+      figure: (client) => timesReference(rows, client, "callsUntilHalf"),
     },
   ];
 }
 
 /** @param {readonly Row[]} rows */
 export function showCold(rows) {
-  const cells = rows.map(({ contender, client, callsUntilHalf }) => [
-    `${contender} through ${client}`,
-    wholeSpread(spread(callsUntilHalf)),
-    contender === OWN ? factorSpread(timesReference(rows, client)) : "",
+  /** @type {readonly Figure[]} */
+  const figures = ["callsUntilHalf", "firstCpuMs", "loadedCpuMs"];
+  const cells = rows.map((row) => [
+    `${row.contender} through ${row.client}`,
+    ...figures.flatMap((figure) => [
+      wholeSpread(spread(row[figure] ?? [])),
+      row.contender === OWN ? factorSpread(timesReference(rows, row.client, figure)) : "",
+    ]),
   ]);
-  const head = ["calls until half of full speed", "× reference"];
+  const titles = [
+    "calls until half of full speed",
+    "CPU ms of the first 2,000 calls",
+    "and of loading",
+  ];
+  const head = titles.flatMap((title) => [title, "× reference"]);
   return table([`a fresh process, ${whole(KEYS)} keys, 1 in flight`, ...head], cells);
 }

@@ -24,8 +24,8 @@ const SEQUENCE = 2 ** 20;
 const MASK = SEQUENCE - 1;
 
 /** Keys as flat strings: concatenated ones would be flattened by whoever touches them first. */
-export function makeKeys(count = KEYS) {
-  return Array.from({ length: count }, (_, i) => Buffer.from(`user:${i}`).toString("latin1"));
+export function makeKeys(count = KEYS, name = "user") {
+  return Array.from({ length: count }, (_, i) => Buffer.from(`${name}:${i}`).toString("latin1"));
 }
 
 /**

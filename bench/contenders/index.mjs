@@ -15,7 +15,7 @@
  * @typedef {object} MemoryContender
  * @property {Algorithm} algorithm
  * @property {boolean} [sync] whether `call` answers at once; else its promise is awaited
- * @property {() => Session} open
+ * @property {(quota?: import("../workload.mjs").Quota) => Session} open
  */
 
 /**

@@ -1,11 +1,12 @@
 /** rate-limiter-flexible in memory. */
 import { RateLimiterMemory } from "rate-limiter-flexible";
-import { LIMIT, PERIOD_MS } from "../../workload.mjs";
+import { USUAL } from "../../workload.mjs";
 
 export const algorithm = "fixed window";
 
-export function open() {
-  const limiter = new RateLimiterMemory({ points: LIMIT, duration: PERIOD_MS / 1e3 });
+/** @param {import("../../workload.mjs").Quota} [quota] */
+export function open({ limit, periodMs } = USUAL) {
+  const limiter = new RateLimiterMemory({ points: limit, duration: periodMs / 1e3 });
   return {
     // Denials reject, which fails the run.
     call: (/** @type {string} */ key) => limiter.consume(key),
