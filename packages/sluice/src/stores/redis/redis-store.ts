@@ -104,7 +104,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     ]);
     addOutageHooks(this.events, options.hooks);
     const { maxBatch = DEFAULT_MAX_BATCH, maxInFlight = DEFAULT_MAX_IN_FLIGHT } = options;
-    const { partitions, subscriber } = options;
+    const { partitions } = options;
     if (partitions !== undefined) checkCount("partitions", partitions, 1, SLOTS);
     this.#placement = partitions === undefined ? undefined : placementBy(partitions);
     const access = accessBy(options, this.#closing);
@@ -136,22 +136,14 @@ export class RedisStore extends KeyspaceRegistry implements Store {
         return !retry.isCluster && retry.apart.size === 0 && this.#alone.send(call, done);
       },
     );
-    this.#hints = new Hints({ client: clientNow, subscriber, sharded: isCluster });
-    this.#checked = () => ({
-      run: promising(ask),
-      clientNow,
-      isCluster,
-      subscriber: this.#hints.subscriber,
-    });
+    const ownSubscriber = options.subscriber;
+    this.#hints = new Hints({ client: clientNow, subscriber: ownSubscriber, sharded: isCluster });
+    const { subscriber } = this.#hints;
+    this.#checked = () => ({ run: promising(ask), clientNow, isCluster, subscriber });
     this.reports = new RedisReports(this.#run, this.clock);
     this.overrides = new RedisOverrides(this.#run, this.#hints, this.clock);
     this.documents = new RedisDocuments(this.#run, this.#hints, this.clock);
-    const shared = {
-      run: this.#run,
-      subscriber: this.#hints.subscriber,
-      isCluster,
-      clock: this.clock,
-    };
+    const shared = { run: this.#run, subscriber, isCluster, clock: this.clock };
     const own = { nodeOf, nonce: randomName(STORE_NONCE_BYTES), batching: this.#batching };
     this.semaphores = new RedisSemaphores({ ...shared, ...own });
   }
