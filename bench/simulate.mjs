@@ -1,5 +1,6 @@
 // How fast `sluice simulate` replays a log, and in how much memory: a million attempts of 50,000 keys, by the built program
-// in a heap of 128 MB: what a sliding log keeps of each key is most of it. `npm run bench:simulate`, or with another number of attempts behind it.
+// in a heap of 64 MB: of no more than one key is there a state at a time. `npm run bench:simulate`, or with another number of
+// attempts behind it.
 import { spawnSync } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +10,7 @@ import { fileURLToPath } from "node:url";
 
 const ATTEMPTS = Number(argv[2] ?? 1_000_000);
 const KEYS = 50_000;
-const HEAP_MB = 128;
+const HEAP_MB = 64;
 const START_US = 1_767_225_600_000_000;
 const cli = fileURLToPath(new URL("../packages/cli/dist/main.js", import.meta.url));
 /** Prints the most memory that the program ever had, when it ends. */

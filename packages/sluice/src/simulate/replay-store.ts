@@ -1,9 +1,9 @@
-/** Decides logged attempts anew: by the store in memory, on the log's own clock. */
+/** Decides logged attempts anew, one key after another: by the store in memory, on the log's own clock. */
 import { REASON, VERBS, type Verb, type VerbName } from "../algorithms/decide.js";
 import { UNIT } from "../core/amount.js";
 import type { Clock } from "../core/clock.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
-import type { Debit, DebitResult } from "../stores/store.js";
+import type { Debit, DebitResult, Keyspace } from "../stores/store.js";
 import type { AskedRule, LoggedAttempt, ReplayableLimits } from "./limits.js";
 
 /** What limits say to an attempt. */
@@ -39,6 +39,8 @@ export class ReplayStore {
   readonly #limits: ReplayableLimits;
   readonly #store: MemoryStore;
   #nowUs = 0;
+  /** What has a state of the key, by keyspace. */
+  readonly #asked = new Map<Keyspace, AskedRule>();
 
   constructor(limits: ReplayableLimits) {
     this.#limits = limits;
@@ -46,7 +48,7 @@ export class ReplayStore {
     this.#store = new MemoryStore({ clock, ...ROOM });
   }
 
-  /** An attempt; those of earlier times come first. */
+  /** An attempt; those of its key at earlier times come first. */
   ask(attempt: LoggedAttempt): Replayed {
     const { verb, cost, atUs, maxWaitUs = 0 } = attempt.record;
     this.#nowUs = atUs;
@@ -71,6 +73,15 @@ export class ReplayStore {
     for (const asked of this.#limits.rulesFor(attempt)) this.#decide([asked], call, []);
   }
 
+  /** The next attempt is another key's: all states go, so that no more than one key's take memory. */
+  endKey(): void {
+    for (const [keyspace, { name, rule, id }] of this.#asked) {
+      const debit = { name, rule, keyspace, id, cost: 0 };
+      this.#store.executeSync({ verb: VERBS.reset, debits: [debit], blockUs: 0, maxWaitUs: 0 });
+    }
+    this.#asked.clear();
+  }
+
   #decide(
     all: readonly AskedRule[],
     { verb, cost, maxWaitUs }: { verb: Verb; cost: number; maxWaitUs: number },
@@ -84,8 +95,10 @@ export class ReplayStore {
     });
   }
 
-  #debitOf({ name, rule, id, cost: own }: AskedRule, cost: number): Debit {
+  #debitOf(asked: AskedRule, cost: number): Debit {
+    const { name, rule, id, cost: own } = asked;
     const keyspace = this.#store.open(`${name} ${rule.policy.algorithm}`, rule.kernel);
+    this.#asked.set(keyspace, asked);
     return { name, rule, keyspace, id, cost: own ?? cost };
   }
 }

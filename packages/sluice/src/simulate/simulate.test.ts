@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import {
   type AttemptMade,
   attemptLine,
@@ -13,7 +13,7 @@ import { type States, step } from "../algorithms/step.js";
 import { everyAlgorithmsTools } from "../algorithms/toolbox.js";
 import { headerLine, LogError } from "../audit/index.js";
 import { Random } from "../core/random.js";
-import { fixedWindow, type Policy, tokenBucket } from "../index.js";
+import { fixedWindow, MemoryStore, type Policy, slidingLog, tokenBucket } from "../index.js";
 import { semaphoreHeaderLine } from "../audit/semaphore-record.js";
 import { suggestLimits } from "./suggest.js";
 import { limitsOf, type ReplayableLimits } from "./limits.js";
@@ -238,6 +238,27 @@ describe("what is replayed", () => {
     await expect(failure).rejects.toThrow(why);
     await expect(failure).rejects.toBeInstanceOf(LogError);
   });
+});
+
+test("no more than one key's states take memory at a time", async () => {
+  const { executeSync } = MemoryStore.prototype;
+  const sizes: number[] = [];
+  const spy = vi.spyOn(MemoryStore.prototype, "executeSync");
+  onTestFinished(() => spy.mockRestore());
+  spy.mockImplementation(function replay(this: MemoryStore, call) {
+    const result = executeSync.call(this, call);
+    sizes.push(this.size);
+    return result;
+  });
+  const attempts = Array.from({ length: 300 }, (_, i) => ({ atUs: i, key: `k${i % 100}` }));
+  const log = await logged(attempts);
+  const limits = limitsOf([
+    slidingLog({ name: "api", limit: 2, window: "1h" }),
+    tokenBucket({ name: "burst", limit: 9, period: "1h" }),
+  ]);
+  const { all } = await simulate(log, { limits, against: limitsOf([hourly(1)]) });
+  expect(all).toMatchObject({ attempts: 300, keys: 100, deniedBefore: 200, deniedAfter: 100 });
+  expect(Math.max(...sizes)).toBe(2);
 });
 
 describe("the report", () => {

@@ -76,7 +76,7 @@ const ATTEMPTS_A_TURN = 2000;
 const DEFAULT_TOP = 10;
 
 /**
- * Replays attempts in the order of the store's time. Callers who were denied made the same attempts: whether they would
+ * Replays the attempts of each key in the order of the store's time. Callers who were denied made the same attempts: whether they would
  * have come back later or sooner, no log can tell.
  *
  * @throws LogError where there is no attempt.
@@ -102,7 +102,9 @@ export async function simulate(
 ): Promise<SimulationReport> {
   const log = readOf(logs);
   const { records } = log;
-  const { rows, fromUs, toUs } = attemptsIn(log, options.limiter);
+  const { rows: byTime, fromUs, toUs } = attemptsIn(log, options.limiter);
+  // No key's attempts change what another's come to, so the state of one key at a time is enough.
+  const rows = rowsByKey(byTime, records.keys, (row) => records.keyNumber(row));
   const simulation = new Simulation(log, options, fromUs, toUs);
   for (let i = 0; i < rows.length; i++) {
     if (i % ATTEMPTS_A_TURN === 0) {
@@ -111,9 +113,27 @@ export async function simulate(
     }
     const row = rows[i] as number;
     const record = records.at(row) as LogRecord;
-    simulation.hear({ key: records.keyNumber(row), record, under: decidedBy(log, record) });
+    const key = records.keyNumber(row);
+    if (i > 0 && key !== records.keyNumber(rows[i - 1] as number)) simulation.endKey();
+    simulation.hear({ key, record, under: decidedBy(log, record) });
   }
   return simulation.report(fromUs, toUs);
+}
+
+/** The rows of each key side by side, in the order that they had. */
+function rowsByKey(rows: Uint32Array, keys: number, keyOf: (row: number) => number): Uint32Array {
+  const places = new Uint32Array(keys + 1);
+  for (const row of rows) places[keyOf(row) + 1] = (places[keyOf(row) + 1] as number) + 1;
+  for (let key = 1; key <= keys; key++) {
+    places[key] = (places[key] as number) + (places[key - 1] as number);
+  }
+  const sorted = new Uint32Array(rows.length);
+  for (const row of rows) {
+    const key = keyOf(row);
+    sorted[places[key] as number] = row;
+    places[key] = (places[key] as number) + 1;
+  }
+  return sorted;
 }
 
 /** Rows in the order of time, and the first and last time of an attempt. */
@@ -210,6 +230,12 @@ class Simulation {
     for (const { asked, denies } of after.verdicts) {
       this.#countsOf(asked.name, asked.votes).add(key, deniedBy.has(asked.name), denies);
     }
+  }
+
+  /** The next attempt is another key's. */
+  endKey(): void {
+    this.#after.endKey();
+    this.#before?.endKey();
   }
 
   report(fromUs: number, toUs: number): SimulationReport {
