@@ -15,6 +15,7 @@ import { headerLine, LogError } from "../audit/index.js";
 import { Random } from "../core/random.js";
 import { fixedWindow, MemoryStore, type Policy, slidingLog, tokenBucket } from "../index.js";
 import { semaphoreHeaderLine } from "../audit/semaphore-record.js";
+import type { StoreCall, StoreResult } from "../stores/store.js";
 import { suggestLimits } from "./suggest.js";
 import { limitsOf, type ReplayableLimits } from "./limits.js";
 import { type LoggedAttempts, readLoggedAttempts } from "./logged-attempts.js";
@@ -241,12 +242,13 @@ describe("what is replayed", () => {
 });
 
 test("no more than one key's states take memory at a time", async () => {
-  const { executeSync } = MemoryStore.prototype;
+  type Execute = (this: MemoryStore, call: StoreCall) => StoreResult;
+  const execute: Execute = Reflect.get(MemoryStore.prototype, "executeSync");
   const sizes: number[] = [];
   const spy = vi.spyOn(MemoryStore.prototype, "executeSync");
   onTestFinished(() => spy.mockRestore());
   spy.mockImplementation(function replay(this: MemoryStore, call) {
-    const result = executeSync.call(this, call);
+    const result = execute.call(this, call);
     sizes.push(this.size);
     return result;
   });
