@@ -18,10 +18,9 @@ const address = (path: string): string => `${location.pathname.replace(/\/?$/, "
 async function problemOf(response: Response): Promise<DashboardProblem> {
   const { status, statusText } = response;
   try {
-    const { title, detail, problems } = (await response.json()) as Partial<DashboardProblem>;
-    if (detail !== undefined) {
-      return { status, title: title ?? statusText, detail, ...(problems && { problems }) };
-    }
+    const problem = (await response.json()) as Partial<DashboardProblem>;
+    const { title = statusText, detail } = problem;
+    if (detail !== undefined) return { ...problem, status, title, detail };
   } catch {
     // A proxy's page, say.
   }

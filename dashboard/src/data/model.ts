@@ -8,7 +8,8 @@ import { mergeSeconds } from "./series.js";
 export type Connection =
   | { readonly kind: "loading" }
   | { readonly kind: "live" }
-  | { readonly kind: "login"; readonly why: string }
+  /** Without access; where there is a token to log in with, its field is shown. */
+  | { readonly kind: "login"; readonly why: string; readonly canLogIn: boolean }
   | { readonly kind: "failing"; readonly why: string; readonly failures: number };
 
 export const state = signal<DashboardState | undefined>(undefined);
@@ -43,7 +44,8 @@ function fail(error: unknown): void {
     batch(() => {
       state.value = undefined;
       seconds.value = [];
-      connection.value = { kind: "login", why: error.message };
+      const { canLogIn = true } = error.problem;
+      connection.value = { kind: "login", why: error.message, canLogIn };
     });
     return;
   }
@@ -107,7 +109,7 @@ export async function startPolling(): Promise<void> {
   // Neither a bookmark nor the history keeps it.
   history.replaceState(null, "", location.pathname + location.search);
   return logIn(decodeURIComponent(token)).catch((error: unknown) => {
-    connection.value = { kind: "login", why: messageOf(error) };
+    connection.value = { kind: "login", why: messageOf(error), canLogIn: true };
   });
 }
 

@@ -17,11 +17,11 @@ const yOf = (box: Box, value: number): number =>
 
 const short = (value: number): string => String(Math.round(value * 10) / 10);
 
-/** The next of 1, 2, 5, 10, 20, … that is no smaller: where an axis may end. */
+/** The next of 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, … that is no smaller: where an axis may end. */
 export function niceTop(value: number): number {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  const factor = [1, 2, 5].find((each) => each * power >= value * 0.999_999) ?? 10;
+  const factor = [1, 1.5, 2, 3, 4, 5, 6, 8].find((each) => each * power >= value * 0.999_999) ?? 10;
   return factor * power;
 }
 

@@ -1,7 +1,7 @@
 /** Asks before something is changed: one dialog, for whatever is to be confirmed. */
-import { signal, useSignalEffect } from "@preact/signals";
+import { signal } from "@preact/signals";
 import type { ComponentType } from "preact";
-import { useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { held } from "../data/held.js";
 import { poll, said } from "../data/model.js";
 import { Problem } from "./problem.js";
@@ -54,12 +54,11 @@ async function submit(event: Event & { readonly currentTarget: Element }): Promi
 
 export function Dialog() {
   const element = useRef<HTMLDialogElement>(null);
-  useSignalEffect(() => {
-    if (question.value !== undefined && element.current?.open === false) {
-      element.current.showModal();
-    }
-  });
   const asked = question.value;
+  // Before the next key: a Tab that comes sooner would take the focus from what the dialog was opened with.
+  useLayoutEffect(() => {
+    if (asked !== undefined && element.current?.open === false) element.current.showModal();
+  }, [asked]);
   return (
     <dialog ref={element} aria-labelledby="dialog-title" onClose={closed}>
       {asked !== undefined && (

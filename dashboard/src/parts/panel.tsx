@@ -35,7 +35,7 @@ export function Scroller({
   readonly children: ComponentChildren;
 }) {
   return (
-    <div class="scroller" role="region" aria-label={label} tabIndex={0}>
+    <div class="scroller" role="group" aria-label={label} tabIndex={0}>
       {children}
     </div>
   );

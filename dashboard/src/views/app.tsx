@@ -71,7 +71,7 @@ function Waiting({ why }: { readonly why: string | undefined }) {
 export function App() {
   const now = connection.value;
   const current = state.value;
-  if (now.kind === "login") return <LogIn why={now.why} />;
+  if (now.kind === "login") return <LogIn why={now.why} canLogIn={now.canLogIn} />;
   if (current === undefined) return <Waiting why={now.kind === "failing" ? now.why : undefined} />;
   return (
     <>

@@ -72,6 +72,15 @@ async function rollBack({ version }: Change): Promise<void> {
   await lines.load(diffLines({ from: base, to: version }));
 }
 
+const DID: Readonly<Record<Change["kind"], string>> = {
+  policies: "published",
+  mode: "switched",
+  override: "overrode",
+  block: "blocked",
+  unblock: "unblocked",
+  reset: "reset",
+};
+
 function Row({ change }: { readonly change: Change }) {
   const { id, atMs, who, kind, version, text } = change;
   const isOpen = opened.value === id;
@@ -79,7 +88,7 @@ function Row({ change }: { readonly change: Change }) {
   return (
     <li>
       <p>
-        <time>{moment(atMs, nowMs())}</time> <b>{who ?? "unknown"}</b> {kind}
+        <time>{moment(atMs, nowMs())}</time> <b>{who ?? "somebody"}</b> {DID[kind]}
         {version !== undefined && ` version ${version}`}: {text}
         {change.comment !== undefined && <q>{change.comment}</q>}
       </p>

@@ -86,7 +86,9 @@ function Plot({
   const at = cursorMs.value;
   return (
     <div class="plot">
-      <span class="top">{rate(box.top)}/s</span>
+      <span class="top" aria-hidden="true">
+        {lines.map(([, label]) => label.toLowerCase()).join(", ")}: 0 to {rate(box.top)}/s
+      </span>
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
         <path class="grid" d={`M0 ${HEIGHT / 2}H${WIDTH}M0 0H${WIDTH}`} />
         <Marks box={box} current={current} />

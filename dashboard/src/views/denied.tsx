@@ -6,6 +6,7 @@ import { mayWrite, state } from "../data/model.js";
 import { useHeldOrder } from "../parts/held-order.js";
 import { Panel, Scroller } from "../parts/panel.js";
 import { KeyButtons } from "./key-change.js";
+import { lookUpId } from "./looked-up.js";
 
 const AT_FIRST = 10;
 const isAll = signal(false);
@@ -20,7 +21,7 @@ export function Denied() {
   const { element, ordered } = useHeldOrder(keys, keyOf, String(isAll.value));
   const shown = isAll.value ? ordered : ordered.slice(0, AT_FIRST);
   return (
-    <Panel id="denied" title="Keys denied most" note="denials in the minutes that reports keep">
+    <Panel id="denied" title="Keys denied most" note="times in this minute and the one before">
       {keys.length === 0 ? (
         <p class="empty">No key was denied.</p>
       ) : (
@@ -39,8 +40,15 @@ export function Denied() {
             <tbody ref={element}>
               {shown.map((key) => (
                 <tr key={keyOf(key)}>
-                  <th scope="row" class="key">
-                    {key.label ?? key.id}
+                  <th scope="row">
+                    <button
+                      type="button"
+                      class="link"
+                      onClick={() => void lookUpId(key.rule, key.id)}
+                    >
+                      {key.label ?? key.id}
+                      <span class="sr"> of {key.rule}: look it up</span>
+                    </button>
                     {key.label !== undefined && <small> {key.id}</small>}
                   </th>
                   <td>{key.rule}</td>

@@ -4,7 +4,7 @@ import type { KeyChange, LookedUp } from "../../../packages/cli/src/dashboard/wi
 import { post } from "../data/api.js";
 import { askFirst, BeforeAfter } from "../parts/dialog.js";
 import { Choice, Field } from "../parts/fields.js";
-import { answer } from "./looked-up.js";
+import { answer, answered } from "./looked-up.js";
 
 export interface Target extends Pick<KeyChange, "rule" | "entries" | "id"> {
   /** What people call it. */
@@ -110,6 +110,7 @@ export function changeKey(target: Target, change: KeyChange["change"]): void {
     ),
     run: async () => {
       answer.value.value = await post<LookedUp>("key", changeOf(target, change));
+      answered.value = { entries: target.entries, id: target.id };
     },
     done,
   });

@@ -14,7 +14,15 @@ async function submit(event: Event): Promise<void> {
   if (await outcome.load(logIn(sent).then(() => undefined))) token.value = "";
 }
 
-export function LogIn({ why }: { readonly why: string }) {
+export function LogIn({ why, canLogIn }: { readonly why: string; readonly canLogIn: boolean }) {
+  if (!canLogIn) {
+    return (
+      <main class="login">
+        <h1>Sluice</h1>
+        <p role="alert">{why}</p>
+      </main>
+    );
+  }
   return (
     <main class="login">
       <h1>Sluice</h1>

@@ -10,8 +10,8 @@ export const ruleText = signal("");
 export const planText = signal("");
 
 export const answer = held<LookedUp>();
-/** The entries of the answer: those that a change is of, whatever is typed meanwhile. */
-export const answered = signal<LookUp["entries"]>({});
+/** What the answer is of, and a change of it too, whatever is typed meanwhile. */
+export const answered = signal<Pick<LookUp, "entries" | "id">>({});
 
 export async function lookUp(): Promise<boolean> {
   const rule = ruleText.value.trim();
@@ -23,10 +23,23 @@ export async function lookUp(): Promise<boolean> {
       ...(rule !== "" && { rule }),
       ...(plan !== "" && { plan }),
     } satisfies LookUp);
-    answered.value = entries;
+    answered.value = { entries };
     return looked;
   };
   return answer.load(ask());
+}
+
+/** A key of which nothing but its id is known. */
+export async function lookUpId(rule: string, id: string): Promise<void> {
+  entriesText.value = "";
+  ruleText.value = rule;
+  await answer.load(
+    post<LookedUp>("lookup", { rule, id } satisfies LookUp).then((looked) => {
+      answered.value = { id };
+      return looked;
+    }),
+  );
+  document.querySelector<HTMLElement>("#lookup-title")?.focus();
 }
 
 /** Leads to the form, for a rule. */

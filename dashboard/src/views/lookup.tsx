@@ -22,10 +22,17 @@ async function submit(event: Event): Promise<void> {
 
 function nowText({ rule, now }: LookedUpRule): string {
   if (now === undefined) return "";
-  const left = `${now.remaining} of ${now.limit} left`;
-  if (now.allowed) return `${rule}: would pass, ${left}.`;
-  return `${rule}: would be denied, ${left}, next in ${duration(now.retryAfterMs)}.`;
+  if (now.allowed) return `${rule}: would pass, ${leftText(now)}.`;
+  return `${rule}: would be denied, ${leftText(now)}, ${nextText(now)}.`;
 }
+
+type Now = NonNullable<LookedUpRule["now"]>;
+
+const leftText = ({ remaining, limit }: Now): string =>
+  remaining === null || limit === null ? "without a limit" : `${remaining} of ${limit} left`;
+
+const nextText = ({ retryAfterMs }: Now): string =>
+  retryAfterMs === null ? "never allowed" : `next in ${duration(retryAfterMs)}`;
 
 function overrideText({ override, isBlocked }: LookedUpRule): string {
   if (isBlocked) return "blocked: every request is denied";
@@ -37,7 +44,7 @@ function overrideText({ override, isBlocked }: LookedUpRule): string {
   return `${what}, ${ends}${comment === undefined ? "" : `: ${comment}`}`;
 }
 
-function Now({ rule }: { readonly rule: LookedUpRule }) {
+function WouldGet({ rule }: { readonly rule: LookedUpRule }) {
   const { now } = rule;
   if (now === undefined) return null;
   return (
@@ -45,11 +52,12 @@ function Now({ rule }: { readonly rule: LookedUpRule }) {
       <dt>Would get now</dt>
       <dd class={now.allowed ? "well" : "bad"}>
         {now.allowed ? "allowed" : "denied"}
-        {now.allowed ? "" : `, next in ${duration(now.retryAfterMs)}`}
+        {now.allowed ? "" : `, ${nextText(now)}`}
       </dd>
       <dt>Left</dt>
       <dd>
-        {now.remaining} of {now.limit}, whole again in {duration(now.resetAfterMs)}
+        {leftText(now)}
+        {now.resetAfterMs !== null && `, whole again in ${duration(now.resetAfterMs)}`}
       </dd>
       <dt>Why</dt>
       <dd>
@@ -91,9 +99,8 @@ function changesOf({ isBlocked, override }: LookedUpRule): readonly KeyChange["c
 }
 
 function Found({ rule }: { readonly rule: LookedUpRule }) {
-  const entries = answered.value;
-  const isById = Object.keys(entries).length === 0 && rule.id !== undefined;
-  const label = rule.label ?? (isById ? rule.id : printEntries(entries));
+  const { entries, id } = answered.value;
+  const label = rule.label ?? id ?? printEntries(entries ?? {});
   return (
     <li class={rule.matches ? "found" : "found not"}>
       <h3>
@@ -102,7 +109,7 @@ function Found({ rule }: { readonly rule: LookedUpRule }) {
       <p class="note">{rule.text}</p>
       {rule.matches && (
         <>
-          <Now rule={rule} />
+          <WouldGet rule={rule} />
           {mayWrite.value && (
             <KeyButtons
               target={{
@@ -110,7 +117,8 @@ function Found({ rule }: { readonly rule: LookedUpRule }) {
                 label,
                 before:
                   rule.isBlocked || rule.override ? overrideText(rule) : "the rule's own limit",
-                ...(isById ? { id: rule.id } : { entries }),
+                entries,
+                id,
               }}
               changes={changesOf(rule)}
             />
@@ -143,12 +151,7 @@ export function LookUpKey() {
   return (
     <Panel id="lookup" title="Look up a key" note="asked of the store, and nothing is counted">
       <form class="fields" onSubmit={(event) => void submit(event)}>
-        <Field
-          label="Entries"
-          hint="name=value, by commas"
-          placeholder="user=acme"
-          value={entriesText}
-        />
+        <Field label="Entries" hint="name=value,…" placeholder="user=acme" value={entriesText} />
         <Field label="Rule" hint="empty: all" list="rule-names" value={ruleText} />
         <Field label="Plan" value={planText} />
         <RuleNames />

@@ -39,7 +39,7 @@ function RuleRow({ rule }: { readonly rule: RuleState }) {
           <span class="sr">: look up a key</span>
         </button>
       </th>
-      <td>{rule.limit}</td>
+      <td class="limit">{rule.limit}</td>
       <td>
         <span class={`mode ${rule.mode}`}>{rule.mode}</span>
         {rule.percent < 100 && ` ${rule.percent} % of keys`}
@@ -82,6 +82,7 @@ export function More({ shown, all }: { readonly shown: number; readonly all: num
 
 export function Rules() {
   const rules = state.value?.rules ?? [];
+  const total = state.value?.rulesTotal ?? 0;
   const found = orderRules(rules, order.value, filter.value);
   const { element, ordered } = useHeldOrder(found, ({ rule }) => rule, order.value + filter.value);
   const shown = ordered.slice(0, rows.value);
@@ -89,7 +90,7 @@ export function Rules() {
     <Panel
       id="rules"
       title="Rules"
-      note="a second, mean of the last minute; keys limited within the current minute"
+      note="a second, mean of the last minute; keys denied in this minute or the one before"
     >
       {rules.length === 0 ? (
         <p class="empty">There is no rule yet. Add one under “Try a change”.</p>
@@ -119,6 +120,12 @@ export function Rules() {
           </Scroller>
           {found.length === 0 && <p class="empty">No rule has “{filter}” in it.</p>}
           <More shown={shown.length} all={found.length} />
+          {total > rules.length && (
+            <p class="note">
+              These are the {count(rules.length)} that are asked most, of {count(total)}; look up a
+              key of any other.
+            </p>
+          )}
         </>
       )}
     </Panel>

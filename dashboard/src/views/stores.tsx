@@ -1,22 +1,23 @@
 /** Whether the stores are well, and the semaphores that they hold. */
 import type { Outage, StoreState } from "../../../packages/cli/src/dashboard/wire.js";
-import { count, duration, latency, moment, rate } from "../data/format.js";
+import { count, counted, duration, latency, moment, rate } from "../data/format.js";
 import { nowMs, state } from "../data/model.js";
 import { Panel, Scroller } from "../parts/panel.js";
 
 const FACTS: readonly (readonly [label: string, of: (store: StoreState) => string])[] = [
-  ["Calls", ({ callsPerSecond }) => `${rate(callsPerSecond)}/s`],
+  ["Calls", ({ callsPerSecond: calls }) => (calls === undefined ? "–" : `${rate(calls)}/s`)],
   ["Calls a batch", ({ batchMean }) => (batchMean === undefined ? "–" : rate(batchMean))],
   ["Half within", ({ p50Ms }) => latency(p50Ms)],
   ["99 % within", ({ p99Ms }) => latency(p99Ms)],
   ["Errors", ({ errorsPerSecond }) => `${rate(errorsPerSecond)}/s`],
 ];
 
-function outageText({ fromMs, toMs, answered }: Outage): string {
+function outageText({ fromMs, toMs, answered, calls }: Outage): string {
   const now = nowMs();
   const lasted = duration((toMs ?? now) - fromMs);
   const ended = toMs === undefined ? `lasts for ${lasted}` : `to ${moment(toMs, now)} (${lasted})`;
-  return `${moment(fromMs, now)} ${ended}, callers were answered “${answered}”`;
+  const how = calls === undefined ? "callers are" : `${counted(calls, "call")} were`;
+  return `${moment(fromMs, now)} ${ended}, ${how} answered “${answered}”`;
 }
 
 function Parts({ store }: { readonly store: StoreState }) {

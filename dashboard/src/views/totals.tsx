@@ -13,9 +13,9 @@ const TILES: readonly (readonly [name: keyof Counts, label: string, what: string
   ["asked", "Asked", ""],
   ["allowed", "Allowed", "of asked"],
   ["denied", "Denied", "of asked"],
-  ["near", "Near", "a tenth of the limit or less left"],
-  ["shadowDenied", "Shadow", "would be denied if enforced"],
-  ["withoutStore", "Without the store", "decided without asking it"],
+  ["near", "Near", "allowed, ≤ 10 % left"],
+  ["shadowDenied", "Shadow", "would be denied"],
+  ["withoutStore", "Without the store", "decided without it"],
 ];
 
 /** The times at which it was said, and at what time. */
@@ -50,8 +50,7 @@ function Spoken() {
 export function Totals() {
   const { perSecond, spanMs } = meanOf(seconds.value, WINDOW_MS);
   const all = sumOf(seconds.value);
-  const window =
-    spanMs === 0 ? "no second yet" : `last ${duration(spanMs).replace(" min", " min")}`;
+  const window = spanMs === 0 ? "no second yet" : `last ${duration(spanMs)}`;
   return (
     <section aria-labelledby="totals-title">
       <h2 id="totals-title" class="sr" tabIndex={-1}>
@@ -64,7 +63,8 @@ export function Totals() {
             <dd>
               <b>{rate(perSecond[name])}</b>/s
               <small>
-                {what === "of asked" ? `${share(perSecond[name], perSecond.asked)} ${what}, ` : ""}
+                {what === "of asked" && `${share(perSecond[name], perSecond.asked)} `}
+                {what !== "" && `${what}, `}
                 {window}
               </small>
               <small>{count(all[name])} in 15 min</small>

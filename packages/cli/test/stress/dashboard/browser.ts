@@ -25,11 +25,12 @@ export interface Watched {
   readonly complaints: string[];
 }
 
-/** Of a browser whose clock stands at the time of the states, in UTC, and runs. */
-export async function openPage(
+/** A page at an address, with its own clock. */
+async function openServed(
   browser: Browser,
   url: string,
   options: BrowserContextOptions = {},
+  prepare: (page: Page) => Promise<unknown> = async () => {},
 ): Promise<Watched> {
   const context = await browser.newContext({
     locale: "en-GB",
@@ -45,7 +46,15 @@ export async function openPage(
     if (message.type() === "error") complaints.push(message.text());
   });
   page.on("pageerror", (error) => complaints.push(error.message));
-  await page.clock.install({ time: NOW_MS });
+  await prepare(page);
   await page.goto(url);
   return { page, complaints };
 }
+
+/** The same whose clock stands at the time of the states, in UTC, and runs. */
+export const openPage = (
+  browser: Browser,
+  url: string,
+  options?: BrowserContextOptions,
+): Promise<Watched> =>
+  openServed(browser, url, options, (page) => page.clock.install({ time: NOW_MS }));

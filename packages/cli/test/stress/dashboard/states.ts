@@ -118,6 +118,7 @@ export const BUSY: DashboardState = {
     rule("export", "2 an hour", counts(0.03, 0, 0)),
     rule("legacy", "1,000 a day", counts(0, 0), { mode: "off" }),
   ],
+  rulesTotal: 5,
   topDenied: [
     ["api", "ocJAntqM3vXbQ8fYw2kL0A", "acme", 1204, 1204],
     ["api", "T7m2pWq9ZcR4hN5sVx1bGg", "initech", 311, 340],
@@ -140,8 +141,8 @@ export const BUSY: DashboardState = {
       p99Ms: 0.81,
       errorsPerSecond: 0,
       outages: [
-        { fromMs: NOW_MS - 660_000, toMs: NOW_MS - 630_000, answered: "local" },
-        { fromMs: NOW_MS - 7_200_000, toMs: NOW_MS - 7_195_000, answered: "open" },
+        { fromMs: NOW_MS - 660_000, toMs: NOW_MS - 630_000, answered: "local", calls: 27_000 },
+        { fromMs: NOW_MS - 7_200_000, toMs: NOW_MS - 7_195_000, answered: "open", calls: 811 },
       ],
     },
   ],
@@ -196,7 +197,10 @@ export const STALE: DashboardState = {
     p99Ms: undefined,
     batchMean: undefined,
     errorsPerSecond: 31.5,
-    outages: [{ fromMs: NOW_MS - 95_000, toMs: undefined, answered: "local" }, ...store.outages],
+    outages: [
+      { fromMs: NOW_MS - 95_000, toMs: undefined, answered: "local", calls: undefined },
+      ...store.outages,
+    ],
   })),
 };
 
@@ -224,6 +228,7 @@ export const MANY: DashboardState = {
   rules: Array.from({ length: 10_000 }, (_, i) =>
     rule(`rule-${i}`, `${i + 1} a minute`, counts(i / 10, (i * 7919) % 97, i % 5)),
   ),
+  rulesTotal: 10_000,
   topDenied: Array.from({ length: 100 }, (_, i) => ({
     rule: `rule-${i}`,
     id: `hot-${i}`,

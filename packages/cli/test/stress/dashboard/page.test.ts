@@ -1,0 +1,449 @@
+/** The page in Chromium, before a stand-in server: each state, by eye of a screen reader, and every action by keyboard. */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import type { DashboardProblem, DashboardState } from "../../../src/dashboard/wire.js";
+import { findChromium, launch, openPage, type Watched } from "./browser.js";
+import { standIn, type StandIn } from "./stand-in.js";
+import { BUSY, EMPTY, HOSTILE, LOOKED_UP, MANY, MARKUP, READ_ONLY, STALE } from "./states.js";
+
+const executable = findChromium();
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+const UNKNOWN: DashboardProblem = {
+  status: 401,
+  title: "Log in",
+  detail: "Log in with the token that the service printed.",
+};
+const DOWN: DashboardProblem = { status: 503, title: "Down", detail: "The store is not there." };
+
+let browser: Browser;
+const opened: Watched[] = [];
+
+/** A page of a server of its own; what either complains of fails the test. */
+async function show(
+  shown: DashboardState | DashboardProblem,
+  options: BrowserContextOptions & { readonly mount?: string; readonly hash?: string } = {},
+): Promise<{ page: Page; server: StandIn }> {
+  const { mount = "/", hash = "", ...rest } = options;
+  const server = await standIn("detail" in shown ? BUSY : shown, mount);
+  server.show(shown);
+  onTestFinished(() => server.close());
+  const watched = await openPage(browser, server.url + hash, rest);
+  opened.push(watched);
+  return { page: watched.page, server };
+}
+
+/** A refusal is in the console by itself; anything else there is a fault of the page. */
+const isRefusal = (text: string): boolean =>
+  /^Failed to load resource: the server responded with a status of \d+/.test(text);
+
+async function violations(page: Page): Promise<readonly string[]> {
+  await page.evaluate(axe);
+  const found = await page.evaluate<readonly string[]>(
+    `axe.run().then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => id + ": " + html.slice(0, 200) + failureSummary)))`,
+  );
+  return found;
+}
+
+const focused = (page: Page): Promise<string> =>
+  page.evaluate<string>(
+    "(document.activeElement.labels?.[0]?.textContent ?? document.activeElement.textContent).trim()",
+  );
+
+/** Presses Tab until this has the focus, as someone without a mouse must. @throws where it never does */
+async function tabTo(page: Page, name: RegExp): Promise<void> {
+  const seen: string[] = [];
+  for (let i = 0; i < 120; i++) {
+    await page.keyboard.press("Tab");
+    const text = await focused(page);
+    if (name.test(text)) return;
+    seen.push(text.slice(0, 40));
+  }
+  throw new Error(`no Tab leads to ${String(name)}, only to ${[...new Set(seen)].join(" | ")}`);
+}
+
+/** In ms, by the page's own clock, over four polls; printed and not judged, for the machine may be busy. */
+async function longestFrame(page: Page, server: StandIn): Promise<number> {
+  await page.clock.resume();
+  const before = server.polls.count;
+  await page.evaluate(`globalThis.frames = [];
+    (function each(at) { if (at) frames.push(at); requestAnimationFrame(each); })()`);
+  await expect.poll(() => server.polls.count).toBeGreaterThan(before + 4);
+  const longest = "Math.max(...frames.slice(1).map((at, i) => at - frames[i]))";
+  return Math.round(await page.evaluate<number>(longest));
+}
+
+const rules = (page: Page) => page.getByRole("group", { name: "Rules", exact: true });
+
+describe.skipIf(executable === undefined)("the page", () => {
+  beforeAll(async () => {
+    browser = await launch(executable ?? "");
+  });
+  afterAll(() => browser.close());
+  afterEach(async () => {
+    const complaints = opened.flatMap((each) => each.complaints);
+    await Promise.all(opened.splice(0).map(({ page }) => page.context().close()));
+    expect(complaints.filter((text) => !isRefusal(text))).toEqual([]);
+  });
+
+  test.each([
+    ["empty", EMPTY, "There is no rule yet"],
+    ["busy", BUSY, "Keys denied most"],
+    ["stale", STALE, "The numbers of other processes are"],
+    ["read-only", READ_ONLY, "(read only)"],
+    ["login", UNKNOWN, "Log in with the token"],
+    ["failing", DOWN, "The store is not there."],
+  ])(
+    "%s: as a screen reader has it, and nothing for axe, light and dark",
+    async (name, shown, text) => {
+      const { page } = await show(shown);
+      await page.getByText(text).first().waitFor();
+      // Where details are closed axe sees nothing of them.
+      if (name === "busy") await page.getByText("The chart as a table").click();
+      await expect(await page.locator("body").ariaSnapshot()).toMatchFileSnapshot(
+        `golden/${name}.aria.yml`,
+      );
+      for (const colorScheme of ["light", "dark"] as const) {
+        await page.emulateMedia({ colorScheme });
+        expect(await violations(page)).toEqual([]);
+      }
+    },
+  );
+
+  test("dialogs, an answer and the editor have nothing for axe either, light and dark", async () => {
+    const { page } = await show(BUSY);
+    await page.getByLabel("Entries").fill("user=acme");
+    await page.getByRole("button", { name: "Look up", exact: true }).click();
+    await page.getByText("Would get now").waitFor();
+    await page.getByRole("button", { name: "Edit the document" }).click();
+    await page.getByLabel("Document, version 42").fill("{}");
+    await page.getByRole("button", { name: "Simulate" }).click();
+    await page.getByText("Keys touched").waitFor();
+    await page.getByRole("button", { name: "Diff version 42" }).click();
+    await page.getByText("+ limit 5").waitFor();
+    for (const name of [undefined, /^enforce…/, /^Override… acme of api/, /^Publish…/]) {
+      if (name !== undefined) {
+        await page.getByRole("button", { name }).first().click();
+        await page.getByRole("dialog").waitFor();
+      }
+      for (const colorScheme of ["light", "dark"] as const) {
+        await page.emulateMedia({ colorScheme });
+        expect(await violations(page)).toEqual([]);
+      }
+      await page.keyboard.press("Escape");
+    }
+  });
+
+  test("every action, by keyboard alone; the focus comes back, and stays over polls", async () => {
+    const { page, server } = await show(BUSY);
+    await page.getByText("Keys denied most").waitFor();
+    const asks = () => page.getByRole("dialog");
+    const confirm = async () => {
+      await page.keyboard.press("Enter");
+      await asks().waitFor({ state: "hidden" });
+    };
+
+    // The switch over all rules.
+    await tabTo(page, /^enforce…/);
+    await page.keyboard.press("Enter");
+    await tabTo(page, /^Enforced/);
+    await page.keyboard.press("ArrowDown");
+    expect(await asks().innerText()).toMatch(/Now\s+Enforced[^]*Then\s+Shadow/);
+    await tabTo(page, /^Switch$/);
+    await confirm();
+    expect(await focused(page)).toMatch(/^enforce…/);
+    expect(server.takePosts()).toEqual([["mode", { mode: "shadow" }]]);
+
+    // Pause, and go on.
+    await tabTo(page, /^Pause$/);
+    await page.keyboard.press("Space");
+    expect(await page.getByRole("button", { name: "Pause" }).getAttribute("aria-pressed")).toBe(
+      "true",
+    );
+    await page.keyboard.press("Space");
+
+    // The chart.
+    await tabTo(page, /^allowed: 0 to/);
+    await page.keyboard.press("ArrowLeft");
+    await page.keyboard.press("ArrowLeft");
+    const slider = page.getByRole("slider");
+    expect(await slider.getAttribute("aria-valuetext")).toMatch(
+      /^14:04:30: allowed [\d.]+k\/s, denied \d+\/s, near \d+\/s, without the store 0\/s$/,
+    );
+    await tabTo(page, /^The chart as a table$/);
+    await page.keyboard.press("Enter");
+    await page.getByRole("table", { name: /Counts of each minute/ }).waitFor();
+
+    // Filter, order, and from a rule to the look-up.
+    await tabTo(page, /^Filter/);
+    await page.keyboard.type("sea");
+    expect(await rules(page).getByRole("row").count()).toBe(2);
+    await tabTo(page, /^search: look up/);
+    await page.clock.runFor(3000);
+    expect(await focused(page)).toMatch(/^search: look up/);
+    await page.keyboard.press("Enter");
+    expect(await focused(page)).toMatch(/^Entries/);
+    expect(await page.getByLabel("Rule empty: all").inputValue()).toBe("search");
+    await page.keyboard.type("user=a%2Cb,route=/v1");
+    await page.keyboard.press("Enter");
+    await page.getByText("denied, next in 1.2 s").waitFor();
+    expect(server.takePosts()).toEqual([
+      ["lookup", { entries: { user: "a,b", route: "/v1" }, rule: "search" }],
+    ]);
+
+    // Block what was found; the button that opened the dialog is another one afterwards.
+    await tabTo(page, /^Block… acme of api/);
+    await page.keyboard.press("Enter");
+    expect(await asks().innerText()).toMatch(
+      /Now\s+the rule's own limit\s+Then\s+blocked: every request is denied for 15m/,
+    );
+    await page.keyboard.press("Control+A");
+    await page.keyboard.type("2h");
+    await page.keyboard.press("Tab");
+    await page.keyboard.type("abuse");
+    await confirm();
+    const entries = { user: "a,b", route: "/v1" };
+    expect(server.takePosts()).toEqual([
+      ["key", { rule: "api", entries, change: "block", for: "2h", comment: "abuse" }],
+    ]);
+    expect(await focused(page)).not.toBe("");
+    await page.getByRole("status").getByText("Blocked.").waitFor({ state: "attached" });
+
+    await tabTo(page, /^Unblock… acme of api/);
+    await page.keyboard.press("Enter");
+    server.answer("key", { rules: [{ ...LOOKED_UP, override: { kind: "exempt" } }] });
+    await confirm();
+    expect(server.takePosts()).toEqual([["key", { rule: "api", entries, change: "unblock" }]]);
+
+    await tabTo(page, /^Clear the override… acme/);
+    await page.keyboard.press("Enter");
+    await confirm();
+    expect(server.takePosts()).toEqual([
+      ["key", { rule: "api", entries, change: "clear-override" }],
+    ]);
+
+    await tabTo(page, /^Diff version 42/);
+    await page.keyboard.press("Enter");
+    await page.getByText("+ limit 5").waitFor();
+    await tabTo(page, /^Go back to it… version 41/);
+    await page.keyboard.press("Enter");
+    await asks().getByText("- limit 10").waitFor();
+    await tabTo(page, /^Roll back$/);
+    await confirm();
+    expect(server.takePosts()).toEqual([
+      ["diff", { to: 42 }],
+      ["diff", { from: 42, to: 41 }],
+      ["rollback", { to: 41, base: 42 }],
+    ]);
+    expect(await focused(page)).toMatch(/^Go back to it… version 41/);
+  });
+
+  test("top denied keys are reset and overridden by keyboard, with until and comment", async () => {
+    const { page, server } = await show(BUSY);
+    await page.getByText("Keys denied most").waitFor();
+    const id = BUSY.topDenied[0]?.id;
+    await tabTo(page, /^Reset… acme of api/);
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
+    expect(server.takePosts()).toEqual([["key", { rule: "api", id, change: "reset" }]]);
+
+    await tabTo(page, /^Override… acme of api/);
+    await page.keyboard.press("Enter");
+    await tabTo(page, /^Limit/);
+    await page.keyboard.type("500");
+    await page.getByLabel("Until").fill("2026-12-01T08:00");
+    await page.getByLabel("Comment").fill("migration");
+    expect(await page.getByRole("dialog").innerText()).toMatch(
+      /Then\s+a limit of 500, until 2026-12-01 08:00/,
+    );
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
+    const untilMs = Date.UTC(2026, 11, 1, 8);
+    expect(server.takePosts()).toEqual([
+      [
+        "key",
+        {
+          rule: "api",
+          id,
+          change: "override",
+          override: { limit: 500 },
+          untilMs,
+          comment: "migration",
+        },
+      ],
+    ]);
+  });
+
+  test("a document is edited, simulated, and published by keyboard; problems lead to their line", async () => {
+    const { page, server } = await show(BUSY);
+    await page.getByText("Keys denied most").waitFor();
+    await tabTo(page, /^Edit the document$/);
+    await page.keyboard.press("Enter");
+    await page.getByLabel("Document, version 42").waitFor();
+    await expect.poll(() => focused(page)).toMatch(/^Document, version 42/);
+    expect(await page.getByRole("button", { name: "Publish…" }).isDisabled()).toBe(true);
+    await page.keyboard.press("Control+End");
+    await page.keyboard.type(" ");
+    await tabTo(page, /^Simulate$/);
+    await page.keyboard.press("Enter");
+    await page.getByText("Newly denied").waitFor();
+    const tried = page.getByRole("group", { name: "What would have changed" });
+    expect(await tried.getByRole("row").last().innerText()).toBe("api\t180,000\t4,120\t0\t31");
+
+    const problem = { path: "rules[0].policy.limit", line: 7, message: "limit must be above 0" };
+    server.answer("try", { status: 400, title: "No", detail: "Not valid.", problems: [problem] });
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").getByText("limit must be above 0").waitFor();
+    await tabTo(page, /^line 7$/);
+    await page.keyboard.press("Enter");
+    const line =
+      "document.activeElement.value.slice(document.activeElement.selectionStart, document.activeElement.selectionEnd)";
+    expect(await page.evaluate(line)).toMatch(/^ +"policy": .*"burst": 200 \}$/);
+
+    await tabTo(page, /^Publish…$/);
+    server.takePosts();
+    server.answer("publish", {
+      status: 409,
+      title: "Conflict",
+      detail: "Version 43 was published meanwhile.",
+    });
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").getByText("+ limit 5").waitFor();
+    await tabTo(page, /^Beside/);
+    await page.keyboard.press("ArrowDown");
+    await tabTo(page, /^Share of keys/);
+    await page.keyboard.press("Control+A");
+    await page.keyboard.type("25");
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").getByText("Version 43 was published meanwhile.").waitFor();
+    server.answer("publish", { version: 43 });
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
+    const [asked, refused, done] = server.takePosts();
+    expect(asked?.[0]).toBe("diff");
+    expect(refused).toEqual(done);
+    expect(done).toMatchObject(["publish", { base: 42, how: 25 }]);
+  });
+
+  test("polls each second, one at a time, none while hidden or paused, and backs off", async () => {
+    const { page, server } = await show(BUSY);
+    await page.getByText("Keys denied most").waitFor();
+    const during = async (ms: number): Promise<number> => {
+      const before = server.polls.count;
+      for (let passed = 0; passed < ms; passed += 500) {
+        await page.clock.runFor(500);
+        await page.evaluate("new Promise((resolve) => setTimeout(resolve, 0, 0)) && fetch('.')");
+      }
+      return server.polls.count - before;
+    };
+    expect(await during(5000)).toBeGreaterThanOrEqual(3);
+    await page.getByRole("button", { name: "Pause" }).click();
+    await during(1000);
+    expect(await during(5000)).toBe(0);
+    await page.getByRole("button", { name: "Pause" }).click();
+
+    const release = server.hold();
+    await during(3000);
+    expect(await during(5000)).toBe(0);
+    release();
+    await expect.poll(() => during(1000)).toBeGreaterThan(0);
+    expect(server.polls.overlapping).toBe(0);
+
+    server.show(DOWN);
+    await expect
+      .poll(async () => {
+        await page.clock.runFor(500);
+        return page.getByText("These numbers are").count();
+      })
+      .toBe(1);
+    await during(30_000);
+    expect(await during(20_000)).toBeLessThan(4);
+    server.show(BUSY);
+    await expect
+      .poll(async () => {
+        await page.clock.runFor(5000);
+        return page.getByText("These numbers are").count();
+      })
+      .toBe(0);
+
+    await page.evaluate(`Object.defineProperty(document, "hidden", { value: true, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"))`);
+    await during(1000);
+    expect(await during(5000)).toBe(0);
+  });
+
+  test("under another path, with and without a slash at its end", async () => {
+    const { page, server } = await show(BUSY, { mount: "/a/b/" });
+    await page.getByText("Keys denied most").waitFor();
+    await page.getByLabel("Entries").fill("user=acme");
+    await page.keyboard.press("Enter");
+    await page.getByText("Would get now").waitFor();
+    expect(server.takePosts()[0]?.[0]).toBe("lookup");
+    await page.evaluate("history.replaceState(null, '', '/a/b')");
+    const before = server.polls.count;
+    await expect
+      .poll(async () => {
+        await page.clock.runFor(500);
+        return server.polls.count;
+      })
+      .toBeGreaterThan(before + 1);
+  });
+
+  test("markup in names, keys, comments and reasons is text", async () => {
+    const { page } = await show(HOSTILE);
+    await page.getByText("Keys denied most").waitFor();
+    await page.getByText("The chart as a table").click();
+    expect(await page.title()).toBe("Sluice");
+    expect(await page.locator("img, #page script").count()).toBe(0);
+    expect(await page.getByText(MARKUP).count()).toBeGreaterThan(10);
+  });
+
+  test("whoever may only read has nothing to change anything with", async () => {
+    const { page } = await show(READ_ONLY);
+    await page.getByText("Keys denied most").waitFor();
+    await page.getByLabel("Entries").fill("user=acme");
+    await page.keyboard.press("Enter");
+    await page.getByText("Would get now").waitFor();
+    await page.getByRole("button", { name: "Edit the document" }).click();
+    await page.getByLabel("Document, version 42").fill("{}");
+    const names = await page.getByRole("button").allInnerTexts();
+    expect(names.filter((name) => name.includes("…"))).toEqual([]);
+  });
+
+  test("a token logs in, a wrong one says so, and one in the address leaves it", async () => {
+    const { page, server } = await show(UNKNOWN);
+    server.answer("login", { ...UNKNOWN, detail: "This is not the token." });
+    await page.getByLabel("Token").fill("wrong");
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").getByText("This is not the token.").waitFor();
+    server.answer("login", undefined);
+    server.takePosts();
+    await page.getByLabel("Token").fill("right");
+    await page.keyboard.press("Enter");
+    await page.getByText("Keys denied most").waitFor();
+    expect(server.takePosts()).toEqual([["login", { token: "right" }]]);
+    await page.getByRole("button", { name: "Log out" }).click();
+
+    const other = await show(UNKNOWN, { hash: "#token=once%2Bonly" });
+    await other.page.getByText("Keys denied most").waitFor();
+    expect(other.server.takePosts()).toEqual([["login", { token: "once+only" }]]);
+    expect(new URL(other.page.url()).hash).toBe("");
+  });
+
+  test("10,000 rules and 100 hot keys: rows are few, and no frame stalls", async () => {
+    const { page, server } = await show(MANY);
+    await page.getByText("Keys denied most").waitFor();
+    expect(await rules(page).getByRole("row").count()).toBe(51);
+    const few = await show(BUSY);
+    await few.page.getByText("Keys denied most").waitFor();
+    const frames = [await longestFrame(few.page, few.server), await longestFrame(page, server)];
+    process.stderr.write(
+      `The longest frame of 4 polls: ${frames.join(" ms with 5 rules, ")} ms with 10,000\n`,
+    );
+    await page.getByLabel("Filter").fill("rule-9999");
+    expect(await rules(page).getByRole("row").count()).toBe(2);
+  });
+});
