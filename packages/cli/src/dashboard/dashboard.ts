@@ -36,7 +36,7 @@ const SHORT_BODY = 4096;
 
 /** With a door of the caller's own in place of the tokens in the options. */
 export function openDashboard(options: DashboardOptions, door = doorOf(options.token)): Dashboard {
-  const board = new Board(checkDashboardOptions(options), door);
+  const board = new Board(checkDashboardOptions(options, door !== undefined), door);
   const answer = (request: Request, from: RequestOrigin = {}): Promise<Response> =>
     board.answer({ request, address: from.address });
   const close = (): Promise<void> => board.close();

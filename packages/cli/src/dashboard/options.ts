@@ -71,14 +71,17 @@ const NAMES: ReadonlySet<string> = new Set([
 const MOST_ATTEMPTS = 1e6;
 const LONGEST_NAME = 100;
 
-/** @throws InvalidOptionError */
-export function checkDashboardOptions(options: DashboardOptions): DashboardOptions {
+/** `hasDoor`: whether somebody can log in. @throws InvalidOptionError */
+export function checkDashboardOptions(
+  options: DashboardOptions,
+  hasDoor = options.token !== undefined,
+): DashboardOptions {
   const refuse = (option: string, allowed: string): never => {
     throw new InvalidOptionError(option, undefined, allowed);
   };
   const unknown = Object.keys(options).find((name) => !NAMES.has(name));
   if (unknown !== undefined) refuse(unknown, `no such option; there are ${[...NAMES].join(", ")}`);
-  const { policies, name, attempts = 0, label, auth, token, onChange, onError } = options;
+  const { policies, name, attempts = 0, label, auth, onChange, onError } = options;
   if (!(policies instanceof PolicySet)) refuse("policies", "a PolicySet");
   if (name !== undefined && (typeof name !== "string" || name.length > LONGEST_NAME)) {
     refuse("name", `text of at most ${LONGEST_NAME} characters`);
@@ -89,7 +92,7 @@ export function checkDashboardOptions(options: DashboardOptions): DashboardOptio
   for (const [option, hook] of Object.entries({ label, auth, onChange, onError })) {
     if (hook !== undefined && typeof hook !== "function") refuse(option, "a function");
   }
-  if (auth === undefined && token === undefined) {
+  if (auth === undefined && !hasDoor) {
     refuse("auth", "auth, or token: without either everybody could see and change limits");
   }
   return options;
