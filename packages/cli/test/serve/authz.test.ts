@@ -110,3 +110,18 @@ test("takes a whole URL for its path, and hosts in any case", async () => {
   expect((await asked({ "x-forwarded-host": "A.example" })).status).toBe(200);
   expect((await asked({ "x-forwarded-host": "a.EXAMPLE" })).status).toBe(429);
 });
+
+test.each([
+  ["0", "127.0.0.1"],
+  ["1", "192.0.2.3"],
+  ["2", "192.0.2.2"],
+  ["3", "192.0.2.1"],
+])("with %s proxies trusted the client is %s", async (trust, address) => {
+  const policy = { algorithm: "token-bucket", limit: 9, period: "1h" } as const;
+  const rules = [{ name: "address", key: ["address"], policy }];
+  const { ask } = await startService({ rules }, { trust });
+  const headers = { "x-forwarded-for": "192.0.2.1, 192.0.2.2, 192.0.2.3" };
+  expect((await ask("/v1/authz", undefined, { headers })).status).toBe(200);
+  const { body } = await ask("/v1/peek", { rule: "address", key: address, cost: 0 });
+  expect(body).toMatchObject({ remaining: 8 });
+});

@@ -203,3 +203,36 @@ describe("a request that is wrong", () => {
     expect((await ask("/v1/consume", {}, { headers })).status).toBe(415);
   });
 });
+
+describe("names that objects have of themselves", () => {
+  test.each([
+    '{"__proto__":{"rule":"api"},"key":"ann"}',
+    '{"rule":"api","key":"ann","constructor":{"prototype":{"cost":0}}}',
+    '{"rule":"api","key":{"__proto__":"ann"}}',
+    '{"rule":"__proto__","key":"ann"}',
+    '{"rule":"toString","key":"ann"}',
+    '{"requests":[{"__proto__":{"rule":"api","key":"ann"}}]}',
+  ])("are refused where they are no field, key or rule: %s", async (body) => {
+    const { ask } = await startService(document);
+    const path = body.includes("requests") ? "/v1/batch" : "/v1/consume";
+    const { status } = await ask(path, body);
+    expect([400, 404]).toContain(status);
+    expect(Object.keys(Object.prototype)).toEqual([]);
+    expect((await ask("/v1/peek", { rule: "api", key: "ann" })).body).toMatchObject({
+      remaining: 2,
+    });
+  });
+
+  test("are entries and plans like others", async () => {
+    const { ask } = await startService({
+      rules: [
+        { name: "api", key: ["__proto__"], policy: { algorithm: "gcra", limit: 1, period: "1h" } },
+      ],
+    });
+    const asked = '{"entries":{"__proto__":"ann","constructor":"x"},"plan":"__proto__"}';
+    const statuses = [await ask("/v1/consume", asked), await ask("/v1/consume", asked)];
+    expect(statuses.map(({ status }) => status)).toEqual([200, 429]);
+    expect((await ask("/v1/consume", '{"rule":"api","key":"ben"}')).status).toBe(200);
+    expect((await ask("/v1/consume", '{"rule":"api","key":"ben"}')).status).toBe(429);
+  });
+});

@@ -68,6 +68,15 @@ test("a part of the cost is the least that all rules have", async () => {
   expect(await left(ask, "user", "ann")).toBe(6);
 });
 
+test("a settlement with an idempotency key gives back once", async () => {
+  const { ask } = await startService(document);
+  await ask("/v1/consume", { entries, cost: 4 });
+  const asked = { entries, reserved: 4, actual: 3, idempotencyKey: "job-8" };
+  expect((await ask("/v1/settle", asked)).body).toMatchObject({ refunded: 1 });
+  expect((await ask("/v1/settle", asked)).body).toMatchObject({ refunded: 0 });
+  expect([await left(ask, "user", "ann"), await left(ask, "team", "blue")]).toEqual([7, 1]);
+});
+
 test("a refund with an idempotency key comes back once", async () => {
   const { ask } = await startService(document);
   await ask("/v1/consume", { entries, cost: 4 });

@@ -1,9 +1,12 @@
 /** The service as a process of the built program: under faults, hostile callers and load, and beside others on one Redis. */
+import { execFile, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { Agent } from "node:http";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
 import { type Decision, RateLimiter, tokenBucket } from "sluice";
 import { auditLogs, headerLine, keyId, recordLine } from "sluice/audit";
 import { RedisStore } from "sluice/redis";
@@ -65,6 +68,44 @@ async function startProgram(
   });
   return { ...running, ask: askerOf(address), port: Number(new URL(address).port) };
 }
+
+/** The blocks of shell on docs/service.md: what starts the service, and what asks it. */
+const [STARTS = "", ASKS = ""] = [
+  ...readFileSync(new URL("../../../../docs/service.md", import.meta.url), "utf8").matchAll(
+    /```sh\n([^]*?)```/g,
+  ),
+].map(([, code]) => code);
+
+test("the commands of the page do what it says", async ({ skip }) => {
+  if (spawnSync("curl", ["--version"]).status !== 0) skip("curl is not installed");
+  const [npx, port] = ["npx --package @sluice/cli sluice", "127.0.0.1:8088"];
+  expect([STARTS.includes(npx), ASKS.match(/^curl /gm)?.length]).toEqual([true, 3]);
+  const start = STARTS.trim().replace(npx, `exec "${process.execPath}" "${built.cli}"`);
+  const child = spawn("sh", ["-c", `${start} --listen 127.0.0.1:0`], { cwd: temporaryFolder() });
+  const ended = once(child, "close");
+  onTestFinished(async () => {
+    child.kill("SIGKILL");
+    await ended;
+  });
+  let log = "";
+  child.stdout.on("data", (chunk: Buffer) => (log += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (log += chunk.toString()));
+  const address = await eventually(() => {
+    const found = /"address":"http:\/\/([^"]+)"/.exec(log)?.[1];
+    if (found === undefined) throw new Error(`it does not listen: ${log}`);
+    return found;
+  });
+  const asked = ASKS.trim().replaceAll(port, address).split("\n");
+  const [consumed, explained, openapi] = await Promise.all(
+    asked.map(async (command) => {
+      const { stdout } = await promisify(execFile)("sh", ["-c", command]);
+      return JSON.parse(stdout) as unknown;
+    }),
+  );
+  expect(consumed).toMatchObject({ allowed: true, rule: "api", limit: 100 });
+  expect(explained).toMatchObject({ rules: [{ rule: "api", unmet: [] }] });
+  expect(openapi).toMatchObject({ openapi: "3.1.0" });
+});
 
 test("drains under load: all that was taken is answered, and no connection is reset", async () => {
   const program = await startProgram(["--drain-delay", "3s"]);

@@ -1,5 +1,6 @@
 /** Sets that follow a file: however it is changed, they have what is good of it, and keep what they have otherwise. */
 import {
+  appendFileSync,
   mkdirSync,
   mkdtempSync,
   renameSync,
@@ -93,6 +94,20 @@ test("a link that is put in the place of another is followed, as Kubernetes swap
   symlinkSync("..2", join(mount, "..data_tmp"));
   renameSync(join(mount, "..data_tmp"), join(mount, "..data"));
   await expect.poll(() => limitOf(followed)).toBe(2);
+});
+
+test("YAML that is written in place is taken when it is whole, not when half of it is a document", async () => {
+  const path = join(folder(), "policies.yaml");
+  const line = (name: string): string =>
+    `  - { name: ${name}, policy: { algorithm: gcra, limit: 4, period: 1s } }\n`;
+  writeFileSync(path, `rules:\n${line("api")}`);
+  const { rules, reloads } = await follow(path, { every: "1h" });
+  writeFileSync(path, `rules:\n${line("api2")}`);
+  // The rest comes while the set is at it: a timer that is due before whatever the set waits for.
+  setTimeout(() => appendFileSync(path, line("login")), 5);
+  await rules.reload();
+  expect(rules.document.rules.map(({ name }) => name)).toEqual(["api2", "login"]);
+  expect(reloads.map(({ outcome }) => outcome)).toEqual(["applied"]);
 });
 
 test("half a file, and one that is invalid, change nothing, and are reported once", async () => {

@@ -1,4 +1,5 @@
 /** A document in a file, of which every process has its own copy, or all the same one. */
+import { startTimer } from "../core/clock.js";
 import { digests } from "../core/digest.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
@@ -12,11 +13,19 @@ export interface PoliciesFileOptions {
 }
 
 /** Beside the size of a file, what changes when it does. */
-type Signature = string;
+interface Signature {
+  /** Which file it is: another one that takes its place is whole. */
+  readonly file: string;
+  readonly state: string;
+}
+
+/** Whoever writes a file in place has it whole within moments. */
+const RESTS_MS = 100;
+const MOST_RESTS = 20;
 
 /**
- * A document in a file. A change is found within a second, mostly at once: also where a link is put in the place of another,
- * as Kubernetes does.
+ * A document in a file. A change is found within a second, mostly at once; also where a link is put in the place of another,
+ * as Kubernetes does. One that is written in place is taken when it has stayed as it is for 100 ms.
  *
  * @throws InvalidOptionError
  * @example
@@ -51,12 +60,14 @@ export class PoliciesFile implements PolicySource {
   async look(seen: SeenSource): Promise<SourceLook> {
     const signature = await this.#signatureNow();
     if (signature === undefined) return { found: "lost", why: `there is no ${this.name}` };
-    const { mark: known } = this.#last ?? {};
-    if (signature === this.#last?.signature && seen.mark === known) return { found: "same" };
+    const { mark: known, signature: before } = this.#last ?? {};
+    if (isSame(signature, before) && seen.mark === known) return { found: "same" };
+    const rested = signature.file === before?.file ? await this.#atRest(signature) : signature;
+    if (rested === undefined) return { found: "same" };
     const content = await this.#files.read(this.#path);
     const mark = digests.sha256(content);
     // Of before it was read: what is written meanwhile is another signature the next time.
-    this.#last = { signature, mark };
+    this.#last = { signature: rested, mark };
     if (mark === seen.mark) return { found: "same" };
     const file = this.#path;
     const text = { content, file, mark, version: undefined, by: undefined, comment: undefined };
@@ -68,13 +79,38 @@ export class PoliciesFile implements PolicySource {
     return this.#files.watch(this.#path, hint) ?? (() => {});
   }
 
+  /**
+   * What a file that is written in place is when it stays so for a moment: half of YAML may be a whole document of fewer
+   * rules. Undefined where it does not come to rest: the next look sees it again.
+   */
+  async #atRest(first: Signature): Promise<Signature | undefined> {
+    let last = first;
+    for (let count = 0; count < MOST_RESTS; count++) {
+      await pause(RESTS_MS);
+      const now = await this.#signatureNow();
+      if (now === undefined || isSame(now, last)) return now;
+      last = now;
+    }
+    return undefined;
+  }
+
   async #signatureNow(): Promise<Signature | undefined> {
     try {
       const { dev, ino, size, mtimeNs, ctimeNs } = await this.#files.stat(this.#path);
-      return [dev, ino, size, mtimeNs, ctimeNs].join(" ");
+      return { file: `${dev} ${ino}`, state: `${size} ${mtimeNs} ${ctimeNs}` };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       throw error;
     }
   }
+}
+
+function isSame(one: Signature, other: Signature | undefined): boolean {
+  return one.file === other?.file && one.state === other.state;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    startTimer(ms, resolve);
+  });
 }

@@ -141,7 +141,8 @@ class Exchange {
     // Whoever drains keeps no connection. What was not read of a body, node reads and drops.
     if (this.#service.isDraining) head.push("Connection", "close");
     response.writeHead(status, head);
-    response.end(this.#request.method === "HEAD" ? undefined : body);
+    // To HEAD node sends none of it.
+    response.end(body);
     if (this.#service.log.isDebug) this.#tell(status);
   }
 
