@@ -7,11 +7,16 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { writeIfChanged } from "./write-if-changed.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const source = join(root, "dashboard");
 const target = join(root, "packages/cli/src/dashboard/page.generated.ts");
+
+/** Of the page, and of the page zipped. */
+const MOST_BYTES = 90_000;
+const MOST_ZIPPED = 30_000;
 
 /** @param {string} text */
 const sha256 = (text) => createHash("sha256").update(text).digest("base64");
@@ -55,7 +60,12 @@ async function buildPage() {
       `the page must be one file, not ${output.map((file) => file.fileName).join(", ")}`,
     );
   }
-  return String(html.source);
+  const page = String(html.source);
+  const sizes = [Buffer.byteLength(page), gzipSync(page, { level: 9 }).length];
+  if ((sizes[0] ?? 0) > MOST_BYTES || (sizes[1] ?? 0) > MOST_ZIPPED) {
+    throw new Error(`the page has ${sizes[0]} bytes, ${sizes[1]} zipped: too many`);
+  }
+  return page;
 }
 
 /**

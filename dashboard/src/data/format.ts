@@ -15,7 +15,7 @@ export function rate(perSecond: number): string {
   if (perSecond < 0.05) return "<0.1";
   if (perSecond < 10) return String(Math.round(perSecond * 10) / 10);
   if (perSecond < 999.5) return wholeNumber.format(perSecond);
-  return compactNumber.format(perSecond).toLowerCase();
+  return compactNumber.format(Math.round(perSecond)).replace("K", "k");
 }
 
 /** A share: "0 %", "<0.1 %", "2.4 %"; 100 only where nothing is missing. */
