@@ -26,7 +26,7 @@ export interface Watched {
 }
 
 /** A page at an address, with its own clock. */
-async function openServed(
+export async function openServed(
   browser: Browser,
   url: string,
   options: BrowserContextOptions = {},
