@@ -26,7 +26,7 @@ import type { PipelineOptions } from "./pipeline-options.js";
 import { type BoundPolicies, type BoundPolicy, isOnTrial } from "./bound-policies.js";
 import { gaveUp, reportDecision, undecided } from "./report.js";
 import type { LimiterAnswer, LimiterRequest, PreparedRequest, RequestRunner } from "./request.js";
-import { type ReusableCall, reusableCall } from "./reusable-call.js";
+import { type ReusableCall, reusableCall, ReusableCalls } from "./reusable-call.js";
 import { hasShadowsToAsk, shadowsSync, withShadows } from "./shadows.js";
 import { overrideAnswer } from "./override-answer.js";
 import { RequestAsker } from "./request-asker.js";
@@ -55,6 +55,7 @@ export class Pipeline implements RequestRunner, Canceller {
   readonly #onFailure: PipelineOptions["onFailure"];
   /** Of a store outside the process. */
   readonly #local: LocalDecisions | undefined;
+  readonly #reusable: ReusableCalls;
   /** The call that synchronous consumes of an only, fixed policy use again and again. */
   #reused: ReusableCall | undefined;
 
@@ -66,6 +67,7 @@ export class Pipeline implements RequestRunner, Canceller {
     this.counts = options.counts;
     this.enforce = enforce;
     this.blockForUs = blockForUs;
+    this.#reusable = new ReusableCalls(blockForUs);
     this.resolver = resolver;
     this.closing = options.closing;
     this.identify = identify;
@@ -159,27 +161,27 @@ export class Pipeline implements RequestRunner, Canceller {
   /** A consume on a store inside the process. */
   consumeSync(store: SyncStore, key: string, options: CallOptions): Decision {
     const { cost = 1, policy, settle, slot } = options;
-    let call: StoreCall | undefined = this.#reused;
-    let bound: BoundPolicies;
+    let reused = this.#reused;
+    let call: StoreCall | undefined = reused;
+    let bound = this.resolver.fixed as BoundPolicies;
     let shadowed: PreparedRequest | undefined;
-    if (this.#reused === undefined || policy !== undefined || settle === true) {
+    checkKey(key);
+    checkSlot(slot);
+    if (reused === undefined || policy !== undefined || settle === true) {
       this.closing.throwIfClosed();
-      checkKey(key);
-      checkSlot(slot);
       const request = { verb: VERBS.consume, key, slot, cost, policy, settle };
-      const thousandths = toThousandths("cost", cost);
+      const thousandths = cost === 1 ? UNIT : toThousandths("cost", cost);
       bound = this.resolver.resolveNow(key, policy, slot);
       const answer = overrideAnswer(request, bound, this.store.clock);
       if (answer !== undefined) return reportDecision(this, { request, bound, atMs: 0 }, answer);
-      shadowed = this.#prepare(request, thousandths, bound);
-      ({ call } = shadowed);
-    } else {
-      checkKey(key);
-      checkSlot(slot);
-      const debit = this.#reused.debits[0];
+      reused = settle === true ? undefined : this.#reusable.of(bound);
+      if (reused === undefined) shadowed = this.#prepare(request, thousandths, bound);
+      call = shadowed?.call ?? reused;
+    }
+    if (reused !== undefined) {
+      const debit = reused.debits[0];
       debit.cost = cost === 1 ? UNIT : toThousandths("cost", cost);
       debit.id = this.identify(key, slot);
-      bound = this.resolver.fixed as BoundPolicies;
     }
     let decision: Decision;
     try {

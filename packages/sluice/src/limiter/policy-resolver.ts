@@ -88,6 +88,8 @@ export class PolicyResolver {
   readonly #reported = new WeakSet<Promise<Bound>>();
   #hasPromised = false;
   #isReleased = false;
+  /** What calls brought before, by their noted lists, which are frozen. */
+  #lists = new WeakMap<object, Bound>();
 
   constructor(options: ResolverOptions) {
     const { store, namespace, policy: option, events } = options;
@@ -228,6 +230,7 @@ export class PolicyResolver {
   /** Gives up the names in the store; what is returned takes them again. */
   release(): () => void {
     this.#isReleased = true;
+    this.#lists = new WeakMap();
     const claimed = [...this.#claimed];
     for (const [keyspace, fingerprint] of claimed) {
       this.#store.release(keyspace, fingerprint, this.#claimant);
@@ -298,6 +301,8 @@ export class PolicyResolver {
 
   /** The policies of a call to a limiter that has none. */
   #brought(policies: unknown): Bound {
+    const known = this.#lists.get(policies as object);
+    if (known !== undefined && this.#events.to.policies === undefined) return known;
     if (policies !== undefined) return this.#claimedBy(EACH_CALL, policies, "policy");
     const allowed = "a policy of this call: the limiter was made without one";
     throw new InvalidOptionError("policy", policies, allowed);
@@ -306,7 +311,8 @@ export class PolicyResolver {
   /** Policies that a key has by itself, under names that the limiter claims when they first come. */
   #claimedBy(set: string, policies: unknown, path = "policy(key)"): Bound {
     const all = rulesOf(policies, path).map((rule) => this.#bind(rule.policy.name, rule));
-    const bound = boundTogether(all, notedOf(policies));
+    const note = notedOf(policies);
+    const bound = boundTogether(all, note);
     if (this.#isReleased) return bound;
     for (const { name, keyspace } of all) {
       if (this.#claimed.has(keyspace.name)) continue;
@@ -321,6 +327,7 @@ export class PolicyResolver {
       this.#claim(keyspace.name, set);
     }
     this.#noteChanges(all);
+    if (set === EACH_CALL && note !== undefined) this.#lists.set(policies as object, bound);
     return bound;
   }
 
@@ -346,14 +353,10 @@ export class PolicyResolver {
     }
     const rules = Array.isArray(override) ? rulesOf(override) : [ruleOf(override)];
     const names = bound.map(({ name }) => name);
+    const allowed = `a policy of this limiter: ${names.join(", ")}`;
     for (const { policy } of rules) {
-      if (!names.includes(policy.name)) {
-        throw new InvalidOptionError(
-          "policy.name",
-          policy.name,
-          `a policy of this limiter: ${names.join(", ")}`,
-        );
-      }
+      if (names.includes(policy.name)) continue;
+      throw new InvalidOptionError("policy.name", policy.name, allowed);
     }
     const all = bound.map((boundPolicy) => {
       const rule = rules.find(({ policy }) => policy.name === boundPolicy.name);

@@ -74,10 +74,9 @@ function ofRule<D extends Decision>(
   { note: { rule, version, override } }: PolicyTerms,
   shadow: readonly PolicyVerdict[] | undefined,
 ): D | undefined {
-  const saysMore = shadow !== undefined || override !== undefined;
-  if (saysMore || rule === undefined || version === undefined) return undefined;
+  if (rule === undefined || version === undefined) return undefined;
   if (decision.policies !== undefined) return undefined;
-  const said: Decision = {
+  const said: { -readonly [K in keyof Decision]: Decision[K] } = {
     allowed: decision.allowed,
     reason: decision.reason,
     limit: decision.limit,
@@ -91,6 +90,8 @@ function ofRule<D extends Decision>(
     rule,
     version,
   };
+  if (shadow !== undefined) said.shadow = shadow;
+  if (override !== undefined) said.override = override;
   return said as D;
 }
 

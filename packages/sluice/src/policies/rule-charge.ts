@@ -16,6 +16,7 @@ export interface RuleCharge extends MetRule {
 
 /** What stores with plain ids refuse. */
 const NOT_PLAIN = /[{}\0]/g;
+const IS_UNUSUAL = /[{}\0]/;
 
 const percent = (character: string): string =>
   `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
@@ -48,7 +49,8 @@ export class RulePolicies {
 
   /** The key of an identity. In one no percent sign stands for itself, so no two share a key. */
   keyOf(identity: string): string {
-    return this.#isPlain ? identity.replace(NOT_PLAIN, percent) : identity;
+    if (!this.#isPlain || !IS_UNUSUAL.test(identity)) return identity;
+    return identity.replace(NOT_PLAIN, percent);
   }
 
   /** Whether the rule takes its cost from what the request says. */

@@ -11,6 +11,8 @@ const LONGEST_IDENTITY = 1024;
 
 /** What stands between parts, begins an escape, or ends an override's prefix. */
 const SPECIAL = /[%,*]/g;
+/** Whether there is anything to escape: to ask costs less than to replace nothing. */
+const UNUSUAL = /[%,*\uD800-\uDFFF]/;
 const SPECIAL_IN_NAMES = /[%,*=]/g;
 const LONE_SURROGATES = /\p{Surrogate}/gu;
 
@@ -22,6 +24,7 @@ const percentU = (half: string): string => `%u${half.charCodeAt(0).toString(16).
 
 /** `%`, `,` and `*` of a value, percent-encoded; half characters too, which no key may hold. */
 function escapeValue(value: string): string {
+  if (!UNUSUAL.test(value)) return value;
   const escaped = value.replace(SPECIAL, percent);
   return escaped.isWellFormed() ? escaped : escaped.replace(LONE_SURROGATES, percentU);
 }
