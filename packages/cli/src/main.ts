@@ -1,7 +1,7 @@
 /** The program `sluice`: runs the command line in this process. */
 import { run } from "./run.js";
 
-/** From the call on, the first Ctrl-C aborts the signal; the second ends the process as ever. */
+/** From the call on, the first Ctrl-C aborts the signal; the second ends the process as usual. */
 function interruption(): AbortSignal {
   const controller = new AbortController();
   process.once("SIGINT", () => {

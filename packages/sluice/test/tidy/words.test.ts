@@ -1,4 +1,5 @@
-/** The sources say things in plain English: words of a dialect of our own, and fragments, stay out. */
+/** Sources and pages are in plain English: words of a dialect of our own, and fragments, stay out. */
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { flat, type Source, sourcesIn } from "./sources.js";
 
@@ -10,6 +11,7 @@ const BANNED: readonly (readonly [banned: RegExp, instead: string])[] = [
   [/\bso many at once\b/i, "at most N at a time"],
   [/\bof a call that\b/i, "a sentence: who does what, because of which call"],
   [/\bin vain\b/i, "without success, or what happened"],
+  [/\bas ever\b/i, "as usual"],
 ];
 
 function bannedIn(sources: readonly Source[]): readonly string[] {
@@ -26,6 +28,11 @@ test("no source has a banned word", () => {
   expect(bannedIn(sourcesIn("packages/cli/src", [".ts", ".md"]))).toEqual([]);
 });
 
+test("no page has a banned word", () => {
+  const readme = { path: "README.md", text: readFileSync("README.md", "utf8") };
+  expect(bannedIn([readme, ...sourcesIn("docs", [".md"])])).toEqual([]);
+});
+
 test.each([
   ["const Seats = 1;", "Seat"],
   ["/** Who is told of it. */", "told of"],
@@ -34,6 +41,7 @@ test.each([
   ["-- So many\n-- at once.", "So many at once"],
   ['throw new Error("the key of a call that failed");', "of a call that"],
   ["/** Waits in\n    vain. */", "in vain"],
+  ["// Goes on as\n// ever.", "as ever"],
 ])("in %j the banned words are seen", (text, found) => {
   expect(bannedIn([{ path: "a", text }])).toEqual([expect.stringContaining(`a says "${found}";`)]);
 });

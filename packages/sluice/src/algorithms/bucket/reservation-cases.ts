@@ -114,7 +114,7 @@ export const reservationCases: readonly AlgorithmCase[] = [
       { at: 0, verb: "cancel", back: 2, says: { cancelled: false } },
       { at: 0, verb: "cancel", back: 3, says: { cancelled: false } },
       { at: 0, verb: "peek", says: denies(1100, 0, 2000) },
-      // Those of the new line give back as ever.
+      // Those of the new line give back as usual.
       { at: 0, verb: "cancel", says: { cancelled: true } },
       { at: 0, verb: "cancel", back: 1, says: { cancelled: true } },
       { at: 0, verb: "peek", says: allows(10, 1) },

@@ -157,7 +157,7 @@ const options =
   "Nest has a handler for OPTIONS only where one is declared, and guards belong to handlers.";
 const charset = "The platform adds it to every body that it writes as JSON.";
 
-const errors = "Guards run before handlers, and are told of no error.";
+const errors = "Guards run before handlers, and get no error of theirs.";
 
 export const nestExpress = subjectOf("express", { notFound, options, charset, errors });
 export const nestFastify = subjectOf("fastify", { notFound, options, charset, errors });
