@@ -1,4 +1,22 @@
 /** The core: policies, the limiter, the store in memory, errors. No runtime dependencies. */
+export type { Algorithm, PolicyBase, VoteOption } from "./algorithms/algorithm.js";
+export type { CalendarUnit, Weekday } from "./algorithms/calendar-window/calendar.js";
+export type { DebitState } from "./algorithms/debit.js";
+export type { Verb, VerbName } from "./algorithms/decide.js";
+export type {
+  Compiled,
+  Kernel,
+  Params,
+  Readiness,
+  ReservationCharge,
+  ReservationReceipt,
+  ReservationRules,
+  Reservations,
+  RowAnswer,
+  RowLayout,
+  State,
+} from "./algorithms/kernel.js";
+export type { Rule } from "./algorithms/rule.js";
 export type { Policy } from "./algorithms/registry.js";
 export { parsePolicy } from "./algorithms/registry.js";
 export { gcra, type GcraOptions, type GcraPolicy } from "./algorithms/gcra/policy.js";
@@ -39,7 +57,7 @@ export {
 } from "./algorithms/unlimited/policy.js";
 export { type Clock, systemClock } from "./core/clock.js";
 export type { Decision, DecisionReason, DecisionSource, PolicyVerdict } from "./core/decision.js";
-export { type Duration, durationMs } from "./core/duration.js";
+export { type Duration, durationMs, type DurationUnit } from "./core/duration.js";
 export {
   ClosedError,
   CrossSlotError,
@@ -76,6 +94,12 @@ export type {
   WaitBegun,
   WaitEnded,
 } from "./events/events.js";
+export type {
+  RuleChange,
+  RuleEvents,
+  RulesChanged,
+  RulesReloaded,
+} from "./events/rule-events.js";
 export type { CallUndecided, PermitEnded, RoundTripEnded } from "./events/endings.js";
 export type { DecisionEvent, Hooks, OutageHooks } from "./events/hooks.js";
 export type { DenyCacheOptions } from "./limiter/shortcuts/deny-cache.js";
@@ -98,7 +122,7 @@ export type {
 export type { PolicyOption } from "./limiter/policy-resolver.js";
 export type { PrefetchOptions } from "./limiter/shortcuts/prefetch.js";
 export type { Start } from "./limiter/waiting/acquire.js";
-export type { Reservation, WaitOptions } from "./limiter/waiting/reserve.js";
+export type { Granted, Refused, Reservation, WaitOptions } from "./limiter/waiting/reserve.js";
 export {
   limited,
   type LimitedDecorator,
@@ -120,6 +144,8 @@ export type {
   AsyncCallOptions,
   BlockOptions,
   CallOptions,
+  ChangeOptions,
+  FallbackLimiter,
   Grant,
   KeyedRequest,
   OnStoreFailure,
@@ -133,7 +159,7 @@ export type {
   LimiterStats,
   PolicyStats,
 } from "./limiter/stats.js";
-export { RateLimiter } from "./limiter/rate-limiter.js";
+export { RateLimiter, type RateLimiterConstructor } from "./limiter/rate-limiter.js";
 export type { Permit } from "./semaphore/permit.js";
 export type {
   AcquireOptions,
@@ -142,27 +168,52 @@ export type {
 } from "./semaphore/options.js";
 export type { SemaphoreStats, SemaphoreUsage } from "./semaphore/counts.js";
 export { type LentPermit, lendPermit, releaseLent, renewLent } from "./semaphore/lent.js";
-export { Semaphore } from "./semaphore/semaphore.js";
+export { Semaphore, type SemaphoreConstructor } from "./semaphore/semaphore.js";
 export type { SemaphoreWrapOptions } from "./semaphore/wrap.js";
 export type { WaitedCalls } from "./core/wrapped.js";
-export type { StoreErrorCount, StoreStats } from "./stores/store-counts.js";
+export type { StoreCounts, StoreErrorCount, StoreStats } from "./stores/store-counts.js";
 export {
   MemoryStore,
   type MemoryStats,
   type MemoryStoreOptions,
 } from "./stores/memory/memory-store.js";
 export type {
+  CommandEntry,
+  EntryAnswer,
+  Notification,
   SemaphoreAnswer,
   SemaphoreCommand,
+  SemaphoreVerb,
+  Terms,
 } from "./algorithms/semaphore/kernel.js";
 export type {
   Listening,
   SemaphoreKey,
   SemaphoreStore,
   NotificationListener,
+  SyncSemaphoreStore,
 } from "./stores/semaphore-store.js";
+export type {
+  DocumentDraft,
+  DocumentEntry,
+  DocumentHead,
+  DocumentNote,
+  DocumentPublished,
+  DocumentStore,
+  DocumentWatch,
+} from "./stores/document-store.js";
+export type { HandOver, Submitted } from "./stores/hand-over.js";
+export type { KeyspaceRegistry } from "./stores/keyspaces.js";
+export type {
+  ReportMinute,
+  ReportRead,
+  ReportStore,
+  ReportWrite,
+  ReportWritten,
+} from "./stores/report-store.js";
 export type { StoreOf } from "./stores/store-of.js";
 export type {
+  Claimant,
   Debit,
   DebitResult,
   Done,

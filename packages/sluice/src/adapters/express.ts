@@ -4,6 +4,8 @@ import type { Limit } from "../http/chargeable.js";
 import type { HttpOptions } from "../http/gate.js";
 import { EXPRESS_TRUST, NodeCall, nodePassage } from "./node-call.js";
 
+export type * from "../http/index.js";
+
 /** As of every adapter; `onDenied(request, denial, response)`, and what it throws goes to the error handlers. */
 export type ExpressOptions<Req extends Request = Request> = HttpOptions<Req, [response: Response]>;
 

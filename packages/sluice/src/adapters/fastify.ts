@@ -17,6 +17,8 @@ import type { Pass } from "../http/pass.js";
 import { FASTIFY_TRUST, trustOf } from "./fastify-trust.js";
 import { fieldKey, NodeCall, onOutcome, passing } from "./node-call.js";
 
+export type * from "../http/index.js";
+
 /**
  * Of the plugin, for all routes of its scope; or of one route, as `config.rateLimit`. What `onDenied` returns is sent with
  * the status of the denial, unless it answers by the reply that it gets.

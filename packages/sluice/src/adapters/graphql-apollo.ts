@@ -12,7 +12,7 @@ import {
 } from "./graphql-gate.js";
 
 /** What Apollo tells of a request; its own types name more. */
-interface ApolloRequest {
+export interface ApolloRequest {
   readonly contextValue: unknown;
   readonly schema: GraphQLSchema;
   readonly document?: DocumentNode | undefined;

@@ -10,11 +10,14 @@ import {
   OwnFields,
 } from "./graphql-gate.js";
 
-export { type ApolloRateLimit, apolloRateLimit } from "./graphql-apollo.js";
+export { type ApolloRateLimit, apolloRateLimit, type ApolloRequest } from "./graphql-apollo.js";
+export type * from "../http/index.js";
+export type { WeighedOperation } from "./graphql-cost.js";
+export type { NamedLimiters } from "./named-limiters.js";
 export { type GraphqlOperation, type GraphqlOptions, rateLimitDirective } from "./graphql-gate.js";
 
 /** What Envelop tells before it executes or subscribes; its own types name more. */
-interface StartPayload {
+export interface StartPayload {
   readonly args: {
     readonly schema: GraphQLSchema;
     readonly document: DocumentNode;
@@ -28,19 +31,19 @@ interface StartPayload {
 
 /** Executes, or subscribes; servers differ in what they say of it. */
 // oxlint-disable-next-line typescript/no-explicit-any
-type Execute = (args: any) => any;
+export type Execute = (args: any) => any;
 
-interface ExecutePayload extends StartPayload {
+export interface ExecutePayload extends StartPayload {
   readonly executeFn: Execute;
   setExecuteFn(execute: Execute): void;
 }
 
-interface SubscribePayload extends StartPayload {
+export interface SubscribePayload extends StartPayload {
   readonly subscribeFn: Execute;
   setSubscribeFn(subscribe: Execute): void;
 }
 
-interface DonePayload {
+export interface DonePayload {
   readonly result: unknown;
   readonly setResult: (result: never) => void;
 }

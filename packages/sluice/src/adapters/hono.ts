@@ -18,6 +18,8 @@ import { createGate, HTTP_OPTIONS, type HttpOptions } from "../http/gate.js";
 import type { Pass } from "../http/pass.js";
 import { type BodyEnd, releaseWithBody } from "../outgoing/body.js";
 
+export type * from "../http/index.js";
+
 export interface HonoLimitOptions<E extends Env = Env>
   extends Omit<HttpOptions<Context<E>>, "onDenied"> {
   /** Makes the answer to a request that is refused; default: a problem body. */

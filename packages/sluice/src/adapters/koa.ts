@@ -7,6 +7,8 @@ import { createGate, type Gate, type HttpOptions, optionsOf } from "../http/gate
 import type { Pass } from "../http/pass.js";
 import { asError, fieldsOfNode, NodeCall, onOutcome } from "./node-call.js";
 
+export type * from "../http/index.js";
+
 /** `onDenied` answers by the context, whose status is already that of the denial. */
 export type KoaLimitOptions<State = DefaultState, Context = DefaultContext> = HttpOptions<
   ParameterizedContext<State, Context>

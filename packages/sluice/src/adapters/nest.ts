@@ -30,6 +30,9 @@ import { type Described, describe } from "./nest-context.js";
 import { checkLimiters, limiterNamed, type NamedLimiters } from "./named-limiters.js";
 import { onOutcome } from "./node-call.js";
 
+export type * from "../http/index.js";
+export type { NamedLimiters } from "./named-limiters.js";
+
 /** A limiter of the module's option `limiters`, by its name. Throws where there is none. */
 export type NamedLimiter = (name: string) => RateLimiter | Semaphore;
 
@@ -67,7 +70,7 @@ export interface NestModuleAsyncOptions
 const METADATA = "sluice:rate-limit";
 
 /** What a decorator says; false where there is no limit. */
-type Said = false | Partial<NestOptions>;
+export type Said = false | Partial<NestOptions>;
 
 /**
  * The limits of a handler, or of all handlers of a class, in place of the module's. What it does not say, such as

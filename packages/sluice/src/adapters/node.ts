@@ -4,6 +4,9 @@ import type { Limit } from "../http/chargeable.js";
 import type { HttpOptions } from "../http/gate.js";
 import { NodeCall, nodePassage, type NodeRequest, type NodeResponse } from "./node-call.js";
 
+export type * from "../http/index.js";
+export type { NodeRequest, NodeResponse } from "./node-call.js";
+
 /** As of every adapter; `onDenied(request, denial, response)`. */
 export type NodeOptions<
   Req extends NodeRequest = IncomingMessage,

@@ -8,6 +8,8 @@ import type { Pass } from "../http/pass.js";
 import type { Fields } from "../headers/field-writers.js";
 import { releaseWithBody } from "../outgoing/body.js";
 
+export type * from "../http/index.js";
+
 /** As of every adapter; `onDenied` makes the answer, and the fields are written into it. */
 export interface WebOptions<Req extends Request = Request> extends HttpOptions<Req> {
   readonly onDenied?: ((request: Req, denial: Denial) => Response | Promise<Response>) | undefined;

@@ -5,9 +5,8 @@ import type { Algorithm, PolicyBase } from "./algorithm.js";
 import type { Compiled } from "./kernel.js";
 import { algorithms } from "./list.js";
 
-type PolicyOf<A> = A extends Algorithm<infer P> ? P : never;
 /** A policy: a frozen, plain value that survives JSON. Made by tokenBucket() and its siblings. */
-export type Policy = PolicyOf<(typeof algorithms)[number]>;
+export type Policy = ReturnType<(typeof algorithms)[number]["parse"]>;
 
 const byId = new Map<string, Algorithm<PolicyBase>>(
   algorithms.map((algorithm) => [algorithm.id, algorithm as unknown as Algorithm<PolicyBase>]),

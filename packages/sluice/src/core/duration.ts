@@ -1,7 +1,8 @@
 /** Durations: callers write milliseconds or text such as "1h30m"; everything inside is integer microseconds. */
 import { InvalidOptionError } from "./errors.js";
 
-type DurationUnit = "us" | "ms" | "s" | "m" | "h" | "d";
+/** What a number in a duration counts: microseconds, milliseconds, seconds, minutes, hours or days of 24 hours. */
+export type DurationUnit = "us" | "ms" | "s" | "m" | "h" | "d";
 
 /**
  * Milliseconds as a number (fractions down to a microsecond), or text: one or more whole or decimal

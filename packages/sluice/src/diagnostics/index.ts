@@ -1,4 +1,5 @@
 /** sluice/diagnostics: decisions, waits, outages and calls of stores on node:diagnostics_channel. Needs Node, Bun or Deno. */
+export type * from "../policies/index.js";
 export {
   type AcquireContext,
   type ChannelMessages,

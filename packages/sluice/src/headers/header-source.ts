@@ -1,6 +1,7 @@
 /** The header fields of an answer, whatever holds them. */
 
-type FieldValue =
+/** One field's value as the frameworks and fetch give it. */
+export type FieldValue =
   | string
   | Uint8Array
   | number

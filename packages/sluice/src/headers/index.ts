@@ -10,7 +10,7 @@ export {
   type RateLimitFieldsInput,
 } from "./format.js";
 export type { ChargedDecision, Quota, StatedLimit } from "./stated-limit.js";
-export type { HeaderSource } from "./header-source.js";
+export type { FieldValue, HeaderSource } from "./header-source.js";
 export { parseRateLimit, waitMsOf } from "./parse.js";
 export type {
   QuotaPolicy,

@@ -1,4 +1,5 @@
 /** sluice/http: requests and their charges, for every framework. Needs no Node. */
+export type * from "../policies/index.js";
 export { addressKey, clientAddress, type ClientAddressOptions } from "./address.js";
 export { type AnswerFields, problemBody, PROBLEM_TYPE, writeFields } from "./answer.js";
 export type { HttpCall, HttpOutcome as Outcome } from "./call.js";

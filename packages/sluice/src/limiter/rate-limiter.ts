@@ -319,7 +319,7 @@ export interface RateLimiter<S extends Store = Store> extends AsyncDisposable {
 }
 
 /** How a limiter is made: its store shows in its type, which is MemoryStore where there is none. */
-interface RateLimiterConstructor {
+export interface RateLimiterConstructor {
   new <S extends Store = MemoryStore>(
     options: RateLimiterOptions<S> & { readonly store?: S },
   ): RateLimiter<NoInfer<S>>;

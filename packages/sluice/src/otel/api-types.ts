@@ -5,7 +5,8 @@
 
 export type OtelAttributes = Record<string, string | number>;
 
-interface InstrumentOptions {
+/** How a Meter's instrument is made. */
+export interface MeterInstrumentOptions {
   description?: string;
   unit?: string;
   advice?: { explicitBucketBoundaries?: number[] };
@@ -27,10 +28,10 @@ export interface HistogramLike {
 
 /** A Meter, as `metrics.getMeter("sluice")` returns it. */
 export interface MeterLike {
-  createHistogram(name: string, options?: InstrumentOptions): HistogramLike;
-  createObservableCounter(name: string, options?: InstrumentOptions): ObservableLike;
-  createObservableGauge(name: string, options?: InstrumentOptions): ObservableLike;
-  createObservableUpDownCounter(name: string, options?: InstrumentOptions): ObservableLike;
+  createHistogram(name: string, options?: MeterInstrumentOptions): HistogramLike;
+  createObservableCounter(name: string, options?: MeterInstrumentOptions): ObservableLike;
+  createObservableGauge(name: string, options?: MeterInstrumentOptions): ObservableLike;
+  createObservableUpDownCounter(name: string, options?: MeterInstrumentOptions): ObservableLike;
   addBatchObservableCallback(
     callback: (result: BatchResultLike) => void,
     observables: ObservableLike[],

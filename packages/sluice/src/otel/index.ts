@@ -10,12 +10,14 @@ import type { Semaphore } from "../semaphore/semaphore.js";
 import type { ActiveSpanLike, MeterLike, TracerLike } from "./api-types.js";
 import { CallTracing, type TracedCaller, type TraceSettings } from "./call-tracing.js";
 import { MeterExport } from "./meter-export.js";
+export type * from "../policies/index.js";
 
-export type { Measured } from "../metrics/collect.js";
+export type { Measured, MetricsOptions } from "../metrics/collect.js";
 export type {
   ActiveSpanLike,
   BatchResultLike,
   HistogramLike,
+  MeterInstrumentOptions,
   MeterLike,
   ObservableLike,
   OtelAttributes,

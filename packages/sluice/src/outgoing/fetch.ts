@@ -15,7 +15,8 @@ export type {
   RetryOptions,
 } from "./options.js";
 
-type Fetch = typeof fetch;
+/** The global `fetch`, or one like it. */
+export type Fetch = typeof fetch;
 
 export interface LimitFetchOptions extends OutgoingOptions {
   /** What sends the requests; default: the global `fetch`. */

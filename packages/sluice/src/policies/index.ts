@@ -27,6 +27,10 @@ export type {
 } from "./matched-rule.js";
 export { type ParsedPolicies, parsePolicies, type ParsePoliciesOptions } from "./parse.js";
 export { printPolicies } from "./print.js";
+export type { DecisionFieldsOptions } from "../headers/decision-fields.js";
+export type { Field, FieldForm, Fields, FieldWriter } from "../headers/field-writers.js";
+export type { RateLimitForm } from "../headers/rate-limit.js";
+export type { Quota, StatedLimit } from "../headers/stated-limit.js";
 export { InvalidPoliciesError, type PoliciesProblem } from "./problems.js";
 export { type RequestEntries, ruleKey } from "./rule-key.js";
 export { loadYaml, type YamlModule, type YamlParser } from "./yaml-source.js";
@@ -53,6 +57,7 @@ export { PoliciesFile, type PoliciesFileOptions } from "./policies-file.js";
 export { PolicySet } from "./policy-set.js";
 export type { ModeSwitch, PolicySetOptions } from "./policy-set-options.js";
 export type { PolicySetStatus } from "./policy-set-status.js";
+export type { ReloadOutcome } from "./source-follower.js";
 export type { RuleDecision, RulesDecision, RulesDecisions } from "./rules-decision.js";
 export { rulesFields } from "./rules-fields.js";
 export type { RulesReservation } from "./rules-reservation.js";

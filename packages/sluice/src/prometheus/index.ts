@@ -3,6 +3,7 @@ import { Collector, type Measured, type MetricsOptions } from "../metrics/collec
 import { CONTENT_TYPES, exposition } from "./exposition.js";
 import { formatFor } from "./negotiate.js";
 import { registerIn, type RegistryLike } from "./register.js";
+export type * from "../policies/index.js";
 
 export type { Measured, MetricsOptions } from "../metrics/collect.js";
 export type { RegistryLike } from "./register.js";

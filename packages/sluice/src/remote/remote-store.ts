@@ -6,7 +6,11 @@ import { checkCount, checkOptions } from "../core/options.js";
 import { Events } from "../events/events.js";
 import { addOutageHooks, type OutageHooks } from "../events/hooks.js";
 import { batchBegins, isHeardOfBatches } from "../stores/batch-events.js";
+import type { DocumentStore } from "../stores/document-store.js";
 import { KeyspaceRegistry } from "../stores/keyspaces.js";
+import type { OverrideStore } from "../stores/override-store.js";
+import type { ReportStore } from "../stores/report-store.js";
+import type { SemaphoreStore } from "../stores/semaphore-store.js";
 import { verbOf } from "../stores/redis/batch.js";
 import { Batcher, handOverNow, type Sending, type SettleCall } from "../stores/redis/batcher.js";
 import type { Done, Outcome, Store, StoreCall } from "../stores/store.js";
@@ -62,10 +66,14 @@ export class RemoteStore extends KeyspaceRegistry implements Store {
   readonly closed = this.#closing.signal;
   /** Undefined for the machine's own. */
   readonly clock: Clock | undefined;
-  readonly semaphores: RemoteSemaphores;
-  readonly overrides: RemoteOverrides;
-  readonly reports: RemoteReports;
-  readonly documents: RemoteDocuments;
+  /** Where semaphores keep their state. */
+  readonly semaphores: SemaphoreStore;
+  /** Where reports of processes are kept. */
+  readonly reports: ReportStore;
+  /** Where overrides of keys are kept. */
+  readonly overrides: OverrideStore;
+  /** Where published policies are kept. */
+  readonly documents: Required<DocumentStore>;
   readonly #target: RemoteTarget;
   readonly #requests: Requests;
   readonly #notices: Notices;

@@ -158,7 +158,7 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
 }
 
 /** How a semaphore is made: its store shows in its type, which is MemoryStore where there is none. */
-interface SemaphoreConstructor {
+export interface SemaphoreConstructor {
   new <S extends Store = MemoryStore>(
     options: SemaphoreOptions<S> & { readonly store?: S },
   ): Semaphore<NoInfer<S>>;

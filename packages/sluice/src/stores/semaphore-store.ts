@@ -59,6 +59,15 @@ export interface SemaphoreStore {
   listen(key: SemaphoreKey, listener: NotificationListener): Listening;
 }
 
+/** Semaphores of a store inside the process: it answers at once, and notifies without a channel. */
+export interface SyncSemaphoreStore extends SemaphoreStore {
+  execute(key: SemaphoreKey, command: SemaphoreCommand): Promise<SemaphoreAnswer>;
+  executeSync(key: SemaphoreKey, command: SemaphoreCommand): SemaphoreAnswer;
+  channelOf(): string;
+  /** Keys that are held or waited for, or have a limit of their own. */
+  readonly size: number;
+}
+
 /** The owner of the waiter that has this id. */
 export function ownerOf(id: string): string {
   return id.slice(0, id.indexOf("."));

@@ -6,6 +6,7 @@ export {
   type StoreConformanceOptions,
 } from "./conformance.js";
 export { httpConformance, type HttpConformanceOptions } from "./http/http-conformance.js";
+export type * from "../http/index.js";
 export type { HttpSubject, RunningServer, SubjectOptions, Weakness } from "./http/subject.js";
 export { ManualClock } from "./manual-clock.js";
-export { PureStore } from "./pure-store.js";
+export { type Kept, type PureSnapshot, PureStore } from "./pure-store.js";

@@ -15,7 +15,7 @@ import {
   type SyncStore,
 } from "../stores/store.js";
 
-interface Kept {
+export interface Kept {
   readonly state: State;
   /** When the state is the same as none, by the raw clock and the options of its last change. */
   readonly freshAtUs: number;

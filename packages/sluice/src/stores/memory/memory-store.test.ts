@@ -15,6 +15,7 @@ import {
 } from "../../index.js";
 import { ruleOf } from "../../algorithms/rule.js";
 import { ManualClock } from "../../testing/manual-clock.js";
+import type { Table } from "./arena.js";
 import { PureStore } from "../../testing/pure-store.js";
 import { runs } from "../../../test/support/runs.js";
 
@@ -24,8 +25,10 @@ function storeOf(maxKeys: number): { clock: ManualClock; store: MemoryStore } {
 }
 
 /** Keys of the default token bucket that the store's own map holds. */
-const mapped = (store: MemoryStore): number =>
-  store.open("sluice:token-bucket", ruleOf(tokenBucket({ limit: 1, period: 1 })).kernel).slots.size;
+const mapped = (store: MemoryStore): number => {
+  const { kernel } = ruleOf(tokenBucket({ limit: 1, period: 1 }));
+  return (store.open("sluice:token-bucket", kernel) as Table).slots.size;
+};
 
 describe("options", () => {
   test.each([

@@ -27,6 +27,7 @@ import {
   tableOf,
 } from "./arena.js";
 import { SlotLinks } from "./expiry-ring.js";
+import type { SyncSemaphoreStore } from "../semaphore-store.js";
 import { MemorySemaphores } from "./memory-semaphores.js";
 import { Retention } from "./retention.js";
 import { RefundMarks } from "./refund-marks.js";
@@ -68,14 +69,15 @@ export interface MemoryStats {
  * console.log(limiter.consumeSync("ip:192.0.2.1").remaining); // 4
  * console.log(store.size); // 1
  */
-export class MemoryStore extends KeyspaceRegistry<Table> implements SyncStore {
+export class MemoryStore extends KeyspaceRegistry implements SyncStore {
   readonly external = false;
   /** Evictions, for whoever listens. */
   readonly events = new Events();
   readonly clock: Clock;
   readonly maxKeys: number;
   readonly maxBytes: number;
-  readonly semaphores: MemorySemaphores;
+  /** Where semaphores of this store keep their state. */
+  readonly semaphores: SyncSemaphoreStore;
   readonly #closing = new Closing("store");
   /** Fires when the store is closed, with a ClosedError. */
   readonly closed = this.#closing.signal;

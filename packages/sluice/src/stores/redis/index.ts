@@ -1,8 +1,9 @@
 /** sluice/redis: the store on Redis, Valkey or a Cluster of either. */
 export type { CheckOptions } from "./check/check-store.js";
 export type { FindingId, FindingSeverity, StoreFinding } from "./check/finding.js";
+export type { AccessOptions } from "./access.js";
 export type { BunLike } from "./clients/bun.js";
-export type { RunScript } from "./clients/client.js";
+export type { ClientMethod, RunScript } from "./clients/client.js";
 export type { GlideLike } from "./clients/glide.js";
 export type { RedisClientLike } from "./clients/index.js";
 export type { IoRedisLike } from "./clients/ioredis.js";

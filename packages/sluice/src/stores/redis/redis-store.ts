@@ -9,7 +9,11 @@ import { scriptFor } from "./scripts.js";
 import { attempt, Events } from "../../events/events.js";
 import { addOutageHooks } from "../../events/hooks.js";
 import { batchBegins, isHeardOfBatches } from "../batch-events.js";
+import type { DocumentStore } from "../document-store.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
+import type { OverrideStore } from "../override-store.js";
+import type { ReportStore } from "../report-store.js";
+import type { SemaphoreStore } from "../semaphore-store.js";
 import type { Done, Store, StoreCall } from "../store.js";
 import { StoreCounts, type StoreStats } from "../store-counts.js";
 import { type Access, accessBy } from "./access.js";
@@ -63,10 +67,14 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly marksHandOver = true;
   /** The node that decides a call; only with a Cluster's client that shows its nodes. */
   readonly partOf?: (call: StoreCall) => string;
-  readonly semaphores: RedisSemaphores;
-  readonly reports: RedisReports;
-  readonly overrides: RedisOverrides;
-  readonly documents: RedisDocuments;
+  /** Where semaphores keep their state. */
+  readonly semaphores: SemaphoreStore;
+  /** Where reports of processes are kept. */
+  readonly reports: ReportStore;
+  /** Where overrides of keys are kept. */
+  readonly overrides: Required<OverrideStore>;
+  /** Where published policies are kept. */
+  readonly documents: Required<DocumentStore>;
   readonly #hints: Hints;
   /** Batches, and outages whoever met them; hooks are listeners too. */
   readonly events = new Events();
