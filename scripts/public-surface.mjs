@@ -244,7 +244,7 @@ export function docstringOf(text, node) {
 }
 
 /**
- * @typedef {{ name: string, kind: "class" | "verb" | "member" | "export", docstring: string }} Documented
+ * @typedef {{ name: string, kind: "class" | "verb" | "member" | "export", docstring: string, start: number }} Documented
  */
 
 /**
@@ -257,13 +257,18 @@ export function documentedIn(sources, id) {
   const { text } = sources.module(id.file);
   const nodes = sources.declarationsOf(id);
   const declarations = nodes.map((node) => child(node, "declaration") ?? node);
-  const docstring = nodes.map((node) => docstringOf(text, node)).find((each) => each !== "") ?? "";
+  const docstring = nodes.map((node) => docstringOf(text, node)).join("");
   const isMade = declarations.some(({ type }) => type === "ClassDeclaration") || nodes.length > 1;
   const isFunction = declarations.some(
     ({ type }) => type === "TSDeclareFunction" || type === "FunctionDeclaration",
   );
   /** @type {Documented} */
-  const own = { name: id.name, kind: isMade ? "class" : isFunction ? "verb" : "export", docstring };
+  const own = {
+    name: id.name,
+    kind: isMade ? "class" : "export",
+    docstring,
+    start: nodes[0]?.start ?? 0,
+  };
   if (isFunction) return [{ ...own, kind: "verb" }];
   const members = declarations
     .flatMap((declaration) => membersOf(declaration))
@@ -280,6 +285,7 @@ export function documentedIn(sources, id) {
       name: `${id.name}.${name}`,
       kind,
       docstring: found === "" ? (known?.docstring ?? "") : found,
+      start: member.start,
     });
   }
   return [own, ...named.values()];

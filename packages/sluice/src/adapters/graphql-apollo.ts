@@ -13,16 +13,22 @@ import {
 
 /** What Apollo tells of a request; its own types name more. */
 export interface ApolloRequest {
+  /** The context of the operation. */
   readonly contextValue: unknown;
+  /** The schema that it runs on. */
   readonly schema: GraphQLSchema;
+  /** Its parsed document. */
   readonly document?: DocumentNode | undefined;
+  /** The operation of it that runs; null or undefined where it is not resolved yet. */
   readonly operation?: OperationDefinitionNode | null | undefined;
+  /** The HTTP request behind it. */
   readonly request: {
     readonly variables?: Readonly<Record<string, unknown>> | undefined;
     readonly http?:
       | { readonly method: string; readonly headers: { get(name: string): string | undefined } }
       | undefined;
   };
+  /** The answer in the making. */
   readonly response: {
     readonly http: { readonly status?: number | undefined; readonly headers: AnswerFields };
     readonly body?: unknown;
@@ -31,7 +37,9 @@ export interface ApolloRequest {
 
 /** A plugin of Apollo Server. */
 export interface ApolloRateLimit {
+  /** Apollo calls it once, before it serves. */
   serverWillStart(service: { readonly schema: GraphQLSchema }): Promise<void>;
+  /** Apollo calls it for each request. */
   requestDidStart(): Promise<{
     didResolveOperation(request: ApolloRequest): Promise<void>;
     willSendResponse(request: ApolloRequest): Promise<void>;

@@ -36,9 +36,13 @@ export interface OperationCost {
 
 /** An operation that is about to be executed, valid by its schema. */
 export interface WeighedOperation {
+  /** The schema that it runs on. */
   readonly schema: GraphQLSchema;
+  /** Its parsed document. */
   readonly document: DocumentNode;
+  /** The operation of the document that runs. */
   readonly operation: OperationDefinitionNode;
+  /** The values of its variables. */
   readonly variables: Readonly<Record<string, unknown>>;
 }
 

@@ -18,6 +18,7 @@ export { type GraphqlOperation, type GraphqlOptions, rateLimitDirective } from "
 
 /** What Envelop tells before it executes or subscribes; its own types name more. */
 export interface StartPayload {
+  /** The arguments of graphql's execute. */
   readonly args: {
     readonly schema: GraphQLSchema;
     readonly document: DocumentNode;
@@ -26,37 +27,52 @@ export interface StartPayload {
     /** Newer versions name it beside the arguments, too. */
     readonly contextValue?: unknown;
   };
+  /** Answers in place of the operation. */
   setResultAndStopExecution(result: { readonly errors: readonly GraphQLError[] }): void;
 }
 
 /** Executes, or subscribes; servers differ in what they say of it. */
 // oxlint-disable-next-line typescript/no-explicit-any
+/** graphql's `execute` or `subscribe`. */
 export type Execute = (args: any) => any;
 
+/** What Envelop passes before an operation runs. */
 export interface ExecutePayload extends StartPayload {
+  /** What would run it. */
   readonly executeFn: Execute;
+  /** Replaces what runs it. */
   setExecuteFn(execute: Execute): void;
 }
 
+/** What Envelop passes before a subscription begins. */
 export interface SubscribePayload extends StartPayload {
+  /** What would begin it. */
   readonly subscribeFn: Execute;
+  /** Replaces what begins it. */
   setSubscribeFn(subscribe: Execute): void;
 }
 
+/** What Envelop passes with the result. */
 export interface DonePayload {
+  /** The result, or an iterable of results. */
   readonly result: unknown;
+  /** Replaces the result. */
   readonly setResult: (result: never) => void;
 }
 
 /** A plugin of Envelop, and of Yoga, which also lets it write the fields of answers. */
 export interface EnvelopRateLimit {
+  /** Envelop calls it with each schema. */
   onSchemaChange(payload: { readonly schema: unknown }): void;
+  /** Envelop calls it before an operation runs. */
   onExecute(
     payload: ExecutePayload,
   ): Promise<{ onExecuteDone(payload: DonePayload): void } | undefined>;
+  /** Envelop calls it before a subscription begins. */
   onSubscribe(
     payload: SubscribePayload,
   ): Promise<{ onSubscribeResult(payload: DonePayload): void } | undefined>;
+  /** Yoga calls it before it sends a response. */
   onResponse(payload: { readonly request: object; readonly response: Response }): void;
 }
 

@@ -20,6 +20,7 @@ import { type BodyEnd, releaseWithBody } from "../outgoing/body.js";
 
 export type * from "../http/index.js";
 
+/** Options of Hono's `rateLimit`. */
 export interface HonoLimitOptions<E extends Env = Env>
   extends Omit<HttpOptions<Context<E>>, "onDenied"> {
   /** Makes the answer to a request that is refused; default: a problem body. */

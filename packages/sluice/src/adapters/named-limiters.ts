@@ -6,6 +6,7 @@ import { checkChargeable } from "../http/chargeable.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { Semaphore } from "../semaphore/semaphore.js";
 
+/** Limiters and semaphores by the names that a schema, or a decorator, calls them. */
 export type NamedLimiters = Readonly<Record<string, RateLimiter | Semaphore>>;
 
 /** @throws InvalidOptionError */

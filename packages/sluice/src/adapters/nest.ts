@@ -50,6 +50,7 @@ export interface NestOptions extends Omit<HttpOptions<ExecutionContext>, "charge
     | undefined;
 }
 
+/** Options of `RateLimitModule.forRoot`. */
 export interface NestModuleOptions extends Omit<NestOptions, "charge"> {
   /** What handlers without a decorator are charged; default: nothing. */
   readonly charge?: NestOptions["charge"] | undefined;
@@ -57,9 +58,11 @@ export interface NestModuleOptions extends Omit<NestOptions, "charge"> {
   readonly limiters?: NamedLimiters | undefined;
 }
 
+/** Options of `RateLimitModule.forRootAsync`. */
 export interface NestModuleAsyncOptions
   extends Pick<ModuleMetadata, "imports">,
     Pick<FactoryProvider, "inject"> {
+  /** Makes the limiter, or the options, from what `inject` names. */
   readonly useFactory: (
     // As Nest has it: what is injected is known to the function alone.
     // oxlint-disable-next-line typescript/no-explicit-any
@@ -102,6 +105,7 @@ function saidBy(options: string | Limit | NestOptions): Said {
 
 /** Says no to HTTP and GraphQL: a problem body, or an error with the code RATE_LIMITED. */
 export class RateLimitException extends HttpException {
+  /** What was denied, and for how long. */
   readonly denial: Denial;
   /** Of the error in a GraphQL result. */
   readonly extensions: Readonly<Record<string, unknown>>;
@@ -158,6 +162,7 @@ export class RateLimitGates {
     });
   }
 
+  /** The error that the guard throws for a denial. */
   async errorOf(said: Said | undefined, context: ExecutionContext, denial: Denial): Promise<Error> {
     const { onDenied } = { ...this.#options, ...said };
     if (onDenied !== undefined) return onDenied(context, denial);
@@ -191,6 +196,7 @@ export class RateLimitGuard implements CanActivate {
     this.#gates = gates;
   }
 
+  /** Nest calls it before each handler. */
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const said = saidOf(context.getHandler()) ?? saidOf(context.getClass());
     const gate = this.#gates.of(said);
@@ -229,6 +235,7 @@ async function report({ settle }: Pass, { response }: Described): Promise<void> 
 
 /** Provides what `RateLimitGuard` asks, everywhere in the application; to Nest a module is a class. */
 // oxlint-disable-next-line typescript/no-extraneous-class
+/** The module that provides the guard for a whole application. */
 export class RateLimitModule {
   /**
    * @param options what handlers are charged, unless a decorator says otherwise; a limiter alone charges addresses

@@ -8,7 +8,9 @@ import { defaultBody, type Denial } from "../http/denial.js";
 import { createGate, type HttpOptions, optionsOf } from "../http/gate.js";
 import type { Pass } from "../http/pass.js";
 
+/** A request of node:http or node:http2. */
 export type NodeRequest = IncomingMessage | Http2ServerRequest;
+/** A response of node:http or node:http2. */
 export type NodeResponse = ServerResponse | Http2ServerResponse;
 
 /** How Express is told; here, for Nest runs on it too. */

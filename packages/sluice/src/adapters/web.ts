@@ -12,6 +12,7 @@ export type * from "../http/index.js";
 
 /** As of every adapter; `onDenied` makes the answer, and the fields are written into it. */
 export interface WebOptions<Req extends Request = Request> extends HttpOptions<Req> {
+  /** Answers a denied request in place of the default problem document. */
   readonly onDenied?: ((request: Req, denial: Denial) => Response | Promise<Response>) | undefined;
 }
 

@@ -27,9 +27,11 @@ export interface VoteOption {
 
 /** Checks plain options into a policy, and a policy into something to decide with. */
 export interface Algorithm<P extends PolicyBase> {
+  /** What policies call it in `algorithm`. */
   readonly id: P["algorithm"];
   /** `path` goes before option names in errors: "" or "policy[1].". */
   parse(options: unknown, path: string): P;
+  /** Makes a policy ready to decide with. */
   compile(policy: P): Compiled;
 }
 

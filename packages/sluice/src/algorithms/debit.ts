@@ -10,8 +10,11 @@ export const NEVER = -1;
 
 /** One policy at work on one key, with room for the answer. */
 export interface DebitState {
+  /** What decides on it. */
   kernel: Kernel;
+  /** The policy's numbers. */
   params: Params;
+  /** What is stored, before and after. */
   state: State;
   /** The raw clock of this debit's policy; debits of one call have two at most, where one goes by the wall clock. */
   rawUs: number;
@@ -21,9 +24,13 @@ export interface DebitState {
   cost: number;
   /** What the answer is about: the cost, one unit for consumeUpTo, nothing for verbs that adjust. */
   asked: number;
+  /** The number of the reason, as in the kernel's module. */
   reason: number;
+  /** Thousandths of a unit left after the call; negative in debt. */
   available: number;
+  /** Microseconds until the same cost fits. */
   waitUs: number;
+  /** Microseconds until the key is full again. */
   resetUs: number;
 }
 

@@ -43,7 +43,9 @@ export const VERBS = Object.freeze({
   clearBlock: 12,
   clearExtendBlock: 13,
 });
+/** What a call to a store does. */
 export type VerbName = keyof typeof VERBS;
+/** The number of a verb on the wire. */
 export type Verb = (typeof VERBS)[VerbName];
 
 /** What a call asks for, beside its debits. */

@@ -6,9 +6,11 @@ export interface PolicyField {
   readonly option: string;
   /** What the policy calls it. */
   readonly field: string;
+  /** How its value is read. */
   readonly kind: "number" | "duration" | "text";
   /** What stands for its value in the help. */
   readonly value: string;
+  /** What the help says of it. */
   readonly help: string;
   /** What it is where it is left out, if that differs between the algorithms that have it. */
   readonly otherwise?: string;

@@ -40,6 +40,7 @@ export interface ReservationReceipt {
   readonly readyAtUs: number;
   /** From the decision until then, by the raw clock. */
   readonly delayUs: number;
+  /** When the reservation's window opened, by the store's clock. */
   readonly openedUs: number;
   /** What the line had sold with this receipt: 0 where nobody waited, this one included. */
   readonly sold: number;
@@ -87,8 +88,10 @@ export const READY = 0;
 export const NEED_CALENDAR = 1;
 /** The log already holds as many hits as it may. */
 export const LOG_FULL = 2;
+/** Whether a kernel can decide with what it has, as a number. */
 export type Readiness = typeof READY | typeof NEED_CALENDAR | typeof LOG_FULL;
 
+/** The pure decision of an algorithm: no clock, no store, integers alone. */
 export interface Kernel<P extends Params = Params, S extends State = State> {
   /** One letter: part of the store key and the name of the twin in Lua. */
   readonly tag: string;
@@ -171,14 +174,19 @@ export const ROW_KERNEL = 2;
 
 /** A state as `width` consecutive doubles, without what every state has. */
 export interface RowLayout<S> {
+  /** Numbers in a row. */
   readonly width: number;
+  /** Reads a state from a row. */
   load(s: S, row: Float64Array, at: number): void;
+  /** Writes a state to a row. */
   save(s: S, row: Float64Array, at: number): void;
 }
 
 /** A policy made ready to decide with. */
 export interface Compiled<P extends Params = Params, S extends State = State> {
+  /** What decides. */
   readonly kernel: Kernel<P, S>;
+  /** The policy's numbers, as the kernel takes them. */
   readonly params: P;
   /** The window's length, or how long an empty bucket takes to fill: whole ms, rounded up; 0 = there is no limit. */
   readonly windowMs: number;

@@ -4,8 +4,11 @@ import { InvalidOptionError } from "../core/errors.js";
 import { type Compiled, UNLIMITED } from "./kernel.js";
 import { algorithmIds, compilePolicy, parsePolicy, type Policy } from "./registry.js";
 
+/** A policy, checked and ready to decide with. */
 export interface Rule extends Compiled {
+  /** The policy that it is made of. */
   readonly policy: Policy;
+  /** Whether its windows follow the wall clock, so that its state must too. */
   readonly byWallClock: boolean;
   /** Units a fresh key could take at once; Infinity where there is no limit. */
   readonly limit: number;

@@ -13,13 +13,17 @@ import { type Tally, TallyCounter } from "./tally.js";
 
 /** What the audit found of one key of a limiter. */
 export interface AttemptKeyReport {
+  /** The limiter of the key. */
   readonly limiter: string;
   /** The key's id, as logged. */
   readonly key: string;
+  /** Whether every promise held. */
   readonly passed: boolean;
+  /** Decisions, counted. */
   readonly tally: Tally;
   /** One report a policy; none where units were given back or options changed, since no bound is promised then. */
   readonly bounds: readonly BoundReport[];
+  /** How its decisions compare with the kernel's. */
   readonly replay: AttemptReplay;
 }
 
@@ -27,25 +31,35 @@ export interface AttemptKeyReport {
 export interface AttemptAuditReport {
   /** Whether no key is refuted. */
   readonly passed: boolean;
+  /** The logs that were read. */
   readonly files: readonly string[];
+  /** The limiters of the logs, and what decided in them. */
   readonly rules: readonly AttemptPolicies[];
+  /** Decisions, counted. */
   readonly tally: Tally;
   /** Decisions of the store, by what the replay found of them. */
   readonly matched: number;
+  /** Decisions that were stricter than the policies ask for. */
   readonly stricter: number;
+  /** Decisions that the logs do not settle. */
   readonly unclear: number;
   /** Sessions of processes, and how many of these lack their beginning, their end or something between. */
   readonly sessions: number;
+  /** Of these: sessions that are not whole. */
   readonly incomplete: number;
-  /** Lines that the logs say are missing, and last lines that were cut short. */
+  /** Lines that the logs say are missing. */
   readonly lost: number;
+  /** Last lines that were cut short. */
   readonly torn: number;
   /** The share of keys that was audited: the smallest that a session logged. */
   readonly sample: number;
-  /** The store's time of the first and the last record, in µs. */
+  /** The store's time of the first record, in µs. */
   readonly fromUs: number;
+  /** The store's time of the last record, in µs. */
   readonly toUs: number;
+  /** Keys in all. */
   readonly keyCount: number;
+  /** Keys whose decisions broke a promise. */
   readonly refutedCount: number;
   /** Refuted keys first, then those with the most records; at most 10,000 of them. */
   readonly keys: readonly AttemptKeyReport[];

@@ -25,11 +25,13 @@ export interface AttemptReplay {
   readonly stricter: number;
   /** Not judged. */
   readonly unclear: number;
+  /** The first decision that the policies refute; undefined where none is. */
   readonly violation: Violation | undefined;
 }
 
 /** A decision that gave more than the kernel could, whatever the log lacks. */
 export interface Violation {
+  /** The decision, as it was logged. */
   readonly record: LogRecord;
   /** How many decisions share its microsecond. */
   readonly tied: number;

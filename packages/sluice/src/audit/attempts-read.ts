@@ -18,9 +18,11 @@ import { Records } from "./records.js";
 
 /** What decided. */
 export interface AttemptPolicies {
+  /** The limiter that wrote the log. */
   readonly limiter: string;
   /** Set where the state was in the memory of one process. */
   readonly store: string | undefined;
+  /** What decided on its keys. */
   readonly policies: readonly Policy[];
 }
 

@@ -20,10 +20,13 @@ import { type Tally, TallyCounter } from "./tally.js";
 export interface KeyReport {
   /** The key's id, as logged. */
   readonly key: string;
+  /** Whether every promise held. */
   readonly passed: boolean;
+  /** Decisions, counted. */
   readonly tally: Tally;
   /** One report a policy, in the policies' order. */
   readonly bounds: readonly BoundReport[];
+  /** How its decisions compare with the kernel's. */
   readonly replay: ReplayReport;
 }
 
@@ -31,16 +34,21 @@ export interface KeyReport {
 export interface AuditReport {
   /** Whether every bound holds and every decision is the kernel's. */
   readonly passed: boolean;
+  /** The logs that were read. */
   readonly files: readonly string[];
+  /** The policies that the logs name. */
   readonly policies: readonly Policy[];
+  /** Decisions, counted. */
   readonly tally: Tally;
   /** Calls that got no answer; units they took are in no record. */
   readonly failedCalls: number;
   /** The store's time of the first and the last decision, in µs. */
   readonly fromUs: number;
+  /** The store's time of the last record, in µs. */
   readonly toUs: number;
   /** How many keys were audited, and how many of them refuted. */
   readonly keyCount: number;
+  /** Keys whose decisions broke a promise. */
   readonly refutedCount: number;
   /** Refuted keys first, then those with the most records; at most 10,000 of them. */
   readonly keys: readonly KeyReport[];
@@ -92,7 +100,12 @@ export function audit(log: Log): AuditReport {
 
 /** A report, and of what it is. */
 export type LogAudit =
-  | { readonly of: "limiter"; readonly report: AuditReport }
+  | {
+      /** What the logs are of. */
+      readonly of: "limiter";
+      /** What the audit found. */
+      readonly report: AuditReport;
+    }
   | { readonly of: "semaphore"; readonly report: SemaphoreAuditReport }
   | { readonly of: "attempts"; readonly report: AttemptAuditReport };
 
@@ -150,6 +163,17 @@ export async function auditLogs(
  * Audits the logs of limiters in files; see `auditLogs`.
  *
  * @throws LogError
+ * @example
+ * import { RateLimiter, tokenBucket } from "sluice";
+ * import { auditFiles, headerLine, recordLine } from "sluice/audit";
+ * import { mkdtempSync, writeFileSync } from "node:fs";
+ * const policy = tokenBucket({ limit: 2, period: "1h" });
+ * const limiter = new RateLimiter({ policy });
+ * let text = headerLine([policy]);
+ * for (let call = 0; call < 3; call++) text += recordLine({ key: "k", cost: 1 }, await limiter.consume("k"));
+ * const file = `${mkdtempSync("/tmp/audit-")}/a.jsonl`;
+ * writeFileSync(file, text);
+ * console.log((await auditFiles([file])).passed); // true
  */
 export async function auditFiles(
   files: readonly string[],

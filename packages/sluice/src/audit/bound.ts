@@ -16,8 +16,11 @@ import type { LogRecord } from "./record.js";
  * A window's interval is half-open: what happens at `toUs` is outside.
  */
 export interface WorstInterval {
+  /** Its beginning, by the store's clock, in µs since the epoch. */
   readonly fromUs: number;
+  /** Its end, on the same clock. */
   readonly toUs: number;
+  /** Whether its last instant belongs to it. */
   readonly closed: boolean;
   /** Units admitted inside. */
   readonly admitted: Fraction;
@@ -31,6 +34,7 @@ export interface WorstInterval {
 export interface BoundReport {
   /** The policy's name. */
   readonly policy: string;
+  /** Whether no interval admitted more than the bound. */
   readonly holds: boolean;
   /** True where the bound itself must not be reached ("fewer than"). */
   readonly strict: boolean;

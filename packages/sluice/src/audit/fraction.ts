@@ -2,7 +2,9 @@
 
 /** An exact ratio of two integers in lowest terms; the denominator is positive. */
 export interface Fraction {
+  /** Above the line. */
   readonly numerator: bigint;
+  /** Below the line; positive. */
   readonly denominator: bigint;
 }
 
@@ -20,14 +22,28 @@ export function subtract(a: Fraction, b: Fraction): Fraction {
   );
 }
 
-/** The nearest double, for display and JSON; comparisons stay exact. */
+/**
+ * The nearest double, for display and JSON; comparisons stay exact.
+ *
+ * @throws nothing
+ * @example
+ * import { fractionToNumber } from "sluice/audit";
+ * console.log(fractionToNumber({ numerator: 5n, denominator: 2n })); // 2.5
+ */
 export function fractionToNumber({ numerator, denominator }: Fraction): number {
   const whole = numerator / denominator;
   const rest = numerator % denominator;
   return Number(whole) + Number((rest * 10n ** 15n) / denominator) / 1e15;
 }
 
-/** "5" or "63/5": nothing is lost. */
+/**
+ * "5" or "63/5": nothing is lost.
+ *
+ * @throws nothing
+ * @example
+ * import { fractionToText } from "sluice/audit";
+ * console.log(fractionToText({ numerator: 5n, denominator: 2n })); // 5/2
+ */
 export function fractionToText({ numerator, denominator }: Fraction): string {
   return denominator === 1n ? `${numerator}` : `${numerator}/${denominator}`;
 }

@@ -3,9 +3,13 @@ import { Column, NONE, orUndefined, type Rows } from "./columns.js";
 
 /** One place that was held, as far as the logs tell. */
 export interface Hold {
+  /** The key that is held. */
   readonly key: string;
+  /** The permit's fencing token. */
   readonly fence: number;
+  /** The number of the waiter in line. */
   readonly ticket: number;
+  /** How much of the limit it took. */
   readonly weight: number;
   /** When the lease ended that was last heard of. */
   readonly untilUs: number;
@@ -13,6 +17,7 @@ export interface Hold {
   readonly surelyUs: number;
   /** A release was sent; it may have been done. */
   readonly isReleasing: boolean;
+  /** When it was released, by the store's clock, in µs; undefined where it was not. */
   readonly releasedAtUs: number | undefined;
   /** Where the grant stands. */
   readonly place: string;

@@ -18,6 +18,7 @@ export interface Log {
 
 /** A named input: the name is what errors call it. */
 export interface LogSource {
+  /** What reports call it, such as a path. */
   readonly name: string;
   /** Called when its turn comes, so that no more than one is open. */
   readonly open: () => ByteSource;
@@ -25,6 +26,7 @@ export interface LogSource {
 
 /** A log that cannot be read; the message begins with the file and the line. */
 export class LogError extends Error {
+  /** The error's class. */
   override readonly name = "LogError";
 }
 

@@ -4,6 +4,7 @@ import type { LoggedDecision } from "./replayer.js";
 
 /** The first record that nothing explains. */
 export interface Mismatch {
+  /** The decision, as it was logged. */
   readonly record: LogRecord;
   /** What the kernel answers where the record would have to stand. */
   readonly kernel: LoggedDecision;

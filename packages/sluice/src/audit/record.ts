@@ -33,6 +33,7 @@ export const TAKING_VERBS = [
   "consumeUpTo",
   "reserve",
 ] as const satisfies readonly VerbName[];
+/** The verbs that logs hold. */
 export type LoggedVerb = (typeof TAKING_VERBS)[number];
 
 /** All that changes a key, in logs of attempts. */
@@ -57,18 +58,25 @@ export interface LogRecord {
   readonly readyAtUs: number | undefined;
   /** The key's hash: a log can be passed on without its identities. */
   readonly key: string;
+  /** What was asked. */
   readonly verb: (typeof LOGGED_VERBS)[number];
   /** The longest wait that a reserve would take; undefined for other verbs. */
   readonly maxWaitUs: number | undefined;
+  /** Units. */
   readonly cost: number;
+  /** Whether it was allowed. */
   readonly allowed: boolean;
+  /** Units that were granted. */
   readonly granted: number;
   /** Infinity, written as null, where there is no limit. */
   readonly remaining: number;
   /** Infinity, written as null, where the cost can never fit. */
   readonly retryAfterMs: number;
+  /** As the decision's own. */
   readonly resetAfterMs: number;
+  /** As the decision's own. */
   readonly reason: Decision["reason"];
+  /** As the decision's own. */
   readonly source: Decision["source"];
   /** In a log of attempts: an index into the log's `rules`. */
   readonly rule?: number | undefined;
@@ -76,13 +84,17 @@ export interface LogRecord {
   readonly decider?: number | undefined;
   /** Where the record stands: an index into the log's `files`, and a line counted from 1. */
   readonly file: number;
+  /** Where it stands in its file; from 1. */
   readonly line: number;
 }
 
 /** A call that got no answer: whether it took units is unknown. */
 export interface FailedCall {
+  /** The code of the error, or its name. */
   readonly failed: string;
+  /** The key, or its id. */
   readonly key: string;
+  /** Units. */
   readonly cost: number;
 }
 
@@ -92,13 +104,24 @@ const idOfKey = identifyBy("sha256", true);
  * The id under which a key is logged, which is also its id in a store outside the process.
  *
  * @throws InvalidOptionError unless the key is a well-formed string of 1 to 4,096 bytes: others would share an id
+ * @example
+ * import { keyId } from "sluice/audit";
+ * console.log(keyId("user:42").length); // 22
  */
 export function keyId(key: string): string {
   checkKey(key);
   return idOfKey(key);
 }
 
-/** The first line of a log. */
+/**
+ * The first line of a log.
+ *
+ * @throws nothing
+ * @example
+ * import { tokenBucket } from "sluice";
+ * import { headerLine } from "sluice/audit";
+ * console.log(JSON.parse(headerLine([tokenBucket({ limit: 1, period: "1s" })])).policy.limit); // 1
+ */
 export function headerLine(policies: readonly Policy[]): string {
   const [only, ...others] = policies;
   return `${JSON.stringify({ sluice: FORMAT, policy: others.length === 0 ? only : policies })}\n`;
@@ -106,9 +129,13 @@ export function headerLine(policies: readonly Policy[]): string {
 
 /** What was asked: the key by its id, and the verb where it is not "consume". */
 export interface LoggedCall {
+  /** The key, or its id. */
   readonly key: string;
+  /** Units. */
   readonly cost: number;
+  /** What was asked. */
   readonly verb?: (typeof LOGGED_VERBS)[number];
+  /** The longest wait that a reservation took, in µs. */
   readonly maxWaitUs?: number | undefined;
   /** In a log of attempts: what decided; elsewhere the policy, where there are several. */
   readonly rule?: RuleReference | Pick<RuleReference, "policy">;
@@ -118,12 +145,23 @@ export interface LoggedCall {
 export interface RuleReference {
   /** Undefined where nobody knows what decided. */
   readonly rule: number | undefined;
+  /** The limiter of the rule. */
   readonly limiter: string;
   /** The policy that decided. */
   readonly policy: string;
 }
 
-/** The line of one decision. `granted` is there for partial grants; else it is all of the cost or nothing. */
+/**
+ * The line of one decision. `granted` is there for partial grants; else it is all of the cost or nothing.
+ *
+ * @throws InvalidOptionError for what is no key
+ * @example
+ * import { RateLimiter, tokenBucket } from "sluice";
+ * import { recordLine } from "sluice/audit";
+ * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 3, period: "1h" }) });
+ * const line = recordLine({ key: "k", cost: 1 }, await limiter.consume("k"));
+ * console.log(JSON.parse(line).cost); // 1
+ */
 export function recordLine(
   { key, cost, verb, maxWaitUs, rule }: LoggedCall,
   decision: Decision & { readonly granted?: number; readonly readyAtUs?: number | undefined },
@@ -148,7 +186,14 @@ export function recordLine(
   })}\n`;
 }
 
-/** The line for a failed call, so that an audit knows that units may be missing. */
+/**
+ * The line for a failed call, so that an audit knows that units may be missing.
+ *
+ * @throws nothing
+ * @example
+ * import { failedCallLine } from "sluice/audit";
+ * console.log(failedCallLine({ failed: "STORE_TIMEOUT", key: "an id", cost: 1 }).includes("STORE_TIMEOUT")); // true
+ */
 export function failedCallLine(call: FailedCall): string {
   return `${JSON.stringify(call)}\n`;
 }

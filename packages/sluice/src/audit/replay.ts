@@ -9,9 +9,11 @@ import { explainInstant } from "./same-instant.js";
 
 /** Whether the kernel, replaying a key's records, gives every answer that was logged. */
 export interface ReplayReport {
+  /** Whether the kernel makes every decision in the same way. */
   readonly matches: boolean;
   /** Records whose answers were found to be the kernel's. */
   readonly replayed: number;
+  /** The first that it makes otherwise; undefined where there is none. */
   readonly mismatch: Mismatch | undefined;
   /** The furthest that the server's clock must have gone back, in µs, by the waits it reported. */
   readonly clockBackUs: number;

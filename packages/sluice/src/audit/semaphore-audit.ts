@@ -7,12 +7,17 @@ import { rowsByGroup, rowsByTime, type Rows, type RowsByTime } from "./columns.j
 import type { Hold } from "./holds.js";
 import type { SemaphoreLog } from "./semaphore-log.js";
 
+/** What an audit found for one key of a semaphore. */
 export interface SemaphoreKeyReport {
+  /** The key, or its id. */
   readonly key: string;
+  /** Whether every promise held. */
   readonly passed: boolean;
+  /** Permits that were given. */
   readonly grants: number;
   /** The most that was held at once, and when that began. */
   readonly most: number;
+  /** When the most weight was held, by the store's clock, in µs. */
   readonly mostAtUs: number;
   /** The first grant that went before an earlier ticket. */
   readonly outOfOrder: Hold | undefined;
@@ -20,15 +25,25 @@ export interface SemaphoreKeyReport {
   readonly unreleased: number;
 }
 
+/** What an audit of a semaphore's logs found. */
 export interface SemaphoreAuditReport {
+  /** Whether every promise held. */
   readonly passed: boolean;
+  /** The logs that were read. */
   readonly files: readonly string[];
+  /** The semaphore's limit. */
   readonly limit: number;
+  /** Permits that were given. */
   readonly grants: number;
+  /** Waits that ended without a permit, as they were logged. */
   readonly denied: number;
+  /** Calls that failed. */
   readonly failed: number;
+  /** The store's time of the first record, in µs. */
   readonly fromUs: number;
+  /** The store's time of the last record, in µs. */
   readonly toUs: number;
+  /** What was found for each key. */
   readonly keys: readonly SemaphoreKeyReport[];
 }
 

@@ -2,7 +2,14 @@
 import type { PermitChanged } from "../events/events.js";
 import { FORMAT, keyId } from "./record.js";
 
-/** The first line of such a log. */
+/**
+ * The first line of such a log.
+ *
+ * @throws nothing
+ * @example
+ * import { semaphoreHeaderLine } from "sluice/audit";
+ * console.log(JSON.parse(semaphoreHeaderLine(5)).semaphore.limit); // 5
+ */
 export function semaphoreHeaderLine(limit: number): string {
   return line({ sluice: FORMAT, semaphore: { limit } });
 }
@@ -10,6 +17,7 @@ export function semaphoreHeaderLine(limit: number): string {
 /**
  * A listener of a semaphore's "permit" events that writes a line for everything that happens to the permits of `key`.
  *
+ * @throws InvalidOptionError for what is no key
  * @example
  * import { Semaphore } from "sluice";
  * import { permitLog, semaphoreHeaderLine } from "sluice/audit";
@@ -36,12 +44,26 @@ export function permitLog(
   };
 }
 
-/** The line of an acquisition that got no place in the time it had. */
+/**
+ * The line of an acquisition that got no place in the time it had.
+ *
+ * @throws InvalidOptionError for what is no key
+ * @example
+ * import { deniedAcquisitionLine } from "sluice/audit";
+ * console.log(JSON.parse(deniedAcquisitionLine("k")).denied); // MAX_WAIT_EXCEEDED
+ */
 export function deniedAcquisitionLine(key: string): string {
   return line({ denied: "MAX_WAIT_EXCEEDED", key: keyId(key) });
 }
 
-/** The line of an acquisition that failed. */
+/**
+ * The line of an acquisition that failed.
+ *
+ * @throws InvalidOptionError for what is no key
+ * @example
+ * import { failedAcquisitionLine } from "sluice/audit";
+ * console.log(JSON.parse(failedAcquisitionLine("k", "STORE_TIMEOUT")).failed); // STORE_TIMEOUT
+ */
 export function failedAcquisitionLine(key: string, code: string): string {
   return line({ failed: code, key: keyId(key) });
 }

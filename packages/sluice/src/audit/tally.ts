@@ -3,8 +3,11 @@ import type { LogRecord } from "./record.js";
 
 /** Counts of decisions and units. */
 export interface Tally {
+  /** Decisions in all. */
   readonly records: number;
+  /** Calls that were allowed. */
   readonly allowed: number;
+  /** Calls that were denied. */
   readonly denied: number;
   /** Units that the policy admitted. */
   readonly granted: number;
@@ -12,8 +15,11 @@ export interface Tally {
   readonly unaudited: Readonly<Partial<Record<LogRecord["source"], Unaudited>>>;
 }
 
+/** Decisions that an audit leaves out, since the store did not make them. */
 export interface Unaudited {
+  /** Decisions in all. */
   readonly records: number;
+  /** Units that they granted. */
   readonly granted: number;
 }
 

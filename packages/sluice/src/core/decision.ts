@@ -41,6 +41,7 @@ export interface PolicyVerdict {
   readonly charged?: number;
 }
 
+/** What a verb answers: whether the call may go on, and what is left. */
 export interface Decision {
   /** Whether the call may go ahead; in shadow mode always true. */
   readonly allowed: boolean;

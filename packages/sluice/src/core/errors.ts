@@ -2,6 +2,7 @@
 import type { Decision } from "./decision.js";
 import { A_PROMISE, shorten, shown } from "./shown.js";
 
+/** What an error's `code` may be. A code never changes between releases. */
 export type ErrorCode =
   | "INVALID_OPTION"
   | "STORE_UNAVAILABLE"
@@ -18,6 +19,7 @@ export type ErrorCode =
 
 /** The base of all errors of this package. `code` never changes between releases; messages may. */
 export class SluiceError extends Error {
+  /** Stable, for programs to compare with. */
   readonly code: ErrorCode;
   /** The page of the documentation that explains the error and its remedy. */
   readonly docs: string;
@@ -93,6 +95,7 @@ export class StoreUnavailableError extends SluiceError {
 
 /** The store did not answer within the limiter's `timeout`. The call may or may not have been counted, if it was sent. */
 export class StoreTimeoutError extends SluiceError {
+  /** The deadline that passed, in milliseconds. */
   readonly timeoutMs: number;
   /** Whether the call was handed to the Redis client. If not, it was not counted. */
   readonly sent: boolean;

@@ -9,7 +9,14 @@ import { HIDDEN } from "./shown.js";
  * "sha256" hides keys from casual reading, not from somebody who can enumerate addresses: prefer a secret
  * for those. "plain" sends them as they are. Default: "sha256" where the store is outside the process.
  */
-export type Identity = "sha256" | "plain" | { readonly hmacSecret: string | Uint8Array };
+export type Identity =
+  | "sha256"
+  | "plain"
+  | {
+      /** The secret: at least 16 bytes, the same in every process. */ readonly hmacSecret:
+        | string
+        | Uint8Array;
+    };
 
 /**
  * Turns a checked key into an id. With a slot text it is another id, which begins with the id of that text in braces: on a

@@ -13,6 +13,7 @@ export interface DescribedAlgorithm {
 /**
  * All algorithms, in the order in which the documentation lists them.
  *
+ * @throws nothing
  * @example
  * import { describeAlgorithms } from "sluice/describe";
  * const gcra = describeAlgorithms().find(({ id }) => id === "gcra");

@@ -27,6 +27,7 @@ const PLAIN: Wording = {
  * A policy in a line of English: its algorithm, its name, its terms.
  *
  * @param wording how numbers and lengths of time are written; default "20,000" and "1.5 min"
+ * @throws InvalidOptionError for what is no policy
  * @example
  * import { tokenBucket } from "sluice";
  * import { describePolicy } from "sluice/describe";
@@ -41,6 +42,7 @@ export function describePolicy(policy: Policy, wording: Wording = PLAIN): string
  * What a policy promises, which `sluice/audit` proves: the most units it admits, over which intervals.
  *
  * @param wording as for `describePolicy`
+ * @throws InvalidOptionError for what is no policy
  * @example
  * import { slidingLog } from "sluice";
  * import { describeBound } from "sluice/describe";

@@ -46,6 +46,7 @@ export interface DecisionMessage extends ShownKey {
   readonly limiter: string;
   /** The name of the policy that decided. */
   readonly policy: string;
+  /** What was asked. */
   readonly verb: VerbName;
   /** Units. */
   readonly cost: number;
@@ -61,6 +62,7 @@ export interface StoreOutageMessage {
   readonly store: string;
   /** The part of it that failed: a Cluster node's "host:port", else "". */
   readonly part: string;
+  /** The first failure. */
   readonly error: unknown;
 }
 
@@ -122,13 +124,22 @@ export interface AcquireContext extends ShownKey {
 
 /** What is published on each channel; on the tracing channels, the context. */
 export interface ChannelMessages {
+  /** A call was decided. */
   readonly "sluice:decision": DecisionMessage;
+  /** A store began to fail. */
   readonly "sluice:store:outage": StoreOutageMessage;
+  /** An outage ended. */
   readonly "sluice:store:recovery": StoreRecoveryMessage;
+  /** A limiter decides by other policies. */
   readonly "sluice:policies": PoliciesMessage;
+  /** The rules of a policy set changed. */
   readonly "sluice:rules": RulesMessage;
+  /** A policy set looked at its source. */
   readonly "sluice:rules:reload": RulesReloaded;
+  /** An override was set or removed, or ended. */
   readonly "sluice:override": OverrideMessage;
+  /** A round trip to a store. */
   readonly "sluice:store:call": StoreCallContext;
+  /** A wait for quota or a permit. */
   readonly "sluice:acquire": AcquireContext;
 }

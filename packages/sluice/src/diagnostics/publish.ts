@@ -29,6 +29,7 @@ import {
 } from "./channels.js";
 import { Spans } from "./spans.js";
 
+/** Options of `publish`. */
 export interface PublishOptions {
   /** Whether messages show keys, and the texts of slots, as callers gave them; default false. */
   readonly exposeKeys?: boolean | undefined;

@@ -6,6 +6,7 @@ import type { Policy } from "../algorithms/registry.js";
  * was called.
  */
 export interface PoliciesChanged {
+  /** The limiter's namespace. */
   readonly limiter: string;
   /** The names of the policies that are new or have new options. */
   readonly policies: readonly string[];
@@ -22,6 +23,7 @@ export type Override = Policy | "deny" | "exempt";
 
 /** An override, and what was said when it was set. */
 export interface OverrideTerms {
+  /** A policy, "deny" or "exempt". */
   readonly override: Override;
   /** When it ends, by the store's clock; undefined = it does not by itself. */
   readonly until: Date | undefined;
@@ -39,7 +41,9 @@ export interface OverrideChanged {
   readonly id: string;
   /** "set": there was none before; "changed": there was; "removed": there is none any more; "ended": its time is over. */
   readonly change: "set" | "changed" | "removed" | "ended";
+  /** What held before; undefined where nothing did. */
   readonly before: OverrideTerms | undefined;
+  /** What holds from now on; undefined where nothing does. */
   readonly after: OverrideTerms | undefined;
   /** Who set, changed or removed it, as they said. */
   readonly by: string | undefined;

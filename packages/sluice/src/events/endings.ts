@@ -5,6 +5,7 @@ import type { VerbName } from "../algorithms/decide.js";
 export interface CallUndecided {
   /** The limiter's namespace. */
   readonly limiter: string;
+  /** What was asked. */
   readonly verb: VerbName;
   /** The key as the caller gave it: mind where you log it. */
   readonly key: string;

@@ -15,6 +15,7 @@ import type { RuleEvents } from "./rule-events.js";
 export interface DecisionMade {
   /** The limiter's namespace. */
   readonly limiter: string;
+  /** What was asked. */
   readonly verb: VerbName;
   /** The key as the caller gave it: mind where you log it. */
   readonly key: string;
@@ -127,6 +128,7 @@ export interface RecoveryEvent {
 
 /** The same, with the failure that was reported first. */
 export interface OutageEnded extends RecoveryEvent {
+  /** The failure with which the outage began. */
   readonly first: ErrorEvent;
 }
 
@@ -136,6 +138,7 @@ export interface WaitBegun {
   readonly wait: number;
   /** The limiter's namespace, or the semaphore's keyspace. */
   readonly caller: string;
+  /** The key as the caller gave it: mind where you log it. */
   readonly key: string;
   /** The text of its slot, where it was given one. */
   readonly slot?: string | undefined;
@@ -147,6 +150,7 @@ export interface WaitBegun {
 export interface WaitEnded extends WaitBegun {
   /** "started", "refused" (no quota or permit within maxWait) or "failed" (aborted, closed, no store). */
   readonly outcome: "started" | "refused" | "failed";
+  /** How long it lasted, in milliseconds. */
   readonly waitedMs: number;
   /** How much later than promised the work may start: milliseconds, never negative. */
   readonly lateMs: number;
@@ -238,6 +242,7 @@ export interface EventMap extends RuleEvents {
   readonly override: OverrideChanged;
 }
 
+/** The names of the events. */
 export type EventName = keyof EventMap;
 
 const KINDS: Readonly<Record<EventName, true>> = {
@@ -264,6 +269,7 @@ const KINDS: Readonly<Record<EventName, true>> = {
 };
 const EVENT_NAMES = Object.keys(KINDS) as EventName[];
 
+/** Who is called for an event; what it throws goes to the event `failure`. */
 export type Listener<K extends EventName> = (event: EventMap[K]) => void;
 
 let spansBegun = 0;
@@ -305,7 +311,11 @@ class Emitters {
   readonly all: (Emitter | undefined)[] = EVENT_NAMES.map(() => undefined);
 }
 
-/** Where events are emitted and listened to. */
+/**
+ * Where events are emitted and listened to.
+ *
+ * @throws nothing
+ */
 export class Events {
   readonly #emitters = new Emitters();
   /** By kind, one function that calls every listener; undefined where nobody wants the event. */
@@ -321,6 +331,14 @@ export class Events {
    * of a kind wants the next event, it is not made.
    *
    * @throws InvalidOptionError
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 3, period: "1h" }) });
+   * const end = limiter.events.on("decision", ({ key, decision }) => {
+   *   console.log(key, decision.remaining); // k 2
+   * });
+   * await limiter.consume("k");
+   * end();
    */
   on<K extends EventName>(name: K, listener: Listener<K>, isWanted?: () => boolean): () => void {
     checkChoice("name", name, EVENT_NAMES);

@@ -18,6 +18,7 @@ export interface DecisionEvent {
   readonly slot?: string | undefined;
   /** Units. */
   readonly cost: number;
+  /** What was decided. */
   readonly decision: Decision;
 }
 

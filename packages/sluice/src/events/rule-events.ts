@@ -41,6 +41,7 @@ export interface RulesReloaded {
   readonly outcome: "applied" | "scheduled" | "recovered" | "invalid" | "older" | "lost" | "failed";
   /** Of what was found, as far as it is known. */
   readonly version: number | string | undefined;
+  /** Why the source could not be used; undefined where it could. */
   readonly error: Error | undefined;
 }
 

@@ -13,6 +13,7 @@ import { serializeDictionary, serializeList } from "./structured-serializer.js";
 
 /** A policy to be written; the quota unit is "requests" where none is given. */
 export type QuotaPolicyInput = Omit<QuotaPolicy, "quotaUnit"> & {
+  /** What the quota counts; default "requests". */
   readonly quotaUnit?: string | undefined;
 };
 
@@ -90,7 +91,9 @@ export function formatRetryAfter(retryAfterMs: number): string {
 
 /** What `rateLimitFields` writes. */
 export interface RateLimitFieldsInput {
+  /** What RateLimit-Policy lists. */
   readonly policies: readonly QuotaPolicyInput[];
+  /** What RateLimit lists. */
   readonly limits: readonly ServiceLimit[];
   /** Milliseconds until a refused caller may come back. */
   readonly retryAfterMs?: number | undefined;

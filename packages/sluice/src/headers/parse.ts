@@ -22,6 +22,7 @@ const isWanted = (name: string): boolean =>
  *
  * @param headers the answer's header fields
  * @param options `nowMs`: milliseconds since the Unix epoch, for answers without `Date`; default: now
+ * @throws InvalidOptionError for arguments of another kind
  * @example
  * import { parseRateLimit } from "sluice/headers";
  * const info = parseRateLimit({
@@ -60,6 +61,7 @@ export function parseRateLimit(
  * Milliseconds until the server would have the next request: `Retry-After` where there is one, as
  * draft-11 §7 asks, else until the last used-up limit is over; 0 where nothing stands in the way.
  *
+ * @throws InvalidOptionError for arguments of another kind
  * @example
  * import { parseRateLimit, waitMsOf } from "sluice/headers";
  * console.log(waitMsOf(parseRateLimit({ "retry-after": "2" }))); // 2000

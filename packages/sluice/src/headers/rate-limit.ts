@@ -2,6 +2,7 @@
 
 /** A quota that the server grants: an item of RateLimit-Policy. */
 export interface QuotaPolicy {
+  /** The policy's name. */
   readonly name: string;
   /** Quota units a window: 0 to 999,999,999,999,999. */
   readonly quota: number;
@@ -15,11 +16,13 @@ export interface QuotaPolicy {
 
 /** What is left of a quota: an item of RateLimit. */
 export interface ServiceLimit {
+  /** The policy's name. */
   readonly name: string;
   /** Quota units: 0 to 999,999,999,999,999. */
   readonly remaining: number;
   /** Milliseconds within which no more than `remaining` may be used; absent where the server does not say. */
   readonly resetAfterMs?: number | undefined;
+  /** Whom the limit is for, as the service named it. */
   readonly partitionKey?: Uint8Array | undefined;
 }
 
@@ -34,6 +37,7 @@ export type RateLimitForm = "draft-11" | "draft-07" | "draft-06" | "x-ratelimit"
 export interface TightestLimit extends ServiceLimit {
   /** Quota units a window, where the server says. */
   readonly quota?: number;
+  /** The length of its window in seconds; undefined where the service did not say. */
   readonly windowSeconds?: number;
 }
 
@@ -41,7 +45,9 @@ export interface TightestLimit extends ServiceLimit {
 export interface RateLimitInfo {
   /** The form that was found; absent where the answer has none. */
   readonly form?: RateLimitForm;
+  /** What RateLimit-Policy listed. */
   readonly policies: readonly QuotaPolicy[];
+  /** What RateLimit, or an older form, listed. */
   readonly limits: readonly ServiceLimit[];
   /** From Retry-After: milliseconds, 0 or more. */
   readonly retryAfterMs?: number;

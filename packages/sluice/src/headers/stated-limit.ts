@@ -8,6 +8,7 @@ import { FIRST_EPOCH_SECONDS } from "./waits.js";
 
 /** A quota as fields state it, with the parts of them that stay the same from answer to answer. */
 export interface Quota {
+  /** The policy's name. */
   readonly name: string;
   /** Whole units a window, 0 to 999,999,999,999,999: of a bucket its burst. */
   readonly units: number;
@@ -23,6 +24,7 @@ export interface Quota {
 
 /** What is left of a quota. */
 export interface StatedLimit {
+  /** What the policy allows. */
   readonly quota: Quota;
   /** Whole units, 0 to the quota's. */
   readonly remaining: number;
@@ -34,6 +36,7 @@ export interface StatedLimit {
 
 /** A decision, and what made it. */
 export interface ChargedDecision {
+  /** What was decided. */
   readonly decision: Decision;
   /** What decided on the key, as `limiter.policies(key)` says. */
   readonly policies: readonly Policy[];

@@ -33,6 +33,7 @@ export function addressKey(address: string, ipv6Prefix: number = DEFAULT_IPV6_PR
     : `${formatAddress(masked(bytes, ipv6Prefix))}/${ipv6Prefix}`;
 }
 
+/** Options of `clientAddress`. */
 export interface ClientAddressOptions<Raw = unknown> {
   /**
    * How many proxies of one's own stand before this server, or their addresses as CIDR blocks. A proxy that connects by a

@@ -6,6 +6,7 @@ import type { Denial } from "./denial.js";
 export interface AnswerFields {
   /** undefined or null where there is none. */
   get(name: string): string | null | undefined;
+  /** Sets a field of the answer. */
   set(name: string, value: string): void;
 }
 
@@ -17,7 +18,16 @@ export function isList(name: string): boolean {
 /** The media type of problem bodies. */
 export const PROBLEM_TYPE = "application/problem+json";
 
-/** Writes the fields of a pass. Scripts of other origins may read them where they may read the answer. */
+/**
+ * Writes the fields of a pass. Scripts of other origins may read them where they may read the answer.
+ *
+ * @throws nothing
+ * @example
+ * import { writeFields } from "sluice/http";
+ * const headers = new Headers();
+ * writeFields([["Retry-After", "3"]], headers);
+ * console.log(headers.get("Retry-After")); // 3
+ */
 export function writeFields(fields: Fields, answer: AnswerFields): void {
   if (fields.length === 0) return;
   for (const [name, value] of fields) {
@@ -39,7 +49,15 @@ export function exposeFields(fields: Fields, answer: AnswerFields): void {
   if (added.length > 0) answer.set("Access-Control-Expose-Headers", list.join(", "));
 }
 
-/** The body of a denial. */
+/**
+ * The body of a denial.
+ *
+ * @throws nothing
+ * @example
+ * import { problemBody } from "sluice/http";
+ * const problem = { type: "about:blank", title: "Too Many Requests", status: 429 };
+ * console.log(problemBody({ problem } as Parameters<typeof problemBody>[0]).length > 40); // true
+ */
 export function problemBody({ problem }: Denial): string {
   return JSON.stringify(problem);
 }

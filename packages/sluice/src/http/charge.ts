@@ -28,6 +28,7 @@ import { keyOf } from "./keys.js";
 
 /** One limit that a request is counted against. */
 export interface Charge {
+  /** What is charged. */
   readonly limiter: Limit;
   /** Who pays. Any text will do; undefined is an error, never a bucket that all share. Not with a PolicySet. */
   readonly key?: string | undefined;

@@ -9,21 +9,29 @@ export type DenialReason = "quota" | "too-costly" | "concurrency" | "blocked" | 
 
 /** A body of the type application/problem+json (RFC 9457). */
 export interface Problem {
+  /** A URI that names the kind of problem. */
   readonly type: string;
+  /** The kind of problem in words. */
   readonly title: string;
+  /** The status of the answer. */
   readonly status: number;
+  /** This problem in words. */
   readonly detail?: string;
   /** The names of the policies that denied, of those that are shown. */
   readonly "violated-policies"?: readonly string[];
 }
 
+/** A request that may not go on, and what it is answered. */
 export interface Denial {
+  /** The status of the answer: 429, or 503 where the store failed. */
   readonly status: 400 | 429 | 503;
+  /** Why it was denied. */
   readonly reason: DenialReason;
   /** Whole milliseconds until the request would pass, as far as is known; Infinity if it never will. */
   readonly retryAfterMs: number;
   /** Of all its charges that a limiter decided, in order. */
   readonly decisions: readonly Decision[];
+  /** The body of the answer, as RFC 9457 has it. */
   readonly problem: Problem;
 }
 

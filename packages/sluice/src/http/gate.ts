@@ -43,6 +43,7 @@ export const HTTP_OPTIONS: readonly (keyof HttpOptions<unknown>)[] = [
   "maxWaiting",
 ];
 
+/** Decides on requests: what adapters ask. */
 export interface Gate<Raw> {
   /**
    * Takes what a request is charged, all or nothing. At once for one rate of a store in this process.

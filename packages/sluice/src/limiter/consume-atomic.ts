@@ -26,6 +26,7 @@ import { askShadows, hasShadowsToAsk } from "./shadows.js";
 import { isDecidedHere, type PreparedRequest } from "./request.js";
 import { restated } from "./restated.js";
 
+/** One part of `consumeAtomic`. */
 export interface AtomicRequest extends KeyedRequest {
   /** Whose policies decide; all limiters of a call share a store. */
   readonly limiter: RateLimiter;
@@ -35,6 +36,7 @@ export interface AtomicRequest extends KeyedRequest {
   readonly policy?: Policy | readonly Policy[] | undefined;
 }
 
+/** Options of `consumeAtomic`. */
 export interface AtomicOptions {
   /**
    * Default true. false: each is asked by itself, all in one tick, and if one denies, the others are refunded in the
@@ -45,7 +47,9 @@ export interface AtomicOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What `consumeAtomic` answers. */
 export interface AtomicDecision {
+  /** Whether all were allowed; if not, nothing was taken. */
   readonly allowed: boolean;
   /** Each request's own decision. Where one denied, the others were not charged, though they say that they would pass. */
   readonly decisions: readonly Decision[];

@@ -19,6 +19,7 @@ import type { PolicyCacheOptions } from "./policy-cache.js";
 import type { PolicyOption } from "./policy-resolver.js";
 import { isSource } from "./request.js";
 
+/** Options of `RateLimiter`. */
 export interface RateLimiterOptions<S extends Store = Store> {
   /**
    * One policy; several, decided together, all or nothing, in one round trip; or a function of the key, which may
@@ -127,15 +128,19 @@ export type OnStoreFailure =
   | "open"
   | "closed"
   | "throw"
-  | { readonly fallback: FallbackLimiter };
+  | { /** The limiter that decides while the store fails. */ readonly fallback: FallbackLimiter };
 
 /** A RateLimiter on any store. Other objects of this shape are refused: the fallback gets the request itself. */
 export interface FallbackLimiter {
+  /** The fallback's own store. */
   readonly store: Store;
+  /** What happens in it. */
   readonly events: Events;
+  /** As `RateLimiter`'s own. */
   consume(key: string, options?: AsyncCallOptions): Promise<Decision>;
 }
 
+/** Options of calls that ask for quota. */
 export interface CallOptions extends SlotOption {
   /** Units: 0 to 1e9 in whole thousandths; default 1. 0 asks and never counts. */
   readonly cost?: number | undefined;
@@ -148,11 +153,13 @@ export interface CallOptions extends SlotOption {
   readonly settle?: boolean | undefined;
 }
 
+/** Options of verbs that ask a store: those of `CallOptions`, and a signal. */
 export interface AsyncCallOptions extends CallOptions {
   /** Rejects with its reason; the call may have been counted if it was already under way. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Options of `setPolicy`. */
 export interface ChangeOptions {
   /** Who makes the change, for those who listen; any text. */
   readonly by?: string | undefined;
@@ -165,6 +172,7 @@ export function checkChange(options: ChangeOptions): string | undefined {
   throw new InvalidOptionError("by", withoutText(by), "text that says who makes the change");
 }
 
+/** Options of `block`. */
 export interface BlockOptions extends SlotOption {
   /** A block that lasts longer stays as it is; default false: it is replaced. */
   readonly keepLonger?: boolean | undefined;
@@ -172,6 +180,7 @@ export interface BlockOptions extends SlotOption {
   readonly reset?: boolean | undefined;
 }
 
+/** Options of `refund`. */
 export interface RefundOptions extends SlotOption {
   /**
    * The decision by which the units were taken. They go back only where its `source` says they were: to the store, to this
@@ -202,8 +211,11 @@ export function checkCall(options: AsyncCallOptions, known = CALL_OPTIONS): void
 }
 
 /** What consumeUpTo answers: how many whole units were granted. */
-export type Grant = Decision & { readonly granted: number };
+export type Grant = Decision & {
+  /** Whole units that were granted, 0 to `cost`. */ readonly granted: number;
+};
 
+/** One call of `consumeMany`. */
 export interface KeyedRequest extends SlotOption {
   /** Who is limited: any text but "". */
   readonly key: string;

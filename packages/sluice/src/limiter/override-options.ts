@@ -6,6 +6,7 @@ import { checkOptions } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import type { KnownOverride, OverrideNote } from "./override-text.js";
 
+/** Options of `override`. */
 export interface OverrideOptions extends SlotOption {
   /** When it ends, by the store's clock: a Date, or ms since the epoch. Default: it stays until it is removed. */
   readonly until?: Date | number | undefined;

@@ -8,6 +8,7 @@ import { type Duration, MAX_PERIOD_US, toMicroseconds } from "../core/duration.j
 import { InvalidOptionError, PolicyUnavailableError } from "../core/errors.js";
 import { checkCount, checkOptions } from "../core/options.js";
 
+/** How long, and for how many keys, promised policies are kept. */
 export interface PolicyCacheOptions {
   /** How old policies may be before newer ones are fetched, 0 to 366 days; default 10 s. */
   readonly maxAge?: Duration | undefined;

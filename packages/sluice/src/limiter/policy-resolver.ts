@@ -28,6 +28,7 @@ import {
   unavailable,
 } from "./policy-cache.js";
 
+/** What decides: a policy, several together, or a function of the key, which may promise them. */
 export type PolicyOption =
   | Policy
   | readonly Policy[]

@@ -329,6 +329,8 @@ export interface RateLimiterConstructor {
   ): RateLimiter<StoreOf<NoInfer<S>>>;
 }
 
+// A class declaration has one default for its type parameter: `RateLimiter` alone would mean one in memory, and a
+// function that takes any limiter would refuse one on Redis. So the type and the class are declared apart.
 /**
  * Limits calls by key. Denials are values; only misuse and, if so told, store failures throw.
  *
@@ -344,6 +346,4 @@ export interface RateLimiterConstructor {
  * const decision = await limiter.consume("user:42", { cost: 2 });
  * console.log(decision.allowed, decision.policy, decision.remaining); // true burst 8
  */
-// A class declaration has one default for its type parameter: `RateLimiter` alone would mean one in memory, and a
-// function that takes any limiter would refuse one on Redis. So the type and the class are declared apart.
 export const RateLimiter: RateLimiterConstructor = LimiterClass;

@@ -15,8 +15,11 @@ export type DecisionOutcome = "allowed" | "denied" | "shadow-denied";
 export interface DecisionCount {
   /** The deciding policy: on a denial the one with the longest wait, else the one with least remaining. */
   readonly policy: string;
+  /** What became of the calls. */
   readonly outcome: DecisionOutcome;
+  /** As the decisions' own. */
   readonly reason: DecisionReason;
+  /** As the decisions' own. */
   readonly source: DecisionSource;
   /** Decisions since the start. */
   readonly count: number;
@@ -32,6 +35,7 @@ export interface PolicyStats {
   readonly limit: number | undefined;
   /** Its window, or how long its bucket takes to fill: ms, as `limit`. */
   readonly windowMs: number | undefined;
+  /** Whether it has a vote. */
   readonly mode: "enforce" | "shadow";
   /** Decisions that it admitted and that left a tenth of the limit or less. */
   readonly nearLimit: number;
@@ -43,6 +47,7 @@ export interface LimiterStats {
   readonly limiter: string;
   /** Calls that asked for quota (consume, consumeUpTo, reserve; acquire asks by reserve, at times more than once). */
   readonly allowed: number;
+  /** Calls that were denied. */
   readonly denied: number;
   /** Allowed, for the limiter or its policy does not enforce, but it would have denied. */
   readonly shadowDenied: number;
@@ -67,6 +72,7 @@ export interface LimiterStats {
    * the decisions.
    */
   readonly shadows: readonly DecisionCount[];
+  /** The same by policy. */
   readonly policies: readonly PolicyStats[];
   /** Of acquire and wrap. */
   readonly waits: WaitStats;

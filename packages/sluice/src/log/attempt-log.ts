@@ -12,6 +12,7 @@ import { AttemptLines, nameOfStore } from "./attempt-lines.js";
 import { LogFile } from "./log-file.js";
 import type { QueuedLine } from "./line-queue.js";
 
+/** Options of `AttemptLog`. */
 export interface AttemptLogOptions {
   /** Where to write; one process writes to a file. It goes on where the file ends. */
   readonly file: string;
@@ -109,6 +110,18 @@ export class AttemptLog implements AsyncDisposable {
    * Logs a limiter until the function that it returns is called, or the log is closed.
    *
    * @throws InvalidOptionError
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * import { AttemptLog } from "sluice/log";
+   * import { mkdtempSync, readFileSync } from "node:fs";
+   * const file = `${mkdtempSync("/tmp/attempts-")}/limits.jsonl`;
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 2, period: "1h" }) });
+   * const log = new AttemptLog({ file });
+   * const end = log.add(limiter);
+   * await limiter.consume("user:42");
+   * end();
+   * await log.close();
+   * console.log(readFileSync(file, "utf8").includes('"allowed":true')); // true
    */
   add(limiter: RateLimiter, options: LoggedLimiterOptions = {}): () => void {
     checkOptions("options", options, ["name"]);
@@ -142,7 +155,22 @@ export class AttemptLog implements AsyncDisposable {
     return end;
   }
 
-  /** Writes what is left. Never rejects: what cannot be written is reported as trouble is. */
+  /**
+   * Writes what is left. Never rejects: what cannot be written is reported as trouble is.
+   *
+   * @throws nothing
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * import { AttemptLog } from "sluice/log";
+   * import { mkdtempSync, readFileSync } from "node:fs";
+   * const file = `${mkdtempSync("/tmp/attempts-")}/limits.jsonl`;
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 2, period: "1h" }) });
+   * const log = new AttemptLog({ file });
+   * log.add(limiter);
+   * await limiter.consume("user:42");
+   * await log.close();
+   * console.log(readFileSync(file, "utf8").length > 0); // true
+   */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;

@@ -18,6 +18,7 @@ import { AttemptLines, type Logged, type DecidedCall, nameOfStore } from "./atte
 import type { LoggedLimiterOptions } from "./attempt-log.js";
 import { DefinedRules, type QueuedLine } from "./line-queue.js";
 
+/** Options of `RecentAttempts`. */
 export interface RecentAttemptsOptions {
   /** Attempts and other changes of keys that are kept, the newest: 1 to 1,000,000; default 50,000. */
   readonly most?: number | undefined;
@@ -35,6 +36,7 @@ export interface RecentAttempt {
   readonly rule: string;
   /** Whether it passed. */
   readonly allowed: boolean;
+  /** Why, as the decision says. */
   readonly reason: DecisionReason;
 }
 
@@ -108,6 +110,16 @@ export class RecentAttempts implements Disposable {
    * Remembers a limiter's attempts, or those of a set's rules, until the function that it returns is called.
    *
    * @throws InvalidOptionError
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * import { RecentAttempts } from "sluice/log";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 3, period: "1h" }) });
+   * const recent = new RecentAttempts();
+   * const end = recent.add(limiter);
+   * await limiter.consume("user:42");
+   * end();
+   * console.log(recent.count); // 1
+   * recent.close();
    */
   add(limiter: RateLimiter | PolicySet, options: LoggedLimiterOptions = {}): () => void {
     checkOptions("options", options, ["name"]);
@@ -144,6 +156,15 @@ export class RecentAttempts implements Disposable {
    * What is remembered now, as a log. Whoever reads it gives others in the process their turn in between.
    *
    * @param sinceUs only what came since then: µs since the epoch, by the store's clock
+   * @throws nothing
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * import { RecentAttempts } from "sluice/log";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 3, period: "1h" }) });
+   * const recent = new RecentAttempts();
+   * console.log(recent.source().name); // recent attempts
+   * recent.close();
+   * await limiter.close();
    */
   source(sinceUs = 0): LogSource {
     const all = this.#kept.slice(this.#dropped) as Kept[];
@@ -153,7 +174,21 @@ export class RecentAttempts implements Disposable {
     return { name: "recent attempts", open: () => textOf(kept, isWhole) };
   }
 
-  /** The last attempts on the key with this id, the newest first. */
+  /**
+   * The last attempts on the key with this id, the newest first.
+   *
+   * @throws nothing
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * import { keyId } from "sluice/audit";
+   * import { RecentAttempts } from "sluice/log";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 3, period: "1h" }) });
+   * const recent = new RecentAttempts();
+   * recent.add(limiter);
+   * await limiter.consume("user:42");
+   * console.log(recent.of(keyId("user:42")).map(({ allowed }) => allowed)); // [ true ]
+   * recent.close();
+   */
   of(id: string, most = 20): readonly RecentAttempt[] {
     const ids = new Map<string, string>();
     const found: RecentAttempt[] = [];
@@ -171,7 +206,20 @@ export class RecentAttempts implements Disposable {
     return found;
   }
 
-  /** Ends it, and forgets everything. */
+  /**
+   * Ends it, and forgets everything.
+   *
+   * @throws nothing
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * import { RecentAttempts } from "sluice/log";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 3, period: "1h" }) });
+   * const recent = new RecentAttempts();
+   * recent.add(limiter);
+   * recent.close();
+   * await limiter.consume("user:42");
+   * console.log(recent.count); // 0
+   */
   close(): void {
     for (const end of this.#ends) end();
     this.#kept = [];

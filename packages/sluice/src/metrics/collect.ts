@@ -26,6 +26,7 @@ import type { HistogramSample, Metric, MetricGroup, NumberSample } from "./metri
 /** What has metrics. The stores of limiters, semaphores and sets of rules come with them; of a set the policies are its rules. */
 export type Measured = RateLimiter | Semaphore | PolicySet | Store;
 
+/** Options of what exposes numbers. */
 export interface MetricsOptions {
   /**
    * What the label `store` says: 1 to 64 characters of A-Z a-z 0-9 . _ -; default "store". Of several stores all but the

@@ -35,6 +35,7 @@ export interface Telemetry {
   readonly tracer?: TracerLike | undefined;
 }
 
+/** Options of `instrument`. */
 export interface InstrumentOptions extends MetricsOptions {
   /** Whether every call of a verb that has a decision, and every acquire, gets a span of its own; default false. */
   readonly spans?: boolean | undefined;

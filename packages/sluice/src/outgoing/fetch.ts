@@ -18,6 +18,7 @@ export type {
 /** The global `fetch`, or one like it. */
 export type Fetch = typeof fetch;
 
+/** Options of `limitFetch`. */
 export interface LimitFetchOptions extends OutgoingOptions {
   /** What sends the requests; default: the global `fetch`. */
   readonly fetch?: Fetch | undefined;

@@ -40,16 +40,20 @@ export interface OutgoingLimiter extends Acquirer {
 
 /** A `Semaphore`, or anything with its `acquire`. */
 export interface OutgoingSemaphore {
+  /** As `Semaphore`'s own. */
   acquire(
     key: string,
     options?: { readonly maxWait?: Duration; readonly signal?: AbortSignal },
   ): Promise<OutgoingPermit>;
 }
 
+/** What a semaphore gives for a call. */
 export interface OutgoingPermit {
+  /** Called when the call has ended. */
   release(): Promise<void>;
 }
 
+/** How often, and after which waits, a call is sent again. */
 export interface RetryOptions {
   /** Tries after the first, 0 to 100; default 2. */
   readonly attempts?: number | undefined;
@@ -67,6 +71,7 @@ export interface RetryOptions {
   readonly statuses?: readonly number[] | undefined;
 }
 
+/** Options of calls to a service of others. */
 export interface OutgoingOptions {
   /** Each try waits for its quota, retries too. If it is a `Semaphore`, the permit is held as that of `semaphore` is. */
   readonly limiter?: OutgoingLimiter | undefined;

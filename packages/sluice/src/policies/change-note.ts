@@ -3,6 +3,7 @@ import { InvalidOptionError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 
+/** Who changes something, and why. */
 export interface ChangeNote {
   /** Who: text of at most 200 characters. */
   readonly by?: string | undefined;

@@ -17,6 +17,7 @@ import { RuleTable } from "./rule-table.js";
 
 /** A document ready to be asked. Immutable. */
 export interface CompiledPolicies {
+  /** The document that they were made of. */
   readonly document: PoliciesDocument;
   /** The document's own, or else `hash`. */
   readonly version: number | string;
@@ -39,6 +40,8 @@ export interface CompiledPolicies {
 
 /**
  * Makes a document that `parsePolicies` has checked ready to be asked.
+ *
+ * @throws InvalidPoliciesError for a document that is not valid
  * @example
  * import { compilePolicies, parsePolicies } from "sluice/policies";
  * const { document } = parsePolicies({

@@ -9,6 +9,7 @@ const NOTHING: PoliciesDocument = Object.freeze({ rules: [] });
  * What has changed from one document to another, by rule, in the order of the later one; what is gone comes last. The
  * version and comments that have no effect count too, but the version of the document.
  *
+ * @throws InvalidOptionError for arguments of another kind
  * @example
  * import { diffPolicies } from "sluice/policies";
  * const policy = (limit: number) => ({ algorithm: "token-bucket" as const, limit, period: "1m" });

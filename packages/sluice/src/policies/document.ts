@@ -14,7 +14,10 @@ export type PoliciesMode = "enforce" | "shadow" | "off";
 
 /** A policy's algorithm and options, as in code, without its name: that is the rule's. */
 export type PolicyWithoutName =
-  | ({ readonly algorithm: "token-bucket" } & Omit<TokenBucketOptions, "name" | "enforce">)
+  | ({
+      /** The algorithm's id; its options stand beside it. */
+      readonly algorithm: "token-bucket";
+    } & Omit<TokenBucketOptions, "name" | "enforce">)
   | ({ readonly algorithm: "gcra" } & Omit<GcraOptions, "name" | "enforce">)
   | ({ readonly algorithm: "leaky-bucket" } & Omit<LeakyBucketOptions, "name" | "enforce">)
   | ({ readonly algorithm: "fixed-window" } & Omit<FixedWindowOptions, "name" | "enforce">)
@@ -28,6 +31,7 @@ export type PolicyWithoutName =
  * afterwards. With another `algorithm` than the rule's they are the whole policy.
  */
 export type PolicyChange = {
+  /** The algorithm, where the change names another. */
   readonly algorithm?: Policy["algorithm"] | undefined;
 } & Partial<
   Omit<
@@ -124,6 +128,7 @@ export interface PoliciesDocument {
   readonly activeFrom?: string | undefined;
   /** The switch over all rules: "shadow" and "off" win over what the rules say; default "enforce". */
   readonly mode?: PoliciesMode | undefined;
+  /** What holds for rules that say nothing else. */
   readonly defaults?:
     | { readonly onStoreFailure?: "local" | "open" | "closed" | "throw" | undefined }
     | undefined;
@@ -131,5 +136,6 @@ export interface PoliciesDocument {
   readonly plans?: Readonly<Record<string, PolicyPlan>> | undefined;
   /** In the order in which matches are listed; all that match are decided together. */
   readonly rules: readonly PolicyRule[];
+  /** What holds for single keys. */
   readonly overrides?: readonly PolicyOverride[] | undefined;
 }

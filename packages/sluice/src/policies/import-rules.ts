@@ -9,6 +9,7 @@ export type ImportOptions = Pick<ParsePoliciesOptions, "format" | "file" | "yaml
 
 /** A configuration as a document of ours. */
 export interface ImportedPolicies {
+  /** The document that was made of them. */
   readonly document: PoliciesDocument;
   /** What is not in the document, or differs in it: each with its line and the reason. */
   readonly notes: readonly PoliciesProblem[];

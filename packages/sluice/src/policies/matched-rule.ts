@@ -41,6 +41,7 @@ export interface MatchedRule {
   readonly policy: Policy;
   /** The same limits under the name `<rule>.candidate`: to decide and to count beside, never to enforce. */
   readonly candidate: Policy | undefined;
+  /** The override that decides on the key; undefined where none does. */
   readonly override: MatchedOverride | undefined;
   /** Whether the request may bring a policy of its own. */
   readonly allowOverride: boolean;
@@ -48,16 +49,19 @@ export interface MatchedRule {
 
 /** Why a rule does not match: what an entry should have been. */
 export interface UnmetEntry {
+  /** The entry of the request. */
   readonly entry: string;
   /** The texts that the rule asks for; undefined where any may be, none where the entry may not be there. */
   readonly allowed: readonly string[] | undefined;
   /** The texts that the rule is not for; undefined where there are none. */
   readonly refused: readonly string[] | undefined;
+  /** Whether the request lacks it. */
   readonly isAbsent: boolean;
 }
 
 /** What one rule says to a request. */
 export interface RuleExplanation {
+  /** The rule's name. */
   readonly rule: string;
   /** Undefined where the rule does not match, or is off. */
   readonly match: MatchedRule | undefined;

@@ -7,6 +7,7 @@ import { withoutText } from "../core/shown.js";
 import { type Files, nodeFiles } from "./node-files.js";
 import type { PolicySource, SeenSource, SourceLook } from "./policy-source.js";
 
+/** Options of `PoliciesFile`. */
 export interface PoliciesFileOptions {
   /** JSON; or YAML where it ends in .yaml or .yml and the package `yaml` is installed. Links are followed. */
   readonly path: string;

@@ -12,6 +12,7 @@ import type { PolicySource } from "./policy-source.js";
 /** A switch of one process over all rules. */
 export type ModeSwitch = "shadow" | "off";
 
+/** Options of `PolicySet`. */
 export interface PolicySetOptions<S extends Store = Store>
   extends Pick<RateLimiterOptions<S>, "timeout" | "breaker" | "denyCache" | "store" | "namespace"> {
   /** The document itself; or where it is: `new PoliciesFile(...)`, `new PublishedPolicies(...)`. */

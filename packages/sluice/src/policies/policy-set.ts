@@ -89,6 +89,7 @@ export class PolicySet implements AsyncDisposable {
   /** Whether `open` makes one. */
   static #isOpening = false;
 
+  /** The store that was passed in, or the set's own. */
   readonly store: Store;
   /** What it follows: a file or a published document; undefined where the program holds the document itself. */
   readonly source: PolicySource | undefined;
@@ -157,6 +158,16 @@ export class PolicySet implements AsyncDisposable {
    * A set that follows a file or a published document. It resolves with the first document in force.
    *
    * @throws InvalidPoliciesError, and what keeps the source from being read; not where `cacheFile` has a good copy
+   * @example
+   * import { MemoryStore } from "sluice";
+   * import { PolicySet, PublishedPolicies } from "sluice/policies";
+   * const store = new MemoryStore();
+   * const source = new PublishedPolicies({ store });
+   * const policy = { algorithm: "gcra", limit: 5, period: "1m" } as const;
+   * await source.publish({ rules: [{ name: "api", key: ["user"], policy }] }, { expected: 0 });
+   * const rules = await PolicySet.open({ source, store });
+   * console.log(rules.version); // 1
+   * await rules.close();
    */
   static async open(options: PolicySetOptions): Promise<PolicySet> {
     PolicySet.#isOpening = true;
@@ -195,6 +206,14 @@ export class PolicySet implements AsyncDisposable {
    * candidates, are charged by themselves and have no vote.
    *
    * @throws InvalidOptionError
+   * @example
+   * import { PolicySet } from "sluice/policies";
+   * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+   * const rules = new PolicySet({ source: { rules: [{ name: "user", key: ["user"], policy }] } });
+   * const request = { entries: { user: "ann" }, cost: 2 };
+   * console.log((await rules.consume(request)).remaining); // 1
+   * console.log((await rules.consume(request)).rule); // user
+   * await rules.close();
    */
   consume(request: RulesRequest): Promise<RulesDecision> {
     // Not an async method around the promise of the limiter: that would cost more than the rest of it.
@@ -230,7 +249,18 @@ export class PolicySet implements AsyncDisposable {
     return atomic ? consumeTogetherByRules(takens, signal) : consumeEachByRules(takens, signal);
   }
 
-  /** What `consume` would say, without counting; always asks the store. */
+  /**
+   * What `consume` would say, without counting; always asks the store.
+   *
+   * @throws InvalidOptionError, ClosedError
+   * @example
+   * import { PolicySet } from "sluice/policies";
+   * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+   * const rules = new PolicySet({ source: { rules: [{ name: "user", key: ["user"], policy }] } });
+   * const request = { entries: { user: "ann" }, cost: 2 };
+   * console.log((await rules.peek(request)).remaining, (await rules.peek(request)).remaining); // 3 3
+   * await rules.close();
+   */
   async peek(request: RulesRequest): Promise<RulesDecision> {
     return peekRules(this.#met(request), request.signal);
   }
@@ -239,6 +269,14 @@ export class PolicySet implements AsyncDisposable {
    * Gives back all that a decision took, as its own object says; candidates and shadows too.
    * @returns one answer for each of its rules, in order
    * @throws InvalidOptionError for anything but a decision that a set's `consume` answered
+   * @example
+   * import { PolicySet } from "sluice/policies";
+   * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+   * const rules = new PolicySet({ source: { rules: [{ name: "user", key: ["user"], policy }] } });
+   * const request = { entries: { user: "ann" }, cost: 2 };
+   * const decision = await rules.consume(request);
+   * console.log((await rules.refund(decision)).map(({ refunded }) => refunded)); // [ 2 ]
+   * await rules.close();
    */
   async refund(decision: RulesDecision): Promise<readonly Refund[]> {
     this.#closing.throwIfClosed();
@@ -251,6 +289,14 @@ export class PolicySet implements AsyncDisposable {
    * candidates and shadows too. A key never has more than its limit afterwards.
    * @returns one answer for each rule that the request meets, in order
    * @throws InvalidOptionError
+   * @example
+   * import { PolicySet } from "sluice/policies";
+   * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+   * const rules = new PolicySet({ source: { rules: [{ name: "user", key: ["user"], policy }] } });
+   * const request = { entries: { user: "ann" }, cost: 2 };
+   * await rules.consume(request);
+   * console.log((await rules.giveBack(request)).map(({ remaining }) => remaining)); // [ 3 ]
+   * await rules.close();
    */
   async giveBack(request: RulesRequest): Promise<readonly Refund[]> {
     return giveBackByRules(this.#met(request), request.signal);
@@ -261,6 +307,15 @@ export class PolicySet implements AsyncDisposable {
    * missing. Rules with a cost of their own stay as they are.
    * @returns one answer for each of its rules, in order
    * @throws InvalidOptionError
+   * @example
+   * import { PolicySet } from "sluice/policies";
+   * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+   * const rules = new PolicySet({ source: { rules: [{ name: "user", key: ["user"], policy }] } });
+   * const request = { entries: { user: "ann" }, cost: 2 };
+   * const decision = await rules.consume(request);
+   * const settled = await rules.settle(decision, { cost: 1 });
+   * console.log(settled.map(({ refunded }) => refunded)); // [ 1 ]
+   * await rules.close();
    */
   async settle(decision: RulesDecision, settlement: RulesSettlement): Promise<readonly Refund[]> {
     this.#closing.throwIfClosed();
@@ -280,7 +335,19 @@ export class PolicySet implements AsyncDisposable {
     );
   }
 
-  /** Of each rule: whether the request meets it, by which override, and what it would answer now. Counts nothing. */
+  /**
+   * Of each rule: whether the request meets it, by which override, and what it would answer now. Counts nothing.
+   *
+   * @throws InvalidOptionError, ClosedError
+   * @example
+   * import { PolicySet } from "sluice/policies";
+   * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+   * const rules = new PolicySet({ source: { rules: [{ name: "user", key: ["user"], policy }] } });
+   * const request = { entries: { user: "ann" }, cost: 2 };
+   * const { rules: explained } = await rules.explain(request);
+   * console.log(explained.map(({ rule }) => rule)); // [ 'user' ]
+   * await rules.close();
+   */
   async explain(request: RulesRequest): Promise<RulesExplanation> {
     const taken = this.#met(request);
     const told = this.#compiled.explain(request, taken.nowUs, this.#switch);
@@ -290,6 +357,14 @@ export class PolicySet implements AsyncDisposable {
   /**
    * Puts another document in force, in a set that was made of one: at once, and for this process alone.
    * @throws InvalidPoliciesError; the one in force stays
+   * @example
+   * import { PolicySet } from "sluice/policies";
+   * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+   * const rules = new PolicySet({ source: { rules: [{ name: "user", key: ["user"], policy }] } });
+   * const request = { entries: { user: "ann" }, cost: 2 };
+   * rules.replace({ rules: [{ name: "user", key: ["user"], policy: { ...policy, limit: 10 } }] }, { by: "ana" });
+   * console.log((await rules.consume(request)).limit); // 10
+   * await rules.close();
    */
   replace(document: PoliciesDocument, note: ChangeNote = {}): void {
     this.#closing.throwIfClosed();
@@ -305,6 +380,17 @@ export class PolicySet implements AsyncDisposable {
   /**
    * The switch of this process over all rules, which needs no store: "shadow" lets everything pass and counts on, "off" asks
    * nobody, undefined leaves it to the document.
+   *
+   * @throws InvalidOptionError
+   * @example
+   * import { PolicySet } from "sluice/policies";
+   * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+   * const rules = new PolicySet({ source: { rules: [{ name: "user", key: ["user"], policy }] } });
+   * const request = { entries: { user: "ann" }, cost: 2 };
+   * await rules.consume(request);
+   * rules.setMode("shadow", { by: "ana", comment: "too many are denied" });
+   * console.log((await rules.consume(request)).allowed); // true
+   * await rules.close();
    */
   setMode(mode: ModeSwitch | undefined, note: ChangeNote = {}): void {
     const said = checkNote(note);
@@ -314,12 +400,33 @@ export class PolicySet implements AsyncDisposable {
     this.#changed([{ part: "setting", name: "mode", before, after }], this.version, said);
   }
 
-  /** Looks at the source now; resolves when what was found is in force, or reported. Never rejects. */
+  /**
+   * Looks at the source now; resolves when what was found is in force, or reported. Never rejects.
+   *
+   * @throws nothing
+   * @example
+   * import { PolicySet } from "sluice/policies";
+   * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+   * const rules = new PolicySet({ source: { rules: [{ name: "user", key: ["user"], policy }] } });
+   * await rules.reload();
+   * console.log(rules.status().mode); // enforce
+   * await rules.close();
+   */
   async reload(): Promise<void> {
     await this.#follower?.look();
   }
 
-  /** What the set is at. */
+  /**
+   * What the set is at.
+   *
+   * @throws nothing
+   * @example
+   * import { PolicySet } from "sluice/policies";
+   * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+   * const rules = new PolicySet({ source: { rules: [{ name: "user", key: ["user"], policy }] } });
+   * console.log(rules.status().mode); // enforce
+   * await rules.close();
+   */
   status(): PolicySetStatus {
     const { stale, staleMs = 0, scheduled = [], reloads = NO_RELOADS } = this.#follower ?? {};
     return {
@@ -334,12 +441,34 @@ export class PolicySet implements AsyncDisposable {
     };
   }
 
-  /** What this process has decided by the set's rules, in numbers: the policies are the rules by name, see docs/watch.md. */
+  /**
+   * What this process has decided by the set's rules, in numbers: the policies are the rules by name, see docs/watch.md.
+   *
+   * @throws nothing, also when it is closed
+   * @example
+   * import { PolicySet } from "sluice/policies";
+   * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+   * const rules = new PolicySet({ source: { rules: [{ name: "user", key: ["user"], policy }] } });
+   * const request = { entries: { user: "ann" }, cost: 2 };
+   * await rules.consume(request);
+   * console.log(rules.stats().allowed); // 1
+   * await rules.close();
+   */
   stats(): LimiterStats {
     return this.#limiters.stats(this.#compiled.overridesAt(this.#time.nowUs()));
   }
 
-  /** Ends what follows the source, and the limiters; later calls reject. The store is ended where it is the set's own. */
+  /**
+   * Ends what follows the source, and the limiters; later calls reject. The store is ended where it is the set's own.
+   *
+   * @throws nothing for a second call: it gets the promise of the first
+   * @example
+   * import { PolicySet } from "sluice/policies";
+   * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+   * const rules = new PolicySet({ source: { rules: [{ name: "user", key: ["user"], policy }] } });
+   * await rules.close();
+   * console.log(rules.stats().allowed); // 0
+   */
   close(): Promise<void> {
     return this.#closing.end(async () => {
       this.#follower?.close();

@@ -27,11 +27,22 @@ export interface SeenSource {
 
 /** What a look at a source has found. */
 export type SourceLook =
-  | { readonly found: "same" }
-  | { readonly found: "text"; readonly text: SourceText }
-  /** There is none any more, or an older one, or another one of the same version. */
-  | { readonly found: "lost" | "older"; readonly why: string };
+  | {
+      /** "same": as it was seen. "lost": there is none any more. "older": or another one of the same version. */
+      readonly found: "same";
+    }
+  | {
+      readonly found: "text";
+      /** What is there now. */
+      readonly text: SourceText;
+    }
+  | {
+      readonly found: "lost" | "older";
+      /** What is wrong with it, in words. */
+      readonly why: string;
+    };
 
+/** Where a policy set gets its document. */
 export interface PolicySource {
   /** What it is, for people: "file policies.yaml". */
   readonly name: string;

@@ -45,6 +45,8 @@ function inOrder(value: unknown): unknown {
 /**
  * The document as JSON: fields in a fixed order, two spaces a level, a line break at the end. `parsePolicies` makes the
  * same document of it.
+ *
+ * @throws InvalidOptionError for arguments of another kind
  * @example
  * import { parsePolicies, printPolicies } from "sluice/policies";
  * const { document } = parsePolicies('{ "rules": [], "mode": "shadow" }');

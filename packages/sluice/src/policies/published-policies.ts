@@ -25,6 +25,7 @@ import type {
 } from "./policy-source.js";
 import { printPolicies } from "./print.js";
 
+/** Options of `PublishedPolicies`. */
 export interface PublishedPoliciesOptions {
   /** Where it is kept: a RedisStore, for all processes; a store inside the process keeps it there. */
   readonly store: Store;
@@ -32,6 +33,7 @@ export interface PublishedPoliciesOptions {
   readonly name?: string | undefined;
 }
 
+/** Options of `publish`. */
 export interface PublicationOptions extends ChangeNote {
   /**
    * The version that the new one takes the place of, 0 for the first. Where another one is in force, nothing is published.
@@ -39,6 +41,7 @@ export interface PublicationOptions extends ChangeNote {
   readonly expected: number;
 }
 
+/** Options of `rollback`. */
 export interface RollbackOptions extends ChangeNote {
   /** As of `publish`; default: the version in force. */
   readonly expected?: number | undefined;
@@ -46,6 +49,7 @@ export interface RollbackOptions extends ChangeNote {
 
 /** A version of the document, and what is known of it. */
 export interface PublishedVersion extends DocumentNote {
+  /** The document of the version. */
   readonly document: PoliciesDocument;
 }
 
@@ -83,7 +87,20 @@ export class PublishedPolicies implements PolicySource {
     this.name = `published policies "${name}"`;
   }
 
-  /** The version in force; 0 where there is none. */
+  /**
+   * The version in force; 0 where there is none.
+   *
+   * @throws StoreUnavailableError, StoreTimeoutError
+   * @example
+   * import { MemoryStore } from "sluice";
+   * import { PublishedPolicies } from "sluice/policies";
+   * const published = new PublishedPolicies({ store: new MemoryStore() });
+   * const policy = { algorithm: "gcra", limit: 5, period: "1m" } as const;
+   * const document = { rules: [{ name: "api", key: ["user"], policy }] };
+   * console.log(await published.version()); // 0
+   * await published.publish(document, { expected: 0 });
+   * console.log(await published.version()); // 1
+   */
   async version(): Promise<number> {
     return (await this.#head(0)).version;
   }
@@ -91,6 +108,14 @@ export class PublishedPolicies implements PolicySource {
   /**
    * A version, or the one in force; undefined where it is not kept.
    * @throws InvalidOptionError where what is kept is no valid document
+   * @example
+   * import { MemoryStore } from "sluice";
+   * import { PublishedPolicies } from "sluice/policies";
+   * const published = new PublishedPolicies({ store: new MemoryStore() });
+   * const policy = { algorithm: "gcra", limit: 5, period: "1m" } as const;
+   * const document = { rules: [{ name: "api", key: ["user"], policy }] };
+   * await published.publish(document, { expected: 0, by: "ana" });
+   * console.log((await published.read())?.document.rules?.length, await published.read(7)); // 1 undefined
    */
   async read(version?: number): Promise<PublishedVersion | undefined> {
     if (version !== undefined) checkCount("version", version, 1, Number.MAX_SAFE_INTEGER);
@@ -107,6 +132,13 @@ export class PublishedPolicies implements PolicySource {
    * @returns the new version; the document's own `version` counts for nothing
    * @throws InvalidOptionError for a document that is not valid
    * @throws PolicyConflictError where another version than `expected` is in force; its `version` says which
+   * @example
+   * import { MemoryStore } from "sluice";
+   * import { PublishedPolicies } from "sluice/policies";
+   * const published = new PublishedPolicies({ store: new MemoryStore() });
+   * const policy = { algorithm: "gcra", limit: 5, period: "1m" } as const;
+   * const document = { rules: [{ name: "api", key: ["user"], policy }] };
+   * console.log(await published.publish(document, { expected: 0, by: "ana", comment: "first" })); // 1
    */
   async publish(document: PoliciesDocument | string, options: PublicationOptions): Promise<number> {
     checkOptions("options", options, ["expected", "by", "comment"]);
@@ -133,6 +165,15 @@ export class PublishedPolicies implements PolicySource {
    * @returns the new version
    * @throws InvalidOptionError where that version is not kept
    * @throws PolicyConflictError as `publish`
+   * @example
+   * import { MemoryStore } from "sluice";
+   * import { PublishedPolicies } from "sluice/policies";
+   * const published = new PublishedPolicies({ store: new MemoryStore() });
+   * const policy = { algorithm: "gcra", limit: 5, period: "1m" } as const;
+   * const document = { rules: [{ name: "api", key: ["user"], policy }] };
+   * await published.publish(document, { expected: 0 });
+   * await published.publish({ rules: [] }, { expected: 1 });
+   * console.log(await published.rollback(1, { by: "ana" })); // 3
    */
   async rollback(version: number, options: RollbackOptions = {}): Promise<number> {
     checkOptions("options", options, ["expected", "by", "comment"]);
@@ -145,7 +186,19 @@ export class PublishedPolicies implements PolicySource {
     return this.publish(earlier.document, { expected, by, comment });
   }
 
-  /** Who published which version, when and why: of the last 20, the newest first. */
+  /**
+   * Who published which version, when and why: of the last 20, the newest first.
+   *
+   * @throws StoreUnavailableError, StoreTimeoutError
+   * @example
+   * import { MemoryStore } from "sluice";
+   * import { PublishedPolicies } from "sluice/policies";
+   * const published = new PublishedPolicies({ store: new MemoryStore() });
+   * const policy = { algorithm: "gcra", limit: 5, period: "1m" } as const;
+   * const document = { rules: [{ name: "api", key: ["user"], policy }] };
+   * await published.publish(document, { expected: 0, by: "ana" });
+   * console.log((await published.history()).map(({ version, by }) => `${version} ${by}`)); // [ '1 ana' ]
+   */
   history(): Promise<readonly DocumentNote[]> {
     return this.#documents.history(this.#name);
   }

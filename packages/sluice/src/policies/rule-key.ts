@@ -69,6 +69,8 @@ export class KeyWriter {
 /**
  * The identity of a rule's `key`, as overrides spell it: `user=acme,route=/v1`. In values `%`, `,` and `*` are written
  * %25, %2C and %2A. Undefined where an entry is absent; `all` for a rule without key entries.
+ *
+ * @throws nothing
  * @example
  * import { ruleKey } from "sluice/policies";
  * console.log(ruleKey(["user", "route"], { user: "a,b", route: "/v1" })); // user=a%2Cb,route=/v1

@@ -58,12 +58,38 @@ export async function blockRuleKey(
   await administered(rules, target, VERBS.block, blockLengthUs("duration", duration));
 }
 
-/** Lifts the block of a key of a rule. Throws if the store fails. @throws InvalidOptionError */
+/**
+ * Lifts the block of a key of a rule.
+ *
+ * @throws InvalidOptionError; what the store fails with
+ * @example
+ * import { blockRuleKey, PolicySet, unblockRuleKey } from "sluice/policies";
+ * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+ * const rules = new PolicySet({ source: { rules: [{ name: "api", key: ["user"], policy }] } });
+ * const ann = { rule: "api", entries: { user: "ann" } };
+ * await blockRuleKey(rules, ann, "15m");
+ * await unblockRuleKey(rules, ann);
+ * console.log((await rules.consume(ann)).allowed); // true
+ * await rules.close();
+ */
 export async function unblockRuleKey(rules: PolicySet, target: RuleKeyTarget): Promise<void> {
   await administered(rules, target, VERBS.unblock, 0);
 }
 
-/** Forgets a key of a rule: full quota, no block. Throws if the store fails. @throws InvalidOptionError */
+/**
+ * Forgets a key of a rule: full quota, no block.
+ *
+ * @throws InvalidOptionError; what the store fails with
+ * @example
+ * import { PolicySet, resetRuleKey } from "sluice/policies";
+ * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+ * const rules = new PolicySet({ source: { rules: [{ name: "api", key: ["user"], policy }] } });
+ * const ann = { rule: "api", entries: { user: "ann" } };
+ * await rules.consume(ann);
+ * await resetRuleKey(rules, ann);
+ * console.log((await rules.peek(ann)).remaining); // 3
+ * await rules.close();
+ */
 export async function resetRuleKey(rules: PolicySet, target: RuleKeyTarget): Promise<void> {
   await administered(rules, target, VERBS.reset, 0);
 }
@@ -72,6 +98,13 @@ export async function resetRuleKey(rules: PolicySet, target: RuleKeyTarget): Pro
  * What a call of cost 1 on a key of a rule would be answered, without counting; always asks the store.
  *
  * @throws InvalidOptionError
+ * @example
+ * import { peekRuleKey, PolicySet } from "sluice/policies";
+ * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
+ * const rules = new PolicySet({ source: { rules: [{ name: "api", key: ["user"], policy }] } });
+ * const ann = { rule: "api", entries: { user: "ann" } };
+ * console.log((await peekRuleKey(rules, ann)).remaining); // 2
+ * await rules.close();
  */
 export async function peekRuleKey(rules: PolicySet, target: RuleKeyTarget): Promise<Decision> {
   const { charge, slot, id } = chargeAt(rules, target);

@@ -32,6 +32,7 @@ export interface RulesRequest extends PolicyRequest {
 /** A request among others, which end together. */
 export type RulesRequestOfMany = Omit<RulesRequest, "signal">;
 
+/** Options of `consumeMany` of a policy set. */
 export interface RulesManyOptions {
   /** true: all requests take what they are charged, or none does, in one call of the store. Default false: each for itself. */
   readonly atomic?: boolean | undefined;

@@ -20,10 +20,13 @@ export type RulesReservation =
       readonly decision: RulesDecision;
     }
   | {
+      /** Whether there is a start in time. */
       readonly allowed: false;
+      /** Why there is no start in time. */
       readonly reason: DecisionReason;
       /** Whole ms until the cost would fit if nobody else took any; Infinity if it never can. */
       readonly retryAfterMs: number;
+      /** The decision behind it. */
       readonly decision: RulesDecision;
     };
 

@@ -184,6 +184,14 @@ export async function reserveRules(
  * are those of the document in force.
  *
  * @throws InvalidOptionError
+ * @example
+ * import { cancelReserved, PolicySet, reserveRules } from "sluice/policies";
+ * const policy = { algorithm: "token-bucket", limit: 1, period: "1h" } as const;
+ * const rules = new PolicySet({ source: { rules: [{ name: "api", key: ["user"], policy }] } });
+ * await rules.consume({ entries: { user: "ann" } });
+ * const start = await reserveRules(rules, { entries: { user: "ann" } }, { maxWait: "2h" });
+ * console.log(start.allowed && (await cancelReserved(rules, start.ticket))); // true
+ * await rules.close();
  */
 export async function cancelReserved(rules: PolicySet, ticket: string): Promise<boolean> {
   const { request, receipts, beside } = readTicket(ticket);

@@ -34,7 +34,9 @@ export interface YamlModule {
 export interface YamlParser {
   /** What is open: as deep as the text is nested. */
   stack: readonly unknown[];
+  /** Reads more of the text. */
   next(lexeme: string): Iterable<unknown>;
+  /** Reads to the end of the text. */
   end(): Iterable<unknown>;
 }
 

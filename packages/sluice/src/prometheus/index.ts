@@ -18,10 +18,13 @@ export interface MetricsRequest {
 
 /** The part of node:http's response that is used. */
 export interface MetricsResponse {
+  /** As node:http's own. */
   writeHead(status: number, headers: Record<string, string>): unknown;
+  /** As node:http's own. */
   end(body?: string): unknown;
 }
 
+/** What `metrics` returns. */
 export interface Metrics {
   /**
    * All metrics now, in Prometheus' text format; in OpenMetrics where `accept`, the request's Accept field, asks for it.

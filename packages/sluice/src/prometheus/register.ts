@@ -14,8 +14,11 @@ import { bucketsOf, numberText } from "./exposition.js";
 
 /** The part of prom-client's Registry that is used; its own type fits. */
 export interface RegistryLike {
+  /** As prom-client's own. */
   readonly contentType?: string | undefined;
+  /** As prom-client's own. */
   registerMetric(metric: never): void;
+  /** As prom-client's own. */
   removeSingleMetric(name: string): void;
 }
 

@@ -28,6 +28,7 @@ import {
 } from "./target.js";
 import { MOST_CALLS } from "./wire.js";
 
+/** Options of `RemoteStore`. */
 export interface RemoteStoreOptions extends RemoteTargetOptions {
   /** Calls in one request at most, 1 to 1,000; default 256. */
   readonly maxBatch?: number | undefined;
@@ -56,10 +57,13 @@ const DEFAULT_MAX_BATCH = 256;
  * await store.close();
  */
 export class RemoteStore extends KeyspaceRegistry implements Store {
+  /** Always true: it is outside the process. */
   readonly external = true;
+  /** Always true: it says when a call was sent. */
   readonly marksHandOver = true;
   /** Requests, and outages whoever met them; hooks are listeners too. */
   readonly events = new Events();
+  /** Numbers since it was made. */
   readonly counts = new StoreCounts();
   readonly #closing = new Closing("store");
   /** Fires when the store is closed, with a ClosedError. */
@@ -116,16 +120,35 @@ export class RemoteStore extends KeyspaceRegistry implements Store {
     this.documents = new RemoteDocuments(ask, notices);
   }
 
+  /** Asks the service to decide a call; `done` gets what it answers. */
   submit(call: StoreCall, done: Done): void {
     this.#batcher.add(call, done);
   }
 
-  /** What was asked of the service by this process, in numbers; see docs/watch.md. Asks nobody. */
+  /**
+   * What was asked of the service by this process, in numbers; see docs/watch.md. Asks nobody.
+   *
+   * @throws nothing, also when it is closed
+   * @example
+   * import { RemoteStore } from "sluice/remote";
+   * const store = new RemoteStore({ url: "http://127.0.0.1:8088" });
+   * console.log(store.stats().calls.answered); // 0
+   * await store.close();
+   */
   stats(): StoreStats {
     return this.counts.stats();
   }
 
-  /** Ends all waits and all requests with a ClosedError, and closes the connections. The service goes on. */
+  /**
+   * Ends all waits and all requests with a ClosedError, and closes the connections. The service goes on.
+   *
+   * @throws nothing
+   * @example
+   * import { RemoteStore } from "sluice/remote";
+   * const store = new RemoteStore({ url: "http://127.0.0.1:8088" });
+   * await store.close();
+   * console.log(store.closed.aborted); // true
+   */
   close(): Promise<void> {
     return this.#closing.end(async () => {
       this.#notices.close();

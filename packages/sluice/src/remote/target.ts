@@ -4,6 +4,7 @@ import { InvalidOptionError } from "../core/errors.js";
 import { checkCount } from "../core/options.js";
 import { HIDDEN, withoutText } from "../core/shown.js";
 
+/** Where the service is, and how it is asked. */
 export interface RemoteTargetOptions {
   /** Of the service: "http://host:port", "https://…", with a path before /v1/store where a proxy wants one. */
   readonly url: string;

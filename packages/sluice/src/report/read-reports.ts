@@ -7,6 +7,7 @@ import { mergeReports, type ReadMinute } from "./merge.js";
 import { reportsOf } from "./minutes-in-memory.js";
 import type { Reports } from "./view.js";
 
+/** Options of `readReports`. */
 export interface ReadReportsOptions {
   /** The store that the reports were written to; of a store in memory, the same one. */
   readonly store: Store;

@@ -21,6 +21,7 @@ import { PolicyNames } from "./policy-names.js";
 import { ReportWriter } from "./report-writer.js";
 import { tallyOf } from "./tally.js";
 
+/** Options of `report`. */
 export interface ReportOptions {
   /** Where the report goes: a RedisStore shares it among processes, any other store keeps it in this one. */
   readonly store: Store;
@@ -41,6 +42,7 @@ export interface ReportOptions {
   readonly hooks?: ReportHooks | undefined;
 }
 
+/** Hooks of `report`. */
 export interface ReportHooks {
   /** The store did not take the report: called once until it takes one again. */
   readonly onError?: ((event: { readonly error: unknown }) => unknown) | undefined;

@@ -5,7 +5,9 @@ import type { DecisionCount } from "../limiter/stats.js";
 export interface ReportedSums {
   /** Calls that asked for quota and got a decision. */
   readonly asked: number;
+  /** Calls that were allowed. */
   readonly allowed: number;
+  /** Calls that were denied. */
   readonly denied: number;
   /** Allowed, for the limiter does not enforce, but it would have denied. */
   readonly shadowDenied: number;
@@ -19,7 +21,9 @@ export interface ReportedSums {
 export interface DeniedId {
   /** The hash of the key, as stores and logs have it. */
   readonly id: string;
+  /** Denials that are sure. */
   readonly atLeast: number;
+  /** Denials that there may have been. */
   readonly atMost: number;
 }
 
@@ -42,6 +46,7 @@ export interface ShadowReport extends ReportedSums {
   readonly limit: number | undefined;
   /** Milliseconds; undefined where it stands for several. */
   readonly windowMs: number | undefined;
+  /** Why it has no vote. */
   readonly mode: "enforce" | "shadow";
   /** Units, by outcome. */
   readonly units: {
@@ -61,6 +66,7 @@ export interface LimiterReport extends ReportedSums {
   readonly limiter: string;
   /** Calls that got no decision: given up by their callers; or failed with an error. */
   readonly aborted: number;
+  /** Calls that failed. */
   readonly failed: number;
   /** Of acquire and wrap: waiting now, and ended since. */
   readonly waits: {
@@ -77,7 +83,9 @@ export interface LimiterReport extends ReportedSums {
     readonly lost: number;
     readonly held: number;
   };
+  /** Decisions a second. */
   readonly perSecond: ReportedSums;
+  /** The same by policy. */
   readonly policies: readonly PolicyReport[];
   /** Policies without a vote, whose verdicts are in none of the sums above. */
   readonly shadows: readonly ShadowReport[];
@@ -87,12 +95,15 @@ export interface LimiterReport extends ReportedSums {
 export interface SemaphoreReport {
   /** Its keyspace: namespace and name. */
   readonly semaphore: string;
+  /** The semaphore's limit. */
   readonly limit: number | undefined;
   /** Places held, and callers waiting, as of now. */
   readonly held: number;
+  /** How many wait. */
   readonly waiting: number;
   /** Permits since: granted; and of them ended by their lease, or by the end of the semaphore. */
   readonly granted: number;
+  /** Permits that were lost. */
   readonly lost: number;
 }
 
@@ -102,15 +113,19 @@ export interface ReportingProcess {
   readonly process: string;
   /** "silent": it stopped without a word, so what it counted after `seenMs` is not known. */
   readonly state: "reporting" | "ended" | "silent";
+  /** When it began to report, in ms since the epoch. */
   readonly beganMs: number;
+  /** When it last reported, in ms since the epoch. */
   readonly seenMs: number;
 }
 
 /** Counts of a process that are not in the minutes where they belong. */
 export interface ReportGap {
+  /** The process that did not report. */
   readonly process: string;
   /** Between these times, ms since the epoch. */
   readonly fromMs: number;
+  /** The gap's end, in ms since the epoch. */
   readonly toMs: number;
   /** "late": they are in the minute that follows, for the store was away. "lost": the store has forgotten them. */
   readonly kind: "late" | "lost";
@@ -122,6 +137,7 @@ export interface ReportGap {
 export interface MinuteReport {
   /** Its beginning: ms since the epoch, by the store's clock. */
   readonly fromMs: number;
+  /** Sums by limiter and policy. */
   readonly policies: readonly MinuteSums[];
   /** Of policies without a vote. */
   readonly shadows: readonly MinuteSums[];
@@ -129,7 +145,9 @@ export interface MinuteReport {
 
 /** One policy in one minute. */
 export interface MinuteSums extends ReportedSums {
+  /** The limiter's namespace. */
   readonly limiter: string;
+  /** The policy's name. */
   readonly policy: string;
 }
 
@@ -139,11 +157,15 @@ export interface Reports {
   readonly nowMs: number;
   /** From the beginning of the first minute that was read. */
   readonly fromMs: number;
+  /** Who reported. */
   readonly processes: readonly ReportingProcess[];
+  /** Sums of each limiter. */
   readonly limiters: readonly LimiterReport[];
+  /** Sums of each semaphore. */
   readonly semaphores: readonly SemaphoreReport[];
   /** The oldest first. */
   readonly minutes: readonly MinuteReport[];
+  /** Minutes for which a process did not report. */
   readonly gaps: readonly ReportGap[];
   /** Fields of a release that writes in another format: they are not counted. */
   readonly unreadable: number;

@@ -7,6 +7,7 @@ import { InvalidOptionError } from "../core/errors.js";
 import { checkCount, checkOptions } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 
+/** When calls stop asking a store that fails, and how it is found out whether it works again. */
 export interface BreakerOptions {
   /** Failures in a row after which the store is no longer asked, 1 to 1,000,000; default 5. */
   readonly failures?: number | undefined;

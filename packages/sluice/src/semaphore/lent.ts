@@ -64,6 +64,13 @@ export async function lendPermit(permit: Permit): Promise<LentPermit> {
  * lost, because its lease had ended or it was released.
  *
  * @throws InvalidOptionError, StoreUnavailableError, StoreTimeoutError, ClosedError
+ * @example
+ * import { lendPermit, releaseLent, renewLent, Semaphore } from "sluice";
+ * const semaphore = new Semaphore({ limit: 1 });
+ * const { ticket, expiresAtUs } = await lendPermit(await semaphore.acquire("k"));
+ * const untilUs = (await renewLent(semaphore, ticket)) ?? 0;
+ * console.log(untilUs >= expiresAtUs, await releaseLent(semaphore, ticket)); // true true
+ * await semaphore.close();
  */
 export async function renewLent(semaphore: Semaphore, ticket: string): Promise<number | undefined> {
   const entry = await askFor(semaphore, ticket, SEMAPHORE_VERBS.renew);
@@ -74,6 +81,12 @@ export async function renewLent(semaphore: Semaphore, ticket: string): Promise<n
  * Gives a lent place to the next in line: whether it was still held.
  *
  * @throws InvalidOptionError, StoreUnavailableError, StoreTimeoutError, ClosedError
+ * @example
+ * import { lendPermit, releaseLent, Semaphore } from "sluice";
+ * const semaphore = new Semaphore({ limit: 1 });
+ * const { ticket } = await lendPermit(await semaphore.acquire("k"));
+ * console.log(await releaseLent(semaphore, ticket), await releaseLent(semaphore, ticket)); // true false
+ * await semaphore.close();
  */
 export async function releaseLent(semaphore: Semaphore, ticket: string): Promise<boolean> {
   const entry = await askFor(semaphore, ticket, SEMAPHORE_VERBS.release);

@@ -13,6 +13,7 @@ import { MemoryStore } from "../stores/memory/memory-store.js";
 import type { SemaphoreStore } from "../stores/semaphore-store.js";
 import { checkStore, type Store } from "../stores/store.js";
 
+/** Options of `Semaphore`. */
 export interface SemaphoreOptions<S extends Store = Store> {
   /** The most weight that may be held at once, 1 to 1e9; setLimit changes it for one key. */
   readonly limit: number;
@@ -40,11 +41,13 @@ export interface SemaphoreOptions<S extends Store = Store> {
   readonly hooks?: OutageHooks | undefined;
 }
 
+/** Options of `tryAcquire`. */
 export interface TryAcquireOptions extends SlotOption {
   /** How much of the limit the place takes, 1 to the limit; default 1. */
   readonly weight?: number | undefined;
 }
 
+/** Options of `acquire` and `withPermit`. */
 export interface AcquireOptions extends TryAcquireOptions {
   /** The longest wait in line; default: no limit. */
   readonly maxWait?: Duration | undefined;

@@ -168,6 +168,7 @@ export interface SemaphoreConstructor {
   ): Semaphore<StoreOf<NoInfer<S>>>;
 }
 
+// Its type and the class are declared apart, as those of RateLimiter are, and for the same reason.
 /**
  * Lets at most `limit` hold a place of a key at once, across all processes that share the store. Places are given in
  * FIFO order. A holder renews its place until it releases it; if it crashes, the place goes to the next in line after
@@ -184,5 +185,4 @@ export interface SemaphoreConstructor {
  * console.log(status); // done
  * await semaphore.close();
  */
-// Its type and the class are declared apart, as those of RateLimiter are, and for the same reason.
 export const Semaphore: SemaphoreConstructor = SemaphoreClass;

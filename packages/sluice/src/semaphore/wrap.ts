@@ -3,6 +3,7 @@ import { checkCount, checkFunction, checkOptions } from "../core/options.js";
 import { type WaitedCalls, wrapCalls } from "../core/wrapped.js";
 import { type AcquireOptions, MAX_SEMAPHORE_LIMIT } from "./options.js";
 
+/** Options of `wrap`. */
 export interface SemaphoreWrapOptions<A extends unknown[]> extends WaitedCalls<A> {
   /** How much of the limit a call takes, or how to tell it from its arguments; default 1. */
   readonly weight?: number | ((...args: A) => number) | undefined;

@@ -2,18 +2,25 @@
 
 /** Two answers to the same attempts. */
 export interface Comparison {
+  /** Calls that were replayed. */
   readonly attempts: number;
   /** Keys that they were made on. */
   readonly keys: number;
+  /** Calls that were denied when they were logged. */
   readonly deniedBefore: number;
+  /** Calls that the other limits deny. */
   readonly deniedAfter: number;
   /** Keys of which the limits deny at least one attempt: those that they touch. */
   readonly keysDeniedBefore: number;
+  /** The same of the other limits. */
   readonly keysDeniedAfter: number;
   /** Allowed before, and denied after. */
   readonly newlyDenied: number;
+  /** Calls that were denied and would be allowed. */
   readonly newlyAllowed: number;
+  /** Keys with calls that would be newly denied. */
   readonly keysNewlyDenied: number;
+  /** Keys with calls that would be newly allowed. */
   readonly keysNewlyAllowed: number;
 }
 
@@ -21,10 +28,15 @@ export interface Comparison {
 export interface KeyCounts {
   /** The number of the key. */
   readonly key: number;
+  /** Calls that were replayed. */
   readonly attempts: number;
+  /** Calls that were denied when they were logged. */
   readonly deniedBefore: number;
+  /** Calls that the other limits deny. */
   readonly deniedAfter: number;
+  /** Calls that were allowed and would be denied. */
   readonly newlyDenied: number;
+  /** Calls that were denied and would be allowed. */
   readonly newlyAllowed: number;
 }
 

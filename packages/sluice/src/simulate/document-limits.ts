@@ -14,6 +14,13 @@ import { idOf, type LoggedAttempts } from "./logged-attempts.js";
 /**
  * The rules of a document, each for the attempts that the log says a rule of its name decided: what it matches and what its
  * key is are taken as they were. An override applies where its key is spelled out. A rollout counts as complete.
+ *
+ * @throws InvalidPoliciesError for a document that is not valid
+ * @example
+ * import { limitsOfDocument } from "sluice/simulate";
+ * const policy = { algorithm: "gcra", limit: 5, period: "1m" } as const;
+ * const limits = limitsOfDocument({ rules: [{ name: "api", key: ["user"], policy }] }, { rules: [] });
+ * console.log(typeof limits); // object
  */
 export function limitsOfDocument(
   document: PoliciesDocument,

@@ -52,6 +52,10 @@ export function replayable(limits: Limits, option = "limits"): ReplayableLimits 
  * The same policies for every key, as a limiter has them.
  *
  * @throws InvalidOptionError
+ * @example
+ * import { tokenBucket } from "sluice";
+ * import { limitsOf } from "sluice/simulate";
+ * console.log(typeof limitsOf([tokenBucket({ limit: 3, period: "1h" })])); // object
  */
 export function limitsOf(policies: readonly Policy[]): Limits {
   return limitsOfRules(rulesOf(policies, "policies"));

@@ -17,7 +17,9 @@ export interface LoggedAttempts {
   readonly sample: number;
   /** Calls without an answer, lines that the logs say are missing, and runs of processes without their beginning or end. */
   readonly failedCalls: number;
+  /** Lines that the writers could not keep. */
   readonly lost: number;
+  /** Logs that end without a last line. */
   readonly incomplete: number;
 }
 
@@ -39,6 +41,17 @@ export function readOf(log: LoggedAttempts): ReadAttempts {
  * @param sources logs of one kind, those that `sluice exercise --log` wrote or those of `sluice/log`, of any number of
  * processes, in any order
  * @throws LogError for what is no log of attempts; its message names the source and the line.
+ * @example
+ * import { RateLimiter, tokenBucket } from "sluice";
+ * import { headerLine, recordLine } from "sluice/audit";
+ * import { readLoggedAttempts } from "sluice/simulate";
+ * const policy = tokenBucket({ limit: 2, period: "1h" });
+ * const limiter = new RateLimiter({ policy });
+ * let text = headerLine([policy]);
+ * for (let call = 0; call < 3; call++) text += recordLine({ key: "k", cost: 1 }, await limiter.consume("k"));
+ * const source = { name: "a.jsonl", open: () => (async function* () { yield new TextEncoder().encode(text); })() };
+ * const log = await readLoggedAttempts([source]);
+ * console.log(log.files); // [ 'a.jsonl' ]
  */
 export async function readLoggedAttempts(sources: readonly LogSource[]): Promise<LoggedAttempts> {
   return readAll(sources);

@@ -17,6 +17,7 @@ import {
 import { ReplayStore } from "./replay-store.js";
 import { Timeline, type TimelineStep } from "./timeline.js";
 
+/** Options of `simulate`. */
 export interface SimulationOptions {
   /** What the attempts are replayed under. */
   readonly limits: Limits;
@@ -32,6 +33,7 @@ export interface SimulationOptions {
 
 /** What one rule says to the attempts that it applies to. */
 export interface RuleComparison extends Comparison {
+  /** The rule's name. */
   readonly rule: string;
   /** Whether its denial denies the attempt. */
   readonly votes: boolean;
@@ -39,6 +41,7 @@ export interface RuleComparison extends Comparison {
 
 /** How the attempts on one key came out. */
 export interface ComparedKey extends Omit<KeyCounts, "key"> {
+  /** The limiter of the key. */
   readonly limiter: string;
   /** The key's id, as logged. */
   readonly key: string;
@@ -46,17 +49,23 @@ export interface ComparedKey extends Omit<KeyCounts, "key"> {
 
 /** What the limits change. */
 export interface SimulationReport {
+  /** The logs that were read. */
   readonly files: readonly string[];
   /** The share of keys that is in the logs: all counts are of these. */
   readonly sample: number;
   /** The first and the last attempt, in µs since 1970. */
   readonly fromUs: number;
+  /** The end of what the logs cover, by the store's clock, in µs since the epoch. */
   readonly toUs: number;
+  /** All keys together. */
   readonly all: Comparison;
+  /** The same by rule. */
   readonly rules: readonly RuleComparison[];
   /** Keys with an attempt that came out otherwise, by their ids; those with most newly denied ones first. */
   readonly keys: readonly ComparedKey[];
+  /** The length of a step of the timeline, in µs. */
   readonly stepUs: number;
+  /** The same by time. */
   readonly timeline: readonly TimelineStep[];
   /** Attempts that no rule applies to. */
   readonly unlimited: number;
@@ -66,7 +75,9 @@ export interface SimulationReport {
   readonly withoutStore: number;
   /** What the logs say is missing. */
   readonly failedCalls: number;
+  /** Lines that the writers could not keep. */
   readonly lost: number;
+  /** Logs that end without a last line. */
   readonly incomplete: number;
 }
 

@@ -13,6 +13,7 @@ import { type Limits, replayable } from "./limits.js";
 import { decidedBy, type LoggedAttempts, readOf } from "./logged-attempts.js";
 import { attemptsIn, isAttempt } from "./simulate.js";
 
+/** Options of `suggestLimits`. */
 export interface SuggestOptions {
   /** The rules whose limits are looked for. */
   readonly limits: Limits;
@@ -26,6 +27,7 @@ export interface SuggestOptions {
 
 /** The least limit of a rule, all else as it is. */
 export interface Suggestion {
+  /** The rule's name. */
   readonly rule: string;
   /** The rule's policy with that limit; undefined where even the largest touches too many keys. */
   readonly policy: Policy | undefined;
@@ -33,6 +35,7 @@ export interface Suggestion {
   readonly keys: number;
   /** Of these, those with at least one attempt that it would deny; by its present limit, and by the suggested one. */
   readonly keysTouchedNow: number;
+  /** Keys that the limit would deny something. */
   readonly keysTouched: number;
 }
 
@@ -41,6 +44,20 @@ export interface Suggestion {
  * denied. A key of which nothing is denied is one of which a larger limit denies nothing either, so the limit is found by
  * bisection. The period or window stays; what a bucket holds keeps its ratio to the limit; and every attempt is
  * taken to reach the rule, whatever other rules say.
+ *
+ * @throws InvalidOptionError
+ * @example
+ * import { RateLimiter, tokenBucket } from "sluice";
+ * import { headerLine, recordLine } from "sluice/audit";
+ * import { limitsOf, readLoggedAttempts, suggestLimits } from "sluice/simulate";
+ * const policy = tokenBucket({ limit: 2, period: "1h" });
+ * const limiter = new RateLimiter({ policy });
+ * let text = headerLine([policy]);
+ * for (let call = 0; call < 3; call++) text += recordLine({ key: "k", cost: 1 }, await limiter.consume("k"));
+ * const source = { name: "a.jsonl", open: () => (async function* () { yield new TextEncoder().encode(text); })() };
+ * const log = await readLoggedAttempts([source]);
+ * const [suggestion] = await suggestLimits(log, { limits: limitsOf([policy]), percent: 100 });
+ * console.log(suggestion?.keysTouchedNow, suggestion?.keysTouched); // 1 0
  */
 export async function suggestLimits(
   log: LoggedAttempts,

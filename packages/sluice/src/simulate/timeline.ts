@@ -4,9 +4,13 @@
 export interface TimelineStep {
   /** Its beginning, in µs since 1970. */
   readonly fromUs: number;
+  /** Calls that the other limits allow. */
   readonly allowed: number;
+  /** Calls that the other limits deny. */
   readonly denied: number;
+  /** Calls that were allowed and would be denied. */
   readonly newlyDenied: number;
+  /** Calls that were denied and would be allowed. */
   readonly newlyAllowed: number;
 }
 

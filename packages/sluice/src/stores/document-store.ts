@@ -32,15 +32,19 @@ export interface DocumentNote {
 
 /** A version with its text. */
 export interface DocumentEntry extends DocumentNote {
+  /** The document; undefined where it is kept no more. */
   readonly text: string;
 }
 
 /** What is to be published. */
 export interface DocumentDraft {
+  /** The document. */
   readonly text: string;
   /** Of the text. */
   readonly digest: string;
+  /** Who publishes it. */
   readonly by: string | undefined;
+  /** Why it is published. */
   readonly comment: string | undefined;
   /** The version that it takes the place of: where another one is in force, nothing is written. */
   readonly expected: number;
@@ -48,7 +52,9 @@ export interface DocumentDraft {
   readonly seen: number;
 }
 
+/** What became of a draft. */
 export interface DocumentPublished {
+  /** Whether it was published. */
   readonly published: boolean;
   /** The one in force now: the new one, or the one that was not expected. */
   readonly version: number;
@@ -58,9 +64,11 @@ export interface DocumentPublished {
 
 /** Somebody who wants to know of new versions at once. */
 export interface DocumentWatch {
+  /** Ends the watch. */
   end(): void;
 }
 
+/** Where a store keeps published documents and their versions. */
 export interface DocumentStore {
   /**
    * Which version is in force: one cheap command. `seen` is the highest version that the caller knows of: where the store

@@ -9,6 +9,7 @@
  */
 export const happened = { count: 0 };
 
+/** Where a store says that a call has left for it. */
 export interface HandOver {
   /** Its place among hand-overs and decisions. */
   readonly order: number;

@@ -41,6 +41,7 @@ export class Holders {
 /** Who claims without a name for itself: it is never gone, unless it says so. */
 const ANYBODY: Claimant = Object.freeze({ holder: Object.freeze({}), replaces: false });
 
+/** The keyspaces of a store, and who uses each with which options. */
 export class KeyspaceRegistry<S extends Keyspace = Keyspace> {
   readonly #make: (name: string, kernel: Kernel) => S;
   readonly #keyspaces = new Map<string, S>();
@@ -51,6 +52,7 @@ export class KeyspaceRegistry<S extends Keyspace = Keyspace> {
     this.#make = make;
   }
 
+  /** The keyspace of a name, made when it is first asked for. */
   open(name: string, kernel: Kernel): S {
     let keyspace = this.#keyspaces.get(name);
     if (keyspace === undefined) {
@@ -60,6 +62,7 @@ export class KeyspaceRegistry<S extends Keyspace = Keyspace> {
     return keyspace;
   }
 
+  /** Uses a keyspace with these options. */
   claim(keyspace: string, fingerprint: string, { holder, replaces }: Claimant = ANYBODY): void {
     let claim = this.#claims.get(keyspace);
     if (claim !== undefined && claim.fingerprint !== fingerprint) {
@@ -75,6 +78,7 @@ export class KeyspaceRegistry<S extends Keyspace = Keyspace> {
     claim.holders.add(holder);
   }
 
+  /** Ends a use. */
   release(keyspace: string, fingerprint: string, { holder }: Claimant = ANYBODY): void {
     const claim = this.#claims.get(keyspace);
     if (claim?.fingerprint !== fingerprint) return;

@@ -24,13 +24,17 @@ export interface OverridesRead {
   readonly texts: ReadonlyMap<string, StoredOverride> | undefined;
 }
 
+/** An override as a store keeps it. */
 export interface StoredOverride {
+  /** The override, as text. */
   readonly text: string;
+  /** When it ends, in ms since the epoch; undefined: not by itself. */
   readonly untilMs: number | undefined;
   /** It was removed, and the text is the note of that. */
   readonly isRemoved?: boolean;
 }
 
+/** Where a store keeps overrides of keys. */
 export interface OverrideStore {
   /** false: there are too many. Those whose time is over do not count. */
   write(limiter: string, what: OverrideWrite): Promise<boolean>;
@@ -42,5 +46,6 @@ export interface OverrideStore {
 
 /** Somebody who wants to know of changes at once. */
 export interface OverrideWatch {
+  /** Ends the watch. */
   end(): void;
 }

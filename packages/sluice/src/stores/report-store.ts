@@ -32,14 +32,17 @@ export interface ReportWritten {
 export interface ReportRead {
   /** The store's clock: ms since the epoch. */
   readonly nowMs: number;
+  /** All fields of the table, and their texts. */
   readonly fields: ReadonlyMap<string, string>;
 }
 
+/** Where a store keeps the reports of processes. */
 export interface ReportStore {
   /** The store's clock: ms since the epoch. */
   nowMs(name: string): Promise<number>;
   /** All of it or nothing. */
   write(to: ReportMinute, what: ReportWrite): Promise<ReportWritten>;
+  /** The table of one minute. */
   read(from: ReportMinute): Promise<ReportRead>;
 }
 

@@ -25,14 +25,17 @@ export interface NotificationListener {
   live(): void;
 }
 
+/** What listening to a key returns. */
 export interface Listening {
   /** Whether notifications arrive, as far as is known; else waiters have to ask. */
   isLive(): boolean;
   /** A notification did not arrive: until it is clear that they arrive again, waiters have to ask. */
   missed(): void;
+  /** Ends it. */
   end(): void;
 }
 
+/** What a store does for semaphores. */
 export interface SemaphoreStore {
   /** The clock of leases and waits in this process. */
   readonly clock: Clock;
@@ -61,8 +64,11 @@ export interface SemaphoreStore {
 
 /** Semaphores of a store inside the process: it answers at once, and notifies without a channel. */
 export interface SyncSemaphoreStore extends SemaphoreStore {
+  /** As SemaphoreStore's own. */
   execute(key: SemaphoreKey, command: SemaphoreCommand): Promise<SemaphoreAnswer>;
+  /** The same at once. */
   executeSync(key: SemaphoreKey, command: SemaphoreCommand): SemaphoreAnswer;
+  /** Always "": notifications need no channel. */
   channelOf(): string;
   /** Keys that are held or waited for, or have a limit of their own. */
   readonly size: number;

@@ -13,6 +13,7 @@ export interface StoreErrorCount {
   readonly code: string;
   /** How the server began its own error, such as "NOPERM"; "" where it said nothing of that form. */
   readonly server: string;
+  /** How often it came. */
   readonly count: number;
 }
 
@@ -43,16 +44,22 @@ export interface StoreStats {
 const MOST_KINDS = 32;
 const OTHERS = "OTHER";
 
+/** What a store counts since it was made. */
 export class StoreCounts {
+  /** Calls that were asked, those included that an open breaker held back. */
   asked = 0;
+  /** Calls that were answered. */
   answered = 0;
+  /** Calls that were given up. */
   aborted = 0;
   #failed = 0;
   readonly #errors = new Map<string, { code: string; server: string; count: number }>();
+  /** Lengths of round trips in milliseconds: of those that were answered, and of those that failed. */
   readonly tripMs = {
     ok: new Histogram(DURATION_BOUNDS_MS),
     error: new Histogram(DURATION_BOUNDS_MS),
   };
+  /** Calls a batch. */
   readonly batchCalls = new Histogram(BATCH_BOUNDS);
   /** Set by who knows the store's health. */
   openParts: () => readonly string[] = () => [];
@@ -81,6 +88,7 @@ export class StoreCounts {
     this.#errors.set(OTHERS, others);
   }
 
+  /** The numbers by now. */
   stats(): StoreStats {
     const { asked, answered, aborted } = this;
     const failed = this.#failed;

@@ -26,7 +26,9 @@ export interface Keyspace {
 export interface Debit {
   /** The policy's name, as decisions show it. */
   readonly name: string;
+  /** The policy, ready to decide with. */
   readonly rule: Rule;
+  /** Where its keys live. */
   readonly keyspace: Keyspace;
   /**
    * The identity, hashed where the limiter says so. One that was given a slot begins with the id of that slot's text in
@@ -39,7 +41,9 @@ export interface Debit {
 
 /** Something to do, all debits or none. */
 export interface StoreCall extends Submitted {
+  /** What is to be done. */
   readonly verb: Verb;
+  /** The parts of the call. */
   debits: readonly Debit[];
   /** How long block and extendBlock block, or a denied consume; 0 = not. */
   readonly blockUs: number;
@@ -56,6 +60,7 @@ export interface StoreCall extends Submitted {
 
 /** How one debit came out. */
 export interface DebitResult {
+  /** The number of the reason. */
   readonly reason: number;
   /** Thousandths left after the call; negative in debt. */
   readonly available: number;
@@ -67,7 +72,9 @@ export interface DebitResult {
   readonly nowUs?: number | undefined;
 }
 
+/** What a store answers to a call. */
 export interface StoreResult {
+  /** The store's clock at the decision: integer µs since the Unix epoch. */
   readonly nowUs: number;
   /** Thousandths taken, or given back by refund and cancel: of several debits the least. */
   readonly granted: number;
@@ -111,6 +118,7 @@ export interface Store {
    * @throws InvalidOptionError if somebody uses it with others, and is neither gone nor to be replaced.
    */
   claim(keyspace: string, fingerprint: string, by?: Claimant): void;
+  /** Ends a claim. */
   release(keyspace: string, fingerprint: string, by?: Claimant): void;
   /**
    * Says that consumes over these policies will come again and again, so that the store may make ready what it decides
@@ -147,6 +155,7 @@ export interface Store {
   readonly overrides?: OverrideStore;
   /** Where published documents live; without it they live in this process. */
   readonly documents?: DocumentStore;
+  /** Ends the store; later calls fail with a ClosedError. */
   close(): Promise<void>;
 }
 

@@ -16,11 +16,13 @@ import { TracePlayer } from "./trace-player.js";
 
 /** A case of the suite. */
 export interface ConformanceCase {
+  /** What the case shows, in words. */
   readonly name: string;
   /** Throws where the store differs, with the seed and the shortest trace found that shows it. */
   readonly run: () => Promise<void>;
 }
 
+/** Options of `storeConformance`. */
 export interface StoreConformanceOptions {
   /** A store that decides by `clock`. Called once a case; keys of a case are its own. */
   createStore(clock: Clock): Store | Promise<Store>;
@@ -52,6 +54,7 @@ const CONFORMANCE_OPTIONS: readonly (keyof StoreConformanceOptions)[] = [
 /**
  * The cases that a store must pass.
  *
+ * @throws InvalidOptionError
  * @example
  * import { MemoryStore } from "sluice";
  * import { storeConformance } from "sluice/testing";

@@ -14,6 +14,7 @@ const DEFAULT_START_MS = 1_893_456_000_000;
 /**
  * A clock for tests: time stands still until `advance` or `set`.
  *
+ * @throws InvalidOptionError
  * @example
  * import { MemoryStore, RateLimiter, tokenBucket } from "sluice";
  * import { ManualClock } from "sluice/testing";
@@ -34,11 +35,30 @@ export class ManualClock implements Clock {
     this.#nowUs = Math.round(checkNumber("startMs", startMs) * 1e3);
   }
 
+  /**
+   * The time: integer µs since the Unix epoch.
+   *
+   * @throws nothing
+   * @example
+   * import { ManualClock } from "sluice/testing";
+   * const clock = new ManualClock(0);
+   * clock.advance(1.5);
+   * console.log(clock.nowUs()); // 1500
+   */
   nowUs(): number {
     return this.#nowUs;
   }
 
-  /** Moves on by `ms` (fractions down to a µs) and wakes who slept until then, in order. */
+  /**
+   * Moves on by `ms` (fractions down to a µs) and wakes who slept until then, in order.
+   *
+   * @throws InvalidOptionError for what is no finite number
+   * @example
+   * import { ManualClock } from "sluice/testing";
+   * const clock = new ManualClock(0);
+   * clock.advance(1000);
+   * console.log(clock.nowUs()); // 1000000
+   */
   advance(ms: number): void {
     this.set(this.#nowUs + toMicroseconds("ms", ms));
   }
@@ -46,6 +66,15 @@ export class ManualClock implements Clock {
   /**
    * Moves on by `ms` from one sleep's end to the next, and lets run what was waiting for it before it goes on: sleeps that
    * begin meanwhile and end in time end, each at its own time. Resolves when that has settled.
+   *
+   * @throws InvalidOptionError for what is no finite number
+   * @example
+   * import { ManualClock } from "sluice/testing";
+   * const clock = new ManualClock(0);
+   * const ended: number[] = [];
+   * void clock.sleep(100).then(() => ended.push(clock.nowUs()));
+   * await clock.advanceAsync(1000);
+   * console.log(ended); // [ 100000 ]
    */
   async advanceAsync(ms: number): Promise<void> {
     const endUs = this.#nowUs + toMicroseconds("ms", ms);
@@ -58,7 +87,16 @@ export class ManualClock implements Clock {
     }
   }
 
-  /** Jumps to `nowUs`, backwards too. */
+  /**
+   * Jumps to `nowUs`, backwards too.
+   *
+   * @throws InvalidOptionError for what is no finite number
+   * @example
+   * import { ManualClock } from "sluice/testing";
+   * const clock = new ManualClock(0);
+   * clock.set(5_000_000);
+   * console.log(clock.nowUs()); // 5000000
+   */
   set(nowUs: number): void {
     checkNumber("nowUs", nowUs);
     this.#nowUs = nowUs;
@@ -67,6 +105,17 @@ export class ManualClock implements Clock {
     for (const sleeper of due.sort((a, b) => a.wakeAtUs - b.wakeAtUs)) sleeper.wake();
   }
 
+  /**
+   * Resolves when the clock was moved on by `ms`, or rejects with the signal's reason.
+   *
+   * @throws the signal's reason
+   * @example
+   * import { ManualClock } from "sluice/testing";
+   * const clock = new ManualClock(0);
+   * const slept = clock.sleep(100).then(() => "woke");
+   * clock.advance(100);
+   * console.log(await slept); // woke
+   */
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) {

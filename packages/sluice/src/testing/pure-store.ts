@@ -15,7 +15,9 @@ import {
   type SyncStore,
 } from "../stores/store.js";
 
+/** What a PureStore keeps of a key. */
 export interface Kept {
+  /** The state, as the kernel keeps it. */
   readonly state: State;
   /** When the state is the same as none, by the raw clock and the options of its last change. */
   readonly freshAtUs: number;
@@ -27,6 +29,7 @@ export type PureSnapshot = ReadonlyMap<string, Kept>;
 /**
  * Unbounded and slow: nothing is ever swept, so that what another store forgets too early shows.
  *
+ * @throws InvalidOptionError
  * @example
  * import { RateLimiter, tokenBucket } from "sluice";
  * import { ManualClock, PureStore } from "sluice/testing";
@@ -35,7 +38,9 @@ export type PureSnapshot = ReadonlyMap<string, Kept>;
  * console.log(limiter.consumeSync("k").remaining); // 2
  */
 export class PureStore extends KeyspaceRegistry implements SyncStore {
+  /** Always false: it is inside the process. */
   readonly external = false;
+  /** What decides on the time. */
   readonly clock: Clock;
   readonly #closing = new Closing("store");
   /** Fires when the store is closed, with a ClosedError. */
@@ -47,6 +52,7 @@ export class PureStore extends KeyspaceRegistry implements SyncStore {
     this.clock = checkClock(clock);
   }
 
+  /** Decides a call. */
   executeSync(call: StoreCall): StoreResult {
     this.#closing.throwIfClosed();
     const { debits } = call;
@@ -67,11 +73,23 @@ export class PureStore extends KeyspaceRegistry implements SyncStore {
     return after;
   }
 
+  /** Decides a call; `done` gets the result before it returns. */
   submit(call: StoreCall, done: Done): void {
     submitSync(this, call, done);
   }
 
-  /** Of each key: when its state is the same as none, and when it may be forgotten at the latest. */
+  /**
+   * Of each key: when its state is the same as none, and when it may be forgotten at the latest.
+   *
+   * @throws nothing
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * import { ManualClock, PureStore } from "sluice/testing";
+   * const store = new PureStore(new ManualClock(0));
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 3, period: "1h" }), store });
+   * limiter.consumeSync("k");
+   * console.log([...store.lifetimes().values()].map(({ freshAtUs }) => freshAtUs / 60e6)); // [ 20 ]
+   */
   lifetimes(): ReadonlyMap<string, { readonly freshAtUs: number; readonly expiresAtUs: number }> {
     return new Map(
       [...this.#states].map(([key, { state, freshAtUs }]) => [
@@ -81,16 +99,57 @@ export class PureStore extends KeyspaceRegistry implements SyncStore {
     );
   }
 
-  /** For `restore`: going back to a moment tries out what else could have happened after it. */
+  /**
+   * For `restore`: going back to a moment tries out what else could have happened after it.
+   *
+   * @throws nothing
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * import { ManualClock, PureStore } from "sluice/testing";
+   * const store = new PureStore(new ManualClock(0));
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 3, period: "1h" }), store });
+   * limiter.consumeSync("k");
+   * const before = store.snapshot();
+   * limiter.consumeSync("k");
+   * store.restore(before);
+   * console.log(limiter.consumeSync("k").remaining); // 1
+   */
   snapshot(): PureSnapshot {
     return new Map(this.#states);
   }
 
+  /**
+   * Goes back to a snapshot.
+   *
+   * @throws nothing
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * import { ManualClock, PureStore } from "sluice/testing";
+   * const store = new PureStore(new ManualClock(0));
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 3, period: "1h" }), store });
+   * limiter.consumeSync("k");
+   * const before = store.snapshot();
+   * limiter.consumeSync("k");
+   * store.restore(before);
+   * console.log(limiter.consumeSync("k").remaining); // 1
+   */
   restore(snapshot: PureSnapshot): void {
     this.#states = new Map(snapshot);
   }
 
-  /** Later calls get a ClosedError. */
+  /**
+   * Later calls get a ClosedError.
+   *
+   * @throws nothing
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * import { ManualClock, PureStore } from "sluice/testing";
+   * const store = new PureStore(new ManualClock(0));
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 3, period: "1h" }), store });
+   * limiter.consumeSync("k");
+   * await store.close();
+   * console.log(store.closed.aborted); // true
+   */
   close(): Promise<void> {
     return this.#closing.end(async () => {});
   }

@@ -1,7 +1,13 @@
 /** What users can import: every type that an export names has a name too, and all of it says what it is. */
 import { expect, test } from "vitest";
 import { librarySources } from "../../../../scripts/library-sources.mjs";
-import { keyOf, Sources } from "../../../../scripts/public-surface.mjs";
+import {
+  type Documented,
+  documentedIn,
+  type Id,
+  keyOf,
+  Sources,
+} from "../../../../scripts/public-surface.mjs";
 
 type Entries = Readonly<Record<string, string>>;
 
@@ -14,6 +20,37 @@ function forgottenExports(sources: Sources, entries: Entries): readonly string[]
     return [...sources.reachable(exported).keys()]
       .filter((key) => !own.has(key) && !core.has(key))
       .map((key) => `${entry}: ${key}`);
+  });
+}
+
+/**
+ * What users never call or make themselves: errors, which they catch; what Nest makes from decorators, which examples/http/nest
+ * shows; and what
+ * the library asks of a store, or of a source of policies, through its port.
+ */
+const NOT_CALLED =
+  /^(?:\w+Error|(?:Skip)?RateLimit(?:Exception|Gates|Guard|Module)?(?:\.\w+)?|Events|KeyspaceRegistry(?:\.\w+)?|StoreCounts(?:\.\w+)?|\w+Store\.(?:submit|executeSync|prepare|isSplit)|(?:PoliciesFile|PublishedPolicies)\.(?:before|heardUs|look|watch))$/;
+
+/** All that users see, once each. */
+function documented(sources: Sources, entries: Entries): readonly Documented[] {
+  const ids = new Map<string, Id>();
+  for (const file of Object.values(entries)) {
+    for (const id of sources.exportsOf(file).values()) ids.set(keyOf(id), id);
+  }
+  // The shapes of other libraries are theirs.
+  return [...ids.values()]
+    .filter(({ file }) => !file.endsWith("-types.ts") && !file.includes("/redis/clients/"))
+    .flatMap((id) => documentedIn(sources, id));
+}
+
+/** What lacks a docstring, or a part of it that its kind must have. */
+function undocumented(all: readonly Documented[]): readonly string[] {
+  return all.flatMap(({ name, kind, docstring }) => {
+    if (docstring === "") return [`${name}: no docstring`];
+    if ((kind !== "verb" && kind !== "class") || NOT_CALLED.test(name)) return [];
+    return ["@throws", "@example"]
+      .filter((tag) => !docstring.includes(tag))
+      .map((tag) => `${name}: no ${tag}`);
   });
 }
 
@@ -71,4 +108,43 @@ test("what sluice exports need not be exported by a subpath, and what a subpath 
   };
   const found = forgottenExports(packageOf(files), { sluice: "index.ts", "sluice/sub": "sub.ts" });
   expect(found).toEqual(["sluice: c.ts#C"]);
+});
+
+test("every export and every member has a docstring; classes and verbs say what they throw, by an example", () => {
+  const all = documented(sources, entries);
+  expect(all.length).toBeGreaterThan(1000);
+  expect(undocumented(all)).toEqual([]);
+});
+
+/** What is missing in a package of one file. */
+function missingIn(text: string): readonly string[] {
+  return undocumented(documented(packageOf({ "index.ts": text }), { sluice: "index.ts" }));
+}
+
+const DOC = "/** @throws nothing @example a(); */\n";
+
+test.each([
+  ["export interface A {}", ["A: no docstring"]],
+  [
+    "/** An A. */ export interface A { b: 1; /** c */ c?: 2; d(): void }",
+    ["A.b: no docstring", "A.d: no docstring"],
+  ],
+  ["/** An A. */ export type A = { b: 1 } | { /** c */ c: 2 };", ["A.b: no docstring"]],
+  ["export function a(): void {}", ["a: no docstring"]],
+  ["/** @throws B */ export function a(): void {}", ["a: no @example"]],
+  ["/** @example a(); */ export function a(): void {}", ["a: no @throws"]],
+  [`${DOC}export class A { b(): void {} }`, ["A.b: no docstring"]],
+  [`${DOC}export class A { /** b */ b(): void {} }`, ["A.b: no @throws", "A.b: no @example"]],
+  [
+    `${DOC}export class A { /** b */ b = 1; #c = 2; private d = 3; constructor() {} [Symbol.dispose]() {} }`,
+    [],
+  ],
+  [
+    `/** An A. */ export interface A { /** b */ b(): void }\n${DOC}export const A: new () => A = B;`,
+    ["A.b: no @throws", "A.b: no @example"],
+  ],
+  [`${DOC}export function a(b: 1): void;\nexport function a(b: unknown): void {}`, []],
+  ["interface Hidden { a: 1 }", []],
+])("in %j what lacks a docstring is seen", (text, missing) => {
+  expect(missingIn(text)).toEqual(missing);
 });

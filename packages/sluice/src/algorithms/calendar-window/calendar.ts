@@ -8,6 +8,7 @@
 
 export type CalendarUnit = "minute" | "hour" | "day" | "week" | "month" | "year";
 
+/** The first day of a calendar week. */
 export type Weekday =
   | "sunday"
   | "monday"

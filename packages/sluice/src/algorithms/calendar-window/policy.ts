@@ -17,6 +17,7 @@ const WEEKDAYS = [
   "sunday",
 ] as const;
 
+/** Options of `calendarWindow`. */
 export interface CalendarWindowOptions extends VoteOption {
   /** Units a calendar unit: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
@@ -30,11 +31,17 @@ export interface CalendarWindowOptions extends VoteOption {
   readonly name?: string | undefined;
 }
 
+/** What `calendarWindow` returns: at most `limit` units a calendar unit. */
 export interface CalendarWindowPolicy extends PolicyBase {
+  /** The algorithm's id. */
   readonly algorithm: "calendar-window";
+  /** Units a period or window: 0 to 1e9 in whole thousandths. */
   readonly limit: number;
+  /** The calendar unit after which the count begins anew. */
   readonly unit: CalendarUnit;
+  /** The IANA time zone of the calendar, such as "Europe/Berlin". */
   readonly timeZone: string;
+  /** The day on which weeks begin. */
   readonly weekStartsOn: Weekday;
 }
 

@@ -5,6 +5,7 @@ import { checkChoice } from "../../core/options.js";
 import { type Algorithm, type PolicyBase, PolicyReader, type VoteOption } from "../algorithm.js";
 import { fixedWindowKernel } from "./kernel.js";
 
+/** Options of `fixedWindow`. */
 export interface FixedWindowOptions extends VoteOption {
   /** Units a window: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
@@ -16,11 +17,15 @@ export interface FixedWindowOptions extends VoteOption {
   readonly name?: string | undefined;
 }
 
+/** What `fixedWindow` returns: at most `limit` units a window. */
 export interface FixedWindowPolicy extends PolicyBase {
+  /** The algorithm's id. */
   readonly algorithm: "fixed-window";
+  /** Units a period or window: 0 to 1e9 in whole thousandths. */
   readonly limit: number;
   /** Milliseconds. */
   readonly window: number;
+  /** Where windows begin: at multiples of their length since the epoch, or at a key's first call. */
   readonly align: "clock" | "first";
 }
 

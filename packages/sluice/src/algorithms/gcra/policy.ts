@@ -3,6 +3,7 @@ import type { Duration } from "../../core/duration.js";
 import { type Algorithm, type PolicyBase, PolicyReader, type VoteOption } from "../algorithm.js";
 import { checkFillTime, compileBucket } from "../bucket/compile.js";
 
+/** Options of `gcra`. */
 export interface GcraOptions extends VoteOption {
   /** Units a `period`: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
@@ -14,11 +15,15 @@ export interface GcraOptions extends VoteOption {
   readonly name?: string | undefined;
 }
 
+/** What `gcra` returns: even spacing of `limit` units a period. */
 export interface GcraPolicy extends PolicyBase {
+  /** The algorithm's id. */
   readonly algorithm: "gcra";
+  /** Units a period or window: 0 to 1e9 in whole thousandths. */
   readonly limit: number;
   /** Milliseconds. */
   readonly period: number;
+  /** Units that may come at once. */
   readonly burst: number;
 }
 

@@ -3,6 +3,7 @@ import type { Duration } from "../../core/duration.js";
 import { type Algorithm, type PolicyBase, PolicyReader, type VoteOption } from "../algorithm.js";
 import { checkFillTime, compileBucket } from "../bucket/compile.js";
 
+/** Options of `leakyBucket`. */
 export interface LeakyBucketOptions extends VoteOption {
   /** Units that leak out each `period`: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
@@ -14,11 +15,15 @@ export interface LeakyBucketOptions extends VoteOption {
   readonly name?: string | undefined;
 }
 
+/** What `leakyBucket` returns: a bucket that leaks `limit` units a period. */
 export interface LeakyBucketPolicy extends PolicyBase {
+  /** The algorithm's id. */
   readonly algorithm: "leaky-bucket";
+  /** Units a period or window: 0 to 1e9 in whole thousandths. */
   readonly limit: number;
   /** Milliseconds. */
   readonly period: number;
+  /** Units that the bucket holds. */
   readonly capacity: number;
 }
 

@@ -23,6 +23,7 @@ export const SEMAPHORE_VERBS = {
   /** Does only what every verb does: drops what has expired, hands over what is free. */
   inspect: 6,
 } as const;
+/** The number of a semaphore's verb on the wire. */
 export type SemaphoreVerb = (typeof SEMAPHORE_VERBS)[keyof typeof SEMAPHORE_VERBS];
 
 /** How long leases are in one command: all µs. */
@@ -35,16 +36,21 @@ export interface Terms {
   readonly waitUs: number;
 }
 
+/** What a semaphore asks a store to do for one key. */
 export interface SemaphoreCommand {
+  /** What is to be done. */
   readonly verb: SemaphoreVerb;
   /** Counts where no limit is stored; setLimit stores it. */
   readonly limit: number;
+  /** How long leases, claims and waits last. */
   readonly terms: Terms;
   /** Where those who get in line by this command are notified. */
   readonly channel: string;
+  /** Whom it is done to. */
   readonly entries: readonly CommandEntry[];
 }
 
+/** One waiter or permit that a command names. */
 export interface CommandEntry {
   /** Unique to one acquisition: a command that is sent twice finds what it did the first time. */
   readonly id: string;
@@ -67,19 +73,27 @@ export const OUTCOME = {
   released: 5,
 } as const;
 
+/** What became of one entry of a command. */
 export interface EntryAnswer {
+  /** One of the numbers of OUTCOME: whether it is held, waits or is gone. */
   readonly outcome: number;
+  /** Its place in the line, or its fence. */
   readonly number: number;
+  /** When it ends unless it is renewed, by the store's clock, in µs. */
   readonly untilUs: number;
 }
 
+/** What a store answers to a semaphore's command. */
 export interface SemaphoreAnswer {
   /** The time at which the command was executed, by the store's clock. */
   readonly nowUs: number;
   /** How long until a holder's lease may end; 0 = there is more to do at once; -1 = nobody holds. */
   readonly nextUs: number;
+  /** The limit that holds for the key. */
   readonly limit: number;
+  /** The weight that is held. */
   readonly held: number;
+  /** How many wait in line. */
   readonly waiting: number;
   /** One for each entry. */
   readonly entries: readonly EntryAnswer[];
@@ -87,7 +101,9 @@ export interface SemaphoreAnswer {
 
 /** A waiter was handed a place, or must ask why not. */
 export interface Notification {
+  /** Where it was published. */
   readonly channel: string;
+  /** Who is notified. */
   readonly id: string;
   /** 0 = no place. */
   readonly fence: number;

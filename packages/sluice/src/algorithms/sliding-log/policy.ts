@@ -4,6 +4,7 @@ import type { Duration } from "../../core/duration.js";
 import { type Algorithm, type PolicyBase, PolicyReader, type VoteOption } from "../algorithm.js";
 import { MAX_HITS, slidingLogKernel } from "./kernel.js";
 
+/** Options of `slidingLog`. */
 export interface SlidingLogOptions extends VoteOption {
   /** Units in any window: 0 to 10,000, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
@@ -13,8 +14,11 @@ export interface SlidingLogOptions extends VoteOption {
   readonly name?: string | undefined;
 }
 
+/** What `slidingLog` returns: at most `limit` units in any interval as long as the window, exactly. */
 export interface SlidingLogPolicy extends PolicyBase {
+  /** The algorithm's id. */
   readonly algorithm: "sliding-log";
+  /** Units a period or window: 0 to 1e9 in whole thousandths. */
   readonly limit: number;
   /** Milliseconds. */
   readonly window: number;

@@ -4,6 +4,7 @@ import type { Duration } from "../../core/duration.js";
 import { type Algorithm, type PolicyBase, PolicyReader, type VoteOption } from "../algorithm.js";
 import { slidingWindowKernel } from "./kernel.js";
 
+/** Options of `slidingWindow`. */
 export interface SlidingWindowOptions extends VoteOption {
   /** Units a window: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
@@ -13,8 +14,11 @@ export interface SlidingWindowOptions extends VoteOption {
   readonly name?: string | undefined;
 }
 
+/** What `slidingWindow` returns: at most `limit` units a window, by an estimate from two counters. */
 export interface SlidingWindowPolicy extends PolicyBase {
+  /** The algorithm's id. */
   readonly algorithm: "sliding-window";
+  /** Units a period or window: 0 to 1e9 in whole thousandths. */
   readonly limit: number;
   /** Milliseconds. */
   readonly window: number;

@@ -4,6 +4,7 @@ import { checkChoice } from "../../core/options.js";
 import { type Algorithm, type PolicyBase, PolicyReader, type VoteOption } from "../algorithm.js";
 import { checkFillTime, compileBucket } from "../bucket/compile.js";
 
+/** Options of `tokenBucket`. */
 export interface TokenBucketOptions extends VoteOption {
   /** Units that come back each `period`: 0 to 1e9, in whole thousandths; 0 admits nothing. */
   readonly limit: number;
@@ -17,12 +18,17 @@ export interface TokenBucketOptions extends VoteOption {
   readonly name?: string | undefined;
 }
 
+/** What `tokenBucket` returns: a bucket of `burst` units, into which `limit` come a period. */
 export interface TokenBucketPolicy extends PolicyBase {
+  /** The algorithm's id. */
   readonly algorithm: "token-bucket";
+  /** Units a period or window: 0 to 1e9 in whole thousandths. */
   readonly limit: number;
   /** Milliseconds. */
   readonly period: number;
+  /** Units that the bucket holds. */
   readonly burst: number;
+  /** Whether units come one by one, or all at the end of each period. */
   readonly refill: "continuous" | "interval";
 }
 

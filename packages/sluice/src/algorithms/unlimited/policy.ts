@@ -3,6 +3,7 @@ import { type Algorithm, type PolicyBase, PolicyReader, type VoteOption } from "
 import { bucketKernel, type BucketParams } from "../bucket/kernel.js";
 import { UNLIMITED } from "../kernel.js";
 
+/** Options of `unlimited`. */
 export interface UnlimitedOptions extends VoteOption {
   /**
    * Part of the store key. Give plans one name, and a block, and units in use, outlast a change of plan.
@@ -10,7 +11,9 @@ export interface UnlimitedOptions extends VoteOption {
   readonly name?: string | undefined;
 }
 
+/** What `unlimited` returns: every call is allowed, and counted. */
 export interface UnlimitedPolicy extends PolicyBase {
+  /** The algorithm's id. */
   readonly algorithm: "unlimited";
 }
 

@@ -12,6 +12,7 @@ import { checkCount, checkOptions } from "../../core/options.js";
 import type { StoreResult } from "../../stores/store.js";
 import { alike, type BoundPolicy } from "../bound-policies.js";
 
+/** How long, and for how many keys, denials are remembered in this process. */
 export interface DenyCacheOptions {
   /** How long a denial is repeated at most, 1 ms to 1 s; default 1 s. */
   readonly maxAge?: Duration | undefined;

@@ -20,6 +20,7 @@ import {
 } from "../../stores/store.js";
 import { alike, type BoundPolicy } from "../bound-policies.js";
 
+/** How many units of a hot key are taken ahead, and for how long. */
 export interface PrefetchOptions {
   /** Units taken at once, and held unspent at most, by each limiter: whole, 1 to 1e9. */
   readonly size: number;

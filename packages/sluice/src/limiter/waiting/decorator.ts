@@ -4,6 +4,7 @@ import { checkOptions } from "../../core/options.js";
 import { InWords, withoutText } from "../../core/shown.js";
 import { type Acquirer, WRAP_OPTIONS, type WrapOptions, wrapWith } from "./wrap.js";
 
+/** Options of `@limited`. */
 export interface LimitedOptions<A extends unknown[]> extends WrapOptions<A> {
   /**
    * A `RateLimiter`, or anything with its `acquire`; or a `Semaphore`, whose place a call holds until it ends.
@@ -15,7 +16,9 @@ export interface LimitedOptions<A extends unknown[]> extends WrapOptions<A> {
 
 /** A `Semaphore`, as far as a decorator needs it. */
 export interface PermitGiver {
+  /** As `Semaphore`'s own. */
   withPermit(key: string, fn: () => unknown): Promise<unknown>;
+  /** As `Semaphore`'s own. */
   wrap<This, A extends unknown[], R>(
     fn: (this: This, ...args: A) => R,
     options: Omit<LimitedOptions<A>, "limiter" | "cost">,

@@ -8,6 +8,7 @@ import { maxWaitMs } from "../../core/max-wait.js";
 import { checkCall } from "../options.js";
 import type { LimiterAnswer, LimiterRequest, RequestRunner, Reserved } from "../request.js";
 
+/** Options of `reserve` and `acquire`. */
 export interface WaitOptions extends SlotOption {
   /** Units: 0 to 1e9 in whole thousandths; default 1. */
   readonly cost?: number | undefined;
@@ -19,11 +20,13 @@ export interface WaitOptions extends SlotOption {
 
 /** A promised start. */
 export interface Granted {
+  /** Always true. */
   readonly allowed: true;
   /** Milliseconds from now until the work may start; whole µs, 0 = at once. */
   readonly delayMs: number;
   /** The same on the store's clock: integer µs since the Unix epoch. */
   readonly readyAtUs: number;
+  /** The decision behind it. */
   readonly decision: Decision;
   /**
    * Gives back what nobody behind was promised; whether that was anything. Nothing comes back once the start
@@ -34,13 +37,17 @@ export interface Granted {
 
 /** No start within `maxWait`. Nothing was taken. */
 export interface Refused {
+  /** Always false. */
   readonly allowed: false;
+  /** Why no start is within `maxWait`. */
   readonly reason: DecisionReason;
   /** Whole ms until the cost would fit if nobody else took any; Infinity if it never can. */
   readonly retryAfterMs: number;
+  /** The decision behind it. */
   readonly decision: Decision;
 }
 
+/** What `reserve` answers: a start, or that there is none in time. */
 export type Reservation = Granted | Refused;
 
 /** What a caller who waits asks for, checked. */

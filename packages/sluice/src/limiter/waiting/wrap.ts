@@ -13,6 +13,7 @@ export interface Acquirer {
   acquire(key: string, options?: WaitOptions): Promise<unknown>;
 }
 
+/** Options of `wrap`. */
 export interface WrapOptions<A extends unknown[]> extends WaitedCalls<A> {
   /** Units a call takes, or how to tell them from its arguments; default 1. */
   readonly cost?: number | ((...args: A) => number) | undefined;

@@ -15,6 +15,7 @@ import { callsFrame, type CallsFrame, type ReadRun, readRuns, submitAll } from "
 import { commandAnswer, executeCommand, type ReadCommand, readCommands } from "./run-commands.js";
 import { readNotices, Sessions } from "./sessions.js";
 
+/** Options of `storeHandler`. */
 export interface StoreHandlerOptions {
   /** Bytes of a request at most, 1,024 to 2^26; default 2^21: longer ones are refused with 413. */
   readonly maxBodyBytes?: number | undefined;
@@ -26,11 +27,15 @@ export interface StoreHandlerOptions {
 
 /** An answer, for a server to send. */
 export interface StoreAnswer {
+  /** The status of the HTTP answer. */
   readonly status: number;
+  /** Of the body. */
   readonly contentType: "application/json" | "application/problem+json";
+  /** The bytes to send. */
   readonly body: string;
 }
 
+/** Answers the requests of RemoteStores over a store. */
 export interface StoreHandler {
   /**
    * Answers a request. Never rejects. `signal` says that nobody waits for the answer any more: what the store has not taken

@@ -32,6 +32,7 @@ import { MemorySemaphores } from "./memory-semaphores.js";
 import { Retention } from "./retention.js";
 import { RefundMarks } from "./refund-marks.js";
 
+/** Options of `MemoryStore`. */
 export interface MemoryStoreOptions {
   /** Default: the machine's clocks; see docs/testing.md. */
   readonly clock?: Clock | undefined;
@@ -62,6 +63,7 @@ export interface MemoryStats {
 /**
  * Keeps all state in this process, within `maxKeys` and `maxBytes`. No timer.
  *
+ * @throws InvalidOptionError
  * @example
  * import { MemoryStore, RateLimiter, tokenBucket } from "sluice";
  * const store = new MemoryStore({ maxKeys: 10_000 });
@@ -70,11 +72,15 @@ export interface MemoryStats {
  * console.log(store.size); // 1
  */
 export class MemoryStore extends KeyspaceRegistry implements SyncStore {
+  /** Always false: it is inside the process. */
   readonly external = false;
   /** Evictions, for whoever listens. */
   readonly events = new Events();
+  /** What decides on the time. */
   readonly clock: Clock;
+  /** The most keys that it holds. */
   readonly maxKeys: number;
+  /** The most memory that it takes, in bytes. */
   readonly maxBytes: number;
   /** Where semaphores of this store keep their state. */
   readonly semaphores: SyncSemaphoreStore;
@@ -149,7 +155,17 @@ export class MemoryStore extends KeyspaceRegistry implements SyncStore {
     return this.#evictions;
   }
 
-  /** What is held now, and what was dropped; see docs/watch.md. */
+  /**
+   * What is held now, and what was dropped; see docs/watch.md.
+   *
+   * @throws nothing
+   * @example
+   * import { MemoryStore, RateLimiter, tokenBucket } from "sluice";
+   * const store = new MemoryStore();
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 3, period: "1h" }), store });
+   * limiter.consumeSync("k");
+   * console.log(store.stats().keys, store.stats().evictions); // 1 0
+   */
   stats(): MemoryStats {
     return { keys: this.size, bytes: this.bytes, evictions: this.evictions };
   }
@@ -174,6 +190,7 @@ export class MemoryStore extends KeyspaceRegistry implements SyncStore {
     return answer;
   }
 
+  /** Decides a call; `done` gets the result before it returns. */
   submit(call: StoreCall, done: Done): void {
     submitSync(this, call, done);
   }
@@ -181,6 +198,15 @@ export class MemoryStore extends KeyspaceRegistry implements SyncStore {
   /**
    * Ends all waits with a ClosedError, and so every later call. There is nothing else to end: the store has no timers
    * and no connections.
+   *
+   * @throws nothing
+   * @example
+   * import { MemoryStore, RateLimiter, tokenBucket } from "sluice";
+   * const store = new MemoryStore();
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 3, period: "1h" }), store });
+   * limiter.consumeSync("k");
+   * await store.close();
+   * console.log(limiter.closed.aborted); // true
    */
   close(): Promise<void> {
     return this.#closing.end(async () => {});

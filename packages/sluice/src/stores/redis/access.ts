@@ -7,6 +7,7 @@ import { adapterOf, type RedisClientLike } from "./clients/index.js";
 import { CONNECT_OPTIONS, type ConnectOptions, connectorTo } from "./connect.js";
 import { LazyConnection } from "./lazy-connection.js";
 
+/** How Redis is reached without a client of yours. */
 export interface AccessOptions extends ConnectOptions {
   /** A connected client of redis, ioredis, iovalkey, valkey-glide, Upstash or Bun; or a function that runs a script. */
   readonly client?: RedisClientLike | undefined;

@@ -6,6 +6,7 @@ import { connectablePackages } from "./clients/index.js";
 import type { ConnectTarget, OwnConnection } from "./clients/own-connection.js";
 import type { Connect } from "./lazy-connection.js";
 
+/** Options of `RedisStore.connect`. */
 export interface ConnectOptions {
   /** The URL names one node of a Cluster. */
   readonly cluster?: boolean | undefined;

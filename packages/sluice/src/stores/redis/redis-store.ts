@@ -63,7 +63,9 @@ const DEFAULT_MAX_IN_FLIGHT = 3;
  * await store.close();
  */
 export class RedisStore extends KeyspaceRegistry implements Store {
+  /** Always true: it is outside the process. */
   readonly external = true;
+  /** Always true: it says when a call was sent. */
   readonly marksHandOver = true;
   /** The node that decides a call; only with a Cluster's client that shows its nodes. */
   readonly partOf?: (call: StoreCall) => string;
@@ -78,6 +80,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly #hints: Hints;
   /** Batches, and outages whoever met them; hooks are listeners too. */
   readonly events = new Events();
+  /** Numbers since it was made. */
   readonly counts = new StoreCounts();
   readonly #closing = new Closing("store");
   /** Fires when the store is closed, with a ClosedError. */
@@ -159,6 +162,13 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   /**
    * Connects with whichever of `redis` and `ioredis` is installed; rejects where that fails.
    * @throws InvalidOptionError if the URL is not valid, or neither package is installed.
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * import { RedisStore } from "sluice/redis";
+   * const store = await RedisStore.connect("redis://localhost:6379");
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 3, period: "1h" }), store });
+   * console.log((await limiter.consume("k")).remaining); // 2
+   * await store.close();
    */
   static async connect(url: string, options: ConnectOptions = {}): Promise<RedisStore> {
     checkOptions("options", options, CONNECT_OPTIONS);
@@ -170,6 +180,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   /**
    * What was asked of this store by this process, in numbers; see docs/watch.md. Asks nobody.
    *
+   * @throws nothing, also when it is closed
    * @example
    * import { RateLimiter, tokenBucket } from "sluice";
    * import { RedisStore } from "sluice/redis";
@@ -223,6 +234,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     this.#alone.prepare(rules);
   }
 
+  /** Decides a call on the server; `done` gets the result. */
   submit(call: StoreCall, done: Done): void {
     if (this.#lazy === undefined || this.#lazy.client !== undefined) this.#queue(call, done);
     else {
@@ -244,6 +256,15 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   /**
    * Ends what the store itself opened, not a client that was passed in. Calls under way and all waits end at once with
    * a ClosedError; close limiters and semaphores first where they should give back.
+   *
+   * @throws nothing
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * import { RedisStore } from "sluice/redis";
+   * const store = await RedisStore.connect("redis://localhost:6379");
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 3, period: "1h" }), store });
+   * await store.close();
+   * console.log(limiter.closed.aborted); // true
    */
   close(): Promise<void> {
     return this.#closing.end(async () => {
@@ -252,6 +273,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     });
   }
 
+  /** Whether the debits of a call lie in several slots of a Cluster. */
   isSplit(call: StoreCall): boolean {
     return this.#splitRetry.isCluster && this.#slotsOf(call).length > 1;
   }

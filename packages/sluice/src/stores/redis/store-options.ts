@@ -3,6 +3,7 @@ import type { Clock } from "../../core/clock.js";
 import type { OutageHooks } from "../../events/hooks.js";
 import type { AccessOptions } from "./access.js";
 
+/** Options of `RedisStore`. */
 export interface RedisStoreOptions extends AccessOptions {
   /**
    * A connection for subscriptions alone, by which waiting callers of semaphores, and followers of documents and overrides,

@@ -19,6 +19,7 @@ import { Stage } from "./stage.js";
 import type { HttpSubject, Weakness } from "./subject.js";
 import { proofs } from "./weaknesses.js";
 
+/** Options of `httpConformance`. */
 export interface HttpConformanceOptions {
   /** The adapter, in front of the application that is described there. */
   readonly subject: HttpSubject;

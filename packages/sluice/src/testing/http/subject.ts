@@ -47,10 +47,12 @@ export type Weakness =
  * | `/missing` | no route: 404 by the framework |
  */
 export interface HttpSubject {
+  /** What is tested. */
   readonly name: string;
   /** Serves the application over HTTP/1.1, on a free port of 127.0.0.1; `options` as a user would pass them. */
   start(options: SubjectOptions): Promise<RunningServer>;
   /** The same over HTTP/2 without TLS, where the framework can. */
   startHttp2?(options: SubjectOptions): Promise<RunningServer>;
+  /** What it cannot do, each with a reason. */
   readonly weaknesses?: Readonly<Partial<Record<Weakness, string>>> | undefined;
 }

@@ -33,7 +33,9 @@ export type FindingId = keyof typeof FINDING_PAGES;
 
 /** One thing that was checked, and what came of it. */
 export interface StoreFinding {
+  /** Which finding it is; stable, for programs to compare with. */
   readonly id: FindingId;
+  /** How much it matters. */
   readonly severity: FindingSeverity;
   /** A sentence or two, without passwords: what was found, and what to do about it. */
   readonly text: string;
