@@ -244,7 +244,7 @@ export function docstringOf(text, node) {
 }
 
 /**
- * @typedef {{ name: string, kind: "class" | "verb" | "member" | "export", docstring: string, start: number }} Documented
+ * @typedef {{ name: string, kind: "class" | "verb" | "member" | "export", docstring: string, text: string }} Documented
  */
 
 /**
@@ -267,7 +267,7 @@ export function documentedIn(sources, id) {
     name: id.name,
     kind: isMade ? "class" : "export",
     docstring,
-    start: nodes[0]?.start ?? 0,
+    text: declarations.map((each) => seenText(text, each)).join(" "),
   };
   if (isFunction) return [{ ...own, kind: "verb" }];
   const members = declarations
@@ -285,7 +285,7 @@ export function documentedIn(sources, id) {
       name: `${id.name}.${name}`,
       kind,
       docstring: found === "" ? (known?.docstring ?? "") : found,
-      start: member.start,
+      text: seenText(text, member),
     });
   }
   return [own, ...named.values()];
@@ -319,3 +319,33 @@ function memberName(member) {
 /** @param {Node} member */
 const isVerb = ({ type, kind }) =>
   (type === "MethodDefinition" || type === "TSMethodSignature") && kind === "method";
+
+/**
+ * What users see of a declaration or a member, in one line: no code, no comments, and no members, which have lines of
+ * their own.
+ * @param {string} text
+ * @param {Node} node
+ */
+function seenText(text, node) {
+  const body = child(node, "body");
+  const end =
+    body !== undefined && /^(?:TSInterface|Class)Body$/.test(body.type) ? body.start : node.end;
+  let shown = text.slice(node.start, end);
+  for (const code of codeIn(node).toSorted((a, b) => b.start - a.start)) {
+    shown = shown.slice(0, code.start - node.start) + shown.slice(code.end - node.start);
+  }
+  return shown
+    .replaceAll(/\/\*[^]*?\*\/|\/\/[^\n]*/g, " ")
+    .replaceAll(/\s+/g, " ")
+    .trim();
+}
+
+/** @param {Node} node @returns {readonly Node[]} the parts of it that are code */
+function codeIn(node) {
+  return Object.entries(node).flatMap(([property, value]) =>
+    [value]
+      .flat()
+      .filter(isNode)
+      .flatMap((each) => (isCode(node, property) ? [each] : codeIn(each))),
+  );
+}
