@@ -239,7 +239,11 @@ function leftmost(node) {
  * @param {Node} node
  */
 export function docstringOf(text, node) {
-  const before = text.slice(0, node.start).trimEnd();
+  // A directive to the linter may stand in between.
+  const before = text
+    .slice(0, node.start)
+    .replace(/(?:\n[ \t]*\/\/[^\n]*)+\n[ \t]*$/, "")
+    .trimEnd();
   return before.endsWith("*/") ? before.slice(before.lastIndexOf("/**")) : "";
 }
 

@@ -33,7 +33,6 @@ export interface StartPayload {
 
 /** Executes, or subscribes; servers differ in what they say of it. */
 // oxlint-disable-next-line typescript/no-explicit-any
-/** graphql's `execute` or `subscribe`. */
 export type Execute = (args: any) => any;
 
 /** What Envelop passes before an operation runs. */

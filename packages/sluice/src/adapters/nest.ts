@@ -235,7 +235,6 @@ async function report({ settle }: Pass, { response }: Described): Promise<void> 
 
 /** Provides what `RateLimitGuard` asks, everywhere in the application; to Nest a module is a class. */
 // oxlint-disable-next-line typescript/no-extraneous-class
-/** The module that provides the guard for a whole application. */
 export class RateLimitModule {
   /**
    * @param options what handlers are charged, unless a decorator says otherwise; a limiter alone charges addresses
