@@ -1,5 +1,5 @@
 /** Who may do what: by the app's own login or by a session, and nothing that another site sends. */
-import { fixedWindow, MemoryStore, RateLimiter } from "sluice";
+import { MemoryStore, RateLimiter, slidingLog } from "sluice";
 import { addressKey } from "sluice/http";
 import { Refusal } from "./answers.js";
 import type { DashboardOptions } from "./options.js";
@@ -27,7 +27,7 @@ export class Guard {
   readonly #isSecure: boolean | undefined;
   readonly #sessions = new Sessions();
   readonly #wrong = new RateLimiter<MemoryStore>({
-    policy: fixedWindow({ name: "wrong-tokens", limit: WRONG_A_MINUTE, window: "1m" }),
+    policy: slidingLog({ name: "wrong-tokens", limit: WRONG_A_MINUTE, window: "1m" }),
     store: new MemoryStore({ maxKeys: 10_000 }),
     namespace: "dashboard",
   });

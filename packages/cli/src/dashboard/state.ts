@@ -34,7 +34,7 @@ type Shared = Omit<
   "next" | "isContinued" | "nowMs" | "visitor" | "seconds" | "attempts"
 >;
 
-const MOST_RULES = 500;
+const MOST_RULES = 512;
 const MOST_DENIED = 100;
 /** A policy's ids are counted one by one up to so many. */
 const COUNTED_IDS = 100;

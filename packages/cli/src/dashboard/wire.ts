@@ -42,7 +42,7 @@ export interface DashboardState {
    * where the store was away; 60,000, or less, for the minutes from before somebody watched. Rates are counts by it.
    */
   readonly seconds: readonly Second[];
-  /** Over the last minute, in the document's order; of more than 500 rules those that are asked most. */
+  /** Over the last minute, in the document's order; of more than 512 rules those that are asked most. */
   readonly rules: readonly RuleState[];
   /** How many there are. */
   readonly rulesTotal: number;

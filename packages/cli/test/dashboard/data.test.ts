@@ -1,0 +1,139 @@
+import { createReadStream, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { MemoryStore } from "sluice";
+import { auditLogs } from "sluice/audit";
+import { AttemptLog } from "sluice/log";
+import { PolicySet, ruleKeyId } from "sluice/policies";
+import { run } from "../../src/run.js";
+import type { Tried } from "../../src/dashboard/wire.js";
+import { fakeProcess } from "../io.js";
+import { openBoard, RULES } from "../support/board.js";
+
+test("live numbers are the audit's, and a trial's are those of `sluice simulate`", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-board-"));
+  onTestFinished(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const { rules, ask, state } = openBoard();
+  const file = join(folder, "a.jsonl");
+  const log = new AttemptLog({ file });
+  for (const limiter of rules.limiters) log.add(limiter);
+  const first = await state();
+  for (let i = 0; i < 200; i++) {
+    const path = i % 3 === 0 ? { path: "/login" } : {};
+    await rules.consume({ entries: { user: `u${i % 7}`, ...path } });
+  }
+  await log.close();
+  const seen = { asked: 0, allowed: 0, denied: 0 };
+  let next = first.next;
+  while (seen.asked < rules.stats().allowed + rules.stats().denied) {
+    const { seconds, next: following } = await state(next);
+    next = following;
+    for (const { asked, allowed, denied } of seconds) {
+      seen.asked += asked;
+      seen.allowed += allowed;
+      seen.denied += denied;
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const { report } = await auditLogs([{ name: file, open: () => createReadStream(file) }]);
+  expect(report).toMatchObject({
+    passed: true,
+    tally: { records: seen.asked, allowed: seen.allowed, denied: seen.denied },
+  });
+  const { allowed, denied } = rules.stats();
+  expect(seen).toEqual({ asked: allowed + denied, allowed, denied });
+
+  const text = JSON.stringify(RULES).replace('"limit":3', '"limit":1');
+  const tried = await ask<Tried>("api/try", { text, minutes: 15 });
+  const policies = join(folder, "new.json");
+  writeFileSync(policies, text);
+  const io = fakeProcess();
+  expect(await run(["simulate", file, "--policies", policies, "--json"], io.io)).toBe(0);
+  const printed = JSON.parse(io.stdout()) as {
+    all: { attempts: number };
+    rules: {
+      rule: string;
+      attempts: number;
+      newlyDenied: number;
+      newlyAllowed: number;
+      keysDeniedAfter: number;
+    }[];
+  };
+  expect(tried.body.attempts).toBe(printed.all.attempts);
+  expect(tried.body.rules).toEqual(
+    printed.rules.map(({ rule, attempts, newlyDenied, newlyAllowed, keysDeniedAfter }) => {
+      return { rule, asked: attempts, newlyDenied, newlyAllowed, keysTouched: keysDeniedAfter };
+    }),
+  );
+  expect(tried.body.rules[0]?.newlyDenied).toBeGreaterThan(0);
+});
+
+test("what is the same is not sent again", async () => {
+  const { ask } = openBoard();
+  const first = await ask<{ next: number }>("api/state");
+  const path = `api/state?since=${first.body.next}`;
+  const second = await ask(path);
+  const headers = { "if-none-match": second.headers.get("etag") ?? "" };
+  const third = await ask(path, undefined, { headers });
+  expect([second.status, third.status, third.text]).toEqual([200, 304, ""]);
+  await ask("api/mode", { mode: "shadow" });
+  expect((await ask(path, undefined, { headers })).status).toBe(200);
+});
+
+test("as many rules as there may be and 100 hot keys are a bounded answer", async () => {
+  const policy = { algorithm: "fixed-window", limit: 1, window: "1h" } as const;
+  const names = Array.from({ length: 512 }, (_, i) => `rule-${i}`);
+  const rules = new PolicySet({
+    source: { rules: names.map((name) => ({ name, match: { name }, key: ["user"], policy })) },
+  });
+  onTestFinished(() => rules.close());
+  const { ask, state } = openBoard(rules, { label: (id) => `<b>${id}</b>` });
+  for (let i = 0; i < 20_000; i++) {
+    const user = i % 2 === 0 ? `hot-${(i / 2) % 100}` : `<script>${i}</script>`;
+    await rules.consume({ entries: { name: `rule-${400 + (i % 50)}`, user } });
+  }
+  const { rules: shown, rulesTotal, topDenied } = await state();
+  expect([shown.length, rulesTotal, topDenied.length]).toEqual([512, 512, 100]);
+  expect(shown.at(-1)?.rule).toBe("rule-511");
+  expect(topDenied[0]?.label).toBe(`<b>${topDenied[0]?.id}</b>`);
+  const { text, headers } = await ask("api/state");
+  expect(text.length).toBeLessThan(300_000);
+  expect(headers.get("content-type")).toBe("application/json");
+  expect(text).not.toContain("<script>");
+});
+
+test("while the reports cannot be read it says so, and keeps nobody", async () => {
+  const away = Object.assign(new MemoryStore(), {
+    reports: {
+      nowMs: () => Promise.reject(new Error("redis://user:hunter2@host is away")),
+      read: () => Promise.reject(new Error("away")),
+      write: () => Promise.reject(new Error("away")),
+    },
+  });
+  const { ask, rules } = openBoard(RULES, { store: away });
+  const { text, body } = await ask<{ scope: { stale: unknown }; rules: unknown[] }>("api/state");
+  expect(body.scope.stale).toMatchObject({ why: "the store does not answer" });
+  expect(body.rules).toHaveLength(2);
+  expect(text).not.toContain("hunter2");
+  expect((await ask("api/lookup", { entries: { user: "ann" } })).status).toBe(200);
+  await rules.close();
+  await away.close();
+});
+
+test("a look at a key: rules, limits, the last calls, by its entries and by its id", async () => {
+  const { rules, ask } = openBoard(RULES, { label: () => "acme" });
+  const entries = { user: "ann" };
+  for (let i = 0; i < 25; i++) await rules.consume({ entries });
+  const id = ruleKeyId(rules, { rule: "api", entries });
+  const byEntries = await ask<{ rules: { last: unknown[] }[] }>("api/lookup", { entries });
+  expect(byEntries.body.rules).toMatchObject([
+    { rule: "api", matches: true, id, label: "acme", isBlocked: false, now: { allowed: false } },
+    { rule: "login", matches: false, text: "path is not /login" },
+  ]);
+  expect(byEntries.body.rules[0]?.last).toHaveLength(20);
+  const byId = await ask("api/lookup", { rule: "api", id });
+  expect(byId.body).toMatchObject({ rules: [{ id, label: "acme", now: { remaining: 0 } }] });
+});
