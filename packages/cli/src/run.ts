@@ -15,6 +15,10 @@ interface Entry {
 
 /** Every command. A new one is its file and a line here. */
 const COMMANDS: Readonly<Record<string, Entry>> = {
+  demo: {
+    summary: "show limits at work: a service, its dashboard, and a few callers",
+    load: async () => (await import("./commands/demo/demo.js")).demoCommand,
+  },
   exercise: {
     summary: "call a limiter and show what it allows and denies",
     load: async () => (await import("./commands/exercise/exercise.js")).exerciseCommand,
@@ -54,6 +58,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   serve: {
     summary: "decide over HTTP for every language and proxy",
     load: async () => (await import("./commands/serve.js")).serveCommand,
+  },
+  bench: {
+    summary: "measure how fast your policies decide, on your Redis",
+    load: async () => (await import("./commands/bench/bench.js")).benchCommand,
   },
   doctor: {
     summary: "check the Redis of a store, and say what is wrong with it",

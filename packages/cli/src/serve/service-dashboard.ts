@@ -26,13 +26,17 @@ interface DashboardParts {
 const TOKEN_BYTES = 24;
 const LONGEST = 500;
 
-/** Undefined where there is to be none. */
-export function serviceDashboard(parts: DashboardParts): ServiceDashboard | undefined {
+/** Undefined where there is to be none. `own`: who may see it, in place of those with tokens. */
+export function serviceDashboard(
+  parts: DashboardParts,
+  own: Door | undefined,
+): ServiceDashboard | undefined {
   const { settings, log, store, rules: policies, tokens } = parts;
   const { dashboard: whether, namespace } = settings;
   if (whether === "off" || (whether === undefined && !tokens.areAsked)) return undefined;
-  const token = tokens.areAsked ? undefined : randomBytes(TOKEN_BYTES).toString("base64url");
-  const door = token === undefined ? doorOfTokens(tokens) : doorOf({ admin: token });
+  const isByToken = !tokens.areAsked && own === undefined;
+  const token = isByToken ? randomBytes(TOKEN_BYTES).toString("base64url") : undefined;
+  const door = own ?? (token === undefined ? doorOfTokens(tokens) : doorOf({ admin: token }));
   const options = {
     policies,
     store,

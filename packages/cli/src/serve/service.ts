@@ -11,6 +11,7 @@ import {
 } from "sluice/policies";
 import { type Metrics, metrics } from "sluice/prometheus";
 import { RedisStore } from "sluice/redis";
+import type { Door } from "../dashboard/tokens-door.js";
 import { errorText, type ServiceLog } from "./log.js";
 import { noteChanges, outageHooks } from "./note-events.js";
 import { SettingError } from "./read-settings.js";
@@ -31,6 +32,12 @@ export interface Readiness {
   readonly notes: readonly string[];
 }
 
+/** In place of what the settings say. */
+interface OwnParts {
+  readonly source?: (store: Store) => Promise<PolicySource>;
+  readonly door?: Door;
+}
+
 export class Service {
   readonly settings: ServiceSettings;
   readonly log: ServiceLog;
@@ -46,7 +53,10 @@ export class Service {
   #ending: Promise<void> | undefined;
   #isDraining = false;
 
-  private constructor(parts: Pick<Service, "settings" | "log" | "store" | "rules" | "tokens">) {
+  private constructor(
+    parts: Pick<Service, "settings" | "log" | "store" | "rules" | "tokens">,
+    door?: Door,
+  ) {
     const { settings, log, store, rules, tokens } = parts;
     const { namespace, storeTimeout: timeout } = settings;
     this.settings = settings;
@@ -63,25 +73,30 @@ export class Service {
       onStoreFailure: "throw",
       breaker: false,
     });
-    this.dashboard = serviceDashboard(parts);
+    this.dashboard = serviceDashboard(parts, door);
     noteChanges(rules, log);
   }
 
   /**
-   * Opens the store, reads the tokens and the document, and follows it.
+   * Opens the store, reads the tokens and the document, and follows it. A program of ours may bring the document, and who
+   * may see the dashboard, by itself.
    *
    * @throws SettingError, InvalidPoliciesError
    */
-  static async open(settings: ServiceSettings, log: ServiceLog): Promise<Service> {
+  static async open(
+    settings: ServiceSettings,
+    log: ServiceLog,
+    own: OwnParts = {},
+  ): Promise<Service> {
     const { redis: url, cluster, namespace, storeTimeout: timeout } = settings;
-    const sourceIn = sourceOf(settings);
+    const sourceIn = own.source ?? sourceOf(settings);
     const tokens = await readTokens(settings);
     const hooks = outageHooks(log);
     const store: Store =
       url === undefined ? new MemoryStore() : new RedisStore({ url, cluster, hooks });
     try {
       const rules = await PolicySet.open({
-        source: sourceIn(store),
+        source: await sourceIn(store),
         store,
         namespace,
         timeout,
@@ -89,7 +104,7 @@ export class Service {
         // A setting of a few choices.
         ...(settings.mode !== undefined && { mode: settings.mode as ModeSwitch }),
       });
-      return new Service({ settings, log, store, rules, tokens });
+      return new Service({ settings, log, store, rules, tokens }, own.door);
     } catch (error) {
       await store.close();
       if (error instanceof SluiceError) throw error;

@@ -10,7 +10,7 @@ export interface Output {
 
 /** All that a command knows of the process it runs in, so that a test can be that process. */
 export interface Io {
-  readonly stdin: AsyncIterable<string | Uint8Array>;
+  readonly stdin: AsyncIterable<string | Uint8Array> & { readonly isTTY?: boolean | undefined };
   readonly stdout: Output;
   readonly stderr: Output;
   readonly env: Readonly<Record<string, string | undefined>>;
