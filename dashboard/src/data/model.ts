@@ -1,6 +1,6 @@
 /** What the page knows, as signals; and the loop that asks for it. */
 import { batch, computed, signal } from "@preact/signals";
-import type { DashboardState, Second } from "../../../packages/cli/src/dashboard/wire.js";
+import type { DashboardState, LogIn, Second } from "../../../packages/cli/src/dashboard/wire.js";
 import { getState, messageOf, ProblemError, post } from "./api.js";
 import { pollDelayMs } from "./delay.js";
 import { mergeSeconds } from "./series.js";
@@ -115,7 +115,7 @@ export async function startPolling(): Promise<void> {
 
 /** @throws {ProblemError} */
 export async function logIn(token: string): Promise<void> {
-  await post("login", { token });
+  await post("login", { token } satisfies LogIn);
   connection.value = { kind: "loading" };
   await poll();
 }

@@ -13,7 +13,7 @@ import { Radios } from "../parts/fields.js";
 
 type Mode = DashboardState["policies"]["mode"];
 
-export const MODES: Readonly<Record<Mode, string>> = {
+const MODES: Readonly<Record<Mode, string>> = {
   enforce: "Enforced: denials count",
   shadow: "Shadow: decided and counted, and everything passes",
   off: "Off: nothing is asked, everything passes",

@@ -93,7 +93,7 @@ function OverrideFields() {
   );
 }
 
-export function changeKey(target: Target, change: KeyChange["change"]): void {
+function changeKey(target: Target, change: KeyChange["change"]): void {
   comment.value = "";
   const [verb, done] = NAMES[change];
   askFirst({

@@ -63,7 +63,7 @@ function RuleRow({ rule }: { readonly rule: RuleState }) {
   );
 }
 
-export function More({ shown, all }: { readonly shown: number; readonly all: number }) {
+function More({ shown, all }: { readonly shown: number; readonly all: number }) {
   if (shown >= all) return null;
   return (
     <p class="note">

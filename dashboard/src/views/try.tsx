@@ -1,6 +1,11 @@
 /** Edit the document, see what it would have done to the last minutes, and publish it: beside, for some keys, or at once. */
 import { signal } from "@preact/signals";
-import type { DocumentText, Publish, Tried } from "../../../packages/cli/src/dashboard/wire.js";
+import type {
+  DocumentText,
+  Publish,
+  Tried,
+  Try,
+} from "../../../packages/cli/src/dashboard/wire.js";
 import { get, post } from "../data/api.js";
 import { clock, count, counted } from "../data/format.js";
 import { held } from "../data/held.js";
@@ -45,7 +50,7 @@ function goToLine(line: number): void {
 
 async function simulate(): Promise<void> {
   const isDone = await tried.load(
-    post<Tried>("try", { text: text.value, minutes: Number(minutes.value) }),
+    post<Tried>("try", { text: text.value, minutes: Number(minutes.value) } satisfies Try),
   );
   const result = tried.value.value;
   if (!isDone || result === undefined) return;

@@ -18,7 +18,7 @@ const MOST_RULES = 2000;
 const OTHERS = "other";
 const CANDIDATE = ".candidate";
 
-export function noCounts(): Sums {
+function noCounts(): Sums {
   return { asked: 0, allowed: 0, denied: 0, near: 0, withoutStore: 0, shadowDenied: 0 };
 }
 
@@ -31,7 +31,7 @@ export function ruleName(limiter: string, rule: string): string {
   return `${limiter} ${rule}`;
 }
 
-export function addCounts(to: Sums, counts: Counts): void {
+function addCounts(to: Sums, counts: Counts): void {
   to.asked += counts.asked;
   to.allowed += counts.allowed;
   to.denied += counts.denied;

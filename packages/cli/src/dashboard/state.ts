@@ -105,7 +105,7 @@ function sharedOf(sources: StateSources): Shared {
   };
 }
 
-export function namespaceOf({ policies }: DashboardOptions): string {
+function namespaceOf({ policies }: DashboardOptions): string {
   return policies.stats().limiter;
 }
 
