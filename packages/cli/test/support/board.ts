@@ -66,7 +66,7 @@ export function openBoard(
   return { board, rules, ...askerOf(board) };
 }
 
-export function askerOf(board: Dashboard): Pick<BoardUnderTest, "ask" | "state"> {
+function askerOf(board: Dashboard): Pick<BoardUnderTest, "ask" | "state"> {
   const ask = async <T>(
     path: string,
     body?: unknown,
