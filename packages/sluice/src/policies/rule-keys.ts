@@ -103,7 +103,7 @@ export async function resetRuleKey(rules: PolicySet, target: RuleKeyTarget): Pro
  * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
  * const rules = new PolicySet({ source: { rules: [{ name: "api", key: ["user"], policy }] } });
  * const ann = { rule: "api", entries: { user: "ann" } };
- * console.log((await peekRuleKey(rules, ann)).remaining); // 2
+ * console.log((await peekRuleKey(rules, ann)).remaining); // 3
  * await rules.close();
  */
 export async function peekRuleKey(rules: PolicySet, target: RuleKeyTarget): Promise<Decision> {
@@ -120,7 +120,7 @@ export async function peekRuleKey(rules: PolicySet, target: RuleKeyTarget): Prom
  * import { PolicySet, ruleKeyId } from "sluice/policies";
  * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
  * const rules = new PolicySet({ source: { rules: [{ name: "api", key: ["user"], policy }] } });
- * console.log(ruleKeyId(rules, { rule: "api", entries: { user: "ann" } })); // 9z0LM8MJ_5i6uSMhUNALMw
+ * console.log(ruleKeyId(rules, { rule: "api", entries: { user: "ann" } })); // 1Pl7eMPcWuw8Zfp44NLHRg
  * await rules.close();
  */
 export function ruleKeyId(rules: PolicySet, target: RuleKeyTarget): string {
