@@ -1,5 +1,4 @@
 /** The dashboard as one handler of requests: the page, its data, and what it does. */
-import { RecentAttempts } from "sluice/log";
 import { report, type Reporter } from "sluice/report";
 import { Actions } from "./actions.js";
 import { responseOf, emptyAnswer, jsonAnswer, problemAnswer, Refusal } from "./answers.js";
@@ -11,6 +10,7 @@ import { KeyLookUp } from "./look-up.js";
 import { checkDashboardOptions, type DashboardOptions } from "./options.js";
 import { CSP, PAGE } from "./page.generated.js";
 import { jsonOf, neededTextIn } from "./read-body.js";
+import { RememberedAttempts } from "./remembered.js";
 import { ROUTES } from "./routes.js";
 import { Sampler } from "./sampler.js";
 import { countedOf, SharedState } from "./state.js";
@@ -49,7 +49,7 @@ class Board {
   readonly #stores: readonly StoreWatch[];
   readonly #changes: ChangeList;
   readonly #documents: Documents;
-  readonly #recent: RecentAttempts | undefined;
+  readonly #remembered: RememberedAttempts;
   readonly #reporter: Reporter | undefined;
   readonly #state: SharedState;
   readonly #actions: Actions;
@@ -85,8 +85,7 @@ class Board {
     this.#changes = new ChangeList(policies, touch);
     this.#documents = new Documents(policies, nowMs);
     const { attempts: most = DEFAULT_ATTEMPTS } = options;
-    this.#recent = most === 0 ? undefined : new RecentAttempts({ most });
-    for (const each of counted) this.#recent?.add(each);
+    this.#remembered = new RememberedAttempts(most, counted);
     this.#state = new SharedState({
       options,
       store,
@@ -96,14 +95,14 @@ class Board {
       isKept: (version) => this.#documents.isKept(version),
       attempts: () => this.#attempts(),
     });
-    const looks = new KeyLookUp(options, this.#recent);
+    const looks = new KeyLookUp(options, this.#remembered);
     this.#actions = new Actions({
       options,
       documents: this.#documents,
       changes: this.#changes,
       looks,
       keys: new KeyChanges(policies, this.#documents, looks),
-      trials: new ChangeTrials(this.#recent, nowMs),
+      trials: new ChangeTrials(this.#remembered, nowMs),
       nowMs,
       failed: this.#failed,
     });
@@ -127,7 +126,7 @@ class Board {
     for (const each of this.#stores) each.close();
     this.#changes.close();
     this.#documents.close();
-    this.#recent?.close();
+    this.#remembered.close();
     await this.#guard.close();
     await this.#reporter?.end();
   }
@@ -165,6 +164,7 @@ class Board {
 
   async #stateAnswer(asked: Asked, since: number | undefined): Promise<Response> {
     const visitor = await this.#guard.visitorOf(asked, "read");
+    this.#remembered.wanted();
     await this.#sampler.wanted();
     if (this.#isFirst) {
       this.#isFirst = false;
@@ -189,7 +189,7 @@ class Board {
   }
 
   #attempts(): { count: number; fromMs: number | undefined; isWhole: boolean } {
-    const { count = 0, fromUs, isWhole = true } = this.#recent ?? {};
+    const { count = 0, fromUs, isWhole = true } = this.#remembered.recent ?? {};
     return { count, fromMs: fromUs === undefined ? undefined : Math.floor(fromUs / 1000), isWhole };
   }
 }

@@ -1,6 +1,5 @@
 /** What is known of one key: the rules that it meets, what a call would get now, and what the last ones got. */
 import type { Decision } from "sluice";
-import type { RecentAttempts } from "sluice/log";
 import {
   type ExplainedRule,
   type PolicySet,
@@ -11,6 +10,7 @@ import {
 } from "sluice/policies";
 import { policyText } from "./limit-text.js";
 import type { DashboardOptions } from "./options.js";
+import type { RememberedAttempts } from "./remembered.js";
 import { labelOf } from "./state.js";
 import type { LookedUp, LookedUpRule, LookUp } from "./wire.js";
 
@@ -26,15 +26,15 @@ export interface EntriesLookUp extends Pick<LookUp, "rule" | "plan"> {
 export class KeyLookUp {
   readonly #policies: PolicySet;
   readonly #label: DashboardOptions["label"];
-  readonly #recent: RecentAttempts | undefined;
+  readonly #remembered: RememberedAttempts;
 
   constructor(
     { policies, label }: Pick<DashboardOptions, "policies" | "label">,
-    recent: RecentAttempts | undefined,
+    remembered: RememberedAttempts,
   ) {
     this.#policies = policies;
     this.#label = label;
-    this.#recent = recent;
+    this.#remembered = remembered;
   }
 
   /** By what a request says of itself; of all rules, or of one. */
@@ -83,7 +83,7 @@ export class KeyLookUp {
 
   /** The key behind an id, where a call of this process had it lately. */
   keyOf(rule: string, id: string): string | undefined {
-    return this.#recent?.of(id, MOST_LAST).find((each) => each.rule === rule)?.key;
+    return this.#remembered.recent?.of(id, MOST_LAST).find((each) => each.rule === rule)?.key;
   }
 
   #explained(explained: ExplainedRule, entries: EntriesLookUp["entries"]): LookedUpRule {
@@ -144,7 +144,7 @@ export class KeyLookUp {
   }
 
   #last(rule: string, id: string): LookedUpRule["last"] {
-    const all = this.#recent?.of(id, MOST_LAST * 2) ?? [];
+    const all = this.#remembered.recent?.of(id, MOST_LAST * 2) ?? [];
     return all
       .filter((each) => each.rule === rule)
       .slice(0, MOST_LAST)

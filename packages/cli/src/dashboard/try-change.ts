@@ -1,31 +1,35 @@
 /** Plays an edited document on the attempts that this process remembers. */
 import { LogError } from "sluice/audit";
-import type { RecentAttempts } from "sluice/log";
 import { parsePolicies } from "sluice/policies";
 import { limitsOfDocument, readLoggedAttempts, simulate } from "sluice/simulate";
 import { Refusal } from "./answers.js";
+import type { RememberedAttempts } from "./remembered.js";
 import type { Tried } from "./wire.js";
 
 const MINUTE_US = 60e6;
 const RETRIES = "callers who retry behave differently: the attempts are those that were made";
 
 export class ChangeTrials {
-  readonly #recent: RecentAttempts | undefined;
+  readonly #remembered: RememberedAttempts;
   readonly #nowMs: () => number;
   /** One after another: each takes the process's time. */
   #running: Promise<unknown> = Promise.resolve();
 
-  constructor(recent: RecentAttempts | undefined, nowMs: () => number) {
-    this.#recent = recent;
+  constructor(remembered: RememberedAttempts, nowMs: () => number) {
+    this.#remembered = remembered;
     this.#nowMs = nowMs;
   }
 
   /** @throws Refusal, InvalidPoliciesError */
   async of(text: string, minutes: number): Promise<Tried> {
     const { document, warnings } = parsePolicies(text, { nowUs: this.#nowMs() * 1000 });
-    const recent = this.#recent;
+    const { recent } = this.#remembered;
     if (recent === undefined) {
-      throw new Refusal(409, "Nothing is remembered", "this dashboard remembers no attempts");
+      throw new Refusal(
+        409,
+        "Nothing is remembered",
+        "attempts are remembered from when the page is opened, and not where `attempts` is 0",
+      );
     }
     const play = async (): Promise<Tried> => {
       const sinceUs = this.#nowMs() * 1000 - minutes * MINUTE_US;

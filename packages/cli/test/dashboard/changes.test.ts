@@ -163,6 +163,7 @@ test("a file is changed where it is, and the page says so", async () => {
 test("keys are blocked, let in and reset, by entries and by an id that a call had", async () => {
   const { rules, ask, state } = openBoard();
   const entries = { user: "ann" };
+  await state();
   await rules.consume({ entries });
   const key = { rule: "api", entries };
   await ask("api/key", { ...key, change: "block", for: "1h", comment: "abuse" });

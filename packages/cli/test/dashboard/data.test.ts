@@ -124,8 +124,9 @@ test("while the reports cannot be read it says so, and keeps nobody", async () =
 });
 
 test("a look at a key: rules, limits, the last calls, by its entries and by its id", async () => {
-  const { rules, ask } = openBoard(RULES, { label: () => "acme" });
+  const { rules, ask, state } = openBoard(RULES, { label: () => "acme" });
   const entries = { user: "ann" };
+  await state();
   for (let i = 0; i < 25; i++) await rules.consume({ entries });
   const id = ruleKeyId(rules, { rule: "api", entries });
   const byEntries = await ask<{ rules: { last: unknown[] }[] }>("api/lookup", { entries });

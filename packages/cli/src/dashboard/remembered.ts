@@ -1,0 +1,49 @@
+/** Attempts that the dashboard remembers: while somebody looks at it, and a quarter of an hour more. */
+import timers from "node:timers";
+import type { RateLimiter } from "sluice";
+import { RecentAttempts } from "sluice/log";
+import type { PolicySet } from "sluice/policies";
+
+/** As far back as a change is tried. */
+const KEPT_MS = 15 * 60_000;
+
+/** To remember makes each decision dearer, so nothing is remembered for a page that nobody opens. */
+export class RememberedAttempts {
+  readonly #most: number;
+  readonly #counted: readonly (RateLimiter | PolicySet)[];
+  #recent: RecentAttempts | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** Of these limiters; `most` 0: none are ever remembered. */
+  constructor(most: number, counted: readonly (RateLimiter | PolicySet)[]) {
+    this.#most = most;
+    this.#counted = counted;
+  }
+
+  /** What there is; undefined where nothing is remembered now. */
+  get recent(): RecentAttempts | undefined {
+    return this.#recent;
+  }
+
+  /** Somebody looks. */
+  wanted(): void {
+    if (this.#most === 0) return;
+    if (this.#recent !== undefined) {
+      this.#timer?.refresh();
+      return;
+    }
+    this.#recent = new RecentAttempts({ most: this.#most });
+    for (const each of this.#counted) this.#recent.add(each);
+    this.#timer = timers.setTimeout(() => {
+      this.close();
+    }, KEPT_MS);
+    this.#timer.unref();
+  }
+
+  /** Forgets them, until somebody looks again. */
+  close(): void {
+    timers.clearTimeout(this.#timer);
+    this.#recent?.close();
+    this.#recent = undefined;
+  }
+}
