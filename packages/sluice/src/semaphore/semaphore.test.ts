@@ -716,7 +716,7 @@ test("memory is bounded by maxKeys: limits that nobody uses go first, then new k
 });
 
 test("is a class under its own name, which can be extended", async () => {
-  class Uploads extends Semaphore<MemoryStore> {
+  class Uploads extends Semaphore {
     upload(): Promise<Permit> {
       return this.acquire("uploads");
     }

@@ -14,8 +14,9 @@ const { systemClock } = /** @type {typeof import("../../src/core/clock.js")} */ 
 
 /** @type {number[]} */
 const startsUs = [];
-/** @type {{ acquire: import("../../src/index.js").RateLimiter["acquire"] }} */
-const prototype = RateLimiter.prototype;
+const prototype = /** @type {{ acquire: import("../../src/index.js").RateLimiter["acquire"] }} */ (
+  /** @type {unknown} */ (RateLimiter.prototype)
+);
 const acquire = prototype.acquire;
 prototype.acquire = async function watched(key, options) {
   const start = await acquire.call(this, key, options);

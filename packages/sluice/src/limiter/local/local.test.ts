@@ -326,7 +326,7 @@ describe("units go back where they were taken", () => {
   });
 
   test("by the fallback: there", async () => {
-    const fallback = new RateLimiter<MemoryStore>({ policy: hour } as never);
+    const fallback = new RateLimiter<MemoryStore>({ policy: hour });
     const { limiter, store } = setUp({
       onStoreFailure: { fallback },
       breaker: false,
