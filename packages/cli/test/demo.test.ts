@@ -102,6 +102,10 @@ test("the abusive one is limited by what the dashboard says, at once", async () 
   // More than the limit's burst: never.
   const asked = { rule: "api", key: "dodgy", cost: 30 };
   expect((await ask(`${origin}/v1/consume`, asked)).status).toBe(429);
+  // The page calls it by its name.
+  const mostDenied = async (): Promise<string> =>
+    (await ask(`${origin}/api/state`, undefined, cookie)).body;
+  await expect.poll(mostDenied).toMatch(/"rule":"api","id":"[\w-]+","label":"dodgy"/);
   const change = { change: "override", rule: "api", entries: { tenant: "dodgy" } };
   const changed = await ask(`${origin}/api/key`, { ...change, override: "exempt" }, cookie);
   expect(changed.status).toBe(200);

@@ -26,21 +26,22 @@ interface DashboardParts {
 const TOKEN_BYTES = 24;
 const LONGEST = 500;
 
-/** Undefined where there is to be none. `own`: who may see it, in place of those with tokens. */
+/** Undefined where there is to be none. `own.door`: who may see it, in place of those with tokens. */
 export function serviceDashboard(
   parts: DashboardParts,
-  own: Door | undefined,
+  own: { readonly door?: Door; readonly label?: (id: string) => string | undefined },
 ): ServiceDashboard | undefined {
   const { settings, log, store, rules: policies, tokens } = parts;
   const { dashboard: whether, namespace } = settings;
   if (whether === "off" || (whether === undefined && !tokens.areAsked)) return undefined;
-  const isByToken = !tokens.areAsked && own === undefined;
+  const isByToken = !tokens.areAsked && own.door === undefined;
   const token = isByToken ? randomBytes(TOKEN_BYTES).toString("base64url") : undefined;
-  const door = own ?? (token === undefined ? doorOfTokens(tokens) : doorOf({ admin: token }));
+  const door = own.door ?? (token === undefined ? doorOfTokens(tokens) : doorOf({ admin: token }));
   const options = {
     policies,
     store,
     report: namespace,
+    label: own.label,
     onChange: (change: AdminMessage) => {
       tell(change, log);
     },

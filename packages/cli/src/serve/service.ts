@@ -36,6 +36,8 @@ export interface Readiness {
 interface OwnParts {
   readonly source?: (store: Store) => Promise<PolicySource>;
   readonly door?: Door;
+  /** What the dashboard calls an id. */
+  readonly label?: (id: string) => string | undefined;
 }
 
 export class Service {
@@ -55,7 +57,7 @@ export class Service {
 
   private constructor(
     parts: Pick<Service, "settings" | "log" | "store" | "rules" | "tokens">,
-    door?: Door,
+    own: OwnParts,
   ) {
     const { settings, log, store, rules, tokens } = parts;
     const { namespace, storeTimeout: timeout } = settings;
@@ -73,7 +75,7 @@ export class Service {
       onStoreFailure: "throw",
       breaker: false,
     });
-    this.dashboard = serviceDashboard(parts, door);
+    this.dashboard = serviceDashboard(parts, own);
     noteChanges(rules, log);
   }
 
@@ -104,7 +106,7 @@ export class Service {
         // A setting of a few choices.
         ...(settings.mode !== undefined && { mode: settings.mode as ModeSwitch }),
       });
-      return new Service({ settings, log, store, rules, tokens }, own.door);
+      return new Service({ settings, log, store, rules, tokens }, own);
     } catch (error) {
       await store.close();
       if (error instanceof SluiceError) throw error;

@@ -1,6 +1,11 @@
 /** `sluice demo`: the service with its dashboard, and a few tenants who call it. */
 import { type Store, systemClock } from "sluice";
-import { PolicyConflictError, type PolicySource, PublishedPolicies } from "sluice/policies";
+import {
+  PolicyConflictError,
+  type PolicySource,
+  PublishedPolicies,
+  ruleKeyId,
+} from "sluice/policies";
 import { defineCommand, EXIT, type ExitCode } from "../../command-line/command.js";
 import { numberOption, type OptionTable, UsageError } from "../../command-line/options.js";
 import { redactUrl } from "../../command-line/redact.js";
@@ -134,7 +139,16 @@ async function openService(
   // Variables of a service of one's own must not change the demo.
   const settings = await readSettings(flags, {});
   const log = serviceLog("warn", (line) => io.stderr.write(line));
-  return Service.open(settings, log, { source: publishedDemo, door });
+  const names = new Map<string, string>();
+  const label = (id: string): string | undefined => names.get(id);
+  const service = await Service.open(settings, log, { source: publishedDemo, door, label });
+  // An operator knows these callers: the page shows their names beside their ids.
+  const rules = new Set<string>(service.rules.document.rules.map((each) => each.name));
+  for (const { name, rule, entries } of TENANTS) {
+    // Somebody may have published a document without it.
+    if (rules.has(rule)) names.set(ruleKeyId(service.rules, { rule, entries }), name);
+  }
+  return service;
 }
 
 /** The document in the store, which the first demo puts there: what others changed stays. */
