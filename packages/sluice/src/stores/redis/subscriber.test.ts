@@ -1,5 +1,5 @@
 /** Channels of a client that says when, and in which order, it subscribes. */
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { settle } from "../../../test/support/watch.js";
 import { Subscriber } from "./subscriber.js";
 
@@ -58,4 +58,31 @@ test("a channel is left by its listener", async () => {
   const [subscribed, left] = asked;
   expect(left).toEqual(["unsubscribe", "c", subscribed?.[2]]);
   subscriber.close();
+});
+
+// As ioredis does on a Cluster's node that it is not connected to yet.
+test("a client that never answers a first time is asked again", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const asked: string[] = [];
+  const once = (verb: string): Promise<void> => {
+    asked.push(verb);
+    const isFirst = asked.filter((each) => each === verb).length === 1;
+    return isFirst ? new Promise(nothing) : Promise.resolve();
+  };
+  const client = {
+    on() {},
+    removeListener() {},
+    sSubscribe: () => once("subscribe"),
+    sUnsubscribe: () => once("unsubscribe"),
+  };
+  const subscriber = new Subscriber({ client: () => client, subscriber: client, sharded: true });
+  const subscription = subscriber.subscribe("c", nothing, nothing);
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(asked).toEqual(["subscribe", "unsubscribe", "subscribe"]);
+  expect(subscription.isLive()).toBe(true);
+  subscription.end();
+  subscriber.close();
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(vi.getTimerCount()).toBe(0);
 });

@@ -2,6 +2,7 @@
  * The connection on which a store receives what is published: a duplicate of its client, opened when the first
  * channel is wanted and replaced once it has given up, or the subscriber that the user passed in.
  */
+import { startTimer } from "../../core/clock.js";
 import { InvalidOptionError } from "../../core/errors.js";
 import { fieldOf, withoutText } from "../../core/shown.js";
 import type { MessageListener, SubscribingClient, SubscriptionAdapter } from "./clients/client.js";
@@ -22,6 +23,30 @@ export interface ConnectionEvents {
   readonly lost: () => void;
   /** It is worth subscribing again. */
   readonly recovered: () => void;
+}
+
+const PATIENCE_MS = 2000;
+
+/**
+ * Rejects where a subscription is not confirmed in time. ioredis puts the first one on a Cluster's node off until it is
+ * connected to it, and then may never send it (6.0.0): whoever waited for that would subscribe no more.
+ */
+async function answered(subscribing: Promise<unknown>): Promise<void> {
+  let end = (): void => {};
+  const tooLong = new Promise<never>((_, reject) => {
+    const timer = startTimer(PATIENCE_MS, () => {
+      reject(new Error(`no answer within ${PATIENCE_MS} ms`));
+    });
+    timer.unref();
+    end = () => {
+      timer.cancel();
+    };
+  });
+  try {
+    await Promise.race([subscribing, tooLong]);
+  } finally {
+    end();
+  }
 }
 
 /** @throws InvalidOptionError for a subscriber that cannot subscribe. */
@@ -72,10 +97,10 @@ export class SubscriptionConnection {
     const { received } = this.#events;
     const losses = this.#losses;
     if (this.#asked.has(channel)) {
-      await adapter.unsubscribe(client, sharded, channel, received).catch(() => {});
+      await answered(adapter.unsubscribe(client, sharded, channel, received)).catch(() => {});
     }
     this.#asked.add(channel);
-    await adapter.subscribe(client, sharded, channel, received);
+    await answered(adapter.subscribe(client, sharded, channel, received));
     if (losses !== this.#losses) throw new Error("the connection was lost meanwhile");
   }
 
