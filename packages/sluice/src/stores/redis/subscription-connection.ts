@@ -2,11 +2,11 @@
  * The connection on which a store receives what is published: a duplicate of its client, opened when the first
  * channel is wanted and replaced once it has given up, or the subscriber that the user passed in.
  */
-import { startTimer } from "../../core/clock.js";
 import { InvalidOptionError } from "../../core/errors.js";
 import { fieldOf, withoutText } from "../../core/shown.js";
 import type { MessageListener, SubscribingClient, SubscriptionAdapter } from "./clients/client.js";
 import { subscriptionsOf } from "./clients/index.js";
+import { withinTime } from "./within-time.js";
 
 export interface SubscriptionClients {
   /** The store's client, to be duplicated; undefined until the store has connected. */
@@ -31,22 +31,8 @@ const PATIENCE_MS = 2000;
  * Rejects where a subscription is not confirmed in time. ioredis puts the first one on a Cluster's node off until it is
  * connected to it, and then may never send it (6.0.0): whoever waited for that would subscribe no more.
  */
-async function answered(subscribing: Promise<unknown>): Promise<void> {
-  let end = (): void => {};
-  const tooLong = new Promise<never>((_, reject) => {
-    const timer = startTimer(PATIENCE_MS, () => {
-      reject(new Error(`no answer within ${PATIENCE_MS} ms`));
-    });
-    timer.unref();
-    end = () => {
-      timer.cancel();
-    };
-  });
-  try {
-    await Promise.race([subscribing, tooLong]);
-  } finally {
-    end();
-  }
+function answered(subscribing: Promise<unknown>): Promise<void> {
+  return withinTime(subscribing, { ms: PATIENCE_MS, keepsAlive: false });
 }
 
 /** @throws InvalidOptionError for a subscriber that cannot subscribe. */

@@ -13,11 +13,11 @@ import {
 } from "./client.js";
 import {
   CONNECT_TIMEOUT_MS,
+  connected,
   type ConnectTarget,
   type OwnConnection,
   reconnectDelayMs,
   SILENCE_MS,
-  withinTime,
 } from "./own-connection.js";
 
 /** ioredis and iovalkey: Redis or Cluster. */
@@ -274,7 +274,7 @@ async function openIoRedis(
     disconnectForGood(client);
   };
   try {
-    await withinTime(client.connect(), closed);
+    await connected(client.connect(), closed);
   } catch (error) {
     await close();
     // The rejection only says that the connection is closed; the event before it says why.

@@ -17,11 +17,11 @@ import {
 import { endable } from "./endable.js";
 import {
   CONNECT_TIMEOUT_MS,
+  connected,
   type ConnectTarget,
   type OwnConnection,
   reconnectDelayMs,
   SILENCE_MS,
-  withinTime,
 } from "./own-connection.js";
 import { type ConnectingNodeRedis, ReconnectingClient } from "./reconnecting-client.js";
 
@@ -255,7 +255,7 @@ async function openNodeRedis(
     client.destroy();
   };
   try {
-    await withinTime(connectFully(client, target), closed);
+    await connected(connectFully(client, target), closed);
   } catch (error) {
     await close();
     throw error;

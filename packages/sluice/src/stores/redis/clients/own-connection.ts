@@ -1,6 +1,5 @@
 /** What connections have in common that a RedisStore opens itself, whichever client is installed. */
-import { onAbort } from "../../../core/abort.js";
-import { startTimer } from "../../../core/clock.js";
+import { withinTime } from "../within-time.js";
 
 /** A checked URL with credentials and TLS taken out of it. */
 export interface ConnectTarget {
@@ -37,24 +36,7 @@ export function reconnectDelayMs(attempt: number): number {
   return Math.min(FIRST_RECONNECT_MS * 2 ** attempt, LONGEST_RECONNECT_MS);
 }
 
-/** Rejects when `work` has not settled in time, as with a server that accepts but never answers, or `closed` fires. */
-export async function withinTime(work: Promise<unknown>, closed: AbortSignal): Promise<void> {
-  let end = (): void => {};
-  const tooLong = new Promise((_, reject: (error: Error) => void) => {
-    const timer = startTimer(CONNECT_TIMEOUT_MS, () => {
-      reject(new Error(`no answer within ${CONNECT_TIMEOUT_MS} ms`));
-    });
-    const endWatch = onAbort(closed, () => {
-      reject(closed.reason as Error);
-    });
-    end = () => {
-      timer.cancel();
-      endWatch();
-    };
-  });
-  try {
-    await Promise.race([work, tooLong]);
-  } finally {
-    end();
-  }
+/** Rejects when a connection is not there in time, or `closed` fires. */
+export function connected(connecting: Promise<unknown>, closed: AbortSignal): Promise<void> {
+  return withinTime(connecting, { ms: CONNECT_TIMEOUT_MS, closed, keepsAlive: true });
 }
