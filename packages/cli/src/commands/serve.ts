@@ -1,5 +1,6 @@
 /** `sluice serve`: the same limits for every language and proxy, over HTTP. */
 import { defineCommand, EXIT } from "../command-line/command.js";
+import { endingOf } from "../command-line/ending.js";
 import { type OptionSpec, UsageError } from "../command-line/options.js";
 import { runService } from "../serve/run-service.js";
 import { flagOf, type Setting, type SettingName, SETTINGS, variableOf } from "../serve/settings.js";
@@ -37,13 +38,7 @@ drains it: what it has taken is answered; SIGHUP reads the file of tokens again.
     const given = FLAGS.map(([name]) => [name, values[flagOf(name)]] as const);
     // Else a list of processes shows the password of Redis to everybody on the machine.
     if (String(values["redis"]).includes("@")) process.title = "sluice serve";
-    const ending = new AbortController();
-    const end = (): void => {
-      ending.abort();
-    };
-    const interrupted = io.interruption();
-    interrupted.addEventListener("abort", end, { once: true });
-    process.once("SIGTERM", end);
+    const ending = endingOf(io);
     try {
       await runService(Object.fromEntries(given), {
         env: io.env,
@@ -55,7 +50,7 @@ drains it: what it has taken is answered; SIGHUP reads the file of tokens again.
         },
       });
     } finally {
-      process.off("SIGTERM", end);
+      ending.release();
     }
     return EXIT.ok;
   },

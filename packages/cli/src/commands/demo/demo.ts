@@ -7,6 +7,7 @@ import {
   ruleKeyId,
 } from "sluice/policies";
 import { defineCommand, EXIT, type ExitCode } from "../../command-line/command.js";
+import { endingOf } from "../../command-line/ending.js";
 import { numberOption, type OptionTable, UsageError } from "../../command-line/options.js";
 import { redactUrl } from "../../command-line/redact.js";
 import { redisUrl, STORE_OPTIONS } from "../../command-line/store-options.js";
@@ -101,15 +102,9 @@ async function play(demo: Demo, io: Io): Promise<ExitCode> {
   const terminal = terminalOf(io.stdout, io.env);
   const door = oneTimeDoor();
   const service = await openService(demo, io, door);
-  const ending = new AbortController();
-  const end = (): void => {
-    ending.abort();
-  };
-  const interrupted = io.interruption();
-  interrupted.addEventListener("abort", end, { once: true });
-  process.once("SIGTERM", end);
+  const ending = endingOf(io);
   if (demo.seconds !== undefined) {
-    systemClock.sleep(demo.seconds * 1000, ending.signal).then(end, () => {});
+    systemClock.sleep(demo.seconds * 1000, ending.signal).then(ending.end, () => {});
   }
   try {
     const [entrance] = await openHttp(service);
@@ -123,8 +118,8 @@ async function play(demo: Demo, io: Io): Promise<ExitCode> {
     report(counts, terminal);
     return counts.some(({ failed }) => failed > 0) ? EXIT.failed : EXIT.ok;
   } finally {
-    end();
-    process.off("SIGTERM", end);
+    ending.end();
+    ending.release();
     await service.end();
   }
 }
