@@ -25,7 +25,10 @@ export class Hints {
     return this.subscriber.isSharded ? `${key}!` : name;
   }
 
-  /** Calls `hint` with each message of the channel, and each time its messages begin to be received. */
+  /**
+   * Calls `hint` with each message of the channel, each time its messages begin to be received, and once soon where they are
+   * received already: a change between the caller's last look and this watch was not for it.
+   */
   watch(channel: string, hint: () => void): Watch {
     if (!this.subscriber.canSubscribe) return { end: () => {} };
     const hints = this.#byChannel.get(channel) ?? new Set();
@@ -39,6 +42,11 @@ export class Hints {
     const subscription = this.subscriber.subscribe(channel, listener, () => {
       for (const each of this.#byChannel.get(channel) ?? []) each();
     });
+    if (subscription.isLive()) {
+      queueMicrotask(() => {
+        if (hints.has(listener)) listener();
+      });
+    }
     return {
       end: () => {
         hints.delete(listener);

@@ -28,8 +28,8 @@ export interface ConnectionEvents {
 const PATIENCE_MS = 2000;
 
 /**
- * Rejects where a subscription is not confirmed in time. ioredis puts the first one on a Cluster's node off until it is
- * connected to it, and then may never send it (6.0.0): whoever waited for that would subscribe no more.
+ * Rejects where a subscription is not confirmed in time. A client may put one off until it is connected, as ioredis does on
+ * the nodes of a Cluster, and lose it with a connection that fails: without this, no other attempt would follow.
  */
 function answered(subscribing: Promise<unknown>): Promise<void> {
   return withinTime(subscribing, { ms: PATIENCE_MS, keepsAlive: false });
