@@ -82,7 +82,7 @@ function kindOfObject(value: object): string {
     // Promises of other libraries and realms too.
     if (typeof (value as { then?: unknown }).then === "function") return A_PROMISE;
     if (typeof value === "function") return "a function";
-    if (Array.isArray(value)) return "an array";
+    if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array";
     const { name } = value.constructor;
     if (name !== "Object" && CLASS_NAME.test(name)) return withArticle(name);
   } catch {
