@@ -1,6 +1,7 @@
 /** The clients that Sluice knows, and how one is recognized. */
 import { InvalidOptionError, StoreUnavailableError } from "../../../core/errors.js";
 import { withoutText } from "../../../core/shown.js";
+import { withoutCommand } from "./bare-error.js";
 import { bun, type BunLike } from "./bun.js";
 import type {
   AskScript,
@@ -71,16 +72,6 @@ export function refusalWordedByClient(error: Error): RefusalReason | undefined {
     if (reason !== undefined) return reason;
   }
   return undefined;
-}
-
-/** Upstash's client, and servers that do not know a command, repeat it: with keys that may be plain. */
-const REPEATED_COMMAND = /, (?:command was|with args beginning with): .*$/s;
-
-function withoutCommand(error: Error): Error {
-  const message = error.message.replace(REPEATED_COMMAND, "");
-  return message === error.message
-    ? error
-    : Object.assign(new Error(message), { name: error.name });
 }
 
 /** A script's failure, or where the client had no room for it, an error that says so: it never reached the server. */

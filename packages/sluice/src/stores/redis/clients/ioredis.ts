@@ -1,5 +1,6 @@
 /** All that Sluice knows of ioredis and of iovalkey, its twin for Valkey: Redis, Sentinel and Cluster. */
 import { withReload } from "../scripts.js";
+import { withoutCommand } from "./bare-error.js";
 import {
   type ClientAdapter,
   type ClientHazard,
@@ -225,7 +226,7 @@ interface IoRedisModule {
   };
 }
 interface ConnectingIoRedis extends IoRedisLike {
-  on(event: "error", listener: (error: Error) => void): unknown;
+  on(event: "error" | "node error", listener: (error: Error) => void): unknown;
   connect(): Promise<unknown>;
   disconnect(): void;
 }
@@ -267,9 +268,12 @@ async function openIoRedis(
 ): Promise<OwnConnection> {
   const client = createIoRedis(module as IoRedisModule, target);
   let failure: Error | undefined;
-  client.on("error", (error) => {
+  const failed = (error: Error): void => {
     failure ??= error;
-  });
+  };
+  client.on("error", failed);
+  // Of a Cluster: what a node said, before the error that none could be reached.
+  client.on("node error", failed);
   const close = async (): Promise<void> => {
     disconnectForGood(client);
   };
@@ -278,7 +282,8 @@ async function openIoRedis(
   } catch (error) {
     await close();
     // The rejection only says that the connection is closed; the event before it says why.
-    throw withoutCommand(failure ?? error);
+    const reason = failure ?? error;
+    throw reason instanceof Error ? withoutCommand(reason) : reason;
   }
   if (failure !== undefined && !target.cluster) {
     // A database that does not exist is only an event too: the client goes on with number 0.
@@ -286,12 +291,6 @@ async function openIoRedis(
     throw withoutCommand(failure);
   }
   return { client, close };
-}
-
-/** It attaches the command that failed to its errors: of a login, the password. */
-function withoutCommand(error: unknown): unknown {
-  if (!(error instanceof Error) || !("command" in error)) return error;
-  return Object.assign(new Error(error.message), { name: error.name });
 }
 
 export const ioredis: ClientAdapter<IoRedis> = {

@@ -197,15 +197,20 @@ interface NodeRedisModule {
 }
 
 /** Failures reach the limiter call by call; an "error" event without listener would end the process. */
-function ownClient(client: ConnectingNodeRedis): ConnectingNodeRedis {
-  client.on("error", () => {});
+function ownClient(
+  client: ConnectingNodeRedis,
+  failed: (error: unknown) => void = () => {},
+): ConnectingNodeRedis {
+  client.on("error", failed);
   return endable(client);
 }
 
+/** `failed` hears what a Cluster's client does not say as it rejects. */
 function createNodeRedis(
   redis: NodeRedisModule,
   target: ConnectTarget,
   wasConnected: () => boolean,
+  failed: (error: unknown) => void,
 ): ConnectingNodeRedis | ReconnectingClient {
   const { host, port, db, username, password, tls, cluster } = target;
   const socket = { connectTimeout: CONNECT_TIMEOUT_MS, ...(tls && { ...tls, tls: true }) };
@@ -222,6 +227,7 @@ function createNodeRedis(
         defaults: { ...options, socket },
         topologyRefreshOnReconnectionAttemptStrategy: REDISCOVER_MS,
       }),
+      failed,
     );
   }
   // By its own rules the client would try a wrong address or password for ever.
@@ -250,7 +256,15 @@ async function openNodeRedis(
   closed: AbortSignal,
 ): Promise<OwnConnection> {
   let isConnected = false;
-  const client = createNodeRedis(module as NodeRedisModule, target, () => isConnected);
+  let failure: unknown;
+  const client = createNodeRedis(
+    module as NodeRedisModule,
+    target,
+    () => isConnected,
+    (error) => {
+      failure = error;
+    },
+  );
   const close = async (): Promise<void> => {
     client.destroy();
   };
@@ -258,9 +272,11 @@ async function openNodeRedis(
     await connected(connectFully(client, target), closed);
   } catch (error) {
     await close();
-    throw error;
+    // A Cluster's client rejects with "All the root nodes are unavailable"; the event before it says why.
+    throw failure ?? error;
   }
   isConnected = true;
+  failure = undefined;
   return { client, close };
 }
 

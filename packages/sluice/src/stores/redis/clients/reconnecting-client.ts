@@ -13,7 +13,10 @@ export interface ConnectingNodeRedis {
   sSubscribe: ClientMethod;
   sendCommand: ClientMethod;
   duplicate: ClientMethod;
-  on(event: "connect" | "ready" | "error" | "end" | "reconnecting", listener: () => void): unknown;
+  on(
+    event: "connect" | "ready" | "error" | "end" | "reconnecting",
+    listener: (error?: unknown) => void,
+  ): unknown;
   connect(): Promise<unknown>;
   destroy(): void;
 }
