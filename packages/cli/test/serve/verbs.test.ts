@@ -87,7 +87,10 @@ test("a refund with an idempotency key comes back once", async () => {
   const again = await ask("/v1/refund", { entries, amount: 2 }, header);
   expect(again.body).toMatchObject({ refunded: 0 });
   expect([await left(ask, "user", "ann"), await left(ask, "team", "blue")]).toEqual([8, 2]);
-  expect((await ask("/v1/refund", { entries, amount: 9 })).body).toMatchObject({ refunded: 2 });
+  // A bucket that has refilled a little meanwhile takes that much less.
+  const most = (await ask("/v1/refund", { entries, amount: 9 })).body["refunded"];
+  expect(Number(most)).toBeGreaterThan(1);
+  expect(Number(most)).toBeLessThanOrEqual(2);
 });
 
 test("settling gives the rest back, or takes what is missing", async () => {

@@ -32,6 +32,14 @@ export function askedOf(body: Json, rules: PolicySet, others?: ReadonlySet<strin
   return { rule, entries: entriesOfKey(rules.document, rule, key, entries), cost, plan, slot };
 }
 
+const ENTRY = "a text or a number: one beyond 2^53 loses digits here, so say it as a text";
+
+/** Two numbers that JSON.parse cannot tell apart would be one key. */
+function isEntry(value: unknown): boolean {
+  if (typeof value === "number") return Math.abs(value) <= Number.MAX_SAFE_INTEGER;
+  return typeof value === "string";
+}
+
 /** @throws HttpProblem */
 function entriesIn(field: string, entries: unknown): Entries {
   if (typeof entries !== "object" || entries === null || Array.isArray(entries)) {
@@ -40,8 +48,8 @@ function entriesIn(field: string, entries: unknown): Entries {
   }
   for (const name in entries) {
     const value: unknown = Reflect.get(entries, name);
-    if (typeof value !== "string" && typeof value !== "number") {
-      throw invalid(`${field}: ${JSON.stringify(name.slice(0, 60))} must be a text or a number`);
+    if (!isEntry(value)) {
+      throw invalid(`${field}: ${JSON.stringify(name.slice(0, 60))} must be ${ENTRY}`);
     }
   }
   return entries as Entries;
@@ -71,11 +79,9 @@ function entriesOfKey(
   // The set says so, and which one was meant.
   if (names === undefined || key === undefined) return entries ?? NO_ENTRIES;
   if (typeof key === "object") return bothOf(entries, keyIn(key, names));
-  if (typeof key !== "string" && typeof key !== "number") {
-    throw invalid("key must be a text, a number, or an object of them");
-  }
+  if (!isEntry(key)) throw invalid(`key must be an object of entries, or ${ENTRY}`);
   const [only] = names;
-  if (only !== undefined && names.length === 1) return bothOf(entries, { [only]: key });
+  if (only !== undefined && names.length === 1) return bothOf(entries, { [only]: key as string });
   const form = names.map((name) => `${JSON.stringify(name)}: …`).join(", ");
   throw invalid(
     names.length === 0

@@ -96,12 +96,33 @@ function callOf(request: IncomingMessage, header: (name: string) => string | und
   return { method: request.method ?? "GET", address: request.socket.remoteAddress, header };
 }
 
-/** Without the query; of a whole URL its path. */
+/** Without the query; of a whole URL its path; in the one spelling that rules are written in. */
 function pathIn(target: string): string {
   const path = target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "");
   const end = path.search(/[?#]/);
-  const plain = end < 0 ? path : path.slice(0, end);
-  return plain === "" ? "/" : plain;
+  const bare = end < 0 ? path : path.slice(0, end);
+  return bare === "" ? "/" : bare.startsWith("/") && UNUSUAL.test(bare) ? plainPath(bare) : bare;
+}
+
+const UNUSUAL = /%|\/\/|\/\./;
+const ESCAPES = /(?:%[\da-f]{2})+/gi;
+
+/**
+ * Escapes decoded once, slashes that stand together merged, dot segments followed, as nginx makes its `$uri`: whoever
+ * serves the request does some of it, and by another spelling nobody is to get past a rule.
+ */
+function plainPath(path: string): string {
+  const decoded = path.replace(ESCAPES, (escapes) =>
+    Buffer.from(escapes.replaceAll("%", ""), "hex").toString(),
+  );
+  const steps = decoded.split("/").slice(1);
+  const kept: string[] = [];
+  for (const step of steps) {
+    if (step === "..") kept.pop();
+    else if (step !== "" && step !== ".") kept.push(step);
+  }
+  const isFolder = kept.length > 0 && ["", ".", ".."].includes(steps.at(-1) as string);
+  return `/${kept.join("/")}${isFolder ? "/" : ""}`;
 }
 
 function parametersOf(query: string): Readonly<Record<string, string | undefined>> {

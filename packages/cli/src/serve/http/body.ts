@@ -10,11 +10,6 @@ const EMPTY = Buffer.alloc(0);
 
 /** Hands the whole body over. Where its sender has gone, nobody is told: there is nobody to answer. */
 export function readBody(request: IncomingMessage, most: number, take: BodyTaker): void {
-  const length = request.headers["content-length"];
-  if (length !== undefined && Number(length) > most) {
-    take(undefined, tooLarge(most));
-    return;
-  }
   let first: Buffer | undefined;
   let others: Buffer[] | undefined;
   let size = 0;
@@ -32,14 +27,16 @@ export function readBody(request: IncomingMessage, most: number, take: BodyTaker
   };
   request.on("data", onData);
   request.on("end", onEnd);
-  // Without a listener the end of a connection in the middle of a body would end the process.
-  request.on("error", ignore);
 }
 
-const ignore = (): void => {};
-
-function tooLarge(most: number): HttpProblem {
+export function tooLarge(most: number): HttpProblem {
   return new HttpProblem("body-too-large", `at most ${most} bytes are read`);
+}
+
+/** Nothing is unpacked: a small body could become a long one. */
+export function codedBody(): HttpProblem {
+  const detail = "bodies are read as they come, without a Content-Encoding";
+  return new HttpProblem("wrong-type", detail, [["Accept-Encoding", "identity"]]);
 }
 
 /** @throws HttpProblem */
@@ -48,7 +45,7 @@ export function objectIn(body: Buffer): Readonly<Record<string, unknown>> {
   if (!isUtf8(body)) throw new HttpProblem("bad-json", "it is no UTF-8");
   let value: unknown;
   try {
-    value = JSON.parse(body.toString("utf8"));
+    value = JSON.parse(body.toString());
   } catch {
     throw new HttpProblem("bad-json", "it cannot be parsed");
   }

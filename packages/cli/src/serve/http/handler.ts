@@ -5,11 +5,17 @@ import { toNodeHandler } from "../../dashboard/node-handler.js";
 import { errorText } from "../log.js";
 import type { Service } from "../service.js";
 import type { Answer } from "./answer.js";
-import { isJson, objectIn, readBody } from "./body.js";
+import { codedBody, isJson, objectIn, readBody, tooLarge } from "./body.js";
+import { fieldOf } from "./field.js";
 import { HttpProblem, problemOf } from "./problem.js";
 import type { Method, Route } from "./route.js";
 
-type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+/** `goOn` tells a client that waits for it to send the body; undefined where it does not wait. */
+export type Handler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  goOn?: () => void,
+) => void;
 
 const EMPTY_JSON: Readonly<Record<string, unknown>> = Object.freeze({});
 
@@ -23,16 +29,21 @@ export function httpHandler(service: Service, routes: readonly Route[]): Handler
   }
   const { dashboard } = service;
   const board = dashboard && toNodeHandler(dashboard.board);
-  return (request, response) => {
-    const url = request.url as string;
+  return (request, response, goOn) => {
+    let url = request.url as string;
+    if (!url.startsWith("/")) {
+      url = withoutOrigin(url);
+      request.url = url;
+    }
     const mark = url.indexOf("?");
     const path = mark < 0 ? url : url.slice(0, mark);
     if (board !== undefined && isOfDashboard(path)) {
+      goOn?.();
       void board(request, response);
       return;
     }
     const query = mark < 0 ? "" : url.slice(mark + 1);
-    const exchange = new Exchange(service, request, response, query);
+    const exchange = new Exchange(service, request, response, query, goOn);
     const byMethod = table.get(path);
     const route = byMethod?.get(request.method as Method);
     if (route !== undefined) exchange.begin(route);
@@ -42,6 +53,14 @@ export function httpHandler(service: Service, routes: readonly Route[]): Handler
       exchange.fail(new HttpProblem("method-not-allowed", "", [["Allow", allowed]]));
     }
   };
+}
+
+/** A target may be a whole URL (RFC 9112, 3.2.2): what stands before its path says nothing here. */
+function withoutOrigin(target: string): string {
+  const [origin] = /^https?:\/\/[^/?#]*/i.exec(target) ?? [];
+  if (origin === undefined) return target;
+  const path = target.slice(origin.length);
+  return path.startsWith("/") ? path : `/${path}`;
 }
 
 function isOfDashboard(path: string): boolean {
@@ -55,13 +74,21 @@ class Exchange {
   readonly #response: ServerResponse;
   readonly #query: string;
   readonly #beganMs: number;
+  #goOn: (() => void) | undefined;
   #route: Route | undefined;
 
-  constructor(service: Service, request: IncomingMessage, response: ServerResponse, query: string) {
+  constructor(
+    service: Service,
+    request: IncomingMessage,
+    response: ServerResponse,
+    query: string,
+    goOn: (() => void) | undefined,
+  ) {
     this.#service = service;
     this.#request = request;
     this.#response = response;
     this.#query = query;
+    this.#goOn = goOn;
     this.#beganMs = service.log.isDebug ? monotonicMs() : 0;
   }
 
@@ -76,7 +103,14 @@ class Exchange {
       this.#run(route, undefined);
       return;
     }
-    readBody(this.#request, route.mostBytes ?? this.#service.settings.maxBody, (body, why) => {
+    const most = route.mostBytes ?? this.#service.settings.maxBody;
+    if (Number(fieldOf(this.#request, "content-length") ?? 0) > most) {
+      this.fail(tooLarge(most));
+      return;
+    }
+    this.#goOn?.();
+    this.#goOn = undefined;
+    readBody(this.#request, most, (body, why) => {
       if (body === undefined) this.fail(why);
       else this.#run(route, body);
     });
@@ -96,9 +130,9 @@ class Exchange {
   /** Why the request is not let in. */
   #refusal({ scopes, takes }: Route): HttpProblem | undefined {
     const { tokens } = this.#service;
-    const { headers } = this.#request;
+    const request = this.#request;
     if (scopes.length > 0 && tokens.areAsked) {
-      const holder = tokens.holderOf(headers.authorization);
+      const holder = tokens.holderOf(fieldOf(request, "authorization"));
       if (holder === undefined) {
         return new HttpProblem("unauthorized", "", [["WWW-Authenticate", 'Bearer realm="sluice"']]);
       }
@@ -106,8 +140,12 @@ class Exchange {
         return new HttpProblem("forbidden", `one of ${scopes.join(", ")} is needed`);
       }
     }
-    if (takes === "json" && !isJson(headers["content-type"])) return new HttpProblem("wrong-type");
-    return undefined;
+    if (takes === "nothing") return undefined;
+    if (takes === "json" && !isJson(fieldOf(request, "content-type"))) {
+      return new HttpProblem("wrong-type");
+    }
+    const coding = fieldOf(request, "content-encoding");
+    return coding === undefined || coding === "identity" ? undefined : codedBody();
   }
 
   #run(route: Route, bytes: Buffer | undefined): void {
@@ -138,11 +176,13 @@ class Exchange {
     const length = typeof body === "string" ? Buffer.byteLength(body) : body.length;
     head.push("Content-Length", String(length));
     for (const [name, value] of fields) head.push(name, value);
-    // Whoever drains keeps no connection. What was not read of a body, node reads and drops.
-    if (this.#service.isDraining) head.push("Connection", "close");
+    // Whoever drains keeps no connection. What was not read of a body, node reads and drops; but of a client that waits to
+    // send it nobody knows whether a body comes or the next request.
+    if (this.#service.isDraining || this.#goOn !== undefined) head.push("Connection", "close");
     response.writeHead(status, head);
-    // To HEAD node sends none of it.
-    response.end(body);
+    // To HEAD node sends none of it. Where each character is a byte, as in nearly all answers, nothing is to be encoded.
+    if (typeof body === "string") response.end(body, length === body.length ? "latin1" : "utf8");
+    else response.end(body);
     if (this.#service.log.isDebug) this.#tell(status);
   }
 

@@ -1,6 +1,6 @@
 /** Listens on ports and Unix sockets, within the limits of the settings, and stops without losing a request. */
 import { lstat, unlink } from "node:fs/promises";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { connect, type ListenOptions, type Server as NetServer, type Socket } from "node:net";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
@@ -8,9 +8,8 @@ import { SettingError } from "../read-settings.js";
 import type { Entrance } from "../service.js";
 import type { ServiceSettings } from "../settings.js";
 import { readTls, type ServerTls } from "../tls.js";
+import type { Handler } from "./handler.js";
 import { HttpProblem, type ProblemReason } from "./problem.js";
-
-type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** A server that listens, and where. */
 export interface HttpEntrance extends Entrance {
@@ -101,9 +100,15 @@ function makeServer(
     requireHostHeader: false,
   };
   const server: Server =
-    tls === undefined
-      ? createServer(options, handler)
-      : createTlsServer({ ...options, ...tls }, handler);
+    tls === undefined ? createServer(options) : createTlsServer({ ...options, ...tls });
+  server.on("request", (request, response) => {
+    handler(request, response);
+  });
+  server.on("checkContinue", (request, response) => {
+    handler(request, response, () => {
+      response.writeContinue();
+    });
+  });
   server.maxConnections = maxConnections;
   server.on("clientError", refuse);
   return server;

@@ -23,7 +23,8 @@ function object(
   return { type: "object", properties, required, ...(!isOpen && { additionalProperties: false }) };
 }
 
-const entry: Schema = { type: ["string", "number"] };
+/** Beyond these numbers lose digits. */
+const entry: Schema = { type: ["string", "number"], minimum: -(2 ** 53 - 1), maximum: 2 ** 53 - 1 };
 const asked = {
   rule: { type: "string", description: "The one rule to ask, whatever it matches." },
   key: {
