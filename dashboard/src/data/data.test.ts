@@ -3,10 +3,10 @@ import { expect, test } from "vitest";
 import type { RuleState, Second } from "../../../packages/cli/src/dashboard/wire.js";
 import { pollDelayMs } from "./delay.js";
 import { parseEntries, printEntries } from "./entries.js";
-import { counted, duration, latency, rate, share } from "./format.js";
+import { counted, duration, latency, rate, share, size } from "./format.js";
 import { linePath, niceTop } from "./path.js";
 import { keepOrder, orderRules } from "./rows.js";
-import { meanOf, mergeSeconds, minutesOf, sumOf, WINDOW_MS } from "./series.js";
+import { meanOf, mergeSeconds, minutesOf, sumOf, WINDOW_MS, windowOf } from "./series.js";
 
 test.each([
   [0, "0"],
@@ -55,6 +55,16 @@ test("latencies and counts have their unit", () => {
     "1.5 s",
   ]);
   expect([counted(1, "key"), counted(1204, "key")]).toEqual(["1 key", "1,204 keys"]);
+});
+
+test.each([
+  [0, "0 B"],
+  [812, "812 B"],
+  [4250, "4.3 kB"],
+  [1_300_000, "1.3 MB"],
+  [2.5e12, "2500 GB"],
+])("%d bytes are %s", (bytes, text) => {
+  expect(size(bytes)).toBe(text);
 });
 
 test("entries are read as rules' keys spell them, and written so that they are read again", () => {
@@ -107,6 +117,17 @@ test("a mean is by the time that was counted: less than the window, or one span 
   expect(meanOf([], 10_000)).toEqual({ perSecond: NONE, spanMs: 0 });
 });
 
+test.each([
+  [[], 15],
+  [[second(0, 0), second(880_000, 5), second(899_000, 5)], 2],
+  [[second(0, 3, 60_000), second(60_000, 5, 60_000)], 2],
+  [[second(0, 3, 60_000), second(60_000, 5, 61_000)], 5],
+  [[second(0, 3), second(299_000, 0)], 5],
+  [[second(0, 3), second(300_000, 0)], 15],
+] as const)("the chart shows no more time than there is: %j in %d minutes", (seconds, minutes) => {
+  expect(windowOf(seconds)).toBe(minutes * 60_000);
+});
+
 test("minutes are whole, the newest first, and lose nothing", () => {
   const seconds = Array.from({ length: 125 }, (_, i) => second(i * 1000, 1));
   expect(minutesOf(seconds).map(({ fromMs, asked }) => [fromMs, asked])).toEqual([
@@ -120,6 +141,7 @@ test("minutes are whole, the newest first, and lose nothing", () => {
 const rule = (name: string, asked: number, denied: number): RuleState => ({
   rule: name,
   limit: "5 a minute",
+  fields: ["limit", "window"],
   mode: name === "c" ? "shadow" : "enforce",
   percent: 100,
   perSecond: { ...NONE, asked, denied },

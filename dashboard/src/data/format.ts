@@ -34,6 +34,14 @@ export function latency(ms: number | undefined): string {
   return `${ms < 10 ? Math.round(ms * 10) / 10 : Math.round(ms)} ms`;
 }
 
+/** A size in memory: "812 B", "4.2 kB", "1.3 MB". */
+export function size(bytes: number): string {
+  const names = ["B", "kB", "MB", "GB"];
+  const power = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), names.length - 1);
+  const value = bytes / 1000 ** power;
+  return `${value < 10 && power > 0 ? Math.round(value * 10) / 10 : Math.round(value)} ${names[power]}`;
+}
+
 const UNITS: readonly (readonly [ms: number, name: string])[] = [
   [86_400_000, "d"],
   [3_600_000, "h"],

@@ -20,6 +20,15 @@ export function mergeSeconds(
   return [...kept, ...came.seconds].filter(({ fromMs, spanMs }) => fromMs + spanMs > from);
 }
 
+/** The shortest of 2, 5 and 15 minutes that holds all that was asked: ms. */
+export function windowOf(seconds: readonly Second[]): number {
+  const first = seconds.find(({ asked }) => asked > 0);
+  const last = seconds.at(-1);
+  if (first === undefined || last === undefined) return WINDOW_MS;
+  const spanMs = last.fromMs + last.spanMs - first.fromMs;
+  return [120_000, 300_000].find((each) => spanMs <= each) ?? WINDOW_MS;
+}
+
 /** All counts together. */
 export function sumOf(seconds: readonly Counts[]): Counts {
   const sum = { asked: 0, allowed: 0, denied: 0, near: 0, withoutStore: 0, shadowDenied: 0 };

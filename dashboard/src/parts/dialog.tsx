@@ -4,6 +4,7 @@ import type { ComponentType } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { held } from "../data/held.js";
 import { poll, said } from "../data/model.js";
+import { forgetComment } from "./comment.js";
 import { Problem } from "./problem.js";
 
 export interface Question {
@@ -28,6 +29,7 @@ export function askFirst(asked: Question): void {
   opener = document.activeElement;
   openersPart = opener?.closest("section")?.querySelector("h2") ?? null;
   outcome.problem.value = undefined;
+  forgetComment();
   question.value = asked;
 }
 

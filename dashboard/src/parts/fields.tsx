@@ -1,5 +1,6 @@
 /** Labelled fields, each bound to a signal. */
 import type { Signal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 
 /** What an input may be given, of all that HTML has. */
 interface FieldProps {
@@ -63,33 +64,39 @@ export function Choice<Name extends string>({
   );
 }
 
+/** One of a few, and below them the fields of the one that is chosen. */
 export function Radios<Name extends string>({
   legend,
   name,
   options,
   value,
+  fields,
 }: {
   readonly legend: string;
   readonly name: string;
-  readonly options: Readonly<Record<Name, string>>;
+  readonly options: Readonly<Partial<Record<Name, string>>>;
   readonly value: Signal<Name>;
+  readonly fields?: Readonly<Partial<Record<Name, ComponentChildren>>>;
 }) {
   return (
-    <fieldset>
-      <legend>{legend}</legend>
-      {Object.entries<string>(options).map(([each, text]) => (
-        <label key={each} class="radio">
-          <input
-            type="radio"
-            name={name}
-            checked={value.value === each}
-            onChange={() => {
-              value.value = each as Name;
-            }}
-          />
-          {text}
-        </label>
-      ))}
-    </fieldset>
+    <>
+      <fieldset>
+        <legend>{legend}</legend>
+        {Object.entries<string | undefined>(options).map(([each, text]) => (
+          <label key={each} class="radio">
+            <input
+              type="radio"
+              name={name}
+              checked={value.value === each}
+              onChange={() => {
+                value.value = each as Name;
+              }}
+            />
+            {text}
+          </label>
+        ))}
+      </fieldset>
+      {fields?.[value.value]}
+    </>
   );
 }

@@ -5,8 +5,8 @@ import { post } from "../data/api.js";
 import { moment } from "../data/format.js";
 import { held } from "../data/held.js";
 import { mayWrite, nowMs, state } from "../data/model.js";
+import { CommentField, commentTyped } from "../parts/comment.js";
 import { askFirst } from "../parts/dialog.js";
-import { Field } from "../parts/fields.js";
 import { Panel } from "../parts/panel.js";
 import { Problem } from "../parts/problem.js";
 
@@ -14,7 +14,6 @@ const AT_FIRST = 10;
 const isAll = signal(false);
 const opened = signal<string | undefined>(undefined);
 const diff = held<readonly string[]>();
-const comment = signal("");
 
 export const diffLines = async (between: Diff): Promise<readonly string[]> =>
   (await post<{ lines: readonly string[] }>("diff", between)).lines;
@@ -44,7 +43,6 @@ async function open({ id, version }: Change): Promise<void> {
 async function rollBack({ version }: Change): Promise<void> {
   const base = state.value?.policies.version;
   if (version === undefined || base === undefined) return;
-  comment.value = "";
   const lines = held<readonly string[]>();
   askFirst({
     title: `Go back to version ${version}`,
@@ -58,15 +56,10 @@ async function rollBack({ version }: Change): Promise<void> {
         </p>
         <Problem problem={lines.problem.value} />
         {lines.value.value !== undefined && <Lines lines={lines.value.value} />}
-        <Field label="Comment" hint="why; kept with the change" value={comment} />
+        <CommentField />
       </>
     ),
-    run: () =>
-      post("rollback", {
-        to: version,
-        base,
-        ...(comment.value.trim() !== "" && { comment: comment.value.trim() }),
-      }),
+    run: () => post("rollback", { to: version, base, ...commentTyped() }),
     done: `Rolled back to version ${version}.`,
   });
   await lines.load(diffLines({ from: base, to: version }));
@@ -89,7 +82,8 @@ function Row({ change }: { readonly change: Change }) {
     <li>
       <p>
         <time>{moment(atMs, nowMs())}</time> <b>{who ?? "somebody"}</b> {DID[kind]}
-        {version !== undefined && ` version ${version}`}: {text}
+        {version !== undefined && ` version ${version}`}
+        {text !== "" && `: ${text}`}
         {change.comment !== undefined && <q>{change.comment}</q>}
       </p>
       <div class="actions">

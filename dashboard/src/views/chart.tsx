@@ -1,4 +1,4 @@
-/** The last quarter of an hour as lines, with markers of changes and shades of outages, and the same as a table. */
+/** The last minutes as lines, a quarter of an hour at most, with markers of changes and shades of outages, and the same as a table. */
 import { computed, signal } from "@preact/signals";
 import type {
   Change,
@@ -9,7 +9,8 @@ import type {
 import { clock, count, rate } from "../data/format.js";
 import { seconds, state } from "../data/model.js";
 import { type Box, linePath, niceTop, xOf } from "../data/path.js";
-import { minutesOf, WINDOW_MS } from "../data/series.js";
+import { minutesOf, windowOf } from "../data/series.js";
+import { Choice } from "../parts/fields.js";
 import { Panel, Scroller } from "../parts/panel.js";
 
 type Line = readonly [name: "allowed" | "denied" | "near" | "withoutStore", label: string];
@@ -23,7 +24,22 @@ const BELOW: readonly Line[] = [
 
 const WIDTH = 1000;
 const HEIGHT = 110;
-const STEP_MS = 15_000;
+/** Steps of the arrow keys from one end to the other. */
+const STEPS = 60;
+
+const WINDOWS = { auto: "what there is", 2: "2 minutes", 5: "5 minutes", 15: "15 minutes" };
+const chosen = signal<`${keyof typeof WINDOWS}`>("auto");
+
+/** A page that was opened just now has little to show: a quarter of an hour would be empty. */
+const windowMs = computed(() =>
+  chosen.value === "auto" ? windowOf(seconds.value) : Number(chosen.value) * 60_000,
+);
+
+/** Those that the chart shows. */
+const shownSeconds = computed(() => {
+  const fromMs = toMs.value - windowMs.value;
+  return seconds.value.filter((second) => second.fromMs + second.spanMs > fromMs);
+});
 
 /** Where the pointer is, or the arrow keys have led: ms before the last second. */
 const cursorMs = signal<number | undefined>(undefined);
@@ -71,7 +87,7 @@ function Plot({
   readonly lines: readonly Line[];
   readonly current: DashboardState;
 }) {
-  const shown = seconds.value;
+  const shown = shownSeconds.value;
   const most = Math.max(
     ...shown.flatMap((second) => lines.map(([name]) => perSecond(second, name))),
   );
@@ -79,7 +95,7 @@ function Plot({
   const box: Box = {
     width: WIDTH,
     height: HEIGHT,
-    fromMs: end - WINDOW_MS,
+    fromMs: end - windowMs.value,
     toMs: end,
     top: niceTop(most),
   };
@@ -127,21 +143,21 @@ function cursorText(): string {
 function move(event: KeyboardEvent): void {
   const former = cursorMs.value ?? 0;
   const next = {
-    ArrowLeft: former + STEP_MS,
-    ArrowRight: former - STEP_MS,
-    Home: WINDOW_MS,
+    ArrowLeft: former + windowMs.value / STEPS,
+    ArrowRight: former - windowMs.value / STEPS,
+    Home: windowMs.value,
     End: 0,
   }[event.key];
   if (next === undefined) return;
   event.preventDefault();
-  cursorMs.value = Math.max(0, Math.min(WINDOW_MS, next));
+  cursorMs.value = Math.max(0, Math.min(windowMs.value, next));
 }
 
 function point(event: MouseEvent & { readonly currentTarget: Element }): void {
   const box = event.currentTarget.querySelector("svg")?.getBoundingClientRect();
   if (box === undefined) return;
   const part = 1 - (event.clientX - box.left) / box.width;
-  cursorMs.value = Math.max(0, Math.min(1, part)) * WINDOW_MS;
+  cursorMs.value = Math.max(0, Math.min(1, part)) * windowMs.value;
 }
 
 function Legend() {
@@ -174,7 +190,8 @@ function Legend() {
 const describeOutage = ({ fromMs, toMs: endMs, answered }: Outage): string =>
   `outage ${clock(fromMs)} to ${endMs === undefined ? "now" : clock(endMs)}, answered ${answered}`;
 
-const describeChange = ({ atMs, text }: Change): string => `${clock(atMs)} ${text}`;
+const describeChange = ({ atMs, text, version }: Change): string =>
+  `${clock(atMs)} ${text === "" ? `version ${version}` : text}`;
 
 function Table({ current }: { readonly current: DashboardState }) {
   const events = (fromMs: number): string => {
@@ -220,6 +237,11 @@ function Table({ current }: { readonly current: DashboardState }) {
 }
 
 const isTableOpen = signal(false);
+const TIMES = [1, 2 / 3, 1 / 3, 0];
+
+/** By the second where the chart is short. */
+const timeAt = (atMs: number): string =>
+  windowMs.value < 15 * 60_000 ? clock(atMs) : clock(atMs).slice(0, 5);
 
 export function Chart() {
   const current = state.value;
@@ -227,7 +249,12 @@ export function Chart() {
   const end = toMs.value;
   const isEmpty = seconds.value.every(({ asked }) => asked === 0);
   return (
-    <Panel id="chart" title="Last 15 minutes" note="a second; each line has its own pattern">
+    <Panel
+      id="chart"
+      title={`Last ${windowMs.value / 60_000} minutes`}
+      note="a second; each line has its own pattern"
+    >
+      <Choice label="Show" options={WINDOWS} value={chosen} />
       {isEmpty && <p class="empty">Nothing was asked in the last 15 minutes.</p>}
       <div
         class="plots"
@@ -235,8 +262,8 @@ export function Chart() {
         tabIndex={0}
         aria-label="Time in the chart"
         aria-valuemin={0}
-        aria-valuemax={WINDOW_MS / 1000}
-        aria-valuenow={Math.round((WINDOW_MS - (cursorMs.value ?? 0)) / 1000)}
+        aria-valuemax={windowMs.value / 1000}
+        aria-valuenow={Math.round((windowMs.value - (cursorMs.value ?? 0)) / 1000)}
         aria-valuetext={cursorText()}
         onKeyDown={move}
         onMouseMove={point}
@@ -247,8 +274,8 @@ export function Chart() {
         <Plot lines={ABOVE} current={current} />
         <Plot lines={BELOW} current={current} />
         <div class="times" aria-hidden="true">
-          {[15, 10, 5, 0].map((minutes) => (
-            <span key={minutes}>{end === 0 ? "" : clock(end - minutes * 60_000).slice(0, 5)}</span>
+          {TIMES.map((part) => (
+            <span key={part}>{end === 0 ? "" : timeAt(end - part * windowMs.value)}</span>
           ))}
         </div>
       </div>

@@ -1,6 +1,6 @@
 /** The keys that were denied most, and what can be done about each. */
 import { signal } from "@preact/signals";
-import type { DeniedKey } from "../../../packages/cli/src/dashboard/wire.js";
+import type { DeniedKey, RuleState } from "../../../packages/cli/src/dashboard/wire.js";
 import { count } from "../data/format.js";
 import { mayWrite, state } from "../data/model.js";
 import { useHeldOrder } from "../parts/held-order.js";
@@ -13,6 +13,10 @@ const isAll = signal(false);
 
 const keyOf = ({ rule, id }: DeniedKey): string => `${rule} ${id}`;
 
+/** Of a key whose overrides are not known here. */
+const limitOf = (rule: RuleState | undefined): string =>
+  rule === undefined ? "" : `${rule.limit}, or its override; `;
+
 const timesOf = ({ atLeast, atMost }: DeniedKey): string =>
   atLeast === atMost ? count(atLeast) : `${count(atLeast)}–${count(atMost)}`;
 
@@ -20,6 +24,10 @@ export function Denied() {
   const keys = state.value?.topDenied ?? [];
   const { element, ordered } = useHeldOrder(keys, keyOf, String(isAll.value));
   const shown = isAll.value ? ordered : ordered.slice(0, AT_FIRST);
+  const rules = new Map(state.value?.rules.map((each) => [each.rule, each]));
+  // A limiter beside the rules has no document to change.
+  const isChangeable = ({ rule }: DeniedKey): boolean =>
+    !rules.has(rule) || rules.get(rule)?.fields !== undefined;
   return (
     <Panel id="denied" title="Keys denied most" note="times in this minute and the one before">
       {keys.length === 0 ? (
@@ -55,15 +63,17 @@ export function Denied() {
                   <td class="number">{timesOf(key)}</td>
                   {mayWrite.value && (
                     <td>
-                      <KeyButtons
-                        target={{
-                          rule: key.rule,
-                          id: key.id,
-                          label: key.label ?? key.id,
-                          before: `denied ${timesOf(key)} times`,
-                        }}
-                        changes={["block", "unblock", "reset", "override"]}
-                      />
+                      {isChangeable(key) && (
+                        <KeyButtons
+                          target={{
+                            rule: key.rule,
+                            id: key.id,
+                            label: key.label ?? key.id,
+                            before: `${limitOf(rules.get(key.rule))}denied ${timesOf(key)} times`,
+                          }}
+                          changes={["block", "unblock", "reset", "override"]}
+                        />
+                      )}
                     </td>
                   )}
                 </tr>

@@ -40,7 +40,7 @@ function changeMode(from: Mode): void {
 function scopeText({ kind, store, reporting, silent }: NumbersScope): string {
   if (kind === "this-process") return `this process alone, store ${store}`;
   const lost = silent === 0 ? "" : `, ${silent} silent`;
-  return `${counted(reporting, "process").replace("processs", "processes")}${lost}, store ${store}`;
+  return `${reporting === 1 ? "1 process" : `${reporting} processes`}${lost}, store ${store}`;
 }
 
 /** The worst of all stores: an open breaker first. */

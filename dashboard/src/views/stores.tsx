@@ -1,15 +1,22 @@
 /** Whether the stores are well, and the semaphores that they hold. */
 import type { Outage, StoreState } from "../../../packages/cli/src/dashboard/wire.js";
-import { count, counted, duration, latency, moment, rate } from "../data/format.js";
+import { count, counted, duration, latency, moment, rate, size } from "../data/format.js";
 import { nowMs, state } from "../data/model.js";
 import { Panel, Scroller } from "../parts/panel.js";
 
 const FACTS: readonly (readonly [label: string, of: (store: StoreState) => string])[] = [
   ["Calls", ({ callsPerSecond: calls }) => (calls === undefined ? "–" : `${rate(calls)}/s`)],
   ["Calls a batch", ({ batchMean }) => (batchMean === undefined ? "–" : rate(batchMean))],
-  ["Half within", ({ p50Ms }) => latency(p50Ms)],
-  ["99 % within", ({ p99Ms }) => latency(p99Ms)],
+  ["Latency p50", ({ p50Ms }) => latency(p50Ms)],
+  ["Latency p99", ({ p99Ms }) => latency(p99Ms)],
   ["Errors", ({ errorsPerSecond }) => `${rate(errorsPerSecond)}/s`],
+];
+
+/** A store inside the process is asked without a call: it has no latency, and no breaker. */
+const MEMORY_FACTS: typeof FACTS = [
+  ["Keys now", ({ memory }) => count(memory?.keys ?? 0)],
+  ["Size now", ({ memory }) => size(memory?.bytes ?? 0)],
+  ["Evicted since the start", ({ memory }) => counted(memory?.evictions ?? 0, "key")],
 ];
 
 function outageText({ fromMs, toMs, answered, calls }: Outage): string {
@@ -36,9 +43,13 @@ function Store({ store }: { readonly store: StoreState }) {
   return (
     <div class="store">
       <h3>{store.name}</h3>
-      <Parts store={store} />
+      {store.memory === undefined ? (
+        <Parts store={store} />
+      ) : (
+        <p class="note">In this process: nothing is sent, and no part can be away.</p>
+      )}
       <dl class="pairs">
-        {FACTS.map(([label, of]) => (
+        {(store.memory === undefined ? FACTS : MEMORY_FACTS).map(([label, of]) => (
           <div key={label}>
             <dt>{label}</dt>
             <dd>{of(store)}</dd>
@@ -46,7 +57,7 @@ function Store({ store }: { readonly store: StoreState }) {
         ))}
       </dl>
       {store.outages.length === 0 ? (
-        <p class="note">No outage.</p>
+        store.memory === undefined && <p class="note">No outage since this process began.</p>
       ) : (
         <ul class="outages" aria-label="Outages, the newest first">
           {store.outages.map((outage) => (

@@ -10,6 +10,7 @@ import { get, post } from "../data/api.js";
 import { clock, count, counted } from "../data/format.js";
 import { held } from "../data/held.js";
 import { mayWrite, said, state } from "../data/model.js";
+import { CommentField, commentTyped } from "../parts/comment.js";
 import { askFirst } from "../parts/dialog.js";
 import { Field, Radios } from "../parts/fields.js";
 import { Panel, Scroller } from "../parts/panel.js";
@@ -29,7 +30,6 @@ const text = signal("");
 const minutes = signal("5");
 const how = signal<How>("candidate");
 const percent = signal("10");
-const comment = signal("");
 
 async function load(): Promise<void> {
   if (!(await loaded.load(get<DocumentText>("document")))) return;
@@ -59,8 +59,19 @@ async function simulate(): Promise<void> {
 
 const howOf = (): Publish["how"] => (how.value === "percent" ? Number(percent.value) : how.value);
 
+const ShareField = () => (
+  <Field
+    label="Share of keys"
+    hint="%, 1 to 99"
+    type="number"
+    min="1"
+    max="99"
+    required
+    value={percent}
+  />
+);
+
 function publish(base: DocumentText["version"]): void {
-  comment.value = "";
   const edited = text.value;
   const lines = held<readonly string[]>();
   askFirst({
@@ -71,19 +82,14 @@ function publish(base: DocumentText["version"]): void {
       <>
         <Problem problem={lines.problem.value} />
         {lines.value.value !== undefined && <Lines lines={lines.value.value} />}
-        <Radios legend="How" name="how" options={HOWS} value={how} />
-        {how.value === "percent" && (
-          <Field
-            label="Share of keys"
-            hint="%"
-            type="number"
-            min="0"
-            max="100"
-            required
-            value={percent}
-          />
-        )}
-        <Field label="Comment" hint="why; kept with the version" value={comment} />
+        <Radios
+          legend="How"
+          name="how"
+          options={HOWS}
+          value={how}
+          fields={{ percent: <ShareField /> }}
+        />
+        <CommentField />
       </>
     ),
     run: async () => {
@@ -91,7 +97,7 @@ function publish(base: DocumentText["version"]): void {
         text: edited,
         base,
         how: howOf(),
-        ...(comment.value.trim() !== "" && { comment: comment.value.trim() }),
+        ...commentTyped(),
       } satisfies Publish);
       await load();
       said.value = `Published as version ${version}.`;
@@ -101,12 +107,21 @@ function publish(base: DocumentText["version"]): void {
   void lines.load(diffLines({ text: edited }));
 }
 
+const COLUMNS: readonly (readonly [label: string, of: keyof Tried["rules"][number]])[] = [
+  ["Asked", "asked"],
+  ["Denied then", "deniedBefore"],
+  ["Denied by the edit", "deniedAfter"],
+  ["Newly denied", "newlyDenied"],
+  ["Newly allowed", "newlyAllowed"],
+  ["Keys denied", "keysTouched"],
+];
+
 function Result({ result }: { readonly result: Tried }) {
   return (
     <>
       <p class="note">
-        {counted(result.attempts, "attempt")} from {clock(result.fromMs)} to {clock(result.toMs)},
-        played under the edited document
+        {counted(result.attempts, "attempt")} of this process from {clock(result.fromMs)} to{" "}
+        {clock(result.toMs)}: as they were answered then, and by the edited document
       </p>
       {result.warnings.map((warning) => (
         <p key={warning} class="problem">
@@ -118,7 +133,7 @@ function Result({ result }: { readonly result: Tried }) {
           <thead>
             <tr>
               <th scope="col">Rule</th>
-              {["Asked", "Newly denied", "Newly allowed", "Keys touched"].map((label) => (
+              {COLUMNS.map(([label]) => (
                 <th key={label} scope="col" class="number">
                   {label}
                 </th>
@@ -129,15 +144,23 @@ function Result({ result }: { readonly result: Tried }) {
             {result.rules.map((rule) => (
               <tr key={rule.rule}>
                 <th scope="row">{rule.rule}</th>
-                <td class="number">{count(rule.asked)}</td>
-                <td class="number denied">{count(rule.newlyDenied)}</td>
-                <td class="number">{count(rule.newlyAllowed)}</td>
-                <td class="number">{count(rule.keysTouched)}</td>
+                {COLUMNS.map(([label, of]) => (
+                  <td key={label} class={of === "newlyDenied" ? "number denied" : "number"}>
+                    {count(Number(rule[of]))}
+                  </td>
+                ))}
               </tr>
             ))}
           </tbody>
         </table>
       </Scroller>
+      <ul class="notes">
+        {result.notes.map((note) => (
+          <li key={note} class="note">
+            {note}
+          </li>
+        ))}
+      </ul>
     </>
   );
 }

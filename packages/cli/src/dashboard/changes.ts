@@ -76,8 +76,7 @@ export class ChangeList {
   /** The newest first. `isKept` says whether a version can come in force again. */
   list(isKept: (version: number | string) => boolean): readonly Change[] {
     const published = this.#notes.map(({ version, by, comment, atMs }): Change => {
-      const { kind = "policies", text = `version ${version} was published` } =
-        this.#told.get(version) ?? {};
+      const { kind = "policies", text = "" } = this.#told.get(version) ?? {};
       return { id: `v${version}`, atMs, who: by, kind, version, text, comment, canRollBack: true };
     });
     const own = this.#own.map((each): Change => {

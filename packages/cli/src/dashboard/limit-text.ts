@@ -1,6 +1,6 @@
 /** Limits in words, short: "100 per 1 min, burst 200". */
 import { parsePolicy, type Policy } from "sluice";
-import { describePolicy } from "sluice/describe";
+import { describeAlgorithms, describePolicy } from "sluice/describe";
 import type { PolicyWithoutName } from "sluice/policies";
 
 const texts = new WeakMap<object, string>();
@@ -13,6 +13,18 @@ export function limitText(policy: PolicyWithoutName): string {
   texts.set(policy, text);
   return text;
 }
+
+/** What an override may change of a policy, by the names of its options: those that are numbers or times. */
+export function fieldsOf({ algorithm }: PolicyWithoutName): readonly string[] {
+  return FIELDS.get(algorithm) ?? [];
+}
+
+const FIELDS: ReadonlyMap<string, readonly string[]> = new Map(
+  describeAlgorithms().map(({ id, fields }) => [
+    id,
+    fields.filter(({ kind }) => kind !== "text").map(({ field }) => field),
+  ]),
+);
 
 /** Of a policy with its name. */
 export function policyText(policy: Policy): string {

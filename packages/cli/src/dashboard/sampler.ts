@@ -1,8 +1,9 @@
 /** Looks at the reports once a second for all pages together, as long as somebody has one open. */
-import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
+import { clearInterval, setInterval } from "node:timers";
 import { type Store, systemClock } from "sluice";
 import { readReports, type Reporter, type Reports } from "sluice/report";
 import { monotonicMs } from "../clock.js";
+import { withinTime } from "../within-time.js";
 import { type Deltas, deltasOfMinute, LastMinute, MinuteDifferences, sumOf } from "./count-sums.js";
 import { SecondRing } from "./second-ring.js";
 
@@ -125,18 +126,7 @@ export class Sampler {
         this.#reads -= 1;
       }
     };
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        reject(new Error("no answer"));
-      }, PATIENCE_MS);
-      timer.unref();
-    });
-    try {
-      return await Promise.race([read(), late]);
-    } finally {
-      clearTimeout(timer);
-    }
+    return withinTime(read(), PATIENCE_MS);
   }
 
   /** Begins with the minutes that are there. */

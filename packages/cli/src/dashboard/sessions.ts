@@ -17,6 +17,12 @@ interface Session {
 export class Sessions {
   /** By the hash of the name, the oldest first. */
   readonly #all = new Map<string, Session>();
+  readonly #nowMs: () => number;
+
+  /** `nowMs`: ms since the epoch. */
+  constructor(nowMs = (): number => systemClock.nowUs() / 1e3) {
+    this.#nowMs = nowMs;
+  }
 
   get size(): number {
     return this.#all.size;
@@ -54,10 +60,6 @@ export class Sessions {
 
   clear(): void {
     this.#all.clear();
-  }
-
-  #nowMs(): number {
-    return systemClock.nowUs() / 1e3;
   }
 }
 

@@ -3,11 +3,11 @@ import type { RateLimiter, Store } from "sluice";
 import { type PolicyRule, PublishedPolicies } from "sluice/policies";
 import type { LimiterReport, PolicyReport, Reports } from "sluice/report";
 import { type Deltas, ruleName } from "./count-sums.js";
-import { limitText, reportedText } from "./limit-text.js";
+import { fieldsOf, limitText, reportedText } from "./limit-text.js";
 import type { ChangeList } from "./changes.js";
 import type { DashboardOptions } from "./options.js";
 import type { Sampler } from "./sampler.js";
-import type { StoreWatch } from "./store-watch.js";
+import { storeName, type StoreWatch } from "./store-watch.js";
 import type {
   Counts,
   DashboardState,
@@ -43,23 +43,25 @@ const MOST_SCHEDULED = 5;
 const MOST_SEMAPHORES = 100;
 const SECOND_MS = 1000;
 
-/** The parts that are the same for all who ask, by a number that grows with each change. */
+/** The parts that are the same for all who ask, by a number that grows when they are others. */
 export class SharedState {
   readonly #sources: StateSources;
   #revision = 0;
-  #made: { readonly revision: number; readonly text: string } | undefined;
+  #text: string | undefined;
+  #isTouched = true;
 
   constructor(sources: StateSources) {
     this.#sources = sources;
   }
 
-  /** Something is not as it was. */
+  /** Something may not be as it was. */
   touch(): void {
-    this.#revision += 1;
+    this.#isTouched = true;
   }
 
   /** Names what would be answered now. */
   tag(visitor: Visitor, since: number | undefined): string {
+    this.#shared();
     const { next } = this.#sources.sampler.seconds.since(since);
     const who = Buffer.from(JSON.stringify(visitor)).toString("base64url");
     return `"${this.#revision}-${next}-${since ?? ""}-${who}"`;
@@ -75,11 +77,12 @@ export class SharedState {
   }
 
   #shared(): string {
-    const revision = this.#revision;
-    if (this.#made?.revision !== revision) {
-      this.#made = { revision, text: JSON.stringify(sharedOf(this.#sources)) };
-    }
-    return this.#made.text;
+    if (!this.#isTouched && this.#text !== undefined) return this.#text;
+    const text = JSON.stringify(sharedOf(this.#sources));
+    if (text !== this.#text) this.#revision += 1;
+    this.#isTouched = false;
+    this.#text = text;
+    return text;
   }
 }
 
@@ -114,7 +117,7 @@ function scopeOf({ sampler, store }: StateSources): NumbersScope {
   const states = (reports?.processes ?? []).map(({ state }) => state);
   return {
     kind: store.external && store.reports !== undefined ? "all-processes" : "this-process",
-    store: store.external ? "shared store" : "memory of this process",
+    store: storeName(store),
     reporting: states.filter((state) => state === "reporting").length,
     silent: states.filter((state) => state === "silent").length,
     gaps: reports?.gaps.length ?? 0,
@@ -221,6 +224,7 @@ function ruleState(
   return {
     rule: rule.name,
     limit: limitText(rule.policy),
+    fields: fieldsOf(rule.policy),
     mode: mode === "off" || own === "off" ? "off" : mode === "shadow" ? "shadow" : own,
     percent: rule.rollout?.percent ?? 100,
     perSecond,
@@ -243,6 +247,7 @@ function otherState(
   return {
     rule: shownName(limiter, report.policy, namespace),
     limit: reportedText(report.limit, report.windowMs),
+    fields: undefined,
     mode: report.mode,
     percent: 100,
     perSecond,

@@ -12,6 +12,7 @@ interface Counted {
   readonly tripMs: { readonly ok: HistogramStats };
   readonly batchCalls: HistogramStats;
   readonly openParts: readonly string[];
+  readonly probedParts: readonly string[];
 }
 
 interface Sample {
@@ -84,13 +85,16 @@ export class StoreWatch {
   state(): StoreState {
     const first = this.#samples[0];
     const last = this.#samples.at(-1);
-    const open = new Set(last?.stats.openParts ?? []);
+    const { openParts = [], probedParts = [] } = last?.stats ?? {};
+    const isIn = (parts: readonly string[], part: string): boolean =>
+      parts.includes(part) || parts.includes("");
     const parts = this.#parts.size === 0 ? [""] : [...this.#parts];
     return {
-      name: nameOf(this.#store),
+      name: storeName(this.#store),
+      memory: this.#store instanceof MemoryStore ? this.#store.stats() : undefined,
       parts: parts.map((part) => ({
         part: part === "" ? "store" : part,
-        breaker: open.has(part) || open.has("") ? "open" : "closed",
+        breaker: isIn(probedParts, part) ? "half-open" : isIn(openParts, part) ? "open" : "closed",
       })),
       ...ratesOf(first, last),
       outages: this.#outages.toReversed().map((each): Outage => {
@@ -133,7 +137,8 @@ function isOutage(error: unknown): boolean {
   return code === "STORE_TIMEOUT" || code === "STORE_UNAVAILABLE" || code === "STORE_FULL";
 }
 
-function nameOf(store: Store): string {
+/** Short, for whoever looks: "redis", "memory". */
+export function storeName(store: Store): string {
   if (store instanceof MemoryStore) return "memory";
   return store.constructor.name.replace(/Store$/, "").toLowerCase() || "store";
 }

@@ -44,11 +44,20 @@ export class ChangeTrials {
         attempts: all.attempts,
         fromMs: Math.floor(fromUs / 1000),
         toMs: Math.ceil(toUs / 1000),
-        rules: rules.map(({ rule, attempts, newlyDenied, newlyAllowed, keysDeniedAfter }) => {
-          return { rule, asked: attempts, newlyDenied, newlyAllowed, keysTouched: keysDeniedAfter };
+        rules: rules.map(({ rule, attempts, keysDeniedAfter, ...counts }) => {
+          const { deniedBefore, deniedAfter, newlyDenied, newlyAllowed } = counts;
+          return {
+            rule,
+            asked: attempts,
+            deniedBefore,
+            deniedAfter,
+            newlyDenied,
+            newlyAllowed,
+            keysTouched: keysDeniedAfter,
+          };
         }),
-        warnings: [
-          ...warnings.map(({ message }) => message),
+        warnings: warnings.map(({ message }) => message),
+        notes: [
           ...limits.notes,
           ...leftOut.flatMap(([count, what]) => (count > 0 ? [`${count} attempts ${what}`] : [])),
           RETRIES,

@@ -99,8 +99,10 @@ export interface Second extends Counts {
 
 export interface RuleState {
   readonly rule: string;
-  /** Short, as `describe` words it: "100 a minute, bursts of 200". */
+  /** Short, as `describe` words it: "100 per 1 min, burst 200". */
   readonly limit: string;
+  /** What an override may set of it: "limit", "period", "burst", …; undefined where it is no rule of the document. */
+  readonly fields: readonly string[] | undefined;
   readonly mode: PoliciesMode;
   /** Of keys for which it is enforced: 0 to 100. */
   readonly percent: number;
@@ -122,7 +124,11 @@ export interface DeniedKey {
 
 export interface StoreState {
   readonly name: string;
-  /** "store" for a single one; of a Cluster an address or a range of slots each. */
+  /** Of a store inside the process; undefined for any other. `evictions` are keys that were dropped to make room. */
+  readonly memory:
+    | { readonly keys: number; readonly bytes: number; readonly evictions: number }
+    | undefined;
+  /** "store" for a single one; of a Cluster an address or a range of slots each. Half-open: a call tries it now. */
   readonly parts: readonly {
     readonly part: string;
     readonly breaker: "closed" | "open" | "half-open";
@@ -163,7 +169,7 @@ export interface Change {
   readonly kind: "policies" | "mode" | "override" | "block" | "unblock" | "reset";
   /** Of the document after it; undefined where that did not change. */
   readonly version: number | string | undefined;
-  /** One line. */
+  /** One line; "" where this process does not know what the version changed. */
   readonly text: string;
   readonly comment: string | undefined;
   /** Whether the document of `version` can be put in force again: it is kept, and is not in force now. */
@@ -293,11 +299,18 @@ export interface Tried {
   readonly rules: readonly {
     readonly rule: string;
     readonly asked: number;
+    /** As it was answered. */
+    readonly deniedBefore: number;
+    /** Under the edited document. */
+    readonly deniedAfter: number;
     readonly newlyDenied: number;
     readonly newlyAllowed: number;
     readonly keysTouched: number;
   }[];
+  /** Of the document. */
   readonly warnings: readonly string[];
+  /** What the play leaves out, or cannot know. */
+  readonly notes: readonly string[];
 }
 
 export interface Publish {

@@ -57,6 +57,8 @@ test("live numbers are the audit's, and a trial's are those of `sluice simulate`
     rules: {
       rule: string;
       attempts: number;
+      deniedBefore: number;
+      deniedAfter: number;
       newlyDenied: number;
       newlyAllowed: number;
       keysDeniedAfter: number;
@@ -64,8 +66,10 @@ test("live numbers are the audit's, and a trial's are those of `sluice simulate`
   };
   expect(tried.body.attempts).toBe(printed.all.attempts);
   expect(tried.body.rules).toEqual(
-    printed.rules.map(({ rule, attempts, newlyDenied, newlyAllowed, keysDeniedAfter }) => {
-      return { rule, asked: attempts, newlyDenied, newlyAllowed, keysTouched: keysDeniedAfter };
+    printed.rules.map(({ rule, attempts, keysDeniedAfter, ...counts }) => {
+      const { deniedBefore, deniedAfter, newlyDenied, newlyAllowed } = counts;
+      const counted = { deniedBefore, deniedAfter, newlyDenied, newlyAllowed };
+      return { rule, asked: attempts, ...counted, keysTouched: keysDeniedAfter };
     }),
   );
   expect(tried.body.rules[0]?.newlyDenied).toBeGreaterThan(0);

@@ -56,8 +56,11 @@ describe("a breaker", () => {
 
   test("has one probe under way at most, however long it takes", () => {
     const breaker = opened();
+    expect(breaker.isProbing).toBe(false);
     expect([breaker.admit(50), breaker.admit(500)]).toEqual(["probe", "refuse"]);
+    expect(breaker.isProbing).toBe(true);
     breaker.probeEnded();
+    expect(breaker.isProbing).toBe(false);
     expect(breaker.admit(600)).toBe("probe");
   });
 

@@ -71,6 +71,11 @@ export class Breaker {
     return this.#isOpen;
   }
 
+  /** Whether it is half-open: a call is finding out whether the store works again. */
+  get isProbing(): boolean {
+    return this.#isOpen && this.#isProbing;
+  }
+
   /** Asked once for every call. Who gets "probe" must tell how the probe ended. */
   admit(nowMs: number): Admission {
     if (!this.#isOpen) return "pass";

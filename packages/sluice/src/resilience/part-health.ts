@@ -65,6 +65,11 @@ export class PartHealth {
     return [...this.#breakers.values()].some(({ isOpen }) => isOpen);
   }
 
+  /** Whether a probe of an open breaker is under way. */
+  get isProbed(): boolean {
+    return [...this.#breakers.values()].some(({ isProbing }) => isProbing);
+  }
+
   /** The breaker with these settings. */
   breaker(settings: BreakerSettings): Breaker {
     const name = `${settings.failures} ${settings.probeEveryMs}`;

@@ -68,10 +68,11 @@ export class StoreHealth {
   constructor(events: Events | undefined, counts = new StoreCounts()) {
     this.audience = events && { events, quietMs: DEFAULT_PROBE_EVERY_MS };
     this.counts = counts;
-    counts.openParts = () => {
-      const open = [...this.troubled].filter((each) => each.hasOpenBreaker);
-      return [...new Set(open.map(({ part }) => part))];
-    };
+    const partsThat = (is: (each: PartHealth) => boolean): readonly string[] => [
+      ...new Set([...this.troubled].filter(is).map(({ part }) => part)),
+    ];
+    counts.openParts = () => partsThat((each) => each.hasOpenBreaker);
+    counts.probedParts = () => partsThat((each) => each.isProbed);
   }
 
   /** What a call that begins now is to be ended with. */

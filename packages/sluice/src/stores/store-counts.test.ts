@@ -50,6 +50,27 @@ test("a store's calls: under way, answered, failed by what was said, refused, gi
   expect(openParts).toEqual([""]);
 });
 
+test("a part whose breaker is open is probed while a call tries it", async () => {
+  const store = new CountingStore();
+  const breaker = { failures: 1, probeEvery: "1ms" } as const;
+  const limiter = new RateLimiter({ policy, store, timeout: "30s", hooks, breaker });
+  onTestFinished(() => limiter.close());
+  const failed = limiter.consume("a");
+  store.settleAll(new StoreUnavailableError("the store failed"));
+  await failed;
+  expect(store.counts.stats()).toMatchObject({ openParts: [""], probedParts: [] });
+  // The next call that is not answered at once is the probe.
+  const calls: Promise<unknown>[] = [];
+  while (store.held.length === 0) {
+    calls.push(limiter.consume("a"));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(store.counts.stats()).toMatchObject({ openParts: [""], probedParts: [""] });
+  store.settleAll();
+  await Promise.all(calls);
+  expect(store.counts.stats()).toMatchObject({ openParts: [], probedParts: [] });
+});
+
 test("kinds of errors are few, whatever a server says", () => {
   const counts = new StoreCounts();
   for (let i = 0; i < 1000; i++) {

@@ -38,6 +38,8 @@ export interface StoreStats {
   readonly batchCalls: HistogramStats;
   /** Parts of the store, such as a Cluster node's "host:port", that some breaker does not ask now; "" = all of it. */
   readonly openParts: readonly string[];
+  /** Those of `openParts` whose breaker is half-open: a call finds out at this moment whether the part works again. */
+  readonly probedParts: readonly string[];
 }
 
 /** More kinds of errors than this are one: servers may put anything into their first word. */
@@ -63,6 +65,8 @@ export class StoreCounts {
   readonly batchCalls = new Histogram(BATCH_BOUNDS);
   /** Set by who knows the store's health. */
   openParts: () => readonly string[] = () => [];
+  /** Set with it. */
+  probedParts: () => readonly string[] = () => [];
 
   /** A call that an open breaker did not let through. */
   refused(error: Error): void {
@@ -99,6 +103,7 @@ export class StoreCounts {
       tripMs: { ok: this.tripMs.ok.stats(), error: this.tripMs.error.stats() },
       batchCalls: this.batchCalls.stats(),
       openParts: this.openParts(),
+      probedParts: this.probedParts(),
     };
   }
 }

@@ -1,5 +1,11 @@
 /** A server of the page that answers what a test says, and keeps what it was asked. */
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createHash } from "node:crypto";
+import {
+  createServer,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  type ServerResponse,
+} from "node:http";
 import type { AddressInfo } from "node:net";
 import { CSP, PAGE } from "../../../src/dashboard/page.generated.js";
 import type { DashboardProblem, DashboardState } from "../../../src/dashboard/wire.js";
@@ -17,8 +23,8 @@ export interface StandIn {
   answer(path: string, answer: Answer): void;
   /** Each POST since the last call of this, as "path body". */
   takePosts(): readonly (readonly [path: string, body: unknown])[];
-  /** How often the state was asked for, and how often two at once. */
-  readonly polls: { count: number; overlapping: number };
+  /** How often the state was asked for, how often two at once, and how often nothing had changed. */
+  readonly polls: { count: number; overlapping: number; unchanged: number };
   /** Answers nothing until it is called again. */
   hold(): () => void;
   close(): void;
@@ -55,9 +61,18 @@ const defaultAnswers = (): Map<string, Answer> =>
         fromMs: Date.UTC(2026, 10, 27, 14),
         toMs: Date.UTC(2026, 10, 27, 14, 5),
         rules: [
-          { rule: "api", asked: 180_000, newlyDenied: 4120, newlyAllowed: 0, keysTouched: 31 },
+          {
+            rule: "api",
+            asked: 180_000,
+            deniedBefore: 5210,
+            deniedAfter: 9330,
+            newlyDenied: 4120,
+            newlyAllowed: 0,
+            keysTouched: 31,
+          },
         ],
-        warnings: ["The last 12 seconds are a sample."],
+        warnings: ["login: a limit of 0 denies every request"],
+        notes: ["callers who retry behave differently: the attempts are those that were made"],
       },
     ],
     ["publish", { version: 43 }],
@@ -70,9 +85,13 @@ async function bodyOf(request: IncomingMessage): Promise<unknown> {
   return text === "" ? undefined : JSON.parse(text);
 }
 
-function send(response: ServerResponse, answer: Answer): void {
+function send(response: ServerResponse, answer: Answer, fields: OutgoingHttpHeaders = {}): void {
   const status = isProblem(answer) ? answer.status : answer === undefined ? 204 : 200;
-  response.writeHead(status, { "content-type": "application/json", "cache-control": "no-store" });
+  response.writeHead(status, {
+    "content-type": "application/json",
+    "cache-control": "no-store",
+    ...fields,
+  });
   response.end(answer === undefined ? "" : JSON.stringify(answer));
 }
 
@@ -81,7 +100,7 @@ export async function standIn(shown: DashboardState, mount = "/"): Promise<Stand
   let state: DashboardState | DashboardProblem = shown;
   const answers = defaultAnswers();
   let posts: [string, unknown][] = [];
-  const polls = { count: 0, overlapping: 0 };
+  const polls = { count: 0, overlapping: 0, unchanged: 0 };
   let asking = 0;
   let held: Promise<void> = Promise.resolve();
 
@@ -114,7 +133,14 @@ export async function standIn(shown: DashboardState, mount = "/"): Promise<Stand
       if (asking > 1) polls.overlapping += 1;
       await held;
       asking -= 1;
-      send(response, state);
+      // As the server tells them apart.
+      const etag = `"${createHash("sha256").update(JSON.stringify(state)).digest("base64url")}"`;
+      if (request.headers["if-none-match"] === etag) {
+        polls.unchanged += 1;
+        response.writeHead(304, { etag, "cache-control": "no-store" }).end();
+      } else {
+        send(response, state, { etag });
+      }
     };
     void respond();
   });

@@ -41,6 +41,7 @@ const rule = (
 ): RuleState => ({
   rule: name,
   limit,
+  fields: ["limit", "period", "burst"],
   mode: "enforce",
   percent: 100,
   perSecond,
@@ -109,14 +110,18 @@ export const BUSY: DashboardState = {
   policies: { ...EMPTY.policies, version: 42, source: "published" },
   seconds: busySeconds(),
   rules: [
-    rule("api", "100 a minute, bursts of 200", counts(9100, 290, 71), {
-      candidate: { limit: "50 a minute", deniedPerSecond: 140 },
+    rule("api", "100 per 1 min, burst 200", counts(9100, 290, 71), {
+      candidate: { limit: "50 per 1 min, burst 50", deniedPerSecond: 140 },
       limitedKeys: { count: 212, isAtLeast: true },
     }),
-    rule("login", "5 in 15 minutes", counts(12, 4, 2), { mode: "shadow", percent: 25 }),
-    rule("search", "20 a second", counts(2870, 16, 15)),
-    rule("export", "2 an hour", counts(0.03, 0, 0)),
-    rule("legacy", "1,000 a day", counts(0, 0), { mode: "off" }),
+    rule("login", "5 in any 15 min", counts(12, 4, 2), {
+      fields: ["limit", "window"],
+      mode: "shadow",
+      percent: 25,
+    }),
+    rule("search", "20 per 1 s, burst 20", counts(2870, 16, 15)),
+    rule("export", "2 per 1 h, burst 2", counts(0.03, 0, 0)),
+    rule("legacy", "1,000 per 1 d, burst 1,000", counts(0, 0), { mode: "off" }),
   ],
   rulesTotal: 5,
   topDenied: [
@@ -134,6 +139,7 @@ export const BUSY: DashboardState = {
   stores: [
     {
       name: "redis",
+      memory: undefined,
       parts: [{ part: "store", breaker: "closed" }],
       callsPerSecond: 4120,
       batchMean: 38.2,
@@ -148,16 +154,16 @@ export const BUSY: DashboardState = {
   ],
   semaphores: [{ semaphore: "reports", limit: 20, held: 17, waiting: 3, lost: 0 }],
   changes: [
-    change(42, 3, "login: 10 in 15 minutes → 5 in 15 minutes", {
+    change(42, 3, "rule login", {
       comment: "halve login",
       canRollBack: false,
     }),
-    change(41, 41, "api: candidate of 50 a minute", { who: "ben", comment: "try half" }),
-    change(40, 190, "override of api, user=acme: 200 a minute until 18:00", {
+    change(41, 41, "rule api", { who: "ben", comment: "try half" }),
+    change(40, 190, "override api user=acme", {
       kind: "override",
       comment: "migration",
     }),
-    change(0, 200, "api, 10.20.30.40 blocked for 15 minutes", {
+    change(0, 200, "blocked api Qe9rTy2uIo4pAs6dFg8hJk for 15m", {
       kind: "block",
       version: undefined,
       canRollBack: false,
@@ -241,7 +247,7 @@ export const MANY: DashboardState = {
 export const LOOKED_UP: LookedUpRule = {
   rule: "api",
   matches: true,
-  text: "user=acme is limited to 100 a minute, bursts of 200",
+  text: "100 per 1 min, burst 200",
   id: "ocJAntqM3vXbQ8fYw2kL0A",
   label: "acme",
   now: {
@@ -250,13 +256,13 @@ export const LOOKED_UP: LookedUpRule = {
     limit: 200,
     retryAfterMs: 1200,
     resetAfterMs: 61_000,
-    reason: "limit",
+    reason: "quota",
     source: "store",
   },
   override: undefined,
   isBlocked: false,
   last: [
-    { atMs: NOW_MS - 400, allowed: false, reason: "limit" },
-    { atMs: NOW_MS - 2100, allowed: true, reason: "limit" },
+    { atMs: NOW_MS - 400, allowed: false, reason: "quota" },
+    { atMs: NOW_MS - 2100, allowed: true, reason: "ok" },
   ],
 };
