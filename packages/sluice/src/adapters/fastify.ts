@@ -6,7 +6,7 @@ import type {
   HookHandlerDoneFunction,
 } from "fastify";
 import { InvalidOptionError } from "../core/errors.js";
-import { checkChoice, checkOptions } from "../core/options.js";
+import { unchecked, checkChoice, optionReader } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import { type AnswerFields, PROBLEM_TYPE, writeFields } from "../http/answer.js";
 import { by } from "../http/charge.js";
@@ -44,9 +44,18 @@ declare module "fastify" {
   }
 }
 
-const OPTIONS = [...HTTP_OPTIONS, "limiter", "hook"];
-/** What Fastify takes for itself of the options of a plugin. */
-const REGISTER_OPTIONS = ["prefix", "logLevel", "logSerializers"];
+/** The gate checks the rest. */
+const OPTIONS = optionReader<FastifyLimitOptions>()({
+  ...HTTP_OPTIONS.checks,
+  ...unchecked("limiter", "hook"),
+});
+/** With what Fastify takes for itself of the options of a plugin. */
+const REGISTER_OPTIONS = optionReader<
+  FastifyLimitOptions & Record<"prefix" | "logLevel" | "logSerializers", unknown>
+>()({
+  ...OPTIONS.checks,
+  ...unchecked("prefix", "logLevel", "logSerializers"),
+});
 
 /** Limits of a route, or of all that have none of their own. */
 interface Limits {
@@ -85,14 +94,14 @@ const ofRoutes = new WeakSet<FastifyRequest>();
  */
 export const rateLimit: FastifyPluginAsync<FastifyLimitOptions> = Object.assign(
   (async (instance, options) => {
-    checkOptions("options", options, [...OPTIONS, ...REGISTER_OPTIONS]);
+    REGISTER_OPTIONS.known(options);
     const shared = pick(options);
     const general = limitsOf(shared);
     const known = new WeakMap<FastifyLimitOptions, Limits>();
     const limitsOfRoute = (own: FastifyLimitOptions): Limits => {
       let limits = known.get(own);
       if (limits === undefined) {
-        checkOptions("config.rateLimit", own, OPTIONS);
+        OPTIONS.known(own, "config.rateLimit");
         known.set(own, (limits = limitsOf({ ...shared, ...pick(own) })));
       }
       return limits;
@@ -146,10 +155,12 @@ type GivenOptions = Partial<Omit<FastifyLimitOptions, "limiter">>;
 /** What is given, without what is undefined; a limiter as what charges it. */
 function pick(options: FastifyLimitOptions): GivenOptions {
   const { limiter } = options;
-  const given = OPTIONS.filter((name) => name !== "limiter").flatMap((name) => {
-    const value = options[name as keyof FastifyLimitOptions];
-    return value === undefined ? [] : [[name, value]];
-  });
+  const given = Object.keys(OPTIONS.checks)
+    .filter((name) => name !== "limiter")
+    .flatMap((name) => {
+      const value = options[name as keyof FastifyLimitOptions];
+      return value === undefined ? [] : [[name, value]];
+    });
   if (limiter === undefined) return Object.fromEntries(given) as GivenOptions;
   if (options.charge !== undefined || chargeableOf(limiter) === undefined) {
     const allowed = "a RateLimiter, a Semaphore or a PolicySet, or in its place charge";

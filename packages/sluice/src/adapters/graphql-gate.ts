@@ -2,7 +2,7 @@
 import type { GraphQLSchema } from "graphql";
 import { toThousandths } from "../core/amount.js";
 import { InvalidOptionError } from "../core/errors.js";
-import { checkFunction, checkOptions } from "../core/options.js";
+import { byDefault, checkFunction, optional, optionReader } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import { addressKey } from "../http/address.js";
 import { type AnswerFields, writeFields } from "../http/answer.js";
@@ -57,7 +57,19 @@ export interface GraphqlOptions<Context = unknown>
 export const rateLimitDirective =
   "directive @rateLimit(limiter: String!, cost: Float = 1) repeatable on FIELD_DEFINITION";
 
-const OPTIONS: readonly string[] = [...HTTP_OPTIONS, "costs", "limiters", "key"];
+const OPTIONS = optionReader<GraphqlOptions<never>>()({
+  ...HTTP_OPTIONS.checks,
+  charge: optional(checkFunction),
+  costs: byDefault({}, checkCosts),
+  limiters: (_option, limiters) => checkLimiters(limiters as NamedLimiters | undefined),
+  key: optional(checkFunction),
+});
+
+function checkCosts(option: string, costs: unknown): Readonly<Record<string, unknown>> {
+  const named = checkNamed(option, costs);
+  for (const [name, cost] of Object.entries(named)) checkCost(`${option}.${name}`, cost);
+  return named;
+}
 
 /** What came of an operation's charges. */
 export interface OperationPass extends Pass {
@@ -88,19 +100,20 @@ export class OperationGate<Context> {
       chargeableOf(given) === undefined
         ? (given as GraphqlOptions<Context>)
         : { charge: by.address(given as Limit) };
-    checkOptions("options", options, OPTIONS);
-    const { charge, costs = {}, limiters, key, onDenied, ...shared } = options;
-    if (charge === undefined && limiters === undefined) {
+    const { limiters } = OPTIONS.read(options);
+    const {
+      charge,
+      costs: _costs,
+      limiters: _limiters,
+      key: _key,
+      onDenied: _,
+      ...shared
+    } = options;
+    if (charge === undefined && options.limiters === undefined) {
       throw new InvalidOptionError("charge", charge, "a function, unless there are limiters");
     }
-    if (charge !== undefined) checkFunction("charge", charge);
-    if (key !== undefined) checkFunction("key", key);
-    if (onDenied !== undefined) checkFunction("onDenied", onDenied);
-    for (const [name, cost] of Object.entries(checkNamed("costs", costs))) {
-      checkCost(`costs.${name}`, cost);
-    }
     this.#options = options;
-    this.#limiters = checkLimiters(limiters);
+    this.#limiters = limiters;
     this.#gate = createGate<WeighedLate<Context>>({
       ...shared,
       charge: async (operation, call) => {

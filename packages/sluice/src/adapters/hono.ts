@@ -1,7 +1,7 @@
 /** sluice/hono: limits as middleware of Hono, on every runtime that it has. */
 import type { Context, Env, MiddlewareHandler } from "hono";
 import { InvalidOptionError } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { optionReader } from "../core/options.js";
 import type { Field, Fields } from "../headers/field-writers.js";
 import {
   type AnswerFields,
@@ -81,13 +81,15 @@ export function rateLimit<E extends Env>(
   };
 }
 
+const { charge: _, ...addressed } = HTTP_OPTIONS.checks;
+const ADDRESS_OPTIONS = optionReader<HonoAddressOptions<never>>()(addressed);
+
 function optionsFrom<E extends Env>(
   first: Limit | HonoLimitOptions<E>,
   second: HonoAddressOptions<E> | undefined,
 ): HonoLimitOptions<E> {
   if (chargeableOf(first) === undefined) return first as HonoLimitOptions<E>;
-  const rest = HTTP_OPTIONS.filter((name) => name !== "charge");
-  const { address } = checkOptions("options", second ?? {}, rest);
+  const { address } = ADDRESS_OPTIONS.known(second ?? {});
   if (address === undefined) {
     const allowed = "a function of the context, such as (c) => getConnInfo(c).remote.address";
     throw new InvalidOptionError("address", address, allowed);

@@ -1,6 +1,6 @@
 /** Limiters that are spoken of by name, where the limiter itself cannot stand: in decorators, and in schemas. */
 import { InvalidOptionError } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { optionReader, unchecked } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import { checkChargeable } from "../http/chargeable.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
@@ -25,7 +25,7 @@ export function checkLimiters(
 /** An object whose names are the user's own. */
 export function checkNamed(option: string, named: unknown): Readonly<Record<string, unknown>> {
   const names = typeof named === "object" && named !== null ? Object.keys(named) : [];
-  return checkOptions(option, named, names);
+  return optionReader<Record<string, unknown>>()(unchecked(...names)).known(named, option);
 }
 
 /** @throws InvalidOptionError */

@@ -16,7 +16,7 @@ import {
   SetMetadata,
 } from "@nestjs/common";
 import { InvalidOptionError } from "../core/errors.js";
-import { checkFunction, checkOptions } from "../core/options.js";
+import { checkFunction, optional, optionReader } from "../core/options.js";
 import { writeFields } from "../http/answer.js";
 import type { HttpCall } from "../http/call.js";
 import { by, type Charges } from "../http/charge.js";
@@ -57,6 +57,12 @@ export interface NestModuleOptions extends Omit<NestOptions, "charge"> {
   /** For decorators, which stand where no injected limiter can be had. */
   readonly limiters?: NamedLimiters | undefined;
 }
+
+const OPTIONS = optionReader<NestModuleOptions>()({
+  ...HTTP_OPTIONS.checks,
+  charge: optional(checkFunction),
+  limiters: (_option, limiters) => checkLimiters(limiters as NamedLimiters | undefined),
+});
 
 /** Options of `RateLimitModule.forRootAsync`. */
 export interface NestModuleAsyncOptions
@@ -126,8 +132,7 @@ export class RateLimitGates {
 
   constructor(options: Limit | NestModuleOptions) {
     if (chargeableOf(options) === undefined) {
-      checkOptions("options", options, [...HTTP_OPTIONS, "limiters"]);
-      this.#options = options as NestModuleOptions;
+      this.#options = OPTIONS.known(options);
     } else {
       this.#options = { charge: by.address(options as Limit) };
     }

@@ -3,7 +3,7 @@ import { toThousandths } from "../core/amount.js";
 import { MAX_PERIOD_US, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkName } from "../core/key.js";
-import { checkBoolean, checkOptions } from "../core/options.js";
+import { checkBoolean, optionReader, unchecked } from "../core/options.js";
 import type { Compiled } from "./kernel.js";
 
 /** Fields of every policy. */
@@ -43,7 +43,8 @@ export class PolicyReader {
   constructor(algorithm: string, options: unknown, path: string, known: readonly string[]) {
     this.#path = path;
     const option = path === "" ? "options" : path.slice(0, -1);
-    this.#options = checkOptions(option, options, ["algorithm", "name", "enforce", ...known]);
+    const names = unchecked("algorithm", "name", "enforce", ...known);
+    this.#options = optionReader<Record<string, unknown>>()(names).known(options, option);
     const named = this.#given("algorithm", algorithm);
     if (named !== algorithm) {
       throw new InvalidOptionError(`${path}algorithm`, named, `"${algorithm}"`);

@@ -12,10 +12,10 @@ export interface Clock {
 }
 
 /** Throws unless `clock` is one. */
-export function checkClock(clock: unknown): Clock {
+export function checkClock(option: string, clock: unknown): Clock {
   const isClock = ["nowUs", "sleep"].every((name) => typeof fieldOf(clock, name) === "function");
   if (isClock) return clock as Clock;
-  throw new InvalidOptionError("clock", withoutText(clock), "an object with nowUs() and sleep()");
+  throw new InvalidOptionError(option, withoutText(clock), "an object with nowUs() and sleep()");
 }
 
 /** The machine's timers take a signed 32-bit count of milliseconds; a longer one would fire at once. */

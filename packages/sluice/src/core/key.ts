@@ -1,5 +1,6 @@
 /** What a partition key, a slot text and a name may be. */
 import { InvalidOptionError } from "./errors.js";
+import { unchecked, optionReader } from "./options.js";
 import { InWords, withoutText } from "./shown.js";
 
 const MAX_KEY_BYTES = 4096;
@@ -23,6 +24,9 @@ export interface SlotOption {
    */
   readonly slot?: string | undefined;
 }
+
+/** Of verbs that have no other option; the slot is checked with the key. */
+export const SLOT_OPTIONS = optionReader<SlotOption>()(unchecked("slot"));
 
 /** Throws unless `slot` is undefined or what a key may be: its text becomes a part of ids as a key does. */
 export function checkSlot(slot: unknown): asserts slot is string | undefined {

@@ -1,13 +1,113 @@
 import { describe, expect, test } from "vitest";
 import { InvalidOptionError } from "./errors.js";
 import {
+  aCount,
+  aText,
+  asGiven,
+  byDefault,
   checkBoolean,
   checkChoice,
   checkCount,
   checkFunction,
   checkList,
-  checkOptions,
+  filled,
+  milliseconds,
+  optional,
+  optionReader,
+  orFunction,
+  textUpTo,
+  unchecked,
 } from "./options.js";
+
+function checkOptions(object: string, options: unknown, names: readonly string[]): unknown {
+  return optionReader<Record<string, unknown>>()(unchecked(...names)).known(options, object);
+}
+
+interface Options {
+  readonly size: number;
+  readonly every?: string | number | undefined;
+  readonly by?: string | undefined;
+  readonly onError?: ((error: Error) => void) | undefined;
+  readonly cost?: number | (() => number) | undefined;
+}
+
+describe("an option reader", () => {
+  const silent = (): void => {};
+  const reader = optionReader<Options>()({
+    size: aCount(1, 10),
+    every: byDefault("1s", milliseconds(1e3, 60e6)),
+    by: optional(textUpTo(3)),
+    onError: byDefault(silent, checkFunction),
+    cost: optional(orFunction(aCount(1, 5))),
+  });
+
+  test("answers all options, checked, with their defaults and in the units of the code", () => {
+    expect(reader.read({ size: 4 })).toEqual({
+      size: 4,
+      every: 1000,
+      by: undefined,
+      onError: silent,
+      cost: undefined,
+    });
+    const cost = (): number => 2;
+    expect(reader.read({ size: 4, every: "2s", by: "ana", cost })).toMatchObject({
+      every: 2000,
+      by: "ana",
+      cost,
+    });
+    expect(reader.read({ size: 4, every: undefined, cost: 5 })).toMatchObject({
+      every: 1000,
+      cost: 5,
+    });
+  });
+
+  test("names an option as the caller wrote it", () => {
+    const refused = (options: object, object?: string): unknown => {
+      try {
+        return reader.read(options, object);
+      } catch (error) {
+        return (error as InvalidOptionError).option;
+      }
+    };
+    expect(refused({ size: 11 })).toBe("size");
+    expect(refused({ size: 11 }, "retries")).toBe("retries.size");
+    expect(refused({ size: 1, every: null }, "requests[2]")).toBe("requests[2].every");
+    expect(refused({ size: 1, cost: 6 })).toBe("cost");
+    expect(refused({ size: 1, cost: "6" })).toBe("cost");
+    expect(refused({ size: 1, by: "anna" })).toBe("by");
+    expect(refused({ size: 1, onError: 5 })).toBe("onError");
+    expect(refused({})).toBe("size");
+  });
+
+  test("refuses an unknown name before a wrong value, and when it looks at names alone", () => {
+    for (const how of ["read", "known"] as const) {
+      expect(() => reader[how]({ siz: 4 })).toThrow(
+        "only these options: size, every, by, onError, cost; did",
+      );
+      expect(() => reader[how](new Map())).toThrow("expected an object of options");
+    }
+    expect(reader.known({ size: "wrong" })).toEqual({ size: "wrong" });
+  });
+
+  test("gives its checks to readers that have more", () => {
+    const more = optionReader<Options & { readonly file: string }>()({
+      ...reader.checks,
+      file: filled("a path"),
+    });
+    expect(more.read({ size: 1, file: "a" })).toMatchObject({ size: 1, every: 1000, file: "a" });
+    expect(() => more.read({ size: 1, file: "" })).toThrow("expected a path");
+    expect(() => more.read({ size: 1, file: { secret: 1 } })).toThrow("file: an object is not");
+  });
+
+  test("asks for a check of each option, and for no others", () => {
+    // @ts-expect-error cost has none
+    optionReader<Options>()(unchecked("size", "every", "by", "onError"));
+    // @ts-expect-error there is no option "sise"
+    optionReader<Pick<Options, "size">>()({ size: asGiven, sise: asGiven });
+    expect(aText("five", (text) => text === "5")("n", "5")).toBe("5");
+    expect(() => aText("five", (text) => text === "5")("n", "6")).toThrow("expected five");
+  });
+});
 
 describe("options", () => {
   test("come back as they are when all their names are known", () => {

@@ -1,10 +1,130 @@
-/** Checks that every entry point shares: is it an object, are all its names known? */
+/** One reader for all objects of options: a table says which options there are, what each may be, and its default. */
+import { toMicroseconds } from "./duration.js";
 import { InvalidOptionError } from "./errors.js";
 import { HIDDEN, withoutText } from "./shown.js";
 import { meantOption, nearest } from "./slips.js";
 
+/** Checks one value, which the caller calls `option`, and answers it as the code uses it. */
+export type OptionCheck<R = unknown> = (option: string, value: unknown) => R;
+
+/** What each option of T may be: an option without a check does not compile. */
+type Checks<T> = { readonly [K in keyof Required<T>]: OptionCheck };
+
+/** What a check answers that has a default and says nothing of the type. */
+export interface Defaulted {
+  readonly isDefaulted: never;
+}
+
+/** Where a check says nothing of the type, it is the interface's. */
+type Value<V, R> = unknown extends R ? V : [R] extends [Defaulted] ? Exclude<V, undefined> : R;
+
+type Checked<T, C> = {
+  readonly [K in keyof T]-?: K extends keyof C
+    ? C[K] extends OptionCheck<infer R>
+      ? Value<T[K], R>
+      : never
+    : never;
+};
+
+/** Reads objects of one kind. */
+export interface OptionReader<T, C> {
+  /** For readers that have these options too. */
+  readonly checks: C;
+  /**
+   * The options, each checked, with their defaults. Errors name them as the caller wrote them: "every", or "retries.every"
+   * where `object` is "retries".
+   *
+   * @throws InvalidOptionError
+   */
+  read(given: unknown, object?: string): Checked<T, C>;
+  /** Refuses unknown names alone, for calls that have no time for more. @throws InvalidOptionError */
+  known(given: unknown, object?: string): T;
+}
+
+/** Called twice, since T is named and C is not. */
+export function optionReader<T>(): <C extends Checks<T>>(
+  checks: C & { readonly [K in Exclude<keyof C, keyof T>]: never },
+) => OptionReader<T, C> {
+  return (checks) => {
+    const table = Object.entries<OptionCheck>(checks);
+    const names = Object.keys(checks);
+    return {
+      checks,
+      known: (given, object = "options") => checkOptions(object, given, names) as never,
+      read(given, object = "options") {
+        const options = checkOptions(object, given, names);
+        const prefix = object === "options" ? "" : `${object}.`;
+        return Object.fromEntries(
+          table.map(([name, check]) => [name, check(prefix + name, options[name])]),
+        ) as never;
+      },
+    };
+  };
+}
+
+/** As `check` has it, or undefined. */
+export function optional<R>(check: OptionCheck<R>): OptionCheck<R | undefined> {
+  return (option, value) => (value === undefined ? undefined : check(option, value));
+}
+
+/** As `check` has it; in place of undefined, and of nothing else, the default. */
+export function byDefault<R>(
+  value: unknown,
+  check: OptionCheck<R>,
+): OptionCheck<unknown extends R ? Defaulted : R> {
+  return (option, given) => check(option, given === undefined ? value : given) as never;
+}
+
+/** A number as `check` has it, or a function that says which one. */
+export function orFunction(check: OptionCheck): OptionCheck {
+  return (option, value) => {
+    if (typeof value !== "number") return checkFunction(option, value);
+    check(option, value);
+    return value;
+  };
+}
+
+/** What is checked elsewhere. */
+export const asGiven: OptionCheck = (_option, value) => value;
+
+/** Options that are checked elsewhere, for a table. */
+export function unchecked<const N extends string>(...names: readonly N[]): Record<N, OptionCheck> {
+  return Object.fromEntries(names.map((name) => [name, asGiven])) as Record<N, OptionCheck>;
+}
+
+/** A whole number within a range. */
+export function aCount(minimum: number, maximum: number): OptionCheck<number> {
+  return (option, value) => checkCount(option, value, minimum, maximum);
+}
+
+/** A duration within a range, as milliseconds. */
+export function milliseconds(minimumUs?: number, maximumUs?: number): OptionCheck<number> {
+  return (option, value) => toMicroseconds(option, value, minimumUs, maximumUs) / 1e3;
+}
+
+/** Text; `allowed` says which. Errors do not show it. */
+export function aText(
+  allowed: string,
+  isGood = (_text: string): boolean => true,
+): OptionCheck<string> {
+  return (option, value) => {
+    if (typeof value === "string" && isGood(value)) return value;
+    throw new InvalidOptionError(option, withoutText(value), allowed);
+  };
+}
+
+/** Text of at most so many UTF-16 units. */
+export function textUpTo(longest: number): OptionCheck<string> {
+  return aText(`text of at most ${longest} characters`, ({ length }) => length <= longest);
+}
+
+/** Text that is not empty. */
+export function filled(allowed: string): OptionCheck<string> {
+  return aText(allowed, (given) => given !== "");
+}
+
 /** The own properties of `value`, after checking that it is an object with only the `known` names. */
-export function checkOptions(
+function checkOptions(
   option: string,
   value: unknown,
   known: readonly string[],
@@ -85,14 +205,14 @@ export function checkCount(
 }
 
 /** A function. */
-export function checkFunction(option: string, value: unknown): void {
-  if (typeof value === "function") return;
+export function checkFunction(option: string, value: unknown): unknown {
+  if (typeof value === "function") return value;
   throw new InvalidOptionError(option, withoutText(value), "a function");
 }
 
 /** An array. */
-export function checkList(option: string, value: unknown): void {
-  if (Array.isArray(value)) return;
+export function checkList(option: string, value: unknown): unknown {
+  if (Array.isArray(value)) return value;
   throw new InvalidOptionError(option, withoutText(value), "an array");
 }
 
@@ -103,8 +223,8 @@ export function checkBoolean(option: string, value: unknown): boolean {
 }
 
 /** An object, whatever is in it. */
-export function checkObject(option: string, value: unknown): void {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
+export function checkObject(option: string, value: unknown): unknown {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
   throw new InvalidOptionError(option, withoutText(value), "an object");
 }
 

@@ -2,7 +2,7 @@
 import { channel, tracingChannel } from "node:diagnostics_channel";
 import { InvalidOptionError, StoreTimeoutError, StoreUnavailableError } from "../core/errors.js";
 import { hiding, type Identify } from "../core/identity.js";
-import { checkBoolean, checkList, checkOptions } from "../core/options.js";
+import { byDefault, checkBoolean, checkList, optionReader } from "../core/options.js";
 import { checkName } from "../core/key.js";
 import { hasField, withoutText } from "../core/shown.js";
 import type { EventMap, EventName, Events, Listener } from "../events/events.js";
@@ -38,6 +38,12 @@ export interface PublishOptions {
   /** What messages call the stores: 1 to 64 characters of A-Z a-z 0-9 . _ -; default "store". */
   readonly store?: string | undefined;
 }
+
+const OPTIONS = optionReader<PublishOptions>()({
+  exposeKeys: byDefault(false, checkBoolean),
+  exposeIds: byDefault(false, checkBoolean),
+  store: byDefault("store", checkName),
+});
 
 /** What has something to publish. */
 export type Publisher = RateLimiter | Semaphore | PolicySet | Store;
@@ -91,13 +97,7 @@ export function publish(
   publishers: readonly Publisher[],
   options: PublishOptions = {},
 ): () => void {
-  const names = ["exposeKeys", "exposeIds", "store"] satisfies (keyof PublishOptions)[];
-  checkOptions("options", options, names);
-  const { exposeKeys = false, exposeIds = false, store = "store" } = options;
-  checkBoolean("exposeKeys", exposeKeys);
-  checkBoolean("exposeIds", exposeIds);
-  checkName("store", store);
-  const settings = { exposeKeys, exposeIds, store };
+  const settings = OPTIONS.read(options);
   checkList("publishers", publishers);
   const sources = new Map<object, StartPublication>();
   for (const [i, publisher] of publishers.entries()) {

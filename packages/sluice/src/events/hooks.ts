@@ -1,6 +1,6 @@
 /** Hooks: the listeners that the options `hooks` name. A hook can never break or delay a decision. */
 import { type Decision, isNear } from "../core/decision.js";
-import { checkFunction, checkOptions } from "../core/options.js";
+import { checkFunction, optional, optionReader } from "../core/options.js";
 import {
   attempt,
   type DecisionMade,
@@ -50,12 +50,18 @@ export interface Hooks {
 /** Hooks hear of verbs that ask for quota; the other verbs ask or adjust. */
 const ASKING: ReadonlySet<string> = new Set(["consume", "consumeUpTo", "reserve"]);
 
-const OUTAGE_HOOKS = ["onError", "onRecovery"];
-const DECISION_HOOKS = ["onAllowed", "onDenied", "onNearLimit"];
+const aHook = optional(checkFunction);
+const OUTAGE_HOOKS = optionReader<OutageHooks>()({ onError: aHook, onRecovery: aHook });
+const HOOKS = optionReader<Hooks>()({
+  ...OUTAGE_HOOKS.checks,
+  onAllowed: aHook,
+  onDenied: aHook,
+  onNearLimit: aHook,
+});
 
 /** Checks a limiter's hooks and has them listen. */
-export function addHooks(events: Events, hooks: unknown): void {
-  const checked = checkHooks(hooks, [...DECISION_HOOKS, ...OUTAGE_HOOKS]) as Hooks;
+export function addHooks(events: Events, hooks: unknown = {}): void {
+  const checked = HOOKS.read(hooks, "hooks");
   addOutages(events, checked);
   const { onAllowed, onDenied, onNearLimit } = checked;
   if (onAllowed === undefined && onDenied === undefined && onNearLimit === undefined) return;
@@ -71,16 +77,8 @@ export function addHooks(events: Events, hooks: unknown): void {
 }
 
 /** Checks the hooks of a store or a semaphore and has them listen. */
-export function addOutageHooks(events: Events, hooks: unknown): void {
-  addOutages(events, checkHooks(hooks, OUTAGE_HOOKS));
-}
-
-function checkHooks(hooks: unknown = {}, names: readonly string[]): object {
-  const checked = checkOptions("hooks", hooks, names);
-  for (const [name, hook] of Object.entries(checked)) {
-    if (hook !== undefined) checkFunction(`hooks.${name}`, hook);
-  }
-  return { ...checked };
+export function addOutageHooks(events: Events, hooks: unknown = {}): void {
+  addOutages(events, OUTAGE_HOOKS.read(hooks, "hooks"));
 }
 
 function addOutages(events: Events, { onError, onRecovery }: OutageHooks): void {

@@ -1,9 +1,10 @@
 /** From decisions to the header fields of an answer: nothing that is not so, and never an error. */
 import { InvalidOptionError } from "../core/errors.js";
-import { checkList, checkNumber, checkOptions } from "../core/options.js";
+import { asGiven, checkList, optionReader } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import { type FieldForm, type Fields, type FormWriter, writerOf } from "./field-writers.js";
 import { type ChargedDecision, secondsOf, type StatedLimit, withDecision } from "./stated-limit.js";
+import { TIMED } from "./timed.js";
 
 /** How `decisionFields` writes. */
 export interface DecisionFieldsOptions {
@@ -13,6 +14,7 @@ export interface DecisionFieldsOptions {
   readonly nowMs?: number | undefined;
 }
 
+const OPTIONS = optionReader<DecisionFieldsOptions>()({ ...TIMED.checks, form: asGiven });
 const NO_OPTIONS: DecisionFieldsOptions = Object.freeze({});
 const NONE: Fields = Object.freeze([]);
 
@@ -43,9 +45,7 @@ export function decisionFields(
   options: DecisionFieldsOptions = NO_OPTIONS,
 ): Fields {
   checkCharged(charged);
-  if (options !== NO_OPTIONS) checkOptions("options", options, ["form", "nowMs"]);
-  const { form = "draft-11", nowMs } = options;
-  if (nowMs !== undefined) checkNumber("nowMs", nowMs);
+  const { form = "draft-11", nowMs } = options === NO_OPTIONS ? NO_OPTIONS : OPTIONS.read(options);
   const write = form === "draft-11" ? DRAFT_11 : writerOf("form", form);
   let limits: readonly StatedLimit[] = [];
   for (const { decision, policies, enforce = true } of charged) {

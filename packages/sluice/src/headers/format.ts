@@ -1,13 +1,14 @@
 /** Writes the header fields that `parseRateLimit` reads. No value can smuggle in a line or a field. */
 import { systemClock } from "../core/clock.js";
 import { InvalidOptionError } from "../core/errors.js";
-import { checkChoice, checkList, checkNumber, checkObject, checkOptions } from "../core/options.js";
+import { checkChoice, checkList, checkObject } from "../core/options.js";
 import {
   DEFAULT_QUOTA_UNIT,
   type QuotaPolicy,
   type RateLimitForm,
   type ServiceLimit,
 } from "./rate-limit.js";
+import { TIMED } from "./timed.js";
 import { type BareItem, type Item, MAX_INTEGER, PRINTABLE_ASCII } from "./structured-field.js";
 import { serializeDictionary, serializeList } from "./structured-serializer.js";
 
@@ -122,9 +123,7 @@ export function rateLimitFields(
   options: { readonly nowMs?: number | undefined } = {},
 ): Readonly<Record<string, string>> {
   checkChoice("form", form, ["draft-11", "draft-07", "draft-06", "x-ratelimit"]);
-  checkOptions("options", options, ["nowMs"]);
-  const { nowMs = systemClock.nowUs() / 1e3 } = options;
-  checkNumber("nowMs", nowMs);
+  const { nowMs = systemClock.nowUs() / 1e3 } = TIMED.read(options);
   checkObject("input", input);
   const { retryAfterMs, limits, policies } = input;
   checkList("policies", policies);

@@ -1,12 +1,12 @@
 /** Reads what an HTTP answer says about limits, in whatever form, and never throws on what it says. */
 import { systemClock } from "../core/clock.js";
-import { checkNumber, checkOptions } from "../core/options.js";
 import { FORM_FIELDS, FORMS } from "./forms.js";
 import { type HeaderSource, pickFields } from "./header-source.js";
 import { parseHttpDate } from "./http-date.js";
 import type { QuotaPolicy, RateLimitInfo, ServiceLimit, TightestLimit } from "./rate-limit.js";
 import { isRetryAfter, retryAfterMsIn } from "./retry-after.js";
 import { isLimitField } from "./separate.js";
+import { TIMED } from "./timed.js";
 
 const WANTED: ReadonlySet<string> = new Set([...FORM_FIELDS, "date", "age"]);
 const isWanted = (name: string): boolean =>
@@ -36,9 +36,7 @@ export function parseRateLimit(
   headers: HeaderSource,
   options: { readonly nowMs?: number | undefined } = {},
 ): RateLimitInfo {
-  checkOptions("options", options, ["nowMs"]);
-  const { nowMs = systemClock.nowUs() / 1e3 } = options;
-  checkNumber("nowMs", nowMs);
+  const { nowMs = systemClock.nowUs() / 1e3 } = TIMED.read(options);
   const fields = pickFields(headers, isWanted);
   const sentAtMs = parseHttpDate(fields.get("date") ?? "", nowMs) ?? nowMs;
   const retryAfterMs = retryAfterMsIn(fields, sentAtMs);

@@ -1,6 +1,6 @@
 /** Client addresses: read from what proxies pass on, from the right, and made into keys. */
 import { InvalidOptionError } from "../core/errors.js";
-import { checkCount, checkFunction, checkOptions } from "../core/options.js";
+import { byDefault, checkCount, checkFunction, optional, optionReader } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import type { HttpCall } from "./call.js";
 
@@ -46,6 +46,12 @@ export interface ClientAddressOptions<Raw = unknown> {
   readonly connection?: ((raw: Raw) => string | undefined) | undefined;
 }
 
+const OPTIONS = optionReader<ClientAddressOptions>()({
+  trust: trusting,
+  header: byDefault("x-forwarded-for", checkFieldName),
+  connection: optional(checkFunction),
+});
+
 /**
  * The address of the client behind proxies of one's own. What a client writes into the field itself is never believed:
  * entries are read from the right, as many as there are trusted proxies.
@@ -63,11 +69,7 @@ export interface ClientAddressOptions<Raw = unknown> {
 export function clientAddress<Raw = unknown>(
   options: ClientAddressOptions<Raw>,
 ): (raw: Raw, call: HttpCall) => string | undefined {
-  checkOptions("options", options, ["trust", "header", "connection"]);
-  const { trust, header = "x-forwarded-for", connection } = options;
-  if (connection !== undefined) checkFunction("connection", connection);
-  const isTrusted = trusting(trust);
-  const name = checkFieldName("header", header);
+  const { trust: isTrusted, header: name, connection } = OPTIONS.read(options);
   const entriesOf = name === "forwarded" ? forwardedEntries : listEntries;
   return (raw, call) => {
     let text = connection === undefined ? call.address : connection(raw);
@@ -94,20 +96,23 @@ export function checkFieldName(option: string, name: unknown): string {
 }
 
 /** Whether what speaks from an address, `hop` proxies away from here, is a proxy of one's own. */
-function trusting(trust: unknown): (address: Bytes | undefined, hop: number) => boolean {
+function trusting(
+  option: string,
+  trust: unknown,
+): (address: Bytes | undefined, hop: number) => boolean {
   if (!Array.isArray(trust)) {
-    const hops = checkHops(trust);
+    const hops = checkHops(option, trust);
     return (_address, hop) => hop < hops;
   }
-  const blocks = trust.map((text, i) => parseBlock(`trust[${i}]`, text));
+  const blocks = trust.map((text, i) => parseBlock(`${option}[${i}]`, text));
   return (address) =>
     address !== undefined && blocks.some(({ net, bits }) => isWithin(address, net, bits));
 }
 
-function checkHops(trust: unknown): number {
-  if (typeof trust === "number") return checkCount("trust", trust, 0, 100);
+function checkHops(option: string, trust: unknown): number {
+  if (typeof trust === "number") return checkCount(option, trust, 0, 100);
   const allowed = 'how many proxies there are, or their addresses such as ["10.0.0.0/8"]';
-  throw new InvalidOptionError("trust", withoutText(trust), allowed);
+  throw new InvalidOptionError(option, withoutText(trust), allowed);
 }
 
 function parseBlock(option: string, text: unknown): { net: Bytes; bits: number } {

@@ -5,7 +5,13 @@ import type { Decision } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { maxWaitMs } from "../core/max-wait.js";
-import { checkBoolean, checkCount, checkFunction, checkOptions } from "../core/options.js";
+import {
+  unchecked,
+  checkBoolean,
+  checkCount,
+  checkFunction,
+  optionReader,
+} from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { RequestEntries } from "../policies/rule-key.js";
@@ -63,18 +69,11 @@ export type Charges = Charge | readonly (Charge | Falsy)[] | Falsy;
 /** Says what a request is charged. `raw` is the framework's own request. */
 export type ChargeFunction<Raw> = (raw: Raw, call: HttpCall) => Charges | Promise<Charges>;
 
-const CHARGE_OPTIONS: readonly (keyof Charge)[] = [
-  "limiter",
-  "key",
-  "entries",
-  "plan",
-  "cost",
-  "settle",
-  "maxWait",
-  "show",
-  "slot",
-];
-const KNOWN: ReadonlySet<string> = new Set(CHARGE_OPTIONS);
+/** What each may be depends on the limiter. */
+const CHARGE = optionReader<Charge>()(
+  unchecked("limiter", "key", "entries", "plan", "cost", "settle", "maxWait", "show", "slot"),
+);
+const KNOWN: ReadonlySet<string> = new Set(Object.keys(CHARGE.checks));
 
 /** A charge that was checked, and what came of it. */
 export interface AskedCharge {
@@ -137,11 +136,11 @@ function isKnown(charge: Charge): boolean {
  * @throws InvalidOptionError
  */
 function add(charge: Charge, option: string, asked: AskedCharge[]): boolean {
-  if (!isKnown(charge)) checkOptions(option, charge, CHARGE_OPTIONS);
+  if (!isKnown(charge)) CHARGE.known(charge, option);
   const { limiter, key, cost = 1, settle, maxWait, show = true, slot } = charge;
   const to = chargeableOf(limiter);
   if (to === undefined) {
-    checkOptions(option, charge, CHARGE_OPTIONS);
+    CHARGE.known(charge, option);
     const allowed = "a RateLimiter, a Semaphore or a PolicySet";
     throw new InvalidOptionError(`${option}.limiter`, withoutText(limiter), allowed);
   }

@@ -1,5 +1,5 @@
 /** What a request passes before it is served: its charges are taken, or it is refused. */
-import { checkCount, checkFunction, checkOptions } from "../core/options.js";
+import { byDefault, checkFunction, aCount, optional, optionReader } from "../core/options.js";
 import { isPromiseLike } from "../core/promises.js";
 import { type FieldForm, type FormWriter, writerOf } from "../headers/field-writers.js";
 import type { HttpCall } from "./call.js";
@@ -34,14 +34,14 @@ export interface HttpOptions<Raw, Answer extends readonly unknown[] = []> {
   readonly maxWaiting?: number | undefined;
 }
 
-/** The names of all options that adapters share. */
-export const HTTP_OPTIONS: readonly (keyof HttpOptions<unknown>)[] = [
-  "charge",
-  "fields",
-  "onDenied",
-  "address",
-  "maxWaiting",
-];
+/** The options that adapters share. */
+export const HTTP_OPTIONS = optionReader<HttpOptions<never, never>>()({
+  charge: checkFunction,
+  fields: byDefault("draft-11", writerOf),
+  onDenied: optional(checkFunction),
+  address: optional(checkFunction),
+  maxWaiting: byDefault(1000, aCount(0, 1e6)),
+});
 
 /** Decides on requests: what adapters ask. */
 export interface Gate<Raw> {
@@ -73,7 +73,6 @@ const FREE: Pass = Object.freeze({
 });
 
 /** Requests wait in memory: more than so many in one process are not shaped but hoarded. */
-const DEFAULT_MAX_WAITING = 1000;
 
 /**
  * A gate of one's own, for a framework without an adapter: describe the call, write the fields, answer a denial, and
@@ -112,16 +111,11 @@ class HttpGate<Raw> implements Gate<Raw> {
   readonly #checks = new Checks();
 
   constructor(options: HttpOptions<Raw, never>) {
-    checkOptions("options", options, HTTP_OPTIONS);
-    const { charge, fields = "draft-11", onDenied, address } = options;
-    const { maxWaiting = DEFAULT_MAX_WAITING } = options;
-    checkFunction("charge", charge);
-    if (onDenied !== undefined) checkFunction("onDenied", onDenied);
-    if (address !== undefined) checkFunction("address", address);
-    this.#charge = charge;
-    this.#address = address;
-    this.#write = writerOf("fields", fields);
-    this.#waiting = new WaitingRoom(checkCount("maxWaiting", maxWaiting, 0, 1e6));
+    const { fields, maxWaiting } = HTTP_OPTIONS.read(options);
+    this.#charge = options.charge;
+    this.#address = options.address;
+    this.#write = fields;
+    this.#waiting = new WaitingRoom(maxWaiting);
   }
 
   enter(raw: Raw, described: HttpCall): Pass | Promise<Pass> {

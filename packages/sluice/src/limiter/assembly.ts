@@ -2,18 +2,14 @@
 import type { Closing } from "../core/closing.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { identifyBy } from "../core/identity.js";
-import { checkName } from "../core/key.js";
-import { checkBoolean } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import type { Events } from "../events/events.js";
 import { addHooks } from "../events/hooks.js";
-import { checkBreaker } from "../resilience/breaker.js";
-import { checkTimeout } from "../resilience/deadlines.js";
 import type { Store } from "../stores/store.js";
 import { blockLengthUs } from "./administer.js";
 import { LimiterCounts } from "./counts.js";
 import { failurePolicy } from "./on-failure.js";
-import type { RateLimiterOptions } from "./options.js";
+import type { CheckedLimiterOptions } from "./options.js";
 import { Overrides } from "./overrides.js";
 import { Pipeline } from "./pipeline.js";
 import { PolicyResolver } from "./policy-resolver.js";
@@ -31,20 +27,18 @@ export interface Parts {
 
 /** @throws InvalidOptionError */
 export function assembled(
-  options: RateLimiterOptions,
+  options: CheckedLimiterOptions,
   { store, events, closing, pipelineOf }: Parts,
 ): Pipeline {
-  const { namespace = "sluice", enforce = true, blockFor, denyCache, prefetch } = options;
-  const { onStoreFailure = "local", replace = false } = options;
+  const { namespace, enforce, blockFor, denyCache, prefetch, timeout: timeoutMs } = options;
+  const { onStoreFailure = "local" } = options;
   const onFailure = failurePolicy(onStoreFailure, pipelineOf);
   const denials = denyCache === false ? undefined : new DenyCache(denyCache, onFailure.isLocal);
   if (prefetch !== undefined && blockFor !== undefined) {
     const allowed = "no blockFor beside prefetch: what is held would be spent during the block";
     throw new InvalidOptionError("prefetch", withoutText(prefetch), allowed);
   }
-  checkName("namespace", namespace);
   const counts = new LimiterCounts();
-  const timeoutMs = checkTimeout(options.timeout);
   const identify = identifyBy(options.identity, store.external);
   const overrides = overridesOf(options, { store, events }, timeoutMs);
   return new Pipeline({
@@ -54,9 +48,9 @@ export function assembled(
     identify,
     timeoutMs,
     onFailure,
-    breaker: checkBreaker(options.breaker),
+    breaker: options.breaker,
     blockForUs: blockFor === undefined ? 0 : blockLengthUs("blockFor", blockFor),
-    enforce: checkBoolean("enforce", enforce),
+    enforce,
     events: withHooks(events, options.hooks),
     counts,
     // Checked, but of no use where the store is asked as fast as a cache.
@@ -69,7 +63,7 @@ export function assembled(
       policy: options.policy,
       policyCache: options.policyCache,
       timeoutMs,
-      replaces: checkBoolean("replace", replace),
+      replaces: options.replace,
       events,
       counts,
       closing,
@@ -81,15 +75,14 @@ export function assembled(
 
 /** Undefined where the limiter has none. */
 function overridesOf(
-  { overrides = false, namespace = "sluice" }: RateLimiterOptions,
+  { overrides: isShared, namespace }: CheckedLimiterOptions,
   { store, events }: Pick<Parts, "store" | "events">,
   timeoutMs: number,
 ): Overrides | undefined {
-  const isShared = checkBoolean("overrides", overrides);
   if (store.external && !isShared) return undefined;
   if (isShared && store.overrides === undefined) {
     const allowed = "false: the store keeps no overrides for other processes";
-    throw new InvalidOptionError("overrides", overrides, allowed);
+    throw new InvalidOptionError("overrides", isShared, allowed);
   }
   const own = isShared ? store.overrides : undefined;
   return new Overrides({ store: own, clock: store.clock, limiter: namespace, events, timeoutMs });

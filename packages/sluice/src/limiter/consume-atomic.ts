@@ -4,7 +4,7 @@ import type { Policy } from "../algorithms/registry.js";
 import { MAX_DEBITS } from "../algorithms/rule.js";
 import type { Decision } from "../core/decision.js";
 import { CrossSlotError, InvalidOptionError } from "../core/errors.js";
-import { checkBoolean, checkList, checkOptions } from "../core/options.js";
+import { unchecked, byDefault, checkBoolean, checkList, optionReader } from "../core/options.js";
 import { InWords, withoutText } from "../core/shown.js";
 import { checkSignal } from "../core/abort.js";
 import { checkKeyed, keyInSlot } from "../core/key.js";
@@ -47,6 +47,15 @@ export interface AtomicOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+const OPTIONS = optionReader<AtomicOptions>()({
+  atomic: byDefault(true, checkBoolean),
+  signal: checkSignal,
+});
+const REQUEST = optionReader<AtomicRequest>()({
+  ...unchecked("limiter", "key", "cost", "slot", "policy"),
+  settle: byDefault(false, checkBoolean),
+});
+
 /** What `consumeAtomic` answers. */
 export interface AtomicDecision {
   /** Whether all were allowed; if not, nothing was taken. */
@@ -79,12 +88,7 @@ export async function consumeAtomic(
   given: readonly AtomicRequest[],
   options: AtomicOptions = {},
 ): Promise<AtomicDecision> {
-  const { atomic = true, signal } = checkOptions("options", options, [
-    "atomic",
-    "signal",
-  ]) as AtomicOptions;
-  checkBoolean("atomic", atomic);
-  checkSignal("signal", signal);
+  const { atomic, signal } = OPTIONS.read(options);
   checkList("requests", given);
   // Copies, all of them checked before the first is asked: the caller may change them while one after another is.
   const requests = given.map(checkedRequest);
@@ -133,9 +137,7 @@ interface CheckedRequest extends AtomicRequest {
 
 function checkedRequest(given: AtomicRequest, i: number): CheckedRequest {
   const option = `requests[${i}]`;
-  checkOptions(option, given, ["limiter", "key", "cost", "settle", "slot", "policy"]);
-  const { limiter, key, cost = 1, settle = false, slot, policy } = given;
-  checkBoolean(`${option}.settle`, settle);
+  const { limiter, key, cost = 1, settle, slot, policy } = REQUEST.read(given, option);
   checkKeyed(given);
   toThousandths("cost", cost);
   return { limiter, key, slot, cost, settle, policy };

@@ -2,7 +2,7 @@
 import { VERBS } from "../algorithms/decide.js";
 import { toThousandths, UNIT } from "../core/amount.js";
 import type { Decision, PolicyVerdict } from "../core/decision.js";
-import { checkOptions } from "../core/options.js";
+import { unchecked, optionReader } from "../core/options.js";
 import { blockAfterDenial } from "./administer.js";
 import type { Pipeline } from "./pipeline.js";
 import { checkTaken, type RefundOptions } from "./options.js";
@@ -23,16 +23,22 @@ export type Refund = Decision & {
   readonly refunded: number;
 };
 
+const REFUND_OPTIONS = optionReader<RefundOptions>()(unchecked("of", "slot"));
+const SETTLEMENT = optionReader<Settlement>()({
+  ...unchecked("reserved", "actual"),
+  ...REFUND_OPTIONS.checks,
+});
+
 /** @throws InvalidOptionError */
 export function refundRequest(key: string, amount: number, options: RefundOptions): LimiterRequest {
-  checkOptions("options", options, ["of", "slot"]);
+  REFUND_OPTIONS.known(options);
   toThousandths("amount", amount);
   return requestOf(key, amount, options);
 }
 
 /** @throws InvalidOptionError */
 export function settleRequest(key: string, settlement: Settlement): LimiterRequest {
-  checkOptions("settlement", settlement, ["reserved", "actual", "of", "slot"]);
+  SETTLEMENT.known(settlement, "settlement");
   const { reserved, actual } = settlement;
   const spare = toThousandths("reserved", reserved) - toThousandths("actual", actual);
   return requestOf(key, spare / UNIT, settlement);

@@ -7,8 +7,8 @@ import type { Decision } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { INSPECT, type InspectArguments, inspected } from "../core/inspect.js";
-import { checkKey, type SlotOption } from "../core/key.js";
-import { checkBoolean, checkList, checkOptions } from "../core/options.js";
+import { checkKey, SLOT_OPTIONS, type SlotOption } from "../core/key.js";
+import { unchecked, byDefault, checkBoolean, checkList, optionReader } from "../core/options.js";
 import { rejected } from "../core/promises.js";
 import { InWords } from "../core/shown.js";
 import type { Override } from "../events/changes.js";
@@ -20,6 +20,7 @@ import { assembled } from "./assembly.js";
 import {
   type AsyncCallOptions,
   type BlockOptions,
+  CALL_OPTIONS,
   type CallOptions,
   type ChangeOptions,
   checkCall,
@@ -56,9 +57,19 @@ import {
 } from "./waiting/reserve.js";
 import { type WrapOptions, wrapWith } from "./waiting/wrap.js";
 
-const SYNC_CALL_OPTIONS = ["cost", "policy", "settle", "slot"];
-const CONSUME_OPTIONS = [...SYNC_CALL_OPTIONS, "signal"];
-const SLOT_OPTIONS = ["slot"];
+const { signal: signalCheck, ...syncCall } = CALL_OPTIONS.checks;
+const SYNC_CALL_OPTIONS = optionReader<CallOptions>()({ ...syncCall, settle: checkBoolean });
+const CONSUME_OPTIONS = optionReader<AsyncCallOptions>()({
+  ...SYNC_CALL_OPTIONS.checks,
+  signal: signalCheck,
+});
+const MANY_OPTIONS = optionReader<Pick<AsyncCallOptions, "signal">>()({ signal: signalCheck });
+const KEYED_REQUEST = optionReader<KeyedRequest>()(unchecked("key", "cost", "slot"));
+const BLOCK_OPTIONS = optionReader<BlockOptions>()({
+  keepLonger: byDefault(false, checkBoolean),
+  reset: byDefault(false, checkBoolean),
+  ...unchecked("slot"),
+});
 
 let pipelineIn: (limiter: object) => Pipeline | undefined;
 
@@ -84,9 +95,9 @@ class RateLimiter<S extends Store = Store> implements AsyncDisposable {
   readonly closed: AbortSignal;
 
   constructor(options: RateLimiterOptions<S>) {
-    checkOptions("options", options, LIMITER_OPTIONS);
+    const checked = LIMITER_OPTIONS.read(options);
     const { store = new MemoryStore() } = options;
-    this.store = checkStore(store) as S;
+    this.store = checkStore("store", store) as S;
     this.#sync = isSyncStore(this.store) ? this.store : undefined;
     this.#ownsStore = options.store === undefined;
     this.events = new Events();
@@ -94,7 +105,7 @@ class RateLimiter<S extends Store = Store> implements AsyncDisposable {
     this.closed = this.#closing.signal;
     const { events } = this;
     const closing = this.#closing;
-    this.#pipeline = assembled(options, { store: this.store, events, closing, pipelineOf });
+    this.#pipeline = assembled(checked, { store: this.store, events, closing, pipelineOf });
     this.#direct = this.#directStore();
   }
 
@@ -124,7 +135,7 @@ class RateLimiter<S extends Store = Store> implements AsyncDisposable {
     key: string,
     options: CallOptions = NO_OPTIONS,
   ): Decision {
-    if (options !== NO_OPTIONS) checkCall(options, SYNC_CALL_OPTIONS);
+    if (options !== NO_OPTIONS) SYNC_CALL_OPTIONS.known(options);
     if (options.settle !== undefined) checkBoolean("settle", options.settle);
     const store = this.#sync;
     if (store !== undefined) return this.#pipeline.consumeSync(store, key, options);
@@ -136,7 +147,7 @@ class RateLimiter<S extends Store = Store> implements AsyncDisposable {
     key: string,
     options: AsyncCallOptions & { readonly cost: number },
   ): Promise<Grant> {
-    checkCall(options);
+    checkCall(options, CALL_OPTIONS);
     const { cost, policy, signal, slot } = options;
     if (!Number.isInteger(cost) || cost < 1) {
       const allowed = `a whole number of units from 1 to ${MAX_UNITS}`;
@@ -150,19 +161,18 @@ class RateLimiter<S extends Store = Store> implements AsyncDisposable {
     requests: readonly KeyedRequest[],
     options: { readonly signal?: AbortSignal | undefined } = NO_OPTIONS,
   ): Promise<Decision[]> {
-    checkCall(options, ["signal"]);
+    checkCall(options, MANY_OPTIONS);
     checkList("requests", requests);
     const { signal } = options;
     const asked = requests.map((request, i) => {
-      checkOptions(`requests[${i}]`, request, ["key", "cost", "slot"]);
-      const { key, cost = 1, slot } = request;
+      const { key, cost = 1, slot } = KEYED_REQUEST.known(request, `requests[${i}]`);
       return { verb: VERBS.consume, key, slot, cost, signal };
     });
     return runMany(this.#pipeline, asked);
   }
 
   async peek(key: string, options: AsyncCallOptions = NO_OPTIONS): Promise<Decision> {
-    checkCall(options);
+    checkCall(options, CALL_OPTIONS);
     const { cost = 1, policy, signal, slot } = options;
     return this.#pipeline.run({ verb: VERBS.peek, key, slot, cost, policy, signal });
   }
@@ -178,7 +188,7 @@ class RateLimiter<S extends Store = Store> implements AsyncDisposable {
   }
 
   async penalize(key: string, amount: number, options: SlotOption = NO_OPTIONS): Promise<Decision> {
-    const { slot } = checkOptions("options", options, SLOT_OPTIONS) as SlotOption;
+    const { slot } = SLOT_OPTIONS.known(options);
     toThousandths("amount", amount);
     return this.#pipeline.run({ verb: VERBS.penalize, key, slot, cost: amount });
   }
@@ -207,13 +217,11 @@ class RateLimiter<S extends Store = Store> implements AsyncDisposable {
 
   async block(key: string, duration: Duration, options: BlockOptions = {}): Promise<void> {
     const blockUs = blockLengthUs("duration", duration);
-    checkOptions("options", options, ["keepLonger", "reset", "slot"]);
-    const { keepLonger = false, reset = false, slot } = options;
-    const keepsLonger = checkBoolean("keepLonger", keepLonger);
-    const [plain, keeping] = checkBoolean("reset", reset)
+    const { keepLonger, reset, slot } = BLOCK_OPTIONS.read(options);
+    const [plain, keeping] = reset
       ? [VERBS.clearBlock, VERBS.clearExtendBlock]
       : [VERBS.block, VERBS.extendBlock];
-    const verb = keepsLonger ? keeping : plain;
+    const verb = keepLonger ? keeping : plain;
     await administer(this.#pipeline, { verb, key, slot, cost: 0, blockUs });
   }
 
@@ -274,7 +282,7 @@ class RateLimiter<S extends Store = Store> implements AsyncDisposable {
   }
 
   #administer(verb: Verb, key: string, options: SlotOption): Promise<void> {
-    const { slot } = checkOptions("options", options, SLOT_OPTIONS) as SlotOption;
+    const { slot } = SLOT_OPTIONS.known(options);
     return administer(this.#pipeline, { verb, key, slot, cost: 0 });
   }
 }

@@ -3,13 +3,22 @@ import type { Policy } from "../algorithms/registry.js";
 import type { Decision } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
-import type { SlotOption } from "../core/key.js";
-import { checkOptions } from "../core/options.js";
+import { checkName, type SlotOption } from "../core/key.js";
+import {
+  unchecked,
+  byDefault,
+  checkBoolean,
+  type OptionReader,
+  optional,
+  optionReader,
+  aText,
+} from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import { nearest } from "../core/slips.js";
 import { checkSignal } from "../core/abort.js";
 import type { Store } from "../stores/store.js";
-import type { BreakerOptions } from "../resilience/breaker.js";
+import { type BreakerOptions, checkBreaker } from "../resilience/breaker.js";
+import { checkTimeout } from "../resilience/deadlines.js";
 import type { DenyCacheOptions } from "./shortcuts/deny-cache.js";
 import type { Events } from "../events/events.js";
 import type { Hooks } from "../events/hooks.js";
@@ -98,24 +107,28 @@ export interface RateLimiterOptions<S extends Store = Store> {
   readonly hooks?: Hooks | undefined;
 }
 
-/** The names of all options of a limiter. */
-export const LIMITER_OPTIONS: readonly (keyof RateLimiterOptions)[] = [
-  "policy",
-  "policyCache",
-  "replace",
-  "store",
-  "namespace",
-  "identity",
-  "timeout",
-  "onStoreFailure",
-  "breaker",
-  "denyCache",
-  "prefetch",
-  "blockFor",
-  "enforce",
-  "overrides",
-  "hooks",
-];
+/** Those that are given are checked where they are used: some mean nothing without others. */
+export const LIMITER_OPTIONS = optionReader<RateLimiterOptions>()({
+  ...unchecked(
+    "policy",
+    "policyCache",
+    "store",
+    "identity",
+    "onStoreFailure",
+    "denyCache",
+    "prefetch",
+    "blockFor",
+    "hooks",
+  ),
+  replace: byDefault(false, checkBoolean),
+  namespace: byDefault("sluice", checkName),
+  timeout: checkTimeout,
+  breaker: checkBreaker,
+  enforce: byDefault(true, checkBoolean),
+  overrides: byDefault(false, checkBoolean),
+});
+
+export type CheckedLimiterOptions = ReturnType<typeof LIMITER_OPTIONS.read>;
 
 /**
  * "local": the same policies decide in this process's own memory until the store is back. Over every interval the store
@@ -165,11 +178,13 @@ export interface ChangeOptions {
   readonly by?: string | undefined;
 }
 
+const CHANGE_OPTIONS = optionReader<ChangeOptions>()({
+  by: optional(aText("text that says who makes the change")),
+});
+
 /** Who makes the change. @throws InvalidOptionError */
 export function checkChange(options: ChangeOptions): string | undefined {
-  const { by } = checkOptions("options", options, ["by"]);
-  if (by === undefined || typeof by === "string") return by;
-  throw new InvalidOptionError("by", withoutText(by), "text that says who makes the change");
+  return CHANGE_OPTIONS.read(options).by;
 }
 
 /** Options of `block`. */
@@ -201,12 +216,19 @@ export function checkTaken(of: unknown): Decision | undefined {
 /** No options: told apart by identity, so that the usual call checks nothing. */
 export const NO_OPTIONS: AsyncCallOptions = Object.freeze({});
 
-const CALL_OPTIONS: readonly string[] = ["cost", "policy", "signal", "slot"];
+/** The pipeline checks what they are. */
+export const CALL_OPTIONS = optionReader<Omit<AsyncCallOptions, "settle">>()({
+  ...unchecked("cost", "policy", "slot"),
+  signal: checkSignal,
+});
 
 /** Refuses unknown names among a call's options, and what is no signal. */
-export function checkCall(options: AsyncCallOptions, known = CALL_OPTIONS): void {
+export function checkCall<T extends { readonly signal?: AbortSignal | undefined }>(
+  options: T,
+  reader: Pick<OptionReader<T, unknown>, "known">,
+): void {
   if (options === NO_OPTIONS) return;
-  const { signal } = checkOptions("options", options, known);
+  const { signal } = reader.known(options);
   if (signal !== undefined) checkSignal("signal", signal);
 }
 
@@ -223,6 +245,7 @@ export interface KeyedRequest extends SlotOption {
   readonly cost?: number | undefined;
 }
 
+const FALLBACK = optionReader<Exclude<OnStoreFailure, string>>()(unchecked("fallback"));
 const CHOICES = ["local", "open", "closed", "throw"] as const;
 
 /** `isLimiter` knows the class, which imports this file. */
@@ -233,8 +256,8 @@ export function checkFailurePolicy(
   const choice = CHOICES.find((each) => each === value);
   if (choice !== undefined) return choice;
   if (typeof value === "object" && value !== null) {
-    const { fallback } = checkOptions("onStoreFailure", value, ["fallback"]);
-    if (isLimiter(fallback)) return { fallback: fallback as FallbackLimiter };
+    const { fallback } = FALLBACK.known(value, "onStoreFailure");
+    if (isLimiter(fallback)) return { fallback };
   }
   const near = typeof value === "string" ? nearest(value, CHOICES) : undefined;
   throw new InvalidOptionError(

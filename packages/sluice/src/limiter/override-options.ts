@@ -2,7 +2,7 @@
 import { parsePolicy, type Policy } from "../algorithms/registry.js";
 import { InvalidOptionError } from "../core/errors.js";
 import type { SlotOption } from "../core/key.js";
-import { checkOptions } from "../core/options.js";
+import { unchecked, optional, optionReader, textUpTo } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import type { KnownOverride, OverrideNote } from "./override-text.js";
 
@@ -22,22 +22,17 @@ export interface OverrideChange {
   readonly note: OverrideNote;
 }
 
-const LONGEST_COMMENT = 500;
-const LONGEST_BY = 200;
+const OPTIONS = optionReader<OverrideOptions>()({
+  ...unchecked("until", "slot"),
+  comment: optional(textUpTo(500)),
+  by: optional(textUpTo(200)),
+});
 const LATEST_MS = 8.64e15;
 
 /** @throws InvalidOptionError */
 export function checkOverride(override: unknown, options: OverrideOptions): OverrideChange {
-  const { until, comment, by } = checkOptions("options", options, [
-    "until",
-    "comment",
-    "by",
-    "slot",
-  ]);
-  const note = {
-    comment: checkText("comment", comment, LONGEST_COMMENT),
-    by: checkText("by", by, LONGEST_BY),
-  };
+  const { until, comment, by } = OPTIONS.read(options);
+  const note = { comment, by };
   const untilMs = until instanceof Date ? until.getTime() : until;
   const isTime = typeof untilMs === "number" && untilMs >= 0 && untilMs <= LATEST_MS;
   if (untilMs !== undefined && !isTime) {
@@ -50,11 +45,6 @@ export function checkOverride(override: unknown, options: OverrideOptions): Over
     to: { override: what, untilMs: isTime ? Math.ceil(untilMs) : undefined, ...note },
     note,
   };
-}
-
-function checkText(option: string, text: unknown, longest: number): string | undefined {
-  if (text === undefined || (typeof text === "string" && text.length <= longest)) return text;
-  throw new InvalidOptionError(option, withoutText(text), `text of at most ${longest} characters`);
 }
 
 function checkPolicy(override: unknown): Policy {

@@ -4,9 +4,9 @@
  */
 import { onAbort } from "../core/abort.js";
 import { monotonicMs, startTimer } from "../core/clock.js";
-import { type Duration, MAX_PERIOD_US, toMicroseconds } from "../core/duration.js";
+import { type Duration, MAX_PERIOD_US } from "../core/duration.js";
 import { InvalidOptionError, PolicyUnavailableError } from "../core/errors.js";
-import { checkCount, checkOptions } from "../core/options.js";
+import { byDefault, aCount, milliseconds, optionReader } from "../core/options.js";
 
 /** How long, and for how many keys, promised policies are kept. */
 export interface PolicyCacheOptions {
@@ -16,9 +16,10 @@ export interface PolicyCacheOptions {
   readonly maxKeys?: number | undefined;
 }
 
-const DEFAULT_MAX_AGE_MS = 10_000;
-const DEFAULT_MAX_KEYS = 10_000;
-const MOST_KEYS = 1e6;
+const OPTIONS = optionReader<PolicyCacheOptions>()({
+  maxAge: byDefault("10s", milliseconds(0, MAX_PERIOD_US)),
+  maxKeys: byDefault(10_000, aCount(1, 1e6)),
+});
 /** After a fetch that failed, the next one for the key waits so long at most. */
 const LONGEST_RETRY_MS = 1000;
 
@@ -49,13 +50,9 @@ export class PolicyCache<T extends object> {
     timeoutMs: number,
     failed: (error: Error, key: string) => void,
   ) {
-    const { maxAge = DEFAULT_MAX_AGE_MS, maxKeys = DEFAULT_MAX_KEYS } = checkOptions(
-      "policyCache",
-      options,
-      ["maxAge", "maxKeys"],
-    );
-    this.#maxAgeMs = toMicroseconds("policyCache.maxAge", maxAge, 0, MAX_PERIOD_US) / 1e3;
-    this.#maxKeys = checkCount("policyCache.maxKeys", maxKeys, 1, MOST_KEYS);
+    const { maxAge, maxKeys } = OPTIONS.read(options, "policyCache");
+    this.#maxAgeMs = maxAge;
+    this.#maxKeys = maxKeys;
     this.#timeoutMs = timeoutMs;
     this.#failed = failed;
   }

@@ -2,7 +2,15 @@
 import { InvalidOptionError } from "../core/errors.js";
 import { hiding } from "../core/identity.js";
 import { checkName } from "../core/key.js";
-import { checkCount, checkFunction, checkNumber, checkOptions } from "../core/options.js";
+import {
+  byDefault,
+  checkFunction,
+  checkNumber,
+  aCount,
+  filled,
+  optional,
+  optionReader,
+} from "../core/options.js";
 import { InWords, withoutText } from "../core/shown.js";
 import type { Pipeline } from "../limiter/pipeline.js";
 import { pipelineOf } from "../limiter/limiter-class.js";
@@ -37,6 +45,23 @@ export interface LoggedLimiterOptions {
   readonly name?: string | undefined;
 }
 
+export const LOGGED_OPTIONS = optionReader<LoggedLimiterOptions>()({ name: optional(checkName) });
+
+const OPTIONS = optionReader<AttemptLogOptions>()({
+  file: filled("a path"),
+  sample: byDefault(1, checkShare),
+  maxFileBytes: byDefault(64e6, aCount(1000, 1e12)),
+  files: byDefault(5, aCount(1, 1000)),
+  maxQueueBytes: byDefault(4e6, aCount(1000, 1e9)),
+  onError: byDefault(warn, checkFunction),
+});
+
+function checkShare(option: string, value: unknown): number {
+  const share = checkNumber(option, value);
+  if (share >= 0 && share <= 1) return share;
+  throw new InvalidOptionError(option, share, "a share from 0 to 1");
+}
+
 /**
  * Logs every attempt of limiters as a line of JSON: what was asked of which key, by its hash and never as it is, and what
  * was decided by which policies. `sluice audit` reads the files of all processes together and proves that the limits
@@ -69,23 +94,12 @@ export class AttemptLog implements AsyncDisposable {
   #closed: Promise<void> | undefined;
 
   constructor(options: AttemptLogOptions) {
-    const names = ["file", "sample", "maxFileBytes", "files", "maxQueueBytes", "onError"];
-    checkOptions("options", options, names);
-    const { file, sample = 1, onError = warn } = options;
-    const { maxFileBytes = 64e6, files = 5, maxQueueBytes = 4e6 } = options;
-    if (typeof file !== "string" || file === "") {
-      throw new InvalidOptionError("file", withoutText(file), "a path");
-    }
-    const isShare = checkNumber("sample", sample) >= 0 && sample <= 1;
-    if (!isShare) throw new InvalidOptionError("sample", sample, "a share from 0 to 1");
-    checkFunction("onError", onError);
+    const { file: path, sample, onError, ...sizes } = OPTIONS.read(options);
     this.#lines = new AttemptLines(sample);
     this.#file = new LogFile({
-      path: file,
+      ...sizes,
+      path,
       sample,
-      maxFileBytes: checkCount("maxFileBytes", maxFileBytes, 1000, 1e12),
-      files: checkCount("files", files, 1, 1000),
-      maxQueueBytes: checkCount("maxQueueBytes", maxQueueBytes, 1000, 1e9),
       onTrouble: (error) => {
         try {
           onError(error);
@@ -124,7 +138,7 @@ export class AttemptLog implements AsyncDisposable {
    * console.log(readFileSync(file, "utf8").includes('"allowed":true')); // true
    */
   add(limiter: RateLimiter, options: LoggedLimiterOptions = {}): () => void {
-    checkOptions("options", options, ["name"]);
+    LOGGED_OPTIONS.known(options);
     const pipeline = pipelineOf(limiter);
     if (pipeline === undefined) {
       throw new InvalidOptionError("limiter", withoutText(limiter), "a RateLimiter");

@@ -7,7 +7,7 @@ import { randomName } from "../core/digest.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { hiding } from "../core/identity.js";
 import { checkName } from "../core/key.js";
-import { checkCount, checkOptions } from "../core/options.js";
+import { byDefault, aCount, optionReader } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import type { DecisionMade, KeyAdjusted } from "../events/events.js";
 import { pipelineOf } from "../limiter/limiter-class.js";
@@ -15,7 +15,7 @@ import type { RateLimiter } from "../limiter/rate-limiter.js";
 import { meetOf } from "../policies/met-rules.js";
 import type { PolicySet } from "../policies/policy-set.js";
 import { AttemptLines, type Logged, type DecidedCall, nameOfStore } from "./attempt-lines.js";
-import type { LoggedLimiterOptions } from "./attempt-log.js";
+import { LOGGED_OPTIONS, type LoggedLimiterOptions } from "./attempt-log.js";
 import { DefinedRules, type QueuedLine } from "./line-queue.js";
 
 /** Options of `RecentAttempts`. */
@@ -25,6 +25,11 @@ export interface RecentAttemptsOptions {
   /** Bytes that they take at most, about: 1,000 to 1e9; default 16,000,000. */
   readonly maxBytes?: number | undefined;
 }
+
+const OPTIONS = optionReader<RecentAttemptsOptions>()({
+  most: byDefault(50_000, aCount(1, 1e6)),
+  maxBytes: byDefault(16e6, aCount(1000, 1e9)),
+});
 
 /** One attempt that is remembered. */
 export interface RecentAttempt {
@@ -83,12 +88,9 @@ export class RecentAttempts implements Disposable {
   #hasDropped = false;
 
   constructor(options: RecentAttemptsOptions = {}) {
-    const { most = 50_000, maxBytes = 16e6 } = checkOptions("options", options, [
-      "most",
-      "maxBytes",
-    ]) as RecentAttemptsOptions;
-    this.#most = checkCount("most", most, 1, 1e6);
-    this.#maxBytes = checkCount("maxBytes", maxBytes, 1000, 1e9);
+    const { most, maxBytes } = OPTIONS.read(options);
+    this.#most = most;
+    this.#maxBytes = maxBytes;
   }
 
   /** How many are kept. */
@@ -122,7 +124,7 @@ export class RecentAttempts implements Disposable {
    * recent.close();
    */
   add(limiter: RateLimiter | PolicySet, options: LoggedLimiterOptions = {}): () => void {
-    checkOptions("options", options, ["name"]);
+    LOGGED_OPTIONS.known(options);
     const isSet = meetOf(limiter) !== undefined;
     const pipeline = pipelineOf(isSet ? (limiter as PolicySet).limiters[0] : limiter);
     if (pipeline === undefined) {

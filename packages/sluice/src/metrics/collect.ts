@@ -2,7 +2,7 @@
 import { InvalidOptionError } from "../core/errors.js";
 import type { HistogramStats } from "../core/histogram.js";
 import { checkName } from "../core/key.js";
-import { checkList, checkOptions } from "../core/options.js";
+import { byDefault, checkList, optionReader } from "../core/options.js";
 import { hasField, withoutText } from "../core/shown.js";
 import type { Events } from "../events/events.js";
 import { pipelineOf } from "../limiter/limiter-class.js";
@@ -46,6 +46,10 @@ export type Family =
       readonly samples: readonly HistogramSample[];
     };
 
+export const METRICS_OPTIONS = optionReader<MetricsOptions>()({
+  store: byDefault("store", checkName),
+});
+
 /** What has metrics under one name: a limiter, a set of rules or its document, a semaphore, or a store. */
 export interface Source {
   /** Itself, or what stands for it: one for each source. */
@@ -81,9 +85,7 @@ export function sourcesOf(
   measured: readonly Measured[],
   options: MetricsOptions,
 ): readonly Source[] {
-  checkOptions("options", options, ["store"]);
-  const { store: storeName = "store" } = options;
-  checkName("store", storeName);
+  const { store: storeName } = METRICS_OPTIONS.read(options);
   checkList("measured", measured);
   const stores = new Set<Store>();
   const own = new Map<object, Source>();

@@ -1,10 +1,22 @@
 /** sluice/otel: metrics and traces by OpenTelemetry's API, which is passed in: no package of it is needed. */
 import { InvalidOptionError } from "../core/errors.js";
 import { hiding } from "../core/identity.js";
-import { checkBoolean, checkOptions } from "../core/options.js";
+import {
+  byDefault,
+  type OptionCheck,
+  checkBoolean,
+  optional,
+  optionReader,
+} from "../core/options.js";
 import { hasField, withoutText } from "../core/shown.js";
 import { pipelineOf } from "../limiter/limiter-class.js";
-import { type Measured, type MetricsOptions, type Source, sourcesOf } from "../metrics/collect.js";
+import {
+  type Measured,
+  METRICS_OPTIONS,
+  type MetricsOptions,
+  type Source,
+  sourcesOf,
+} from "../metrics/collect.js";
 import { quotaOfSemaphore } from "../semaphore/semaphore-class.js";
 import type { Semaphore } from "../semaphore/semaphore.js";
 import type { ActiveSpanLike, MeterLike, TracerLike } from "./api-types.js";
@@ -74,10 +86,7 @@ export function instrument(
   measured: readonly Measured[],
   options: InstrumentOptions = {},
 ): () => void {
-  checkOptions("options", options, ["store", "spans", "exposeIds"]);
-  const { store, spans = false, exposeIds = false } = options;
-  checkBoolean("spans", spans);
-  checkBoolean("exposeIds", exposeIds);
+  const { store, spans, exposeIds } = OPTIONS.read(options);
   const { meter, trace, tracer } = checkTelemetry(telemetry, spans);
   const sources = sourcesOf(measured, { store });
   const settings = { trace, tracer: spans ? tracer : undefined, exposeIds };
@@ -95,21 +104,31 @@ const A_METER = 'a Meter of OpenTelemetry: metrics.getMeter("sluice")';
 const A_TRACE = "OpenTelemetry's trace, or an object with getActiveSpan()";
 const A_TRACER = 'a Tracer of OpenTelemetry: trace.getTracer("sluice")';
 
-function checkTelemetry(telemetry: unknown, spans: boolean): Telemetry {
-  const given = checkOptions("telemetry", telemetry, ["meter", "trace", "tracer"]) as Telemetry;
-  const { meter, trace, tracer } = given;
-  check("meter", meter, "addBatchObservableCallback", A_METER);
-  check("trace", trace, "getActiveSpan", A_TRACE);
-  check("tracer", tracer, "startSpan", A_TRACER);
-  if (spans && tracer === undefined) throw new InvalidOptionError("tracer", tracer, A_TRACER);
-  if (meter !== undefined || trace !== undefined || spans) return given;
-  const allowed = "a meter, a trace, or a tracer with { spans: true }";
-  throw new InvalidOptionError("telemetry", withoutText(telemetry), allowed);
+function having(method: string, allowed: string): OptionCheck {
+  return optional((option, value) => {
+    if (hasField(value, method)) return value;
+    throw new InvalidOptionError(option, withoutText(value), allowed);
+  });
 }
 
-function check(option: string, value: unknown, method: string, allowed: string): void {
-  if (value === undefined || hasField(value, method)) return;
-  throw new InvalidOptionError(option, withoutText(value), allowed);
+const TELEMETRY = optionReader<Telemetry>()({
+  meter: having("addBatchObservableCallback", A_METER),
+  trace: having("getActiveSpan", A_TRACE),
+  tracer: having("startSpan", A_TRACER),
+});
+
+const OPTIONS = optionReader<InstrumentOptions>()({
+  ...METRICS_OPTIONS.checks,
+  spans: byDefault(false, checkBoolean),
+  exposeIds: byDefault(false, checkBoolean),
+});
+
+function checkTelemetry(telemetry: unknown, spans: boolean): Telemetry {
+  const { meter, trace, tracer } = TELEMETRY.read(telemetry, "telemetry");
+  if (spans && tracer === undefined) throw new InvalidOptionError("tracer", tracer, A_TRACER);
+  if (meter !== undefined || trace !== undefined || spans) return { meter, trace, tracer };
+  const allowed = "a meter, a trace, or a tracer with { spans: true }";
+  throw new InvalidOptionError("telemetry", withoutText(telemetry), allowed);
 }
 
 function exportTo(meter: MeterLike): MeterExport {

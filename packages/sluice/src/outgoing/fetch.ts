@@ -1,9 +1,9 @@
 /** sluice/fetch: a fetch that waits for its turn and obeys what servers say. Needs no Node. */
-import { checkFunction } from "../core/options.js";
+import { checkFunction, optional, optionReader } from "../core/options.js";
 import { discardBody, releaseWithBody } from "./body.js";
 import { type Call, OutgoingGate } from "./gate.js";
 import { isNetworkError } from "./network-error.js";
-import { checkOutgoing, OUTGOING_OPTIONS, type OutgoingOptions } from "./options.js";
+import { OUTGOING, type OutgoingOptions, outgoingSettings } from "./options.js";
 import { snapshotOfFetch } from "./snapshot.js";
 
 export type {
@@ -23,6 +23,11 @@ export interface LimitFetchOptions extends OutgoingOptions {
   /** What sends the requests; default: the global `fetch`. */
   readonly fetch?: Fetch | undefined;
 }
+
+const OPTIONS = optionReader<LimitFetchOptions>()({
+  ...OUTGOING.checks,
+  fetch: optional(checkFunction),
+});
 
 /**
  * A `fetch` of which every call first waits for a permit of `semaphore` and quota of `limiter`, and
@@ -44,10 +49,10 @@ export interface LimitFetchOptions extends OutgoingOptions {
  * console.log(await response.text()); // hello
  */
 export function limitFetch(options: LimitFetchOptions = {}): Fetch {
-  const gate = new OutgoingGate(checkOutgoing(options, [...OUTGOING_OPTIONS, "fetch"]));
-  if (options.fetch !== undefined) checkFunction("fetch", options.fetch);
+  const checked = OPTIONS.read(options);
+  const gate = new OutgoingGate(outgoingSettings(checked));
   // Looked up at each call, so that a fetch that is replaced later counts.
-  const send: Fetch = options.fetch ?? ((input, init) => fetch(input, init));
+  const send: Fetch = checked.fetch ?? ((input, init) => fetch(input, init));
   return async (input, init) => {
     const snapshot = snapshotOfFetch(input, init);
     const call = gate.call(snapshot.request, snapshot.isReplayable, snapshot.signal);

@@ -1,16 +1,21 @@
 /** What callers of other people's services can be told, and the checks on it. */
 import { toThousandths } from "../core/amount.js";
 import { type Clock, checkClock, monotonicUs, systemClock } from "../core/clock.js";
-import { type Duration, toMicroseconds } from "../core/duration.js";
+import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkKey } from "../core/key.js";
 import {
+  byDefault,
   checkBoolean,
   checkChoice,
   checkCount,
   checkFunction,
   checkList,
-  checkOptions,
+  aCount,
+  milliseconds,
+  optional,
+  optionReader,
+  orFunction,
 } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import { maxWaitMs } from "../core/max-wait.js";
@@ -104,22 +109,6 @@ export interface OutgoingOptions {
   readonly random?: (() => number) | undefined;
 }
 
-export const OUTGOING_OPTIONS: readonly string[] = [
-  "limiter",
-  "semaphore",
-  "releaseAt",
-  "key",
-  "cost",
-  "maxWait",
-  "obey",
-  "pauseStatuses",
-  "share",
-  "maxPause",
-  "retries",
-  "clock",
-  "random",
-];
-
 export interface RetrySettings {
   readonly attempts: number;
   readonly baseDelayMs: number;
@@ -154,43 +143,50 @@ const DEFAULT_PAUSE_STATUSES: readonly number[] = [403, 429, 503];
 const DEFAULT_RETRY_STATUSES: readonly number[] = [408, 425, 429, 500, 502, 503, 504];
 const MAX_ATTEMPTS = 100;
 
-export function checkOutgoing(
-  options: OutgoingOptions,
-  known: readonly string[] = OUTGOING_OPTIONS,
-): OutgoingSettings {
-  checkOptions("options", options, known);
-  const { limiter, semaphore, key, cost, clock = systemClock, random = Math.random } = options;
-  const { obey = true, share = true, maxPause = DEFAULT_MAX_PAUSE } = options;
-  const { releaseAt = "body", pauseStatuses = DEFAULT_PAUSE_STATUSES } = options;
-  checkAcquirer("limiter", limiter);
-  checkAcquirer("semaphore", semaphore);
-  if (key !== undefined && typeof key !== "function") checkKey(key);
-  if (typeof cost === "number") toThousandths("cost", cost);
-  else if (cost !== undefined) checkFunction("cost", cost);
-  checkFunction("random", random);
-  const time = checkClock(clock);
+const acquirer = optional((option, value) => {
+  if (typeof (value as Partial<Acquirer> | null)?.acquire === "function") return value;
+  throw new InvalidOptionError(option, withoutText(value), "an object with acquire()");
+});
+
+export const OUTGOING = optionReader<OutgoingOptions>()({
+  limiter: acquirer,
+  semaphore: acquirer,
+  releaseAt: byDefault("body", (option, value) => checkChoice(option, value, ["body", "headers"])),
+  key: optional((_option, value): unknown => {
+    if (typeof value !== "function") checkKey(value);
+    return value;
+  }),
+  cost: optional(orFunction(toThousandths)),
+  maxWait: (option, value) => maxWaitMs(value as Duration | undefined, option),
+  obey: byDefault(true, checkBoolean),
+  pauseStatuses: byDefault(DEFAULT_PAUSE_STATUSES, checkStatuses),
+  share: byDefault(true, checkBoolean),
+  maxPause: byDefault(DEFAULT_MAX_PAUSE, milliseconds()),
+  retries: byDefault({}, checkRetries),
+  clock: byDefault(systemClock, checkClock),
+  random: byDefault(Math.random, checkFunction),
+});
+
+/** What the options, read by `OUTGOING` or a reader with its options, come to. */
+export function outgoingSettings(options: ReturnType<typeof OUTGOING.read>): OutgoingSettings {
+  const { limiter, semaphore, key, cost, clock, obey, pauseStatuses, share, retries } = options;
   return {
     limiter,
     semaphore,
-    releasesAtHeaders: checkChoice("releaseAt", releaseAt, ["body", "headers"]) === "headers",
+    releasesAtHeaders: options.releaseAt === "headers",
     keyOf: typeof key === "string" ? () => key : key,
     costOf: typeof cost === "number" ? () => cost : cost,
-    maxWaitMs: maxWaitMs(options.maxWait),
-    obey: checkBoolean("obey", obey),
-    pauseStatuses: checkStatuses("pauseStatuses", pauseStatuses),
-    share: checkBoolean("share", share),
-    maxPauseMs: toMicroseconds("maxPause", maxPause) / 1e3,
-    retries: checkRetries(options.retries),
-    nowMs: () => monotonicUs(time) / 1e3,
-    wallMs: () => time.nowUs() / 1e3,
-    sleep: (ms, signal) => time.sleep(ms, signal),
-    random,
+    maxWaitMs: options.maxWait,
+    obey,
+    pauseStatuses,
+    share,
+    maxPauseMs: options.maxPause,
+    retries,
+    nowMs: () => monotonicUs(clock) / 1e3,
+    wallMs: () => clock.nowUs() / 1e3,
+    sleep: (ms, signal) => clock.sleep(ms, signal),
+    random: options.random,
   };
-}
-
-function checkAcquirer(option: string, value: Partial<Acquirer> | undefined): void {
-  if (value === undefined || typeof value?.acquire === "function") return;
-  throw new InvalidOptionError(option, withoutText(value), "an object with acquire()");
 }
 
 const NO_RETRIES: RetrySettings = {
@@ -200,20 +196,20 @@ const NO_RETRIES: RetrySettings = {
   statuses: new Set(),
 };
 
-function checkRetries(retries: OutgoingOptions["retries"] = {}): RetrySettings {
+const RETRIES = optionReader<RetryOptions>()({
+  attempts: byDefault(2, aCount(0, MAX_ATTEMPTS)),
+  baseDelay: byDefault("250ms", milliseconds()),
+  maxDelay: byDefault("30s", milliseconds()),
+  statuses: byDefault(DEFAULT_RETRY_STATUSES, checkStatuses),
+});
+
+function checkRetries(option: string, retries: unknown): RetrySettings {
   if (retries === false) return NO_RETRIES;
-  checkOptions("retries", retries, ["attempts", "baseDelay", "maxDelay", "statuses"]);
-  const { attempts = 2, baseDelay = "250ms", maxDelay = "30s" } = retries;
-  const { statuses = DEFAULT_RETRY_STATUSES } = retries;
-  return {
-    attempts: checkCount("retries.attempts", attempts, 0, MAX_ATTEMPTS),
-    baseDelayMs: toMicroseconds("retries.baseDelay", baseDelay) / 1e3,
-    maxDelayMs: toMicroseconds("retries.maxDelay", maxDelay) / 1e3,
-    statuses: checkStatuses("retries.statuses", statuses),
-  };
+  const { baseDelay, maxDelay, ...settings } = RETRIES.read(retries, option);
+  return { ...settings, baseDelayMs: baseDelay, maxDelayMs: maxDelay };
 }
 
-function checkStatuses(option: string, statuses: readonly number[]): ReadonlySet<number> {
-  checkList(option, statuses);
-  return new Set(statuses.map((status, i) => checkCount(`${option}[${i}]`, status, 200, 999)));
+function checkStatuses(option: string, statuses: unknown): ReadonlySet<number> {
+  const list = checkList(option, statuses) as readonly unknown[];
+  return new Set(list.map((status, i) => checkCount(`${option}[${i}]`, status, 200, 999)));
 }

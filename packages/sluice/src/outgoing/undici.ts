@@ -4,7 +4,12 @@ import { InWords } from "../core/shown.js";
 import { pickAll } from "../headers/header-source.js";
 import { Exchange } from "./exchange.js";
 import { type Call, OutgoingGate } from "./gate.js";
-import { checkOutgoing, type OutgoingOptions, type OutgoingSettings } from "./options.js";
+import {
+  OUTGOING,
+  type OutgoingOptions,
+  type OutgoingSettings,
+  outgoingSettings,
+} from "./options.js";
 import { isReplayable, snapshotOfDispatch } from "./snapshot.js";
 import type { Dispatch, DispatchOptions, Handler } from "./undici-types.js";
 
@@ -34,7 +39,7 @@ export type {
 export function limitInterceptor(
   options: OutgoingOptions = {},
 ): <D extends (options: never, handler: never) => boolean>(dispatch: D) => D {
-  const settings = checkOutgoing(options);
+  const settings = outgoingSettings(OUTGOING.read(options));
   const gate = new OutgoingGate(settings);
   // Only the shapes of undici's types are known here; every one of its versions names them anew.
   return (dispatch) => intercept(dispatch as unknown as Dispatch, settings, gate) as never;

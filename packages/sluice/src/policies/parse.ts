@@ -1,5 +1,5 @@
 /** Reads a document of policies: from JSON, YAML or a value; all that is wrong with it, with lines. */
-import { checkChoice, checkOptions } from "../core/options.js";
+import { unchecked, checkChoice, optional, optionReader, aText } from "../core/options.js";
 import { InvalidOptionError } from "../core/errors.js";
 import type { PoliciesDocument } from "./document.js";
 import { checkDocument } from "./document-fields.js";
@@ -25,6 +25,12 @@ export interface ParsePoliciesOptions {
   readonly nowUs?: number | undefined;
 }
 
+/** The format and the package count for text alone. */
+const OPTIONS = optionReader<ParsePoliciesOptions>()({
+  ...unchecked("format", "yaml", "nowUs"),
+  file: optional(aText("the name of a file, as text")),
+});
+
 /** A document that may be used. */
 export interface ParsedPolicies {
   /** Frozen, and every part of it. */
@@ -44,15 +50,7 @@ export interface ParsedPolicies {
  * console.log(document.rules[0]?.name, warnings.length); // api 0
  */
 export function parsePolicies(source: unknown, options: ParsePoliciesOptions = {}): ParsedPolicies {
-  const { file, nowUs } = checkOptions("options", options, [
-    "format",
-    "file",
-    "yaml",
-    "nowUs",
-  ]) as ParsePoliciesOptions;
-  if (file !== undefined && typeof file !== "string") {
-    throw new InvalidOptionError("file", file, "the name of a file, as text");
-  }
+  const { file, nowUs } = OPTIONS.read(options);
   const problems = new Problems(file);
   let document: PoliciesDocument | undefined;
   problems.during(() => {

@@ -1,10 +1,9 @@
 /** A document in a file, of which every process has its own copy, or all the same one. */
 import { startTimer } from "../core/clock.js";
 import { digests } from "../core/digest.js";
-import { InvalidOptionError } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
-import { withoutText } from "../core/shown.js";
+import { optionReader } from "../core/options.js";
 import { type Files, nodeFiles } from "./node-files.js";
+import { checkPath } from "./policy-set-options.js";
 import type { PolicySource, SeenSource, SourceLook } from "./policy-source.js";
 
 /** Options of `PoliciesFile`. */
@@ -12,6 +11,8 @@ export interface PoliciesFileOptions {
   /** JSON; or YAML where it ends in .yaml or .yml and the package `yaml` is installed. Links are followed. */
   readonly path: string;
 }
+
+const OPTIONS = optionReader<PoliciesFileOptions>()({ path: checkPath });
 
 /** Beside the size of a file, what changes when it does. */
 interface Signature {
@@ -48,10 +49,7 @@ export class PoliciesFile implements PolicySource {
   #last: { readonly signature: Signature; readonly mark: string } | undefined;
 
   constructor(options: PoliciesFileOptions) {
-    const { path } = checkOptions("options", options, ["path"]);
-    if (typeof path !== "string" || path === "" || path.includes("\0")) {
-      throw new InvalidOptionError("path", withoutText(path), "the path of a file");
-    }
+    const { path } = OPTIONS.read(options);
     this.#path = path;
     this.#files = nodeFiles("source");
     this.name = `file ${path}`;

@@ -1,11 +1,20 @@
 /** What a PolicySet can be told, and the checks on it. */
-import { type Duration, toMicroseconds } from "../core/duration.js";
+import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import type { Identity } from "../core/identity.js";
-import { checkChoice } from "../core/options.js";
+import {
+  asGiven,
+  unchecked,
+  byDefault,
+  checkChoice,
+  milliseconds,
+  optional,
+  optionReader,
+  aText,
+} from "../core/options.js";
 import { hasField, withoutText } from "../core/shown.js";
 import type { RateLimiterOptions } from "../limiter/options.js";
-import type { Store } from "../stores/store.js";
+import { checkStore, type Store } from "../stores/store.js";
 import type { PoliciesDocument } from "./document.js";
 import type { PolicySource } from "./policy-source.js";
 
@@ -35,27 +44,22 @@ export interface PolicySetOptions<S extends Store = Store>
   readonly mode?: ModeSwitch | undefined;
 }
 
-export const POLICY_SET_OPTIONS: readonly (keyof PolicySetOptions)[] = [
-  "source",
-  "store",
-  "namespace",
-  "identity",
-  "timeout",
-  "breaker",
-  "denyCache",
-  "every",
-  "patience",
-  "cacheFile",
-  "mode",
-];
+/** A path. @throws InvalidOptionError */
+export const checkPath = aText("the path of a file", (path) => path !== "" && !path.includes("\0"));
 
-const LEAST_SPAN_US = 100e3;
-const MOST_SPAN_US = 3600e6;
+const span = milliseconds(100e3, 3600e6);
 
-/** @throws InvalidOptionError */
-export function intervalMs(option: "every" | "patience", span: Duration): number {
-  return toMicroseconds(option, span, LEAST_SPAN_US, MOST_SPAN_US) / 1e3;
-}
+/** What its limiters are told is checked by them. */
+export const POLICY_SET_OPTIONS = optionReader<PolicySetOptions>()({
+  source: checkSource,
+  store: optional(checkStore),
+  namespace: byDefault("sluice", asGiven),
+  ...unchecked("identity", "timeout", "breaker", "denyCache"),
+  every: byDefault("1s", span),
+  patience: byDefault("5s", span),
+  cacheFile: optional(checkPath),
+  mode: optional(checkSwitch),
+});
 
 /** @throws InvalidOptionError */
 export function checkSwitch(option: string, mode: unknown): ModeSwitch {
@@ -75,16 +79,9 @@ export function isPolicySource(source: unknown): source is PolicySource {
 }
 
 /** @throws InvalidOptionError */
-export function checkSource(source: unknown): PoliciesDocument | PolicySource {
+export function checkSource(option: string, source: unknown): PoliciesDocument | PolicySource {
   if (isPolicySource(source) || hasField(source, "rules")) return source as PolicySource;
   const allowed = "a document of policies, new PoliciesFile(...) or new PublishedPolicies(...)";
   const hint = typeof source === "string" ? "pass new PoliciesFile({ path })" : undefined;
-  throw new InvalidOptionError("source", withoutText(source), allowed, { hint });
-}
-
-/** A path, where one is given. @throws InvalidOptionError */
-export function checkPath(option: string, path: unknown): string | undefined {
-  if (path === undefined) return undefined;
-  if (typeof path === "string" && path !== "" && !path.includes("\0")) return path;
-  throw new InvalidOptionError(option, withoutText(path), "the path of a file");
+  throw new InvalidOptionError(option, withoutText(source), allowed, { hint });
 }

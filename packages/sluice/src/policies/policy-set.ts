@@ -1,14 +1,13 @@
 /** A document of policies at work: it decides on requests, and changes while it runs. */
 import { Closing } from "../core/closing.js";
 import { InvalidOptionError } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
 import { InWords, withoutText } from "../core/shown.js";
 import { Events } from "../events/events.js";
 import type { Refund } from "../limiter/give-back.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { LimiterStats } from "../limiter/stats.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
-import { checkStore, type Store } from "../stores/store.js";
+import type { Store } from "../stores/store.js";
 import {
   consumeEachByRules,
   consumeRules,
@@ -18,7 +17,7 @@ import {
   refundRules,
   settleRules,
 } from "./ask-rules.js";
-import { type ChangeNote, checkNote } from "./change-note.js";
+import { CHANGE_NOTE, type ChangeNote } from "./change-note.js";
 import { type CompiledPolicies, compilePolicies } from "./compile.js";
 import { diffPolicies } from "./document-diff.js";
 import type { PoliciesDocument, PoliciesMode } from "./document.js";
@@ -29,14 +28,11 @@ import { parsePolicies } from "./parse.js";
 import { NO_RELOADS, type PolicySetStatus } from "./policy-set-status.js";
 import type { PolicySource } from "./policy-source.js";
 import {
-  checkPath,
-  checkSource,
   checkSwitch,
   isPolicySource,
   type ModeSwitch,
   POLICY_SET_OPTIONS,
   type PolicySetOptions,
-  intervalMs,
   switchOfEnvironment,
 } from "./policy-set-options.js";
 import { chargeOf, type RuleCharge, RulePolicies } from "./rule-charge.js";
@@ -109,22 +105,16 @@ export class PolicySet implements AsyncDisposable {
 
   /** @throws InvalidOptionError */
   constructor(options: PolicySetOptions) {
-    checkOptions("options", options, POLICY_SET_OPTIONS);
-    const { store = new MemoryStore(), namespace = "sluice", cacheFile, mode } = options;
-    const source = checkSource(options.source);
-    this.store = checkStore(store);
+    const checked = POLICY_SET_OPTIONS.read(options);
+    const { source, every, patience, cacheFile: cache, mode, ...given } = checked;
+    const { store = new MemoryStore(), namespace } = given;
+    this.store = store;
     this.source = isPolicySource(source) ? source : undefined;
     this.#ownsStore = options.store === undefined;
     this.#name = namespace;
-    this.#switch = mode === undefined ? switchOfEnvironment() : checkSwitch("mode", mode);
-    this.#time = new StoreTime(this.store.clock);
-    const { identity, timeout, breaker, denyCache, every = "1s", patience = "5s" } = options;
-    const limiterOptions = { store, namespace, identity, timeout, breaker, denyCache };
-    const spans = {
-      everyMs: intervalMs("every", every),
-      patienceMs: intervalMs("patience", patience),
-    };
-    const cache = checkPath("cacheFile", cacheFile);
+    this.#switch = mode ?? switchOfEnvironment();
+    this.#time = new StoreTime(store.clock);
+    const spans = { everyMs: every, patienceMs: patience };
     if (isPolicySource(source)) {
       if (!PolicySet.#isOpening) {
         const allowed =
@@ -146,8 +136,9 @@ export class PolicySet implements AsyncDisposable {
       throw new InvalidOptionError("cacheFile", withoutText(cache), allowed);
     }
     this.#closing = new Closing("policy set", this.store.closed);
-    this.#limiters = new RuleLimiters(limiterOptions, this.events);
+    this.#limiters = new RuleLimiters({ ...given, store }, this.events);
     this.#limiter = this.#limiters.of("local");
+    const { identity } = given;
     this.#isPlain = identity === "plain" || (identity === undefined && !this.store.external);
     this.#lists = new RulePolicies(NOTHING, this.#isPlain);
     noteSet(this, (request) => this.#met(request));
@@ -372,7 +363,7 @@ export class PolicySet implements AsyncDisposable {
       const allowed = "a set that was made of a document; this one follows a source";
       throw new InvalidOptionError("document", new InWords("another document"), allowed);
     }
-    const { by, comment } = checkNote(note);
+    const { by, comment } = CHANGE_NOTE.read(note, "note");
     const parsed = parsePolicies(document).document;
     this.#apply(loadedOf(parsed, { mark: "", version: undefined, by, comment }));
   }
@@ -393,7 +384,7 @@ export class PolicySet implements AsyncDisposable {
    * await rules.close();
    */
   setMode(mode: ModeSwitch | undefined, note: ChangeNote = {}): void {
-    const said = checkNote(note);
+    const said = CHANGE_NOTE.read(note, "note");
     const before = this.#modeNow();
     this.#switch = mode === undefined ? undefined : checkSwitch("mode", mode);
     const after = this.#modeNow();

@@ -3,7 +3,7 @@ import { monotonicMs } from "../core/clock.js";
 import { digests } from "../core/digest.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkName } from "../core/key.js";
-import { checkCount, checkOptions } from "../core/options.js";
+import { byDefault, checkCount, aCount, optional, optionReader } from "../core/options.js";
 import {
   type DocumentEntry,
   type DocumentNote,
@@ -11,7 +11,7 @@ import {
   KEPT_VERSIONS,
 } from "../stores/document-store.js";
 import { checkStore, type Store } from "../stores/store.js";
-import { type ChangeNote, checkNoteTexts } from "./change-note.js";
+import { CHANGE_NOTE, type ChangeNote } from "./change-note.js";
 import { PolicyConflictError } from "./conflict-error.js";
 import type { PoliciesDocument } from "./document.js";
 import { documentsOf } from "./documents-in-memory.js";
@@ -47,6 +47,20 @@ export interface RollbackOptions extends ChangeNote {
   readonly expected?: number | undefined;
 }
 
+const OPTIONS = optionReader<PublishedPoliciesOptions>()({
+  store: checkStore,
+  name: byDefault("sluice", checkName),
+});
+const aVersion = aCount(0, Number.MAX_SAFE_INTEGER);
+const PUBLICATION = optionReader<PublicationOptions>()({
+  expected: aVersion,
+  ...CHANGE_NOTE.checks,
+});
+const ROLLBACK = optionReader<RollbackOptions>()({
+  expected: optional(aVersion),
+  ...CHANGE_NOTE.checks,
+});
+
 /** A version of the document, and what is known of it. */
 export interface PublishedVersion extends DocumentNote {
   /** The document of the version. */
@@ -80,10 +94,9 @@ export class PublishedPolicies implements PolicySource {
   #seen = 0;
 
   constructor(options: PublishedPoliciesOptions) {
-    checkOptions("options", options, ["store", "name"]);
-    const { name = "sluice" } = options;
-    this.#name = checkName("name", name);
-    this.#documents = documentsOf(checkStore(options.store));
+    const { store, name } = OPTIONS.read(options);
+    this.#name = name;
+    this.#documents = documentsOf(store);
     this.name = `published policies "${name}"`;
   }
 
@@ -141,12 +154,9 @@ export class PublishedPolicies implements PolicySource {
    * console.log(await published.publish(document, { expected: 0, by: "ana", comment: "first" })); // 1
    */
   async publish(document: PoliciesDocument | string, options: PublicationOptions): Promise<number> {
-    checkOptions("options", options, ["expected", "by", "comment"]);
-    checkCount("expected", options.expected, 0, Number.MAX_SAFE_INTEGER);
-    checkNoteTexts(options);
+    const { expected, by, comment } = PUBLICATION.read(options);
     const { version: _, ...content } = parsePolicies(document).document;
     const text = printPolicies(content);
-    const { expected, by, comment } = options;
     const { published, version } = await this.#documents.publish(this.#name, {
       text,
       digest: digests.sha256(text),
@@ -176,8 +186,8 @@ export class PublishedPolicies implements PolicySource {
    * console.log(await published.rollback(1, { by: "ana" })); // 3
    */
   async rollback(version: number, options: RollbackOptions = {}): Promise<number> {
-    checkOptions("options", options, ["expected", "by", "comment"]);
-    const { expected = await this.version(), by, comment = `rollback to ${version}` } = options;
+    const checked = ROLLBACK.read(options);
+    const { expected = await this.version(), by, comment = `rollback to ${version}` } = checked;
     const earlier = await this.read(version);
     if (earlier === undefined) {
       const allowed = `one of the last ${KEPT_VERSIONS} versions, which history() lists`;

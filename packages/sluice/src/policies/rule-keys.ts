@@ -4,7 +4,7 @@ import type { Decision } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { hiding } from "../core/identity.js";
-import { checkOptions } from "../core/options.js";
+import { unchecked, optionReader, aText } from "../core/options.js";
 import { InWords, withoutText } from "../core/shown.js";
 import { administer, blockLengthUs } from "../limiter/administer.js";
 import { pipelineIn } from "./ask-rules.js";
@@ -145,21 +145,20 @@ interface Aimed {
   readonly id: string | undefined;
 }
 
+const TARGET = optionReader<RuleKeyTarget>()({
+  rule: aText("the name of a rule, as text"),
+  ...unchecked("entries", "key", "id", "slot"),
+});
 const ONE_OF_THREE = "one of entries, key and id";
 
 /** The rule as the key meets it. @throws InvalidOptionError */
 function chargeAt(rules: PolicySet, target: RuleKeyTarget): Aimed {
   const meet = meetOf(rules);
   if (meet === undefined) throw new InvalidOptionError("rules", withoutText(rules), "a PolicySet");
-  const names = ["rule", "entries", "key", "id", "slot"];
   // What adds to a target, such as a whole request, would be of no effect.
-  const checked: Partial<RuleKeyTarget> = checkOptions("target", target, names);
-  const { rule, entries, key, id, slot } = checked;
+  const { rule, entries, key, id, slot } = TARGET.read(target, "target");
   if ([entries, key, id].filter((each) => each !== undefined).length !== 1) {
     throw new InvalidOptionError("target", new InWords("none or several"), ONE_OF_THREE);
-  }
-  if (typeof rule !== "string") {
-    throw new InvalidOptionError("rule", withoutText(rule), "the name of a rule, as text");
   }
   const asked = entries ?? entriesOf(rules, rule, key);
   // What a set notes of itself is all of this.

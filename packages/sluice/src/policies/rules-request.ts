@@ -1,10 +1,19 @@
 /** What a PolicySet is asked, and the checks on it. */
 import { parsePolicy, type Policy } from "../algorithms/registry.js";
 import { checkSignal } from "../core/abort.js";
-import { toThousandths } from "../core/amount.js";
+import { toThousandths, UNIT } from "../core/amount.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { checkName, checkSlot } from "../core/key.js";
-import { checkBoolean, checkList, checkObject, checkOptions } from "../core/options.js";
+import {
+  unchecked,
+  byDefault,
+  checkBoolean,
+  checkList,
+  checkObject,
+  optional,
+  optionReader,
+  aText,
+} from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import type { PolicyRequest } from "./matched-rule.js";
 
@@ -48,20 +57,28 @@ export interface RulesSettlement {
   readonly entries?: PolicyRequest["entries"] | undefined;
 }
 
-const KNOWN: ReadonlySet<string> = new Set([
-  "entries",
-  "rule",
-  "cost",
-  "plan",
-  "slot",
-  "policy",
-  "nonce",
-  "signal",
-]);
+const REQUEST = optionReader<RulesRequest>()({
+  entries: checkObject,
+  rule: optional(aText("the name of a rule, as text")),
+  cost: optional(toThousandths),
+  plan: optional(aText("the name of a plan, as text")),
+  ...unchecked("slot", "policy"),
+  nonce: optional(checkName),
+  signal: checkSignal,
+});
+const KNOWN: ReadonlySet<string> = new Set(Object.keys(REQUEST.checks));
+const MANY_OPTIONS = optionReader<RulesManyOptions>()({
+  atomic: byDefault(false, checkBoolean),
+  signal: checkSignal,
+});
+const SETTLEMENT = optionReader<RulesSettlement>()({
+  cost: optional((option, cost) => toThousandths(option, cost) / UNIT),
+  entries: optional(checkObject),
+});
 
 /** @throws InvalidOptionError */
 export function checkRequest(request: RulesRequest): void {
-  if (!isKnown(request)) checkOptions("request", request, [...KNOWN]);
+  if (!isKnown(request)) REQUEST.known(request, "request");
   const { entries, rule, cost, plan, slot, policy, signal } = request;
   checkObject("entries", entries);
   if (cost !== undefined && cost !== 1) toThousandths("cost", cost);
@@ -99,12 +116,7 @@ export function checkMany(
   options: RulesManyOptions,
 ): RulesManyOptions & { readonly atomic: boolean } {
   checkList("requests", requests);
-  const { atomic = false, signal } = checkOptions("options", options, [
-    "atomic",
-    "signal",
-  ]) as RulesManyOptions;
-  checkBoolean("atomic", atomic);
-  checkSignal("signal", signal);
+  const { atomic, signal } = MANY_OPTIONS.read(options);
   for (const request of requests as readonly RulesRequest[]) {
     if (request?.signal === undefined) continue;
     const allowed = "no signal of its own: the option `signal` ends the wait for all";
@@ -125,8 +137,5 @@ function isKnown(request: RulesRequest): boolean {
 
 /** @throws InvalidOptionError */
 export function checkSettlement(settlement: unknown): RulesSettlement {
-  const checked = checkOptions("settlement", settlement, ["cost", "entries"]) as RulesSettlement;
-  if (checked.cost !== undefined) toThousandths("cost", checked.cost);
-  if (checked.entries !== undefined) checkObject("entries", checked.entries);
-  return checked;
+  return SETTLEMENT.read(settlement, "settlement");
 }

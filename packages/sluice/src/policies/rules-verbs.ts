@@ -6,7 +6,7 @@ import type { Decision } from "../core/decision.js";
 import { CENTURY_US, type Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { maxWaitMs } from "../core/max-wait.js";
-import { checkOptions } from "../core/options.js";
+import { optionReader } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import { cancelStart } from "../limiter/answers.js";
 import { refundRequest } from "../limiter/give-back.js";
@@ -118,6 +118,10 @@ export async function penalizeRules(
   return asAsked(taken, answers, true);
 }
 
+const WAIT = optionReader<{ readonly maxWait?: Duration | undefined }>()({
+  maxWait: (option, value) => maxWaitMs(value as Duration | undefined, option),
+});
+
 /**
  * Takes the cost for the first moment at which it fits in every rule that the request meets, as `limiter.reserve` does. Each
  * rule is asked by itself in one tick; where one that enforces refuses, the others' starts are given back in the next.
@@ -140,8 +144,7 @@ export async function reserveRules(
   request: RulesRequest,
   options: { readonly maxWait?: Duration | undefined } = {},
 ): Promise<RulesReservation> {
-  checkOptions("options", options, ["maxWait"]);
-  const maxWaitUs = Math.min(CENTURY_US, Math.round(maxWaitMs(options.maxWait) * 1e3));
+  const maxWaitUs = Math.min(CENTURY_US, Math.round(WAIT.read(options).maxWait * 1e3));
   const taken = metBy(rules, request);
   const answers = await askAll(taken, ({ cost }) => {
     return { verb: VERBS.reserve, cost, maxWaitUs, signal: request.signal };

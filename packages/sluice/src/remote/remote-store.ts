@@ -2,7 +2,7 @@
 import { checkClock, type Clock } from "../core/clock.js";
 import { Closing } from "../core/closing.js";
 import { StoreUnavailableError } from "../core/errors.js";
-import { checkCount, checkOptions } from "../core/options.js";
+import { unchecked, byDefault, aCount, optional, optionReader } from "../core/options.js";
 import { Events } from "../events/events.js";
 import { addOutageHooks, type OutageHooks } from "../events/hooks.js";
 import { batchBegins, isHeardOfBatches } from "../stores/batch-events.js";
@@ -20,12 +20,7 @@ import { Requests } from "./requests.js";
 import { Notices } from "./notices.js";
 import { asking, RemoteDocuments, RemoteOverrides, RemoteReports } from "./remote-asks.js";
 import { RemoteSemaphores } from "./remote-semaphores.js";
-import {
-  checkTarget,
-  type RemoteTarget,
-  type RemoteTargetOptions,
-  TARGET_OPTIONS,
-} from "./target.js";
+import { type RemoteTarget, type RemoteTargetOptions, TARGET, targetOf } from "./target.js";
 import { MOST_CALLS } from "./wire.js";
 
 /** Options of `RemoteStore`. */
@@ -38,7 +33,12 @@ export interface RemoteStoreOptions extends RemoteTargetOptions {
   readonly clock?: Clock | undefined;
 }
 
-const DEFAULT_MAX_BATCH = 256;
+const OPTIONS = optionReader<RemoteStoreOptions>()({
+  ...TARGET.checks,
+  maxBatch: byDefault(256, aCount(1, MOST_CALLS)),
+  ...unchecked("hooks"),
+  clock: optional(checkClock),
+});
 
 /**
  * Asks a decision service, `POST /v1/store`, in place of a store of its own: see docs/remote.md. All calls of a tick, and all
@@ -85,11 +85,10 @@ export class RemoteStore extends KeyspaceRegistry implements Store {
 
   constructor(options: RemoteStoreOptions) {
     super((name) => ({ name }));
-    checkOptions("options", options, [...TARGET_OPTIONS, "maxBatch", "hooks", "clock"]);
-    const { maxBatch = DEFAULT_MAX_BATCH, clock } = options;
-    addOutageHooks(this.events, options.hooks);
-    this.clock = clock === undefined ? undefined : checkClock(clock);
-    this.#target = checkTarget(options);
+    const { maxBatch, clock, hooks, ...target } = OPTIONS.read(options);
+    addOutageHooks(this.events, hooks);
+    this.clock = clock;
+    this.#target = targetOf(target);
     const { events, counts } = this;
     this.#requests = new Requests({
       target: this.#target,
@@ -98,7 +97,7 @@ export class RemoteStore extends KeyspaceRegistry implements Store {
       counts,
     });
     const batching = {
-      maxBatch: checkCount("maxBatch", maxBatch, 1, MOST_CALLS),
+      maxBatch,
       maxInFlight: 1,
       threw: (error: unknown): void => this.events.to.failure?.({ error, key: "", cost: 0 }),
     };

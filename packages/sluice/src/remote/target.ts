@@ -1,8 +1,15 @@
 /** Where a decision service is, and how it is reached: the options of a RemoteStore, checked. */
-import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
+import { type Duration, MIN_PERIOD_US } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
-import { checkCount } from "../core/options.js";
-import { HIDDEN, withoutText } from "../core/shown.js";
+import {
+  byDefault,
+  aCount,
+  filled,
+  milliseconds,
+  optional,
+  optionReader,
+} from "../core/options.js";
+import { HIDDEN } from "../core/shown.js";
 
 /** Where the service is, and how it is asked. */
 export interface RemoteTargetOptions {
@@ -25,16 +32,6 @@ export interface RemoteTargetOptions {
   readonly maxBodyBytes?: number | undefined;
 }
 
-export const TARGET_OPTIONS = [
-  "url",
-  "token",
-  "socketPath",
-  "tls",
-  "requestTimeout",
-  "idleTimeout",
-  "maxBodyBytes",
-] as const satisfies readonly (keyof RemoteTargetOptions)[];
-
 export interface RemoteTarget {
   readonly url: URL;
   /** Where it is, for messages. */
@@ -48,38 +45,42 @@ export interface RemoteTarget {
 }
 
 const LONGEST_US = 3600e6;
+export const MOST_BODY_BYTES = 2 ** 26;
 const URL_FORM = "http://host:port or https://host:port, without user, password, query or fragment";
 
-/** @throws InvalidOptionError */
-export function checkTarget(options: RemoteTargetOptions): RemoteTarget {
-  const { token, socketPath, tls, requestTimeout = "5s", idleTimeout = "4s" } = options;
-  const { maxBodyBytes = 2 ** 20 } = options;
-  const url = checkUrl(options.url);
-  if (socketPath !== undefined && (typeof socketPath !== "string" || socketPath === "")) {
-    throw new InvalidOptionError("socketPath", withoutText(socketPath), "the path of a socket");
-  }
-  if (tls !== undefined && (typeof tls !== "object" || tls === null)) {
-    throw new InvalidOptionError("tls", HIDDEN, "options for node:tls");
-  }
+export const TARGET = optionReader<RemoteTargetOptions>()({
+  url: checkUrl,
+  socketPath: optional(filled("the path of a socket")),
+  tls: optional((option, value) => {
+    if (typeof value === "object" && value !== null) return value;
+    throw new InvalidOptionError(option, HIDDEN, "options for node:tls");
+  }),
+  token: optional(checkToken),
+  requestTimeout: byDefault("5s", milliseconds(10 * MIN_PERIOD_US, LONGEST_US)),
+  idleTimeout: byDefault("4s", milliseconds(100 * MIN_PERIOD_US, LONGEST_US)),
+  maxBodyBytes: byDefault(2 ** 20, aCount(1024, MOST_BODY_BYTES)),
+});
+
+/** What the options, read by `TARGET` or a reader with its options, come to. @throws InvalidOptionError */
+export function targetOf(options: ReturnType<typeof TARGET.read>): RemoteTarget {
+  const { url, token, socketPath, tls, requestTimeout, idleTimeout, maxBodyBytes } = options;
   if (tls !== undefined && url.protocol !== "https:") {
     throw new InvalidOptionError("tls", HIDDEN, "an https:// URL beside it");
   }
   return {
     url,
     shown: socketPath ?? url.host,
-    token: checkToken(token),
+    token,
     socketPath,
     tls,
-    requestTimeoutMs:
-      toMicroseconds("requestTimeout", requestTimeout, 10 * MIN_PERIOD_US, LONGEST_US) / 1e3,
-    idleTimeoutMs:
-      toMicroseconds("idleTimeout", idleTimeout, 100 * MIN_PERIOD_US, LONGEST_US) / 1e3,
-    maxBodyBytes: checkCount("maxBodyBytes", maxBodyBytes, 1024, 2 ** 26),
+    requestTimeoutMs: requestTimeout,
+    idleTimeoutMs: idleTimeout,
+    maxBodyBytes,
   };
 }
 
 /** The address of /v1/store below the given one. A URL may hold a password, so no error shows it. */
-function checkUrl(value: unknown): URL {
+function checkUrl(option: string, value: unknown): URL {
   const url = typeof value === "string" && URL.canParse(value) ? new URL(value) : undefined;
   const isRight =
     url !== undefined &&
@@ -88,24 +89,21 @@ function checkUrl(value: unknown): URL {
     url.password === "" &&
     url.search === "" &&
     url.hash === "";
-  if (!isRight) throw new InvalidOptionError("url", HIDDEN, URL_FORM);
+  if (!isRight) throw new InvalidOptionError(option, HIDDEN, URL_FORM);
   url.pathname = `${url.pathname.replace(/\/+$/, "")}/v1/store`;
   return url;
 }
 
 const TOKEN = /^[\x21-\x7e]{1,4096}$/;
 
-function checkToken(token: unknown): (() => string) | undefined {
-  if (token === undefined) return undefined;
-  if (typeof token === "function") {
-    return () => checkedToken((token as () => unknown)());
-  }
-  const fixed = checkedToken(token);
+function checkToken(option: string, token: unknown): () => string {
+  if (typeof token === "function") return () => checkedToken(option, (token as () => unknown)());
+  const fixed = checkedToken(option, token);
   return () => fixed;
 }
 
-function checkedToken(token: unknown): string {
+function checkedToken(option: string, token: unknown): string {
   if (typeof token === "string" && TOKEN.test(token)) return token;
   const allowed = "1 to 4,096 visible ASCII characters, or a function that returns them";
-  throw new InvalidOptionError("token", HIDDEN, allowed);
+  throw new InvalidOptionError(option, HIDDEN, allowed);
 }

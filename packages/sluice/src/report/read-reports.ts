@@ -1,6 +1,6 @@
 /** Reads what all processes have reported. */
 import { checkName } from "../core/key.js";
-import { checkCount, checkOptions } from "../core/options.js";
+import { byDefault, aCount, optionReader } from "../core/options.js";
 import { MINUTE_MS, REPORT_KEPT_MS } from "../stores/report-store.js";
 import { checkStore, type Store } from "../stores/store.js";
 import { mergeReports, type ReadMinute } from "./merge.js";
@@ -16,6 +16,12 @@ export interface ReadReportsOptions {
   /** The `name` of the reports; default "sluice". */
   readonly name?: string | undefined;
 }
+
+const OPTIONS = optionReader<ReadReportsOptions>()({
+  store: checkStore,
+  minutes: byDefault(5, aCount(1, REPORT_KEPT_MS / MINUTE_MS)),
+  name: byDefault("sluice", checkName),
+});
 
 /**
  * What all processes have reported in the last minutes: sums and rates of each limiter and policy, the ids that were denied
@@ -37,11 +43,8 @@ export interface ReadReportsOptions {
  * await reporter.end();
  */
 export async function readReports(options: ReadReportsOptions): Promise<Reports> {
-  checkOptions("options", options, ["store", "minutes", "name"]);
-  const { minutes = 5, name = "sluice" } = options;
-  const reports = reportsOf(checkStore(options.store));
-  checkCount("minutes", minutes, 1, REPORT_KEPT_MS / MINUTE_MS);
-  checkName("name", name);
+  const { store, minutes, name } = OPTIONS.read(options);
+  const reports = reportsOf(store);
   let nowMs = await reports.nowMs(name);
   const last = Math.floor(nowMs / MINUTE_MS);
   const read: ReadMinute[] = [];

@@ -1,10 +1,18 @@
 /** Reports what the limiters and semaphores of this process count, so that any process can read what all of them did. */
 import { startTimer, type Timer } from "../core/clock.js";
-import { type Duration, toMicroseconds } from "../core/duration.js";
+import type { Duration } from "../core/duration.js";
 import { ClosedError, InvalidOptionError } from "../core/errors.js";
 import { hiding } from "../core/identity.js";
 import { checkName } from "../core/key.js";
-import { checkCount, checkFunction, checkList, checkOptions } from "../core/options.js";
+import {
+  byDefault,
+  checkFunction,
+  checkList,
+  aCount,
+  milliseconds,
+  optional,
+  optionReader,
+} from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import { attempt } from "../events/events.js";
 import { pipelineOf } from "../limiter/limiter-class.js";
@@ -60,6 +68,17 @@ const LEAST_EVERY_US = 100e3;
 const MOST_EVERY_US = 60e6;
 const MOST_TOP = 1000;
 
+const HOOKS = optionReader<ReportHooks>()({ onError: optional(checkFunction) });
+const OPTIONS = optionReader<ReportOptions>()({
+  store: checkStore,
+  limiters: checkList,
+  semaphores: byDefault([], checkList),
+  every: byDefault("1s", milliseconds(LEAST_EVERY_US, MOST_EVERY_US)),
+  top: byDefault(100, aCount(1, MOST_TOP)),
+  name: byDefault("sluice", checkName),
+  hooks: byDefault({}, (option, hooks) => HOOKS.read(hooks, option)),
+});
+
 /**
  * Adds what the limiters and semaphores of this process count from now on to one table a minute in the store, with the ids
  * that each policy denied most. `readReports` and `sluice top` read what all processes added. Minutes are kept for an hour.
@@ -80,19 +99,11 @@ const MOST_TOP = 1000;
  * console.log(limiters[0]?.asked, limiters[0]?.denied); // 3 2
  */
 export function report(options: ReportOptions): Reporter {
-  const names = ["store", "limiters", "semaphores", "every", "top", "name", "hooks"];
-  checkOptions("options", options, names);
-  const { limiters, semaphores = [], every = "1s", top = 100, name = "sluice" } = options;
-  const store = checkStore(options.store);
-  checkList("limiters", limiters);
+  const { store, limiters, semaphores, every: everyMs, top, name, hooks } = OPTIONS.read(options);
   const counted = [...new Set(limiters)];
   const sources = counted.map((limiter, i) => denyingSource(limiter, `limiters[${i}]`));
-  checkList("semaphores", semaphores);
   for (const [i, semaphore] of semaphores.entries()) checkSemaphore(`semaphores[${i}]`, semaphore);
-  const everyMs = toMicroseconds("every", every, LEAST_EVERY_US, MOST_EVERY_US) / 1e3;
-  checkCount("top", top, 1, MOST_TOP);
-  checkName("name", name);
-  const { onError } = checkHooks(options.hooks);
+  const { onError } = hooks;
   const held = [...new Set(semaphores)];
   const policies = new PolicyNames();
   const denied = new DeniedIds(sources, top, policies);
@@ -140,12 +151,6 @@ function checkSemaphore(option: string, semaphore: unknown): void {
     semaphore !== null &&
     quotaOfSemaphore(semaphore) !== undefined;
   if (!isOne) throw new InvalidOptionError(option, withoutText(semaphore), "a Semaphore");
-}
-
-function checkHooks(hooks: unknown = {}): ReportHooks {
-  const checked = checkOptions("hooks", hooks, ["onError"]) as ReportHooks;
-  if (checked.onError !== undefined) checkFunction("hooks.onError", checked.onError);
-  return { ...checked };
 }
 
 interface ReportingParts {

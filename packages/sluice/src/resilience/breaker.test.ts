@@ -80,12 +80,12 @@ describe("a breaker", () => {
 
 describe("the option", () => {
   test("is 5 failures and a probe a second by default, and off when false", () => {
-    expect(checkBreaker(undefined)).toEqual({ failures: 5, probeEveryMs: 1000 });
-    expect(checkBreaker({})).toEqual({ failures: 5, probeEveryMs: 1000 });
-    expect(checkBreaker({ failures: 1, probeEvery: "1.5s" })).toEqual({
+    expect(checkBreaker("breaker", undefined)).toEqual({ failures: 5, probeEveryMs: 1000 });
+    expect(checkBreaker("breaker", {})).toEqual({ failures: 5, probeEveryMs: 1000 });
+    expect(checkBreaker("breaker", { failures: 1, probeEvery: "1.5s" })).toEqual({
       failures: 1,
       probeEveryMs: 1500,
     });
-    expect(checkBreaker(false)).toBeUndefined();
+    expect(checkBreaker("breaker", false)).toBeUndefined();
   });
 });

@@ -2,9 +2,9 @@
  * When to stop asking a store that fails. A state machine without timers: its caller counts what speaks against the
  * store and says what time it is. Once open it stays so: when the store decides something, the next one takes its place.
  */
-import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
+import { type Duration, MIN_PERIOD_US } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
-import { checkCount, checkOptions } from "../core/options.js";
+import { byDefault, aCount, milliseconds, optionReader } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 
 /** When calls stop asking a store that fails, and how it is found out whether it works again. */
@@ -29,23 +29,19 @@ const MAX_FAILURES = 1e6;
 export const DEFAULT_PROBE_EVERY_MS = 1e3;
 const MAX_PROBE_EVERY_US = 3600e6;
 
+const OPTIONS = optionReader<BreakerOptions>()({
+  failures: byDefault(DEFAULT_FAILURES, aCount(1, MAX_FAILURES)),
+  probeEvery: byDefault(DEFAULT_PROBE_EVERY_MS, milliseconds(MIN_PERIOD_US, MAX_PROBE_EVERY_US)),
+});
+
 /** Undefined for no breaker. */
-export function checkBreaker(option: unknown = {}): BreakerSettings | undefined {
-  if (option === false) return undefined;
-  if (typeof option !== "object" || option === null) {
-    throw new InvalidOptionError(
-      "breaker",
-      withoutText(option),
-      "false or { failures, probeEvery }",
-    );
+export function checkBreaker(option: string, given: unknown = {}): BreakerSettings | undefined {
+  if (given === false) return undefined;
+  if (typeof given !== "object" || given === null) {
+    throw new InvalidOptionError(option, withoutText(given), "false or { failures, probeEvery }");
   }
-  const settings = checkOptions("breaker", option, ["failures", "probeEvery"]);
-  const { failures = DEFAULT_FAILURES, probeEvery = DEFAULT_PROBE_EVERY_MS } = settings;
-  return {
-    failures: checkCount("breaker.failures", failures, 1, MAX_FAILURES),
-    probeEveryMs:
-      toMicroseconds("breaker.probeEvery", probeEvery, MIN_PERIOD_US, MAX_PROBE_EVERY_US) / 1e3,
-  };
+  const { failures, probeEvery } = OPTIONS.read(given, option);
+  return { failures, probeEveryMs: probeEvery };
 }
 
 /** The first probe goes so soon: most outages are short. */

@@ -3,7 +3,8 @@
  * run, so they end about in the order in which they began: a queue and one timer do, where a timer a call would cost
  * more than the call.
  */
-import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../core/duration.js";
+import { MIN_PERIOD_US } from "../core/duration.js";
+import { byDefault, milliseconds } from "../core/options.js";
 import { inNextTurn, monotonicMs, startTimer, type Timer } from "../core/clock.js";
 import type { Heartbeat } from "../core/heartbeat.js";
 import type { HandOver, Submitted } from "../stores/hand-over.js";
@@ -11,10 +12,11 @@ import type { HandOver, Submitted } from "../stores/hand-over.js";
 const DEFAULT_TIMEOUT = 250;
 const LONGEST_TIMEOUT_US = 3600e6;
 
-/** The option `timeout` in milliseconds. */
-export function checkTimeout(timeout: Duration = DEFAULT_TIMEOUT): number {
-  return toMicroseconds("timeout", timeout, MIN_PERIOD_US, LONGEST_TIMEOUT_US) / 1e3;
-}
+/** The option `timeout`, in milliseconds. */
+export const checkTimeout = byDefault(
+  DEFAULT_TIMEOUT,
+  milliseconds(MIN_PERIOD_US, LONGEST_TIMEOUT_US),
+);
 
 /** By how much the loop was late in all, in whole milliseconds: the difference of two readings counts. */
 export function lateMs({ sumMs, dueMs }: Heartbeat, nowMs: number): number {

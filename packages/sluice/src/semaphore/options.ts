@@ -1,10 +1,18 @@
 /** The options of a semaphore and of its calls, and what they mean once they are checked. */
 import type { Terms } from "../algorithms/semaphore/kernel.js";
-import { type Duration, toMicroseconds } from "../core/duration.js";
+import type { Duration } from "../core/duration.js";
+import { checkSignal } from "../core/abort.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { type Identify, type Identity, identifyBy } from "../core/identity.js";
 import { checkName, type SlotOption } from "../core/key.js";
-import { checkCount, checkOptions } from "../core/options.js";
+import {
+  unchecked,
+  byDefault,
+  aCount,
+  milliseconds,
+  optional,
+  optionReader,
+} from "../core/options.js";
 import { InWords } from "../core/shown.js";
 import type { OutageHooks } from "../events/hooks.js";
 import { type BreakerOptions, type BreakerSettings, checkBreaker } from "../resilience/breaker.js";
@@ -55,6 +63,13 @@ export interface AcquireOptions extends TryAcquireOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export const TRY_ACQUIRE_OPTIONS = optionReader<TryAcquireOptions>()(unchecked("weight", "slot"));
+export const ACQUIRE_OPTIONS = optionReader<AcquireOptions>()({
+  ...TRY_ACQUIRE_OPTIONS.checks,
+  ...unchecked("maxWait"),
+  signal: checkSignal,
+});
+
 /** No limit and no weight is more. */
 export const MAX_SEMAPHORE_LIMIT = 1e9;
 
@@ -72,50 +87,46 @@ export interface SemaphoreSettings<S extends Store> {
   readonly breaker: BreakerSettings | undefined;
 }
 
-const SEMAPHORE_OPTION_NAMES: readonly (keyof SemaphoreOptions)[] = [
-  "limit",
-  "leaseDuration",
-  "store",
-  "namespace",
-  "name",
-  "identity",
-  "timeout",
-  "breaker",
-  "hooks",
-];
 export const DEFAULT_NAME = "semaphore";
 const MIN_LEASE_US = 100e3;
 const MAX_LEASE_US = 86_400e6;
 /** A waiter of a store inside this process cannot die without the store, so its place in line needs no renewal. */
 const LOCAL_WAIT_US = 86_400e6;
 
+const OPTIONS = optionReader<SemaphoreOptions>()({
+  limit: aCount(1, MAX_SEMAPHORE_LIMIT),
+  leaseDuration: byDefault("30s", milliseconds(MIN_LEASE_US, MAX_LEASE_US)),
+  store: optional(checkStore),
+  namespace: byDefault("sluice", checkName),
+  name: byDefault(DEFAULT_NAME, checkName),
+  ...unchecked("identity", "hooks"),
+  timeout: checkTimeout,
+  breaker: checkBreaker,
+});
+
 /** @throws InvalidOptionError */
 export function checkSemaphoreOptions<S extends Store>(
   options: SemaphoreOptions<S>,
 ): SemaphoreSettings<S> {
-  checkOptions("options", options, SEMAPHORE_OPTION_NAMES);
-  const { store: given = new MemoryStore(), namespace = "sluice", name = DEFAULT_NAME } = options;
-  const { leaseDuration = "30s" } = options;
-  const limit = checkCount("limit", options.limit, 1, MAX_SEMAPHORE_LIMIT);
-  const leaseUs = toMicroseconds("leaseDuration", leaseDuration, MIN_LEASE_US, MAX_LEASE_US);
-  const store = checkStore(given) as S;
+  const { limit, leaseDuration: leaseMs, namespace, name, ...given } = OPTIONS.read(options);
+  const store = (given.store ?? new MemoryStore()) as S;
   return {
     limit,
-    terms: leaseTerms(leaseUs, store.external),
+    terms: leaseTerms(leaseMs * 1e3, store.external),
     store,
     semaphores: semaphoresOf(store),
     ownsStore: options.store === undefined,
-    timeoutMs: checkTimeout(options.timeout),
-    breaker: checkBreaker(options.breaker),
-    identify: identifyBy(options.identity, store.external),
+    timeoutMs: given.timeout,
+    breaker: given.breaker,
+    identify: identifyBy(given.identity, store.external),
     keyspace: keyspaceOf(namespace, name),
   };
 }
 
 /** The suffix keeps a semaphore's keys apart from those of a policy of the same name. */
 function keyspaceOf(namespace: string, name: string): string {
-  const suffix = checkName("name", name) === DEFAULT_NAME ? "" : `~${DEFAULT_NAME}`;
-  return `${checkName("namespace", namespace)}:${name}${suffix}`;
+  const suffix = name === DEFAULT_NAME ? "" : `~${DEFAULT_NAME}`;
+  return `${namespace}:${name}${suffix}`;
 }
 
 /**

@@ -10,9 +10,9 @@ import { InvalidOptionError } from "../core/errors.js";
 import { randomName } from "../core/digest.js";
 import type { Identify } from "../core/identity.js";
 import { INSPECT, type InspectArguments, inspected } from "../core/inspect.js";
-import { checkKey, checkSlot, type SlotOption } from "../core/key.js";
+import { checkKey, checkSlot, SLOT_OPTIONS, type SlotOption } from "../core/key.js";
 import { maxWaitMs } from "../core/max-wait.js";
-import { checkCount, checkFunction, checkOptions } from "../core/options.js";
+import { checkCount, checkFunction } from "../core/options.js";
 import { rejected } from "../core/promises.js";
 import { Events } from "../events/events.js";
 import { addOutageHooks } from "../events/hooks.js";
@@ -21,7 +21,9 @@ import { Caller, type CallerKey } from "./caller.js";
 import { SemaphoreCounts, type SemaphoreStats, type SemaphoreUsage } from "./counts.js";
 import {
   type AcquireOptions,
+  ACQUIRE_OPTIONS,
   checkSemaphoreOptions,
+  TRY_ACQUIRE_OPTIONS,
   DEFAULT_NAME,
   MAX_SEMAPHORE_LIMIT,
   type SemaphoreOptions,
@@ -103,8 +105,7 @@ class Semaphore<S extends Store = Store> implements AsyncDisposable {
   acquire(key: string, options: AcquireOptions = NO_ACQUIRE_OPTIONS): Promise<Permit> {
     // Not async: who waits gets the queue's own promise, for a place is empty for each turn of a promise.
     try {
-      checkOptions("options", options, ["weight", "maxWait", "signal", "slot"]);
-      const { weight = 1, maxWait, signal, slot } = options;
+      const { weight = 1, maxWait, signal, slot } = ACQUIRE_OPTIONS.known(options);
       checkSignal("signal", signal);
       const request = { weight, maxWaitMs: maxWaitMs(maxWait), signal };
       const queue = this.#queueFor(key, slot, weight, signal);
@@ -128,8 +129,7 @@ class Semaphore<S extends Store = Store> implements AsyncDisposable {
     key: string,
     options: TryAcquireOptions = NO_ACQUIRE_OPTIONS,
   ): Promise<Permit | undefined> {
-    checkOptions("options", options, ["weight", "slot"]);
-    const { weight = 1, slot } = options;
+    const { weight = 1, slot } = TRY_ACQUIRE_OPTIONS.known(options);
     const queue = this.#queueFor(key, slot, weight, undefined);
     const permit = await queue.tryAcquire(weight);
     if (permit !== undefined) this.#closing.throwIfClosed();
@@ -141,8 +141,7 @@ class Semaphore<S extends Store = Store> implements AsyncDisposable {
     key: string,
     options: TryAcquireOptions = NO_ACQUIRE_OPTIONS,
   ): Permit | undefined {
-    checkOptions("options", options, ["weight", "slot"]);
-    const { weight = 1, slot } = options;
+    const { weight = 1, slot } = TRY_ACQUIRE_OPTIONS.known(options);
     this.#closing.throwIfClosed();
     checkCount("weight", weight, 1, MAX_SEMAPHORE_LIMIT);
     return this.#queueOf(this.#keyOf(key, slot)).tryAcquireSync(weight);
@@ -174,13 +173,13 @@ class Semaphore<S extends Store = Store> implements AsyncDisposable {
     limit: number,
     options: SlotOption = NO_ACQUIRE_OPTIONS,
   ): Promise<void> {
-    const { slot } = checkOptions("options", options, ["slot"]) as SlotOption;
+    const { slot } = SLOT_OPTIONS.known(options);
     checkCount("limit", limit, 1, MAX_SEMAPHORE_LIMIT);
     await this.#call(this.#keyOf(key, slot), SEMAPHORE_VERBS.setLimit, limit);
   }
 
   async inspect(key: string, options: SlotOption = NO_ACQUIRE_OPTIONS): Promise<SemaphoreUsage> {
-    const { slot } = checkOptions("options", options, ["slot"]) as SlotOption;
+    const { slot } = SLOT_OPTIONS.known(options);
     const usage = await this.#call(this.#keyOf(key, slot), SEMAPHORE_VERBS.inspect);
     const { limit, held, waiting } = usage;
     return { limit, held, waiting };

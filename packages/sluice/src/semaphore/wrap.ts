@@ -1,5 +1,12 @@
 /** Functions whose calls hold a place of a semaphore while they run. */
-import { checkCount, checkFunction, checkOptions } from "../core/options.js";
+import {
+  unchecked,
+  checkFunction,
+  aCount,
+  optional,
+  optionReader,
+  orFunction,
+} from "../core/options.js";
 import { type WaitedCalls, wrapCalls } from "../core/wrapped.js";
 import { type AcquireOptions, MAX_SEMAPHORE_LIMIT } from "./options.js";
 
@@ -9,6 +16,11 @@ export interface SemaphoreWrapOptions<A extends unknown[]> extends WaitedCalls<A
   readonly weight?: number | ((...args: A) => number) | undefined;
 }
 
+const OPTIONS = optionReader<SemaphoreWrapOptions<never>>()({
+  ...unchecked("key", "slot", "maxWait", "signal"),
+  weight: optional(orFunction(aCount(1, MAX_SEMAPHORE_LIMIT))),
+});
+
 /** `fn` with each call holding a place from before it starts until it ends. */
 export function wrapHolding<This, A extends unknown[], R>(
   acquire: (key: string, options: AcquireOptions) => Promise<unknown>,
@@ -16,10 +28,8 @@ export function wrapHolding<This, A extends unknown[], R>(
   options: SemaphoreWrapOptions<A>,
 ): (this: This, ...args: A) => Promise<Awaited<R>> {
   checkFunction("fn", fn);
-  checkOptions("options", options, ["key", "slot", "weight", "maxWait", "signal"]);
+  OPTIONS.read(options);
   const { weight } = options;
-  if (typeof weight === "number") checkCount("weight", weight, 1, MAX_SEMAPHORE_LIMIT);
-  else if (weight !== undefined) checkFunction("weight", weight);
   return wrapCalls(fn, options, (key, wait, args) => {
     const taken = typeof weight === "function" ? weight(...args) : weight;
     return acquire(key, { ...(taken !== undefined && { weight: taken }), ...wait });

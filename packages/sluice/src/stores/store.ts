@@ -166,12 +166,12 @@ export interface SyncStore extends Store {
 }
 
 /** @throws InvalidOptionError */
-export function checkStore(store: unknown): Store {
+export function checkStore(option: string, store: unknown): Store {
   const submit: unknown =
     typeof store === "object" && store !== null ? Reflect.get(store, "submit") : undefined;
   if (typeof submit === "function") return store as Store;
   throw new InvalidOptionError(
-    "store",
+    option,
     withoutText(store),
     "a store such as new MemoryStore() or new RedisStore({ client })",
     { hint: storeHint(store) },

@@ -5,7 +5,14 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { type Clock, systemClock } from "../core/clock.js";
-import { checkBoolean, checkCount, checkFunction, checkOptions } from "../core/options.js";
+import {
+  byDefault,
+  checkBoolean,
+  checkFunction,
+  aCount,
+  optional,
+  optionReader,
+} from "../core/options.js";
 import type { Store } from "../stores/store.js";
 import { caseTables, playCase } from "./case-tables.js";
 import { checkClosing } from "./closing-case.js";
@@ -42,14 +49,14 @@ export interface StoreConformanceOptions {
 }
 
 const MOST_TRACES = 1e9;
-const CONFORMANCE_OPTIONS: readonly (keyof StoreConformanceOptions)[] = [
-  "createStore",
-  "atomicAcrossKeys",
-  "traces",
-  "steps",
-  "seed",
-  "tracesPerCase",
-];
+const CONFORMANCE_OPTIONS = optionReader<StoreConformanceOptions>()({
+  createStore: checkFunction,
+  atomicAcrossKeys: byDefault(true, checkBoolean),
+  traces: byDefault(1000, aCount(0, MOST_TRACES)),
+  steps: byDefault(50, aCount(1, MOST_TRACES)),
+  seed: optional(aCount(0, 2 ** 32)),
+  tracesPerCase: byDefault(100, aCount(1, MOST_TRACES)),
+});
 
 /**
  * The cases that a store must pass.
@@ -62,15 +69,8 @@ const CONFORMANCE_OPTIONS: readonly (keyof StoreConformanceOptions)[] = [
  * for (const { run } of cases) await run(); // in a test runner: test(name, run)
  */
 export function storeConformance(options: StoreConformanceOptions): readonly ConformanceCase[] {
-  checkOptions("options", options, CONFORMANCE_OPTIONS);
-  checkFunction("createStore", Reflect.get(options, "createStore"));
-  const { traces = 1000, steps = 50, tracesPerCase = 100, atomicAcrossKeys = true } = options;
-  checkBoolean("atomicAcrossKeys", atomicAcrossKeys);
-  checkCount("traces", traces, 0, MOST_TRACES);
-  checkCount("steps", steps, 1, MOST_TRACES);
-  checkCount("tracesPerCase", tracesPerCase, 1, MOST_TRACES);
-  if (options.seed !== undefined) checkCount("seed", options.seed, 0, 2 ** 32);
-  const seed = options.seed ?? Math.floor(Math.random() * 2 ** 31);
+  const checked = CONFORMANCE_OPTIONS.read(options);
+  const { traces, steps, tracesPerCase, seed = Math.floor(Math.random() * 2 ** 31) } = checked;
   const count = Math.ceil(traces / tracesPerCase);
   const random = Array.from({ length: count }, (_, i) => {
     const first = seed + i * tracesPerCase;

@@ -49,7 +49,7 @@ export class PureStore extends KeyspaceRegistry implements SyncStore {
 
   constructor(clock: Clock) {
     super((name) => ({ name }));
-    this.clock = checkClock(clock);
+    this.clock = checkClock("clock", clock);
   }
 
   /** Decides a call. */

@@ -7,8 +7,8 @@
 import { NEVER, REASON } from "../../algorithms/decide.js";
 import { monotonicMs } from "../../core/clock.js";
 import type { Decision, PolicyVerdict } from "../../core/decision.js";
-import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../../core/duration.js";
-import { checkCount, checkOptions } from "../../core/options.js";
+import { type Duration, MIN_PERIOD_US } from "../../core/duration.js";
+import { byDefault, aCount, milliseconds, optionReader } from "../../core/options.js";
 import type { StoreResult } from "../../stores/store.js";
 import { alike, type BoundPolicy } from "../bound-policies.js";
 
@@ -21,8 +21,10 @@ export interface DenyCacheOptions {
 }
 
 const LONGEST_MS = 1000;
-const DEFAULT_MAX_KEYS = 10_000;
-const MOST_KEYS = 1e6;
+const OPTIONS = optionReader<DenyCacheOptions>()({
+  maxAge: byDefault(LONGEST_MS, milliseconds(MIN_PERIOD_US, LONGEST_MS * 1e3)),
+  maxKeys: byDefault(10_000, aCount(1, 1e6)),
+});
 /** A key of more UTF-16 units is not remembered: who floods with long keys must not fill the memory. */
 const LONGEST_KEY = 512;
 /** Clears remembered for the sake of calls under way. */
@@ -87,12 +89,10 @@ export class DenyCache {
   #forgotten = 0;
 
   constructor(options: DenyCacheOptions = {}, holds = false) {
-    checkOptions("denyCache", options, ["maxAge", "maxKeys"]);
-    const { maxAge = LONGEST_MS, maxKeys = DEFAULT_MAX_KEYS } = options;
-    const maxAgeUs = toMicroseconds("denyCache.maxAge", maxAge, MIN_PERIOD_US, LONGEST_MS * 1e3);
-    this.#maxAgeMs = maxAgeUs / 1e3;
+    const { maxAge, maxKeys } = OPTIONS.read(options, "denyCache");
+    this.#maxAgeMs = maxAge;
     this.#holds = holds;
-    this.#maxKeys = checkCount("denyCache.maxKeys", maxKeys, 1, MOST_KEYS);
+    this.#maxKeys = maxKeys;
   }
 
   /** Keys remembered, those whose time is over included. */

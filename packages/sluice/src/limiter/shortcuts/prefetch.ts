@@ -6,9 +6,9 @@
 import { REASON, VERBS } from "../../algorithms/decide.js";
 import { MAX_UNITS, UNIT } from "../../core/amount.js";
 import { monotonicMs, startTimer, systemClock, type Timer } from "../../core/clock.js";
-import { type Duration, MIN_PERIOD_US, toMicroseconds } from "../../core/duration.js";
+import { type Duration, MIN_PERIOD_US } from "../../core/duration.js";
 import { keyWithoutSlot } from "../../core/key.js";
-import { checkCount, checkOptions } from "../../core/options.js";
+import { aCount, milliseconds, optionReader } from "../../core/options.js";
 import type { Prefetched } from "../../events/events.js";
 import {
   type StoreResult,
@@ -35,13 +35,15 @@ export interface PrefetchTerms {
   readonly ttlMs: number;
 }
 
+const LONGEST_TTL_US = 3600e6;
+const OPTIONS = optionReader<PrefetchOptions>()({
+  size: aCount(1, MAX_UNITS),
+  ttl: milliseconds(MIN_PERIOD_US, LONGEST_TTL_US),
+});
+
 export function checkPrefetch(options: PrefetchOptions): PrefetchTerms {
-  checkOptions("prefetch", options, ["size", "ttl"]);
-  const { size, ttl } = options;
-  return {
-    size: checkCount("prefetch.size", size, 1, MAX_UNITS) * UNIT,
-    ttlMs: toMicroseconds("prefetch.ttl", ttl, MIN_PERIOD_US, LONGEST_TTL_US) / 1e3,
-  };
+  const { size, ttl } = OPTIONS.read(options, "prefetch");
+  return { size: size * UNIT, ttlMs: ttl };
 }
 
 /** An answer made of prefetched units. */
@@ -93,7 +95,6 @@ interface Holding {
 
 /** Keys held at once: a flood of keys must neither fill the memory nor hoard quota. */
 const MOST_HOLDINGS = 10_000;
-const LONGEST_TTL_US = 3600e6;
 /** A refill that was overtaken after so long without an answer is of a dead connection. */
 const LOST_MS = 1000;
 

@@ -1,6 +1,6 @@
 /** A decorator for methods whose calls wait for quota (TC39 decorators, as TypeScript 5 and later have them). */
 import { InvalidOptionError } from "../../core/errors.js";
-import { checkOptions } from "../../core/options.js";
+import { unchecked, optionReader } from "../../core/options.js";
 import { InWords, withoutText } from "../../core/shown.js";
 import { type Acquirer, WRAP_OPTIONS, type WrapOptions, wrapWith } from "./wrap.js";
 
@@ -24,6 +24,11 @@ export interface PermitGiver {
     options: Omit<LimitedOptions<A>, "limiter" | "cost">,
   ): (this: This, ...args: A) => Promise<Awaited<R>>;
 }
+
+const OPTIONS = optionReader<LimitedOptions<never>>()({
+  ...unchecked("limiter", "weight"),
+  ...WRAP_OPTIONS.checks,
+});
 
 function givesPermits(limiter: Acquirer | PermitGiver): limiter is PermitGiver {
   return typeof (limiter as Partial<PermitGiver>).withPermit === "function";
@@ -50,7 +55,7 @@ function givesPermits(limiter: Acquirer | PermitGiver): limiter is PermitGiver {
 export function limited<A extends unknown[] = unknown[]>(
   options: LimitedOptions<A>,
 ): LimitedDecorator<A> {
-  checkOptions("options", options, ["limiter", "weight", ...WRAP_OPTIONS]);
+  OPTIONS.known(options);
   const { limiter, ...wrapping } = options;
   if (typeof (limiter as Partial<Acquirer> | undefined)?.acquire !== "function") {
     throw new InvalidOptionError("limiter", withoutText(limiter), "a RateLimiter or a Semaphore");

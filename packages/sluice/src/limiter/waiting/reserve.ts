@@ -1,10 +1,12 @@
 /** `reserve`: a promised start, in one call to the store, and its cancellation. */
 import { VERBS } from "../../algorithms/decide.js";
+import { checkSignal } from "../../core/abort.js";
 import { UNIT } from "../../core/amount.js";
 import type { Decision, DecisionReason } from "../../core/decision.js";
 import { CENTURY_US, type Duration } from "../../core/duration.js";
 import type { SlotOption } from "../../core/key.js";
 import { maxWaitMs } from "../../core/max-wait.js";
+import { unchecked, optionReader } from "../../core/options.js";
 import { checkCall } from "../options.js";
 import type { LimiterAnswer, LimiterRequest, RequestRunner, Reserved } from "../request.js";
 
@@ -53,8 +55,13 @@ export type Reservation = Granted | Refused;
 /** What a caller who waits asks for, checked. */
 export type ReserveRequest = LimiterRequest & { readonly maxWaitUs: number };
 
+const WAIT_OPTIONS = optionReader<WaitOptions>()({
+  ...unchecked("cost", "maxWait", "slot"),
+  signal: checkSignal,
+});
+
 export function reserveRequest(key: string, options: WaitOptions): ReserveRequest {
-  checkCall(options, ["cost", "maxWait", "signal", "slot"]);
+  checkCall(options, WAIT_OPTIONS);
   const { cost = 1, maxWait, signal, slot } = options;
   // No delay is longer than a century, where debts saturate.
   const maxWaitUs = Math.min(CENTURY_US, Math.round(maxWaitMs(maxWait) * 1e3));

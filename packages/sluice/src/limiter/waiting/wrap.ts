@@ -1,6 +1,12 @@
 /** Functions whose calls wait for quota. */
 import { toThousandths } from "../../core/amount.js";
-import { checkFunction, checkOptions } from "../../core/options.js";
+import {
+  unchecked,
+  checkFunction,
+  optional,
+  optionReader,
+  orFunction,
+} from "../../core/options.js";
 import { type WaitedCalls, wrapCalls } from "../../core/wrapped.js";
 import type { WaitOptions } from "./reserve.js";
 
@@ -19,7 +25,10 @@ export interface WrapOptions<A extends unknown[]> extends WaitedCalls<A> {
   readonly cost?: number | ((...args: A) => number) | undefined;
 }
 
-export const WRAP_OPTIONS: readonly string[] = ["key", "slot", "cost", "maxWait", "signal"];
+export const WRAP_OPTIONS = optionReader<WrapOptions<never>>()({
+  ...unchecked("key", "slot", "maxWait", "signal"),
+  cost: optional(orFunction(toThousandths)),
+});
 
 /** `fn` with each call waiting for quota of `limiter` before it starts. */
 export function wrapWith<This, A extends unknown[], R>(
@@ -28,10 +37,8 @@ export function wrapWith<This, A extends unknown[], R>(
   options: WrapOptions<A>,
 ): (this: This, ...args: A) => Promise<Awaited<R>> {
   checkFunction("fn", fn);
-  checkOptions("options", options, WRAP_OPTIONS);
+  WRAP_OPTIONS.read(options);
   const { cost } = options;
-  if (typeof cost === "number") toThousandths("cost", cost);
-  else if (cost !== undefined) checkFunction("cost", cost);
   return wrapCalls(fn, options, (key, wait, args) => {
     const units = typeof cost === "function" ? cost(...args) : cost;
     return limiter.acquire(key, { ...(units !== undefined && { cost: units }), ...wait });

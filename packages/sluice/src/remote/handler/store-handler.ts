@@ -2,10 +2,11 @@
 import { onAbort } from "../../core/abort.js";
 import { startTimer } from "../../core/clock.js";
 import { StoreTimeoutError } from "../../core/errors.js";
-import { checkCount, checkOptions } from "../../core/options.js";
+import { byDefault, aCount, optionReader } from "../../core/options.js";
 import type { SemaphoreAnswer } from "../../algorithms/semaphore/kernel.js";
 import type { Submitted } from "../../stores/hand-over.js";
 import { checkStore, type Store, type StoreResult } from "../../stores/store.js";
+import { MOST_BODY_BYTES } from "../target.js";
 import { type CommandAnswer, type NoticesRequest, STORE_PROTOCOL } from "../wire.js";
 import { type ErrorFrame, errorFrame } from "../wire-errors.js";
 import { BadRequest, readObject, readWhole } from "./bad-request.js";
@@ -66,7 +67,7 @@ const DEFAULT_WITHIN_MS = 5000;
  * console.log(answer.status, answer.body); // 200 {"v":1}
  */
 export function storeHandler(store: Store, options: StoreHandlerOptions = {}): StoreHandler {
-  return new HandlerOfStore(checkStore(store), options);
+  return new HandlerOfStore(checkStore("store", store), options);
 }
 
 /** What a request asks for: read as a whole, before anything of it is done. */
@@ -78,6 +79,12 @@ interface ReadRequest {
   readonly notices: NoticesRequest | undefined;
 }
 
+const OPTIONS = optionReader<StoreHandlerOptions>()({
+  maxBodyBytes: byDefault(2 ** 21, aCount(1024, MOST_BODY_BYTES)),
+  maxPending: byDefault(50_000, aCount(1, 1e6)),
+  maxKeyspaces: byDefault(10_000, aCount(1, 1e6)),
+});
+
 class HandlerOfStore implements StoreHandler {
   pending = 0;
   readonly #asked: AskedStore;
@@ -87,12 +94,11 @@ class HandlerOfStore implements StoreHandler {
   readonly #sessions: Sessions;
 
   constructor(store: Store, options: StoreHandlerOptions) {
-    checkOptions("options", options, ["maxBodyBytes", "maxPending", "maxKeyspaces"]);
-    const { maxBodyBytes = 2 ** 21, maxPending = 50_000, maxKeyspaces = 10_000 } = options;
+    const { maxBodyBytes, maxPending, maxKeyspaces } = OPTIONS.read(options);
     this.#asked = askedStore(store);
-    this.#maxBodyBytes = checkCount("maxBodyBytes", maxBodyBytes, 1024, 2 ** 26);
-    this.#maxPending = checkCount("maxPending", maxPending, 1, 1_000_000);
-    this.#known = new KnownRules(store, checkCount("maxKeyspaces", maxKeyspaces, 1, 1_000_000));
+    this.#maxBodyBytes = maxBodyBytes;
+    this.#maxPending = maxPending;
+    this.#known = new KnownRules(store, maxKeyspaces);
     this.#sessions = new Sessions(store);
   }
 

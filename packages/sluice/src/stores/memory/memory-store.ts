@@ -6,7 +6,7 @@ import { Closing } from "../../core/closing.js";
 import { checkClock, type Clock, ElapsedClock } from "../../core/clock.js";
 import { StoreUnavailableError } from "../../core/errors.js";
 import { digestOf } from "../../core/identity.js";
-import { checkCount, checkOptions } from "../../core/options.js";
+import { byDefault, aCount, optional, optionReader } from "../../core/options.js";
 import { Events } from "../../events/events.js";
 import { KeyspaceRegistry } from "../keyspaces.js";
 import {
@@ -42,8 +42,11 @@ export interface MemoryStoreOptions {
   readonly maxBytes?: number | undefined;
 }
 
-const DEFAULT_MAX_KEYS = 1_000_000;
-const DEFAULT_MAX_BYTES = 256 * 2 ** 20;
+const OPTIONS = optionReader<MemoryStoreOptions>()({
+  clock: optional(checkClock),
+  maxKeys: byDefault(1_000_000, aCount(1, 2 ** 24)),
+  maxBytes: byDefault(256 * 2 ** 20, aCount(1024, 2 ** 40)),
+});
 /** A longer id is kept as its digest, which is longer than this too: so it is no other key's id. */
 const LONGEST_ID = 64;
 /** What the states of one debit may grow by in one call. */
@@ -109,12 +112,10 @@ export class MemoryStore extends KeyspaceRegistry implements SyncStore {
       this.#retention.tables.push(table);
       return table;
     });
-    checkOptions("options", options, ["clock", "maxKeys", "maxBytes"]);
-    const { clock = new ElapsedClock() } = options;
-    const { maxKeys = DEFAULT_MAX_KEYS, maxBytes = DEFAULT_MAX_BYTES } = options;
-    this.clock = checkClock(clock);
-    this.maxKeys = checkCount("maxKeys", maxKeys, 1, 2 ** 24);
-    this.maxBytes = checkCount("maxBytes", maxBytes, 1024, 2 ** 40);
+    const { clock = new ElapsedClock(), maxKeys, maxBytes } = OPTIONS.read(options);
+    this.clock = clock;
+    this.maxKeys = maxKeys;
+    this.maxBytes = maxBytes;
     this.#budget = { maxBytes: this.maxBytes, usedBytes: 0 };
     this.#arena = new Arena(this.#budget);
     this.#retention = new Retention({

@@ -41,7 +41,9 @@ export function accessBy(options: AccessOptions, closing: Closing): Access {
   if (url !== undefined) {
     throw new InvalidOptionError("url", HIDDEN, "no client beside it: one of the two");
   }
-  const stray = CONNECT_OPTIONS.find((option) => options[option] !== undefined);
+  const stray = Object.keys(CONNECT_OPTIONS.checks).find(
+    (name) => options[name as keyof ConnectOptions] !== undefined,
+  );
   if (stray !== undefined) {
     const allowed = "a url beside it; a client has options of its own";
     throw new InvalidOptionError(stray, HIDDEN, allowed);

@@ -1,6 +1,6 @@
 /** Opens a connection of the store's own: checks the URL and picks whichever client is installed. */
 import { InvalidOptionError, StoreUnavailableError } from "../../core/errors.js";
-import { checkBoolean } from "../../core/options.js";
+import { unchecked, checkBoolean, optionReader } from "../../core/options.js";
 import { HIDDEN, InWords, withoutText } from "../../core/shown.js";
 import { connectablePackages } from "./clients/index.js";
 import type { ConnectTarget, OwnConnection } from "./clients/own-connection.js";
@@ -18,8 +18,10 @@ export interface ConnectOptions {
   readonly password?: string | undefined;
 }
 
-/** The names of all of them. */
-export const CONNECT_OPTIONS = ["cluster", "tls", "username", "password"] as const;
+/** They are checked with the URL. */
+export const CONNECT_OPTIONS = optionReader<ConnectOptions>()(
+  unchecked("cluster", "tls", "username", "password"),
+);
 
 const URL_FORM = "redis://[user:password@]host[:port][/db], or rediss:// for TLS";
 const DEFAULT_PORT = 6379;

@@ -4,7 +4,7 @@ import { randomName } from "../../core/digest.js";
 import { checkClock, type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 import { Closing } from "../../core/closing.js";
 import { CrossSlotError, StoreUnavailableError } from "../../core/errors.js";
-import { checkCount, checkOptions } from "../../core/options.js";
+import { unchecked, byDefault, aCount, optional, optionReader } from "../../core/options.js";
 import { scriptFor } from "./scripts.js";
 import { attempt, Events } from "../../events/events.js";
 import { addOutageHooks } from "../../events/hooks.js";
@@ -47,8 +47,14 @@ import { decodeBatch } from "./wire.js";
 /** A calendar's table is off at most twice: once for the clock, once for a boundary passed meanwhile. */
 const CALENDAR_TRIPS = 3;
 const STORE_NONCE_BYTES = 9;
-const DEFAULT_MAX_BATCH = 256;
-const DEFAULT_MAX_IN_FLIGHT = 3;
+const OPTIONS = optionReader<RedisStoreOptions>()({
+  ...unchecked("client", "url", "subscriber", "hooks"),
+  ...CONNECT_OPTIONS.checks,
+  clock: optional(checkClock),
+  maxBatch: byDefault(256, aCount(1, 1000)),
+  maxInFlight: byDefault(3, aCount(1, 1000)),
+  partitions: optional(aCount(1, SLOTS)),
+});
 
 /**
  * Keeps state in Redis 6.2 or later, Valkey, or a Cluster of either.
@@ -102,21 +108,8 @@ export class RedisStore extends KeyspaceRegistry implements Store {
 
   constructor(options: RedisStoreOptions) {
     super((name) => ({ name }));
-    checkOptions("options", options, [
-      "client",
-      "url",
-      ...CONNECT_OPTIONS,
-      "subscriber",
-      "clock",
-      "maxBatch",
-      "maxInFlight",
-      "partitions",
-      "hooks",
-    ]);
-    addOutageHooks(this.events, options.hooks);
-    const { maxBatch = DEFAULT_MAX_BATCH, maxInFlight = DEFAULT_MAX_IN_FLIGHT } = options;
-    const { partitions } = options;
-    if (partitions !== undefined) checkCount("partitions", partitions, 1, SLOTS);
+    const { partitions, clock, maxBatch, maxInFlight, hooks } = OPTIONS.read(options);
+    addOutageHooks(this.events, hooks);
     this.#placement = partitions === undefined ? undefined : placementBy(partitions);
     const access = accessBy(options, this.#closing);
     const { ask, isCluster, nodeOf, lazy, clientNow } = access;
@@ -127,11 +120,11 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     if (nodeOf !== undefined) {
       this.partOf = ({ debits }) => nodeOf(this.#slotOf(debits[0]?.id ?? ""));
     }
-    this.clock = options.clock === undefined ? undefined : checkClock(options.clock);
+    this.clock = clock;
     this.#alone = this.#loneCalls(access, trips);
     this.#batching = {
-      maxBatch: checkCount("maxBatch", maxBatch, 1, 1000),
-      maxInFlight: checkCount("maxInFlight", maxInFlight, 1, 1000),
+      maxBatch,
+      maxInFlight,
       threw: (error) => this.events.to.failure?.({ error, key: "", cost: 0 }),
     };
     this.#splitRetry = new SplitRetry({
@@ -171,7 +164,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
    * await store.close();
    */
   static async connect(url: string, options: ConnectOptions = {}): Promise<RedisStore> {
-    checkOptions("options", options, CONNECT_OPTIONS);
+    CONNECT_OPTIONS.known(options);
     const store = new RedisStore({ ...options, url });
     await store.#lazy?.open();
     return store;

@@ -2,7 +2,7 @@
  * The conformance suite of HTTP adapters: what a client sees on the wire, and what limiters count, must be the same
  * whatever the framework. It knows no test runner: each case is a name and a function that throws.
  */
-import { checkFunction, checkOptions } from "../../core/options.js";
+import { byDefault, checkFunction, optionReader } from "../../core/options.js";
 import { InvalidOptionError } from "../../core/errors.js";
 import { hasField, withoutText } from "../../core/shown.js";
 import { MemoryStore } from "../../stores/memory/memory-store.js";
@@ -36,6 +36,11 @@ const CASES: readonly HttpCase[] = [
   ...hostileCases,
 ];
 
+const OPTIONS = optionReader<HttpConformanceOptions>()({
+  subject: checkSubject,
+  createStore: byDefault(() => new MemoryStore(), checkFunction),
+});
+
 /**
  * The cases that an adapter must pass, over sockets of loopback. What it declares not to do must be so: its case then
  * shows that, and fails once the framework can do it after all.
@@ -66,10 +71,7 @@ const CASES: readonly HttpCase[] = [
  * console.log(first?.name); // lets a request pass and states its limit, byte for byte
  */
 export function httpConformance(options: HttpConformanceOptions): readonly ConformanceCase[] {
-  checkOptions("options", options, ["subject", "createStore"]);
-  const { subject, createStore = () => new MemoryStore() } = options;
-  checkSubject(subject);
-  checkFunction("createStore", createStore);
+  const { subject, createStore } = OPTIONS.read(options);
   const { weaknesses = {} } = subject;
   const hasHttp2 = hasField(subject, "startHttp2");
   return CASES.filter(({ protocol }) => protocol === undefined || hasHttp2).map(
@@ -92,22 +94,20 @@ async function played(stage: Stage, play: (stage: Stage) => Promise<void>): Prom
   }
 }
 
-function checkSubject(subject: HttpSubject): void {
-  if (!hasField(subject, "start")) {
-    throw new InvalidOptionError(
-      "subject",
-      withoutText(subject),
-      "an object with name and start()",
-    );
+function checkSubject(option: string, given: unknown): HttpSubject {
+  if (!hasField(given, "start")) {
+    throw new InvalidOptionError(option, withoutText(given), "an object with name and start()");
   }
+  const subject = given as HttpSubject;
   const known = Object.keys(proofs) as readonly Weakness[];
   for (const [weakness, reason] of Object.entries(subject.weaknesses ?? {})) {
-    const option = `subject.weaknesses.${weakness}`;
+    const named = `${option}.weaknesses.${weakness}`;
     if (!known.includes(weakness as Weakness)) {
-      throw new InvalidOptionError(option, reason, `one of ${known.join(", ")}`);
+      throw new InvalidOptionError(named, reason, `one of ${known.join(", ")}`);
     }
     if (typeof reason !== "string" || reason === "") {
-      throw new InvalidOptionError(option, reason, "the reason, in words");
+      throw new InvalidOptionError(named, reason, "the reason, in words");
     }
   }
+  return subject;
 }

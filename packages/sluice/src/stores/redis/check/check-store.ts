@@ -1,11 +1,9 @@
 /** Checks the servers of a store, and the client that talks to them. */
 import { digests, randomName } from "../../../core/digest.js";
 import { startTimer } from "../../../core/clock.js";
-import { InvalidOptionError } from "../../../core/errors.js";
 import { keyNameOf } from "../../../core/identity.js";
 import { checkName } from "../../../core/key.js";
-import { checkOptions } from "../../../core/options.js";
-import { withoutText } from "../../../core/shown.js";
+import { byDefault, filled, optional, optionReader } from "../../../core/options.js";
 import type { RunScript, ServerLink } from "../clients/client.js";
 import { adapterOf, asScriptFailure } from "../clients/index.js";
 import type { Subscriber } from "../subscriber.js";
@@ -37,17 +35,17 @@ const ANSWER_MS = 5000;
 const NONCE_BYTES = 9;
 const TIME = "return redis.call('TIME')";
 
+const OPTIONS = optionReader<CheckOptions>()({
+  namespace: byDefault("sluice", checkName),
+  user: optional(filled("the name of a user of the server")),
+});
+
 /** @throws InvalidOptionError */
 export async function checkServers(
   store: CheckedStore,
   options: CheckOptions,
 ): Promise<readonly StoreFinding[]> {
-  checkOptions("options", options, ["namespace", "user"]);
-  const { namespace = "sluice", user } = options;
-  checkName("namespace", namespace);
-  if (user !== undefined && (typeof user !== "string" || user === "")) {
-    throw new InvalidOptionError("user", withoutText(user), "the name of a user of the server");
-  }
+  const { namespace, user } = OPTIONS.read(options);
   const key = keyNameOf(`${namespace}:check`, randomName(NONCE_BYTES));
   const scratch = { key, channel: `${key}!` };
   const time = (): Promise<unknown> => store.run(digests.sha1(TIME), TIME, [], []);
