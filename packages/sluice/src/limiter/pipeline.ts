@@ -33,6 +33,7 @@ import { RequestAsker } from "./request-asker.js";
 import { PrefetchedResult } from "./shortcuts/prefetch.js";
 import { returnUnits } from "./shortcuts/return-units.js";
 import { Shortcuts } from "./shortcuts/shortcuts.js";
+import { settlesAccounts } from "./verbs.js";
 import { nothingAsked, withoutPolicies, withoutStore } from "./without-store.js";
 
 type MaybePromised<T> = T | Promise<T>;
@@ -79,6 +80,7 @@ export class Pipeline implements RequestRunner, Canceller {
       instead: onFailure.instead,
       partOf: store.partOf?.bind(store),
       marksHandOver: store.marksHandOver === true,
+      hurry: (call) => settlesAccounts(call.verb) && store.hurry?.(call) === true,
       submit: (call, done) => {
         store.submit(call, done);
       },

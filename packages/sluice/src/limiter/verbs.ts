@@ -14,3 +14,8 @@ export function nameOf(verb: Verb): VerbName {
 export function asksForQuota(verb: Verb): boolean {
   return verb === VERBS.consume || verb === VERBS.consumeUpTo || verb === VERBS.reserve;
 }
+
+/** Whether a verb settles what was taken: others' units depend on it, though its caller may wait no longer. */
+export function settlesAccounts(verb: Verb): boolean {
+  return verb === VERBS.refund || verb === VERBS.cancel || verb === VERBS.penalize;
+}

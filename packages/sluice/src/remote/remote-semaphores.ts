@@ -79,6 +79,11 @@ export class RemoteSemaphores implements SemaphoreStore {
     return outcome;
   }
 
+  hurry(): boolean {
+    this.#batcher.hurry();
+    return true;
+  }
+
   channelOf(): string {
     return CHANNEL;
   }

@@ -124,6 +124,12 @@ export class RemoteStore extends KeyspaceRegistry implements Store {
     this.#batcher.add(call, done);
   }
 
+  /** Asks the service for a call that still waits now, and for all before it. */
+  hurry(): boolean {
+    this.#batcher.hurry();
+    return true;
+  }
+
   /**
    * What was asked of the service by this process, in numbers; see docs/watch.md. Asks nobody.
    *

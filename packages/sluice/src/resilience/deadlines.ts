@@ -41,27 +41,31 @@ export interface Pending<Call, T> {
   done(outcome: T): void;
 }
 
-export interface DeadlinesOptions<T> {
+export interface DeadlinesOptions<Call, T> {
   readonly timeoutMs: number;
   readonly heartbeat: Heartbeat;
   /** What a call gets that is not settled in time. */
   readonly late: T;
   /** Nobody waits, and no timer runs. */
   readonly rests?: () => void;
+  /** Has a call sent at once that waits in this process, where it must be sent; false if it need not be, or cannot. */
+  readonly hurry?: ((call: Call) => boolean) | undefined;
 }
 
 /** Settled waits at the head of the queue are let go so many at a time. */
 const SETTLED_AT_ONCE = 256;
 
 export class Deadlines<Call extends Submitted, T> {
-  readonly #options: DeadlinesOptions<T>;
+  readonly #options: DeadlinesOptions<Call, T>;
   /** In the order in which they began; those before `#first` are settled. */
   readonly #pending: Pending<Call, T>[] = [];
   #first = 0;
   #unsettled = 0;
   #timer: Timer | undefined;
+  /** Those that were sent when their time was over. */
+  readonly #hurried = new WeakSet<Pending<Call, T>>();
 
-  constructor(options: DeadlinesOptions<T>) {
+  constructor(options: DeadlinesOptions<Call, T>) {
     this.#options = options;
   }
 
@@ -150,7 +154,8 @@ export class Deadlines<Call extends Submitted, T> {
   /**
    * When a wait is over, asked when its time has passed. What the client has: its time counts from when the client could
    * begin. What waits in this process is put off once, by as long as the event loop was late: after a stall it is sent as
-   * soon as what arrived meanwhile is read. Together no more than twice as long and that delay.
+   * soon as what arrived meanwhile is read. Then what must be sent is sent, whatever is under way, and has as long for its
+   * answer. Together no more than twice as long and that delay.
    */
   #endsAtMs(pending: Pending<Call, T>, nowMs: number): number {
     const { call, atMs, lateBeforeMs } = pending;
@@ -160,10 +165,20 @@ export class Deadlines<Call extends Submitted, T> {
     if (handOver === undefined || handOver.isAssumed) {
       pending.putOffToMs ??=
         meanwhileMs > 0 ? nowMs + Math.min(timeoutMs, meanwhileMs) : atMs + timeoutMs;
+      if (pending.putOffToMs > nowMs || handOver !== undefined || !this.#hurry(pending)) {
+        return pending.putOffToMs;
+      }
+      pending.putOffToMs = Math.max(atMs + 2 * timeoutMs + meanwhileMs, nowMs + timeoutMs);
       return pending.putOffToMs;
     }
     const { startedAtMs = nowMs } = handOver;
     return Math.min(Math.max(atMs, startedAtMs) + timeoutMs, atMs + 2 * timeoutMs + meanwhileMs);
+  }
+
+  #hurry(pending: Pending<Call, T>): boolean {
+    if (this.#hurried.has(pending) || this.#options.hurry?.(pending.call) !== true) return false;
+    this.#hurried.add(pending);
+    return true;
   }
 
   #settleDue(): void {

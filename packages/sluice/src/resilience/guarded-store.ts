@@ -41,6 +41,11 @@ export interface GuardedStoreOptions<Call, Result> {
   readonly submit: Submit<Call, Result>;
   /** Whether the store says when it hands a call to its client. */
   readonly marksHandOver: boolean;
+  /**
+   * Has the store send a call at once that still waits in this process though its time is over, for somebody else is owed
+   * what it does; false if it may be dropped.
+   */
+  readonly hurry?: ((call: Call) => boolean) | undefined;
 }
 
 type Submit<Call, Result> = (call: Call, done: (outcome: Result | Error) => void) => void;
@@ -83,6 +88,7 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
       timeoutMs,
       heartbeat: health.heartbeat,
       late: LATE,
+      hurry: options.hurry,
       rests: () => {
         this.#isAsking = false;
         health.asking.delete(this);
@@ -110,6 +116,8 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
       });
       return;
     }
+    // Also where it opens later, while the call still waits in this process.
+    if (options.always === true) this.#letThrough.add(call);
     const attempt = this.#begin(call, options);
     if (attempt instanceof Error) {
       this.#health.counts.refused(attempt);
@@ -269,10 +277,7 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     const part = partOf?.(call) ?? "";
     const trouble = settings && health.of(part, timeoutMs);
     if (trouble === undefined) return health.attempt(part, undefined);
-    if (options.always === true) {
-      this.#letThrough.add(call);
-      return health.attempt(part, undefined);
-    }
+    if (options.always === true) return health.attempt(part, undefined);
     const breaker = trouble.breaker(settings as BreakerSettings);
     const admission = breaker.admit(monotonicMs());
     if (admission === "probe") this.#letThrough.add(call);

@@ -94,6 +94,9 @@ export class Caller {
       instead: "thrown",
       partOf: semaphores.partOf && (({ key }) => semaphores.partOf?.(key) ?? ""),
       marksHandOver: semaphores.marksHandOver === true,
+      // Somebody waits for the place.
+      hurry: ({ key, command }) =>
+        command.verb === SEMAPHORE_VERBS.release && semaphores.hurry?.(key) === true,
       submit: (call, settle) => {
         semaphores
           .execute(call.key, call.command, timeoutMs, call)

@@ -50,6 +50,8 @@ export interface SemaphoreStore {
     withinMs: number,
     submitted?: Submitted,
   ): Promise<SemaphoreAnswer>;
+  /** As a store's own, for the commands of a key. */
+  hurry?(key: SemaphoreKey): boolean;
   /** As a store's own. */
   readonly marksHandOver?: boolean | undefined;
   /** The same at once: stores inside this process have it. */

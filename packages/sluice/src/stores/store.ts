@@ -136,6 +136,11 @@ export interface Store {
    */
   readonly marksHandOver?: boolean | undefined;
   /**
+   * Hands a call to its client now that was submitted and still waits, with all before it, however much is under way;
+   * whether it can. Asked for calls that give back or settle, when their time is over. Never throws.
+   */
+  hurry?(call: StoreCall): boolean;
+  /**
    * For a store of several parts that fail by themselves: the part that decides this call, such as a
    * Cluster node's "host:port"; "" if it does not know. Called before every `submit`; never throws.
    */

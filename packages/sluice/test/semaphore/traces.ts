@@ -61,6 +61,9 @@ const step = (backwards: boolean): fc.Arbitrary<Step> =>
     })
     .map((made) => (["setLimit", "inspect"].includes(made.verb) ? { ...made, entries: [] } : made));
 
+/** A step by itself, for groups of them. */
+export const aStep = step(true);
+
 export const traces = ({ backwards = true } = {}): fc.Arbitrary<readonly Step[]> =>
   fc.array(step(backwards), { minLength: 1, maxLength: 60, size: "max" });
 

@@ -29,7 +29,7 @@ function forgottenExports(sources: Sources, entries: Entries): readonly string[]
  * the library asks of a store, or of a source of policies, through its port.
  */
 const NOT_CALLED =
-  /^(?:\w+Error|(?:Skip)?RateLimit(?:Exception|Gates|Guard|Module)?(?:\.\w+)?|Events|KeyspaceRegistry(?:\.\w+)?|StoreCounts(?:\.\w+)?|\w+Store\.(?:submit|executeSync|prepare|isSplit)|(?:PoliciesFile|PublishedPolicies)\.(?:before|heardUs|look|watch))$/;
+  /^(?:\w+Error|(?:Skip)?RateLimit(?:Exception|Gates|Guard|Module)?(?:\.\w+)?|Events|KeyspaceRegistry(?:\.\w+)?|StoreCounts(?:\.\w+)?|\w+Store\.(?:submit|hurry|executeSync|prepare|isSplit)|(?:PoliciesFile|PublishedPolicies)\.(?:before|heardUs|look|watch))$/;
 
 /** All that users see, once each. */
 function documented(sources: Sources, entries: Entries): readonly Documented[] {

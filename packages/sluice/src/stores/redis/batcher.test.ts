@@ -172,3 +172,48 @@ test("a call goes with others while one that nobody waits for any more has no an
   await eventually(() => expect(sent).toEqual([[second]]));
   expect(alone).toHaveLength(1);
 });
+
+test("what must go goes whatever is under way, with all before it, and what comes later waits", async () => {
+  const { batcher, sent } = oneAtATime();
+  batcher.add(call(), () => {});
+  await eventually(() => expect(sent).toHaveLength(1));
+  const before = Array.from({ length: 150 }, call);
+  for (const each of before) batcher.add(each, () => {});
+  batcher.hurry();
+  const later = call();
+  batcher.add(later, () => {});
+  await eventually(() => expect(sent.slice(1).flatMap(({ calls }) => calls).length).toBe(151));
+  const last = call();
+  batcher.add(last, () => {});
+  await new Promise(setImmediate);
+  expect(sent.slice(1).flatMap(({ calls }) => calls)).toEqual([...before, later]);
+  for (const { answer } of sent) answer();
+  await eventually(() => expect(sent.at(-1)?.calls).toEqual([last]));
+});
+
+test("what does not fit in with the others still goes", async () => {
+  const sent: (readonly StoreCall[])[] = [];
+  const batcher = new Batcher(
+    (calls) => {
+      sent.push(calls.slice(0, 1));
+      return { left: calls.map((_, i) => i).slice(1), settled: new Promise(() => {}) };
+    },
+    { maxBatch: 100, maxInFlight: 1, threw },
+  );
+  for (let i = 0; i < 4; i++) batcher.add(call(), () => {});
+  await eventually(() => expect(sent).toHaveLength(1));
+  batcher.hurry();
+  await eventually(() => expect(sent).toHaveLength(4));
+});
+
+test("hurrying nothing lets nothing pass later", async () => {
+  const { batcher, sent } = oneAtATime();
+  batcher.hurry();
+  batcher.add(call(), () => {});
+  await eventually(() => expect(sent).toHaveLength(1));
+  batcher.add(call(), () => {});
+  await new Promise(setImmediate);
+  expect(sent).toHaveLength(1);
+  sent[0]?.answer();
+  await eventually(() => expect(sent).toHaveLength(2));
+});

@@ -70,6 +70,8 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
   readonly #flushNow = (): void => this.#flush();
   readonly #loneEnded = (outcome: Answer | Error): void => this.#endLone(outcome);
   #scheduled = false;
+  /** How many at the head of the queue go whatever is under way. */
+  #overdue = 0;
   readonly #alone: SendAlone<Call, Answer> | undefined;
 
   /** `alone` is for a call that finds nothing under way and stays alone in its tick. */
@@ -88,10 +90,20 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
     this.#schedule();
   }
 
+  /** Sends all that wait now, whatever is under way: one of them must be sent, and those before it may be on its key. */
+  hurry(): void {
+    this.#overdue = this.#queue.length;
+    this.#schedule();
+  }
+
   #schedule(): void {
-    if (this.#scheduled || this.#queue.length === 0 || this.#isBusy()) return;
+    if (this.#scheduled || this.#queue.length === 0 || !this.#maySend()) return;
     this.#scheduled = true;
     atEndOfTick(this.#flushNow);
+  }
+
+  #maySend(): boolean {
+    return this.#overdue > 0 || !this.#isBusy();
   }
 
   #isBusy(): boolean {
@@ -111,7 +123,7 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
   #flush(): void {
     this.#scheduled = false;
     if (this.#queue.length === 1 && this.#sentCalls === 0 && this.#sendAlone()) return;
-    while (this.#queue.length > 0 && !this.#isBusy()) {
+    while (this.#queue.length > 0 && this.#maySend()) {
       if (!this.#sendNext()) continue;
       this.#scheduled = this.#queue.length > 0;
       if (this.#scheduled) inNextTurn(this.#flushNow);
@@ -132,6 +144,8 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
   /** Sends the next batch; false if nobody waits for any of its calls any more. */
   #sendNext(): boolean {
     const taken = this.#queue.splice(0, this.#share());
+    const isOverdue = this.#overdue > 0;
+    this.#overdue = Math.max(0, this.#overdue - taken.length);
     const batch = taken.filter(({ call }) => isWanted(call));
     if (batch.length < taken.length) this.#drop(taken);
     if (batch.length === 0) return false;
@@ -143,6 +157,7 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
     });
     // Ahead of all that came after them, and of every batch that is sent from now on.
     this.#queue.unshift(...left.map((i) => batch[i] as QueuedCall<Call, Answer>));
+    if (isOverdue) this.#overdue += left.length;
     const sentCalls = batch.length - left.length;
     this.#sentCalls += sentCalls;
     void settled.finally(() => this.#ended(sent, sentCalls));
@@ -157,6 +172,7 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
     const sent: SentBatch = { atMs: monotonicMs(), calls: [call] };
     if (!this.#alone(call, this.#loneEnded)) return false;
     this.#queue.pop();
+    this.#overdue = 0;
     this.#lone = queued;
     this.#loneSent = sent;
     this.#begun(sent, 1);

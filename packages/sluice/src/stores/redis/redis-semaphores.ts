@@ -69,6 +69,11 @@ export class RedisSemaphores implements SemaphoreStore {
     });
   }
 
+  hurry(key: SemaphoreKey): boolean {
+    this.#batches.hurry(key);
+    return true;
+  }
+
   channelOf(key: SemaphoreKey): string {
     if (!this.#subscriber.canSubscribe) return "";
     const { isCluster, nonce } = this.#options;

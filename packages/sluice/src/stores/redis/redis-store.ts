@@ -236,6 +236,14 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     }
   }
 
+  /** Hands a call that still waits to the client now, with all before it. */
+  hurry(call: StoreCall): boolean {
+    if (this.#lazy !== undefined && this.#lazy.client === undefined) return false;
+    if (!this.#splitRetry.isCluster) this.#batcher.hurry();
+    else this.#batcherOf(this.#slotsOf(call)[0] ?? 0).hurry();
+    return true;
+  }
+
   #queue(call: StoreCall, done: Done): void {
     if (!this.#splitRetry.isCluster) {
       this.#batcher.add(call, done);

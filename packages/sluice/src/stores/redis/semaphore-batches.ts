@@ -5,6 +5,7 @@
 import { type Clock, monotonicMs } from "../../core/clock.js";
 import { SEMAPHORE_VERBS, type SemaphoreAnswer } from "../../algorithms/semaphore/kernel.js";
 import type { Submitted } from "../hand-over.js";
+import type { SemaphoreKey } from "../semaphore-store.js";
 import {
   Batcher,
   type BatcherOptions,
@@ -69,7 +70,12 @@ export class SemaphoreBatches {
     this.#batcherFor(keyed).add(new WaitingCommand(keyed, submitted), done);
   }
 
-  #batcherFor({ key }: KeyedCommand): Batcher<WaitingCommand, SemaphoreAnswer> {
+  /** Sends what waits for a key, whatever is under way. */
+  hurry(key: SemaphoreKey): void {
+    this.#batcherFor({ key }).hurry();
+  }
+
+  #batcherFor({ key }: Pick<KeyedCommand, "key">): Batcher<WaitingCommand, SemaphoreAnswer> {
     const { isCluster, batching } = this.#options;
     const slot = isCluster ? slotOf(tagOfId(key.id)) : 0;
     let batcher = this.#batchers.get(slot);
@@ -125,13 +131,13 @@ export class SemaphoreBatches {
   ): Promise<void> {
     const { run, clock } = this.#options;
     const sent = places.map((i) => commands[i] as WaitingCommand);
-    const { keys, args } = encodeSemaphores(sent, clock?.nowUs());
+    const { keys, args, joined } = encodeSemaphores(sent, clock?.nowUs());
     const { sha, source } = semaphoreScript();
     try {
       const reply = run(sha, source, keys, args);
       const handOver = handOverNow();
       for (const { submitted } of sent) submitted.handOver = handOver;
-      const outcomes = decodeSemaphores(sent, await reply);
+      const outcomes = decodeSemaphores(sent, joined, await reply);
       outcomes.forEach((outcome, k) => settle(places[k] as number, outcome));
     } catch (error) {
       if (keys.length > 1 && isRefused(error)) {

@@ -15,6 +15,22 @@ export interface KeyedCommand {
   readonly command: SemaphoreCommand;
 }
 
+/** Commands of one key that do the same are one to the server: what it reads and writes for each, it does once. */
+interface Joined {
+  readonly place: string;
+  readonly first: KeyedCommand;
+  /** Of each, by its place among all. */
+  readonly members: number[];
+  entries: number;
+}
+
+/** Commands as they are sent: to be decoded by the same. */
+export interface EncodedSemaphores {
+  readonly keys: readonly string[];
+  readonly args: readonly string[];
+  readonly joined: readonly Joined[];
+}
+
 /** Numbers of the reply for a command before its entries, and for each entry. */
 const HEAD = 5;
 const PER_ENTRY = 3;
@@ -23,49 +39,93 @@ const PER_ENTRY = 3;
 export function encodeSemaphores(
   commands: readonly KeyedCommand[],
   nowUs: number | undefined,
-): { readonly keys: readonly string[]; readonly args: readonly string[] } {
-  const places = new Map<string, string>();
+): EncodedSemaphores {
+  const { keys, joined } = joinedOf(commands);
   const args = [nowUs === undefined ? "" : String(nowUs)];
-  for (const { key, command } of commands) {
-    const name = keyNameOf(key.keyspace, key.id);
-    let place = places.get(name);
-    if (place === undefined) {
-      place = String(places.size + 1);
-      places.set(name, place);
-    }
-    const { verb, limit, terms, channel, entries } = command;
+  for (const { place, first, members, entries } of joined) {
+    const { verb, limit, terms, channel } = first.command;
     args.push(place, String(verb), String(limit));
     args.push(String(terms.leaseUs), String(terms.claimUs), String(terms.waitUs), channel);
-    args.push(String(entries.length));
-    for (const { id, number } of entries) args.push(id, String(number));
+    args.push(String(entries));
+    for (const i of members) {
+      for (const { id, number } of (commands[i] as KeyedCommand).command.entries) {
+        args.push(id, String(number));
+      }
+    }
   }
-  return { keys: [...places.keys()], args };
+  return { keys, args, joined };
+}
+
+/** Each key's commands in their order; a key's last one takes in the next, where that asks for the same. */
+function joinedOf(commands: readonly KeyedCommand[]): {
+  readonly keys: readonly string[];
+  readonly joined: readonly Joined[];
+} {
+  const lastOf = new Map<string, Joined>();
+  const joined: Joined[] = [];
+  for (let i = 0; i < commands.length; i++) {
+    const each = commands[i] as KeyedCommand;
+    const name = keyNameOf(each.key.keyspace, each.key.id);
+    const last = lastOf.get(name);
+    const entries = each.command.entries.length;
+    if (last !== undefined && mayJoin(last, each.command)) {
+      last.members.push(i);
+      last.entries += entries;
+      continue;
+    }
+    const place = last?.place ?? String(lastOf.size + 1);
+    const own = { place, first: each, members: [i], entries };
+    lastOf.set(name, own);
+    joined.push(own);
+  }
+  return { keys: [...lastOf.keys()], joined };
+}
+
+function mayJoin({ first, entries }: Joined, command: SemaphoreCommand): boolean {
+  const { verb, limit, terms, channel } = first.command;
+  return (
+    verb === command.verb &&
+    // Who asks for no entry asks for the state behind the command.
+    entries > 0 &&
+    command.entries.length > 0 &&
+    limit === command.limit &&
+    channel === command.channel &&
+    terms.leaseUs === command.terms.leaseUs &&
+    terms.claimUs === command.terms.claimUs &&
+    terms.waitUs === command.terms.waitUs
+  );
 }
 
 /** What became of each command. */
 export function decodeSemaphores(
   commands: readonly KeyedCommand[],
+  joined: readonly Joined[],
   reply: unknown,
 ): readonly (SemaphoreAnswer | Error)[] {
   // Some clients return integers as text, or as bigint.
   const numbers = Array.isArray(reply) ? reply.map(Number) : [Number.NaN];
   const [nowUs = 0] = numbers;
   let at = 1;
-  const outcomes = commands.map(({ key, command }): SemaphoreAnswer | Error => {
+  const outcomes = new Array<SemaphoreAnswer | Error>(commands.length);
+  for (const { first, members } of joined) {
     const failure = numbers[at];
     if (failure !== 0) {
       at += 1;
-      return errorFor(failure, key);
+      for (const i of members) outcomes[i] = errorFor(failure, first.key);
+      continue;
     }
     const [, nextUs = 0, limit = 0, held = 0, waiting = 0] = numbers.slice(at, at + HEAD);
     at += HEAD;
-    const entries = command.entries.map((): EntryAnswer => {
-      const [outcome = 0, number = 0, untilUs = 0] = numbers.slice(at, at + PER_ENTRY);
-      at += PER_ENTRY;
-      return { outcome, number, untilUs };
-    });
-    return { nowUs, nextUs, limit, held, waiting, entries };
-  });
+    for (const i of members) {
+      const entries: EntryAnswer[] = [];
+      for (let k = (commands[i] as KeyedCommand).command.entries.length; k > 0; k--) {
+        const outcome = numbers[at] ?? 0;
+        entries.push({ outcome, number: numbers[at + 1] ?? 0, untilUs: numbers[at + 2] ?? 0 });
+        at += PER_ENTRY;
+      }
+      outcomes[i] = { nowUs, nextUs, limit, held, waiting, entries };
+    }
+  }
   if (at === numbers.length && !numbers.some(Number.isNaN)) return outcomes;
   throw new StoreUnavailableError("the semaphore script's reply does not fit the commands");
 }
