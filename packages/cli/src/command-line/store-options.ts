@@ -34,7 +34,7 @@ export function requiredRedisUrl(values: Pick<StoreValues, "redis">, env: Io["en
   const url = redisUrl(values, env);
   if (url !== undefined) return url;
   throw new UsageError(
-    "a store outside this process is needed: keys in memory live and die with the process that limits by them." +
+    "a store outside this process is needed: keys in memory exist only in the process that counts them." +
       "\nGive --redis URL or set SLUICE_REDIS_URL",
   );
 }

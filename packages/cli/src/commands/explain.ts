@@ -36,7 +36,7 @@ const OPTIONS = {
   cost: {
     type: "string",
     value: "N",
-    help: "Units, for rules that say nothing of the cost (default 1).",
+    help: "Units, for rules that do not set a cost (default 1).",
   },
   json: { type: "boolean", help: "Print the result as one JSON object, and nothing else." },
 } as const satisfies OptionTable;

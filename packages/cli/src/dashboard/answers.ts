@@ -111,6 +111,6 @@ function refusalOf(error: unknown): Refusal | undefined {
   return new Refusal(
     503,
     "The store does not answer",
-    "nothing is known to be changed: ask again when it is back",
+    "it is not known whether anything changed: look again when the store is back",
   );
 }

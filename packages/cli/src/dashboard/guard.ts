@@ -51,7 +51,7 @@ export class Guard {
       );
     }
     if (needed === "admin" && visitor.access !== "admin") {
-      throw new Refusal(403, "You may only look", "changes need the right admin");
+      throw new Refusal(403, "You may only look", "changes need the admin right");
     }
     return visitor;
   }

@@ -69,8 +69,8 @@ export class KeyLookUp {
       matches: true,
       text:
         key === undefined
-          ? "known by its id alone: what the rule's own policy says, without overrides of the key"
-          : "known by its id, and by a call that this process had",
+          ? "only the id is known: this is the rule's own policy, without overrides of the key"
+          : "known by its id and from a call in this process",
       id,
       label: labelOf(this.#label, id),
       now: answerOfDecision(now),

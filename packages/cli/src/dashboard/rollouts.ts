@@ -22,7 +22,7 @@ function editedRules(
     if (!isLimit) {
       throw new Refusal(
         400,
-        "Only limits can be tried so",
+        "Only limits can be tried this way",
         `${part} ${name} has changed in another way: publish that at once, or leave it as it was`,
       );
     }
@@ -78,8 +78,8 @@ function checkLower(rule: PolicyRule, edit: PolicyRule): void {
   if (was.algorithm !== is.algorithm || limitOf(is) <= limitOf(was)) return;
   throw new Refusal(
     400,
-    "A higher limit cannot be tried so",
-    `all keys keep the limit of ${name} beside the new one: publish it at once, or as a candidate`,
+    "A higher limit cannot be tried this way",
+    `the old limit of ${name} would still apply beside the new one: publish it at once, or as a candidate`,
   );
 }
 

@@ -33,7 +33,7 @@ export const SETTINGS = {
   published: {
     kind: "text",
     value: "NAME",
-    help: "In its place: the document that `sluice policies push` publishes in Redis under this name, `sluice` by default there. All services follow it.",
+    help: "Instead of a file: the document that `sluice policies push` publishes in Redis under this name, `sluice` by default there. All services follow it.",
   },
   config: { kind: "text", value: "FILE", file: false, help: "These settings, in JSON or YAML." },
   redis: {
@@ -53,16 +53,16 @@ export const SETTINGS = {
     kind: "texts",
     value: "ADDRESS",
     default: "127.0.0.1:8088",
-    help: "Where HTTP is answered: host:port, [::]:port or unix:/path; several with commas between them.",
+    help: "Where to answer HTTP: host:port, [::]:port or unix:/path; several with commas between them.",
   },
   grpc: {
     kind: "text",
     value: "ADDRESS",
-    help: "Where Envoy's rate limit service is answered over gRPC: a port of 127.0.0.1, host:port, [::]:port or unix:/path. Without it nowhere. See [Behind Envoy](service-grpc.md).",
+    help: "Where to answer Envoy's rate limit service over gRPC: a port of 127.0.0.1, host:port, [::]:port or unix:/path. Default: nowhere. See [Behind Envoy](service-grpc.md).",
   },
   grpcEach: {
     kind: "switch",
-    help: "Each descriptor of such a request is decided for itself, as in Envoy's own service; else all together.",
+    help: "Decide each descriptor of such a request separately, as Envoy's own service does; otherwise all together.",
   },
   tlsCert: {
     kind: "text",
@@ -101,7 +101,7 @@ export const SETTINGS = {
     kind: "text",
     value: "MODE",
     choices: ["shadow", "off"],
-    help: "A switch over all rules: shadow decides and counts and lets everything pass, off asks nobody.",
+    help: "Switches all rules: shadow decides and counts, but lets everything pass; off decides nothing.",
   },
   policiesCache: {
     kind: "text",
@@ -138,7 +138,7 @@ export const SETTINGS = {
     default: 10_000,
     least: 1,
     most: 1e6,
-    help: "Connections at once, at each address; more are closed at once.",
+    help: "How many connections may be open at a time, at each address; further ones are closed at once.",
   },
   requestTimeout: {
     kind: "milliseconds",
@@ -177,7 +177,7 @@ export const SETTINGS = {
     value: "LEVEL",
     default: "info",
     choices: ["debug", "info", "warn", "error"],
-    help: "debug tells of every request.",
+    help: "debug logs every request.",
   },
 } as const satisfies Readonly<Record<string, Setting>>;
 

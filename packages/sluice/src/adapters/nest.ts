@@ -234,7 +234,7 @@ async function report({ settle }: Pass, { response }: Described): Promise<void> 
   throw new InvalidOptionError(
     "charge",
     "settle or a Semaphore",
-    "no settle and no Semaphore where a call has no HTTP answer, for a guard is not told when it ends",
+    "no settle and no Semaphore for a call without an HTTP answer, because a guard does not learn when it ends",
   );
 }
 

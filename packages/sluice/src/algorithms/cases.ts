@@ -169,7 +169,7 @@ export const severalPoliciesCases: readonly AlgorithmCase[] = [
     ],
   },
   {
-    name: "a block forgets what is in use, if so told",
+    name: "a block forgets what is in use, if asked to",
     policy: [burst, daily],
     steps: [
       { at: 0, cost: 10, says: { allowed: true } },

@@ -358,7 +358,7 @@ describe("several policies", () => {
     expect(refusal(() => rulesOf([named("a"), named("b"), named("a")]))).toMatchObject({
       option: "policy[2].name",
       value: "a",
-      allowed: expect.stringContaining("distinct") as unknown,
+      allowed: expect.stringContaining("that no other policy of the limiter has") as unknown,
     });
   });
 });

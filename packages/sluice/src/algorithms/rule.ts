@@ -57,7 +57,7 @@ export function rulesOf(value: unknown, path = "policy"): readonly Rule[] {
   const names = new Set<string>();
   list.forEach(({ policy: { name } }, i) => {
     if (algorithmIds.includes(name) || names.has(name)) {
-      const why = "a distinct name of its own, since the limiter has several policies";
+      const why = "a name that no other policy of the limiter has, and not an algorithm's name";
       throw new InvalidOptionError(`${path}[${i}].name`, name, why);
     }
     names.add(name);

@@ -8,7 +8,7 @@ export interface SemaphoreLog {
   readonly files: readonly string[];
   readonly limit: number;
   readonly holds: Holds;
-  /** Acquisitions that got no place in the time they had; and those that failed. */
+  /** Acquisitions that got no permit in the time they had; and those that failed. */
   readonly denied: number;
   readonly failed: number;
 }

@@ -45,7 +45,7 @@ export function permitLog(
 }
 
 /**
- * The line of an acquisition that got no place in the time it had.
+ * The line of an acquisition that got no permit in the time it had.
  *
  * @throws InvalidOptionError for what is no key
  * @example

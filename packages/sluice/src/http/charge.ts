@@ -148,8 +148,8 @@ function add(charge: Charge, option: string, asked: AskedCharge[]): boolean {
   if (to.kind === "rules") return addRules(charge, option, to, asked);
   refuseAll(option, charge, ["entries", "plan"], "a PolicySet");
   if (key === undefined) {
-    const hint = "where a request has no such name, charge its address, or leave the charge out";
-    const allowed = "a text: a key that is missing must not become one that all share";
+    const hint = "if a request has no key, charge its address, or return no charge";
+    const allowed = "a text, so that requests without a key do not share one limit";
     throw new InvalidOptionError(`${option}.key`, key, allowed, { hint });
   }
   if (cost !== 1) checkCost(`${option}.cost`, cost, to);
@@ -246,7 +246,7 @@ function checkCost(option: string, cost: unknown, to: AskedCharge["to"]): void {
 function checkSettle(option: string, settle: unknown, to: AskedCharge["to"]): void {
   checkFunction(option, settle);
   if (to.kind === "limiter") return;
-  const allowed = "no settle with a Semaphore: its place is released when the request ends";
+  const allowed = "no settle with a Semaphore: its permit is released when the request ends";
   throw new InvalidOptionError(option, withoutText(settle), allowed);
 }
 

@@ -15,19 +15,19 @@ export type CheckCode =
 
 const MESSAGES: Readonly<Record<CheckCode, string>> = {
   PERMISSIVE_TRUST_PROXY:
-    "the framework believes every X-Forwarded-For, so a client gets a new address, and a new limit, whenever it likes. " +
+    "the framework trusts every X-Forwarded-For, so a client can get a new address, and a new limit, at will. " +
     "Say which proxies to trust",
   UNTRUSTED_FORWARDED_FOR:
     "a request has X-Forwarded-For, but the framework trusts no proxy: if there is one, all clients share the limit of its " +
     "address. Say which proxies to trust",
   LIMITER_IN_HANDLER:
-    "every request brings a limiter of its own. Make limiters once, outside of what runs for each request: " +
-    "a new one knows nothing of earlier requests",
+    "every request creates a limiter, which knows nothing of earlier requests. " +
+    "Create limiters once, outside the request handler",
   CHARGED_TWICE:
     "a request came to the same middleware twice and is charged once. Mount it on the application or on the router, not both",
   MEMORY_IN_CLUSTER:
-    "a limiter counts in the memory of this process, which is one of several of a cluster: " +
-    "each of them admits the whole limit. Give it a RedisStore, which all share",
+    "a limiter counts in the memory of this process, which is one of several in a cluster: " +
+    "each of them admits the whole limit. Give it a RedisStore, which they share",
 };
 
 /** For frameworks that have no setting for it. */

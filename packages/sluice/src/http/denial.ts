@@ -75,7 +75,7 @@ export const DENIAL_KINDS: Readonly<Record<DenialReason, DenialKind>> = {
 const DETAILS: Partial<Readonly<Record<DenialReason, string>>> = {
   "too-costly": "The request costs more than the whole quota.",
   concurrency: "Too many requests are under way.",
-  key: "The request must name its caller by a text.",
+  key: "The request must identify its caller by a text.",
 };
 
 /** The JSON of a problem up to what differs from one to the next of its reason. */

@@ -77,7 +77,7 @@ test.each([null, 7, true, {}, [], ["a"], Symbol("a"), () => "a"])(
           type: "about:blank",
           title: "Bad Request",
           status: 400,
-          detail: "The request must name its caller by a text.",
+          detail: "The request must identify its caller by a text.",
         },
       },
       settle: undefined,

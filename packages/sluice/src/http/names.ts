@@ -22,7 +22,7 @@ function checkPair(asked: readonly AskedCharge[], i: number, j: number): void {
     throw new InvalidOptionError(
       `charge[${j}].limiter`,
       name,
-      `policies named apart from those of charge[${i}], since both are stated in the answer's fields; give one a name, ` +
+      `policies whose names differ from those of charge[${i}], because the header fields list both; give one a name, ` +
         "such as tokenBucket({ name: ... }), or set show: false",
     );
   }

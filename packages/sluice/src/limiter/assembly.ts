@@ -35,7 +35,8 @@ export function assembled(
   const onFailure = failurePolicy(onStoreFailure, pipelineOf);
   const denials = denyCache === false ? undefined : new DenyCache(denyCache, onFailure.isLocal);
   if (prefetch !== undefined && blockFor !== undefined) {
-    const allowed = "no blockFor beside prefetch: what is held would be spent during the block";
+    const allowed =
+      "no blockFor together with prefetch: prefetched units would be spent during the block";
     throw new InvalidOptionError("prefetch", withoutText(prefetch), allowed);
   }
   const counts = new LimiterCounts();

@@ -179,7 +179,7 @@ export interface ChangeOptions {
 }
 
 const CHANGE_OPTIONS = optionReader<ChangeOptions>()({
-  by: optional(aText("text that says who makes the change")),
+  by: optional(aText("text that names who makes the change")),
 });
 
 /** Who makes the change. @throws InvalidOptionError */
@@ -210,7 +210,7 @@ export function checkTaken(of: unknown): Decision | undefined {
   if (of === undefined) return undefined;
   const { source } = (typeof of === "object" && of !== null ? of : {}) as Partial<Decision>;
   if (isSource(source)) return of as Decision;
-  throw new InvalidOptionError("of", withoutText(of), "a decision, as consume answered it");
+  throw new InvalidOptionError("of", withoutText(of), "a decision that consume returned");
 }
 
 /** No options: told apart by identity, so that the usual call checks nothing. */

@@ -69,7 +69,7 @@ describe("an open breaker", () => {
     expect(error).toBeInstanceOf(StoreUnavailableError);
     expect(error).toMatchObject({
       message:
-        "the breaker is open: after 5 failures in a row one call every 1000 ms at most asks the store",
+        "the breaker is open: after 5 failures in a row the store gets at most one call every 1000 ms",
       cause: { message: "the store failed: connection lost", cause: lost },
     });
   });

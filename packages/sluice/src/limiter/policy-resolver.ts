@@ -200,8 +200,7 @@ export class PolicyResolver {
     const bound = this.resolve(key, override, undefined, slot);
     if (!(bound instanceof Promise) && !this.#hasPromised) return bound;
     if (bound instanceof Promise) bound.catch(() => {});
-    const allowed =
-      "policies at once, not a promise of them, for consumeSync; consume waits for it";
+    const allowed = "policies, not a promise of them, for consumeSync; consume awaits the promise";
     throw new InvalidOptionError("policy(key)", new InWords(A_PROMISE), allowed);
   }
 
@@ -305,7 +304,7 @@ export class PolicyResolver {
     const known = this.#lists.get(policies as object);
     if (known !== undefined && this.#events.to.policies === undefined) return known;
     if (policies !== undefined) return this.#claimedBy(EACH_CALL, policies, "policy");
-    const allowed = "a policy of this call: the limiter was made without one";
+    const allowed = "a policy in this call, because the limiter was made without one";
     throw new InvalidOptionError("policy", policies, allowed);
   }
 

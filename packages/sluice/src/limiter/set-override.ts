@@ -32,7 +32,6 @@ export async function listOverrides(limiter: Pipeline): Promise<readonly ListedO
 function overridesOf({ closing, resolver }: Pipeline): Overrides {
   closing.throwIfClosed();
   if (resolver.overrides !== undefined) return resolver.overrides;
-  const allowed =
-    "overrides: true among the options of a limiter whose store is outside the process";
+  const allowed = "a limiter made with overrides: true, because its store is outside the process";
   throw new InvalidOptionError("overrides", false, allowed);
 }

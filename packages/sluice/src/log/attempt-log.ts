@@ -154,7 +154,7 @@ export class AttemptLog implements AsyncDisposable {
     const logged = this.#logged.get(pipeline) ?? new Set();
     if (logged.has(name)) {
       const allowed =
-        "a limiter that this log does not have under this name: each call is logged once";
+        "another limiter: the log already has this one under this name, and logs each call once";
       throw new InvalidOptionError("limiter", new InWords(`"${name}", again`), allowed);
     }
     this.#stores.set(name, store);
@@ -231,8 +231,8 @@ export class AttemptLog implements AsyncDisposable {
 
 function warn({ message }: Error): void {
   process.emitWarning(
-    `the attempt log cannot be written: ${message}. Until it can, what is dropped is counted. ` +
-      "Pass { onError } to hear of it in another way.",
+    `the attempt log cannot be written: ${message}. Until then, dropped lines are counted. ` +
+      "To handle this yourself, pass { onError }.",
     { type: "SluiceWarning", code: "SLUICE_LOG" },
   );
 }

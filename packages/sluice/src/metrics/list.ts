@@ -40,7 +40,7 @@ export const LIMITER_METRICS: MetricGroup<LimiterStats> = {
     counter({
       name: "sluice.shadow.verdicts",
       unit: "{verdict}",
-      help: "Verdicts of policies that have no vote, beside the decisions of those that have one.",
+      help: "Verdicts of policies in shadow, which have no vote in the decision.",
       labels: ["policy", "outcome", "reason", "source"],
       read: ({ shadows }) =>
         shadows.map(({ policy, outcome, reason, source, count }) =>
@@ -50,7 +50,7 @@ export const LIMITER_METRICS: MetricGroup<LimiterStats> = {
     counter({
       name: "sluice.units",
       unit: "{unit}",
-      help: "Units that were asked for, by what came of it.",
+      help: "Units that calls asked for, by outcome.",
       labels: ["outcome"],
       read: ({ units }) => [
         number(units.allowed, { outcome: "allowed" }),
@@ -118,14 +118,14 @@ export const LIMITER_METRICS: MetricGroup<LimiterStats> = {
       name: "sluice.overrides",
       isSetting: true,
       unit: "{override}",
-      help: "Overrides that this process knows of and that are not over.",
+      help: "Overrides in force that this process knows of.",
       labels: [],
       read: ({ overrides }) => [number(overrides)],
     }),
     counter({
       name: "sluice.prefetch.units",
       unit: "{unit}",
-      help: "Units taken ahead, and what became of them.",
+      help: "Prefetched units, by what became of them.",
       labels: ["state"],
       read: ({ prefetch: { taken, spent, returned, lost } }) => [
         number(taken, { state: "taken" }),
@@ -137,7 +137,7 @@ export const LIMITER_METRICS: MetricGroup<LimiterStats> = {
     gauge({
       name: "sluice.prefetch.held",
       unit: "{unit}",
-      help: "Units that are held ahead now.",
+      help: "Prefetched units that are held now.",
       labels: [],
       read: ({ prefetch }) => [number(prefetch.held)],
     }),
@@ -196,7 +196,7 @@ export const STORE_METRICS: MetricGroup<StoreStats> = {
       name: "sluice.store.breaker.open",
       isSetting: true,
       unit: "1",
-      help: "1 where a part of the store is not asked now; the part is empty for all of it.",
+      help: "1 while the breaker keeps calls from a part of the store; an empty part is the whole store.",
       labels: ["part"],
       read: ({ openParts }) => [
         number(openParts.includes("") ? 1 : 0, { part: "" }),
@@ -219,14 +219,14 @@ export const MEMORY_METRICS: MetricGroup<MemoryStats> = {
     gauge({
       name: "sluice.memory.size",
       unit: "By",
-      help: "Bytes that a store in memory holds, each key counted at the most that it can take.",
+      help: "Bytes that a store in memory holds; each key counts as the most that it can take.",
       labels: [],
       read: ({ bytes }) => [number(bytes)],
     }),
     counter({
       name: "sluice.memory.evictions",
       unit: "{key}",
-      help: "Keys that a full store in memory dropped alive: their quota was forgotten.",
+      help: "Keys that a full store in memory dropped before they expired; their use was forgotten.",
       labels: [],
       read: ({ evictions }) => [number(evictions)],
     }),
@@ -239,7 +239,7 @@ export const SEMAPHORE_METRICS: MetricGroup<SemaphoreStats> = {
     gauge({
       name: "sluice.semaphore.held",
       unit: "{place}",
-      help: "Places that this process holds.",
+      help: "Permits that this process holds.",
       labels: [],
       read: ({ held }) => [number(held)],
     }),
@@ -247,7 +247,7 @@ export const SEMAPHORE_METRICS: MetricGroup<SemaphoreStats> = {
       name: "sluice.semaphore.limit",
       isSetting: true,
       unit: "{place}",
-      help: "Places a key, over all processes.",
+      help: "Permits of each key, over all processes.",
       labels: [],
       read: ({ limit }) => [number(limit)],
     }),
@@ -284,7 +284,7 @@ export const SET_METRICS: MetricGroup<PolicySetStatus> = {
       name: "sluice.rules.version",
       isSetting: true,
       unit: "1",
-      help: "The version of the document in force; of one without a version a number made of its hash.",
+      help: "The version of the document in force; if it has none, a number made from its hash.",
       labels: [],
       read: ({ version }) => [
         number(typeof version === "number" ? version : numberOfText(version)),
@@ -294,7 +294,7 @@ export const SET_METRICS: MetricGroup<PolicySetStatus> = {
       name: "sluice.rules.stale",
       isSetting: true,
       unit: "s",
-      help: "For how long the document in force may not have been what its source says; 0 where it is.",
+      help: "For how long the document in force may have been out of date; 0 if it is current.",
       labels: [],
       read: ({ staleMs }) => [number(staleMs / MS_PER_S)],
     }),
@@ -309,7 +309,7 @@ export const SET_METRICS: MetricGroup<PolicySetStatus> = {
     counter({
       name: "sluice.rules.reloads",
       unit: "{reload}",
-      help: "How often the source was found changed, or in trouble, by what came of it.",
+      help: "Changes and failures of the source, by outcome.",
       labels: ["outcome"],
       read: ({ reloads }) =>
         Object.entries(reloads).map(([outcome, count]) => number(count, { outcome })),

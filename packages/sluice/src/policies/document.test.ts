@@ -128,7 +128,7 @@ test.each([
   [
     "onMissing that never is",
     { key: ["user"], match: { user: "*" }, onMissing: "deny" },
-    "rules[0].onMissing: match asks",
+    "rules[0].onMissing: match requires",
   ],
   [
     "a text that another covers",
@@ -136,7 +136,7 @@ test.each([
     "rules[0].match.m[0]: another text",
   ],
   [
-    "a text that stands twice",
+    "a text that appears twice",
     { match: { m: ["GET", "GET"] } },
     "rules[0].match.m[1]: another text",
   ],
@@ -290,7 +290,7 @@ test("a document is frozen all through", () => {
 test("YAML needs the package, which loadYaml brings", async () => {
   const text = "rules: []\n";
   expect(() => parsePolicies(text, { file: "p.yml" })).toThrow(
-    "yaml: undefined is not allowed; expected what loadYaml()",
+    "yaml: undefined is not allowed; expected the result of await loadYaml()",
   );
   expect(parsePolicies(text, { file: "p.yml", yaml: await loadYaml() }).document).toEqual({
     rules: [],

@@ -88,7 +88,7 @@ test.each([
   ["a tag", "rules: !!js/function 'x'\n", YAML, "a tag"],
   ["a merge key", "rules: []\n<<: { mode: off }\n", YAML, "only these fields"],
   ["two documents", "rules: []\n---\nrules: []\n", YAML, "more than one document"],
-  ["a name twice", "rules: []\nrules: []\n", YAML, "a name stands twice"],
+  ["a name twice", "rules: []\nrules: []\n", YAML, "a name appears twice"],
   ["a list as a name", "[a]: 1\n", YAML, "refused"],
   ["bad YAML", 'rules: "\n', YAML, "refused"],
   ["nothing", "", YAML, "is not allowed; expected an object"],

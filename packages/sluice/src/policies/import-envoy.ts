@@ -93,7 +93,7 @@ class EnvoyImport {
       }
       const step = stepOf(item, key, siblings);
       if (seen.has(step.shown)) {
-        this.#rules.note(item, at, `left out: ${step.shown} stands twice, which Envoy refuses`);
+        this.#rules.note(item, at, `left out: ${step.shown} appears twice, which Envoy refuses`);
       } else {
         this.#descriptor(item, at, [...above, { ...step, key: entryFor(key, above) }]);
       }

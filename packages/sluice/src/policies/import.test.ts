@@ -127,7 +127,7 @@ descriptors:
     "e.yaml:10 descriptors[0].metadata: no effect",
     "e.yaml:7 descriptors[0].rate_limit.replaces: no effect",
     "e.yaml:14 descriptors[1].quota_mode: imported in shadow: a rule that denies only together with others is not known here",
-    "e.yaml:17 descriptors[3]: left out: service_one stands twice, which Envoy refuses",
+    "e.yaml:17 descriptors[3]: left out: service_one appears twice, which Envoy refuses",
     "e.yaml:18 descriptors[4].rate_limit: a month of the calendar, in UTC, where Envoy counts days",
     "e.yaml:19 descriptors[5].rate_limit: 1000000000 in place of 4294967295, which is more than a limit can be",
     "e.yaml:19 descriptors[5].rate_limit: left out: a window has at most 366 days",

@@ -57,10 +57,10 @@ test("values know their lines", () => {
 });
 
 test.each([
-  ['{\n"a": 1,\n"a": 2}', 3, '"a" stands twice in one object'],
+  ['{\n"a": 1,\n"a": 2}', 3, '"a" appears twice in one object'],
   ["[1,\n// why\n2]", 2, "JSON has no comments"],
-  ["[1,\n]", 2, "no comma after the last"],
-  ["{'a': 1}", 1, "double quotes alone"],
+  ["[1,\n]", 2, "allows no comma after the last item"],
+  ["{'a': 1}", 1, "only double quotes"],
   ['["a\nb"]', 1, "closing"],
   ['["\\d"]', 1, "a backslash is written"],
   ["[1", 1, 'ends where "," or "]" is expected'],

@@ -62,7 +62,7 @@ class JsonReader {
     this.#each("}", () => {
       if (this.#text[this.#at] !== '"') throw this.#unexpected("a name in double quotes");
       const name = this.#string();
-      if (entries.has(name)) throw this.#error(`${shownName(name)} stands twice in one object`);
+      if (entries.has(name)) throw this.#error(`${shownName(name)} appears twice in one object`);
       this.#skipSpace();
       if (this.#text[this.#at] !== ":") throw this.#unexpected('":" after the name');
       this.#at += 1;
@@ -94,7 +94,7 @@ class JsonReader {
       if (character === end) return;
       this.#skipSpace();
       if (this.#text[this.#at] === end) {
-        throw this.#error(`"," stands before "${end}"; JSON has no comma after the last`);
+        throw this.#error(`"," before "${end}"; JSON allows no comma after the last item`);
       }
     }
   }
@@ -119,7 +119,7 @@ class JsonReader {
     }
     const character = ESCAPES.get(letter);
     if (character === undefined) {
-      throw this.#error(`\\${letter} is no escape of JSON; a backslash is written \\\\`);
+      throw this.#error(`\\${letter} is not an escape of JSON; a backslash is written \\\\`);
     }
     return character;
   }
@@ -146,8 +146,8 @@ class JsonReader {
     if (rest === "//" || rest === "/*" || rest[0] === "#") {
       return this.#error("JSON has no comments; use the field comment, or YAML");
     }
-    if (rest[0] === "'") return this.#error("JSON has double quotes alone");
-    return this.#error(`${shownName(rest[0] as string)} stands where ${expected} is expected`);
+    if (rest[0] === "'") return this.#error("JSON allows only double quotes");
+    return this.#error(`found ${shownName(rest[0] as string)} where ${expected} is expected`);
   }
 
   #error(message: string): SourceError {

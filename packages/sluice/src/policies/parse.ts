@@ -82,7 +82,7 @@ export function rootOf(
     checkChoice("format", format, ["json", "yaml"]);
     if (format === "json") return readJson(source);
     if (!isYamlModule(yaml)) {
-      throw new InvalidOptionError("yaml", undefined, "what loadYaml() resolves to, for YAML");
+      throw new InvalidOptionError("yaml", undefined, "the result of await loadYaml(), for YAML");
     }
     return readYaml(source, yaml);
   } catch (error) {

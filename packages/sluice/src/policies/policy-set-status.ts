@@ -14,7 +14,7 @@ export interface PolicySetStatus {
   readonly staleMs: number;
   /** Documents that are in force later, the next one first; `atUs` by the store's clock. */
   readonly scheduled: readonly { readonly version: number | string; readonly atUs: number }[];
-  /** How often the source was found changed, or in trouble, by what came of it. */
+  /** Changes and failures of the source, by outcome. */
   readonly reloads: Readonly<Record<ReloadOutcome, number>>;
 }
 

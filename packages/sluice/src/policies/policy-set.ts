@@ -117,8 +117,7 @@ export class PolicySet implements AsyncDisposable {
     const spans = { everyMs: every, patienceMs: patience };
     if (isPolicySource(source)) {
       if (!PolicySet.#isOpening) {
-        const allowed =
-          "a document; what is to be followed goes to await PolicySet.open({ source })";
+        const allowed = "a document; to follow a source, use await PolicySet.open({ source })";
         throw new InvalidOptionError("source", withoutText(source), allowed);
       }
       this.#follower = followerOf(source, { ...spans, cachePath: cache }, this.store, {
@@ -132,7 +131,7 @@ export class PolicySet implements AsyncDisposable {
         },
       });
     } else if (cache !== undefined) {
-      const allowed = "a source to be followed: a document of the program is always at hand";
+      const allowed = "no cacheFile, unless the set follows a source";
       throw new InvalidOptionError("cacheFile", withoutText(cache), allowed);
     }
     this.#closing = new Closing("policy set", this.store.closed);
@@ -360,7 +359,7 @@ export class PolicySet implements AsyncDisposable {
   replace(document: PoliciesDocument, note: ChangeNote = {}): void {
     this.#closing.throwIfClosed();
     if (this.#follower !== undefined) {
-      const allowed = "a set that was made of a document; this one follows a source";
+      const allowed = "a set made from a document; this one follows a source";
       throw new InvalidOptionError("document", new InWords("another document"), allowed);
     }
     const { by, comment } = CHANGE_NOTE.read(note, "note");

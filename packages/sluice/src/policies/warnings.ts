@@ -88,7 +88,7 @@ class Warnings {
       warn("cost", `${cost} is more than the policy ever has, ${most}: every request is denied`);
     }
     if (onMissing === "deny" && neverMisses(rule)) {
-      warn("onMissing", "match asks for every entry of key, so none is missing");
+      warn("onMissing", "match requires every entry of key, so none can be missing");
     }
     this.#ofMatch(rule, i);
     const tighter = shadowing(rule, this.#scopes.get(scopeOf(rule)) ?? []);
@@ -109,7 +109,7 @@ class Warnings {
       const { is = [], not } = conditionOf(condition);
       const texts = listOf(is);
       if (texts.length > 0 && not !== undefined && texts.every((text) => isCovered(text, not))) {
-        this.#warn(way, path, "never matches: not refuses all that is allows");
+        this.#warn(way, path, 'never matches: "not" excludes everything that "is" allows');
       }
       const withStars = texts.filter((text) => (cutPattern(text)?.length ?? 0) > 1);
       texts.forEach((text, j) => {

@@ -171,8 +171,8 @@ export function readYaml(text: string, yaml: YamlModule): SourceNode {
     for (const { key, value } of node.items as readonly YamlPair[]) {
       const name = key?.value;
       const at = lineOf(key) ?? line;
-      if (typeof name !== "string") throw new SourceError("a name that is no text", at);
-      if (entries.has(name)) throw new SourceError("a name stands twice in one object", at);
+      if (typeof name !== "string") throw new SourceError("a name that is not a text", at);
+      if (entries.has(name)) throw new SourceError("a name appears twice in one object", at);
       entries.set(name, visit(value, depth + 1, at));
     }
     return { kind: "map", line, entries };

@@ -150,7 +150,7 @@ async function readAnswer(response: IncomingMessage, shown: string): Promise<unk
   ) {
     return answer;
   }
-  throw new StoreUnavailableError(`what answers at ${shown} is no decision service`);
+  throw new StoreUnavailableError(`the server at ${shown} is not a decision service`);
 }
 
 function textOf(response: IncomingMessage, shown: string): Promise<string> {

@@ -51,7 +51,8 @@ export function errorFrame(thrown: unknown): ErrorFrame {
 /** The error of a frame; of one that is of no known kind, a failure of the store. */
 export function errorOf(frame: unknown): Error {
   const fields = (typeof frame === "object" && frame !== null ? frame : {}) as Partial<ErrorFrame>;
-  const message = typeof fields.message === "string" ? fields.message : "the service says no more";
+  const message =
+    typeof fields.message === "string" ? fields.message : "the service gave no reason";
   return worded(errorWithFields(fields, message), message);
 }
 

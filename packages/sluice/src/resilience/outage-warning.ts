@@ -5,7 +5,7 @@ export function warnOfOutage({ message }: Error): void {
   if (typeof process !== "object" || typeof process.emitWarning !== "function") return;
   process.emitWarning(
     `${message}. Until the store is back, limiters answer as onStoreFailure says, "local" by default. ` +
-      "Pass hooks: { onError } to hear of outages in another way.",
+      "To handle outages yourself, pass hooks: { onError }.",
     { type: "SluiceWarning", code: "SLUICE_OUTAGE" },
   );
 }

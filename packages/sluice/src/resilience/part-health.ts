@@ -146,7 +146,7 @@ export class PartHealth {
     const of = this.part === "" ? "" : ` of ${this.part}`;
     const refusal = new StoreUnavailableError(
       `the breaker${of} is open: after ${failures} failures in a row ` +
-        `one call every ${probeEveryMs} ms at most asks the store`,
+        `the store gets at most one call every ${probeEveryMs} ms`,
       { cause: this.#lastError },
     );
     refusals.add(refusal);

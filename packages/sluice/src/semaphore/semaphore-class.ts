@@ -219,7 +219,7 @@ class Semaphore<S extends Store = Store> implements AsyncDisposable {
     try {
       this.store.claim(this.#keyspace, this.#fingerprint);
     } catch {
-      const allowed = `the limit that another semaphore of this store has under "${this.#keyspace}"; share that semaphore, or give this one a name of its own`;
+      const allowed = `the limit that another semaphore of this store has under "${this.#keyspace}"; share that semaphore, or give this one another name`;
       throw new InvalidOptionError("limit", limit, allowed);
     }
   }

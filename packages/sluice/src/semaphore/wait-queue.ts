@@ -141,7 +141,7 @@ export class WaitQueue implements NotificationListener {
     const retryAfterMs = Math.ceil(this.#poller.leaseEndsInMs);
     return new MaxWaitExceededError(
       Number.isFinite(retryAfterMs) ? retryAfterMs : 0,
-      `no place in the semaphore became free within ${maxWaitMs} ms`,
+      `no permit of the semaphore became free within ${maxWaitMs} ms`,
     );
   }
 

@@ -92,6 +92,6 @@ function claimed(keyspace: string, theirs: string, ours: string): InvalidOptionE
     "policy",
     new InWords(ours),
     `the options that another limiter of this store gave "${keyspace}", ${theirs}; share that limiter, give this ` +
-      "policy a name of its own, or, where this limiter takes the other one's place, close that one or pass replace: true",
+      "policy another name or, if this limiter replaces the other one, close that one or pass replace: true",
   );
 }

@@ -226,7 +226,7 @@ describe("an answer", () => {
       'HTTP/1.1 400 No\r\ncontent-length: 16\r\n\r\n{"versions":[2]}',
       "speaks version 2",
     ],
-    ["of no decision service", http("<html>"), "is no decision service"],
+    ["of no decision service", http("<html>"), "is not a decision service"],
     [
       "that is cut off",
       "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{",

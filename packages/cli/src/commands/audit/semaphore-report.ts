@@ -20,7 +20,7 @@ export function semaphoreText(report: SemaphoreAuditReport, terminal: Terminal):
     `time       ${formatTimes({ fromUs, toUs })}, ${formatSpan(toUs - fromUs)} by the server's clock`,
   ];
   if (denied > 0) lines.push(`denied     ${formatCount(denied, "acquisition")} gave up waiting`);
-  if (failed > 0) lines.push(`failed     ${formatCount(failed, "acquisition")} got no place`);
+  if (failed > 0) lines.push(`failed     ${formatCount(failed, "acquisition")} got no permit`);
   for (const key of keys) lines.push("", ...keyLines(key, limit, terminal));
   const refuted = keys.filter((key) => !key.passed).length;
   const verdict = passed
@@ -41,7 +41,7 @@ function keyLines(key: SemaphoreKeyReport, limit: number, terminal: Terminal): s
     `key ${terminal.paint("bold", printable(key.key))}: ${formatCount(grants, "grant")}${ended}`,
     `  ${mark(most <= limit)} limit  at most ${formatNumber(most)} of ${formatNumber(limit)} held at once, first at ${formatTime(mostAtUs)} UTC`,
     outOfOrder === undefined
-      ? `  ${mark(true)} order  every place was given in the order of the line`
+      ? `  ${mark(true)} order  every permit was granted in FIFO order`
       : `  ${mark(false)} order  the grant at ${printable(outOfOrder.place)} went before an earlier ticket`,
   ];
 }

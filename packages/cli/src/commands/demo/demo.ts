@@ -41,12 +41,12 @@ const OPTIONS = {
   listen: {
     type: "string",
     value: "HOST",
-    help: `The address to listen at (default ${LOOPBACK}: nobody else reaches it).`,
+    help: `The address to listen on (default ${LOOPBACK}, which other machines cannot reach).`,
   },
   seconds: {
     type: "string",
     value: "N",
-    help: `End after so many seconds (default: at Ctrl-C; without a terminal ${SECONDS}).`,
+    help: `End after this many seconds (default: at Ctrl-C; without a terminal ${SECONDS}).`,
   },
 } as const satisfies OptionTable;
 
@@ -63,7 +63,7 @@ interface Demo {
 export const demoCommand = defineCommand({
   usage: "sluice demo [--redis URL] [options]",
   description: `Starts the service with its dashboard, and a few tenants who call it over HTTP: one on a plan, one near its
-limit, one who asks four times as much as he may, one who guesses passwords. It prints the address of
+limit, one that asks for four times its limit, one that guesses passwords. It prints the address of
 the dashboard with a token that works once. Ctrl-C ends it, and prints what each was told.
 
 The limits are kept in this process or, with --redis, in Redis: then several demos share them, and a

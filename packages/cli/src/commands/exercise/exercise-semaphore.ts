@@ -28,17 +28,17 @@ import { LogWriter } from "./log-writer.js";
 export const SEMAPHORE_OPTIONS = {
   semaphore: {
     type: "boolean",
-    help: "Exercise a semaphore of --limit places: wait in line, hold for --hold, release.",
+    help: "Exercise a semaphore of --limit permits: wait in line, hold for --hold, release.",
   },
   hold: {
     type: "string",
     value: "TIME",
-    help: "With --semaphore: how long a place is held (default 50ms).",
+    help: "With --semaphore: how long a permit is held (default 50ms).",
   },
   lease: {
     type: "string",
     value: "TIME",
-    help: "With --semaphore: the lease of a place (default 30s).",
+    help: "With --semaphore: the lease of a permit (default 30s).",
   },
 } as const satisfies OptionTable;
 

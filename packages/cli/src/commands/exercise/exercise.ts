@@ -84,7 +84,7 @@ const OPTIONS = {
   wait: {
     type: "string",
     value: "TIME",
-    help: "Wait up to TIME for a start, in line over all processes, instead of being denied. With --semaphore: for a place, else for ever.",
+    help: "Wait in line, over all processes, up to TIME instead of being denied. With --semaphore: up to TIME for a permit; default: no bound.",
   },
   ...SEMAPHORE_OPTIONS,
   ...STORE_OPTIONS,

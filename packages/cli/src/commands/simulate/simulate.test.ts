@@ -165,7 +165,7 @@ describe("sluice simulate", () => {
     [[], "LOG is missing"],
     [["a", "a", ...POLICY], "a LOG is given twice"],
     [["a"], "--limit is missing"],
-    [["a", ...POLICY, "--suggest", "0"], "--suggest 0 asks for nothing"],
+    [["a", ...POLICY, "--suggest", "0"], "--suggest 0 would let a limit deny every key"],
     [["a", ...POLICY, "--suggest", "101"], '--suggest "101" is not a number from 0 to 100'],
     [["/no/such.jsonl", ...POLICY], "/no/such.jsonl: cannot be read"],
     [["a", "--policy", "gcra:limit"], '--policy "limit" is not OPTION=VALUE'],

@@ -148,7 +148,7 @@ function percentFrom(text: string | undefined): number | undefined {
   const percent = numberOption("suggest", text, { min: 0, max: 100 });
   if (percent > 0) return percent;
   throw new UsageError(
-    "--suggest 0 asks for nothing; 99.9 leaves all but one key in a thousand alone",
+    "--suggest 0 would let a limit deny every key; 99.9 finds one that denies nothing to 999 of 1,000 keys",
   );
 }
 

@@ -22,7 +22,7 @@ const QUIT_KEYS = new Set(["q", "Q", "\u0003"]);
 export const topCommand = defineCommand({
   usage: "sluice top --redis URL [options]",
   description: `Shows what processes that call report() of sluice/report allow and deny, by policy, and which ids they deny most.
-On a terminal it draws anew each second, until q or Ctrl-C; elsewhere it prints each time below the last.`,
+On a terminal it redraws every second, until q or Ctrl-C; elsewhere it prints one reading below the other.`,
   options: {
     redis,
     cluster,

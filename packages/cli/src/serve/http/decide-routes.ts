@@ -148,7 +148,7 @@ async function settle(
   if (spare >= 0) return refunded(await rules.giveBack({ ...asked, nonce }));
   if (nonce !== undefined) {
     throw invalid(
-      "an idempotencyKey is good for what gives back, and here more was used than reserved",
+      "an idempotencyKey works only when units are given back; here more was used than reserved",
     );
   }
   const { rules: decisions } = await penalizeRules(rules, asked);

@@ -62,7 +62,7 @@ export class Semaphores {
     if (known !== undefined) {
       const isSame = known.terms.limit === limit && known.terms.leaseDuration === leaseDuration;
       if (!isSame && known.users > 0) {
-        throw invalid(`others use this semaphore with limit ${known.terms.limit} at this moment`);
+        throw invalid(`this semaphore is in use with limit ${known.terms.limit}`);
       }
       this.#known.delete(name);
       if (isSame) {

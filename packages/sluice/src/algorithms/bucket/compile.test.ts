@@ -19,7 +19,7 @@ describe("a bucket that takes more than a hundred years to fill is refused", () 
     const most = 99.795;
     expect(tokenBucket({ limit: 1, period, burst: most }).burst).toBe(most);
     expect(() => tokenBucket({ limit: 1, period, burst: 99.796 })).toThrow(
-      "burst: 99.796 is not allowed; expected at most 99.795: what comes back in 100 years",
+      "burst: 99.796 is not allowed; expected at most 99.795, which is what refills in 100 years",
     );
     expect(() => gcra({ limit: 0.001, period })).toThrow(
       expect.objectContaining({ option: "burst", value: 1 }),

@@ -24,7 +24,7 @@ export function checkFillTime(
     throw new InvalidOptionError(
       option,
       capacity,
-      `at most ${Math.min(MAX_UNITS, most)}: what comes back in 100 years`,
+      `at most ${Math.min(MAX_UNITS, most)}, which is what refills in 100 years`,
     );
   }
 }

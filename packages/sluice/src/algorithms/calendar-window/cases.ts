@@ -49,7 +49,7 @@ export const calendarWindowCases: readonly AlgorithmCase[] = [
     steps: [{ at: 0, says: allows(4, 6 * DAY) }],
   },
   {
-    name: "a week begins on Sunday where told so",
+    name: "a week begins on Sunday if the policy says so",
     policy: calendarWindow({ limit: 5, unit: "week", weekStartsOn: "sunday" }),
     steps: [{ at: 0, says: allows(4, 5 * DAY) }],
   },

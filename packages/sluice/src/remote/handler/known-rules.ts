@@ -50,7 +50,7 @@ export class KnownRules {
     }
     if (this.#keyspaces.size >= this.#mostKeyspaces) {
       return new StoreUnavailableError(
-        `the service knows ${this.#mostKeyspaces} names of policies, and takes no more`,
+        `the service has ${this.#mostKeyspaces} names of policies, the most that it takes`,
         { code: "STORE_FULL", ofKey: true },
       );
     }

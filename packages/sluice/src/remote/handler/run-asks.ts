@@ -34,7 +34,7 @@ function keep({ store, kept }: AskedStore, kind: AskKind, name: string): void {
   if (store[kind] !== undefined || kept.has(`${kind} ${name}`)) return;
   if (kept.size >= MOST_NAMES) {
     throw new StoreUnavailableError(
-      `the service keeps ${MOST_NAMES} names in memory, and no more`,
+      `the service has ${MOST_NAMES} names in memory, the most that it keeps`,
       {
         code: "STORE_FULL",
         ofKey: true,

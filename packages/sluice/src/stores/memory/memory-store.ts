@@ -340,7 +340,7 @@ export class MemoryStore extends KeyspaceRegistry implements SyncStore {
       if (!this.#retention.makeRoom(table, isNew ? 1 : 0, bytes + pending, debits)) {
         for (const slot of added) this.#arena.free(slot);
         throw new StoreUnavailableError(
-          `the store is full: its ${this.size} keys and ${this.bytes} bytes hold nothing that may be dropped for this ` +
+          `the store is full: of its ${this.size} keys, ${this.bytes} bytes, none may be dropped to make room for this ` +
             "key; see maxKeys and maxBytes",
           { code: "STORE_FULL", ofKey: true },
         );

@@ -248,5 +248,7 @@ function isWanted({ abandoned }: Submitted): boolean {
 
 /** The outcome for a caller who had stopped waiting by the time the call could be sent. */
 export function notSent(): StoreUnavailableError {
-  return new StoreUnavailableError("the call was not sent in time, and then nobody waited for it");
+  return new StoreUnavailableError(
+    "the call was not sent in time, and its caller no longer waited",
+  );
 }
