@@ -33,8 +33,7 @@ const MOST_RESTS = 20;
  * @example
  * import { PoliciesFile, PolicySet } from "sluice/policies";
  * import { mkdtempSync, writeFileSync } from "node:fs";
- * import { tmpdir } from "node:os";
- * const path = `${mkdtempSync(`${tmpdir()}/policies-`)}/policies.json`;
+ * const path = `${mkdtempSync("/tmp/policies-")}/policies.json`;
  * writeFileSync(path, '{ "rules": [] }');
  * const rules = await PolicySet.open({ source: new PoliciesFile({ path }) });
  * console.log(rules.document.rules.length, rules.status().stale); // 0 undefined

@@ -85,6 +85,7 @@ async function runOn({ name, code }: Snippet, redisUrl: string): Promise<void> {
     runs += 1;
     const file = join(directory, `snippet-${runs}.ts`);
     const program = code
+      .replaceAll('"/tmp/', `"${directory}/`)
       .split("\n")
       .map((text, line) => text.replaceAll("console.log(", `printAt(${line}, `))
       .join("\n")
