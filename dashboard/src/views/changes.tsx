@@ -65,25 +65,20 @@ async function rollBack({ version }: Change): Promise<void> {
   await lines.load(diffLines({ from: base, to: version }));
 }
 
-const DID: Readonly<Record<Change["kind"], string>> = {
-  policies: "published",
-  mode: "switched",
-  override: "overrode",
-  block: "blocked",
-  unblock: "unblocked",
-  reset: "reset",
-};
+/** Of a version what it changed, as far as that is known; what was done to a key or the switch says it itself. */
+function didText({ version, text }: Change): string {
+  if (version === undefined) return text;
+  return `published version ${version}${text === "" ? "" : `: ${text}`}`;
+}
 
 function Row({ change }: { readonly change: Change }) {
-  const { id, atMs, who, kind, version, text } = change;
+  const { id, atMs, who, version, text } = change;
   const isOpen = opened.value === id;
   const name = <span class="sr"> {version === undefined ? text : `version ${version}`}</span>;
   return (
     <li>
       <p>
-        <time>{moment(atMs, nowMs())}</time> <b>{who ?? "somebody"}</b> {DID[kind]}
-        {version !== undefined && ` version ${version}`}
-        {text !== "" && `: ${text}`}
+        <time>{moment(atMs, nowMs())}</time> <b>{who ?? "somebody"}</b> {didText(change)}
         {change.comment !== undefined && <q>{change.comment}</q>}
       </p>
       <div class="actions">

@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals";
 import type { KeyChange, LookedUp } from "../../../packages/cli/src/dashboard/wire.js";
 import { post } from "../data/api.js";
-import { state } from "../data/model.js";
+import { nowMs, state } from "../data/model.js";
 import { CommentField, commentTyped } from "../parts/comment.js";
 import { askFirst, BeforeAfter } from "../parts/dialog.js";
 import { Field, Radios } from "../parts/fields.js";
@@ -148,7 +148,7 @@ function changeKey(target: Target, change: KeyChange["change"]): void {
     ),
     run: async () => {
       answer.value.value = await post<LookedUp>("key", changeOf(target, change));
-      answered.value = { entries: target.entries, id: target.id };
+      answered.value = { entries: target.entries, id: target.id, atMs: nowMs() };
     },
     done,
   });

@@ -4,6 +4,7 @@ import type { LookedUp, LookUp } from "../../../packages/cli/src/dashboard/wire.
 import { post } from "../data/api.js";
 import { parseEntries } from "../data/entries.js";
 import { held } from "../data/held.js";
+import { nowMs } from "../data/model.js";
 
 export const entriesText = signal("");
 export const ruleText = signal("");
@@ -11,7 +12,9 @@ export const planText = signal("");
 
 export const answer = held<LookedUp>();
 /** What the answer is of, and a change of it too, whatever is typed meanwhile. */
-export const answered = signal<Pick<LookUp, "entries" | "id">>({});
+export const answered = signal<Pick<LookUp, "entries" | "id"> & { readonly atMs: number }>({
+  atMs: 0,
+});
 
 export async function lookUp(): Promise<boolean> {
   const rule = ruleText.value.trim();
@@ -23,7 +26,7 @@ export async function lookUp(): Promise<boolean> {
       ...(rule !== "" && { rule }),
       ...(plan !== "" && { plan }),
     } satisfies LookUp);
-    answered.value = { entries };
+    answered.value = { entries, atMs: nowMs() };
     return looked;
   };
   return answer.load(ask());
@@ -35,7 +38,7 @@ export async function lookUpId(rule: string, id: string): Promise<void> {
   ruleText.value = rule;
   await answer.load(
     post<LookedUp>("lookup", { rule, id } satisfies LookUp).then((looked) => {
-      answered.value = { id };
+      answered.value = { id, atMs: nowMs() };
       return looked;
     }),
   );

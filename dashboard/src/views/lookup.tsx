@@ -164,6 +164,9 @@ export function LookUpKey() {
         <p class="empty">No rule matches.</p>
       )}
       {ordered.length > 0 && (
+        <p class="note">As it was at {moment(answered.value.atMs, nowMs())}.</p>
+      )}
+      {ordered.length > 0 && (
         <Scroller label="What was found">
           <ul class="all-found">
             {ordered.slice(0, RULES_SHOWN).map((rule) => (

@@ -104,7 +104,7 @@ export class ChangeList {
     const [only] = changes;
     const isSwitch = before === after && only?.part === "setting" && changes.length === 1;
     if (isSwitch) {
-      const text = `mode of this process: ${String(only.before)} → ${String(only.after)}`;
+      const text = `switched this process from ${String(only.before)} to ${String(only.after)}`;
       this.add({ ...note, kind: "mode", text });
       return;
     }

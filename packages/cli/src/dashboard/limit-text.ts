@@ -32,6 +32,13 @@ export function policyText(policy: Policy): string {
   return text.slice(text.indexOf(": ") + 2);
 }
 
+/** Of an override, which has no more than what it changes: "limit 100, burst 200". */
+export function changeText(change: object): string {
+  return Object.entries(change)
+    .map(([name, value]) => `${name} ${String(value)}`)
+    .join(", ");
+}
+
 /** Of what a report says: no more than a number and a time. */
 export function reportedText(limit: number | undefined, windowMs: number | undefined): string {
   if (limit === undefined) return "several limits";

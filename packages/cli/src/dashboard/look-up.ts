@@ -8,7 +8,7 @@ import {
   ruleKeyId,
   type UnmetEntry,
 } from "sluice/policies";
-import { policyText } from "./limit-text.js";
+import { changeText, policyText } from "./limit-text.js";
 import type { DashboardOptions } from "./options.js";
 import type { RememberedAttempts } from "./remembered.js";
 import { labelOf } from "./state.js";
@@ -131,7 +131,7 @@ export class KeyLookUp {
     const { policy, until, comment } = this.#policies.document.overrides?.[index] ?? {};
     return {
       kind,
-      limit: policy === undefined ? undefined : JSON.stringify(policy),
+      limit: policy === undefined ? undefined : changeText(policy),
       untilMs: until === undefined ? undefined : Date.parse(until),
       comment,
     };

@@ -131,7 +131,7 @@ export class Sampler {
 
   /** Begins with the minutes that are there. */
   #begin(reports: Reports): void {
-    const { nowMs, minutes } = reports;
+    const { minutes } = reports;
     this.#heard(reports);
     this.#seconds = new SecondRing(systemClock.nowUs() / 1e3);
     this.#differences = new MinuteDifferences();
@@ -139,10 +139,10 @@ export class Sampler {
     this.#differences.add(reports);
     const first = minutes.findIndex((each) => each.policies.length + each.shadows.length > 0);
     for (const minute of first < 0 ? [] : minutes.slice(first)) {
-      const spanMs = Math.min(60_000, Math.round(nowMs) - minute.fromMs);
+      const { fromMs, spanMs } = spanOf(minute.fromMs, reports);
       if (spanMs < 1) continue;
       const deltas = deltasOfMinute(minute);
-      this.#seconds.add({ fromMs: minute.fromMs, spanMs, ...sumOf(deltas) });
+      this.#seconds.add({ fromMs, spanMs, ...sumOf(deltas) });
       this.#lastMinute.add(spanMs, deltas);
     }
     this.#rates = this.#lastMinute.rates();
@@ -168,6 +168,17 @@ export class Sampler {
     this.#reports = reports;
     this.#aheadMs = reports.nowMs - systemClock.nowUs() / 1e3;
   }
+}
+
+/** For how long a minute was counted: until now at most, and from when the first process began, if it is within. */
+function spanOf(
+  minuteMs: number,
+  { nowMs, processes }: Reports,
+): { readonly fromMs: number; readonly spanMs: number } {
+  const toMs = Math.min(minuteMs + 60_000, Math.round(nowMs));
+  const beganMs = Math.floor(Math.min(...processes.map((each) => each.beganMs)));
+  const fromMs = beganMs > minuteMs && beganMs < toMs ? beganMs : minuteMs;
+  return { fromMs, spanMs: toMs - fromMs };
 }
 
 /** Nothing of addresses, keys or passwords. */

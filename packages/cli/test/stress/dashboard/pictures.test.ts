@@ -45,4 +45,15 @@ describe.skipIf(executable === undefined)("at every width", () => {
       await page.context().close();
     }
   });
+
+  // What the readme shows first: the part that answers whether the right traffic is limited.
+  test.runIf(isTaken)("1,100 px, its first part", async () => {
+    const { page } = await openPage(browser, server.url, {
+      viewport: { width: 1100, height: 606 },
+      colorScheme: "light",
+    });
+    await page.getByRole("heading", { name: "Rules", exact: true }).waitFor();
+    await page.screenshot({ path: `${images}dashboard-first.png`, animations: "disabled" });
+    await page.context().close();
+  });
 });
