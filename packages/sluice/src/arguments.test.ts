@@ -433,6 +433,8 @@ const semaphoreCases: readonly Case[] = [
     whole(1, 1e9),
   ],
   ...verb("inspect", ({ semaphore }, k, o) => semaphore.inspect(k, o), { slot: key }),
+  ...verb("list", ({ semaphore }, k, o) => semaphore.list(k, o), { slot: key }),
+  ...verb("reset", ({ semaphore }, k, o) => semaphore.reset(k, o), { slot: key }),
 ];
 
 /** Of a constructor or another function of options. */

@@ -167,6 +167,7 @@ export type {
   TryAcquireOptions,
 } from "./semaphore/options.js";
 export type { SemaphoreStats, SemaphoreUsage } from "./semaphore/counts.js";
+export type { ListedPermit, ListedWaiter, SemaphoreListing } from "./semaphore/members.js";
 export { type LentPermit, lendPermit, releaseLent, renewLent } from "./semaphore/lent.js";
 export { Semaphore, type SemaphoreConstructor } from "./semaphore/semaphore.js";
 export type { SemaphoreWrapOptions } from "./semaphore/wrap.js";

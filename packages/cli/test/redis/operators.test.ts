@@ -86,6 +86,51 @@ describe("block and unblock", () => {
   });
 });
 
+describe("a semaphore", () => {
+  const argv = ["--semaphore", "--limit", "2", "--namespace", "cli"];
+
+  test("is inspected with who holds, and reset", async () => {
+    const key = `reset-${randomUUID()}`;
+    await using semaphore = new Semaphore({ store, limit: 2, namespace: "cli", timeout: "30s" });
+    const { fencingToken } = await semaphore.acquire(key, { weight: 2 });
+    const waiting = semaphore.acquire(key);
+    await eventually(async () => expect((await semaphore.inspect(key)).waiting).toBe(1));
+    const at = /\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+/.source;
+    expect(await succeeds("inspect", key, ...argv)).toMatch(
+      new RegExp(
+        `  permit ${fencingToken}, weight 2: since ${at}, lease until ${at} UTC\n` +
+          `  waiting, weight 1: since ${at} UTC\n$`,
+      ),
+    );
+    expect(await json("inspect", key, ...argv)).toMatchObject({
+      holders: [{ fencingToken: `${fencingToken}`, weight: 2 }],
+      waiters: [{ weight: 1 }],
+    });
+    expect(await succeeds("reset", key, ...argv)).toMatch(
+      /^key reset-\S+ on \S+: reset, 1 permit ended, of semaphore "semaphore"\n$/,
+    );
+    expect((await waiting).fencingToken).toBeGreaterThan(fencingToken);
+    expect(await json("reset", key, ...argv)).toMatchObject({
+      key,
+      semaphore: "semaphore",
+      reset: true,
+      ended: 1,
+    });
+    expect(await json("inspect", key, ...argv)).toMatchObject({ held: 0, holders: [] });
+  });
+
+  test.each([["block", "--for", "1h"], ["unblock"]])(
+    "is not there to %s, and the refusal says what is",
+    async (verb, ...more) => {
+      const { code, stdout, stderr } = await sluice(verb, "k", ...argv, ...more);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+      expect(stderr).toContain("a semaphore cannot be blocked");
+      expect(stderr).toContain("setLimit(key, 1)");
+      expect(stderr).toContain("sluice reset --semaphore");
+    },
+  );
+});
+
 describe("inspect --semaphore", () => {
   test("shows what is held, and who waits, by name, limit, slot and identity", async () => {
     const options = { store, limit: 3, namespace: "cli", name: "jobs", timeout: "30s" } as const;
@@ -105,7 +150,7 @@ describe("inspect --semaphore", () => {
       }),
     );
     expect(await succeeds(...jobs)).toMatch(
-      /^key held-\S+ on \S+\n\nsemaphore "jobs"\n {2}[#█]{20}[.░]{10} {2}2 of 3 held, 1 waiting\n$/,
+      /^key held-\S+ on \S+\n\nsemaphore "jobs"\n {2}[#█]{20}[.░]{10} {2}2 of 3 held, 1 waiting\n {2}permit \d+, weight 2: .+\n {2}waiting, weight 2: .+\n$/,
     );
     expect(await json(...argv)).toMatchObject({ semaphore: "semaphore", held: 0, waiting: 0 });
     expect(await json(...jobs, "--slot", "org:7")).toMatchObject({ slot: "org:7", held: 0 });

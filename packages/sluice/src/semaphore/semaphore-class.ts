@@ -19,6 +19,7 @@ import { addOutageHooks } from "../events/hooks.js";
 import type { Store, SyncStore } from "../stores/store.js";
 import { Caller, type CallerKey } from "./caller.js";
 import { SemaphoreCounts, type SemaphoreStats, type SemaphoreUsage } from "./counts.js";
+import { listMembers, revokeAll, type SemaphoreListing } from "./members.js";
 import {
   type AcquireOptions,
   ACQUIRE_OPTIONS,
@@ -183,6 +184,20 @@ class Semaphore<S extends Store = Store> implements AsyncDisposable {
     const usage = await this.#call(this.#keyOf(key, slot), SEMAPHORE_VERBS.inspect);
     const { limit, held, waiting } = usage;
     return { limit, held, waiting };
+  }
+
+  async list(key: string, options: SlotOption = NO_ACQUIRE_OPTIONS): Promise<SemaphoreListing> {
+    const { slot } = SLOT_OPTIONS.known(options);
+    const at = this.#keyOf(key, slot);
+    this.#closing.throwIfClosed();
+    return listMembers(this.#caller, at);
+  }
+
+  async reset(key: string, options: SlotOption = NO_ACQUIRE_OPTIONS): Promise<number> {
+    const { slot } = SLOT_OPTIONS.known(options);
+    const at = this.#keyOf(key, slot);
+    this.#closing.throwIfClosed();
+    return revokeAll(this.#caller, at);
   }
 
   stats(): SemaphoreStats {

@@ -5,6 +5,7 @@ import type { MemoryStore } from "../stores/memory/memory-store.js";
 import type { StoreOf } from "../stores/store-of.js";
 import type { Store, SyncStore } from "../stores/store.js";
 import type { SemaphoreStats, SemaphoreUsage } from "./counts.js";
+import type { SemaphoreListing } from "./members.js";
 import type { AcquireOptions, SemaphoreOptions, TryAcquireOptions } from "./options.js";
 import type { Permit } from "./permit.js";
 import { SemaphoreClass } from "./semaphore-class.js";
@@ -128,6 +129,40 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
    * await semaphore.close();
    */
   inspect(key: string, options?: SlotOption): Promise<SemaphoreUsage>;
+
+  /**
+   * How much of a key is in use, and by whom: the 100 permits that were given first, and the first 100 in line.
+   *
+   * @throws InvalidOptionError, StoreUnavailableError, StoreTimeoutError
+   * @example
+   * import { Semaphore } from "sluice";
+   * const semaphore = new Semaphore({ limit: 5 });
+   * const permit = await semaphore.acquire("k", { weight: 2 });
+   * const { held, holders } = await semaphore.list("k");
+   * console.log(held, holders.length, holders[0]?.weight); // 2 1 2
+   * console.log(holders[0]?.fencingToken === permit.fencingToken); // true
+   * await permit.release();
+   * await semaphore.close();
+   */
+  list(key: string, options?: SlotOption): Promise<SemaphoreListing>;
+
+  /**
+   * Ends every permit of a key that is held now, in all processes, and gives the places to who waits. The work of the former
+   * holders goes on until their `permit.lost` fires, at the next renewal, about a third of the lease later. A limit that
+   * setLimit stored stays.
+   *
+   * @returns how many permits it ended
+   *
+   * @throws InvalidOptionError; StoreUnavailableError, StoreTimeoutError: then some of them may be ended
+   * @example
+   * import { Semaphore } from "sluice";
+   * const semaphore = new Semaphore({ limit: 1 });
+   * await semaphore.acquire("k");
+   * console.log(await semaphore.reset("k")); // 1
+   * console.log((await semaphore.inspect("k")).held); // 0
+   * await semaphore.close();
+   */
+  reset(key: string, options?: SlotOption): Promise<number>;
 
   /**
    * What became of this semaphore's permits in this process, in numbers; see docs/watch.md. Asks nobody.

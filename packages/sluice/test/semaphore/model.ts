@@ -28,6 +28,9 @@ const TRY_ACQUIRE = 2;
 const RENEW = 3;
 const RELEASE = 4;
 const SET_LIMIT = 5;
+const REVOKE = 7;
+const HOLDERS = 8;
+const WAITERS = 9;
 
 export class SemaphoreModel {
   holders: Holder[] = [];
@@ -54,6 +57,12 @@ export class SemaphoreModel {
       say(isHeld || waits ? RELEASED : GONE);
     }
 
+    for (const { number } of verb === REVOKE ? entries : []) {
+      const holder = this.holders.find(({ fence }) => fence === number);
+      if (holder !== undefined) this.#remove(holder.id);
+      say(holder === undefined ? GONE : RELEASED);
+    }
+
     for (let head = this.waiters[0]; head !== undefined; head = this.waiters[0]) {
       if (this.held >= limit && verb !== SET_LIMIT) break;
       if (head.weight <= limit && this.held + head.weight > limit) break;
@@ -61,7 +70,17 @@ export class SemaphoreModel {
       if (head.weight <= limit) this.#hold(head.id, head.weight, nowUs, nowUs + terms.claimUs);
     }
 
-    for (const { id, number } of verb === RELEASE ? [] : entries) {
+    if (verb === HOLDERS || verb === WAITERS) {
+      const all =
+        verb === HOLDERS
+          ? this.holders.map(({ weight, fence, untilUs }) => [weight, fence, untilUs] as const)
+          : this.waiters.map(({ weight, ticket }) => [weight, ticket, 0] as const);
+      const behind = all.filter(([, number]) => number > (entries[0]?.number ?? 0));
+      behind.sort(([, a], [, b]) => a - b);
+      for (const [i] of entries.entries()) say(...(behind[i] ?? ([0, 0, 0] as const)));
+    }
+
+    for (const { id, number } of verb <= RENEW ? entries : []) {
       const holder = this.holders.find((each) => each.id === id);
       const waiter = this.waiters.find((each) => each.id === id);
       const asks = verb === ACQUIRE || verb === TRY_ACQUIRE;

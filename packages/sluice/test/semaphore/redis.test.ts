@@ -45,6 +45,56 @@ async function serveInOrder(make: () => Semaphore): Promise<void> {
   });
 }
 
+/** Who holds, and the end of all of them, on a store of several pages of holders. */
+async function listAndReset(semaphore: Semaphore): Promise<void> {
+  const permits = await Promise.all(Array.from({ length: 120 }, () => semaphore.acquire("r")));
+  const waits = semaphore.acquire("r");
+  await eventually(async () => expect((await semaphore.inspect("r")).waiting).toBe(1));
+  const { holders, waiters } = await semaphore.list("r");
+  const tokens = permits.map(({ fencingToken }) => fencingToken);
+  tokens.sort((a, b) => (a < b ? -1 : 1));
+  expect(holders.map(({ fencingToken }) => fencingToken)).toEqual(tokens.slice(0, 100));
+  expect(waiters).toMatchObject([{ weight: 1 }]);
+  expect(await semaphore.reset("r")).toBe(120);
+  const { fencingToken } = await waits;
+  expect(await semaphore.list("r")).toMatchObject({ held: 1, holders: [{ fencingToken }] });
+}
+
+/** Acquirers of several semaphores beside one who resets: at no time does the store let more hold than the limit. */
+async function resetBeside(make: () => Semaphore): Promise<void> {
+  const [watching, ...acquiring] = [make(), make(), make(), make()] as [Semaphore, ...Semaphore[]];
+  const running = new Set(acquiring);
+  let granted = 0;
+  let ended = 0;
+  const work = acquiring.map(async (semaphore, i) => {
+    for (let call = 0; call < 60; call++) {
+      const permit = await semaphore.acquire("race", { weight: 1 + ((call + i) % 2) });
+      granted += 1;
+      // Some keep theirs, and only a reset makes room again.
+      if ((call + i) % 3 !== 0) await permit.release();
+    }
+    running.delete(semaphore);
+  });
+  while (running.size > 0) {
+    const { held, holders } = await watching.list("race");
+    expect(held).toBeLessThanOrEqual(3);
+    expect(holders.reduce((sum, { weight }) => sum + weight, 0)).toBe(held);
+    ended += await watching.reset("race");
+  }
+  await Promise.all(work);
+  expect({ granted, hasEnded: ended > 0 }).toEqual({ granted: 180, hasEnded: true });
+}
+
+test("lists and ends permits, and a reset beside acquires never breaks the bound", async () => {
+  const client = new Redis(inject("redisUrl"));
+  onTestFinished(async () => {
+    await client.quit();
+  });
+  const [wide, narrow] = [newName(), newName()];
+  await listAndReset(semaphoreOn(client, wide, { limit: 120 }));
+  await resetBeside(() => semaphoreOn(client, narrow, { limit: 3 }));
+});
+
 describe.each(Object.keys(clients) as (keyof typeof clients)[])("through %s", (kind) => {
   let connected: Connected;
   beforeAll(async () => {

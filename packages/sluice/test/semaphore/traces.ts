@@ -53,6 +53,7 @@ const step = (backwards: boolean): fc.Arbitrary<Step> =>
       verb: fc.constantFrom(
         ...(["acquire", "acquire", "acquire", "tryAcquire"] as const),
         ...(["renew", "renew", "release", "release", "setLimit", "inspect"] as const),
+        ...(["revoke", "holders", "waiters"] as const),
       ),
       limit: fc.constantFrom(2, 2, 2, 3, 1),
       terms,
@@ -92,7 +93,9 @@ export class Player {
     return { verb, limit: made.limit, terms: made.terms, channel, entries };
   }
 
-  learn({ entries }: SemaphoreCommand, answer: SemaphoreAnswer): void {
+  learn({ verb, entries }: SemaphoreCommand, answer: SemaphoreAnswer): void {
+    // What is listed has its weight for an outcome.
+    if (verb === SEMAPHORE_VERBS.holders || verb === SEMAPHORE_VERBS.waiters) return;
     answer.entries.forEach(({ outcome, number }, i) => {
       const id = entries[i]?.id ?? "";
       const fences = this.#fences.get(id) ?? [];

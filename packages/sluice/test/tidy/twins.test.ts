@@ -26,7 +26,7 @@ const ONLY: Readonly<Record<string, Only>> = {
   "algorithms/fixed-window/kernel.lua": { ts: "timeToFullAt copy load save", lua: "unpack pack" },
   // Lua has the members in a sorted set; the decision is the body of its script, with what is called once inline.
   "algorithms/semaphore/kernel.lua": {
-    ts: "executeSemaphore releaseEntries handOver acquireEntries renewEntries keepState replyOf",
+    ts: "executeSemaphore releaseEntries revokeEntries handOver acquireEntries renewEntries listEntries keepState replyOf",
     lua: "first parse memberAt get put wake",
   },
   // Lua has the hits in a hash.

@@ -8,7 +8,13 @@ import { bar } from "../../terminal/bar.js";
 import { formatNumber, formatTime } from "../../terminal/format.js";
 import { type Io, type Terminal, terminalOf } from "../../terminal/terminal.js";
 import { LEFT_COLUMNS, verdictLines } from "../../terminal/verdict.js";
-import { KEY_OPTIONS, type KeyAccess, withKey, withSemaphore } from "./key-command.js";
+import {
+  KEY_OPTIONS,
+  type KeyAccess,
+  SEMAPHORE_OPTION,
+  withKey,
+  withSemaphore,
+} from "./key-command.js";
 
 /** `sluice inspect`: what a key has left, without taking any of it. */
 export const inspectCommand = defineCommand({
@@ -18,10 +24,7 @@ namespace must be those of the limiter in question: they say where its state is 
   options: {
     ...KEY_OPTIONS,
     cost: { type: "string", value: "N", help: "The cost to ask about (default 1)." },
-    semaphore: {
-      type: "boolean",
-      help: "The key of a semaphore of --limit permits, whose name is --name (default semaphore).",
-    },
+    ...SEMAPHORE_OPTION,
   },
   examples: [
     "sluice inspect user:42 --limit 10 --period 1s --redis redis://127.0.0.1:6379",
@@ -48,13 +51,15 @@ async function inspectSemaphore(
   if (values.cost !== undefined) throw new UsageError("--cost belongs to a policy");
   await withSemaphore(values, positionals, io.env, async (access) => {
     const { key, slot, shown, place, name, semaphore } = access;
-    const usage = await semaphore.inspect(key, { slot });
+    const { holders, ...usage } = await semaphore.list(key, { slot });
     if (values.json) {
-      const result = { key, slot, keyId: keyId(key), semaphore: name, ...usage };
+      // JSON has no numbers as long as a token may be.
+      const permits = holders.map((each) => ({ ...each, fencingToken: `${each.fencingToken}` }));
+      const result = { key, slot, keyId: keyId(key), semaphore: name, ...usage, holders: permits };
       io.stdout.write(`${JSON.stringify(result)}\n`);
       return;
     }
-    const { limit, held, waiting } = usage;
+    const { limit, held, waiting, waiters } = usage;
     const terminal = terminalOf(io.stdout, io.env);
     terminal.say(`key ${terminal.paint("bold", shown)} on ${place}\n`);
     terminal.say(`\nsemaphore ${JSON.stringify(name)}\n`);
@@ -62,6 +67,13 @@ async function inspectSemaphore(
     terminal.say(
       `  ${bar(held / limit, LEFT_COLUMNS, terminal)}  ${inUse}, ${formatNumber(waiting)} waiting\n`,
     );
+    for (const { fencingToken, weight, sinceUs, untilUs } of holders) {
+      const times = `since ${formatTime(sinceUs)}, lease until ${formatTime(untilUs)} UTC`;
+      terminal.say(`  permit ${fencingToken}, weight ${formatNumber(weight)}: ${times}\n`);
+    }
+    for (const { weight, sinceUs } of waiters) {
+      terminal.say(`  waiting, weight ${formatNumber(weight)}: since ${formatTime(sinceUs)} UTC\n`);
+    }
   });
   return EXIT.ok;
 }

@@ -34,6 +34,14 @@ export const KEY_OPTIONS = {
   json: { type: "boolean", help: "Print the result as one JSON object, and nothing else." },
 } as const satisfies OptionTable;
 
+/** The option of the commands that know semaphores. */
+export const SEMAPHORE_OPTION = {
+  semaphore: {
+    type: "boolean",
+    help: "The key of a semaphore of --limit permits, whose name is --name (default semaphore).",
+  },
+} as const satisfies OptionTable;
+
 /** One key of a store. */
 interface Target {
   readonly key: string;
@@ -123,6 +131,15 @@ async function connected<R>(
   } finally {
     await store.close();
   }
+}
+
+/** A block is state of a limiter's key, which a semaphore's has no place for. @throws UsageError */
+export function refuseSemaphore(values: { readonly semaphore: boolean }): void {
+  if (!values.semaphore) return;
+  throw new UsageError(
+    "a semaphore cannot be blocked. To let fewer in, call semaphore.setLimit(key, 1) in a program; " +
+      "to end what is held, use sluice reset --semaphore",
+  );
 }
 
 /** Says what was done to a key, in words or as JSON. */

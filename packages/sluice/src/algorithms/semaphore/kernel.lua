@@ -155,6 +155,17 @@ if verb == SEMAPHORE_VERBS.release then
   end
 end
 
+-- revokeEntries
+if verb == SEMAPHORE_VERBS.revoke then
+  for i = from, to, 2 do
+    local member = memberAt(FENCES + ARGV[i + 1])
+    if member then
+      drop(member)
+      answer(OUTCOME.released, 0, 0)
+    else answer(OUTCOME.gone, 0, 0) end
+  end
+end
+
 -- handOver. What is free goes to the head of the line, and to nobody behind it as long as it does not fit. Where
 -- nothing is free, only a new limit makes it worth looking.
 while changes < MOST_CHANGES and (state.held < limit or verb == SEMAPHORE_VERBS.setLimit) do
@@ -213,6 +224,24 @@ if verb == SEMAPHORE_VERBS.renew then
     else
       extend(member)
     end
+  end
+end
+
+-- listEntries
+if (verb == SEMAPHORE_VERBS.holders or verb == SEMAPHORE_VERBS.waiters) and from <= to then
+  local holds = verb == SEMAPHORE_VERBS.holders
+  local base = holds and FENCES or QUEUE
+  local count = (to - from + 1) / 2
+  local found = call('ZRANGE', key, string.format('(%.0f', base + ARGV[from + 1]), holds and '+inf' or TO[QUEUE],
+    'BYSCORE', 'LIMIT', '0', 2 * count, 'WITHSCORES')
+  -- Each has two there: what is known of it, and its id.
+  for i = 1, 4 * count, 4 do
+    if found[i] then
+      local number = found[i + 1] - base
+      local member = parse(found[i], holds and number or 0, number)
+      local untilUs = holds and call('ZSCORE', key, 'e' .. member.id) - HOLDERS or 0
+      answer(member.weight, number, untilUs)
+    else answer(0, 0, 0) end
   end
 end
 

@@ -22,6 +22,12 @@ export const SEMAPHORE_VERBS = {
   setLimit: 5,
   /** Does only what every verb does: drops what has expired, hands over what is free. */
   inspect: 6,
+  /** Ends the permit of each entry's fence, whoever holds it. */
+  revoke: 7,
+  /** Lists holders in the order of their fences, from behind the first entry's number on: as many as there are entries. */
+  holders: 8,
+  /** The same of who waits, in the order of their tickets. */
+  waiters: 9,
 } as const;
 /** The number of a semaphore's verb on the wire. */
 export type SemaphoreVerb = (typeof SEMAPHORE_VERBS)[keyof typeof SEMAPHORE_VERBS];
@@ -75,7 +81,7 @@ export const OUTCOME = {
 
 /** What became of one entry of a command. */
 export interface EntryAnswer {
-  /** One of the numbers of OUTCOME: whether it is held, waits or is gone. */
+  /** One of the numbers of OUTCOME: whether it is held, waits or is gone. In a list its weight; 0 = there are no more. */
   readonly outcome: number;
   /** Its place in the line, or its fence. */
   readonly number: number;
@@ -156,9 +162,11 @@ export function executeSemaphore(
   if (verb === SEMAPHORE_VERBS.setLimit) state.limit = limit;
   if (state.limit > 0) run.limit = state.limit;
   if (verb === SEMAPHORE_VERBS.release) releaseEntries(run);
+  if (verb === SEMAPHORE_VERBS.revoke) revokeEntries(run);
   handOver(run);
   if (verb === SEMAPHORE_VERBS.acquire || verb === SEMAPHORE_VERBS.tryAcquire) acquireEntries(run);
   if (verb === SEMAPHORE_VERBS.renew) renewEntries(run);
+  if (verb === SEMAPHORE_VERBS.holders || verb === SEMAPHORE_VERBS.waiters) listEntries(run);
   keepState(run);
   return replyOf(run);
 }
@@ -234,6 +242,23 @@ function releaseEntries(run: Execution): void {
   }
 }
 
+function revokeEntries(run: Execution): void {
+  const { entries } = run.command;
+  const fences = new Map(
+    [...run.state.members.values()]
+      .filter(({ fence }) => fence > 0)
+      .map((member) => [member.fence, member]),
+  );
+  for (const { number: fence } of entries) {
+    const member = fences.get(fence);
+    if (member !== undefined) {
+      fences.delete(fence);
+      drop(run, member);
+      answer(run, OUTCOME.released, 0, 0);
+    } else answer(run, OUTCOME.gone, 0, 0);
+  }
+}
+
 /**
  * Gives what is free to the head of the line, and to nobody behind it as long as it does not fit: a heavy waiter
  * would starve. Where nothing is free, only a new limit makes it worth looking: it may rule out the head.
@@ -299,6 +324,25 @@ function renewEntries(run: Execution): void {
       extend(run, member);
     }
   }
+}
+
+function listEntries(run: Execution): void {
+  const { state, command } = run;
+  const { verb, entries } = command;
+  const holds = verb === SEMAPHORE_VERBS.holders;
+  const from = entries[0]?.number ?? 0;
+  const found = [...state.members.values()]
+    .filter(({ fence }) => fence > 0 === holds)
+    .map(({ id, weight, fence }) => {
+      const untilUs = holds ? state.holders.score(id) : 0;
+      return { weight, number: holds ? fence : state.queue.score(id), untilUs };
+    })
+    .filter(({ number }) => number > from)
+    .sort((a, b) => a.number - b.number);
+  entries.forEach((_, i) => {
+    const { weight, number, untilUs } = found[i] ?? { weight: 0, number: 0, untilUs: 0 };
+    answer(run, weight, number, untilUs);
+  });
 }
 
 /** Moves the time from which on the state may be forgotten; where nothing was ever stored there is none. */
