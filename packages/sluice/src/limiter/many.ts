@@ -1,10 +1,8 @@
 /** Many consumes in one go, without more of them under way at once than the store can answer in time. */
 import { monotonicMs } from "../core/clock.js";
+import { inLine, MANY_DEBITS } from "./many-line.js";
 import type { Pipeline } from "./pipeline.js";
 import type { LimiterAnswer, LimiterRequest, PreparedRequest } from "./request.js";
-
-/** Debits of many consumes that go together: as many as a RedisStore has under way by default. */
-const MANY_DEBITS = 768;
 
 /**
  * Runs any number of consumes. What would not fit under way at once begins when those before are answered: the wait in
@@ -27,12 +25,16 @@ export async function runMany(
   const debits = first !== undefined && "call" in first ? first.call.debits.length : 1;
   const count = Math.ceil(MANY_DEBITS / debits);
   for (let begin = 0; begin < prepared.length; begin += count) {
-    const atMs = begin === 0 ? undefined : monotonicMs();
-    const running = prepared.slice(begin, begin + count).map(async (each) => {
-      if (!("call" in each)) return each;
-      return limiter.runPrepared(atMs === undefined ? each : { ...each, atMs });
+    const group = prepared.slice(begin, begin + count);
+    const decided = await inLine(limiter.store, group.length * debits, (hasWaited) => {
+      const atMs = begin > 0 || hasWaited ? monotonicMs() : undefined;
+      const running = group.map(async (each) => {
+        if (!("call" in each)) return each;
+        return limiter.runPrepared(atMs === undefined ? each : { ...each, atMs });
+      });
+      return Promise.all(running);
     });
-    answers.push(...(await Promise.all(running)));
+    answers.push(...decided);
   }
   return answers;
 }

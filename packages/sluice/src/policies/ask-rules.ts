@@ -3,6 +3,7 @@ import { VERBS } from "../algorithms/decide.js";
 import type { Decision } from "../core/decision.js";
 import type { AtomicRequest } from "../limiter/consume-atomic.js";
 import { consumeTogether } from "../limiter/consume-together.js";
+import { inLine, MANY_DEBITS } from "../limiter/many-line.js";
 import { asRefund, type Refund, refundRequest, settleRequest } from "../limiter/give-back.js";
 import type { Pipeline } from "../limiter/pipeline.js";
 import { pipelineOf } from "../limiter/limiter-class.js";
@@ -17,6 +18,8 @@ import {
   rulesDecision,
   type TakenByRules,
 } from "./rules-decision.js";
+
+type MaybePromised<T> = T | Promise<T>;
 
 /**
  * Takes what the rules charge for all requests, or nothing. What requests charge to one rule and key adds up.
@@ -50,9 +53,6 @@ export async function consumeTogetherByRules(
   return { allowed, decisions, atomic };
 }
 
-/** Charges that go together: as many as a RedisStore has under way by default. */
-const MANY_CHARGES = 768;
-
 /**
  * Takes what the rules charge for each request by itself. What would not fit under way at once begins when those before
  * are answered.
@@ -62,27 +62,46 @@ export async function consumeEachByRules(
   signal: AbortSignal | undefined,
 ): Promise<RulesDecisions> {
   const decisions: RulesDecision[] = [];
-  let running: Promise<RulesDecision>[] = [];
-  let charges = 0;
-  for (const taken of takens) {
-    if (charges > 0 && charges + taken.charges.length > MANY_CHARGES) {
-      decisions.push(...(await Promise.all(running)));
-      running = [];
-      charges = 0;
-    }
-    charges += taken.charges.length;
-    running.push(consumedBy(taken, signal));
+  for (let begin = 0; begin < takens.length; ) {
+    let charges = 0;
+    let end = begin;
+    do {
+      charges += chargesOf(takens, end);
+      end += 1;
+    } while (end < takens.length && charges + chargesOf(takens, end) <= MANY_DEBITS);
+    const group = takens.slice(begin, end);
+    const consume = (): MaybePromised<readonly RulesDecision[]> => consumedBy(group, signal);
+    const charge = group.find((taken) => taken.charges.length > 0)?.charges[0];
+    const asked =
+      charge === undefined ? consume() : inLine(pipelineIn(charge).store, charges, consume);
+    decisions.push(...(await asked));
+    begin = end;
   }
-  decisions.push(...(await Promise.all(running)));
   return { allowed: decisions.every(({ allowed }) => allowed), decisions, atomic: false };
 }
 
-/** What is thrown at once is a rejection too. */
-async function consumedBy(
-  taken: TakenByRules,
+function chargesOf(takens: readonly TakenByRules[], i: number): number {
+  return takens[i]?.charges.length ?? 0;
+}
+
+/** Promises nothing where every answer is known at once. What is thrown at once is a rejection too, and keeps no other back. */
+function consumedBy(
+  takens: readonly TakenByRules[],
   signal: AbortSignal | undefined,
-): Promise<RulesDecision> {
-  return consumeRules(taken, signal);
+): MaybePromised<readonly RulesDecision[]> {
+  const answers = takens.map((taken) => begun(taken, signal));
+  return answers.some((answer) => answer instanceof Promise)
+    ? Promise.all(answers.map(async (answer) => answer))
+    : (answers as readonly RulesDecision[]);
+}
+
+function begun(taken: TakenByRules, signal: AbortSignal | undefined): MaybePromised<RulesDecision> {
+  try {
+    return consumeRules(taken, signal);
+  } catch (error) {
+    const reason = error as Error;
+    return Promise.reject(reason);
+  }
 }
 
 /** Takes what all rules charge; at once where nobody outside the process need be asked. */

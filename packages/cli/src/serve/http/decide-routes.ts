@@ -11,8 +11,9 @@ import {
 } from "sluice/policies";
 import type { Refund } from "sluice";
 import type { Scope } from "../tokens.js";
-import { type Answer, decided, json } from "./answer.js";
+import { type Answer, decided, json, JSON_TYPE } from "./answer.js";
 import { askedOf, invalid, onlyFields } from "./asked.js";
+import { decisionsJson } from "./decision-json.js";
 import { HttpProblem } from "./problem.js";
 import type { Call, Route } from "./route.js";
 
@@ -94,7 +95,8 @@ async function batch(body: Json, rules: PolicySet): Promise<Answer> {
     return askedInList(each as Json, rules, i);
   });
   // Undefined is none; anything that is no boolean the set refuses.
-  return json(await rules.consumeMany(asked, { atomic: atomic as boolean }));
+  const many = await rules.consumeMany(asked, { atomic: atomic as boolean });
+  return { status: 200, type: JSON_TYPE, fields: [], body: decisionsJson(many) };
 }
 
 /** @throws HttpProblem that says which of the list it was */

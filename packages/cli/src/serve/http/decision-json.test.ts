@@ -2,7 +2,7 @@
 import { tokenBucket } from "sluice";
 import { consumeRulesUpTo, type PoliciesDocument, PolicySet, penalizeRules } from "sluice/policies";
 import { expect, onTestFinished, test } from "vitest";
-import { decisionMembers } from "./decision-json.js";
+import { decisionMembers, decisionsJson } from "./decision-json.js";
 
 const policy = { algorithm: "token-bucket", limit: 2, period: "1h" } as const;
 const byUser = { name: "api", key: ["user"], policy };
@@ -50,4 +50,28 @@ test.each(Object.entries(DOCUMENTS))("%s", async (_, document) => {
     const text = `{${decisionMembers(decision)}}`;
     expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(decision)));
   }
+  const many = { allowed: false, decisions: told, atomic: true };
+  expect(JSON.parse(decisionsJson(many))).toEqual(JSON.parse(JSON.stringify(many)));
+});
+
+test.each([
+  0,
+  0.5,
+  999_999,
+  1e6,
+  1_000_001,
+  1_795_785_234_523_492,
+  1_795_785_234_000_000,
+  1_795_785_234_999_999.5,
+  2 ** 31 * 1e6 - 1,
+  2 ** 31 * 1e6,
+  Number.MAX_SAFE_INTEGER,
+  1e300,
+  -1_000_001,
+  Number.POSITIVE_INFINITY,
+])("the moment %d", async (decidedAtUs) => {
+  const rules = setOf({ rules: [byUser] });
+  const decision = await rules.consume({ entries: { user: "ann" } });
+  const text = `{${decisionMembers({ ...decision, decidedAtUs })}}`;
+  expect(text).toContain(`"decidedAtUs":${JSON.stringify(decidedAtUs)},`);
 });

@@ -1,36 +1,35 @@
-/** Decisions as JSON: what JSON.stringify writes of them, in a third of its time, which is most of an answer's. */
+/** Decisions as JSON: what JSON.stringify writes of them, in less than half its time, which is most of an answer's. */
 import type { Decision } from "sluice";
-import type { RuleDecision, RulesDecision } from "sluice/policies";
+import type { RuleDecision, RulesDecision, RulesDecisions } from "sluice/policies";
 
-/** The members of the usual decision of a rule; whatever has others besides is left to JSON.stringify. */
-const USUAL = {
-  allowed: true,
-  reason: true,
-  limit: true,
-  remaining: true,
-  retryAfterMs: true,
-  resetAfterMs: true,
-  decidedAtUs: true,
-  windowMs: true,
-  policy: true,
-  source: true,
-  rule: true,
-  version: true,
-} as const;
+/** Members of the usual decision of a rule: what all decisions have, its `rule` and its `version`. */
+const USUAL = 12;
+/** Of one over all rules: these, `rules` and `atomic`. */
+const USUAL_OVER_ALL = 14;
 
-/** The same of the decision over all rules. */
-const USUAL_OVER_ALL = { ...USUAL, rules: true, atomic: true } as const;
+/** What many requests came to. */
+export function decisionsJson({ allowed, decisions, atomic }: RulesDecisions): string {
+  const listed = decisions.map((decision) => `{${decisionMembers(decision)}}`).join();
+  return `{"allowed":${allowed},"decisions":[${listed}],"atomic":${atomic}}`;
+}
 
-/** One decision over all rules: its members, without the braces around them, for others to stand beside them. */
+/**
+ * One decision over all rules: its members, without the braces around them, for others to stand beside them. One with
+ * other members than the usual is left to JSON.stringify.
+ */
 export function decisionMembers(decision: RulesDecision): string {
-  if (!isUsual(decision, USUAL_OVER_ALL)) return JSON.stringify(decision).slice(1, -1);
   const { rule, rules, version, atomic } = decision;
+  if (rule === undefined || countOf(decision) !== USUAL_OVER_ALL) {
+    return JSON.stringify(decision).slice(1, -1);
+  }
   const numbers = numbersOf(decision);
+  const [only] = rules;
   // Of one rule the decision is this one.
-  const known = rules.length === 1 ? numbers : undefined;
-  const listed = rules.map((each) => ruleMember(each, known)).join();
-  const named = rule === undefined ? "" : `,"rule":${text(rule)}`;
-  return `${numbers},"version":${versionOf(version)},"rules":[${listed}],"atomic":${atomic}${named}`;
+  const listed =
+    rules.length === 1 && only !== undefined
+      ? ruleMember(only, numbers)
+      : rules.map((each) => ruleMember(each, undefined)).join();
+  return `${numbers},"version":${versionOf(version)},"rules":[${listed}],"atomic":${atomic},"rule":${text(rule)}`;
 }
 
 function ruleMember({ rule, mode, decision }: RuleDecision, known: string | undefined): string {
@@ -39,7 +38,7 @@ function ruleMember({ rule, mode, decision }: RuleDecision, known: string | unde
 
 function ruleDecision(decision: Decision, known: string | undefined): string {
   const { rule, version } = decision;
-  if (rule === undefined || version === undefined || !isUsual(decision, USUAL)) {
+  if (rule === undefined || version === undefined || countOf(decision) !== USUAL) {
     return JSON.stringify(decision);
   }
   const numbers = known ?? numbersOf(decision);
@@ -51,18 +50,29 @@ function numbersOf(decision: Decision): string {
   const { decidedAtUs, windowMs, policy, source } = decision;
   const counts = `"limit":${number(limit)},"remaining":${number(remaining)}`;
   const waits = `"retryAfterMs":${number(retryAfterMs)},"resetAfterMs":${number(resetAfterMs)}`;
-  const times = `"decidedAtUs":${number(decidedAtUs)},"windowMs":${number(windowMs)}`;
+  const times = `"decidedAtUs":${moment(decidedAtUs)},"windowMs":${number(windowMs)}`;
   return `"allowed":${allowed},"reason":"${reason}",${counts},${waits},${times},"policy":${text(policy)},"source":"${source}"`;
 }
 
-function isUsual(decision: Decision, usual: Readonly<Record<string, true>>): boolean {
-  for (const name in decision) if (!Object.hasOwn(usual, name)) return false;
-  return true;
+/** How many members there are. With all that are usual among them there are no others where it is their number. */
+function countOf(decision: Decision): number {
+  let count = 0;
+  for (const _ in decision) count += 1;
+  return count;
 }
 
 /** Infinity is null in JSON, which reads as "never" or "without a limit". */
 function number(value: number): string {
   return Number.isFinite(value) ? `${value}` : "null";
+}
+
+/** Seconds and the rest by themselves: numbers below 2^31 become text in a fraction of the time that larger ones take. */
+function moment(us: number): string {
+  const seconds = Math.floor(us / 1e6);
+  const rest = us - seconds * 1e6;
+  const isUsual =
+    seconds > 0 && seconds < 2 ** 31 && Number.isInteger(us) && rest >= 0 && rest < 1e6;
+  return isUsual ? `${seconds}${`${1e6 + rest}`.slice(1)}` : number(us);
 }
 
 /** Names, and versions as text, are of characters that stand for themselves in JSON. */
