@@ -1,5 +1,5 @@
 /** Looks at the reports once a second for all pages together, as long as somebody has one open. */
-import { clearInterval, setInterval } from "node:timers";
+import timers from "node:timers";
 import { type Store, systemClock } from "sluice";
 import { readReports, type Reporter, type Reports } from "sluice/report";
 import { monotonicMs } from "../clock.js";
@@ -75,7 +75,7 @@ export class Sampler {
   async wanted(): Promise<void> {
     this.#askedAtMs = monotonicMs();
     if (this.#timer === undefined) {
-      this.#timer = setInterval(() => {
+      this.#timer = timers.setInterval(() => {
         this.#tick();
       }, EVERY_MS);
       this.#timer.unref();
@@ -85,7 +85,7 @@ export class Sampler {
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    timers.clearInterval(this.#timer);
     this.#timer = undefined;
   }
 

@@ -122,7 +122,12 @@ describe("a document of the program", () => {
   test.each([
     ["another change", JSON.stringify({ rules: RULES.rules.slice(1) }), 5, "rule api has changed"],
     ["no change", JSON.stringify(RULES), "candidate", "nothing to try"],
-    ["a higher limit", JSON.stringify(RULES).replace('"limit":3', '"limit":4'), 5, "all keys keep"],
+    [
+      "a higher limit",
+      JSON.stringify(RULES).replace('"limit":3', '"limit":4'),
+      5,
+      "the old limit of api would still apply",
+    ],
     ["no way", halved, "soon", "how must be"],
     ["a share of all", halved, 100, "how must be"],
   ])("is not tried so: %s", async (_, text, how, why) => {
@@ -212,4 +217,72 @@ test("each change is recorded: who, what, before and after", async () => {
   ]);
   expect(told).toEqual(heard);
   expect(JSON.stringify(heard)).not.toContain("user=ann");
+});
+
+test.each([
+  [
+    "throws",
+    () => {
+      throw new Error("the log is full");
+    },
+  ],
+  ["rejects", () => Promise.reject(new Error("the log is full"))],
+])(
+  "a change is made though the one who records it %s, and the owner hears of that",
+  async (_, onChange) => {
+    const errors: unknown[] = [];
+    const { ask, rules } = openBoard(RULES, { onChange, onError: (error) => errors.push(error) });
+    expect((await ask("api/mode", { mode: "shadow" })).status).toBe(204);
+    expect(rules.status().mode).toBe("shadow");
+    await expect.poll(() => errors).toEqual([new Error("the log is full")]);
+  },
+);
+
+test("an override is in the list of changes once: as a version of the document", async () => {
+  const { rules } = await published();
+  const { ask, state } = openBoard(rules);
+  const key = { rule: "api", entries: { user: "acme" } };
+  await ask("api/key", { ...key, change: "override", override: { limit: 9, burst: 12 } });
+  await expect
+    .poll(async () => (await state()).changes.map(({ kind, text }) => [kind, text]))
+    .toEqual([
+      ["override", "override api user=acme"],
+      ["policies", ""],
+    ]);
+  const looked = await ask("api/lookup", { entries: key.entries });
+  expect(looked.body).toMatchObject({
+    rules: [{ override: { kind: "policy", limit: "limit 9, burst 12" } }, {}],
+  });
+});
+
+test("no more than 50 changes are kept, the newest first", async () => {
+  const { ask, state } = openBoard();
+  for (let i = 0; i < 60; i++) {
+    await ask("api/key", {
+      rule: "api",
+      entries: { user: "ann" },
+      change: "reset",
+      comment: `${i}`,
+    });
+  }
+  const { changes } = await state();
+  expect([changes.length, changes[0]?.comment, changes.at(-1)?.comment]).toEqual([50, "59", "10"]);
+});
+
+test("two who change overrides at once both have theirs", async () => {
+  const { rules, other } = await published();
+  const [here, there] = [openBoard(rules), openBoard(other)];
+  const override = (user: string) => ({
+    rule: "api",
+    entries: { user },
+    change: "override",
+    override: { limit: 9 },
+  });
+  const made = await Promise.all([
+    here.ask("api/key", override("ann")),
+    there.ask("api/key", override("bob")),
+  ]);
+  expect(made.map(({ status }) => status)).toEqual([200, 200]);
+  await rules.reload();
+  expect(rules.document.overrides?.map(({ key }) => key).sort()).toEqual(["user=ann", "user=bob"]);
 });

@@ -7,6 +7,7 @@ import { auditLogs } from "sluice/audit";
 import { AttemptLog } from "sluice/log";
 import { PolicySet, ruleKeyId } from "sluice/policies";
 import { run } from "../../src/run.js";
+import { labelOf } from "../../src/dashboard/state.js";
 import type { Tried } from "../../src/dashboard/wire.js";
 import { fakeProcess } from "../io.js";
 import { openBoard, RULES } from "../support/board.js";
@@ -141,4 +142,54 @@ test("a look at a key: rules, limits, the last calls, by its entries and by its 
   expect(byEntries.body.rules[0]?.last).toHaveLength(20);
   const byId = await ask("api/lookup", { rule: "api", id });
   expect(byId.body).toMatchObject({ rules: [{ id, label: "acme", now: { remaining: 0 } }] });
+});
+
+test("a tag names what would be answered: to whom, since when, and what is shown", async () => {
+  let who = "ana";
+  const { ask } = openBoard(RULES, { auth: () => ({ access: "read", who }) as const });
+  const { body } = await ask<{ next: number }>("api/state");
+  const tagOf = async (since: number): Promise<string | null> =>
+    (await ask(`api/state?since=${since}`)).headers.get("etag");
+  // The first answer about the published versions may come meanwhile, and is none here.
+  const tag = await tagOf(body.next);
+  expect(tag).toMatch(/^"[\w-]+"$/);
+  who = "ben";
+  const others = [await tagOf(body.next), await tagOf(body.next - 1), await tagOf(body.next - 2)];
+  expect(new Set([tag, ...others]).size).toBe(4);
+});
+
+test("while the store is away and nothing changes, nothing is sent again", async () => {
+  const why = new Error("away");
+  const away = Object.assign(new MemoryStore(), {
+    reports: {
+      nowMs: () => Promise.reject(why),
+      read: () => Promise.reject(why),
+      write: () => Promise.reject(why),
+    },
+  });
+  const { ask, rules } = openBoard(RULES, { store: away });
+  const tag = async (): Promise<string | null> => (await ask("api/state")).headers.get("etag");
+  const first = await tag();
+  // A switch to where it is: whatever may have changed something makes the state anew, and it is the same.
+  expect((await ask("api/mode", { mode: null })).status).toBe(204);
+  expect(await tag()).toBe(first);
+  await rules.close();
+  await away.close();
+});
+
+test.each([0, 16, 1.5, "5", undefined])("a trial of %j minutes is refused", async (minutes) => {
+  const { ask } = openBoard();
+  const reply = await ask("api/try", { text: JSON.stringify(RULES), minutes });
+  expect([reply.status, reply.text.includes("from 1 to 15")]).toEqual([400, true]);
+});
+
+test("a label that throws, or is no text, is none; a long one is cut", async () => {
+  const label = (id: string): string => {
+    if (id === "long") return "x".repeat(300);
+    throw new Error("no such customer");
+  };
+  expect(labelOf(label, "any")).toBeUndefined();
+  expect(labelOf(() => 5 as unknown as string, "any")).toBeUndefined();
+  expect(labelOf(undefined, "any")).toBeUndefined();
+  expect(labelOf(label, "long")).toHaveLength(200);
 });

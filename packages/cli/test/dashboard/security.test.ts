@@ -182,3 +182,50 @@ test.each(["yes", undefined, null, { access: "root" }, true])(
     expect((await ask("api/state")).status).toBe(401);
   },
 );
+
+test("addresses of one network of IPv6 are one, since a client has many of them", async () => {
+  const { ask } = openBoard(RULES, { token: TOKENS });
+  for (let i = 0; i < 11; i++) {
+    await ask("api/login", { token: `a wrong token, the ${i}th` }, { address: `2001:db8::${i}` });
+  }
+  const logIn = (address: string) => ask("api/login", { token: TOKENS.admin }, { address });
+  expect((await logIn("2001:db8::ffff")).status).toBe(429);
+  expect((await logIn("2001:db8:0:1::1")).status).toBe(204);
+});
+
+test("the page's own host is what the client says, whatever the address of the request", async () => {
+  const { board } = openBoard();
+  const send = (host: string) =>
+    board(
+      new Request("http://localhost/api/mode", {
+        method: "POST",
+        headers: { host, origin: "http://limits.test", "content-type": "application/json" },
+        body: '{"mode":"shadow"}',
+      }),
+    );
+  expect((await send("limits.test")).status).toBe(204);
+  expect((await send("localhost")).status).toBe(403);
+});
+
+test("another site logs nobody in or out", async () => {
+  const { ask } = openBoard(RULES, { token: TOKENS });
+  const elsewhere = { headers: { "sec-fetch-site": "cross-site" } };
+  for (const [path, body] of [
+    ["login", { token: TOKENS.admin }],
+    ["logout", {}],
+  ] as const) {
+    const reply = await ask(`api/${path}`, body, elsewhere);
+    expect([reply.status, reply.headers.get("set-cookie")]).toEqual([403, null]);
+  }
+});
+
+test("an app may read the request that it is asked about, and names nobody at length", async () => {
+  const { ask, state } = openBoard(RULES, {
+    auth: async (request) => {
+      await request.text();
+      return { access: "admin", who: "x".repeat(500) };
+    },
+  });
+  expect((await ask("api/mode", { mode: "shadow" })).status).toBe(204);
+  expect((await state()).visitor.who).toBe("x".repeat(200));
+});
