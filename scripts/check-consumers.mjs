@@ -105,6 +105,15 @@ function check(name, body) {
   }
 }
 
+/**
+ * What npm says of the tarballs that it made: a list, or by their names, as of npm 11.
+ * @param {string} text behind what the packages' scripts print
+ * @returns {readonly { name: string, size: number, unpackedSize: number, entryCount: number }[]}
+ */
+function packedIn(text) {
+  return Object.values(JSON.parse(text.slice(text.search(/^[[{]/m))));
+}
+
 /** @param {string} spec an npm package that carries a runtime's binary, as in node@22 */
 function fromRegistry(spec) {
   const [name = ""] = spec.split("@");
@@ -333,7 +342,13 @@ function checkProgram({ library, program, url }) {
 const redis = await startRedis();
 try {
   const workspaces = ["--workspace", "sluice", "--workspace", "@sluice/cli"];
-  run(["npm", "pack", ...workspaces, "--pack-destination", scratch], {}, root);
+  const packing = ["npm", "pack", ...workspaces, "--pack-destination", scratch, "--json"];
+  for (const { name, size, unpackedSize, entryCount } of packedIn(run(packing, {}, root))) {
+    const [packed, unpacked] = [size, unpackedSize].map(
+      (bytes) => `${(bytes / 1e3).toFixed(1)} kB`,
+    );
+    console.log(`${name}: ${packed} packed, ${unpacked} unpacked, ${entryCount} files`);
+  }
   const tarball = `sluice-${VERSION}.tgz`;
   const program = join(scratch, `sluice-cli-${VERSION}.tgz`);
   checkProgram({ library: join(scratch, tarball), program, url: redis.url });

@@ -16,16 +16,30 @@ const library = "packages/sluice";
  * @returns {Readonly<Record<string, string>>}
  */
 export function librarySources() {
-  const text = readFileSync(join(root, library, "package.json"), "utf8");
-  const { exports } = /** @type {{ exports: Record<string, string | { default: string }> }} */ (
-    JSON.parse(text)
-  );
+  return sourcesOf(library);
+}
+
+/** The same of the program: "@sluice/cli/dashboard". */
+export function programSources() {
+  return sourcesOf("packages/cli");
+}
+
+/**
+ * @param {string} folder
+ * @returns {Readonly<Record<string, string>>}
+ */
+function sourcesOf(folder) {
+  const text = readFileSync(join(root, folder, "package.json"), "utf8");
+  const { exports, name } =
+    /** @type {{ name: string, exports: Record<string, string | { default: string }> }} */ (
+      JSON.parse(text)
+    );
   return Object.fromEntries(
     Object.entries(exports).flatMap(([subpath, target]) => {
       // A string is a file as it stands, such as a JSON Schema.
       if (typeof target === "string") return [];
       const source = target.default.replace("./dist/", "src/").replace(/\.js$/, ".ts");
-      return [[`sluice${subpath.slice(1)}`, `${library}/${source}`]];
+      return [[`${name}${subpath.slice(1)}`, `${folder}/${source}`]];
     }),
   );
 }

@@ -1,6 +1,5 @@
 /** The record of what was done on the page: who, what, before and after. */
 import { channel } from "node:diagnostics_channel";
-import type { Change } from "./wire.js";
 
 /** What `sluice:admin` publishes, once a change was made, or was refused by the store. */
 export interface AdminMessage {
@@ -8,13 +7,23 @@ export interface AdminMessage {
   readonly atMs: number;
   /** As the login or the app named them; undefined where they have no name. */
   readonly who: string | undefined;
-  readonly action: Change["kind"] | "publish" | "rollback";
+  /** What was done. */
+  readonly action:
+    | "policies"
+    | "mode"
+    | "override"
+    | "block"
+    | "unblock"
+    | "reset"
+    | "publish"
+    | "rollback";
   /** What was changed: a rule and a key's id, or a document's name. */
   readonly target: string;
   /** As it was, as far as it is known. */
   readonly before: unknown;
   /** As it is. */
   readonly after: unknown;
+  /** Why, as whoever did it wrote; undefined where nothing was written. */
   readonly comment: string | undefined;
 }
 

@@ -26,6 +26,7 @@ export interface Dashboard extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** Where a request came from. */
 export interface RequestOrigin {
   /** The client's address, as text; default: not known. */
   readonly address?: string | undefined;

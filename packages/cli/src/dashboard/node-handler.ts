@@ -11,8 +11,9 @@ interface FrameworkRequest extends IncomingMessage {
 
 /**
  * Answers requests of node:http, under any path: `createServer(toNodeHandler(board))`, `app.use("/limits",
- * toNodeHandler(board))` of Express. Resolves when the answer is sent; never rejects.
+ * toNodeHandler(board))` of Express.
  *
+ * @throws nothing; the promise resolves when the answer is sent, and never rejects
  * @example
  * import { createServer } from "node:http";
  * import { dashboard, toNodeHandler } from "@sluice/cli/dashboard";

@@ -8,13 +8,13 @@ export type DashboardAccess = "none" | "read" | "admin";
 
 /** Who asks, as the app knows it. */
 export interface DashboardVisitor {
+  /** What they may do. */
   readonly access: DashboardAccess;
   /** A name for the record of changes; never a secret. Default: none. */
   readonly who?: string | undefined;
 }
 
-type MaybePromise<T> = T | Promise<T>;
-
+/** Options of `dashboard`. */
 export interface DashboardOptions {
   /** The rules that are shown and changed. */
   readonly policies: PolicySet;
@@ -32,7 +32,9 @@ export interface DashboardOptions {
   readonly name?: string | undefined;
   /** Who may do what, by the app's own login. This, or `token`, or both: without either there is no dashboard. */
   readonly auth?:
-    | ((request: Request) => MaybePromise<DashboardAccess | DashboardVisitor>)
+    | ((
+        request: Request,
+      ) => DashboardAccess | DashboardVisitor | Promise<DashboardAccess | DashboardVisitor>)
     | undefined;
   /** For a login on the page: a token of 16 characters or more that may read; or one for each right. */
   readonly token?:

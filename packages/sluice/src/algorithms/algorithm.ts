@@ -13,7 +13,7 @@ export interface PolicyBase {
   /** Labels decisions and is part of the store key; the algorithm's id unless given. */
   readonly name: string;
   /** Only where it has no vote: it is decided, charged and counted, and denies nothing. */
-  readonly enforce?: false;
+  readonly enforce?: false | undefined;
 }
 
 /** An option of every policy. */

@@ -13,9 +13,9 @@ export interface PolicyField {
   /** What the help says of it. */
   readonly help: string;
   /** What it is where it is left out, if that differs between the algorithms that have it. */
-  readonly otherwise?: string;
+  readonly otherwise?: string | undefined;
   /** True where nearly all algorithms have it: the help does not name them. */
-  readonly common?: true;
+  readonly common?: true | undefined;
 }
 
 const UNITS = { kind: "number", value: "N" } as const;

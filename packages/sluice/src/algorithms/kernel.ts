@@ -139,7 +139,7 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
   /** Bytes in memory of a state that is more than a row; kernels whose states are rows leave it out. */
   besideBytes?(s: S): number;
   /** How memory packs the state in a row of doubles; left out where a state is more than a few numbers. */
-  readonly row?: RowLayout<S>;
+  readonly row?: RowLayout<S> | undefined;
   /**
    * Decides the usual consume on the row itself, which begins at `at`: one on a state with nothing beside its row, on a
    * clock that did not go back. False where it is not of this kind: then nothing has changed. It does what `decide` would,

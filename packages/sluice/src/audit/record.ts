@@ -134,11 +134,11 @@ export interface LoggedCall {
   /** Units. */
   readonly cost: number;
   /** What was asked. */
-  readonly verb?: (typeof LOGGED_VERBS)[number];
+  readonly verb?: (typeof LOGGED_VERBS)[number] | undefined;
   /** The longest wait that a reservation took, in µs. */
   readonly maxWaitUs?: number | undefined;
   /** In a log of attempts: what decided; elsewhere the policy, where there are several. */
-  readonly rule?: RuleReference | Pick<RuleReference, "policy">;
+  readonly rule?: RuleReference | Pick<RuleReference, "policy"> | undefined;
 }
 
 /** What decided: the number of a rule that the log has defined before, and names for whoever reads the line alone. */
@@ -164,7 +164,10 @@ export interface RuleReference {
  */
 export function recordLine(
   { key, cost, verb, maxWaitUs, rule }: LoggedCall,
-  decision: Decision & { readonly granted?: number; readonly readyAtUs?: number | undefined },
+  decision: Decision & {
+    readonly granted?: number | undefined;
+    readonly readyAtUs?: number | undefined;
+  },
 ): string {
   const { decidedAtUs, readyAtUs, allowed, granted, remaining } = decision;
   const { retryAfterMs, resetAfterMs, reason, source } = decision;

@@ -38,7 +38,7 @@ export interface PolicyVerdict {
   /** As in the decision, of this policy alone: whole ms. */
   readonly windowMs: number;
   /** As in the decision, of a policy without a vote. */
-  readonly charged?: number;
+  readonly charged?: number | undefined;
 }
 
 /** What a verb answers: whether the call may go on, and what is left. */
@@ -68,23 +68,23 @@ export interface Decision {
   /** The deciding policy: on a denial the one with the longest wait, else the one with least remaining. */
   readonly policy: string;
   /** Every policy's verdict, in order, where there are several. */
-  readonly policies?: readonly PolicyVerdict[];
+  readonly policies?: readonly PolicyVerdict[] | undefined;
   /**
    * The verdicts of policies with `enforce: false`, where there are some beside those that decide: they have no vote, and
    * stand neither in `policies` nor in any other number here. Reason "store": it could not be asked.
    */
-  readonly shadow?: readonly PolicyVerdict[];
+  readonly shadow?: readonly PolicyVerdict[] | undefined;
   /**
    * Of `consumeUpTo` where no policy has a vote: whole units that were taken in truth, where all that was asked for is
    * granted.
    */
-  readonly charged?: number;
+  readonly charged?: number | undefined;
   /** The rule that the policies belong to, where they come from a document of rules. */
-  readonly rule?: string;
+  readonly rule?: string | undefined;
   /** The version of that document. */
-  readonly version?: string | number;
+  readonly version?: string | number | undefined;
   /** The override that took the place of the limiter's policies: its id. */
-  readonly override?: string;
+  readonly override?: string | undefined;
   /** Who decided: the store, or what answered in its place. */
   readonly source: DecisionSource;
 }

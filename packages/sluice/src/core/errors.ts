@@ -81,9 +81,9 @@ export class StoreUnavailableError extends SluiceError {
     message: string,
     options: {
       cause?: unknown;
-      ofKey?: boolean;
-      busy?: boolean;
-      code?: "STORE_UNAVAILABLE" | "STORE_FULL";
+      ofKey?: boolean | undefined;
+      busy?: boolean | undefined;
+      code?: "STORE_UNAVAILABLE" | "STORE_FULL" | undefined;
     } = {},
   ) {
     const { ofKey = false, busy = false, code = "STORE_UNAVAILABLE", ...rest } = options;
@@ -105,7 +105,10 @@ export class StoreTimeoutError extends SluiceError {
    */
   readonly busy: boolean;
 
-  constructor(timeoutMs: number, options: { sent?: boolean; busy?: boolean } = {}) {
+  constructor(
+    timeoutMs: number,
+    options: { sent?: boolean | undefined; busy?: boolean | undefined } = {},
+  ) {
     const { sent = true, busy = !sent } = options;
     super("STORE_TIMEOUT", timeoutMessage(timeoutMs, sent, busy));
     this.timeoutMs = timeoutMs;

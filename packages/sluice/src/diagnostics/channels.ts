@@ -33,11 +33,11 @@ export const CHANNELS = Object.freeze({
 /** The key of a message, as far as `publish` was told to show it. */
 export interface ShownKey {
   /** The key as the caller gave it; only with `exposeKeys`. */
-  readonly key?: string;
+  readonly key?: string | undefined;
   /** The text of the key's slot, where it was given one; only with `exposeKeys`. */
-  readonly slot?: string;
+  readonly slot?: string | undefined;
   /** The key's hash, as stores and logs have it; only with `exposeIds`. */
-  readonly id?: string;
+  readonly id?: string | undefined;
 }
 
 /** What `sluice:decision` publishes. */
@@ -101,7 +101,7 @@ export interface StoreCallContext {
   /** How many keys of the store they are about. */
   readonly keys: number;
   /** From `error` and `asyncEnd` on: milliseconds from sending to the answer. */
-  readonly durationMs?: number;
+  readonly durationMs?: number | undefined;
   /** Why there is no answer, where there is none; then `error` is published before `asyncEnd`. */
   readonly error?: unknown;
 }
@@ -113,11 +113,11 @@ export interface AcquireContext extends ShownKey {
   /** Units, or the permit's weight. */
   readonly cost: number;
   /** From `error` and `asyncEnd` on. A refusal is no error. */
-  readonly outcome?: WaitEnded["outcome"];
+  readonly outcome?: WaitEnded["outcome"] | undefined;
   /** From `error` and `asyncEnd` on: milliseconds from the call to its end. */
-  readonly waitedMs?: number;
+  readonly waitedMs?: number | undefined;
   /** From `error` and `asyncEnd` on: how much later than promised the work may start, in milliseconds. */
-  readonly lateMs?: number;
+  readonly lateMs?: number | undefined;
   /** Why it failed, where the outcome is "failed"; then `error` is published before `asyncEnd`. */
   readonly error?: unknown;
 }

@@ -36,7 +36,7 @@ export interface DecisionMade {
   /** Of reserve on behalf of acquire: the number of its wait. */
   readonly wait?: number | undefined;
   /** true where none of the policies has a vote: a denial passed. */
-  readonly isShadow?: boolean;
+  readonly isShadow?: boolean | undefined;
 }
 
 /** A call that asked for quota was denied, or in shadow mode would have been, by `policy`; "" where none was known. */
@@ -103,9 +103,9 @@ export interface ErrorEvent {
   /** Units that the call asked for; 0 where the failure is of no one call. */
   readonly cost: number;
   /** The decision made in spite of the error, where there is one. */
-  readonly decision?: Decision;
+  readonly decision?: Decision | undefined;
   /** The part of the store that failed, where parts fail by themselves: a Cluster node's "host:port". */
-  readonly part?: string;
+  readonly part?: string | undefined;
 }
 
 /** What a call got in place of the store's answer. */
@@ -123,7 +123,7 @@ export interface RecoveryEvent {
   /** Calls that the store did not answer meanwhile: all, and by what they got in place of its answer. */
   readonly unanswered: Unanswered;
   /** The part of the store that had failed, as in `onError`. */
-  readonly part?: string;
+  readonly part?: string | undefined;
 }
 
 /** The same, with the failure that was reported first. */
@@ -157,7 +157,7 @@ export interface WaitEnded extends WaitBegun {
   /** Why it failed, where the outcome is "failed". */
   readonly error?: unknown;
   /** Whether it failed because its caller gave it up, by its signal. */
-  readonly aborted?: boolean;
+  readonly aborted?: boolean | undefined;
 }
 
 /** What became of a semaphore's permit. */

@@ -3,7 +3,6 @@ import { type Decision, isNear } from "../core/decision.js";
 import { checkFunction, optional, optionReader } from "../core/options.js";
 import {
   attempt,
-  type DecisionMade,
   type ErrorEvent,
   type Events,
   ownEvent,
@@ -98,7 +97,7 @@ function addOutages(events: Events, { onError, onRecovery }: OutageHooks): void 
 /** What a hook throws is a failure of the call that `about` describes. */
 function failureOf(
   events: Events,
-  about: Partial<DecisionMade> & Pick<ErrorEvent, "key" | "cost">,
+  about: Omit<ErrorEvent, "error">,
 ): (error: unknown) => void {
   return (error) => events.to.failure?.({ ...about, error });
 }

@@ -36,23 +36,23 @@ export type RateLimitForm = "draft-11" | "draft-07" | "draft-06" | "x-ratelimit"
 /** The limit that a caller meets first. */
 export interface TightestLimit extends ServiceLimit {
   /** Quota units a window, where the server says. */
-  readonly quota?: number;
+  readonly quota?: number | undefined;
   /** The length of its window in seconds; undefined where the service did not say. */
-  readonly windowSeconds?: number;
+  readonly windowSeconds?: number | undefined;
 }
 
 /** Everything that an answer says about limits. */
 export interface RateLimitInfo {
   /** The form that was found; absent where the answer has none. */
-  readonly form?: RateLimitForm;
+  readonly form?: RateLimitForm | undefined;
   /** What RateLimit-Policy listed. */
   readonly policies: readonly QuotaPolicy[];
   /** What RateLimit, or an older form, listed. */
   readonly limits: readonly ServiceLimit[];
   /** From Retry-After: milliseconds, 0 or more. */
-  readonly retryAfterMs?: number;
+  readonly retryAfterMs?: number | undefined;
   /** Of used-up limits the one that takes longest, else the one with least remaining. */
-  readonly tightest?: TightestLimit;
+  readonly tightest?: TightestLimit | undefined;
 }
 
 /** The name in forms that have none. */

@@ -16,9 +16,9 @@ export interface Problem {
   /** The status of the answer. */
   readonly status: number;
   /** This problem in words. */
-  readonly detail?: string;
+  readonly detail?: string | undefined;
   /** The names of the policies that denied, of those that are shown. */
-  readonly "violated-policies"?: readonly string[];
+  readonly "violated-policies"?: readonly string[] | undefined;
 }
 
 /** A request that may not go on, and what it is answered. */

@@ -84,7 +84,7 @@ describe.each(Object.entries(stores))("on a store in %s", (_, makeStore) => {
 
   test("no listener or hook sees what another one did", async () => {
     const seen: (readonly [string, unknown])[] = [];
-    const see = (who: string) => (event: { readonly decision?: Decision }) => {
+    const see = (who: string) => (event: { readonly decision?: Decision | undefined }) => {
       if (event.decision === undefined) return;
       seen.push([who, JSON.stringify(timeless(event.decision))]);
       spoil(event.decision);

@@ -40,7 +40,7 @@ export interface OutgoingLimiter extends Acquirer {
    */
   block?(key: string, duration: Duration, options?: BlockOptions): Promise<void>;
   /** Ends, with its reason, pauses that calls wait for. */
-  readonly closed?: AbortSignal;
+  readonly closed?: AbortSignal | undefined;
 }
 
 /** A `Semaphore`, or anything with its `acquire`. */
@@ -48,7 +48,10 @@ export interface OutgoingSemaphore {
   /** As `Semaphore`'s own. */
   acquire(
     key: string,
-    options?: { readonly maxWait?: Duration; readonly signal?: AbortSignal },
+    options?: {
+      readonly maxWait?: Duration | undefined;
+      readonly signal?: AbortSignal | undefined;
+    },
   ): Promise<OutgoingPermit>;
 }
 

@@ -30,7 +30,7 @@ export function assumedHandOver(sinceMs: number): HandOver {
 /** What a store is asked, as far as it shows what becomes of it. */
 export interface Submitted {
   /** Set once nobody waits for the answer any more: a store that has not handed it over yet may drop it. */
-  abandoned?: boolean;
+  abandoned?: boolean | undefined;
   /** Set by a store with `marksHandOver`: the last time that it was handed over; undefined while it waits for that. */
   handOver?: HandOver | undefined;
   /** Set where another one was submitted in its place. */

@@ -31,7 +31,7 @@ export interface StoredOverride {
   /** When it ends, in ms since the epoch; undefined: not by itself. */
   readonly untilMs: number | undefined;
   /** It was removed, and the text is the note of that. */
-  readonly isRemoved?: boolean;
+  readonly isRemoved?: boolean | undefined;
 }
 
 /** Where a store keeps overrides of keys. */

@@ -50,7 +50,7 @@ export interface StoreCall extends Submitted {
   /** The longest wait that reserve takes. */
   readonly maxWaitUs: number;
   /** What cancel gives back. */
-  readonly receipt?: ReservationReceipt;
+  readonly receipt?: ReservationReceipt | undefined;
   /**
    * Of refund: what a caller who may ask again knows it by. A store that can does it once within a minute for each key and
    * nonce, and then answers as a peek at cost 0.
@@ -103,7 +103,7 @@ export interface Store {
   /** Whether state leaves this process: identities are then hashed by default. */
   readonly external: boolean;
   /** What happens in the store itself: batches, evictions, and outages whoever met them. */
-  readonly events?: Events;
+  readonly events?: Events | undefined;
   /**
    * What is asked of the store and comes of it, in numbers: `new StoreCounts()`. Its users add to them; the store adds
    * its round trips. Undefined: nobody reads them.
@@ -144,7 +144,7 @@ export interface Store {
    * For a store of several parts that fail by themselves: the part that decides this call, such as a
    * Cluster node's "host:port"; "" if it does not know. Called before every `submit`; never throws.
    */
-  partOf?(call: StoreCall): string;
+  readonly partOf?: ((call: StoreCall) => string) | undefined;
   /** Whether the store knows that it cannot decide on all keys of the call together. Never throws. */
   isSplit?(call: StoreCall): boolean;
   /**
@@ -153,13 +153,13 @@ export interface Store {
    */
   readonly closed?: AbortSignal | undefined;
   /** Where semaphores live in this store; a store without it holds none. */
-  readonly semaphores?: SemaphoreStore;
+  readonly semaphores?: SemaphoreStore | undefined;
   /** Where reports of all processes live; without it each process keeps its own. */
-  readonly reports?: ReportStore;
+  readonly reports?: ReportStore | undefined;
   /** Where overrides of all processes live; without it each process keeps its own. */
-  readonly overrides?: OverrideStore;
+  readonly overrides?: OverrideStore | undefined;
   /** Where published documents live; without it they live in this process. */
-  readonly documents?: DocumentStore;
+  readonly documents?: DocumentStore | undefined;
   /** Ends the store; later calls fail with a ClosedError. */
   close(): Promise<void>;
 }

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { missingAddresses } from "../../../../scripts/check-addresses.mjs";
 import { surfaceDiff, surfaceLines } from "../../../../scripts/api-surface.mjs";
 import { Sources } from "../../../../scripts/public-surface.mjs";
 
@@ -74,6 +75,35 @@ test("a script that runs at installation is seen", () => {
     prepack: "",
   };
   expect(atInstallation({ scripts })).toEqual(["preinstall", "install", "postinstall", "prepare"]);
+});
+
+test.each(["packages/sluice", "packages/cli"])(
+  "npm publishes %s with public addresses alone",
+  (folder) => {
+    const path = join(root, folder, "package.json");
+    const { scripts } = JSON.parse(readFileSync(path, "utf8")) as Manifest;
+    expect(scripts?.["prepublishOnly"]).toBe("node ../../scripts/check-addresses.mjs");
+  },
+);
+
+test("an address that is missing, of another kind or an example is seen", () => {
+  const good = {
+    repository: { type: "git", url: "git+https://code.sluice.dev/sluice.git" },
+    homepage: "https://sluice.dev/",
+    bugs: { url: "https://code.sluice.dev/sluice/issues" },
+  };
+  expect(missingAddresses(good)).toEqual([]);
+  expect(missingAddresses({})).toEqual(["repository", "homepage", "bugs"]);
+  for (const wrong of [
+    "",
+    "sluice.dev",
+    "http://sluice.dev/",
+    "https://localhost/",
+    "https://example.org/",
+  ]) {
+    expect(missingAddresses({ ...good, homepage: wrong })).toEqual(["homepage"]);
+    expect(missingAddresses({ ...good, bugs: { url: wrong } })).toEqual(["bugs"]);
+  }
 });
 
 test("the diff of the API shows what is new, changed and gone, and no code or comment", () => {

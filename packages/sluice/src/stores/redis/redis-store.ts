@@ -74,7 +74,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   /** Always true: it says when a call was sent. */
   readonly marksHandOver = true;
   /** The node that decides a call; only with a Cluster's client that shows its nodes. */
-  readonly partOf?: (call: StoreCall) => string;
+  readonly partOf?: ((call: StoreCall) => string) | undefined;
   /** Where semaphores keep their state. */
   readonly semaphores: SemaphoreStore;
   /** Where reports of processes are kept. */
