@@ -312,9 +312,16 @@ class Emitters {
 }
 
 /**
- * Where events are emitted and listened to.
+ * Where events are emitted and listened to: `events` of a limiter, a semaphore, a set of policies and a store.
  *
  * @throws nothing
+ * @example
+ * import { Semaphore } from "sluice";
+ * const semaphore = new Semaphore({ limit: 1 });
+ * const end = semaphore.events.on("permitEnded", ({ key, weight }) => console.log(key, weight)); // k 1
+ * await semaphore.withPermit("k", () => "done");
+ * end();
+ * await semaphore.close();
  */
 export class Events {
   readonly #emitters = new Emitters();

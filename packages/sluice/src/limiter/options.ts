@@ -44,7 +44,7 @@ export interface RateLimiterOptions<S extends Store = Store> {
   readonly replace?: boolean | undefined;
   /** Default: a new MemoryStore of this limiter's own. */
   readonly store?: S | undefined;
-  /** First part of every store key; default "sluice". */
+  /** First part of every store key: 1 to 64 characters of A-Z a-z 0-9 . _ -; default "sluice". */
   readonly namespace?: string | undefined;
   /** How keys become ids in the store; default "sha256" where that is outside the process. */
   readonly identity?: Identity | undefined;
@@ -94,16 +94,16 @@ export interface RateLimiterOptions<S extends Store = Store> {
    * await limiter.close();
    */
   readonly prefetch?: PrefetchOptions | undefined;
-  /** A denial for lack of quota also blocks the key that long. */
+  /** A denial for lack of quota also blocks the key that long: 1 ms to 100 years, or Infinity. Default: no block. */
   readonly blockFor?: Duration | undefined;
-  /** false = shadow mode: decide, count and report, but always allow. */
+  /** false = shadow mode: decide, count and report, but always allow. Default true. */
   readonly enforce?: boolean | undefined;
   /**
    * true: reads the limiter's overrides from the store, once a second, and may set them; for a store outside the process.
    * Overrides of a store inside are this process's own, and need no option. Default false.
    */
   readonly overrides?: boolean | undefined;
-  /** Called for decisions and outages. */
+  /** Called for decisions and outages. Default: none. */
   readonly hooks?: Hooks | undefined;
 }
 

@@ -32,9 +32,9 @@ export interface SemaphoreOptions<S extends Store = Store> {
   readonly leaseDuration?: Duration | undefined;
   /** Default: a new MemoryStore of this semaphore's own. */
   readonly store?: S | undefined;
-  /** First part of every store key; default "sluice". */
+  /** First part of every store key: 1 to 64 characters of A-Z a-z 0-9 . _ -; default "sluice". */
   readonly namespace?: string | undefined;
-  /** Tells the semaphores of one namespace apart; default "semaphore". */
+  /** Tells the semaphores of one namespace apart: 1 to 64 characters of A-Z a-z 0-9 . _ -; default "semaphore". */
   readonly name?: string | undefined;
   /** How keys become ids in the store; default "sha256" where that is outside the process. */
   readonly identity?: Identity | undefined;
@@ -45,7 +45,7 @@ export interface SemaphoreOptions<S extends Store = Store> {
    * always ask. false: every call asks, and waits for its own deadline.
    */
   readonly breaker?: false | BreakerOptions | undefined;
-  /** Called at the beginning and the end of an outage. */
+  /** Called at the beginning and the end of an outage. Default: none. */
   readonly hooks?: OutageHooks | undefined;
 }
 
@@ -57,7 +57,7 @@ export interface TryAcquireOptions extends SlotOption {
 
 /** Options of `acquire` and `withPermit`. */
 export interface AcquireOptions extends TryAcquireOptions {
-  /** The longest wait in line; default: no limit. */
+  /** The longest wait in line, up to 100 years; 0: only what is free at once. Default: no limit. */
   readonly maxWait?: Duration | undefined;
   /** Its abort ends the wait: the call rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;

@@ -62,7 +62,7 @@ export class KeyspaceRegistry<S extends Keyspace = Keyspace> {
     return keyspace;
   }
 
-  /** Uses a keyspace with these options. */
+  /** Uses a keyspace with these options. @throws InvalidOptionError where somebody uses it with others */
   claim(keyspace: string, fingerprint: string, { holder, replaces }: Claimant = ANYBODY): void {
     let claim = this.#claims.get(keyspace);
     if (claim !== undefined && claim.fingerprint !== fingerprint) {

@@ -74,7 +74,7 @@ export class StoreCounts {
     this.failed(error);
   }
 
-  /** A call that was asked. */
+  /** A call that failed. */
   failed(error: Error): void {
     this.#failed += 1;
     const code = error instanceof SluiceError ? error.code : OTHERS;

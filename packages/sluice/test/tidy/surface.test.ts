@@ -25,11 +25,11 @@ function forgottenExports(sources: Sources, entries: Entries): readonly string[]
 
 /**
  * What users never call or make themselves: errors, which they catch; what Nest makes from decorators, which examples/http/nest
- * shows; and what
- * the library asks of a store, or of a source of policies, through its port.
+ * shows; classes of which only the type is exported; and what the library asks of a store, or of a source of policies,
+ * through its port.
  */
 const NOT_CALLED =
-  /^(?:\w+Error|(?:Skip)?RateLimit(?:Exception|Gates|Guard|Module)?(?:\.\w+)?|Events|KeyspaceRegistry(?:\.\w+)?|StoreCounts(?:\.\w+)?|\w+Store\.(?:submit|hurry|executeSync|prepare|isSplit)|(?:PoliciesFile|PublishedPolicies)\.(?:before|heardUs|look|watch))$/;
+  /^(?:\w+Error|(?:Skip)?RateLimit(?:Exception|Gates|Guard|Module)?(?:\.\w+)?|KeyspaceRegistry(?:\.\w+)?|StoreCounts(?:\.\w+)?|\w+Store\.(?:submit|hurry|executeSync|prepare|isSplit)|(?:PoliciesFile|PublishedPolicies)\.(?:before|heardUs|look|watch))$/;
 
 /** All that users see, once each. */
 function documented(sources: Sources, entries: Entries): readonly Documented[] {

@@ -25,9 +25,9 @@ export interface CalendarWindowOptions extends VoteOption {
   readonly unit: CalendarUnit;
   /** An IANA zone such as "Europe/Berlin"; default "UTC". */
   readonly timeZone?: string | undefined;
-  /** Default "monday". */
+  /** The first day of a window of a week; default "monday". */
   readonly weekStartsOn?: Weekday | undefined;
-  /** Part of the key in the store; default "calendar-window". */
+  /** Part of the key in the store: 1 to 64 characters of A-Z a-z 0-9 . _ -; default "calendar-window". */
   readonly name?: string | undefined;
 }
 

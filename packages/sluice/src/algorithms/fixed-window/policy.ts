@@ -13,7 +13,7 @@ export interface FixedWindowOptions extends VoteOption {
   readonly window: Duration;
   /** "clock" (default): windows are multiples of their length since the epoch; "first": opened by the first admitted hit. */
   readonly align?: "clock" | "first" | undefined;
-  /** Part of the key in the store; default "fixed-window". */
+  /** Part of the key in the store: 1 to 64 characters of A-Z a-z 0-9 . _ -; default "fixed-window". */
   readonly name?: string | undefined;
 }
 

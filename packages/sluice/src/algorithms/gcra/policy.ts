@@ -9,9 +9,9 @@ export interface GcraOptions extends VoteOption {
   readonly limit: number;
   /** 1 ms to 366 days. */
   readonly period: Duration;
-  /** Units that may come at once; default 1, which spaces calls period/limit apart. */
+  /** Units that may come at once: 0.001 to 1e9, in whole thousandths; default 1, which spaces calls period/limit apart. */
   readonly burst?: number | undefined;
-  /** Part of the key in the store; default "gcra". */
+  /** Part of the key in the store: 1 to 64 characters of A-Z a-z 0-9 . _ -; default "gcra". */
   readonly name?: string | undefined;
 }
 

@@ -9,9 +9,9 @@ export interface LeakyBucketOptions extends VoteOption {
   readonly limit: number;
   /** 1 ms to 366 days. */
   readonly period: Duration;
-  /** Units the bucket holds, the one now leaking included. */
+  /** Units the bucket holds, the one now leaking included: 0.001 to 1e9, in whole thousandths. */
   readonly capacity: number;
-  /** Part of the key in the store; default "leaky-bucket". */
+  /** Part of the key in the store: 1 to 64 characters of A-Z a-z 0-9 . _ -; default "leaky-bucket". */
   readonly name?: string | undefined;
 }
 

@@ -10,7 +10,7 @@ export interface SlidingWindowOptions extends VoteOption {
   readonly limit: number;
   /** 1 ms to 366 days. */
   readonly window: Duration;
-  /** Part of the key in the store; default "sliding-window". */
+  /** Part of the key in the store: 1 to 64 characters of A-Z a-z 0-9 . _ -; default "sliding-window". */
   readonly name?: string | undefined;
 }
 

@@ -10,11 +10,11 @@ export interface TokenBucketOptions extends VoteOption {
   readonly limit: number;
   /** 1 ms to 366 days. */
   readonly period: Duration;
-  /** Units the bucket holds; default `limit`, but at least 1. */
+  /** Units the bucket holds: 0.001 to 1e9, in whole thousandths; default `limit`, but at least 1. */
   readonly burst?: number | undefined;
   /** "continuous" (default): units drip back one thousandth at a time; "interval": `limit` at once, each period. */
   readonly refill?: "continuous" | "interval" | undefined;
-  /** Part of the key in the store; default "token-bucket". */
+  /** Part of the key in the store: 1 to 64 characters of A-Z a-z 0-9 . _ -; default "token-bucket". */
   readonly name?: string | undefined;
 }
 

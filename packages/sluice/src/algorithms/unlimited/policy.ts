@@ -6,7 +6,8 @@ import { UNLIMITED } from "../kernel.js";
 /** Options of `unlimited`. */
 export interface UnlimitedOptions extends VoteOption {
   /**
-   * Part of the store key. Give plans one name, and a block, and units in use, outlast a change of plan.
+   * Part of the key in the store: 1 to 64 characters of A-Z a-z 0-9 . _ -; default "unlimited". Give plans
+   * one name, and a block, and units in use, outlast a change of plan.
    */
   readonly name?: string | undefined;
 }
