@@ -29,7 +29,10 @@ export function missingAddresses(manifest) {
 }
 
 if (argv[1] === fileURLToPath(import.meta.url)) {
-  const missing = missingAddresses(JSON.parse(readFileSync("package.json", "utf8")));
+  const manifest = /** @type {Record<string, unknown>} */ (
+    JSON.parse(readFileSync("package.json", "utf8"))
+  );
+  const missing = missingAddresses(manifest);
   if (missing.length > 0) {
     stderr.write(
       `not published: package.json needs public https addresses in ${missing.join(", ")}\n`,

@@ -105,13 +105,17 @@ function check(name, body) {
   }
 }
 
+/** @typedef {{ name: string, size: number, unpackedSize: number, entryCount: number }} Packed */
+
 /**
  * What npm says of the tarballs that it made: a list, or by their names, as of npm 11.
  * @param {string} text behind what the packages' scripts print
- * @returns {readonly { name: string, size: number, unpackedSize: number, entryCount: number }[]}
  */
 function packedIn(text) {
-  return Object.values(JSON.parse(text.slice(text.search(/^[[{]/m))));
+  const said = /** @type {Record<string, Packed>} */ (
+    JSON.parse(text.slice(text.search(/^[[{]/m)))
+  );
+  return Object.values(said);
 }
 
 /** @param {string} spec an npm package that carries a runtime's binary, as in node@22 */

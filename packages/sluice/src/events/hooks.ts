@@ -1,13 +1,7 @@
 /** Hooks: the listeners that the options `hooks` name. A hook can never break or delay a decision. */
 import { type Decision, isNear } from "../core/decision.js";
 import { checkFunction, optional, optionReader } from "../core/options.js";
-import {
-  attempt,
-  type ErrorEvent,
-  type Events,
-  ownEvent,
-  type RecoveryEvent,
-} from "./events.js";
+import { attempt, type ErrorEvent, type Events, ownEvent, type RecoveryEvent } from "./events.js";
 
 /** What a hook is called with. */
 export interface DecisionEvent {
@@ -95,9 +89,6 @@ function addOutages(events: Events, { onError, onRecovery }: OutageHooks): void 
 }
 
 /** What a hook throws is a failure of the call that `about` describes. */
-function failureOf(
-  events: Events,
-  about: Omit<ErrorEvent, "error">,
-): (error: unknown) => void {
+function failureOf(events: Events, about: Omit<ErrorEvent, "error">): (error: unknown) => void {
   return (error) => events.to.failure?.({ ...about, error });
 }

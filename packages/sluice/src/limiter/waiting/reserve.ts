@@ -14,7 +14,10 @@ import type { LimiterAnswer, LimiterRequest, RequestRunner, Reserved } from "../
 export interface WaitOptions extends SlotOption {
   /** Units: 0 to 1e9 in whole thousandths; default 1. */
   readonly cost?: number | undefined;
-  /** The longest wait, up to 100 years; default Infinity, 0 = none. What would take longer is refused at once, and costs nothing. */
+  /**
+   * The longest wait, up to 100 years; default Infinity, 0 = none. What would take longer is refused at once, and costs
+   * nothing.
+   */
   readonly maxWait?: Duration | undefined;
   /** Ends the wait with its reason, and gives back what those behind were not promised. */
   readonly signal?: AbortSignal | undefined;
