@@ -63,6 +63,96 @@ describe("the time that has passed", () => {
     vi.setSystemTime(systemMs);
   }
 
+  describe("by the clocks of the machine", () => {
+    afterEach(() => {
+      vi.restoreAllMocks();
+      vi.unstubAllGlobals();
+    });
+
+    /** A module that began with clocks that look like the machine's, and show what is set here. */
+    async function machine(): Promise<{
+      elapsed: InstanceType<typeof clock.ElapsedClock>;
+      shown: { monotonicMs: number; systemMs: number; readings: number };
+    }> {
+      const shown = { monotonicMs: 0, systemMs: START.getTime(), readings: 0 };
+      const now = (): number => {
+        shown.readings += 1;
+        return shown.systemMs;
+      };
+      now.toString = () => "function now() { [native code] }";
+      vi.stubGlobal(
+        "Date",
+        Object.assign(() => "", { now }),
+      );
+      vi.stubGlobal("performance", { now: () => shown.monotonicMs });
+      vi.resetModules();
+      const { ElapsedClock } = await import("./clock.js");
+      const elapsed = new ElapsedClock();
+      elapsed.nowUs();
+      elapsed.nowUs();
+      shown.readings = 0;
+      return { elapsed, shown };
+    }
+
+    test("reads the wall clock once in a millisecond", async () => {
+      const { elapsed, shown } = await machine();
+      const began = elapsed.nowUs();
+      for (let us = 1; us <= 10_000; us++) {
+        shown.monotonicMs = us / 1e3;
+        shown.systemMs = START.getTime() + Math.floor(us / 1e3);
+        expect(elapsed.nowUs() - began).toBeGreaterThanOrEqual(us - 1);
+      }
+      expect(elapsed.nowUs() - began).toBeLessThanOrEqual(10_001);
+      expect(shown.readings).toBeGreaterThanOrEqual(10);
+      expect(shown.readings).toBeLessThanOrEqual(12);
+    });
+
+    test("follows a step of the wall clock within a millisecond", async () => {
+      const { elapsed, shown } = await machine();
+      const began = elapsed.nowUs();
+      shown.systemMs += 60_000;
+      shown.monotonicMs += 0.999;
+      expect(elapsed.nowUs() - began).toBe(999);
+      shown.monotonicMs = 1;
+      expect(elapsed.nowUs() - began).toBeGreaterThanOrEqual(60_000_000);
+    });
+
+    test.each<[string, (shown: { systemMs: number }) => void]>([
+      ["Date", ({ systemMs }) => vi.stubGlobal("Date", { now: () => systemMs + 60_000 })],
+      ["Date.now", ({ systemMs }) => void vi.spyOn(Date, "now").mockReturnValue(systemMs + 60_000)],
+    ])("follows a fake of %s at once, and when it moves", async (_, install) => {
+      const { elapsed, shown } = await machine();
+      const began = elapsed.nowUs();
+      install(shown);
+      expect(elapsed.nowUs() - began).toBe(60_000_000);
+      shown.systemMs += 60_000;
+      install(shown);
+      expect(elapsed.nowUs() - began).toBe(120_000_000);
+    });
+
+    test.each<[string, (ms: number) => void]>([
+      ["performance", (ms) => vi.stubGlobal("performance", { now: () => ms })],
+      ["performance.now", (ms) => void vi.spyOn(performance, "now").mockReturnValue(ms)],
+    ])("goes by the wall clock where a fake of %s stands still", async (_, install) => {
+      const { elapsed, shown } = await machine();
+      const began = elapsed.nowUs();
+      shown.monotonicMs = 2;
+      install(2);
+      shown.systemMs += 2;
+      elapsed.nowUs();
+      shown.systemMs += 500;
+      expect(elapsed.nowUs() - began).toBe(502_000);
+    });
+
+    test("never goes back where the monotonic clock does", async () => {
+      const { elapsed, shown } = await machine();
+      shown.monotonicMs = 0.9;
+      const before = elapsed.nowUs();
+      shown.monotonicMs = 0.5;
+      expect(elapsed.nowUs()).toBeGreaterThanOrEqual(before);
+    });
+  });
+
   test("begins at the wall clock", () => {
     expect(new clock.ElapsedClock().nowUs()).toBe(START.getTime() * 1000);
   });

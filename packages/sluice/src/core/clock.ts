@@ -35,17 +35,30 @@ const MONOTONIC_MS = 1;
 const SYSTEM_MS = 2;
 /** and how far the time that has passed is ahead of the wall clock. */
 const AHEAD_US = 3;
-const LAST_NUMBERS = 4;
+/** and the monotonic clock when the wall clock was read last. */
+const READ_MS = 4;
+const LAST_NUMBERS = 5;
 type Numbers = readonly [anchorMs: number, monotonicMs: number, systemMs: number, aheadUs: number];
 
-/** The wall clock with which this module began. One that took its place is a test's. */
+/** The clocks with which this module began. Others that took their place are a test's. */
 const FIRST_DATE = Date;
+const FIRST_DATE_NOW = Date.now;
+const FIRST_PERFORMANCE = performance;
+const FIRST_PERFORMANCE_NOW: unknown = Reflect.get(performance, "now");
+/** The machine's own wall clock is read once in a millisecond, since that costs as much as all the rest of a reading. */
+const READ_EVERY_MS = 1;
+/**
+ * Whether this module began with V8's own wall clock, which is the machine's as long as it stands in its place. A fake that was
+ * there before this module, and engines that fake it in place, as Bun's does, look otherwise.
+ */
+const BEGAN_WITH_MACHINE = String(Date.now) === "function now() { [native code] }";
 
 /**
  * The machine's time, read twice over. `wallUs` is the wall clock, with microseconds that the monotonic clock carries.
  * `nowUs()` is the time that has passed: each reading moves on by what the one or the other moved, whichever is more.
  * So a wall clock set back changes nothing, the sleep of a machine counts, and a test's fake of both clocks or of
- * `Date` alone is followed at once: both are read through their globals.
+ * `Date` alone is followed at once: both are read through their globals. The machine's own wall clock is followed within a
+ * millisecond.
  */
 export class ElapsedClock implements Clock {
   readonly sleep = sleep;
@@ -62,6 +75,14 @@ export class ElapsedClock implements Clock {
 
   nowUs(): number {
     const last = this.#last;
+    if (this.#isOfMachine()) {
+      const nowMs = FIRST_PERFORMANCE.now();
+      const readMs = last[READ_MS] as number;
+      if (nowMs >= (last[MONOTONIC_MS] as number) && nowMs < readMs + READ_EVERY_MS) {
+        last[MONOTONIC_MS] = nowMs;
+        return Math.floor(((last[ANCHOR_MS] as number) + nowMs) * 1e3) + (last[AHEAD_US] as number);
+      }
+    }
     const monotonic = performance;
     const systemMs = Date.now();
     const nowMs = monotonic.now();
@@ -74,7 +95,19 @@ export class ElapsedClock implements Clock {
     if (!isSteady) return this.#moveOn();
     last[MONOTONIC_MS] = nowMs;
     last[SYSTEM_MS] = systemMs;
+    last[READ_MS] = nowMs;
     return Math.floor(wallMs * 1e3) + (last[AHEAD_US] as number);
+  }
+
+  /** Whether both clocks are those of the machine, as they were at the last reading. */
+  #isOfMachine(): boolean {
+    return (
+      BEGAN_WITH_MACHINE &&
+      this.#monotonic === FIRST_PERFORMANCE &&
+      Date === FIRST_DATE &&
+      Date.now === FIRST_DATE_NOW &&
+      FIRST_PERFORMANCE.now === FIRST_PERFORMANCE_NOW
+    );
   }
 
   /** A reading at which the two clocks moved apart, or one of them was exchanged. */
@@ -106,7 +139,7 @@ export class ElapsedClock implements Clock {
     if (!isGivenBack && systemMs - fineMs > BEHIND_MS) byWallUs = (systemMs - systemBeforeMs) * 1e3;
     if (lastUs + byWallUs > LATEST_US) byWallUs = 0;
     const elapsedUs = isFirst ? wallUs : lastUs + Math.floor(Math.max(0, byMonotonicUs, byWallUs));
-    this.#last.set([nextAnchorMs, nowMs, systemMs, elapsedUs - wallUs]);
+    this.#last.set([nextAnchorMs, nowMs, systemMs, elapsedUs - wallUs, nowMs]);
     this.#monotonic = monotonic;
     this.#date = Date;
     return elapsedUs;

@@ -188,6 +188,36 @@ describe("a wait in a process that is busy", () => {
     expect(told).toBe(2 * TIMEOUT_MS);
   });
 
+  /** When a wait ends whose call must be sent when its time is over. */
+  function hurriedToldAfterMs(hurry: (call: Submitted) => void): [number, number] {
+    let hurried = 0;
+    const heartbeat = new Heartbeat();
+    const deadlines = new Deadlines<Submitted, string>({
+      timeoutMs: TIMEOUT_MS,
+      heartbeat,
+      late: "late",
+      hurry: (call) => {
+        hurried += 1;
+        hurry(call);
+        return true;
+      },
+    });
+    const beganMs = performance.now();
+    let toldMs = Number.NaN;
+    deadlines.begin({}, () => (toldMs = performance.now() - beganMs));
+    vi.advanceTimersByTime(10 * TIMEOUT_MS);
+    return [toldMs, hurried];
+  }
+
+  test("has as long again where its call is sent when its time is over", () => {
+    const hand = (call: Submitted): void => void (call.handOver = handOverNow());
+    expect(hurriedToldAfterMs(hand)).toEqual([2 * TIMEOUT_MS, 1]);
+  });
+
+  test("ends all the same where it is not sent then", () => {
+    expect(hurriedToldAfterMs(() => {})).toEqual([2 * TIMEOUT_MS, 1]);
+  });
+
   test("is ended with all others like it", () => {
     const deadlines = deadlinesOf();
     const [queued, sent] = [vi.fn(), vi.fn()];

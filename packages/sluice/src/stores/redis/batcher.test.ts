@@ -217,3 +217,13 @@ test("hurrying nothing lets nothing pass later", async () => {
   sent[0]?.answer();
   await eventually(() => expect(sent).toHaveLength(2));
 });
+
+test("what went alone lets nothing pass later", async () => {
+  const { batcher, alone, sent } = sendingAlone(1);
+  batcher.add(call(), () => {});
+  batcher.hurry();
+  await eventually(() => expect(alone).toHaveLength(1));
+  batcher.add(call(), () => {});
+  await new Promise(setImmediate);
+  expect(sent).toHaveLength(0);
+});
