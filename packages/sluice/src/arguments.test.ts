@@ -30,7 +30,7 @@ import {
   type Store,
   tokenBucket,
 } from "./index.js";
-import { auditFiles, auditLogs } from "./audit/index.js";
+import { auditFiles, auditLogs, headerLine, keyId, recordLine } from "./audit/index.js";
 import { publish } from "./diagnostics/index.js";
 import { instrument } from "./otel/index.js";
 import {
@@ -50,6 +50,9 @@ import {
   cancelReserved,
   consumeRulesNow,
   consumeRulesUpTo,
+  importEnvoy,
+  importLimitador,
+  loadYaml,
   peekRuleKey,
   penalizeRules,
   PoliciesFile,
@@ -63,6 +66,7 @@ import {
 } from "./policies/index.js";
 import { readReports, report } from "./report/index.js";
 import { RedisStore } from "./stores/redis/index.js";
+import { limitsOf, readLoggedAttempts, simulate, suggestLimits } from "./simulate/index.js";
 import { httpConformance, ManualClock, PureStore, storeConformance } from "./testing/index.js";
 
 const SECRET = "hunter2";
@@ -154,6 +158,8 @@ const is =
 const options: Accepts = (value) =>
   Object.prototype.toString.call(value) === "[object Object]" && namesOf(value as object) === 0;
 const namesOf = (value: object): number => Object.keys(value).length;
+const clearEntries: Accepts = (value) =>
+  value === true || (Array.isArray(value) && value.every((each) => typeof each === "string"));
 const name: Accepts = (value) => typeof value === "string" && /^[\w.-]{1,64}$/.test(value);
 const fieldName: Accepts = (value) => typeof value === "string" && /^[\w.-]{1,100}$/.test(value);
 const key: Accepts = (value) =>
@@ -457,6 +463,24 @@ function made(
     ),
   ];
 }
+
+/** A log of one attempt. */
+const logged = await readLoggedAttempts([
+  {
+    name: "attempts",
+    async *open() {
+      const decision = new RateLimiter({ policy }).consumeSync("k");
+      yield headerLine([policy]) + recordLine({ key: keyId("k"), cost: 1 }, decision);
+    },
+  },
+]);
+const limits = limitsOf([policy]);
+const yaml = await loadYaml();
+const configuration = {
+  format: is("json", "yaml"),
+  file: (value: unknown) => typeof value === "string",
+  yaml: nothing,
+};
 
 /** What all adapters share. */
 const besideCharge = {
@@ -771,6 +795,7 @@ const setupCases: readonly Case[] = [
       maxFileBytes: whole(1000, 1e12),
       files: whole(1, 1000),
       maxQueueBytes: whole(1000, 1e9),
+      clear: clearEntries,
       onError: fn,
     },
     { file: "attempts.jsonl" },
@@ -790,13 +815,38 @@ const setupCases: readonly Case[] = [
     (o) => {
       new RecentAttempts(o).close();
     },
-    { most: whole(1, 1e6), maxBytes: whole(1000, 1e9) },
+    { most: whole(1, 1e6), maxBytes: whole(1000, 1e9), clear: clearEntries },
     {},
   ),
   ["RecentAttempts.add: limiter", (value) => new RecentAttempts().add(value), nothing],
   ...made("RecentAttempts.add", (o) => new RecentAttempts().add(new RateLimiter({ policy }), o)(), {
     name,
   }),
+  ["suggestLimits: log", (value) => suggestLimits(value, { limits, percent: 99 }), nothing],
+  ...made(
+    "suggestLimits",
+    (o) => suggestLimits(logged, o),
+    {
+      limits: nothing,
+      percent: (value) => typeof value === "number" && value > 0 && value <= 100,
+      onProgress: fn,
+    },
+    { limits, percent: 99 },
+  ),
+  ["simulate: log", (value) => simulate(value, { limits }), nothing],
+  ...made(
+    "simulate",
+    (o) => simulate(logged, o),
+    {
+      limits: nothing,
+      against: nothing,
+      top: whole(0, 1e6),
+      onProgress: fn,
+    },
+    { limits },
+  ),
+  ...made("importEnvoy", (o) => importEnvoy("domain: edge", o), configuration, { yaml }),
+  ...made("importLimitador", (o) => importLimitador("[]", o), configuration, { yaml }),
   ["publish: publishers", (value) => publish(value), nothing],
   ["publish: publisher", (value) => publish([value]), nothing],
   ["instrument: telemetry", (value) => instrument(value, []), nothing],

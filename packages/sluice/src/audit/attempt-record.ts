@@ -24,13 +24,16 @@ export interface AttemptRule {
   /** Set where the state is in the memory of one process: a name that no other store has. */
   readonly store?: string | undefined;
   readonly policies: readonly Policy[];
+  /** Whether it is a rule of a set whose requests the log has too. */
+  readonly ofSet?: boolean | undefined;
 }
 
 /** Comes before the first record of its rule in each file. */
-export function ruleLine({ rule, limiter, store, policies }: AttemptRule): string {
+export function ruleLine({ rule, limiter, store, policies, ofSet }: AttemptRule): string {
   const [only, ...others] = policies;
   const policy = others.length === 0 ? only : policies;
-  return `${JSON.stringify({ rule, limiter, ...(store !== undefined && { store }), policy })}\n`;
+  const set = ofSet === true ? { set: true } : {};
+  return `${JSON.stringify({ rule, limiter, ...(store !== undefined && { store }), policy, ...set })}\n`;
 }
 
 /** A change to a key by a verb that has no decision. */

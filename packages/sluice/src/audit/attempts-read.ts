@@ -15,6 +15,7 @@ import {
 } from "./log.js";
 import { FORMAT, LOGGED_VERBS, type LogRecord } from "./record.js";
 import { Records } from "./records.js";
+import type { LoggedRequest } from "./request-record.js";
 
 /** What decided. */
 export interface AttemptPolicies {
@@ -24,6 +25,8 @@ export interface AttemptPolicies {
   readonly store: string | undefined;
   /** What decided on its keys. */
   readonly policies: readonly Policy[];
+  /** Whether it is a rule of a set whose requests the log has too, with their entries. */
+  readonly ofSet: boolean;
 }
 
 export interface AttemptsRead {
@@ -32,6 +35,11 @@ export interface AttemptsRead {
   readonly rules: readonly AttemptPolicies[];
   /** Their `key` is that of the group, a space and the key's id. */
   readonly records: Records;
+  /** What sets of rules were asked, where that is wanted: their `key` is a `RequestsKey`. */
+  readonly asked: Records;
+  /** Entries of which some of these have an id alone, and whether one was made with a secret. */
+  readonly hidden: ReadonlySet<string>;
+  readonly isSecret: boolean;
   readonly doubts: Doubts;
   /** How many sessions wrote them, and how many of these did not come to their end, or not from the beginning. */
   readonly sessions: number;
@@ -44,7 +52,11 @@ export interface AttemptsRead {
 }
 
 /** The state of a key is of a limiter, of a store, and of policies by their names; their options may change. */
-export function groupOf({ limiter, store, policies }: AttemptPolicies): string {
+export function groupOf({
+  limiter,
+  store,
+  policies,
+}: Pick<AttemptPolicies, "limiter" | "store" | "policies">): string {
   const place = store === undefined ? limiter : `${limiter}@${store}`;
   return `${place}/${policies.map(stateName).join("+")}`;
 }
@@ -61,8 +73,9 @@ export function stateName({ name, algorithm }: Policy): string {
 export async function readAttempts(
   sources: Iterable<LogSource>,
   group: (rule: AttemptPolicies) => string = groupOf,
+  { withRequests = false } = {},
 ): Promise<AttemptsRead> {
-  const reader = new AttemptReader(group);
+  const reader = new AttemptReader(group, withRequests);
   for (const source of sources) await reader.read(source);
   return reader.finish();
 }
@@ -92,6 +105,10 @@ class AttemptReader {
   readonly #doubts = new Doubts();
   readonly #fields = new LineFields((message, cause) => this.#error(message, cause));
   readonly #group: (rule: AttemptPolicies) => string;
+  readonly #asked = new Records();
+  readonly #hidden = new Set<string>();
+  #isSecret = false;
+  readonly #withRequests: boolean;
   #session: SessionParts | undefined;
   #part: Part | undefined;
   #sample = 1;
@@ -99,8 +116,9 @@ class AttemptReader {
   #torn = 0;
   #line = 0;
 
-  constructor(group: (rule: AttemptPolicies) => string) {
+  constructor(group: (rule: AttemptPolicies) => string, withRequests: boolean) {
     this.#group = group;
+    this.#withRequests = withRequests;
   }
 
   async read({ name, open }: LogSource): Promise<void> {
@@ -135,6 +153,9 @@ class AttemptReader {
       files: this.#files,
       rules: this.#rules,
       records: this.#records,
+      asked: this.#asked,
+      hidden: this.#hidden,
+      isSecret: this.#isSecret,
       doubts: this.#doubts,
       sessions: this.#sessions.size,
       incomplete,
@@ -175,6 +196,7 @@ class AttemptReader {
     else if ("lost" in fields) this.#noteLost(fields, part);
     else if ("evicted" in fields) this.#doubts.addStore(this.#fields.text(fields, "store"));
     else if ("policy" in fields && !("key" in fields)) this.#define(fields, part);
+    else if ("asked" in fields) this.#request(fields);
     else if ("adjusted" in fields) this.#adjustment(fields, part);
     else this.#record(fields, part);
   }
@@ -232,15 +254,28 @@ class AttemptReader {
       if (!(error instanceof SluiceError)) throw error;
       throw this.#error(`the policy is not valid: ${error.message}`, error);
     }
-    const text = JSON.stringify([limiter, store, policies]);
+    const ofSet = fields["set"] === true;
+    const text = JSON.stringify([limiter, store, policies, ofSet]);
     let number = this.#ruleNumbers.get(text);
     if (number === undefined) {
-      const rule = { limiter, store, policies };
+      const rule = { limiter, store, policies, ofSet };
       number = this.#rules.push(rule) - 1;
       this.#groups.push(this.#group(rule));
       this.#ruleNumbers.set(text, number);
     }
     part.rules.set(this.#fields.whole(fields, "rule", "a whole number"), number);
+  }
+
+  /** The attempts of its rules have lines of their own. */
+  #request(fields: LineObject): void {
+    if (!this.#withRequests) return;
+    const place = { file: this.#files.length - 1, line: this.#line };
+    this.#asked.push(this.#fields.requests(fields, place));
+    for (const { ids } of fields["asked"] as readonly LoggedRequest[]) {
+      for (const name in ids) this.#hidden.add(name);
+    }
+    this.#isSecret ||= fields["secret"] === true;
+    if (this.#asked.keys > MOST_KEYS) throw this.#error(TOO_MANY_KEYS);
   }
 
   #record(fields: LineObject, part: Part): void {

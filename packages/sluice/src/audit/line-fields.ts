@@ -1,7 +1,9 @@
 /** Reads what a line of a log holds, and says what is wrong with it. */
+import { parsePolicy } from "../algorithms/registry.js";
 import { toThousandths } from "../core/amount.js";
 import { jsonText } from "../core/shown.js";
 import { type LogRecord, REASONS, SOURCES } from "./record.js";
+import { type LoggedRequest, REQUEST_VERBS } from "./request-record.js";
 
 export type LineObject = Readonly<Record<string, unknown>>;
 
@@ -81,6 +83,40 @@ export class LineFields {
     };
   }
 
+  /** What a set of rules was asked: its `key` is the text of `RequestsKey`. */
+  requests(
+    fields: LineObject,
+    { file, line }: { readonly file: number; readonly line: number },
+  ): LogRecord {
+    const { asked, secret, denied } = fields;
+    const isList = Array.isArray(asked) && asked.length > 0 && asked.every(isRequest);
+    if (!isList) throw this.#unexpected(fields, "asked", "a list of requests");
+    const key = [this.text(fields, "limiter"), secret === true, asked] satisfies RequestsKey;
+    const rules = asked.flatMap(({ met }) => Object.keys(met));
+    const decider = rules.indexOf(String(denied));
+    return {
+      atUs: this.whole(fields, "atUs", "whole microseconds since 1970"),
+      readyAtUs: undefined,
+      key: JSON.stringify(key),
+      verb: fields["verb"] === undefined ? "consume" : this.choice(fields, "verb", REQUEST_VERBS),
+      maxWaitUs:
+        fields["maxWaitUs"] === undefined
+          ? undefined
+          : this.whole(fields, "maxWaitUs", "whole microseconds"),
+      cost: 0,
+      allowed: this.#allowed(fields),
+      granted: 0,
+      remaining: 0,
+      retryAfterMs: 0,
+      resetAfterMs: 0,
+      reason: this.choice(fields, "reason", REASONS),
+      source: this.#source(fields),
+      ...(decider >= 0 && { decider }),
+      file,
+      line,
+    };
+  }
+
   /** Logs of 0.1 call it a lease. */
   #source(fields: LineObject): LogRecord["source"] {
     return fields["source"] === "lease" ? "prefetch" : this.choice(fields, "source", SOURCES);
@@ -136,6 +172,41 @@ export class LineFields {
       ? `"${name}" is ${show(fields[name])}; expected ${expected}`
       : `the record has no "${name}" (${expected})`;
     return this.#error(message);
+  }
+}
+
+/** The limiter, whether ids are made with a secret, and what was asked: as JSON the key of a record of requests. */
+export type RequestsKey = readonly [
+  limiter: string,
+  isSecret: boolean,
+  asked: readonly LoggedRequest[],
+];
+
+/** As far as a mistake would throw later. */
+function isRequest(value: unknown): value is LoggedRequest {
+  if (!isObject(value)) return false;
+  const { entries = {}, ids = {}, met, policy, after = { met: {} } } = value;
+  const areGood = (values: unknown, type: "string" | "number"): boolean =>
+    isObject(values) && Object.values(values).every((each) => typeof each === type);
+  const { entries: others = {}, ids: otherIds = {}, met: metAfter } = after as LineObject;
+  return (
+    [entries, ids, others, otherIds].every((each) => areGood(each, "string")) &&
+    areGood(met, "number") &&
+    areGood(metAfter, "number") &&
+    (policy === undefined || isPolicy(policy))
+  );
+}
+
+function isObject(value: unknown): value is LineObject {
+  return typeof value === "object" && value !== null;
+}
+
+function isPolicy(value: unknown): boolean {
+  try {
+    parsePolicy(value);
+    return true;
+  } catch {
+    return false;
   }
 }
 

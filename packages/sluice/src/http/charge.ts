@@ -14,7 +14,9 @@ import {
 } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
+import { hear } from "../policies/met-rules.js";
 import type { RequestEntries } from "../policies/rule-key.js";
+import type { TakenByRules } from "../policies/rules-decision.js";
 import type { PolicySet } from "../policies/policy-set.js";
 import { MAX_SEMAPHORE_LIMIT } from "../semaphore/options.js";
 import type { Permit } from "../semaphore/permit.js";
@@ -80,6 +82,8 @@ export interface AskedCharge {
   readonly to: ChargedLimiter | ChargedSemaphore;
   /** What decides, where the limiter has no policies of its own; the first one may be stated. */
   readonly policies: readonly Policy[] | undefined;
+  /** Of a rule: the request that met it. */
+  readonly met: TakenByRules | undefined;
   readonly key: string;
   readonly slot: string | undefined;
   readonly cost: number;
@@ -186,10 +190,13 @@ function addRules(
   if (settle !== undefined) checkFunction(`${option}.settle`, settle);
   if (slot !== undefined && typeof slot !== "string") return false;
   const once = settle && calledOnce(settle);
-  for (const met of meet({ entries, plan, cost }).charges) {
+  const taken = meet({ entries, plan, cost, slot });
+  if (taken.charges.length === 0) hear("consume", [taken], []);
+  for (const met of taken.charges) {
     const to = chargeableOf(met.limiter) as ChargedLimiter;
     asked.push({
       ...UNASKED,
+      met: taken,
       to,
       key: met.key,
       slot: slot === undefined ? undefined : keyOf(slot, to.isPlain),
@@ -205,6 +212,7 @@ function addRules(
 
 const UNASKED = {
   policies: undefined,
+  met: undefined,
   decision: undefined,
   hasTaken: false,
   permit: undefined,

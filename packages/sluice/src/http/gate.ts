@@ -16,6 +16,7 @@ import { giveBack, takeCharges } from "./charging.js";
 import { Checks } from "./checks.js";
 import { type Denial, denialOf } from "./denial.js";
 import { hasEntered } from "./entered.js";
+import { hearTaken } from "./heard.js";
 import { checkNames } from "./names.js";
 import { NO_STORE, type Pass, passOf } from "./pass.js";
 import { WaitingRoom } from "./waiting-room.js";
@@ -148,6 +149,7 @@ class HttpGate<Raw> implements Gate<Raw> {
   /** What cannot be told is not charged: a writer of fields is the user's own, and may throw. */
   #pass(asked: readonly AskedCharge[], refused: ChargeRefused | undefined): Pass | Promise<Pass> {
     try {
+      hearTaken(asked, refused !== undefined);
       const pass = passOf(asked, refused, this.#write);
       return pass instanceof Promise ? pass.catch((error: unknown) => untaken(asked, error)) : pass;
     } catch (error) {

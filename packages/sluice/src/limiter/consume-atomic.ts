@@ -23,7 +23,7 @@ import { overrideAnswer } from "./override-answer.js";
 import { labelled, undecided } from "./report.js";
 import { isOnTrial } from "./bound-policies.js";
 import { askShadows, hasShadowsToAsk } from "./shadows.js";
-import { isDecidedHere, type PreparedRequest } from "./request.js";
+import { isDecidedHere, type LimiterAnswer, type PreparedRequest } from "./request.js";
 import { restated } from "./restated.js";
 
 /** One part of `consumeAtomic`. */
@@ -196,7 +196,7 @@ function knownOf(
     const decisions = entries.map((entry, i) => {
       const denial = denials[i];
       return denial === undefined
-        ? unaskedDecision(entry.bound)
+        ? unaskedDecision(entry.bound, entry.limiter.store.clock)
         : entry.limiter.report(entry, denial);
     });
     return { allowed: false, decisions };
@@ -229,13 +229,16 @@ function costOf({ call }: AtomicEntry): number {
   return call.debits[0]?.cost ?? 0;
 }
 
+/** What an override says of it by itself. */
+function answerOf({ limiter, request, bound }: AtomicEntry): LimiterAnswer | undefined {
+  return overrideAnswer(request, bound, limiter.store.clock);
+}
+
 /** Whether those who decide are known to lie in different slots. */
 function isSplit(entries: readonly AtomicEntry[]): boolean {
   const { store } = (entries[0] as AtomicEntry).limiter;
   if (store.isSplit === undefined || entries.length === 1) return false;
-  const asked = entries.filter(
-    (each) => enforces(each) && overrideAnswer(each.request, each.bound) === undefined,
-  );
+  const asked = entries.filter((each) => enforces(each) && answerOf(each) === undefined);
   return store.isSplit(joined(asked.map(({ call }) => call)).call);
 }
 
@@ -244,9 +247,7 @@ async function decideTogether(
   entries: readonly AtomicEntry[],
   signal: AbortSignal | undefined,
 ): Promise<Decision[]> {
-  const answers = new Map(
-    entries.map((entry) => [entry, overrideAnswer(entry.request, entry.bound)]),
-  );
+  const answers = new Map(entries.map((entry) => [entry, answerOf(entry)]));
   const isDenied = entries.some((each) => enforces(each) && answers.get(each)?.allowed === false);
   const asked = entries.filter((each) => answers.get(each) === undefined);
   const voters = isDenied ? [] : asked.filter(enforces);
@@ -273,7 +274,9 @@ async function decideTogether(
   return Promise.all(
     entries.map(async (entry) => {
       const outcome = outcomes.get(entry);
-      if (outcome === undefined) return answers.get(entry) ?? unaskedDecision(entry.bound);
+      if (outcome === undefined) {
+        return answers.get(entry) ?? unaskedDecision(entry.bound, entry.limiter.store.clock);
+      }
       if (!(outcome instanceof Error)) {
         const decision = decisionOf(entry.bound, outcome, "store");
         remember(entry, entries, outcome, decision);

@@ -1,6 +1,6 @@
 /** From a store's answer in thousandths and µs to the decision that callers see. */
 import { FOREVER_US, NEVER, REASON } from "../algorithms/decide.js";
-import { systemClock } from "../core/clock.js";
+import { type Clock, systemClock } from "../core/clock.js";
 import { UNIT } from "../core/amount.js";
 import type { Decision, DecisionReason, DecisionSource, PolicyVerdict } from "../core/decision.js";
 import type { DebitResult, StoreResult } from "../stores/store.js";
@@ -123,10 +123,11 @@ const CLOSED_RETRY_MS = 1000;
 export function degradedDecision(
   labels: readonly Shown[],
   source: "fail-open" | "fail-closed" | "local",
+  clock: Clock = systemClock,
 ): Decision {
   const [label] = labels;
   const allowed = source === "fail-open";
-  const decidedAtUs = systemClock.nowUs();
+  const decidedAtUs = clock.nowUs();
   return {
     allowed,
     reason: "store",
@@ -142,8 +143,8 @@ export function degradedDecision(
 }
 
 /** The decision on a request that was not asked, since another one of its set is sure to be denied. */
-export function unaskedDecision(labels: readonly Shown[]): Decision {
-  const decision = degradedDecision(labels, "fail-open");
+export function unaskedDecision(labels: readonly Shown[], clock: Clock = systemClock): Decision {
+  const decision = degradedDecision(labels, "fail-open", clock);
   return { ...decision, reason: "ok", source: "deny-cache" };
 }
 

@@ -48,20 +48,23 @@ export function settleRequest(key: string, settlement: Settlement): LimiterReque
 function requestOf(key: string, spare: number, options: RefundOptions): LimiterRequest {
   const { slot } = options;
   const taken: LimiterAnswer | undefined = checkTaken(options.of);
-  // Where nothing was taken, as by a denial in shadow mode, nothing is to be settled.
+  // Where nothing was taken, nothing is to be settled.
+  const isDenied = taken !== undefined && taken.reason !== "ok";
   const tookNone =
-    taken !== undefined && (taken.reason !== "ok" || takerOf(taken.source) === undefined);
+    taken !== undefined && (takerOf(taken.source) === undefined || (isDenied && !taken.allowed));
   const peek = { verb: VERBS.peek, key, slot, cost: 0 };
   if (tookNone) return peek;
   const of = taken?.source;
   if (spare < 0) {
     const ofShadows = taken && sharesOfShadows(taken.shadow, () => -spare);
-    return { verb: VERBS.penalize, key, slot, cost: -spare, of, ofShadows };
+    if (isDenied && (ofShadows?.size ?? 0) === 0) return peek;
+    return { verb: VERBS.penalize, key, slot, cost: isDenied ? 0 : -spare, of, ofShadows };
   }
   const back = ({ charged }: Pick<PolicyVerdict, "charged">): number =>
     charged === undefined ? spare : spareOf(charged, spare, taken?.granted);
   const ofShadows = taken && sharesOfShadows(taken.shadow, back);
-  const cost = back(taken ?? {});
+  // A denial in shadow mode took nothing, though a policy beside it may have.
+  const cost = isDenied ? 0 : back(taken ?? {});
   const isAnything = cost > 0 || [...(ofShadows?.values() ?? [])].some((units) => units > 0);
   return isAnything ? { verb: VERBS.refund, key, slot, cost, of, ofShadows } : peek;
 }

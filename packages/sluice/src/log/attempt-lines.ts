@@ -8,6 +8,7 @@ import type { Identify } from "../core/identity.js";
 import type { DecisionMade, KeyAdjusted } from "../events/events.js";
 import type { Store } from "../stores/store.js";
 import type { QueuedLine } from "./line-queue.js";
+import type { ClearEntries } from "./clear-entries.js";
 
 /** What a line needs of a decision. */
 export type DecidedCall = Pick<
@@ -22,6 +23,10 @@ export interface Logged {
   readonly limiter: string;
   /** What it calls a store inside the process; undefined for any other. */
   readonly store: string | undefined;
+  /** Whether it is a set of rules, whose requests are logged too. */
+  readonly ofSet: boolean;
+  /** The entries of its requests that may be read. */
+  readonly clear: ClearEntries;
 }
 
 type LoggedVerbName = (typeof LOGGED_VERBS)[number];
@@ -57,12 +62,13 @@ export class AttemptLines {
   }
 
   /** Undefined where there is nothing to log. */
-  decided(event: DecidedCall, { ids, limiter, store }: Logged): QueuedLine | undefined {
+  decided(event: DecidedCall, logged: Logged): QueuedLine | undefined {
+    const { ids, limiter } = logged;
     const { key, slot, cost, verb, decision, policies, maxWaitUs, readyAtUs } = event;
     if (verb === "peek") return undefined;
     const id = ids(key, slot);
     if (!isSampled(id, this.#sample)) return undefined;
-    const rule = this.#ruleOf(policies, limiter, store);
+    const rule = this.#ruleOf(policies, logged);
     const { policy } = decision;
     const call = {
       key: id,
@@ -80,10 +86,11 @@ export class AttemptLines {
   }
 
   /** Undefined where there is nothing to log. */
-  adjusted(event: KeyAdjusted, { ids, limiter, store }: Logged): QueuedLine | undefined {
+  adjusted(event: KeyAdjusted, logged: Logged): QueuedLine | undefined {
+    const { ids, limiter } = logged;
     const { key, slot, verb, units, atUs, policies, id = ids(key, slot) } = event;
     if (!isSampled(id, this.#sample)) return undefined;
-    const rule = this.#ruleOf(policies, limiter, store);
+    const rule = this.#ruleOf(policies, logged);
     if (rule === undefined) return undefined;
     const adjustment = { key: id, verb: verb as LoggedVerbName, units, atUs };
     const text = adjustmentLine(adjustment, { rule: rule.rule, limiter });
@@ -91,12 +98,9 @@ export class AttemptLines {
   }
 
   /** Undefined where nobody knows what decided. */
-  #ruleOf(
-    policies: readonly Policy[],
-    limiter: string,
-    store: string | undefined,
-  ): AttemptRule | undefined {
+  #ruleOf(policies: readonly Policy[], logged: Logged): AttemptRule | undefined {
     if (policies.length === 0) return undefined;
+    const limiter = `${logged.limiter} ${logged.ofSet}`;
     let byLimiter = this.#rulesByList.get(policies);
     if (byLimiter === undefined) {
       byLimiter = new Map();
@@ -104,23 +108,19 @@ export class AttemptLines {
     }
     let rule = byLimiter.get(limiter);
     if (rule === undefined) {
-      rule = this.#ruleByText(policies, limiter, store);
+      rule = this.#ruleByText(policies, logged);
       byLimiter.set(limiter, rule);
     }
     return rule;
   }
 
-  #ruleByText(
-    policies: readonly Policy[],
-    limiter: string,
-    store: string | undefined,
-  ): AttemptRule {
-    const text = `${limiter} ${JSON.stringify(policies)}`;
+  #ruleByText(policies: readonly Policy[], { limiter, store, ofSet }: Logged): AttemptRule {
+    const text = `${limiter} ${ofSet} ${JSON.stringify(policies)}`;
     let rule = this.#rules.get(text);
     if (rule === undefined) {
       if (this.#rules.size >= MAX_RULES) this.#rules.clear();
       this.#rulesMade += 1;
-      rule = { rule: this.#rulesMade, limiter, store, policies };
+      rule = { rule: this.#rulesMade, limiter, store, policies, ofSet };
       this.#rules.set(text, rule);
     }
     return rule;

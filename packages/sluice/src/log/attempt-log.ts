@@ -15,10 +15,14 @@ import { InWords, withoutText } from "../core/shown.js";
 import type { Pipeline } from "../limiter/pipeline.js";
 import { pipelineOf } from "../limiter/limiter-class.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
+import { hearRequests, meetOf } from "../policies/met-rules.js";
+import type { PolicySet } from "../policies/policy-set.js";
 import type { Store } from "../stores/store.js";
 import { AttemptLines, nameOfStore } from "./attempt-lines.js";
+import { checkClear, type ClearEntries } from "./clear-entries.js";
 import { LogFile } from "./log-file.js";
 import type { QueuedLine } from "./line-queue.js";
+import { lineOfRequests } from "./request-lines.js";
 
 /** Options of `AttemptLog`. */
 export interface AttemptLogOptions {
@@ -32,6 +36,12 @@ export interface AttemptLogOptions {
   readonly files?: number | undefined;
   /** Lines wait to be written in so many bytes of memory at most: 1,000 to 1e9, default 4,000,000. */
   readonly maxQueueBytes?: number | undefined;
+  /**
+   * Entries of requests to a PolicySet whose values may be read in the log, by name; true: all. The others are hashed as
+   * keys are. For `sluice simulate`: patterns with `*`, costs out of entries, overrides with `*` and rollouts need their
+   * entries here. Default none.
+   */
+  readonly clear?: readonly string[] | true | undefined;
   /** Called once when the file cannot be written, until it can again; default: a process warning. */
   readonly onError?: ((error: Error) => void) | undefined;
 }
@@ -53,6 +63,7 @@ const OPTIONS = optionReader<AttemptLogOptions>()({
   maxFileBytes: byDefault(64e6, aCount(1000, 1e12)),
   files: byDefault(5, aCount(1, 1000)),
   maxQueueBytes: byDefault(4e6, aCount(1000, 1e9)),
+  clear: checkClear,
   onError: byDefault(warn, checkFunction),
 });
 
@@ -86,6 +97,9 @@ function checkShare(option: string, value: unknown): number {
 export class AttemptLog implements AsyncDisposable {
   readonly #file: LogFile;
   readonly #lines: AttemptLines;
+  readonly #clear: ClearEntries;
+  /** Whether all keys are logged: of a request, one key would be in and another out. */
+  readonly #isWhole: boolean;
   readonly #ends = new Set<() => void>();
   /** The store of each name. */
   readonly #stores = new Map<string, Store>();
@@ -94,7 +108,9 @@ export class AttemptLog implements AsyncDisposable {
   #closed: Promise<void> | undefined;
 
   constructor(options: AttemptLogOptions) {
-    const { file: path, sample, onError, ...sizes } = OPTIONS.read(options);
+    const { file: path, sample, clear, onError, ...sizes } = OPTIONS.read(options);
+    this.#clear = clear;
+    this.#isWhole = sample === 1;
     this.#lines = new AttemptLines(sample);
     this.#file = new LogFile({
       ...sizes,
@@ -121,7 +137,9 @@ export class AttemptLog implements AsyncDisposable {
   }
 
   /**
-   * Logs a limiter until the function that it returns is called, or the log is closed.
+   * Logs a limiter, or the rules of a set, until the function that it returns is called, or the log is closed. Of a set
+   * the requests are logged too, unless `sample` leaves keys out: by them `sluice simulate` tells which other rules a
+   * request would meet.
    *
    * @throws InvalidOptionError
    * @example
@@ -137,12 +155,9 @@ export class AttemptLog implements AsyncDisposable {
    * await log.close();
    * console.log(readFileSync(file, "utf8").includes('"allowed":true')); // true
    */
-  add(limiter: RateLimiter, options: LoggedLimiterOptions = {}): () => void {
+  add(limiter: RateLimiter | PolicySet, options: LoggedLimiterOptions = {}): () => void {
     LOGGED_OPTIONS.known(options);
-    const pipeline = pipelineOf(limiter);
-    if (pipeline === undefined) {
-      throw new InvalidOptionError("limiter", withoutText(limiter), "a RateLimiter");
-    }
+    const pipeline = loggedPipeline(limiter);
     const { name: given = pipeline.name } = options;
     const name = checkName("name", given);
     const { store } = pipeline;
@@ -151,15 +166,15 @@ export class AttemptLog implements AsyncDisposable {
       throw new InvalidOptionError("name", name, allowed);
     }
     if (this.#closed !== undefined) throw new InvalidOptionError("log", undefined, "an open log");
-    const logged = this.#logged.get(pipeline) ?? new Set();
+    const logged = this.#logged.get(limiter) ?? new Set();
     if (logged.has(name)) {
       const allowed =
         "another limiter: the log already has this one under this name, and logs each call once";
       throw new InvalidOptionError("limiter", new InWords(`"${name}", again`), allowed);
     }
     this.#stores.set(name, store);
-    this.#logged.set(pipeline, logged.add(name));
-    const ends = this.#listen(pipeline, name);
+    this.#logged.set(limiter, logged.add(name));
+    const ends = this.#listen(limiter, pipeline, name);
     const end = (): void => {
       if (!this.#ends.delete(end)) return;
       for (const each of ends) each();
@@ -199,11 +214,17 @@ export class AttemptLog implements AsyncDisposable {
     await this.#file.close();
   }
 
-  #listen({ events, store, identify }: Pipeline, name: string): readonly (() => void)[] {
+  #listen(
+    limiter: RateLimiter | PolicySet,
+    { store, identify }: Pipeline,
+    name: string,
+  ): readonly (() => void)[] {
+    const { events } = limiter;
     const { external, events: storeEvents } = store;
     const storeName = external ? undefined : nameOfStore(store);
     const ids = hiding(identify);
-    const whose = { ids, limiter: name, store: storeName };
+    const ofSet = this.#isWhole && meetOf(limiter) !== undefined;
+    const whose = { ids, limiter: name, store: storeName, ofSet, clear: this.#clear };
     const ends = [
       events.on("decision", (event) => {
         this.#add(this.#lines.decided(event, whose));
@@ -212,6 +233,9 @@ export class AttemptLog implements AsyncDisposable {
         this.#add(this.#lines.adjusted(event, whose));
       }),
     ];
+    if (ofSet) {
+      ends.push(hearRequests(limiter, (heard) => this.#add(lineOfRequests(heard, whose))));
+    }
     if (storeName !== undefined && storeEvents !== undefined) {
       const evicted = storeEvents.on("eviction", () => {
         this.#file.queue.addEvictions(storeName, 1);
@@ -227,6 +251,14 @@ export class AttemptLog implements AsyncDisposable {
     this.#file.queue.add(line);
     this.#file.schedule();
   }
+}
+
+/** What the limiter behind it is. @throws InvalidOptionError */
+export function loggedPipeline(limiter: RateLimiter | PolicySet): Pipeline {
+  const isSet = meetOf(limiter) !== undefined;
+  const pipeline = pipelineOf(isSet ? (limiter as PolicySet).limiters[0] : limiter);
+  if (pipeline !== undefined) return pipeline;
+  throw new InvalidOptionError("limiter", withoutText(limiter), "a RateLimiter or a PolicySet");
 }
 
 function warn({ message }: Error): void {

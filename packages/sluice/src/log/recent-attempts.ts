@@ -4,19 +4,19 @@ import type { LogSource } from "../audit/log.js";
 import { whenSettled } from "../core/clock.js";
 import type { DecisionReason } from "../core/decision.js";
 import { randomName } from "../core/digest.js";
-import { InvalidOptionError } from "../core/errors.js";
 import { hiding } from "../core/identity.js";
 import { checkName } from "../core/key.js";
 import { byDefault, aCount, optionReader } from "../core/options.js";
-import { withoutText } from "../core/shown.js";
 import type { DecisionMade, KeyAdjusted } from "../events/events.js";
-import { pipelineOf } from "../limiter/limiter-class.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
-import { meetOf } from "../policies/met-rules.js";
+import { hearRequests, meetOf } from "../policies/met-rules.js";
 import type { PolicySet } from "../policies/policy-set.js";
+import type { HeardRequests } from "../policies/rules-decision.js";
 import { AttemptLines, type Logged, type DecidedCall, nameOfStore } from "./attempt-lines.js";
-import { LOGGED_OPTIONS, type LoggedLimiterOptions } from "./attempt-log.js";
+import { LOGGED_OPTIONS, loggedPipeline, type LoggedLimiterOptions } from "./attempt-log.js";
+import { checkClear, type ClearEntries } from "./clear-entries.js";
 import { DefinedRules, type QueuedLine } from "./line-queue.js";
+import { lineOfRequests } from "./request-lines.js";
 
 /** Options of `RecentAttempts`. */
 export interface RecentAttemptsOptions {
@@ -24,11 +24,14 @@ export interface RecentAttemptsOptions {
   readonly most?: number | undefined;
   /** Bytes that they take at most, about: 1,000 to 1e9; default 16,000,000. */
   readonly maxBytes?: number | undefined;
+  /** Entries of requests to a PolicySet whose values `source()` may hold, by name; true: all. Default none. */
+  readonly clear?: readonly string[] | true | undefined;
 }
 
 const OPTIONS = optionReader<RecentAttemptsOptions>()({
   most: byDefault(50_000, aCount(1, 1e6)),
   maxBytes: byDefault(16e6, aCount(1000, 1e9)),
+  clear: checkClear,
 });
 
 /** One attempt that is remembered. */
@@ -45,17 +48,20 @@ export interface RecentAttempt {
   readonly reason: DecisionReason;
 }
 
-/** An attempt; or another change of its key. */
+/** An attempt; another change of its key; or a request that was decided by rules. */
 interface Kept {
   readonly whose: Logged;
-  readonly decided: DecidedCall | undefined;
-  readonly adjusted: KeyAdjusted | undefined;
+  readonly decided?: DecidedCall;
+  readonly adjusted?: KeyAdjusted;
+  readonly heard?: HeardRequests;
   readonly atUs: number;
   readonly bytes: number;
 }
 
 /** What one takes in V8's heap, beside its key: measured, rounded up. */
 const BYTES_EACH = 400;
+/** What a request and what it met take beside that. */
+const REQUEST_BYTES = 800;
 const LINES_A_TURN = 500;
 const SESSION_BYTES = 9;
 
@@ -86,16 +92,20 @@ export class RecentAttempts implements Disposable {
   #dropped = 0;
   #bytes = 0;
   #hasDropped = false;
+  /** Of what is kept, that which is no attempt: requests, whose attempts are kept beside. */
+  #requests = 0;
+  readonly #clear: ClearEntries;
 
   constructor(options: RecentAttemptsOptions = {}) {
-    const { most, maxBytes } = OPTIONS.read(options);
+    const { most, maxBytes, clear } = OPTIONS.read(options);
+    this.#clear = clear;
     this.#most = most;
     this.#maxBytes = maxBytes;
   }
 
   /** How many are kept. */
   get count(): number {
-    return this.#kept.length - this.#dropped;
+    return this.#kept.length - this.#dropped - this.#requests;
   }
 
   /** When the oldest of them was, by the store's clock in µs since the epoch; undefined where there is none. */
@@ -125,18 +135,16 @@ export class RecentAttempts implements Disposable {
    */
   add(limiter: RateLimiter | PolicySet, options: LoggedLimiterOptions = {}): () => void {
     LOGGED_OPTIONS.known(options);
-    const isSet = meetOf(limiter) !== undefined;
-    const pipeline = pipelineOf(isSet ? (limiter as PolicySet).limiters[0] : limiter);
-    if (pipeline === undefined) {
-      const allowed = "a RateLimiter or a PolicySet";
-      throw new InvalidOptionError("limiter", withoutText(limiter), allowed);
-    }
+    const pipeline = loggedPipeline(limiter);
+    const ofSet = meetOf(limiter) !== undefined;
     const { store, identify } = pipeline;
     const { name = pipeline.name } = options;
     const whose: Logged = {
       ids: hiding(identify),
       limiter: checkName("name", name),
       store: store.external ? undefined : nameOfStore(store),
+      ofSet,
+      clear: this.#clear,
     };
     const { events } = limiter;
     const ends = [
@@ -144,9 +152,10 @@ export class RecentAttempts implements Disposable {
         if (event.verb !== "peek") this.#decided(event, whose);
       }),
       events.on("adjusted", (event) => {
-        this.#keep({ whose, decided: undefined, adjusted: event, atUs: event.atUs ?? 0 }, event);
+        this.#keep({ whose, adjusted: event, atUs: event.atUs ?? 0 }, textsOf(event));
       }),
     ];
+    if (ofSet) ends.push(hearRequests(limiter, (heard) => this.#heard(heard, whose)));
     const end = (): void => {
       if (this.#ends.delete(end)) for (const each of ends) each();
     };
@@ -227,6 +236,7 @@ export class RecentAttempts implements Disposable {
     this.#kept = [];
     this.#dropped = 0;
     this.#bytes = 0;
+    this.#requests = 0;
   }
 
   [Symbol.dispose](): void {
@@ -238,18 +248,30 @@ export class RecentAttempts implements Disposable {
     const { key, slot, cost, verb, policies, maxWaitUs, readyAtUs } = event;
     const { policies: _, shadow: __, ...decision } = event.decision;
     const decided = { key, slot, cost, verb, policies, maxWaitUs, readyAtUs, decision };
-    this.#keep({ whose, decided, adjusted: undefined, atUs: decision.decidedAtUs }, event);
+    this.#keep({ whose, decided, atUs: decision.decidedAtUs }, textsOf(event));
   }
 
-  #keep(
-    what: Omit<Kept, "bytes">,
-    { key, slot = "" }: { readonly key: string; readonly slot?: string | undefined },
-  ): void {
-    const bytes = BYTES_EACH + 2 * (key.length + slot.length);
+  #heard(heard: HeardRequests, whose: Logged): void {
+    this.#requests += 1;
+    let characters = 0;
+    for (const { request } of heard.takens) {
+      characters += REQUEST_BYTES / 2;
+      for (const name in request.entries) {
+        characters += name.length + String(request.entries[name]).length;
+      }
+    }
+    this.#keep({ whose, heard, atUs: heard.atUs }, characters);
+  }
+
+  /** Each with as many characters in its texts. */
+  #keep(what: Omit<Kept, "bytes">, characters: number): void {
+    const bytes = BYTES_EACH + 2 * characters;
     this.#kept.push({ ...what, bytes });
     this.#bytes += bytes;
     while (this.count > this.#most || (this.#bytes > this.#maxBytes && this.count > 0)) {
-      this.#bytes -= (this.#kept[this.#dropped] as Kept).bytes;
+      const { bytes: freed, heard } = this.#kept[this.#dropped] as Kept;
+      this.#bytes -= freed;
+      this.#requests -= Number(heard !== undefined);
       this.#kept[this.#dropped] = undefined;
       this.#dropped += 1;
       this.#hasDropped = true;
@@ -277,7 +299,15 @@ async function* textOf(kept: readonly Kept[], isWhole: boolean): AsyncGenerator<
   yield encoder.encode(endLine(session));
 }
 
-function lineOf({ whose, decided, adjusted }: Kept, lines: AttemptLines): QueuedLine | undefined {
+function textsOf({ key, slot = "" }: Pick<KeyAdjusted, "key" | "slot">): number {
+  return key.length + slot.length;
+}
+
+function lineOf(
+  { whose, decided, adjusted, heard }: Kept,
+  lines: AttemptLines,
+): QueuedLine | undefined {
+  if (heard !== undefined) return lineOfRequests(heard, whose);
   if (decided !== undefined) return lines.decided(decided, whose);
   return adjusted === undefined ? undefined : lines.adjusted(adjusted, whose);
 }

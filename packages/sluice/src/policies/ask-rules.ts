@@ -9,8 +9,9 @@ import type { Pipeline } from "../limiter/pipeline.js";
 import { pipelineOf } from "../limiter/limiter-class.js";
 import type { LimiterRequest } from "../limiter/request.js";
 import { isSyncStore } from "../stores/store.js";
+import { hear } from "./met-rules.js";
 import type { RuleCharge } from "./rule-charge.js";
-import type { RulesRequest } from "./rules-request.js";
+import type { RulesSettlement } from "./rules-request.js";
 import {
   type RuleDecision,
   type RulesDecision,
@@ -35,11 +36,9 @@ export async function consumeTogetherByRules(
   }
   const requests = takens.flatMap(requestsOf);
   if (requests.length === 0) {
-    return {
-      allowed: true,
-      decisions: takens.map((taken) => answered(taken, [], true)),
-      atomic: true,
-    };
+    const decisions = takens.map((taken) => answered(taken, [], true));
+    hear("consume", takens, decisions);
+    return { allowed: true, decisions, atomic: true };
   }
   const together = await consumeTogether(requests, { signal });
   const { allowed, atomic } = together;
@@ -50,6 +49,7 @@ export async function consumeTogetherByRules(
     at += own.length;
     return answered(taken, own, atomic);
   });
+  hear("consume", takens, decisions);
   return { allowed, decisions, atomic };
 }
 
@@ -111,22 +111,29 @@ export function consumeRules(
 ): RulesDecision | Promise<RulesDecision> {
   const { charges, slot } = taken;
   const [only] = charges;
-  if (only === undefined) return rulesDecision([], true, taken);
+  if (only === undefined) return consumed(taken, [], true);
   if (charges.length > 1) return consumeSeveral(taken, signal);
   const pipeline = pipelineIn(only);
   const { key, cost, policies } = only;
   const { store } = pipeline;
   if (signal === undefined && isSyncStore(store)) {
-    return answered(
-      taken,
-      [pipeline.consumeSync(store, key, { cost, slot, policy: policies })],
-      true,
-    );
+    const decision = pipeline.consumeSync(store, key, { cost, slot, policy: policies });
+    return consumed(taken, [decision], true);
   }
   const answer = pipeline.begin({ verb: VERBS.consume, key, slot, cost, policy: policies, signal });
   return answer instanceof Promise
-    ? answer.then((decision) => answered(taken, [decision], true))
-    : answered(taken, [answer], true);
+    ? answer.then((decision) => consumed(taken, [decision], true))
+    : consumed(taken, [answer], true);
+}
+
+function consumed(
+  taken: TakenByRules,
+  decisions: readonly Decision[],
+  atomic: boolean,
+): RulesDecision {
+  const answer = answered(taken, decisions, atomic);
+  if (taken.heard !== undefined) hear("consume", [taken], [answer]);
+  return answer;
 }
 
 async function consumeSeveral(
@@ -134,7 +141,7 @@ async function consumeSeveral(
   signal: AbortSignal | undefined,
 ): Promise<RulesDecision> {
   const { decisions, atomic } = await consumeTogether(requestsOf(taken), { signal });
-  return answered(taken, decisions, atomic);
+  return consumed(taken, decisions, atomic);
 }
 
 function requestsOf({ charges, slot }: TakenByRules): readonly AtomicRequest[] {
@@ -161,40 +168,50 @@ export async function peekRules(
 
 /** Gives back what all rules would charge, whoever took it; an override that decides by itself charges nothing. */
 export async function giveBackByRules(
-  { request, charges, slot }: TakenByRules,
+  taken: TakenByRules,
   signal: AbortSignal | undefined,
 ): Promise<readonly Refund[]> {
-  const { nonce }: RulesRequest = request;
-  return Promise.all(
+  const { request, charges, slot } = taken;
+  const refunds = await Promise.all(
     charges.map((charge) => {
       const { key, cost, matched } = charge;
       const amount = matched.verdict === "decide" ? cost : 0;
+      const { nonce } = request;
       return adjusted(charge, { ...refundRequest(key, amount, { slot }), signal, nonce });
     }),
   );
+  hear("refund", [taken], refunds);
+  return refunds;
 }
 
 /** Gives back all that a decision took. */
-export async function refundRules({ charges, slot }: TakenByRules): Promise<readonly Refund[]> {
-  return Promise.all(
+export async function refundRules(taken: TakenByRules): Promise<readonly Refund[]> {
+  const { charges, slot } = taken;
+  const refunds = await Promise.all(
     charges.map((charge) =>
       adjusted(charge, refundRequest(charge.key, charge.cost, { of: charge.decision, slot })),
     ),
   );
+  hear("refund", [taken], refunds);
+  return refunds;
 }
 
 /** Refunds what was not used, or takes what is missing; `costs` are the rules' own, in order. */
 export async function settleRules(
-  { charges, slot }: TakenByRules,
+  taken: TakenByRules,
   costs: readonly number[],
+  after: RulesSettlement,
 ): Promise<readonly Refund[]> {
-  return Promise.all(
+  const { charges, slot } = taken;
+  const refunds = await Promise.all(
     charges.map((charge, i) => {
       const { key, cost: reserved, decision: of } = charge;
       const actual = costs[i] ?? reserved;
       return adjusted(charge, settleRequest(key, { reserved, actual, of, slot }));
     }),
   );
+  hear("refund", [taken], refunds, { after });
+  return refunds;
 }
 
 async function adjusted(charge: RuleCharge, request: LimiterRequest): Promise<Refund> {

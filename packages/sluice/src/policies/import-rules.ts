@@ -1,11 +1,19 @@
 /** What importers share: a source of another program is read, rules are collected under names of ours, and the rest is noted. */
 import type { EntryCondition, PoliciesDocument, PolicyRule } from "./document.js";
+import { InvalidOptionError } from "../core/errors.js";
+import { aText, optional, optionReader, unchecked } from "../core/options.js";
+import { withoutText } from "../core/shown.js";
 import { parsePolicies, type ParsePoliciesOptions, rootOf } from "./parse.js";
 import { type PoliciesProblem, Problems } from "./problems.js";
 import { type MapNode, type SourceNode } from "./source-node.js";
 
 /** How a configuration of another program is to be read: as `parsePolicies` reads, YAML unless told otherwise. */
 export type ImportOptions = Pick<ParsePoliciesOptions, "format" | "file" | "yaml">;
+
+const OPTIONS = optionReader<ImportOptions>()({
+  ...unchecked("format", "yaml"),
+  file: optional(aText("the name of a file, as text")),
+});
 
 /** A configuration as a document of ours. */
 export interface ImportedPolicies {
@@ -72,7 +80,11 @@ export function importedBy(
   options: ImportOptions,
   collect: (root: SourceNode, rules: RuleImport, problems: Problems) => void,
 ): ImportedPolicies {
-  const problems = new Problems(options.file, Number.POSITIVE_INFINITY);
+  const { file } = OPTIONS.read(options);
+  if (typeof source !== "string") {
+    throw new InvalidOptionError("source", withoutText(source), "the text of a configuration");
+  }
+  const problems = new Problems(file, Number.POSITIVE_INFINITY);
   const rules = new RuleImport(problems);
   problems.during(() => {
     const root = rootOf(source, { format: "yaml", ...options }, problems);

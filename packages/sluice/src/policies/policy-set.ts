@@ -39,6 +39,7 @@ import { chargeOf, type RuleCharge, RulePolicies } from "./rule-charge.js";
 import { RuleLimiters } from "./rule-limiters.js";
 import {
   checkTakenBy,
+  type RequestListener,
   type RulesDecision,
   type RulesDecisions,
   type TakenByRules,
@@ -98,6 +99,11 @@ export class PolicySet implements AsyncDisposable {
   readonly #time: StoreTime;
   readonly #closing: Closing;
   readonly #follower: SourceFollower | undefined;
+  /** Who hears of each request: logs of attempts. */
+  readonly #listeners = new Set<RequestListener>();
+  readonly #hear: RequestListener = (heard) => {
+    for (const listener of this.#listeners) listener(heard);
+  };
   #compiled: CompiledPolicies = NOTHING;
   #lists: RulePolicies;
   #limiter: RateLimiter;
@@ -140,7 +146,7 @@ export class PolicySet implements AsyncDisposable {
     const { identity } = given;
     this.#isPlain = identity === "plain" || (identity === undefined && !this.store.external);
     this.#lists = new RulePolicies(NOTHING, this.#isPlain);
-    noteSet(this, (request) => this.#met(request));
+    noteSet(this, { meet: (request) => this.#met(request), listeners: this.#listeners });
     if (!isPolicySource(source)) this.replace(source);
   }
 
@@ -319,10 +325,8 @@ export class PolicySet implements AsyncDisposable {
       entries: { ...request.entries, ...entries },
     };
     const met = new Map(compiled.match(after, nowUs).map((each) => [each.rule, each.cost]));
-    return settleRules(
-      taken,
-      taken.charges.map((charge) => met.get(charge.matched.rule) ?? charge.cost),
-    );
+    const costs = taken.charges.map((charge) => met.get(charge.matched.rule) ?? charge.cost);
+    return settleRules(taken, costs, { cost, entries });
   }
 
   /**
@@ -484,7 +488,8 @@ export class PolicySet implements AsyncDisposable {
     for (const matched of compiled.match(request, nowUs, this.#switch)) {
       charges.push(chargeOf(matched, this.#limiter, this.#lists, own));
     }
-    return { request, slot: request.slot, compiled, nowUs, charges, state: "charged" };
+    const heard = this.#listeners.size > 0 ? this.#hear : undefined;
+    return { request, slot: request.slot, compiled, nowUs, charges, state: "charged", heard };
   }
 
   #apply({ compiled, by, comment }: LoadedPolicies): void {

@@ -13,7 +13,6 @@ import { formOfKeys, isInReach, keyValues } from "./override-key.js";
 import type { PolicySet } from "./policy-set.js";
 import type { RuleCharge } from "./rule-charge.js";
 import { EVERYBODY, type RequestEntries } from "./rule-key.js";
-import type { TakenByRules } from "./rules-decision.js";
 
 /** One key of one rule, by one of the three. */
 export interface RuleKeyTarget {
@@ -161,8 +160,7 @@ function chargeAt(rules: PolicySet, target: RuleKeyTarget): Aimed {
     throw new InvalidOptionError("target", new InWords("none or several"), ONE_OF_THREE);
   }
   const asked = entries ?? entriesOf(rules, rule, key);
-  // What a set notes of itself is all of this.
-  const { charges } = meet({ rule, entries: asked, slot }) as TakenByRules;
+  const { charges } = meet({ rule, entries: asked, slot });
   const [charge] = charges;
   if (charge === undefined) {
     throw new InvalidOptionError("rule", rule, "a rule that is not off, in a set that is not off");

@@ -4,7 +4,7 @@ import { InvalidOptionError } from "../core/errors.js";
 import { InWords, withoutText } from "../core/shown.js";
 import type { CompiledPolicies } from "./compile.js";
 import type { RuleCharge } from "./rule-charge.js";
-import type { PolicyRequest } from "./matched-rule.js";
+import type { RulesRequest, RulesSettlement } from "./rules-request.js";
 
 /** What one rule said. */
 export interface RuleDecision {
@@ -44,14 +44,30 @@ export interface RulesDecisions {
 
 /** What a decision took, for whoever gives it back. */
 export interface TakenByRules {
-  readonly request: PolicyRequest;
+  readonly request: RulesRequest;
   readonly slot: string | undefined;
   readonly compiled: CompiledPolicies;
   readonly nowUs: number;
   readonly charges: readonly RuleCharge[];
   /** "asked": it was a peek. "spared": another request denied, so this one was not charged though it would pass. */
   state: "charged" | "asked" | "spared";
+  /** Who is to hear of the answer; undefined where nobody logs requests. */
+  readonly heard: RequestListener | undefined;
 }
+
+/** What was asked of a set and answered, with the entries of the requests. */
+export interface HeardRequests {
+  readonly verb: "consume" | "consumeUpTo" | "reserve" | "penalize" | "refund";
+  /** Decided together, all or nothing; mostly one. */
+  readonly takens: readonly TakenByRules[];
+  readonly decisions: readonly Decision[];
+  readonly atUs: number;
+  readonly maxWaitUs?: number | undefined;
+  /** Of a refund that settles: what the request cost after all. */
+  readonly after?: RulesSettlement | undefined;
+}
+
+export type RequestListener = (heard: HeardRequests) => void;
 
 /** Of a request that meets no rule. */
 function freeDecision(decidedAtUs: number): Decision {

@@ -14,7 +14,7 @@ import type { LimiterAnswer, LimiterRequest } from "../limiter/request.js";
 import { restated } from "../limiter/restated.js";
 import { sharesOfShadows } from "../limiter/shadows.js";
 import { answered, consumeRules, pipelineIn } from "./ask-rules.js";
-import { meetOf } from "./met-rules.js";
+import { hear, meetOf } from "./met-rules.js";
 import type { PolicySet } from "./policy-set.js";
 import type { RuleCharge } from "./rule-charge.js";
 import type { RulesDecision, TakenByRules } from "./rules-decision.js";
@@ -79,6 +79,7 @@ export async function consumeRulesUpTo(
     }),
   );
   const decision = asAsked(taken, decisions, taken.charges.length < 2);
+  hear("consumeUpTo", [taken], [decision]);
   return Object.assign(decision, { granted });
 }
 
@@ -115,7 +116,9 @@ export async function penalizeRules(
   const answers = await askAll(taken, ({ cost }) => {
     return { verb: VERBS.penalize, cost, signal: request.signal };
   });
-  return asAsked(taken, answers, true);
+  const decision = asAsked(taken, answers, true);
+  hear("penalize", [taken], [decision]);
+  return decision;
 }
 
 const WAIT = optionReader<{ readonly maxWait?: Duration | undefined }>()({
@@ -152,6 +155,7 @@ export async function reserveRules(
   const attempts = answers.map(({ reserved, ...decision }) => ({ reserved, decision }));
   const decisions = attempts.map((each) => each.decision);
   const decision = asAsked(taken, decisions, taken.charges.length < 2);
+  hear("reserve", [taken], [decision], { maxWaitUs });
   if (!decision.allowed) {
     await Promise.all(
       taken.charges.map(async (charge, i) => {
@@ -222,6 +226,7 @@ export async function cancelReserved(rules: PolicySet, ticket: string): Promise<
       await pipelineIn(start.charge).run({ ...refund, ofShadows, policy });
     }),
   );
+  hear("refund", [taken], []);
   return true;
 }
 
@@ -269,7 +274,6 @@ function asAsked(
 /** @throws InvalidOptionError */
 function metBy(rules: PolicySet, request: RulesRequest): TakenByRules {
   const meet = meetOf(rules);
-  // What a set notes of itself is all of this.
-  if (meet !== undefined) return meet(request) as TakenByRules;
+  if (meet !== undefined) return meet(request);
   throw new InvalidOptionError("rules", withoutText(rules), "a PolicySet");
 }

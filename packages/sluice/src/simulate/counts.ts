@@ -49,8 +49,9 @@ const WIDTH = 5;
 
 /** What is counted of every key. */
 export class CountsByKey {
-  readonly #counts: Uint32Array;
+  #counts: Uint32Array;
 
+  /** As many keys as are known; more make it grow. */
   constructor(keys: number) {
     this.#counts = new Uint32Array(keys * WIDTH);
   }
@@ -113,6 +114,11 @@ export class CountsByKey {
 
   #increase(key: number, field: number): void {
     const at = key * WIDTH + field;
+    if (at >= this.#counts.length) {
+      const grown = new Uint32Array(Math.max(2 * this.#counts.length, (key + 1) * WIDTH));
+      grown.set(this.#counts);
+      this.#counts = grown;
+    }
     this.#counts[at] = (this.#counts[at] as number) + 1;
   }
 }

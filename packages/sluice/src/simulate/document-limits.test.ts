@@ -12,6 +12,8 @@ import { suggestLimits } from "./suggest.js";
 
 const hourly = (limit: number, name = "api"): Policy => fixedWindow({ name, limit, window: "1h" });
 const window = (limit: number): object => ({ algorithm: "fixed-window", limit, window: "1h" });
+const AS_IT_WAS =
+  "what rules match and what their keys are is as it was: logs have the entries of requests where a PolicySet is logged";
 const api = { name: "api", key: ["user"], policy: window(2) };
 
 /** So many attempts of a user each, one after another. */
@@ -117,6 +119,7 @@ describe("an override", () => {
     const report = await simulate(log, { limits });
     expect(report.rules).toMatchObject([{ rule: "api", deniedAfter: 2 }]);
     expect(limits.notes).toEqual([
+      AS_IT_WAS,
       "without the overrides that end with *: logs hold the ids of keys",
     ]);
   });
@@ -146,6 +149,7 @@ test("what a log cannot tell is said", async () => {
   const rules = [{ ...api, rollout: { percent: 25 } }, ...names];
   const plans = { pro: { api: { limit: 5 } } };
   expect(limitsOfDocument(documentOf({ rules, plans }), log).notes).toEqual([
+    AS_IT_WAS,
     "the logs have no attempts of a, b, c, d, e and 1 more: a rule is known by its name",
     "for all keys, as if the rollout of api were complete",
     "without the plans: logs do not say which plan a call had",

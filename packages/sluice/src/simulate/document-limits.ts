@@ -8,12 +8,16 @@ import { CompiledRule, overridesByRule, weaker } from "../policies/compiled-rule
 import type { PoliciesDocument, PolicyOverride, PolicyRule } from "../policies/document.js";
 import type { MatchedRule } from "../policies/matched-rule.js";
 import { keyValues } from "../policies/override-key.js";
+import { notesOf } from "./document-notes.js";
 import type { AskedRule, Limits, LoggedAttempt, ReplayableLimits } from "./limits.js";
 import { idOf, type LoggedAttempts } from "./logged-attempts.js";
+import { requestRules } from "./request-rules.js";
 
 /**
- * The rules of a document, each for the attempts that the log says a rule of its name decided: what it matches and what its
- * key is are taken as they were. An override applies where its key is spelled out. A rollout counts as complete.
+ * The rules of a document. Where the log has the requests of a PolicySet with their entries, each is asked by the rules that
+ * it meets here, as far as its entries can be told. Elsewhere a rule is for the attempts that the log says a rule of its name
+ * decided: what it matches and what its key is are taken as they were. An override applies where its key is spelled out. A
+ * rollout counts as complete where the key is not readable. `notes` says which of this the log leaves out.
  *
  * @throws InvalidPoliciesError for a document that is not valid
  * @example
@@ -24,15 +28,12 @@ import { idOf, type LoggedAttempts } from "./logged-attempts.js";
  */
 export function limitsOfDocument(
   document: PoliciesDocument,
-  { rules: logged }: Pick<LoggedAttempts, "rules">,
+  log: Pick<LoggedAttempts, "rules" | "requests">,
 ): Limits {
-  return limitsOfRules(document, logged);
+  return limitsOfRules(document, notesOf(document, log));
 }
 
-function limitsOfRules(
-  document: PoliciesDocument,
-  logged: readonly AttemptPolicies[],
-): ReplayableLimits {
+function limitsOfRules(document: PoliciesDocument, notes: readonly string[]): ReplayableLimits {
   const overrides = document.overrides ?? [];
   const rules = new Map(
     document.rules.map((rule) => {
@@ -42,7 +43,8 @@ function limitsOfRules(
   );
   const known = new WeakMap<AttemptPolicies, readonly RuleLimits[]>();
   return {
-    notes: notesOf(document, logged),
+    notes,
+    rulesForRequest: requestRules(document),
     rulesFor(attempt) {
       const { under } = attempt;
       if (under === undefined) return [];
@@ -120,35 +122,4 @@ function limitsIn(met: MatchedRule | undefined): KeyLimits {
   if (met.verdict === "deny") return { policy: NOTHING, candidate: undefined };
   const { policy, candidate } = met;
   return { policy: ruleOf(policy), candidate: candidate && ruleOf(candidate) };
-}
-
-function notesOf(
-  { rules, overrides = [], plans = {} }: PoliciesDocument,
-  logged: readonly AttemptPolicies[],
-): readonly string[] {
-  const names = new Set(logged.flatMap(({ policies }) => policies.map(({ name }) => name)));
-  const unknown = rules.filter(({ name }) => !names.has(name)).map(({ name }) => name);
-  const partial = rules.filter(({ rollout }) => (rollout?.percent ?? 100) < 100);
-  const hasPrefixes = overrides.some(({ key }) => key.endsWith("*"));
-  const notes: (readonly [applies: boolean, note: string])[] = [
-    [
-      unknown.length > 0,
-      `the logs have no attempts of ${listOf(unknown)}: a rule is known by its name`,
-    ],
-    [
-      partial.length > 0,
-      `for all keys, as if the rollout of ${listOf(partial.map(({ name }) => name))} were complete`,
-    ],
-    [hasPrefixes, "without the overrides that end with *: logs hold the ids of keys"],
-    [Object.keys(plans).length > 0, "without the plans: logs do not say which plan a call had"],
-  ];
-  return notes.flatMap(([applies, note]) => (applies ? [note] : []));
-}
-
-const MOST_NAMED = 5;
-
-function listOf(names: readonly string[]): string {
-  const more = names.length - MOST_NAMED;
-  const shown = names.slice(0, MOST_NAMED).join(", ");
-  return more > 0 ? `${shown} and ${more} more` : shown;
 }

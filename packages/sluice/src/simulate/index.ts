@@ -8,7 +8,7 @@ export type * from "../policies/index.js";
 export type { Comparison, KeyCounts } from "./counts.js";
 export { limitsOfDocument } from "./document-limits.js";
 export { type Limits, limitsOf } from "./limits.js";
-export { type LoggedAttempts, readLoggedAttempts } from "./logged-attempts.js";
+export { type LoggedAttempts, type LoggedRequests, readLoggedAttempts } from "./logged-attempts.js";
 export {
   type ComparedKey,
   type RuleComparison,

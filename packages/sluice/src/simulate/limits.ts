@@ -4,7 +4,9 @@ import { type Rule, rulesOf } from "../algorithms/rule.js";
 import type { AttemptPolicies } from "../audit/attempts-read.js";
 import type { LogRecord } from "../audit/record.js";
 import { InvalidOptionError } from "../core/errors.js";
+import { aText, checkFunction, optional, unchecked } from "../core/options.js";
 import { hasField, withoutText } from "../core/shown.js";
+import type { LoggedRequest } from "../audit/request-record.js";
 
 /** One attempt of a log. */
 export interface LoggedAttempt {
@@ -26,9 +28,18 @@ export interface AskedRule {
   readonly votes: boolean;
   /** Thousandths; undefined = what the attempt asked for. */
   readonly cost?: number | undefined;
+  /** Whether it denies without counting, whatever is left. */
+  readonly refuses?: boolean;
   /** What takes the place of the rule's own policy for this key. */
   readonly override?: string | undefined;
 }
+
+/** The rules that a logged request meets; `isSecret`: no text can be compared with its ids. */
+export type RulesForRequest = (
+  request: LoggedRequest,
+  isSecret: boolean,
+  atUs: number,
+) => readonly AskedRule[];
 
 /** Limits that attempts can be replayed under. Made by `limitsOf` or `limitsOfDocument`. */
 export interface Limits {
@@ -40,7 +51,16 @@ export interface Limits {
 export interface ReplayableLimits extends Limits {
   /** The rules that apply to an attempt; none where nothing limits it. */
   rulesFor(attempt: LoggedAttempt): readonly AskedRule[];
+  /** The same of a request with its entries; undefined where limits are for keys alone. */
+  readonly rulesForRequest?: RulesForRequest | undefined;
 }
+
+/** What simulations and suggestions share. */
+export const REPLAY_OPTIONS = {
+  ...unchecked("limits"),
+  limiter: optional(aText("the name of a limiter")),
+  onProgress: optional(checkFunction),
+};
 
 /** Limits that a user passes. */
 export function replayable(limits: Limits, option = "limits"): ReplayableLimits {

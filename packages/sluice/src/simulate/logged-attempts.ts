@@ -2,10 +2,20 @@
 import { type AttemptPolicies, readAttempts } from "../audit/attempts-read.js";
 import { LogError, type LogSource, readLogs } from "../audit/log.js";
 import type { LogRecord } from "../audit/record.js";
-import type { Records } from "../audit/records.js";
+import { Records } from "../audit/records.js";
 import { peekKind } from "../audit/semaphore-log.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { hasField, withoutText } from "../core/shown.js";
+
+/** What logs say of the requests of sets of rules. */
+export interface LoggedRequests {
+  /** How many were asked, alone or together with others. */
+  readonly count: number;
+  /** Entries of which some have an id alone. */
+  readonly hidden: ReadonlySet<string>;
+  /** Whether some of the ids were made with a secret, so that no text can be compared with them. */
+  readonly isSecret: boolean;
+}
 
 /** Logs as a simulation reads them: those of `sluice exercise`, or of `sluice/log`. Made by `readLoggedAttempts`. */
 export interface LoggedAttempts {
@@ -13,6 +23,8 @@ export interface LoggedAttempts {
   readonly files: readonly string[];
   /** What decided them. */
   readonly rules: readonly AttemptPolicies[];
+  /** Requests of sets with their entries; undefined where the logs have none. */
+  readonly requests?: LoggedRequests | undefined;
   /** The share of keys that is in the logs: 0 to 1. */
   readonly sample: number;
   /** Calls without an answer, lines that the logs say are missing, and runs of processes without their beginning or end. */
@@ -27,6 +39,8 @@ export interface LoggedAttempts {
 export interface ReadAttempts extends LoggedAttempts {
   /** Keys of one limiter have one number, whatever its policies were. */
   readonly records: Records;
+  /** What sets of rules were asked; their rules' own records are `ofSet`. */
+  readonly asked: Records;
 }
 
 /** What was read, of a log that a user passes. */
@@ -66,12 +80,15 @@ async function readAll(sources: readonly LogSource[]): Promise<ReadAttempts> {
   }
   if (kind === "limiter") {
     const { files, records, policies, failedCalls } = await readLogs([source, ...others]);
-    const rules = [{ limiter: "", store: undefined, policies }];
-    return { files, records, rules, sample: 1, failedCalls, lost: 0, incomplete: 0 };
+    const rules = [{ limiter: "", store: undefined, policies, ofSet: false }];
+    const asked = new Records();
+    return { files, records, asked, rules, sample: 1, failedCalls, lost: 0, incomplete: 0 };
   }
-  const read = await readAttempts([source, ...others], placeOf);
-  const { files, records, rules, sample, incomplete } = read;
-  return { files, records, rules, sample, failedCalls: 0, lost: read.lost + read.torn, incomplete };
+  const read = await readAttempts([source, ...others], placeOf, { withRequests: true });
+  const { files, records, asked, rules, sample, incomplete, hidden, isSecret } = read;
+  const requests = asked.length > 0 ? { count: asked.length, hidden, isSecret } : undefined;
+  const lost = read.lost + read.torn;
+  return { files, records, asked, requests, rules, sample, failedCalls: 0, lost, incomplete };
 }
 
 /** Whose keys these are: a limiter's, and in the memory of a process that one's. */

@@ -4,6 +4,8 @@ import { UNIT } from "../core/amount.js";
 import type { Clock } from "../core/clock.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import type { Debit, DebitResult, Keyspace } from "../stores/store.js";
+import type { LogRecord } from "../audit/record.js";
+import type { LoggedRequest } from "../audit/request-record.js";
 import type { AskedRule, LoggedAttempt, ReplayableLimits } from "./limits.js";
 
 /** What limits say to an attempt. */
@@ -48,29 +50,56 @@ export class ReplayStore {
     this.#store = new MemoryStore({ clock, ...ROOM });
   }
 
+  /** The rules that a request meets. */
+  rulesOf(request: LoggedRequest, isSecret: boolean, atUs: number): readonly AskedRule[] {
+    return this.#limits.rulesForRequest?.(request, isSecret, atUs) ?? [];
+  }
+
   /** An attempt; those of its key at earlier times come first. */
   ask(attempt: LoggedAttempt): Replayed {
-    const { verb, cost, atUs, maxWaitUs = 0 } = attempt.record;
+    return this.askRules(this.#limits.rulesFor(attempt), attempt.record);
+  }
+
+  /** All rules that vote decide together; each of the others beside, by itself. */
+  askRules(all: readonly AskedRule[], { verb, cost, atUs, maxWaitUs = 0 }: LogRecord): Replayed {
     this.#nowUs = atUs;
-    const all = this.#limits.rulesFor(attempt);
     const call = { verb: VERBS[verb], cost: Math.round(cost * UNIT), maxWaitUs };
     const verdicts: Verdict[] = [];
     const voting = all.filter(({ votes }) => votes);
-    if (voting.length > 0) this.#decide(voting, call, verdicts);
+    if (voting.some(({ refuses }) => refuses)) {
+      // Nobody is asked, and nothing is taken.
+      for (const asked of voting) verdicts.push({ asked, denies: asked.refuses === true });
+    } else if (voting.length > 0) this.#decide(voting, call, verdicts);
     const allowed = !verdicts.some(({ denies }) => denies);
-    for (const asked of all) if (!asked.votes) this.#decide([asked], call, verdicts);
+    for (const asked of all) {
+      if (asked.votes) continue;
+      if (asked.refuses === true) verdicts.push({ asked, denies: true });
+      else this.#decide([asked], call, verdicts);
+    }
     return { allowed, verdicts };
   }
 
   /** What changed the key without being an attempt. */
   change(attempt: LoggedAttempt): void {
-    const { verb, cost, granted, atUs } = attempt.record;
+    const { record } = attempt;
+    const units = record.verb === "cancel" ? record.granted : record.cost;
+    this.changeRules(this.#limits.rulesFor(attempt), record, units);
+  }
+
+  /** What changed the keys of these rules without being an attempt. */
+  changeRules(
+    all: readonly AskedRule[],
+    { verb, atUs }: Pick<LogRecord, "verb" | "atUs">,
+    units = 0,
+  ): void {
     const change = CHANGES[verb];
     if (change === undefined) return;
     this.#nowUs = atUs;
-    const units = verb === "cancel" ? granted : cost;
     const call = { verb: change, cost: Math.round(units * UNIT), maxWaitUs: 0 };
-    for (const asked of this.#limits.rulesFor(attempt)) this.#decide([asked], call, []);
+    for (const asked of all) {
+      // What was refused took nothing that could come back.
+      if (asked.refuses !== true || verb === "penalize") this.#decide([asked], call, []);
+    }
   }
 
   /** The next attempt is another key's: all states go, so that no more than one key's take memory. */
@@ -87,15 +116,24 @@ export class ReplayStore {
     { verb, cost, maxWaitUs }: { verb: Verb; cost: number; maxWaitUs: number },
     verdicts: Verdict[],
   ): void {
-    const debits = all.map((asked): Debit => this.#debitOf(asked, cost));
+    const debits: (Debit & { cost: number })[] = [];
+    const places = all.map((asked) => {
+      const debit = this.#debitOf(asked, cost);
+      const { keyspace, id } = debit;
+      // What requests that are decided together charge to one key adds up.
+      const at = debits.findIndex((each) => each.keyspace === keyspace && each.id === id);
+      if (at < 0) return debits.push(debit) - 1;
+      (debits[at] as { cost: number }).cost += debit.cost;
+      return at;
+    });
     const answer = this.#store.executeSync({ verb, debits, blockUs: 0, maxWaitUs });
     all.forEach((asked, i) => {
-      const { reason } = answer.debits[i] as DebitResult;
+      const { reason } = answer.debits[places[i] as number] as DebitResult;
       verdicts.push({ asked, denies: reason !== REASON.ok });
     });
   }
 
-  #debitOf(asked: AskedRule, cost: number): Debit {
+  #debitOf(asked: AskedRule, cost: number): Debit & { cost: number } {
     const { name, rule, id, cost: own } = asked;
     const keyspace = this.#store.open(`${name} ${rule.policy.algorithm}`, rule.kernel);
     this.#asked.set(keyspace, asked);

@@ -3,10 +3,12 @@ import type { VerbName } from "../algorithms/decide.js";
 import { rowsByTime } from "../audit/columns.js";
 import { LogError } from "../audit/log.js";
 import { type LogRecord, TAKING_VERBS } from "../audit/record.js";
+import { Records } from "../audit/records.js";
 import { isSampled } from "../audit/sample.js";
 import { whenSettled } from "../core/clock.js";
 import { type Comparison, CountsByKey, type KeyCounts } from "./counts.js";
-import { type Limits, type LoggedAttempt, replayable } from "./limits.js";
+import { aCount, optional, optionReader, unchecked } from "../core/options.js";
+import { REPLAY_OPTIONS, type Limits, type LoggedAttempt, replayable } from "./limits.js";
 import {
   decidedBy,
   idOf,
@@ -15,6 +17,14 @@ import {
   readOf,
 } from "./logged-attempts.js";
 import { ReplayStore } from "./replay-store.js";
+import {
+  askRequests,
+  changeByRequests,
+  decidingOf,
+  deniedInRequests,
+  RequestKeys,
+  requestsOf,
+} from "./requests.js";
 import { Timeline, type TimelineStep } from "./timeline.js";
 
 /** Options of `simulate`. */
@@ -81,6 +91,12 @@ export interface SimulationReport {
   readonly incomplete: number;
 }
 
+const OPTIONS = optionReader<SimulationOptions>()({
+  ...REPLAY_OPTIONS,
+  ...unchecked("against"),
+  top: optional(aCount(0, 1e6)),
+});
+
 const ASKING: ReadonlySet<VerbName> = new Set(TAKING_VERBS);
 /** Others in the process get their turn after so many. */
 const ATTEMPTS_A_TURN = 2000;
@@ -113,13 +129,17 @@ export async function simulate(
 ): Promise<SimulationReport> {
   const log = readOf(logs);
   const { records } = log;
-  const { rows: byTime, fromUs, toUs } = attemptsIn(log, options.limiter);
+  OPTIONS.read(options);
+  const { limits, against, limiter } = options;
+  const byRequest = [limits, against].every((each) => each === undefined || isByRequest(each));
+  const { rows: byTime, fromUs, toUs, asked } = attemptsIn(log, limiter, byRequest);
   // No key's attempts change what another's come to, so the state of one key at a time is enough.
   const rows = rowsByKey(byTime, records.keys, (row) => records.keyNumber(row));
+  const total = rows.length + asked.length;
   const simulation = new Simulation(log, options, fromUs, toUs);
   for (let i = 0; i < rows.length; i++) {
     if (i % ATTEMPTS_A_TURN === 0) {
-      options.onProgress?.(i, rows.length);
+      options.onProgress?.(i, total);
       await whenSettled();
     }
     const row = rows[i] as number;
@@ -127,6 +147,15 @@ export async function simulate(
     const key = records.keyNumber(row);
     if (i > 0 && key !== records.keyNumber(rows[i - 1] as number)) simulation.endKey();
     simulation.hear({ key, record, under: decidedBy(log, record) });
+  }
+  simulation.endKey();
+  // Rules tie the keys of requests together: all are played in the order of time.
+  for (let i = 0; i < asked.length; i++) {
+    if (i % ATTEMPTS_A_TURN === 0) {
+      options.onProgress?.(rows.length + i, total);
+      await whenSettled();
+    }
+    simulation.hearRequests(log.asked.at(asked[i] as number) as LogRecord);
   }
   return simulation.report(fromUs, toUs);
 }
@@ -150,26 +179,45 @@ function rowsByKey(rows: Uint32Array, keys: number, keyOf: (row: number) => numb
 /** Rows in the order of time, and the first and last time of an attempt. */
 export interface AttemptRows {
   readonly rows: Uint32Array;
+  /** The rows of what sets of rules were asked, where it is their requests that are played. */
+  readonly asked: Uint32Array;
   readonly fromUs: number;
   readonly toUs: number;
 }
 
+/** Whether limits say which rules a request meets. */
+export function isByRequest(limits: Limits): boolean {
+  return replayable(limits).rulesForRequest !== undefined;
+}
+
 /** @throws LogError where there is no attempt. */
-export function attemptsIn(log: ReadAttempts, limiter: string | undefined): AttemptRows {
-  const { records, sample, files } = log;
+export function attemptsIn(
+  log: ReadAttempts,
+  limiter: string | undefined,
+  byRequest: boolean,
+): AttemptRows {
+  const { records, sample, files, rules } = log;
   let fromUs = Number.POSITIVE_INFINITY;
   let toUs = Number.NEGATIVE_INFINITY;
-  const { rows } = rowsByTime(records, (record) => {
-    // A key that only some of the processes logged is not whole.
-    if (sample < 1 && !isSampled(idOf(record.key), sample)) return undefined;
-    if (limiter !== undefined && limiterOf(log, record) !== limiter) return undefined;
-    if (ASKING.has(record.verb)) {
+  const timeOf = (record: LogRecord, of: string): number | undefined => {
+    if (limiter !== undefined && of !== limiter) return undefined;
+    if (isAttempt(record)) {
       fromUs = Math.min(fromUs, record.atUs);
       toUs = Math.max(toUs, record.atUs);
     }
     return record.atUs;
+  };
+  const { rows } = rowsByTime(records, (record) => {
+    // A key that only some of the processes logged is not whole.
+    if (sample < 1 && !isSampled(idOf(record.key), sample)) return undefined;
+    const isOfRequest = record.rule !== undefined && rules[record.rule]?.ofSet === true;
+    return byRequest && isOfRequest ? undefined : timeOf(record, limiterOf(log, record));
   });
-  if (fromUs <= toUs) return { rows, fromUs, toUs };
+  const asked = byRequest ? log.asked : new Records();
+  const { rows: askedRows } = rowsByTime(asked, (record) =>
+    timeOf(record, limiter === undefined ? "" : requestsOf(record).limiter),
+  );
+  if (fromUs <= toUs) return { rows, fromUs, toUs, asked: askedRows };
   const where = limiter === undefined ? "" : ` of limiter "${limiter}"`;
   throw new LogError(`${files.join(", ")}: there is no attempt${where} to replay`);
 }
@@ -189,6 +237,16 @@ export function isAttempt({ verb }: LogRecord): boolean {
   return ASKING.has(verb);
 }
 
+/** Whether an override answered it, or there was no rule: nobody was asked. */
+function isByRule({ source }: LogRecord): boolean {
+  return source === "override" || source === "rules";
+}
+
+/** A block is no limit; what an override denies is replayed by the overrides. */
+export function isBlocked(record: LogRecord): boolean {
+  return record.reason === "blocked" && !isByRule(record);
+}
+
 /** Counts of one rule. */
 interface RuleCounts {
   readonly votes: boolean;
@@ -203,6 +261,7 @@ class Simulation {
   readonly #rules = new Map<string, RuleCounts>();
   readonly #timeline: Timeline;
   readonly #top: number;
+  readonly #requestKeys: RequestKeys;
   #unlimited = 0;
   #blocked = 0;
   #withoutStore = 0;
@@ -214,6 +273,7 @@ class Simulation {
     this.#before =
       against === undefined ? undefined : new ReplayStore(replayable(against, "against"));
     this.#all = new CountsByKey(log.records.keys);
+    this.#requestKeys = new RequestKeys(log.records.keys);
     this.#timeline = new Timeline(fromUs, toUs);
     this.#top = top;
   }
@@ -225,8 +285,8 @@ class Simulation {
       this.#before?.change(attempt);
       return;
     }
-    this.#withoutStore += Number(record.source !== "store");
-    if (record.reason === "blocked") {
+    this.#withoutStore += Number(record.source !== "store" && !isByRule(record));
+    if (isBlocked(record)) {
       this.#blocked += 1;
       return;
     }
@@ -243,6 +303,36 @@ class Simulation {
     }
   }
 
+  /** What a set of rules was asked at once. */
+  hearRequests(record: LogRecord): void {
+    const asked = requestsOf(record);
+    if (!isAttempt(record)) {
+      changeByRequests(this.#after, asked, record);
+      if (this.#before !== undefined) changeByRequests(this.#before, asked, record);
+      return;
+    }
+    this.#withoutStore += Number(record.source !== "store" && !isByRule(record));
+    if (isBlocked(record)) {
+      this.#blocked += 1;
+      return;
+    }
+    const before = this.#before && askRequests(this.#before, asked, record);
+    const after = askRequests(this.#after, asked, record);
+    const wasDenied = !(before?.allowed ?? record.allowed);
+    this.#unlimited += Number(after.verdicts.length === 0);
+    const { limiter } = asked;
+    const deciding = decidingOf(after, before);
+    const key = this.#requestKeys.numberOf(limiter, deciding?.asked.id);
+    this.#all.add(key, wasDenied, !after.allowed);
+    this.#timeline.add(record.atUs, wasDenied, !after.allowed);
+    const denied = before?.verdicts.filter(({ denies }) => denies).map((each) => each.asked.name);
+    const deniedBy = new Set(denied ?? deniedInRequests(asked, record));
+    for (const { asked: rule, denies } of after.verdicts) {
+      const own = this.#requestKeys.numberOf(limiter, rule.id);
+      this.#countsOf(rule.name, rule.votes).add(own, deniedBy.has(rule.name), denies);
+    }
+  }
+
   /** The next attempt is another key's. */
   endKey(): void {
     this.#after.endKey();
@@ -252,6 +342,7 @@ class Simulation {
   report(fromUs: number, toUs: number): SimulationReport {
     const { files, sample, records, failedCalls, lost, incomplete } = this.#log;
     const keys = this.#all.changed(this.#top).map(({ key, ...counts }) => {
+      if (key >= records.keys) return { ...this.#requestKeys.of(key), ...counts };
       const text = records.keyOf(key);
       const limiter = text.slice(0, Math.max(0, text.lastIndexOf(" ")));
       return { limiter, key: idOf(text), ...counts };

@@ -9,9 +9,11 @@ import type { LogRecord } from "../audit/record.js";
 import { MAX_UNITS, UNIT } from "../core/amount.js";
 import { whenSettled } from "../core/clock.js";
 import { InvalidOptionError } from "../core/errors.js";
-import { type Limits, replayable } from "./limits.js";
+import { checkNumber, optionReader } from "../core/options.js";
+import { type AskedRule, type Limits, REPLAY_OPTIONS, replayable } from "./limits.js";
 import { decidedBy, type LoggedAttempts, readOf } from "./logged-attempts.js";
-import { attemptsIn, isAttempt } from "./simulate.js";
+import { requestsOf } from "./requests.js";
+import { attemptsIn, isAttempt, isBlocked, isByRequest } from "./simulate.js";
 
 /** Options of `suggestLimits`. */
 export interface SuggestOptions {
@@ -24,6 +26,15 @@ export interface SuggestOptions {
   /** Called now and then with how many rules are done, of how many. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
+
+const OPTIONS = optionReader<SuggestOptions>()({
+  ...REPLAY_OPTIONS,
+  percent(option, value) {
+    const percent = checkNumber(option, value);
+    if (percent > 0 && percent <= 100) return percent;
+    throw new InvalidOptionError(option, percent, "above 0, at most 100");
+  },
+});
 
 /** The least limit of a rule, all else as it is. */
 export interface Suggestion {
@@ -63,6 +74,7 @@ export async function suggestLimits(
   log: LoggedAttempts,
   options: SuggestOptions,
 ): Promise<readonly Suggestion[]> {
+  OPTIONS.read(options);
   const { percent, onProgress } = options;
   const rules = await collect(log, options);
   const suggestions: Suggestion[] = [];
@@ -97,18 +109,29 @@ async function collect(
   const log = readOf(logs);
   const { records } = log;
   const asking = replayable(limits);
-  const { rows } = attemptsIn(log, limiter);
+  const { rows, asked: askedRows } = attemptsIn(log, limiter, isByRequest(limits));
   const asked = new Map<string, Asked>();
   for (let i = 0; i < rows.length; i++) {
     if (i % ATTEMPTS_A_TURN === 0) await whenSettled();
     const row = rows[i] as number;
     const record = records.at(row) as LogRecord;
     // A block is no limit; and what was given back, nobody knows who would have got it.
-    if (!isAttempt(record) || record.reason === "blocked") continue;
+    if (!isAttempt(record) || isBlocked(record)) continue;
     const attempt = { key: records.keyNumber(row), record, under: decidedBy(log, record) };
     for (const each of asking.rulesFor(attempt)) {
       if (each.override !== undefined) continue;
-      add(asked, each.name, each.rule.policy, each.id, record, each.cost);
+      add(asked, each, record);
+    }
+  }
+  for (let i = 0; i < askedRows.length; i++) {
+    if (i % ATTEMPTS_A_TURN === 0) await whenSettled();
+    const record = log.asked.at(askedRows[i] as number) as LogRecord;
+    if (!isAttempt(record) || isBlocked(record)) continue;
+    const { requests, isSecret } = requestsOf(record);
+    for (const request of requests) {
+      for (const each of asking.rulesForRequest?.(request, isSecret, record.atUs) ?? []) {
+        if (each.override === undefined && each.refuses !== true) add(asked, each, record);
+      }
     }
   }
   return asked;
@@ -116,11 +139,8 @@ async function collect(
 
 function add(
   all: Map<string, Asked>,
-  name: string,
-  policy: Policy,
-  id: string,
+  { name, rule: { policy }, id, cost: own }: AskedRule,
   { atUs, verb, cost, maxWaitUs }: LogRecord,
-  own: number | undefined,
 ): void {
   let asked = all.get(name);
   if (asked === undefined) {

@@ -28,7 +28,7 @@ const OPTIONS = {
   policies: {
     type: "string",
     value: "FILE",
-    help: "A document of policies, in JSON or YAML: each rule for the attempts that a rule of its name decided.",
+    help: "A document of policies, in JSON or YAML. In logs of a PolicySet each request is asked by the rules that it meets; in others a rule is for the attempts that a rule of its name decided.",
   },
   against: {
     type: "string",

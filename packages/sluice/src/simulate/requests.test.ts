@@ -1,0 +1,229 @@
+import { describe, expect, onTestFinished, test } from "vitest";
+import { createGate } from "../http/index.js";
+import { MemoryStore } from "../index.js";
+import { RecentAttempts, type RecentAttemptsOptions } from "../log/index.js";
+import {
+  type PoliciesDocument,
+  PolicySet,
+  type PolicySetOptions,
+  type RulesRequest,
+} from "../policies/index.js";
+import { keyId } from "../audit/index.js";
+import { limitsOfDocument } from "./document-limits.js";
+import { limitsOf } from "./limits.js";
+import { type LoggedAttempts, readLoggedAttempts } from "./logged-attempts.js";
+import { simulate, type SimulationReport } from "./simulate.js";
+import { suggestLimits } from "./suggest.js";
+
+const window = (limit: number) => ({ algorithm: "fixed-window", limit, window: "1h" }) as const;
+const api = { name: "api", key: ["user"], policy: window(9) };
+
+/** So many requests of each user to each path. */
+function requests(
+  calls: Readonly<Record<string, number>>,
+  path = "/v1/items",
+): readonly RulesRequest[] {
+  return Object.entries(calls).flatMap(([user, count]) =>
+    Array.from({ length: count }, () => ({ entries: { user, path } })),
+  );
+}
+
+interface LogOptions {
+  readonly clear?: RecentAttemptsOptions["clear"];
+  readonly identity?: PolicySetOptions["identity"];
+}
+
+function setIn(
+  document: PoliciesDocument,
+  { clear, identity }: LogOptions = {},
+): { rules: PolicySet; recent: RecentAttempts } {
+  const rules = new PolicySet({ source: document, store: new MemoryStore(), identity });
+  const recent = new RecentAttempts({ clear });
+  recent.add(rules);
+  onTestFinished(() => {
+    recent.close();
+    return rules.close();
+  });
+  return { rules, recent };
+}
+
+async function logged(
+  asked: readonly RulesRequest[],
+  options: LogOptions = {},
+  document: PoliciesDocument = { rules: [api] },
+): Promise<LoggedAttempts> {
+  const { rules, recent } = setIn(document, options);
+  for (const request of asked) await rules.consume(request);
+  return readLoggedAttempts([recent.source()]);
+}
+
+async function simulated(
+  log: LoggedAttempts,
+  document: PoliciesDocument,
+): Promise<SimulationReport & { readonly notes: readonly string[] }> {
+  const limits = limitsOfDocument(document, log);
+  return { ...(await simulate(log, { limits })), notes: limits.notes };
+}
+
+describe("a log of requests replays a document", () => {
+  const calls = requests({ ann: 4, ben: 1 });
+
+  test.each<[string, PoliciesDocument["rules"], number]>([
+    ["with another match", [{ ...api, match: { user: "ben" }, policy: window(0) }], 1],
+    [
+      "with a match that excludes",
+      [{ ...api, match: { user: { not: "ann" } }, policy: window(0) }],
+      1,
+    ],
+    ["with other key parts", [{ ...api, key: ["path"], policy: window(2) }], 3],
+    ["with one key for all", [{ ...api, key: [], policy: window(2) }], 3],
+    ["with a new rule", [api, { ...api, name: "new", policy: window(1) }], 3],
+    ["with a rule for exact entries", [{ ...api, exact: true, policy: window(0) }], 0],
+    [
+      "where an entry is asked for that is missing",
+      [{ ...api, key: ["tenant"], onMissing: "deny" }],
+      5,
+    ],
+  ])("%s", async (_, rules, newlyDenied) => {
+    const { all, notes } = await simulated(await logged(calls), { rules });
+    expect(all).toMatchObject({ attempts: 5, deniedBefore: 0, newlyDenied });
+    expect(notes).toEqual([]);
+  });
+
+  test("with other plans", async () => {
+    const asked = [...calls, ...calls.map((each) => ({ ...each, plan: "free" }))];
+    const plans = { free: { api: { limit: 1 } } };
+    const { all } = await simulated(await logged(asked), { rules: [api], plans });
+    // Of four of Ann and one of Ben at first, nothing is left in the plan.
+    expect(all).toMatchObject({ attempts: 10, newlyDenied: 5 });
+  });
+
+  test("with two rules that decide together", async () => {
+    const site = { ...api, name: "site", key: [], policy: window(3) };
+    const rules = [{ ...api, policy: window(2) }, site];
+    const { all, rules: byRule } = await simulated(await logged(calls), { rules });
+    // Ann's third and fourth take nothing of the site, so Ben's first fits.
+    expect(all).toMatchObject({ newlyDenied: 2, keysNewlyDenied: 1 });
+    expect(byRule).toMatchObject([
+      { rule: "api", deniedAfter: 2 },
+      { rule: "site", deniedAfter: 0 },
+    ]);
+  });
+
+  test("and names keys by the ids that logs have", async () => {
+    const { keys } = await simulated(await logged(calls), {
+      rules: [{ ...api, policy: window(1) }],
+    });
+    expect(keys).toMatchObject([{ limiter: "sluice", key: keyId("user=ann"), newlyDenied: 3 }]);
+  });
+
+  test("with what HTTP adapters asked", async () => {
+    const { rules, recent } = setIn({
+      rules: [{ ...api, match: { path: "/a" }, key: ["address"] }],
+    });
+    const gate = createGate<string>(rules);
+    for (const path of ["/a", "/a", "/b"]) {
+      await gate.enter(path, {
+        method: "GET",
+        path,
+        address: "192.0.2.1",
+        header: () => undefined,
+      });
+    }
+    const log = await readLoggedAttempts([recent.source()]);
+    const document = { rules: [{ ...api, key: ["address"], policy: window(1) }] };
+    expect((await simulated(log, document)).all).toMatchObject({ attempts: 3, newlyDenied: 2 });
+  });
+
+  test("whose attempts are told apart by policies alone as ever", async () => {
+    const log = await logged(calls);
+    const { all } = await simulate(log, {
+      limits: limitsOf([{ ...api.policy, name: "api" } as never]),
+    });
+    expect(all).toMatchObject({ attempts: 5, newlyDenied: 0 });
+  });
+
+  test("and suggests limits of rules that it did not have", async () => {
+    const log = await logged(calls);
+    const rules = [{ ...api, name: "path", key: ["path"], policy: window(1) }];
+    const limits = limitsOfDocument({ rules }, log);
+    expect(await suggestLimits(log, { limits, percent: 100 })).toMatchObject([
+      { rule: "path", keys: 1, keysTouchedNow: 1, policy: { limit: 5 } },
+    ]);
+  });
+});
+
+describe("what ids are too little for", () => {
+  const asked = requests({ ann: 3 });
+  const denying = { ...api, policy: window(0) };
+  const star = { ...denying, match: { path: "/v1/*" } };
+  const hidden = (entries: string, names = entries): string =>
+    `the logs have ids of ${entries}; with clear: ${JSON.stringify(names.split(", "))} they can be read`;
+
+  test.each<[string, PoliciesDocument, string, number]>([
+    ["a star", { rules: [star] }, `rule api as it was: ${hidden("path")}`, 3],
+    [
+      "a star in a new rule",
+      { rules: [api, { ...star, name: "new" }] },
+      `rule new as it was: ${hidden("path")}`,
+      0,
+    ],
+    [
+      "an override with a star",
+      { rules: [denying], overrides: [{ rule: "api", key: "user=a*", mode: "exempt" }] },
+      `without the overrides of api that end with *: ${hidden("user")}`,
+      3,
+    ],
+    [
+      "a rollout",
+      { rules: [{ ...denying, rollout: { percent: 0 } }] },
+      "for all keys, as if the rollout of api were complete",
+      3,
+    ],
+  ])("is said: %s", async (_, document, note, newlyDenied) => {
+    const { all, notes } = await simulated(await logged(asked), document);
+    expect(notes).toEqual([note]);
+    expect(all).toMatchObject({ newlyDenied });
+    const readable = await simulated(await logged(asked, { clear: ["user", "path"] }), document);
+    expect(readable.notes).toEqual([]);
+  });
+
+  test("is said: a cost out of an entry, which stays as it was", async () => {
+    const rules = [{ ...api, cost: { from: "tokens" } }];
+    const tokens = [
+      { entries: { user: "ann", tokens: 4 } },
+      { entries: { user: "ann", tokens: 3 } },
+    ];
+    const changed = { rules: [{ ...api, cost: { from: "tokens" }, policy: window(6) }] };
+    for (const clear of [undefined, ["tokens"]]) {
+      const { all, notes } = await simulated(await logged(tokens, { clear }, { rules }), changed);
+      expect(all).toMatchObject({ newlyDenied: 1 });
+      expect(notes).toEqual(
+        clear === undefined ? [`rule api with the costs that it had: ${hidden("tokens")}`] : [],
+      );
+    }
+  });
+
+  test("is any value", async () => {
+    const { all, notes } = await simulated(await logged(asked), {
+      rules: [{ ...denying, match: { path: "*" } }],
+    });
+    expect(all).toMatchObject({ newlyDenied: 3 });
+    expect(notes).toEqual([]);
+  });
+
+  test("is every text, where ids are made with a secret", async () => {
+    const identity = { hmacSecret: "0123456789abcdef" };
+    const log = await logged(asked, { identity });
+    const overrides = [{ rule: "api", key: "user=ann", mode: "exempt" as const }];
+    const rules = [{ ...denying, match: { path: "/other" } }];
+    const { all, notes } = await simulated(log, { rules, overrides });
+    expect(all).toMatchObject({ newlyDenied: 3 });
+    expect(notes).toEqual([
+      `rule api as it was: ${hidden("path")}`,
+      "without the overrides of api: ids were made with a secret",
+    ]);
+    const keyed = await simulated(log, { rules: [{ ...api, policy: window(2) }] });
+    expect(keyed).toMatchObject({ all: { newlyDenied: 1 }, notes: [] });
+  });
+});
