@@ -1,23 +1,7 @@
 /** How adapters find out which rules a request meets, without the whole of a PolicySet. */
-import type { Policy } from "../algorithms/registry.js";
 import type { Decision } from "../core/decision.js";
-import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { HeardRequests, RequestListener, TakenByRules } from "./rules-decision.js";
 import type { RulesRequest } from "./rules-request.js";
-
-/** A rule that a request meets, as a charge of the limiter behind its set. */
-export interface MetRule {
-  readonly limiter: RateLimiter;
-  readonly key: string;
-  /** Units. */
-  readonly cost: number;
-  /** What decides: the limiter has no policies of its own. The first one is the rule's. */
-  readonly policies: readonly Policy[];
-  /** Whether it may refuse. */
-  readonly enforce: boolean;
-  /** Whether the cost is the request's, and may so turn out to be another. */
-  readonly isCostOfRequest: boolean;
-}
 
 type Meet = (request: RulesRequest) => TakenByRules;
 

@@ -5,7 +5,20 @@ import { noted } from "../limiter/bound-policies.js";
 import type { RateLimiter } from "../limiter/rate-limiter.js";
 import type { CompiledPolicies } from "./compile.js";
 import type { MatchedOverride, MatchedRule } from "./matched-rule.js";
-import type { MetRule } from "./met-rules.js";
+
+/** A rule that a request meets, as a charge of the limiter behind its set. */
+interface MetRule {
+  readonly limiter: RateLimiter;
+  readonly key: string;
+  /** Units. */
+  readonly cost: number;
+  /** What decides: the limiter has no policies of its own. The first one is the rule's. */
+  readonly policies: readonly Policy[];
+  /** Whether it may refuse. */
+  readonly enforce: boolean;
+  /** Whether the cost is the request's, and may so turn out to be another. */
+  readonly isCostOfRequest: boolean;
+}
 
 /** A rule that a request meets, ready to be asked of a limiter. */
 export interface RuleCharge extends MetRule {

@@ -1,4 +1,4 @@
-/** What a log says of a request's entries, and what can be told of it: values are texts, or the ids of texts. */
+/** What a log says of a request's entries, and what follows from that: values are texts, or the ids of texts. */
 import { keyId } from "../audit/record.js";
 import type { LoggedRequest } from "../audit/request-record.js";
 import type { EntryCondition, EntryTexts } from "../policies/document.js";

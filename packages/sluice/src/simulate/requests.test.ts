@@ -135,7 +135,7 @@ describe("a log of requests replays a document", () => {
     expect((await simulated(log, document)).all).toMatchObject({ attempts: 3, newlyDenied: 2 });
   });
 
-  test("whose attempts are told apart by policies alone as ever", async () => {
+  test("under the same policies for every key", async () => {
     const log = await logged(calls);
     const { all } = await simulate(log, {
       limits: limitsOf([{ ...api.policy, name: "api" } as never]),

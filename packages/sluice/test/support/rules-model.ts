@@ -135,8 +135,8 @@ class RulesModel {
   giveBack(charges: readonly Charge[], decision: RulesDecision | undefined): void {
     charges.forEach(({ verdict, account, cost }, i) => {
       const answer = decision?.rules[i]?.decision;
-      if (verdict !== "decide" || (answer !== undefined && answer.reason !== "ok")) return;
-      this.#add(account, -cost);
+      if (verdict !== "decide") return;
+      if (answer === undefined || answer.reason === "ok") this.#add(account, -cost);
       const beside = answer?.shadow?.[0]?.reason ?? "ok";
       if (answer === undefined || beside === "ok") this.#add(`${account} candidate`, -cost);
     });
