@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { argv } from "node:process";
 import { fileURLToPath } from "node:url";
-import { librarySources } from "./library-sources.mjs";
+import { librarySources, programSources } from "./library-sources.mjs";
 import { documentedIn, Sources } from "./public-surface.mjs";
 import { writeIfChanged } from "./write-if-changed.mjs";
 
@@ -48,7 +48,7 @@ export function surfaceDiff(before, now) {
 
 if (argv[1] === fileURLToPath(import.meta.url)) {
   const sources = new Sources((file) => readFileSync(join(root, file), "utf8"));
-  const now = surfaceLines(sources, librarySources());
+  const now = surfaceLines(sources, { ...librarySources(), ...programSources() });
   if (argv.includes("--write")) writeIfChanged(FILE, `${now.join("\n")}\n`);
   else {
     const diff = surfaceDiff(readFileSync(FILE, "utf8").trimEnd().split("\n"), now);
