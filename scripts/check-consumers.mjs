@@ -152,11 +152,11 @@ function checkRuntime(spec, args, programs, env) {
  * @param {string[]} resolution
  * @param {string[]} programs
  */
-function compile(compiler, resolution, ...programs) {
+function compile(compiler, resolution, programs, cwd = scratch) {
   const tsc = [process.execPath, `node_modules/${compiler}/bin/tsc`];
   const strict = ["--strict", "--exactOptionalPropertyTypes", "--skipLibCheck", "false"];
   const emit = ["--target", "es2022", "--lib", "es2022,esnext.disposable", "--outDir", "out"];
-  run([...tsc, ...strict, ...emit, ...resolution, "--types", "node", ...programs]);
+  run([...tsc, ...strict, ...emit, ...resolution, "--types", "node", ...programs], {}, cwd);
 }
 
 /**
@@ -172,7 +172,7 @@ function checkClient(spec, env) {
     check(`${spec}: redis.mjs`, () => run([process.execPath, "redis.mjs"], env));
     for (const compiler of compilers) {
       check(`${spec}: ${compiler}`, () => {
-        compile(compiler, ["--module", "nodenext"], `with-${name}.ts`);
+        compile(compiler, ["--module", "nodenext"], [`with-${name}.ts`]);
         run([process.execPath, `out/with-${name}.js`], env);
       });
     }
@@ -233,7 +233,7 @@ function checkFrameworks(which) {
         // Declarations of older frameworks are not all without errors of their own. Decorators are Nest's.
         const options = ["--module", "nodenext", "--skipLibCheck", "true"];
         const programs = FRAMEWORK_PROGRAMS.map((program) => `${program}.ts`);
-        compile(compiler, [...options, "--experimentalDecorators"], ...programs);
+        compile(compiler, [...options, "--experimentalDecorators"], programs);
       });
     }
     for (const program of FRAMEWORK_PROGRAMS) {
@@ -251,7 +251,7 @@ function checkOtel(version) {
     install([`@opentelemetry/api@${version}`]);
     for (const compiler of compilers) {
       check(`@opentelemetry/api@${version}: ${compiler}`, () => {
-        compile(compiler, ["--module", "nodenext"], "with-otel.ts");
+        compile(compiler, ["--module", "nodenext"], ["with-otel.ts"]);
         run([process.execPath, "out/with-otel.js"]);
       });
     }
@@ -292,7 +292,7 @@ function checkAll(redis) {
   for (const compiler of compilers) {
     for (const resolution of resolutions) {
       check(`${compiler}: ${resolution.join(" ")}`, () => {
-        compile(compiler, resolution, "typed.ts");
+        compile(compiler, resolution, ["typed.ts"]);
         run([process.execPath, "out/typed.js"], env);
       });
     }
@@ -304,6 +304,40 @@ function checkAll(redis) {
   checkFrameworkPages();
   checkFrameworks("lowest");
   checkFrameworks("newest");
+}
+
+/**
+ * The dashboard for an app of one's own, beside the program that holds it: both module systems, and its types.
+ * @param {string} project
+ */
+function checkDashboard(project) {
+  const programs = ["dashboard.mjs", "dashboard.cjs", "with-dashboard.ts"];
+  for (const program of programs) {
+    cpSync(join(root, "packages/cli/test/consumers", program), join(project, program));
+  }
+  writeFileSync(join(project, "package.json"), manifestOf(project));
+  for (const program of programs.slice(0, 2)) {
+    check(`@sluice/cli/dashboard: ${program}`, () => run([process.execPath, program], {}, project));
+  }
+  check("@sluice/cli/dashboard: compilers installed", () => {
+    const flags = ["--prefer-offline", "--no-audit", "--no-fund", "--no-save"];
+    run(["npm", "install", ...flags, "@types/node@20", ...COMPILERS], {}, project);
+    for (const compiler of compilers) {
+      check(`@sluice/cli/dashboard: ${compiler}`, () => {
+        compile(compiler, ["--module", "nodenext"], ["with-dashboard.ts"], project);
+        run([process.execPath, "out/with-dashboard.js"], {}, project);
+      });
+    }
+  });
+}
+
+/**
+ * Its package.json, as one of ECMAScript modules.
+ * @param {string} project
+ */
+function manifestOf(project) {
+  const text = readFileSync(join(project, "package.json"), "utf8");
+  return JSON.stringify({ ...JSON.parse(text), type: "module" });
 }
 
 /**
@@ -338,6 +372,7 @@ function checkProgram({ library, program, url }) {
       writeFileSync(join(elsewhere, "p.yaml"), `rules:\n  - { name: a, key: [user], ${policy} }\n`);
       sluice("policies", "check", "p.yaml");
     });
+    checkDashboard(elsewhere);
   } finally {
     rmSync(elsewhere, { recursive: true, force: true });
   }
