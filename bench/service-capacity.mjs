@@ -1,5 +1,5 @@
-// What one process of the service decides, what a key takes of its memory, and what it asks of Redis:
-// `npm run bench:capacity`, some 40 seconds. docs/service-capacity.md says what the figures mean.
+// What one process of the service decides, what a key takes of its memory, and what it asks of Redis, as the tables of
+// docs/service-capacity.md: `npm run bench:capacity`, which lets bench/service.mjs print the last of them, in three minutes.
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
@@ -26,6 +26,12 @@ const RULES = {
       policy: { algorithm: "token-bucket", limit: 1e6, period: "1m" },
     },
   ],
+};
+
+const NAMES = {
+  bare: "the bare server",
+  memory: "the service, in memory",
+  redis: "the service, on Redis",
 };
 
 /** @param {readonly number[]} values */
@@ -132,15 +138,16 @@ async function perProcess(/** @type {string} */ redis) {
   }
   for (const server of servers) server.stop();
   const [bare = []] = runs;
+  console.log(
+    "\n| a request to | requests a second | time on a processor | slowest hundredth |\n|---|---|---|---|",
+  );
   for (const [i, { kind }] of servers.entries()) {
     const own = runs[i] ?? [];
     const of = (/** @type {"rate" | "cpuUs" | "p99Ms"} */ what) =>
       median(own.map((result, round) => result[what] / (bare[round]?.[what] ?? Number.NaN)));
-    const rate = median(own.map((result) => result.rate));
-    const ratios = `requests/s x ${of("rate").toFixed(2)}, CPU x ${of("cpuUs").toFixed(2)}, p99 x ${of("p99Ms").toFixed(2)}`;
-    console.log(
-      `${kind.padEnd(7)} ${Math.round(rate)} requests/s; of the bare server's: ${ratios}`,
-    );
+    const ratios = [of("rate").toFixed(2), of("cpuUs").toFixed(1), of("p99Ms").toFixed(1)];
+    const shown = i === 0 ? [1, 1, 1] : ratios;
+    console.log(`| ${NAMES[/** @type {keyof typeof NAMES} */ (kind)]} | ${shown.join(" | ")} |`);
   }
 }
 
@@ -150,13 +157,14 @@ async function perKey() {
   const limiter = new RateLimiter({ policy, store });
   for (let i = 0; i < KEYS; i++) limiter.consumeSync(`address:10.0.${i >> 8}.${i & 255}`);
   const { keys, bytes } = store.stats();
-  console.log(`memory  ${keys} keys, ${(bytes / keys).toFixed(0)} bytes each, as the store counts`);
+  console.log(`\nA key of a token bucket takes ${(bytes / keys).toFixed(0)} bytes.`);
   await limiter.close();
   await store.close();
 }
 
 async function perTrip(/** @type {string} */ url) {
   const policy = tokenBucket({ name: "api", limit: 1e6, period: "1h" });
+  console.log("\n| in flight | decisions a round trip |\n|---|---|");
   for (const inFlight of [1, 8, 64, 512]) {
     const store = new RedisStore({ url });
     const limiter = new RateLimiter({ policy, store, timeout: "30s", namespace: `c${inFlight}` });
@@ -166,9 +174,7 @@ async function perTrip(/** @type {string} */ url) {
     };
     await Promise.all(Array.from({ length: inFlight }, (_, i) => ask(i)));
     const trips = store.stats().tripMs.ok.count;
-    console.log(
-      `redis   ${inFlight} in flight: ${(calls / trips).toFixed(1)} decisions a round trip`,
-    );
+    console.log(`| ${inFlight} | ${Math.round(calls / trips)} |`);
     await limiter.close();
     await store.close();
   }

@@ -1,7 +1,8 @@
 /**
- * `npm run build && node bench/service.mjs [--quick]`: what the service takes of the processor for a request, beside a bare server
- * of node:http that reads the same body and answers as many bytes and fields. The two servers run in processes of their own and
- * are asked in turns, in random order; figures are medians over the rounds.
+ * `npm run build && node bench/service.mjs [--quick] [--page]`: what the service takes of the processor for a request, beside a
+ * bare server of node:http that reads the same body and answers as many bytes and fields. The two servers run in processes of
+ * their own and are asked in turns, in random order; figures are medians over the rounds. With `--page` they are printed as the
+ * tables of docs/service-capacity.md, with what the parts of an answer take by themselves.
  */
 import { fork } from "node:child_process";
 import { once } from "node:events";
@@ -10,6 +11,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { consumeRulesNow, PolicySet } from "sluice/policies";
 import { withServer } from "./server.mjs";
 import { spread } from "./statistics.mjs";
 
@@ -19,8 +21,12 @@ const BUILT = new URL("../packages/cli/dist/serve/", import.meta.url).href;
 const GOAL = 1.4;
 const CONNECTIONS = 16;
 const quick = process.argv.includes("--quick");
-const rounds = quick ? 7 : 31;
+const isPage = process.argv.includes("--page");
+const rounds = quick ? 7 : isPage ? 15 : 31;
+/** Until the compiler has done with both servers. */
+const WARM_UP_ROUNDS = 3;
 
+/** @type {import("sluice/policies").PoliciesDocument} */
 const DOCUMENT = {
   rules: [
     {
@@ -51,7 +57,7 @@ async function serve() {
       await import(`${BUILT}log.js`)
     );
     const policies = join(String(folder), "policies.json");
-    const flags = { policies, listen: "127.0.0.1:0", maxBody: "1000000" };
+    const flags = { policies, listen: "127.0.0.1:0", maxBody: "1000000", storeTimeout: "30s" };
     const settings = await readSettings(url === "" ? flags : { ...flags, redis: url }, {});
     const service = await Service.open(
       settings,
@@ -179,7 +185,7 @@ async function measure(name, url, folder, path, body, count) {
     { BARE_HEAD: JSON.stringify(head), BARE_BYTES: `${bytes}` },
     [],
   );
-  for (const server of [service, bare]) await load(server, path, body, count);
+  for (const server of [service, bare]) await load(server, path, body, WARM_UP_ROUNDS * count);
   /** @type {{ ratios: number[], served: number[], plain: number[], p99s: number[], bareP99s: number[] }} */
   const { ratios, served, plain, p99s, bareP99s } = {
     ratios: [],
@@ -205,16 +211,74 @@ async function measure(name, url, folder, path, body, count) {
   await bare.end();
   const median = (/** @type {number[]} */ values) => spread(values).median;
   const ratio = median(ratios);
+  const [us, bareUs] = [median(served).toFixed(1), median(plain).toFixed(1)];
+  const [p99, bareP99] = [median(p99s).toFixed(1), median(bareP99s).toFixed(1)];
   console.log(
-    `${name.padEnd(28)} ${median(served).toFixed(1).padStart(8)} µs ${median(plain).toFixed(1).padStart(8)} µs  ×${ratio.toFixed(2)}  p99 ${median(p99s).toFixed(2)} ms, bare ${median(bareP99s).toFixed(2)} ms`,
+    isPage
+      ? `| ${name} | ${us} | ${bareUs} | ${ratio.toFixed(2)} | ${p99} | ${bareP99} |`
+      : `${name.padEnd(28)} ${us.padStart(8)} µs ${bareUs.padStart(8)} µs  ×${ratio.toFixed(2)}  p99 ${p99} ms, bare ${bareP99} ms`,
   );
   return ratio;
+}
+
+/** What the parts of an answer in memory take in a loop, in µs: one after another for single requests, and a decision of a batch. */
+async function measureParts() {
+  const built = (/** @type {string} */ name) => import(`${BUILT}${name}`);
+  const { objectIn } = /** @type {typeof import("../packages/cli/src/serve/http/body.js")} */ (
+    await built("http/body.js")
+  );
+  const { askedOf } = /** @type {typeof import("../packages/cli/src/serve/http/asked.js")} */ (
+    await built("http/asked.js")
+  );
+  const { decided } = /** @type {typeof import("../packages/cli/src/serve/http/answer.js")} */ (
+    await built("http/answer.js")
+  );
+  const { decisionsJson } =
+    /** @type {typeof import("../packages/cli/src/serve/http/decision-json.js")} */ (
+      await built("http/decision-json.js")
+    );
+  const rules = new PolicySet({ source: DOCUMENT });
+  const asked = (/** @type {unknown} */ body) =>
+    askedOf(/** @type {Record<string, unknown>} */ (body), rules);
+  const bodies = Array.from({ length: 1000 }, () => Buffer.from(single()));
+  const parsed = bodies.map(objectIn);
+  const requests = parsed.map(asked);
+  const decisions = await Promise.all(requests.map((request) => rules.consume(request)));
+  const many = await rules.consumeMany(requests);
+  const batchBody = Buffer.from(thousand());
+  /** @type {readonly (readonly [string, number, () => unknown])[]} */
+  const parts = [
+    ["reads JSON", 1000, () => bodies.map(objectIn)],
+    ["reads what is asked", 1000, () => parsed.map(asked)],
+    ["decides", 1000, () => requests.map((request) => consumeRulesNow(rules, request))],
+    ["writes the answer", 1000, () => decisions.map((each) => decided(each))],
+    ["of a batch: reads JSON", 1000, () => objectIn(batchBody)],
+    ["of a batch: decides", 1000, () => rules.consumeMany(requests)],
+    ["of a batch: writes the answer", 1000, () => decisionsJson(many)],
+  ];
+  console.log("\n| part | µs |\n|---|---|");
+  for (const [name, count, work] of parts) {
+    /** @type {number[]} */
+    const took = [];
+    for (let round = 0; round < 60; round++) {
+      const before = process.cpuUsage();
+      await work();
+      const used = process.cpuUsage(before);
+      if (round >= 20) took.push((used.user + used.system) / count);
+    }
+    console.log(`| ${name} | ${spread(took).median.toFixed(1)} |`);
+  }
+  await rules.close();
 }
 
 async function main() {
   const folder = mkdtempSync(join(tmpdir(), "sluice-bench-"));
   writeFileSync(join(folder, "policies.json"), JSON.stringify(DOCUMENT));
-  console.log(`${"".padEnd(28)}  service       bare   CPU a request, median of ${rounds} rounds`);
+  console.log(
+    isPage
+      ? "| | µs | bare, µs | ratio | p99, ms | bare, ms |\n|---|---|---|---|---|---|"
+      : `${"".padEnd(28)}  service       bare   CPU a request, median of ${rounds} rounds`,
+  );
   try {
     const ratio = await measure("consume, memory", "", folder, "/v1/consume", single, 2000);
     await withServer(async ({ url }) => {
@@ -222,6 +286,10 @@ async function main() {
       await measure("batch of 1,000, Redis", url, folder, "/v1/batch", thousand, 40);
     });
     await measure("batch of 1,000, memory", "", folder, "/v1/batch", thousand, 40);
+    if (isPage) {
+      await measureParts();
+      return;
+    }
     console.log(`goal ≤ ×${GOAL} for consume in memory: ${ratio <= GOAL ? "kept" : "MISSED"}`);
     process.exitCode = ratio <= GOAL ? 0 : 1;
   } finally {

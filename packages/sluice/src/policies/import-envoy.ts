@@ -11,6 +11,7 @@ import {
   shortest,
   textOf,
 } from "./import-rules.js";
+import { envoyEntry } from "./envoy-entry.js";
 import { fits, cutPattern } from "./pattern.js";
 import type { Problems } from "./problems.js";
 import type { MapNode, SourceNode } from "./source-node.js";
@@ -194,13 +195,9 @@ class EnvoyImport {
   }
 }
 
-/** The entry of a descriptor's key: one that stands there again is `key#2`, as the service names it in requests. */
+/** The entry of a descriptor's key, below these. */
 function entryFor(key: string, above: readonly Step[]): string {
-  const isTaken = (name: string): boolean =>
-    name === "domain" || above.some((other) => other.key === name);
-  let name = key;
-  for (let count = 2; isTaken(name); count++) name = `${key}#${count}`;
-  return name;
+  return envoyEntry(key, (name) => name === "domain" || above.some((other) => other.key === name));
 }
 
 /** A value of Envoy's as a text of ours: its stars are ours too. */

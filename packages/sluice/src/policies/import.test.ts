@@ -6,6 +6,7 @@
  */
 import * as yaml from "yaml";
 import { expect, test } from "vitest";
+import { ENVOY_DEMO } from "../../test/support/envoy-demo.js";
 import {
   compilePolicies,
   type ImportedPolicies,
@@ -165,18 +166,7 @@ descriptors:
 });
 
 test("Envoy's demo: foo, bar and baz", () => {
-  const imported = envoy(`---
-domain: rl
-descriptors:
-  - key: foo
-    rate_limit: { unit: minute, requests_per_unit: 2 }
-    descriptors:
-      - { key: bar, rate_limit: { unit: minute, requests_per_unit: 3 } }
-      - { key: bar, value: banned, rate_limit: { unit: minute, requests_per_unit: 0 } }
-      - { key: baz, rate_limit: { unit: second, requests_per_unit: 1 } }
-      - { key: baz, value: shady, rate_limit: { unit: minute, requests_per_unit: 1 }, shadow_mode: true }
-  - { key: qux, rate_limit: { unlimited: true } }
-`);
+  const imported = envoy(ENVOY_DEMO);
   const of = (entries: RequestEntries): readonly string[] =>
     metBy(imported, { domain: "rl", ...entries });
   expect(of({ foo: "f" })).toEqual(["2/60s foo=f"]);

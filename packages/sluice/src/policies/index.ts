@@ -15,6 +15,7 @@ export type {
   PolicyRule,
   PolicyWithoutName,
 } from "./document.js";
+export { envoyEntry } from "./envoy-entry.js";
 export { importEnvoy } from "./import-envoy.js";
 export { importLimitador } from "./import-limitador.js";
 export type { ImportedPolicies, ImportOptions } from "./import-rules.js";

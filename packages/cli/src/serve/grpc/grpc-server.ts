@@ -1,11 +1,11 @@
 /** A server of Envoy's rate limit service and of gRPC's health, on ports and Unix sockets. */
 import { createServer, type ListenOptions, type Server as NetServer, type Socket } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Server, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
 import { InvalidOptionError, SluiceError } from "sluice";
 import type { PolicySet } from "sluice/policies";
 import { listening } from "../http/listen.js";
 import { decideRls, type RlsAnswer, type RlsRequest, RlsRequestError } from "../rls/index.js";
+import { closedWithin } from "../patience.js";
 import type { Entrance } from "../service.js";
 import type { Tokens } from "../tokens.js";
 import { Health, healthDefinition } from "./health.js";
@@ -104,22 +104,19 @@ export class GrpcServer implements Entrance {
       (listener) => new Promise<void>((resolve) => listener.close(() => resolve())),
     );
     this.#health.end();
-    const patience = new AbortController();
-    const late = sleep(withinMs, undefined, { signal: patience.signal, ref: false }).then(
-      () => {
-        this.#server.forceShutdown();
-        for (const socket of this.#sockets) socket.destroy();
-      },
-      () => {},
-    );
+    await closedWithin(this.#ended(closed), withinMs, () => {
+      this.#server.forceShutdown();
+      for (const socket of this.#sockets) socket.destroy();
+    });
+  }
+
+  async #ended(closed: readonly Promise<void>[]): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#server.tryShutdown(() => resolve());
     });
     // What never became a session ends with the others.
     for (const socket of this.#sockets) socket.end();
     await Promise.all(closed);
-    patience.abort();
-    await late;
   }
 
   #rateLimits({ rateLimits }: LoadedGrpc): Parameters<Server["addService"]> {

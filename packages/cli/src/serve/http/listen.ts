@@ -3,7 +3,8 @@ import { lstat, unlink } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { connect, type ListenOptions, type Server as NetServer, type Socket } from "node:net";
-import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { closedWithin } from "../patience.js";
 import { SettingError } from "../read-settings.js";
 import type { Entrance } from "../service.js";
 import type { ServiceSettings } from "../settings.js";
@@ -166,13 +167,7 @@ async function closeServer(server: Server, withinMs: number): Promise<void> {
       resolve();
     });
   });
-  const patience = new AbortController();
-  const late = sleep(withinMs, undefined, { signal: patience.signal, ref: false })
-    .then(() => {
-      server.closeAllConnections();
-    })
-    .catch(() => {});
-  await closed;
-  patience.abort();
-  await late;
+  await closedWithin(closed, withinMs, () => {
+    server.closeAllConnections();
+  });
 }

@@ -1,6 +1,6 @@
 /** Out of a request of Envoy's: what a PolicySet is asked, descriptor by descriptor. */
 import { calendarWindow, fixedWindow, type Policy } from "sluice";
-import type { RulesRequestOfMany } from "sluice/policies";
+import { envoyEntry, type RulesRequestOfMany } from "sluice/policies";
 import {
   type RlsDescriptor,
   type RlsEntry,
@@ -41,10 +41,7 @@ function askedBy(domain: string, descriptor: RlsDescriptor, hitsOfAll: number): 
   return { kind: "take", request: { entries, cost, policy } };
 }
 
-/**
- * The domain and the entries by their keys. One that stands there again is `key#2`, then `key#3`: so `importEnvoy` names
- * it too.
- */
+/** The domain and the entries by their keys, named as `importEnvoy` names them. */
 function entriesOf(domain: string, pairs: readonly RlsEntry[]): Record<string, string> {
   if (pairs.length > MOST_ENTRIES) {
     throw new RlsRequestError(`entries of a descriptor are more than ${MOST_ENTRIES}`);
@@ -53,9 +50,7 @@ function entriesOf(domain: string, pairs: readonly RlsEntry[]): Record<string, s
   const entries = Object.create(null) as Record<string, string>;
   entries["domain"] = domain;
   for (const { key, value } of pairs) {
-    let name = key;
-    for (let count = 2; name in entries; count++) name = `${key}#${count}`;
-    entries[name] = value;
+    entries[envoyEntry(key, (name) => name in entries)] = value;
   }
   return entries;
 }

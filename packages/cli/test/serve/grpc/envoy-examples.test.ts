@@ -1,6 +1,7 @@
 /** The examples of Envoy's own service, imported, give over gRPC the decisions that its documentation states. */
 import { importEnvoy, loadYaml } from "sluice/policies";
 import { describe, expect, test } from "vitest";
+import { ENVOY_DEMO } from "../../../../sluice/test/support/envoy-demo.js";
 import { type Answer, RlsClient, startGrpc } from "../../support/grpc.js";
 
 type Pairs = readonly (readonly [key: string, value: string])[];
@@ -26,23 +27,7 @@ async function passing(ask: () => Promise<Answer>, calls: number): Promise<numbe
 }
 
 describe("the configuration of its docker-compose example", () => {
-  const config = `---
-domain: rl
-descriptors:
-  - key: source_cluster
-    value: proxy
-    descriptors:
-      - { key: destination_cluster, value: mock, rate_limit: { unit: minute, requests_per_unit: 1 } }
-  - key: foo
-    rate_limit: { unit: minute, requests_per_unit: 2 }
-    descriptors:
-      - { key: bar, rate_limit: { unit: minute, requests_per_unit: 3 } }
-      - { key: bar, value: banned, rate_limit: { unit: minute, requests_per_unit: 0 } }
-      - { key: baz, rate_limit: { unit: second, requests_per_unit: 1 } }
-      - { key: bay, rate_limit: { unlimited: true } }
-      - { key: baz, value: shady, rate_limit: { unit: minute, requests_per_unit: 1 }, shadow_mode: true }
-  - { key: qux, rate_limit: { unlimited: true } }
-`;
+  const config = ENVOY_DEMO;
 
   test.each<readonly [Pairs, number]>([
     [[["foo", "f"]], 2],
