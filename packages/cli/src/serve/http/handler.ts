@@ -74,7 +74,7 @@ class Exchange {
   readonly #response: ServerResponse;
   readonly #query: string;
   readonly #beganMs: number;
-  #goOn: (() => void) | undefined;
+  readonly #goOn: (() => void) | undefined;
   #route: Route | undefined;
 
   constructor(
@@ -109,7 +109,6 @@ class Exchange {
       return;
     }
     this.#goOn?.();
-    this.#goOn = undefined;
     readBody(this.#request, most, (body, why) => {
       if (body === undefined) this.fail(why);
       else this.#run(route, body);
@@ -176,9 +175,9 @@ class Exchange {
     const length = typeof body === "string" ? Buffer.byteLength(body) : body.length;
     head.push("Content-Length", String(length));
     for (const [name, value] of fields) head.push(name, value);
-    // Whoever drains keeps no connection. What was not read of a body, node reads and drops; but of a client that waits to
-    // send it nobody knows whether a body comes or the next request.
-    if (this.#service.isDraining || this.#goOn !== undefined) head.push("Connection", "close");
+    // Whoever drains keeps no connection. What was not read of a body, node reads and drops; of a client that waits to send
+    // it, it ends the connection: nobody knows whether a body comes or the next request.
+    if (this.#service.isDraining) head.push("Connection", "close");
     response.writeHead(status, head);
     // To HEAD node sends none of it. Where each character is a byte, as in nearly all answers, nothing is to be encoded.
     if (typeof body === "string") response.end(body, length === body.length ? "latin1" : "utf8");
