@@ -262,6 +262,23 @@ describe("other ways to speak HTTP", () => {
   });
 });
 
+test.each(["end", "destroy", "resetAndDestroy"] as const)(
+  "whoever goes away in the middle of a body, by %s, is nobody's error",
+  async (how) => {
+    const running = await startService(document, { logLevel: "debug" });
+    const bytes = post(ASKED.slice(0, 9)).replace(/Content-Length: \d+/, "Content-Length: 50");
+    const socket = connect(Number(new URL(running.addresses[0] as string).port), "127.0.0.1");
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.on("error", () => {});
+    socket.resume();
+    socket.write(bytes, () => socket[how]());
+    await closed;
+    expect((await running.ask("/healthz")).status).toBe(200);
+    expect(await leftOf(running.ask, "ann")).toBe(1000);
+    expect(running.lines.join("")).not.toContain("request failed");
+  },
+);
+
 describe("numbers", () => {
   test.each(["9007199254740993", "-9007199254740992", "1e300", "1e999", "-1e999"])(
     "%s is no key: others would share it",
