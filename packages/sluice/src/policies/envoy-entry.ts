@@ -5,6 +5,7 @@
  * the first that is not taken. `importEnvoy` names the entries of its rules so, and whoever translates requests of Envoy's
  * has to.
  *
+ * @throws nothing
  * @example
  * import { envoyEntry } from "sluice/policies";
  * const entries = new Map([["domain", "edge"], ["path", "/a"]]);
