@@ -4,7 +4,8 @@ import { SEMAPHORE_VERBS, type SemaphoreCommand } from "../../algorithms/semapho
 import { decodeSemaphores, encodeSemaphores, type KeyedCommand } from "./semaphore-wire.js";
 import { WRONG_TYPE } from "./wire.js";
 
-const { acquire, tryAcquire, renew, release, inspect, setLimit } = SEMAPHORE_VERBS;
+const { acquire, tryAcquire, renew, release, inspect, setLimit, holders, waiters } =
+  SEMAPHORE_VERBS;
 const terms = { leaseUs: 30, claimUs: 7, waitUs: 18 };
 
 /** A command on a key, with an entry for each id. */
@@ -64,6 +65,10 @@ describe("commands go as one", () => {
       command("k", release, ["c"]),
     ];
     expect(sent(commands)).toEqual([`1 ${release} a`, `1 ${acquire} b`, `1 ${release} c`]);
+  });
+
+  test.each([holders, waiters])("but not where an entry is a place in a list: verb %i", (verb) => {
+    expect(sent([command("k", verb, ["a"]), command("k", verb, ["b"])])).toHaveLength(2);
   });
 
   test.each([inspect, setLimit])("but not where they name no entry: verb %i", (verb) => {

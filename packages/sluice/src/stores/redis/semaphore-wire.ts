@@ -1,10 +1,12 @@
 /** The semaphore script's arguments and reply; see scripts/semaphore.lua for both. */
 import { StoreUnavailableError } from "../../core/errors.js";
 import { keyNameOf } from "../../core/identity.js";
-import type {
-  EntryAnswer,
-  SemaphoreAnswer,
-  SemaphoreCommand,
+import {
+  type EntryAnswer,
+  SEMAPHORE_VERBS,
+  type SemaphoreAnswer,
+  type SemaphoreCommand,
+  type SemaphoreVerb,
 } from "../../algorithms/semaphore/kernel.js";
 import type { SemaphoreKey } from "../semaphore-store.js";
 import { WRONG_FORMAT, WRONG_TYPE } from "./wire.js";
@@ -81,13 +83,19 @@ function joinedOf(commands: readonly KeyedCommand[]): {
   return { keys: [...lastOf.keys()], joined };
 }
 
-function mayJoin({ first, entries }: Joined, command: SemaphoreCommand): boolean {
+/** Those that do the same to each entry, whichever stand beside it. */
+const ENTRY_BY_ENTRY: ReadonlySet<SemaphoreVerb> = new Set([
+  SEMAPHORE_VERBS.acquire,
+  SEMAPHORE_VERBS.tryAcquire,
+  SEMAPHORE_VERBS.renew,
+  SEMAPHORE_VERBS.release,
+]);
+
+function mayJoin({ first }: Joined, command: SemaphoreCommand): boolean {
   const { verb, limit, terms, channel } = first.command;
   return (
     verb === command.verb &&
-    // Who asks for no entry asks for the state behind the command.
-    entries > 0 &&
-    command.entries.length > 0 &&
+    ENTRY_BY_ENTRY.has(verb) &&
     limit === command.limit &&
     channel === command.channel &&
     terms.leaseUs === command.terms.leaseUs &&
