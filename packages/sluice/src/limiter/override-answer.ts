@@ -6,7 +6,10 @@ import type { BoundPolicies, BoundPolicy } from "./bound-policies.js";
 import type { LimiterAnswer, LimiterRequest } from "./request.js";
 import { asksForQuota } from "./verbs.js";
 
-/** Undefined where the policies decide. Verbs that adjust a key go to the store whatever the override says. */
+/**
+ * Undefined where the policies decide. Verbs that adjust a key go to the store whatever the override says, but for a penalty
+ * on a key that is exempt: nothing is charged to it.
+ */
 export function overrideAnswer(
   { verb, cost }: Pick<LimiterRequest, "verb" | "cost">,
   bound: BoundPolicies,
@@ -14,8 +17,9 @@ export function overrideAnswer(
 ): LimiterAnswer | undefined {
   const { terms } = bound;
   if (terms?.note.answer === undefined) return undefined;
-  if (!asksForQuota(verb) && verb !== VERBS.peek) return undefined;
   const { answer, untilMs } = terms.note;
+  const isSpared = verb === VERBS.penalize && answer === "exempt";
+  if (!asksForQuota(verb) && verb !== VERBS.peek && !isSpared) return undefined;
   const isOfRules = terms.note.rule !== undefined && terms.note.override === undefined;
   const { name, rule } = bound[0] as BoundPolicy;
   const allowed = answer === "exempt";

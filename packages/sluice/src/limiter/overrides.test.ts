@@ -42,6 +42,20 @@ describe("an override", () => {
     expect(await limiter.consume("k")).toMatchObject({ allowed: false, limit: 2 });
   });
 
+  test("that exempts a key spares it penalties and settlements too", async () => {
+    const { limiter } = inMemory(nine);
+    const taken = await limiter.consume("k");
+    await limiter.override("k", "exempt");
+    expect(await limiter.penalize("k", 5)).toMatchObject({ allowed: true, source: "override" });
+    await limiter.settle("k", { reserved: 1, actual: 4, of: taken });
+    await limiter.override("k", undefined);
+    expect((await limiter.peek("k")).remaining).toBe(8);
+    await limiter.override("k", "deny");
+    await limiter.penalize("k", 5);
+    await limiter.override("k", undefined);
+    expect((await limiter.peek("k")).remaining).toBe(3);
+  });
+
   test("takes the place of the policy of its name, or of the only one", async () => {
     const { limiter } = inMemory([two, daily]);
     await limiter.override("k", nine);

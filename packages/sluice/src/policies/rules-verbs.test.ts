@@ -86,6 +86,21 @@ test("a penalty goes into debt, of every rule", async () => {
   expect((await rules.consume(request)).retryAfterMs).toBe(2 * 3600e3);
 });
 
+test("a penalty charges nothing to a key that is exempt, and what one costs that denies", async () => {
+  const document = { rules: [rule("user", 2), rule("team", 10)] };
+  const { rules, left } = made({
+    ...document,
+    overrides: [
+      { rule: "user", key: "user=ann", mode: "exempt" },
+      { rule: "team", key: "team=blue", mode: "deny" },
+    ],
+  });
+  const { rules: decided } = await penalizeRules(rules, { ...request, cost: 5 });
+  expect(decided[0]?.decision).toMatchObject({ source: "override", remaining: 2 });
+  rules.replace(document);
+  expect([await left("user"), await left("team")]).toEqual([2, 5]);
+});
+
 test("reserves the latest start of all, and a ticket gives it back from elsewhere", async () => {
   const store = new MemoryStore({ clock: new ManualClock() });
   const document = { rules: [rule("user", 1), rule("team", 60)] };
