@@ -16,7 +16,7 @@ const WIDTH = 720;
 const HEIGHT = 296;
 const TOP = 64;
 const TALL = 184;
-/** Calls a second are told in thousands. */
+/** Calls a second are shown in thousands. */
 const THOUSAND = 1000;
 /** Lines of a grid, about. */
 const GRID_LINES = 5;

@@ -20,7 +20,7 @@ import { KEYS, USUAL } from "./workload.mjs";
 
 /** Calls in flight, one stage after another. */
 export const IN_FLIGHT = [1, 64, 256, 1024];
-/** Where costs are told. */
+/** Where costs are printed. */
 const BUSY = IN_FLIGHT.indexOf(256);
 
 /** @param {import("./rounds.mjs").Schedule} schedule */

@@ -1,5 +1,5 @@
 // What users can import, a line for each export and member. `api-surface.txt` holds it as it was at the last release: this
-// prints what is new, changed or gone since, for who decides on a version; with --write it makes the file anew.
+// prints what is new, changed or gone since, for who decides on a version; with --write it rewrites the file.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { argv } from "node:process";

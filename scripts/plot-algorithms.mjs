@@ -219,7 +219,7 @@ function trailingLine(calls, totalSec) {
 /**
  * @param {string} file
  * @param {number} height
- * @param {string} about what a reader who cannot see it is told
+ * @param {string} about the text for a reader who cannot see it
  * @param {readonly string[]} shapes
  */
 function save(file, height, about, shapes) {

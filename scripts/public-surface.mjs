@@ -234,7 +234,7 @@ function leftmost(node) {
 }
 
 /**
- * The docstring that stands before a node; "" where there is none.
+ * The docstring that stands before a node; "" if there is none.
  * @param {string} text
  * @param {Node} node
  */

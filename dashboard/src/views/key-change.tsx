@@ -56,7 +56,7 @@ const overrideText = (): string => {
 const AFTER: Readonly<Record<KeyChange["change"], () => string>> = {
   block: () => `blocked: every request is denied for ${lasts.value}`,
   unblock: () => "not blocked: its limit counts again",
-  reset: () => "its count begins anew, with the whole limit free",
+  reset: () => "its count starts again, with the whole limit free",
   override: overrideText,
   "clear-override": () => "no override: the rule's own limit",
 };

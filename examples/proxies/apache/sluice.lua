@@ -9,7 +9,7 @@ local FAIL_OPEN = true
 local FAILED = '{"type":"about:blank","title":"Service Unavailable","status":503}'
 local HOST, PORT = SLUICE:match("^(.*):(%d+)$")
 
--- The whole answer; nil where there is none in time.
+-- The whole answer; nil if there is none in time.
 local function ask(fields)
   local lines = { "GET /v1/authz?deny=429 HTTP/1.0" }
   for name, value in pairs(fields) do

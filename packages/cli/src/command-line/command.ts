@@ -2,7 +2,7 @@
 import { type Io, terminalOf } from "../terminal/terminal.js";
 import { describeOptions, type OptionTable, type OptionValues, parseOptions } from "./options.js";
 
-/** What the shell is told: documented in `sluice --help`, never to change. */
+/** Exit codes, documented in `sluice --help`, never to change. */
 export const EXIT = {
   ok: 0,
   /** An audit was refuted, a document is not valid or was not published, or a run failed. */

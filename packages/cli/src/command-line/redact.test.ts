@@ -25,7 +25,7 @@ describe("a message is shown without the URL's password", () => {
     );
   });
 
-  test("and stays as it is where there is none", () => {
+  test("and stays as it is if there is none", () => {
     expect(redactSecrets("ECONNREFUSED 127.0.0.1", "redis://127.0.0.1")).toBe(
       "ECONNREFUSED 127.0.0.1",
     );

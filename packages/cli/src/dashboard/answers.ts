@@ -36,7 +36,7 @@ export function notValid(detail: string): Refusal {
   return new Refusal(400, "That is not valid", detail);
 }
 
-/** Nothing is kept anywhere, framed, sniffed, or told to other sites. */
+/** Answers are not cached, framed or sniffed, and other sites get no referrer. */
 const COMMON: Readonly<Record<string, string>> = {
   "Cache-Control": "no-store",
   "X-Content-Type-Options": "nosniff",

@@ -170,7 +170,7 @@ function overrideOf(
   };
 }
 
-/** @throws Refusal where there is none to be removed */
+/** @throws Refusal if there is none to remove */
 function withOverride(
   document: PoliciesDocument,
   rule: string,

@@ -1,4 +1,4 @@
-/** What a dashboard can be told, and the checks on it. */
+/** Options of a dashboard, and their checks. */
 import { InvalidOptionError, type RateLimiter, type Semaphore, type Store } from "sluice";
 import { PolicySet } from "sluice/policies";
 import type { AdminMessage } from "./audit.js";
@@ -49,7 +49,7 @@ export interface DashboardOptions {
   readonly secure?: boolean | undefined;
   /** Hears of each change that was made on the page; so does the channel `sluice:admin`. */
   readonly onChange?: ((change: AdminMessage) => unknown) | undefined;
-  /** Hears of what went wrong in an answer: the page is told nothing of it. */
+  /** Called for an error while answering: the page does not show it. */
   readonly onError?: ((error: unknown) => unknown) | undefined;
 }
 

@@ -152,7 +152,7 @@ export class Sampler {
   #take(reports: Reports): void {
     const fromMs = Math.round(this.#reports?.nowMs ?? reports.nowMs);
     const spanMs = Math.round(reports.nowMs) - fromMs;
-    // The store's clock was set back, or minutes have passed which were not read: it begins anew.
+    // The store's clock was set back, or minutes have passed which were not read: it starts again.
     if (spanMs < 0 || spanMs > (MINUTES - 1) * 60_000) {
       this.#isBegun = false;
       return;

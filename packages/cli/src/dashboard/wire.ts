@@ -29,7 +29,7 @@ export interface Counts {
 export interface DashboardState {
   /** Give it back as `since`; a page that gives none, or one too old, gets the whole quarter of an hour. */
   readonly next: number;
-  /** Whether `seconds` begin behind what the page had, rather than anew. */
+  /** Whether `seconds` continue what the page had, rather than start again. */
   readonly isContinued: boolean;
   readonly nowMs: number;
   /** What this dashboard is of, as its owner named it. */

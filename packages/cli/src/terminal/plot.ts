@@ -44,7 +44,7 @@ const LONG_STEPS_US = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440].map(
 );
 /** A label on the time axis is given this many columns. */
 const LABEL_COLUMNS = 10;
-/** Told apart by brightness too: one man in twelve cannot rely on red against green. */
+/** Distinguished by brightness too: one man in twelve cannot rely on red against green. */
 const ALLOWED = "cyan";
 const DENIED = "red";
 const ON_DENIED = "onRed";

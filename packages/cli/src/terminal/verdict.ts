@@ -1,4 +1,4 @@
-/** What a key has left, and what a call would be told. */
+/** What a key has left, and how a call would be answered. */
 import type { PolicyVerdict } from "sluice";
 import { bar } from "./bar.js";
 import { formatNumber, formatSpan } from "./format.js";
@@ -7,7 +7,7 @@ import type { Terminal } from "./terminal.js";
 /** How wide the bar of what is left, or in use, is. */
 export const LEFT_COLUMNS = 30;
 
-/** What is left, drawn, and what a call of this cost would be told. */
+/** What is left, drawn, and how a call of this cost would be answered. */
 export function verdictLines(
   verdict: Pick<PolicyVerdict, "limit" | "remaining" | "retryAfterMs" | "resetAfterMs" | "reason">,
   cost: number,

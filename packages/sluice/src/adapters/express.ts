@@ -12,7 +12,7 @@ export type ExpressOptions<Req extends Request = Request> = HttpOptions<Req, [re
 /**
  * Middleware that lets requests pass as far as their limits allow, and answers the others with 429.
  *
- * Clients are told apart by `req.ip`: set `trust proxy` to the number of proxies before this server. A store that cannot be
+ * Clients are distinguished by `req.ip`: set `trust proxy` to the number of proxies before this server. A store that cannot be
  * asked and is not to be passed is a denial with 503. Errors of the charge function go to the error handlers; what routes
  * throw is not touched.
  *

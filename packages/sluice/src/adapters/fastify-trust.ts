@@ -4,7 +4,7 @@ import type { HttpCall } from "../http/call.js";
 /** What has an address by the setting of its server, as FastifyRequest. */
 interface AddressedRequest {
   readonly ip?: string;
-  /** Where the server is told whom to trust. */
+  /** Where the server's setting says whom to trust. */
   readonly ips?: readonly string[] | undefined;
 }
 

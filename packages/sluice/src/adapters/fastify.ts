@@ -77,7 +77,7 @@ const ofRoutes = new WeakSet<FastifyRequest>();
  * which it is registered, and what no route matches. Without `limiter` and `charge` it covers routes with a
  * `config.rateLimit` alone.
  *
- * Clients are told apart by `request.ip`: tell Fastify by `trustProxy` which proxies stand before this server. A store that
+ * Clients are distinguished by `request.ip`: tell Fastify by `trustProxy` which proxies stand before this server. A store that
  * cannot be asked and is not to be passed is a denial with 503; errors of the charge function go to the error handler.
  *
  * @throws InvalidOptionError, also for the options of a route
@@ -109,7 +109,7 @@ export const rateLimit: FastifyPluginAsync<FastifyLimitOptions> = Object.assign(
     // What routes from before this plugin say shows in their requests alone.
     let mayRoutesSay = instance.printRoutes() !== NO_ROUTES;
     const limitsFor = (request: FastifyRequest): Limits | undefined => {
-      // Fastify makes it anew whenever it is asked for.
+      // Fastify makes a new one whenever it is asked for it.
       const own = mayRoutesSay ? request.routeOptions.config.rateLimit : undefined;
       if (own === undefined) return general;
       if (own === false || ofRoutes.has(request)) return undefined;

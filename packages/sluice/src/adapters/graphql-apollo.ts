@@ -11,7 +11,7 @@ import {
   OwnFields,
 } from "./graphql-gate.js";
 
-/** What Apollo tells of a request; its own types name more. */
+/** What Apollo passes about a request; its own types name more. */
 export interface ApolloRequest {
   /** The context of the operation. */
   readonly contextValue: unknown;

@@ -17,7 +17,7 @@ export type KoaLimitOptions<State = DefaultState, Context = DefaultContext> = Ht
 /**
  * Middleware that lets requests pass as far as their limits allow, and answers the others with 429.
  *
- * Clients are told apart by `ctx.ip`: behind proxies set `app.proxy` and `app.maxIpsCount`. A store that cannot be asked and
+ * Clients are distinguished by `ctx.ip`: behind proxies set `app.proxy` and `app.maxIpsCount`. A store that cannot be asked and
  * is not to be passed is a denial with 503. Errors of the charge function are thrown, as are those of what comes behind.
  *
  * @param options what a request is charged and how denials are answered; a limiter or semaphore alone charges addresses

@@ -33,7 +33,7 @@ import { onOutcome } from "./node-call.js";
 export type * from "../http/index.js";
 export type { NamedLimiters } from "./named-limiters.js";
 
-/** A limiter of the module's option `limiters`, by its name. Throws where there is none. */
+/** A limiter of the module's option `limiters`, by its name. Throws if there is none. */
 export type NamedLimiter = (name: string) => RateLimiter | Semaphore;
 
 /** As of every adapter, but for what a handler alone says. */

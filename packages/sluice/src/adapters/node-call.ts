@@ -13,7 +13,7 @@ export type NodeRequest = IncomingMessage | Http2ServerRequest;
 /** A response of node:http or node:http2. */
 export type NodeResponse = ServerResponse | Http2ServerResponse;
 
-/** How Express is told; here, for Nest runs on it too. */
+/** The setting of Express; here, because Nest runs on it too. */
 export const EXPRESS_TRUST = 'app.set("trust proxy", 1) for one of yours';
 
 /** A request to a server of Node's, for the gate. What costs something is found out when it is asked for. */

@@ -19,7 +19,7 @@ export type NodeHandler<Req, Res> = (request: Req, response: Res) => unknown;
 /**
  * Puts limits before the handler of a server: it sees the requests that they let pass, the others are answered with 429.
  *
- * Clients are told apart by the address of their connection; behind proxies say so by `address: clientAddress(...)`. A store
+ * Clients are distinguished by the address of their connection; behind proxies say so by `address: clientAddress(...)`. A store
  * that cannot be asked and is not to be passed is a denial with 503. Where the charge function throws, the answer is 500 and
  * the error is a warning of the process. What the handler throws is not touched. For HTTP/2: `rateLimit<Http2ServerRequest, Http2ServerResponse>(...)`.
  *

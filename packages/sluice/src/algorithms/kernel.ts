@@ -107,10 +107,10 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
   timeUntil(s: S, p: P, amount: number, nowUs: number): number;
   /** Asked before `take`; an algorithm that is always ready leaves it out. */
   ready?(s: S, p: P, nowUs: number): Readiness;
-  /** Adds `amount` > 0 to what is used, past the capacity if so told. */
+  /** Adds `amount` > 0 to what is used, past the capacity if asked to. */
   take(s: S, p: P, amount: number, nowUs: number): void;
   /**
-   * Takes `amount` for a start in `delayUs` > 0, in a strict queue if so told. Returns what it took beyond that, in parts
+   * Takes `amount` for a start in `delayUs` > 0, in a strict queue if asked to. Returns what it took beyond that, in parts
    * of a thousandth that only the kernel can read. Kernels whose policies can be reserved have this and `levelAt`.
    */
   reserve?(s: S, p: P, amount: number, isQueue: boolean, delayUs: number, nowUs: number): number;

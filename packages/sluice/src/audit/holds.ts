@@ -1,4 +1,4 @@
-/** The places that a semaphore's logs tell of, in columns. */
+/** The permits in a semaphore's logs, in columns. */
 import { Column, NONE, orUndefined, type Rows } from "./columns.js";
 
 /** One place that was held, as far as the logs tell. */

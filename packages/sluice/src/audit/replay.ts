@@ -13,7 +13,7 @@ export interface ReplayReport {
   readonly matches: boolean;
   /** Records whose answers were found to be the kernel's. */
   readonly replayed: number;
-  /** The first that it makes otherwise; undefined where there is none. */
+  /** The first that it makes otherwise; undefined if there is none. */
   readonly mismatch: Mismatch | undefined;
   /** The furthest that the server's clock must have gone back, in µs, by the waits it reported. */
   readonly clockBackUs: number;

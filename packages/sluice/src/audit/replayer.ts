@@ -8,7 +8,7 @@ import type { Decision } from "../core/decision.js";
 import { decisionOf } from "../limiter/decisions.js";
 import type { LogRecord } from "./record.js";
 
-/** What a decision told its caller, as far as a log keeps it. */
+/** What a decision said to its caller, as far as a log keeps it. */
 export type LoggedDecision = Pick<
   LogRecord,
   "allowed" | "granted" | "remaining" | "retryAfterMs" | "resetAfterMs" | "reason" | "readyAtUs"

@@ -30,7 +30,7 @@ export const CHANNELS = Object.freeze({
   acquire: "sluice:acquire",
 } as const);
 
-/** The key of a message, as far as `publish` was told to show it. */
+/** The key of a message, if `publish` was asked to show it. */
 export interface ShownKey {
   /** The key as the caller gave it; only with `exposeKeys`. */
   readonly key?: string | undefined;
@@ -58,7 +58,7 @@ export interface DecisionMessage extends ShownKey {
 
 /** What `sluice:store:outage` publishes. */
 export interface StoreOutageMessage {
-  /** The store, as `publish` was told to call it. */
+  /** The store, by the name that `publish` was given. */
   readonly store: string;
   /** The part of it that failed: a Cluster node's "host:port", else "". */
   readonly part: string;
@@ -90,7 +90,7 @@ export type OverrideMessage = Omit<OverrideChanged, "id"> & Pick<ShownKey, "id">
 
 /** The context of `sluice:store:call`: one object from `start` to `asyncEnd`. */
 export interface StoreCallContext {
-  /** The store, as `publish` was told to call it. */
+  /** The store, by the name that `publish` was given. */
   readonly store: string;
   /** The part of it that is asked: a Cluster node's "host:port", else "". */
   readonly part: string;
@@ -102,7 +102,7 @@ export interface StoreCallContext {
   readonly keys: number;
   /** From `error` and `asyncEnd` on: milliseconds from sending to the answer. */
   readonly durationMs?: number | undefined;
-  /** Why there is no answer, where there is none; then `error` is published before `asyncEnd`. */
+  /** Why there is no answer, if there is none; then `error` is published before `asyncEnd`. */
   readonly error?: unknown;
 }
 

@@ -266,7 +266,7 @@ function publishOverrides(
   return listening.end;
 }
 
-/** What a set tells of its document, and its rules of their decisions. */
+/** What a set reports about its document, and its rules about their decisions. */
 function publishRules(events: Events, shown: ShowKey, all: ReadonlySet<Settings>): () => void {
   const listening = new Listening(events);
   listening.on(

@@ -164,7 +164,7 @@ export interface WaitEnded extends WaitBegun {
 export interface PermitChanged {
   /** The semaphore's keyspace. */
   readonly semaphore: string;
-  /** What became of it; "releasing" before the store is told. */
+  /** What became of it; "releasing" before the store is asked. */
   readonly change: "granted" | "renewed" | "releasing" | "released" | "lost";
   /** As the caller gave it: mind where you log it. */
   readonly key: string;

@@ -1,4 +1,4 @@
-/** What a PolicySet tells of its document. */
+/** What a PolicySet reports about its document. */
 
 /** One part of a document of policies that has changed. */
 export interface RuleChange {

@@ -57,7 +57,7 @@ export interface SeparateLimit {
 }
 
 /**
- * All limits of which it is known what remains, in the order in which they stand. Of one that stands twice, as
+ * All limits whose remaining quota is known, in their order. Of one that appears twice, as
  * x-ratelimit- and as x-rate-limit-, the first spelling counts.
  */
 export function separateLimits(

@@ -1,7 +1,7 @@
 /** A decision some time later: fields say when more comes as of the answer, and a request may have waited since. */
 import type { Decision } from "../core/decision.js";
 
-/** What remains is not known anew: others may have come, and taken what came back. */
+/** What remains now is not known: others may have taken what came back. */
 export function aged(decision: Decision, milliseconds: number): Decision {
   if (!(milliseconds > 0)) return decision;
   const { policies } = decision;

@@ -4,7 +4,7 @@ import type { Denial } from "./denial.js";
 
 /** The fields of an answer that is not sent yet. */
 export interface AnswerFields {
-  /** undefined or null where there is none. */
+  /** undefined or null if there is none. */
   get(name: string): string | null | undefined;
   /** Sets a field of the answer. */
   set(name: string, value: string): void;

@@ -1,4 +1,4 @@
-/** What an adapter tells of a request, and of how it ended. */
+/** What an adapter says about a request, and about how it ended. */
 
 /** A request as every framework can describe it. */
 export interface HttpCall {
@@ -12,7 +12,7 @@ export interface HttpCall {
   header(name: string): string | undefined;
   /** Whose word the framework takes for the client's address: everybody's, nobody's, or that of some proxies. */
   trust?(): "everybody" | "nobody" | "some";
-  /** How the framework is told which proxies to trust, in its own words; default: the option `address`. */
+  /** The framework's own setting for trusted proxies, in words; default: the option `address`. */
   readonly trustSetting?: string | undefined;
   /** Fires when the client leaves: whoever waits in line for it then leaves too. */
   gone?(): AbortSignal;

@@ -35,7 +35,7 @@ const ADDRESS_OPTION = "address: clientAddress({ trust: 1 }) for one of yours";
 
 const PAGE = "docs/http.md#checks";
 
-/** Says it on the platform's own channel of warnings; nothing where there is none. */
+/** Says it on the platform's own channel of warnings; nothing if there is none. */
 function warn(code: CheckCode, setting: string | undefined): void {
   if (typeof process !== "object" || typeof process.emitWarning !== "function") return;
   const message = [MESSAGES[code], ...(setting === undefined ? [] : [setting])].join(": ");

@@ -146,7 +146,7 @@ class HttpGate<Raw> implements Gate<Raw> {
       : this.#pass(asked, refused);
   }
 
-  /** What cannot be told is not charged: a writer of fields is the user's own, and may throw. */
+  /** What cannot be stated is not charged: a writer of fields is the user's own, and may throw. */
   #pass(asked: readonly AskedCharge[], refused: ChargeRefused | undefined): Pass | Promise<Pass> {
     try {
       hearTaken(asked, refused !== undefined);

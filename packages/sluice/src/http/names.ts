@@ -1,4 +1,4 @@
-/** Limits of one answer are told apart by their names. */
+/** Limits of one answer are distinguished by their names. */
 import { InvalidOptionError } from "../core/errors.js";
 import type { AskedCharge } from "./charge.js";
 

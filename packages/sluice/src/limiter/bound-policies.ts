@@ -101,7 +101,7 @@ export function isOnTrial({ terms }: BoundPolicies): boolean {
 
 /**
  * Whether both lists decide alike and on the same state. Compares fingerprints, since a policy function may make its
- * policies anew for each call.
+ * policies again for each call.
  */
 export function alike(
   a: readonly Pick<BoundPolicy, "rule" | "keyspace">[],

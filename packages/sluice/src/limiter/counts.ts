@@ -49,7 +49,7 @@ const SOURCE_PLACES: Readonly<Record<DecisionSource, number>> = {
   override: 7,
   rules: 8,
 };
-/** Rows are told apart by the reason, but for the last one. */
+/** Rows are distinguished by the reason, but for the last one. */
 const PASSED_WITHOUT_STORE = 5;
 
 /** Every name beyond this many is counted as one: a policy function may make a thousand. */

@@ -1,4 +1,4 @@
-/** What a limiter and its calls can be told, and the checks on it. */
+/** Options of a limiter and of its calls, and their checks. */
 import type { Policy } from "../algorithms/registry.js";
 import type { Decision } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
@@ -213,7 +213,7 @@ export function checkTaken(of: unknown): Decision | undefined {
   throw new InvalidOptionError("of", withoutText(of), "a decision that consume returned");
 }
 
-/** No options: told apart by identity, so that the usual call checks nothing. */
+/** No options: recognised by identity, so that the usual call checks nothing. */
 export const NO_OPTIONS: AsyncCallOptions = Object.freeze({});
 
 /** The pipeline checks what they are. */

@@ -1,6 +1,6 @@
 /**
  * Keys for which something else holds than the limiter's policies: another policy, a denial, or no limit. Every process
- * knows them all, so that a look-up asks nobody; of a store outside the process it reads them anew where they have changed.
+ * knows them all, so that a look-up asks nobody; of a store outside the process it reads them again when they have changed.
  */
 import { setAlarm } from "../core/alarm.js";
 import { monotonicMs, startTimer, systemClock, type Clock, type Timer } from "../core/clock.js";

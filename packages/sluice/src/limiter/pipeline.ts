@@ -325,7 +325,7 @@ export class Pipeline implements RequestRunner, Canceller {
   ): PreparedRequest {
     const { verb, policy, nonce } = request;
     const id = request.id ?? this.identify(request.key, request.slot);
-    // An array of "map" changes its shape when that is compiled, and all who read it are compiled anew.
+    // An array of "map" changes its shape when that is compiled, and all who read it are compiled again.
     const lone =
       bound.length === 1 ? [debitOf(bound[0] as BoundPolicy, id, thousandths)] : undefined;
     const debits = lone ?? bound.map((each) => debitOf(each, id, thousandths));

@@ -278,7 +278,7 @@ export interface RateLimiter<S extends Store = Store> extends AsyncDisposable {
   override(key: string, to: Override | undefined, options?: OverrideOptions): Promise<void>;
 
   /**
-   * All overrides that hold now, by the ids of their keys; read anew from a store outside the process.
+   * All overrides that hold now, by the ids of their keys; read again from a store outside the process.
    *
    * @throws ClosedError; what the store fails with
    * @example
@@ -318,7 +318,7 @@ export interface RateLimiter<S extends Store = Store> extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** How a limiter is made: its store shows in its type, which is MemoryStore where there is none. */
+/** How a limiter is made: its store shows in its type, which is MemoryStore if there is none. */
 export interface RateLimiterConstructor {
   new <S extends Store = MemoryStore>(
     options: RateLimiterOptions<S> & { readonly store?: S },
@@ -332,7 +332,7 @@ export interface RateLimiterConstructor {
 // A class declaration has one default for its type parameter: `RateLimiter` alone would mean one in memory, and a
 // function that takes any limiter would refuse one on Redis. So the type and the class are declared apart.
 /**
- * Limits calls by key. Denials are values; only misuse and, if so told, store failures throw.
+ * Limits calls by key. Denials are values; only misuse and, with `onStoreFailure: "throw"`, store failures throw.
  *
  * @throws InvalidOptionError
  * @example

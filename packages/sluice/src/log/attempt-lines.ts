@@ -1,4 +1,4 @@
-/** Lines of a log of attempts, out of what limiters tell of their decisions. */
+/** Lines of a log of attempts, made from the events of limiters. */
 import type { Policy } from "../algorithms/registry.js";
 import { adjustmentLine, type AttemptRule, GIVING_BACK } from "../audit/attempt-record.js";
 import { type LOGGED_VERBS, recordLine } from "../audit/record.js";
@@ -31,7 +31,7 @@ export interface Logged {
 
 type LoggedVerbName = (typeof LOGGED_VERBS)[number];
 
-/** More than policies should ever have sets of options: then the log defines them anew. */
+/** More than policies should ever have sets of options: then the log defines them again. */
 const MAX_RULES = 10_000;
 const STORE_NAME_BYTES = 9;
 

@@ -108,7 +108,7 @@ export class RecentAttempts implements Disposable {
     return this.#kept.length - this.#dropped - this.#requests;
   }
 
-  /** When the oldest of them was, by the store's clock in µs since the epoch; undefined where there is none. */
+  /** When the oldest of them was, by the store's clock in µs since the epoch; undefined if there is none. */
   get fromUs(): number | undefined {
     return this.#kept[this.#dropped]?.atUs;
   }

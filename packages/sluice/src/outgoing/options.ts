@@ -1,4 +1,4 @@
-/** What callers of other people's services can be told, and the checks on it. */
+/** Options of outgoing calls, and their checks. */
 import { toThousandths } from "../core/amount.js";
 import { type Clock, checkClock, monotonicUs, systemClock } from "../core/clock.js";
 import type { Duration } from "../core/duration.js";
@@ -35,7 +35,7 @@ export interface OutgoingRequest {
 /** A `RateLimiter`, or anything with its `acquire`. */
 export interface OutgoingLimiter extends Acquirer {
   /**
-   * Denies the key for a while, in every process: how others are told what an answer said. A block that lasts longer
+   * Denies the key for a while, in every process: so others learn what an answer said. A block that lasts longer
    * must stay.
    */
   block?(key: string, duration: Duration, options?: BlockOptions): Promise<void>;
@@ -100,7 +100,7 @@ export interface OutgoingOptions {
   readonly obey?: boolean | undefined;
   /** Statuses, 200 to 999, whose `Retry-After` makes later calls of the key wait; default 403, 429 and 503. */
   readonly pauseStatuses?: readonly number[] | undefined;
-  /** Whether other processes are told to wait as well, by the limiter's `block`; default true. */
+  /** Whether other processes wait as well, by the limiter's `block`; default true. */
   readonly share?: boolean | undefined;
   /** The longest that one answer makes later calls wait; default 1 h. */
   readonly maxPause?: Duration | undefined;

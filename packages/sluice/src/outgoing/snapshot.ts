@@ -15,7 +15,7 @@ export interface FetchSnapshot {
   /** Whether it can be sent again. */
   readonly isReplayable: boolean;
   readonly signal: AbortSignal | null | undefined;
-  /** The arguments for one try, made anew for each: what `fetch` does to them changes no other try. */
+  /** The arguments for one try, made again for each: what `fetch` does to them changes no other try. */
   argumentsOfTry(): [input: FetchInput, init: FetchInit];
 }
 

@@ -18,7 +18,7 @@ export interface Socket {
   once?(event: "close", listener: () => void): unknown;
 }
 
-/** What undici tells of a request besides: after redirects, the addresses that were asked, the one that answers last. */
+/** What undici also passes about a request: after redirects, the addresses that were asked, the one that answers last. */
 export interface RequestContext {
   readonly history?: readonly URL[];
 }

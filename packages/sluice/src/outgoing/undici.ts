@@ -41,7 +41,7 @@ export function limitInterceptor(
 ): <D extends (options: never, handler: never) => boolean>(dispatch: D) => D {
   const settings = outgoingSettings(OUTGOING.read(options));
   const gate = new OutgoingGate(settings);
-  // Only the shapes of undici's types are known here; every one of its versions names them anew.
+  // Only the shapes of undici's types are known here; each of its versions has names of its own for them.
   return (dispatch) => intercept(dispatch as unknown as Dispatch, settings, gate) as never;
 }
 

@@ -160,7 +160,7 @@ export function inQuotes(value: unknown): string | undefined {
     : undefined;
 }
 
-/** A number in a range, whole if told so. */
+/** A number in a range; a whole one if asked for. */
 export function number(least: number, most: number, isWhole = false): Check<number> {
   return scalar(
     (value): value is number =>

@@ -3,7 +3,7 @@ import { SluiceError } from "../core/errors.js";
 
 /** Somebody else has published policies meanwhile: what was to be published was made from another version. Nothing was written. */
 export class PolicyConflictError extends SluiceError {
-  /** The version in force; 0 where there is none. */
+  /** The version in force; 0 if there is none. */
   readonly version: number;
 
   constructor(expected: number, version: number) {

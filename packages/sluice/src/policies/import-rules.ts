@@ -7,7 +7,7 @@ import { parsePolicies, type ParsePoliciesOptions, rootOf } from "./parse.js";
 import { type PoliciesProblem, Problems } from "./problems.js";
 import { type MapNode, type SourceNode } from "./source-node.js";
 
-/** How a configuration of another program is to be read: as `parsePolicies` reads, YAML unless told otherwise. */
+/** How a configuration of another program is to be read: as `parsePolicies` reads, as YAML by default. */
 export type ImportOptions = Pick<ParsePoliciesOptions, "format" | "file" | "yaml">;
 
 const OPTIONS = optionReader<ImportOptions>()({
@@ -95,7 +95,7 @@ export function importedBy(
   return Object.freeze({ document, notes: problems.warnings });
 }
 
-/** A scalar as text; undefined where there is none. */
+/** A scalar as text; undefined if there is none. */
 export function textOf(node: SourceNode | undefined): string | undefined {
   if (node?.kind !== "scalar" || node.value === null) return undefined;
   const { value } = node;

@@ -4,7 +4,7 @@ import type { PolicyChange, PolicyWithoutName } from "./document.js";
 /** Options as they are written, whatever the algorithm. */
 type Written = Readonly<Record<string, unknown>>;
 
-/** The later change wins, option by option; one with another algorithm starts anew. */
+/** The later change wins, option by option; one with another algorithm starts from nothing. */
 export function putOver(
   base: PolicyWithoutName,
   ...changes: readonly (PolicyChange | undefined)[]

@@ -2,7 +2,7 @@
 
 import type { EntryCondition, EntryTexts } from "./document.js";
 
-/** A text cut at its stars; one part, where there is none. */
+/** A text cut at its stars; one part, if there is none. */
 export type Pattern = readonly string[];
 
 /** Stars that a pattern may have. */

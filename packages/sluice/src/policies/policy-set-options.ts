@@ -1,4 +1,4 @@
-/** What a PolicySet can be told, and the checks on it. */
+/** Options of a PolicySet, and their checks. */
 import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import type { Identity } from "../core/identity.js";
@@ -34,7 +34,7 @@ export interface PolicySetOptions<S extends Store = Store>
   readonly patience?: Duration | undefined;
   /**
    * A file of this machine that keeps a copy of what was last in force: for a start while the source cannot be reached, or
-   * holds nothing good. It is written anew with each version, and labelled stale when it is used.
+   * holds nothing good. It is rewritten with each version, and labelled stale when it is used.
    */
   readonly cacheFile?: string | undefined;
   /**
@@ -49,7 +49,7 @@ export const checkPath = aText("the path of a file", (path) => path !== "" && !p
 
 const span = milliseconds(100e3, 3600e6);
 
-/** What its limiters are told is checked by them. */
+/** Its limiters check their own options. */
 export const POLICY_SET_OPTIONS = optionReader<PolicySetOptions>()({
   source: checkSource,
   store: optional(checkStore),

@@ -50,7 +50,7 @@ export interface PolicySource {
   look(seen: SeenSource): Promise<SourceLook>;
   /** Calls `hint` when it is worth looking; what it returns ends that. A hint may be missed, and come for nothing. */
   watch(hint: () => void): () => void;
-  /** The newest content below this version; undefined where there is none, or none is kept. */
+  /** The newest content below this version; undefined if there is none, or none is kept. */
   before?(version: number): Promise<SourceText | undefined>;
   /** The store's clock in µs since the epoch, as it was at the last look; undefined where a look does not say. */
   heardUs?(): ClockReading | undefined;

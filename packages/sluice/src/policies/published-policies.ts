@@ -101,7 +101,7 @@ export class PublishedPolicies implements PolicySource {
   }
 
   /**
-   * The version in force; 0 where there is none.
+   * The version in force; 0 if there is none.
    *
    * @throws StoreUnavailableError, StoreTimeoutError
    * @example

@@ -54,7 +54,7 @@ export class ReferenceChecks {
         this.#checkChange(rule, path, nodeAt(this.#root, "plans", plan, rule), [change]);
       }
     }
-    // What is wrong with a plan would be told again with each override.
+    // A mistake in a plan would be reported again with each override.
     const plans = this.#problems.count > 0 ? [] : Object.values(this.#document.plans ?? {});
     const seen = new Map<string, number>();
     (this.#document.overrides ?? []).forEach((override, i) => {

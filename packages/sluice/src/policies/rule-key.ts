@@ -34,7 +34,7 @@ export function escapeName(name: string): string {
   return name.replace(SPECIAL_IN_NAMES, percent);
 }
 
-/** An own entry as text; undefined where there is none. */
+/** An own entry as text; undefined if there is none. */
 export function entryOf(entries: RequestEntries, name: string): string | undefined {
   if (!Object.hasOwn(entries, name)) return undefined;
   const value: unknown = entries[name];

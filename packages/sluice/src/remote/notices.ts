@@ -113,7 +113,7 @@ export class Notices {
     if (this.#isClosed) return;
     this.#changed += 1;
     this.#changes = [...this.#changes, { number: this.#changed, change }];
-    // While the service is away, what is wanted is told when it is back.
+    // While the service is away, wishes wait, and are sent when it is back.
     if (this.#pause === undefined) this.#schedule();
   }
 

@@ -32,7 +32,7 @@ export interface RequestsOptions {
 export interface PostOptions {
   /** In place of the target's own. */
   readonly timeoutMs?: number;
-  /** false: neither counted as a round trip nor told to listeners, since it only waits. */
+  /** false: neither counted as a round trip nor emitted as an event, since it only waits. */
   readonly isTrip?: boolean;
   /** Ends it. */
   readonly signal?: AbortSignal;

@@ -92,7 +92,7 @@ export type NoticesAnswer =
 export const RUN_COLUMNS = 2;
 export const DEBIT_COLUMNS = 5;
 
-/** One number for all calls of a run, or one for each; null where there is none. */
+/** One number for all calls of a run, or one for each; null if there is none. */
 export type AnswerColumn = number | null | readonly (number | null)[];
 
 /** A thing of an answer that is none for all: its place among the calls or commands, and itself. */

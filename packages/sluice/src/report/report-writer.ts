@@ -160,7 +160,7 @@ export class ReportWriter {
         ),
       );
       this.#heard(nowMs);
-      // A server that was started anew may have forgotten what it had confirmed.
+      // A restarted server may have forgotten what it had confirmed.
       const isForgotten = open.isKnown && !wasKnown && changed.length < open.fields.size;
       open.isKnown = true;
       if (!isForgotten) break;

@@ -326,7 +326,7 @@ function keeps(store: MemoryStore, far: FlakyReports): MemoryStore {
   return store;
 }
 
-test("a clock that goes back takes nothing away: the process begins anew", async () => {
+test("a clock that goes back takes nothing away: the process starts again", async () => {
   const { clock, store, limiter } = setUp();
   const reporter = reporting({ store, limiters: [limiter] });
   limiter.consumeSync("k");

@@ -1,4 +1,4 @@
-/** Who asks a store, and how they are told what came of it. */
+/** Who asks a store, and how they get the outcome. */
 import { asStoreError, ClosedError, CrossSlotError, InvalidOptionError } from "../core/errors.js";
 
 /** Who asks: one of `complete` and `reject` is called, once. */
@@ -38,7 +38,7 @@ function isMisuse(outcome: unknown): outcome is Error {
   );
 }
 
-/** What a store said, as callers are told it. */
+/** What a store said, as callers get it. */
 export function asOutcome<Result>(outcome: Result | Error): Result | Error {
   return outcome instanceof Error ? asStoreError(outcome) : outcome;
 }

@@ -123,7 +123,7 @@ export class Deadlines<Call extends Submitted, T> {
 
   #start(ms: number): void {
     this.#timer = startTimer(ms, () => {
-      // Answers that came while this process was busy are read before anybody is told that there is none.
+      // Answers that came while this process was busy are read before any call is ended for want of one.
       inNextTurn(() => {
         this.#timer = undefined;
         this.#settleDue();

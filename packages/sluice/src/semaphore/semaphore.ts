@@ -192,7 +192,7 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** How a semaphore is made: its store shows in its type, which is MemoryStore where there is none. */
+/** How a semaphore is made: its store shows in its type, which is MemoryStore if there is none. */
 export interface SemaphoreConstructor {
   new <S extends Store = MemoryStore>(
     options: SemaphoreOptions<S> & { readonly store?: S },

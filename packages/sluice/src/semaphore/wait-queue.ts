@@ -76,7 +76,7 @@ export class WaitQueue implements NotificationListener {
     return this.#begin(request, ended) as Promise<HeldPermit>;
   }
 
-  /** The same now or never: undefined where there is none. */
+  /** The same now or never: undefined if there is none. */
   tryAcquire(weight: number, signal?: AbortSignal): Promise<HeldPermit | undefined> {
     return this.#begin({ weight, maxWaitMs: 0, signal });
   }

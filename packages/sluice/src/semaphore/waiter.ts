@@ -8,7 +8,7 @@ export interface WaitRequest {
   readonly signal: AbortSignal | undefined;
 }
 
-/** A permit; undefined where there is no place now; or why there is none at all. */
+/** A permit; undefined if there is none now; or why there is none at all. */
 export type WaitOutcome = HeldPermit | undefined | { readonly reason: Error };
 
 /** Waiters in one command: more would hold the server for too long. */

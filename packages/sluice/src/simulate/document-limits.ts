@@ -1,4 +1,4 @@
-/** A document of policies as limits to replay attempts under. Logs hold ids and no keys, which bounds what can be told. */
+/** A document of policies as limits to replay attempts under. Logs hold ids and no keys, which limits what can be replayed. */
 import { type Rule, ruleOf } from "../algorithms/rule.js";
 import { parsePolicy } from "../algorithms/registry.js";
 import type { AttemptPolicies } from "../audit/attempts-read.js";
@@ -15,7 +15,7 @@ import { requestRules } from "./request-rules.js";
 
 /**
  * The rules of a document. Where the log has the requests of a PolicySet with their entries, each is asked by the rules that
- * it meets here, as far as its entries can be told. Elsewhere a rule is for the attempts that the log says a rule of its name
+ * it meets here, as far as its entries are known. Elsewhere a rule is for the attempts that the log says a rule of its name
  * decided: what it matches and what its key is are taken as they were. An override applies where its key is spelled out. A
  * rollout counts as complete where the key is not readable. `notes` says which of this the log leaves out.
  *

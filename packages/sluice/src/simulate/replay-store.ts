@@ -1,4 +1,4 @@
-/** Decides logged attempts anew, one key after another: by the store in memory, on the log's own clock. */
+/** Decides logged attempts again, one key after another: by the store in memory, on the log's own clock. */
 import { REASON, VERBS, type Verb, type VerbName } from "../algorithms/decide.js";
 import { UNIT } from "../core/amount.js";
 import type { Clock } from "../core/clock.js";

@@ -1,4 +1,4 @@
-/** The requests of sets of rules, as logs have them: asked anew, all or nothing, and counted on the key that decides. */
+/** The requests of sets of rules, as logs have them: asked again, all or nothing, and counted on the key that decides. */
 import type { RequestsKey } from "../audit/line-fields.js";
 import type { LogRecord } from "../audit/record.js";
 import type { LoggedRequest } from "../audit/request-record.js";

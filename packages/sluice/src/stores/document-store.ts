@@ -10,7 +10,7 @@ export const KEPT_VERSIONS = 20;
 export interface DocumentHead {
   /** 0 where nothing was published, or all of it is lost. */
   readonly version: number;
-  /** The digest of its text, "" where there is none. Two texts may bear one version where a server has lost the first. */
+  /** The digest of its text, "" if there is none. Two texts may bear one version where a server has lost the first. */
   readonly digest: string;
   /** The store's clock: µs since the epoch. */
   readonly nowUs: number;

@@ -181,7 +181,7 @@ function greet({ url, seconds }: Demo, address: string, terminal: Terminal): voi
   terminal.say(`${end}\n`);
 }
 
-/** What each was told, and each rule's sum. */
+/** The answers that each got, and each rule's sum. */
 function report(counts: readonly TenantCounts[], terminal: Terminal): void {
   const head = ["rule, and its callers", "attempted", "allowed", "denied"];
   const row = (name: string, of: readonly TenantCounts[]): string[] => {

@@ -1,10 +1,10 @@
-/** Plays the tenants: each asks the service over HTTP at its own pace, and what it is told is counted. */
+/** Plays the tenants: each asks the service over HTTP at its own pace, and its answers are counted. */
 import { Agent, request } from "node:http";
 import { systemClock } from "sluice";
 import { monotonicMs } from "../../clock.js";
 import type { Tenant } from "./document.js";
 
-/** What one tenant was told. */
+/** The answers that one tenant got. */
 export interface TenantCounts {
   readonly tenant: Tenant;
   readonly attempted: number;

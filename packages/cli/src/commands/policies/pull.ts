@@ -8,7 +8,7 @@ import { terminalOf } from "../../terminal/terminal.js";
 /** `sluice policies pull`: the document in force, or an earlier version, as JSON. */
 export const policiesPullCommand = defineCommand({
   usage: "sluice policies pull --redis URL [options] > policies.json",
-  description: `Prints the published document as JSON, with its version: the one in force, or one of the last 20. Where there is none,
+  description: `Prints the published document as JSON, with its version: the one in force, or one of the last 20. If there is none,
 the exit code is 1.`,
   options: {
     ...PUBLISHED_OPTIONS,

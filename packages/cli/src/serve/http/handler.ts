@@ -115,7 +115,7 @@ class Exchange {
     });
   }
 
-  /** Answers that it did not go well. Anything that nobody foresaw is told to the log alone. */
+  /** Answers that it did not go well. An unexpected error is written only to the log. */
   fail(error: unknown): void {
     let problem = problemOf(error);
     if (problem === undefined) {

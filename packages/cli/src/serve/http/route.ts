@@ -8,7 +8,7 @@ export type Method = "GET" | "HEAD" | "POST";
 /** A request that was let in. */
 export interface Call {
   readonly request: IncomingMessage;
-  /** What stands behind the question mark; "" where there is none. */
+  /** What stands behind the question mark; "" if there is none. */
   readonly query: string;
   /** The body: of a route that takes JSON its object, of one that takes bytes these. */
   readonly body: unknown;

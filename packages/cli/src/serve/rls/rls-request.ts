@@ -36,7 +36,7 @@ function askedBy(domain: string, descriptor: RlsDescriptor, hitsOfAll: number): 
   const policy = limit && policyOf(limit);
   const cost = Math.min(hitsAddend, MOST_HITS);
   if (isNegativeHits) return { kind: "give-back", request: { entries, cost, policy } };
-  // Whoever only asks is told whether a hit would pass.
+  // A request of no hits asks whether one would pass.
   if (cost === 0) return { kind: "ask", request: { entries, policy } };
   return { kind: "take", request: { entries, cost, policy } };
 }

@@ -37,7 +37,7 @@ export interface CalendarWindowPolicy extends PolicyBase {
   readonly algorithm: "calendar-window";
   /** Units a period or window: 0 to 1e9 in whole thousandths. */
   readonly limit: number;
-  /** The calendar unit after which the count begins anew. */
+  /** The calendar unit after which the count starts again. */
   readonly unit: CalendarUnit;
   /** The IANA time zone of the calendar, such as "Europe/Berlin". */
   readonly timeZone: string;

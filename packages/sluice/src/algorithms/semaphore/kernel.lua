@@ -71,7 +71,7 @@ local function put(id, weight, to, score, band, untilUs)
   if firstText[band] and untilUs <= firstScore[band] then firstText[band] = nil end
 end
 
--- Begins the lease of a holder or a waiter anew, and answers that it goes on.
+-- Begins the lease of a holder or a waiter again, and answers that it goes on.
 local function extend(member)
   local id, isHolder = member.id, member.fence > 0
   local band, untilUs = isHolder and HOLDERS or WAITS, now + (isHolder and lease or wait)
@@ -134,7 +134,7 @@ function answer(outcome, number, untilUs)
   n = n + 3
 end
 
--- The rest is executeSemaphore. What it alone calls stands inline: a script makes its functions anew each time it runs.
+-- The rest is executeSemaphore. What it alone calls stands inline: a script makes its functions again each time it runs.
 
 -- From then on Redis may have forgotten it.
 if state.expiry > 0 and state.expiry * 1000 <= now then state.limit = 0 end

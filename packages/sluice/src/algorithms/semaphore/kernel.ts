@@ -177,7 +177,7 @@ function getBy({ state }: Execution, id: string, fence: number): SemaphoreMember
   return fence === 0 || member?.fence === fence ? member : undefined;
 }
 
-/** Begins the lease of a holder or a waiter anew, and answers that it goes on. */
+/** Begins the lease of a holder or a waiter again, and answers that it goes on. */
 function extend(run: Execution, { id, fence }: SemaphoreMember): void {
   const { state, command, nowUs } = run;
   if (fence > 0) {

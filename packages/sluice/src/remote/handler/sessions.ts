@@ -18,7 +18,7 @@ import {
 
 const LONGEST_ID = 8194;
 const MOST_CHANGES = 10_000;
-/** What one process may wait for, and what is kept for it. A process that is beyond is forgotten, and begins anew. */
+/** What one process may wait for, and what is kept for it. A process that exceeds it is forgotten, and starts again. */
 const MOST_OF_SESSION = 10_000;
 const MOST_SESSIONS = 10_000;
 /** A process that has not asked for so long is gone. */

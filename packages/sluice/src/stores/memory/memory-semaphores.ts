@@ -40,7 +40,7 @@ export interface MemorySemaphoresOptions {
   /** What they take counts here, together with what the limiters of the store hold. */
   readonly budget: Budget;
   readonly closing: Closing;
-  /** Makes room for so many more bytes at the limiters' cost; false where there is none to be made. */
+  /** Makes room for so many more bytes at the limiters' cost; false if there is none to make. */
   readonly makeRoom: (bytes: number) => boolean;
 }
 

@@ -223,7 +223,7 @@ export class Retention {
     this.#sweepAtUs = (second + 1) * SECOND_US;
   }
 
-  /** Frees or moves one key of a ring whose time has come; false where there is none. */
+  /** Frees or moves one key of a ring whose time has come; false if there is none. */
   #sweepRing(table: Table, ring: ExpiryRing, steps: number): boolean {
     const slot = ring.takeDue(this.#nowUs, steps);
     if (slot === NO_SLOT) return false;

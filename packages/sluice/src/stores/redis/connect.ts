@@ -89,7 +89,7 @@ function parseTarget(text: unknown, options: ConnectOptions): ConnectTarget {
 }
 
 function parseUrl(text: unknown): URL {
-  // Not hidden: a promise, or the options in the URL's place, is a slip that should be told.
+  // Not hidden: a promise, or the options in the URL's place, is a slip that the message should name.
   if (typeof text !== "string") throw new InvalidOptionError("url", withoutText(text), URL_FORM);
   try {
     return new URL(text);

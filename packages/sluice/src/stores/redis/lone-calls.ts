@@ -205,5 +205,5 @@ function admittedAt(reply: readonly number[], i: number): DebitResult {
 function unusual(call: StoreCall, reply: unknown): Outcome {
   const [outcome] = decodeBatch([call], reply).outcomes as readonly [DecodedCall];
   if (!("needsCalendarAtUs" in outcome)) return outcome;
-  throw new StoreUnavailableError("the script asks for a calendar where there is none");
+  throw new StoreUnavailableError("the script needs a calendar, and there is none");
 }

@@ -1,4 +1,4 @@
-/** What a RedisStore can be told. */
+/** Options of a RedisStore. */
 import type { Clock } from "../../core/clock.js";
 import type { OutageHooks } from "../../events/hooks.js";
 import type { AccessOptions } from "./access.js";

@@ -29,7 +29,7 @@ export class RawAnswer {
     this.body = body;
   }
 
-  /** undefined where there is none; a field in two lines is a mistake. */
+  /** undefined if there is none; a field in two lines is a mistake. */
   field(name: string): string | undefined {
     const values = this.fields.filter(([other]) => other === name.toLowerCase());
     assert.ok(values.length <= 1, `${name} stands in ${values.length} lines`);

@@ -151,7 +151,7 @@ export async function settledAs(stage: Stage, path: string): Promise<HttpOutcome
   return all[0];
 }
 
-/** The outcomes that a charge was told, one for each request, and what they cost. */
+/** The outcomes that a charge got, one for each request, and what they cost. */
 export class Outcomes {
   readonly all: HttpOutcome[] = [];
   readonly #costOf: (outcome: HttpOutcome) => number;

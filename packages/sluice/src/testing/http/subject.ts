@@ -17,11 +17,11 @@ export interface RunningServer {
 export type Weakness =
   /** Requests that no route matches do not reach it. */
   | "notFound"
-  /** It is not told when a client leaves. */
+  /** It does not learn when a client leaves. */
   | "aborts"
   /** The framework adds a charset to the type of problem bodies. */
   | "charset"
-  /** It is not told what a handler throws. */
+  /** It does not learn what a handler throws. */
   | "errors"
   /** Fields are lost where a handler throws. */
   | "fieldsOnThrow"

@@ -4,7 +4,7 @@ import type { ServerFacts, Timing } from "./server-facts.js";
 
 /** What is known besides of the store that is checked. */
 export interface StoreContext {
-  /** Whether the store was told that it talks to a Cluster. */
+  /** Whether the store's options say that it talks to a Cluster. */
   readonly isCluster: boolean;
 }
 
@@ -88,7 +88,7 @@ function memory({ info }: ServerFacts): readonly StoreFinding[] {
   return [finding("memory", used < most ? "warning" : "error", `${share}: ${then}.`)];
 }
 
-/** How far clocks may be apart before it is worth a word, beyond what cannot be told. */
+/** How far clocks may be apart before it is worth a word, beyond the error of the measurement. */
 const NOTED_OFFSET_MS = 100;
 const HARMFUL_OFFSET_MS = 2000;
 

@@ -9,7 +9,7 @@ export interface ServerFacts {
   readonly info: ReadonlyMap<string, string>;
   /** Of CLUSTER INFO; empty where it was refused, and without a Cluster. */
   readonly cluster: ReadonlyMap<string, string>;
-  /** Of CONFIG GET, those that were told. */
+  /** Of CONFIG GET, those that the server returned. */
   readonly config: ReadonlyMap<string, string>;
   readonly timing: Timing | undefined;
   /** Commands to which there was no answer that can be used, such as "info". */

@@ -34,7 +34,7 @@ export type NodeOf = (slot: number) => string;
 /** A Cluster as its client shows it. */
 export interface ClusterView {
   /**
-   * Reads the table that the client keeps up to date itself, anew for each call, because slots move. Undefined for
+   * Reads the table that the client keeps up to date itself, again for each call, because slots move. Undefined for
    * a client that does not show its table.
    */
   readonly nodeOf: NodeOf | undefined;

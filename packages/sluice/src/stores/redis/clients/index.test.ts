@@ -101,7 +101,7 @@ describe("a Cluster's client is recognized", () => {
     }
   });
 
-  test("the table is read anew for each call", () => {
+  test("the table is read again for each call", () => {
     const slots: string[][] = [];
     const client = { defineCommand() {}, isCluster: true, slots };
     const nodeOf = clusterOf(client)?.nodeOf;

@@ -42,7 +42,7 @@ local fast = {}
 -- @fast-paths
 
 -- The general path decides what is left. It is made where a batch meets such a consume: a script makes its functions
--- anew each time it runs. And its names are its own, for each name from outside costs the making of a function.
+-- again each time it runs. And its names are its own, for each name from outside costs the making of a function.
 --
 -- A consume that needs another calendar is sent again. What comes behind it on its key must not be decided before it, so it
 -- is sent again too.
@@ -74,7 +74,7 @@ local function makeGeneral()
 end
 
 local general
--- Where in the reply the admitted consumes are counted; 0 = they are to be counted anew.
+-- Where in the reply the admitted consumes are counted; 0 = they must be counted again.
 local plain = 0
 
 while cursor < #ARGV do

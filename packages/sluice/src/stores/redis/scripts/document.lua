@@ -14,7 +14,7 @@
 --           expected        the version in force
 --           kept            so many versions stay
 --           digest, note, text
---           channel         where to tell of it; '' = nowhere
+--           channel         where to announce it; '' = nowhere
 --
 -- Reply   head              version, digest, now
 --         read              nothing, or version, note, text

@@ -13,7 +13,7 @@
 --           text            its end in ms since the epoch or '-', and behind a space what TypeScript alone reads;
 --                           '' = it is removed
 --           note            of a removal: '-' and this take its place for a minute; '' = nothing does
---           channel         where to tell of it
+--           channel         where to announce it
 --
 -- Reply   read: the version ('' = none), the clock in ms; and, of another version, ids and texts, each behind its id
 --         write: 1 = done, 0 = there are too many

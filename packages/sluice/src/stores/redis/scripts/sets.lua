@@ -49,7 +49,7 @@ local function makeGeneral()
 end
 
 local general
--- Where in the reply the admitted consumes are counted; 0 = they are to be counted anew.
+-- Where in the reply the admitted consumes are counted; 0 = they must be counted again.
 local plain = 0
 -- Of a consume, by debit: its policy, and what that answers.
 local indexes, asks, costs = {}, {}, {}

@@ -37,7 +37,7 @@ local function load(kernel, at)
   return state
 end
 
--- As SET and EXPIRE are told it.
+-- As SET and EXPIRE take it.
 local function ttl(expiry)
   return ttlOf and ttlOf(expiry) or expiry
 end
