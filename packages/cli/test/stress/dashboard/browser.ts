@@ -51,10 +51,13 @@ export async function openServed(
   return { page, complaints };
 }
 
-/** The same whose clock stands at the time of the states, in UTC, and runs. */
+/** The same at the time of the states, in UTC: with a clock that runs, or one that stands, where ages are read. */
 export const openPage = (
   browser: Browser,
   url: string,
   options?: BrowserContextOptions,
+  isStill = false,
 ): Promise<Watched> =>
-  openServed(browser, url, options, (page) => page.clock.install({ time: NOW_MS }));
+  openServed(browser, url, options, (page) =>
+    isStill ? page.clock.setFixedTime(NOW_MS) : page.clock.install({ time: NOW_MS }),
+  );

@@ -24,13 +24,17 @@ const opened: Watched[] = [];
 /** A page of a server of its own; what either complains of fails the test. */
 async function show(
   shown: DashboardState | DashboardProblem,
-  options: BrowserContextOptions & { readonly mount?: string; readonly hash?: string } = {},
+  options: BrowserContextOptions & {
+    readonly mount?: string;
+    readonly hash?: string;
+    readonly isStill?: boolean;
+  } = {},
 ): Promise<{ page: Page; server: StandIn }> {
-  const { mount = "/", hash = "", ...rest } = options;
+  const { mount = "/", hash = "", isStill, ...rest } = options;
   const server = await standIn("detail" in shown ? BUSY : shown, mount);
   server.show(shown);
   onTestFinished(() => server.close());
-  const watched = await openPage(browser, server.url + hash, rest);
+  const watched = await openPage(browser, server.url + hash, rest, isStill);
   opened.push(watched);
   return { page: watched.page, server };
 }
@@ -122,7 +126,8 @@ describe.skipIf(executable === undefined)("the page", () => {
   ])(
     "%s: as a screen reader has it, and nothing for axe, light and dark",
     async (name, shown, text) => {
-      const { page } = await show(shown);
+      // An age that goes on is another text a second later.
+      const { page } = await show(shown, { isStill: true });
       await page.getByText(text).first().waitFor();
       // Where details are closed axe sees nothing of them.
       if (name === "busy") await page.getByText("The chart as a table").click();
