@@ -103,7 +103,7 @@ test("settling gives the rest back, or takes what is missing", async () => {
   await ask("/v1/settle", { ...one, reserved: 4.4, actual: 8 });
   expect(await left(ask, "user", "ann")).toBe(2);
   const keyed = { ...one, reserved: 1, actual: 2, idempotencyKey: "a" };
-  expect((await ask("/v1/settle", keyed)).body["detail"]).toMatch(/gives back/);
+  expect((await ask("/v1/settle", keyed)).body["detail"]).toMatch(/only when units are given back/);
   for (const wrong of [
     { reserved: 1 },
     { reserved: "1", actual: 1 },

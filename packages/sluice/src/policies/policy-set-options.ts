@@ -79,7 +79,7 @@ export function isPolicySource(source: unknown): source is PolicySource {
 }
 
 /** @throws InvalidOptionError */
-export function checkSource(option: string, source: unknown): PoliciesDocument | PolicySource {
+function checkSource(option: string, source: unknown): PoliciesDocument | PolicySource {
   if (isPolicySource(source) || hasField(source, "rules")) return source as PolicySource;
   const allowed = "a document of policies, new PoliciesFile(...) or new PublishedPolicies(...)";
   const hint = typeof source === "string" ? "pass new PoliciesFile({ path })" : undefined;
