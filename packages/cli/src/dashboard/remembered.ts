@@ -32,7 +32,8 @@ export class RememberedAttempts {
       this.#timer?.refresh();
       return;
     }
-    this.#recent = new RecentAttempts({ most: this.#most });
+    // They never leave the process, and without their values a trial of another match or key would be a guess.
+    this.#recent = new RecentAttempts({ most: this.#most, clear: true });
     for (const each of this.#counted) this.#recent.add(each);
     this.#timer = timers.setTimeout(() => {
       this.close();

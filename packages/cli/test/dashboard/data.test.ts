@@ -21,7 +21,7 @@ test("live numbers are the audit's, and a trial's are those of `sluice simulate`
   const { rules, ask, state } = openBoard();
   const file = join(folder, "a.jsonl");
   const log = new AttemptLog({ file });
-  for (const limiter of rules.limiters) log.add(limiter);
+  log.add(rules);
   const first = await state();
   for (let i = 0; i < 200; i++) {
     const path = i % 3 === 0 ? { path: "/login" } : {};

@@ -4,7 +4,7 @@ import { unchecked, checkBoolean, optionReader } from "../../core/options.js";
 import { HIDDEN, InWords, withoutText } from "../../core/shown.js";
 import { connectablePackages } from "./clients/index.js";
 import type { ConnectTarget, OwnConnection } from "./clients/own-connection.js";
-import type { Connect } from "./lazy-connection.js";
+import type { Connector } from "./lazy-connection.js";
 
 /** Options of `RedisStore.connect`. */
 export interface ConnectOptions {
@@ -27,9 +27,17 @@ const URL_FORM = "redis://[user:password@]host[:port][/db], or rediss:// for TLS
 const DEFAULT_PORT = 6379;
 
 /** Checks the URL and the options, and returns what connects. */
-export function connectorTo(url: unknown, options: ConnectOptions): Connect {
+export function connectorTo(url: unknown, options: ConnectOptions): Connector {
   const target = parseTarget(url, options);
-  return (closed) => openConnection(target, closed);
+  return { load: loadPackage, open: (closed) => openConnection(target, closed) };
+}
+
+/** What fails here fails again where a connection is opened, which says so. */
+async function loadPackage(): Promise<void> {
+  for (const { name } of connectablePackages) {
+    const module = await importIfThere(name).catch(() => "broken");
+    if (module !== undefined) return;
+  }
 }
 
 async function openConnection(target: ConnectTarget, closed: AbortSignal): Promise<OwnConnection> {

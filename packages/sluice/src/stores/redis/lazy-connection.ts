@@ -6,8 +6,13 @@ import type { AskScript, NodeOf } from "./clients/client.js";
 import { adapterOf } from "./clients/index.js";
 import type { OwnConnection } from "./clients/own-connection.js";
 
-/** Connects; gives up once `closed` fires. */
-export type Connect = (closed: AbortSignal) => Promise<OwnConnection>;
+/** How a connection is opened. To load the client's package may take longer than all the rest. */
+export interface Connector {
+  /** Resolves once the client's package is loaded, or cannot be; never rejects. */
+  load(): Promise<void>;
+  /** Connects; gives up once `closed` fires. */
+  open(closed: AbortSignal): Promise<OwnConnection>;
+}
 
 interface Opened {
   readonly connection: OwnConnection;
@@ -18,15 +23,21 @@ interface Opened {
 }
 
 export class LazyConnection {
-  readonly #connect: Connect;
+  readonly #connector: Connector;
   readonly #closing: Closing;
+  /** Begins with the store: the first call is not to wait for a disk. */
+  readonly #loading: Promise<void>;
+  #isLoaded = false;
   #opening: Promise<Opened> | undefined;
   #opened: Opened | undefined;
 
   /** `closing` is the store's. */
-  constructor(connect: Connect, closing: Closing) {
-    this.#connect = connect;
+  constructor(connector: Connector, closing: Closing) {
+    this.#connector = connector;
     this.#closing = closing;
+    this.#loading = connector.load().then(() => {
+      this.#isLoaded = true;
+    });
   }
 
   /** Undefined until it is open. */
@@ -75,11 +86,17 @@ export class LazyConnection {
   }
 
   /**
-   * Sends a call once the connection is open, in the order of asking. Its wait speaks against the server, as after a
-   * hand-over. But when nobody waits for it any more, it is not sent, and so not counted.
+   * Sends a call once the connection is open, in the order of asking. From when the client's package is loaded its wait
+   * speaks against the server, as after a hand-over; before that it waits in this process. But when nobody waits for it any
+   * more, it is not sent, and so not counted.
    */
   whenOpen(call: Submitted, send: () => void, fail: (error: Error) => void): void {
-    call.handOver = handOverNow();
+    if (this.#isLoaded) call.handOver = handOverNow();
+    else {
+      void this.#loading.then(() => {
+        call.handOver ??= handOverNow();
+      });
+    }
     this.open().then(() => {
       if (call.abandoned === true) fail(notSent());
       else send();
@@ -95,7 +112,7 @@ export class LazyConnection {
   async #begin(): Promise<Opened> {
     try {
       this.#closing.throwIfClosed();
-      const connection = await this.#connect(this.#closing.signal);
+      const connection = await this.#connector.open(this.#closing.signal);
       const { client } = connection;
       const adapter = adapterOf(client);
       const nodeOf = adapter.clusterOf?.(client)?.nodeOf;

@@ -125,7 +125,7 @@ test("what nobody waits for any more is not tried again, and told so", async () 
   await vi.advanceTimersByTimeAsync(1000);
   expect(sent).toEqual(["g", "g"]);
   expect([...outcomes.values()]).toEqual([
-    expect.stringContaining("not sent in time, and then nobody waited"),
+    expect.stringContaining("not sent in time, and its caller no longer waited"),
   ]);
   expect(vi.getTimerCount()).toBe(0);
 });
