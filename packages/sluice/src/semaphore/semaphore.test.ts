@@ -65,7 +65,7 @@ interface HeldBack {
   losing: SemaphoreVerb | undefined;
 }
 
-/** A semaphore of one place whose store notifications and fails when the test says so. */
+/** A semaphore of one permit whose store notifies and fails when the test says so. */
 function heldBack(): HeldBack {
   const clock = new ManualClock();
   const store = new MemoryStore({ clock });

@@ -138,7 +138,7 @@ test("a semaphore's permits: held, granted, lost, and for how long; and its wait
   const first = await semaphore.acquire("k", { weight: 2 });
   await semaphore.acquire("k");
   const waiting = semaphore.acquire("k");
-  await expect(semaphore.acquire("k", { maxWait: 0 })).rejects.toThrow("no place");
+  await expect(semaphore.acquire("k", { maxWait: 0 })).rejects.toThrow("no permit");
   expect(semaphore.stats()).toMatchObject({ limit: 3, held: 3, granted: 2, lost: 0 });
   expect(semaphore.stats().waits.waiting).toBe(1);
   await first.release();
