@@ -76,7 +76,7 @@ export default defineConfig({
           globalSetup,
           // They start servers and processes of their own, and mostly wait: for kills, leases and deadlines. They come
           // last, with the machine to themselves.
-          maxWorkers: 6,
+          maxWorkers: 4,
           sequence: { groupOrder: 1, sequencer: LongFirst },
         },
       },
