@@ -3,7 +3,8 @@ import { expect, test } from "vitest";
 import type { RuleState, Second } from "../../../packages/cli/src/dashboard/wire.js";
 import { pollDelayMs } from "./delay.js";
 import { parseEntries, printEntries } from "./entries.js";
-import { counted, duration, latency, rate, share, size } from "./format.js";
+import { clock, counted, duration, latency, moment, rate, share, size } from "./format.js";
+import { held } from "./held.js";
 import { linePath, niceTop } from "./path.js";
 import { keepOrder, orderRules } from "./rows.js";
 import { meanOf, mergeSeconds, minutesOf, sumOf, WINDOW_MS, windowOf } from "./series.js";
@@ -136,6 +137,31 @@ test("minutes are whole, the newest first, and lose nothing", () => {
     [0, 60],
   ]);
   expect(sumOf(minutesOf(seconds))).toEqual(sumOf(seconds));
+});
+
+test("a sum has every count", () => {
+  const one = { asked: 1, allowed: 2, denied: 3, near: 4, withoutStore: 5, shadowDenied: 6 };
+  const two = { asked: 2, allowed: 4, denied: 6, near: 8, withoutStore: 10, shadowDenied: 12 };
+  expect(sumOf([one, one])).toEqual(two);
+});
+
+test("a moment of another day has its date", () => {
+  const at = new Date(2026, 10, 27, 14, 2, 11).getTime();
+  expect(moment(at, at + 60_000)).toBe("14:02:11");
+  expect(moment(at, at + 86_400_000)).toBe("2026-11-27 14:02:11");
+  expect(clock(at)).toBe("14:02:11");
+});
+
+test("what was had stays until another comes, and an error ends the wait", async () => {
+  const answer = held<string>();
+  await answer.load(Promise.resolve("first"));
+  const loading = answer.load(Promise.reject(new Error("gone")));
+  expect([answer.value.value, answer.isBusy.value]).toEqual(["first", true]);
+  expect(await loading).toBe(false);
+  expect([answer.value.value, answer.isBusy.value]).toEqual(["first", false]);
+  expect(answer.problem.value).toMatchObject({ status: 0, detail: "gone" });
+  expect(await answer.load(Promise.resolve("second"))).toBe(true);
+  expect([answer.value.value, answer.problem.value]).toEqual(["second", undefined]);
 });
 
 const rule = (name: string, asked: number, denied: number): RuleState => ({

@@ -170,6 +170,37 @@ test("raising the percentage only adds keys", () => {
   expect([enforced(0).length, enforced(100).length]).toEqual([0, 500]);
 });
 
+test("which keys a percentage reaches depends on the rule, and not on how keys begin", () => {
+  const reached = (name: string): readonly boolean[] => {
+    const policies = compiled({
+      rules: [{ name, key: ["user"], rollout: { percent: 50 }, policy: BUCKET }],
+    });
+    return Array.from(
+      { length: 1000 },
+      (_, user) => policies.match({ entries: { user: 1000 + user } }, 0)[0]?.mode === "enforce",
+    );
+  };
+  const [one, other] = [reached("a"), reached("b")];
+  const share = one.filter(Boolean).length;
+  expect(share).toBeGreaterThan(400);
+  expect(share).toBeLessThan(600);
+  const same = one.filter((isReached, i) => isReached === other[i]).length;
+  expect(same).toBeGreaterThan(400);
+  expect(same).toBeLessThan(600);
+  // Ten keys that differ in their last digit: hardly ever all of them, or none.
+  const tens = Array.from({ length: 100 }, (_, i) => one.slice(10 * i, 10 * i + 10));
+  expect(tens.filter((ten) => new Set(ten).size === 1).length).toBeLessThan(10);
+});
+
+test("0 percent enforce nothing, a request without its key included", () => {
+  const policies = compiled({
+    rules: [
+      { name: "a", key: ["user"], onMissing: "deny", rollout: { percent: 0 }, policy: BUCKET },
+    ],
+  });
+  expect(policies.match({ entries: {} }, 0)[0]?.mode).toBe("shadow");
+});
+
 const LAYERED = {
   plans: { pro: { api: { limit: 6000 } } },
   rules: [
