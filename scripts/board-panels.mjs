@@ -49,7 +49,7 @@ function decisionPanels(nameOf) {
     },
     {
       title: "Share denied",
-      about: "How much of what asks is denied.",
+      about: "The share of calls that are denied.",
       unit: "percentunit",
       targets: [
         [
@@ -110,7 +110,7 @@ function documentPanels(nameOf) {
     {
       title: "Reloads, and stale documents",
       about:
-        "What came of new documents, and for how long one may not have been what its source says.",
+        "Whether new documents were accepted, and for how long the one in force may be out of date.",
       targets: [
         [
           `sum by (set, outcome) (increase(${nameOf("sluice.rules.reloads")}[$__rate_interval]))`,
@@ -142,7 +142,7 @@ function storePanels(nameOf) {
   return [
     {
       title: "Round trips to the store",
-      about: "How long the store takes: half of the trips, and all but one in a hundred.",
+      about: "How long a round trip takes: the median and the 99th percentile.",
       unit: "s",
       targets: [
         [
@@ -183,7 +183,7 @@ function storePanels(nameOf) {
     },
     {
       title: "Answered here, a second",
-      about: "What remembered denials and prefetched units spare the store.",
+      about: "Calls that remembered denials and prefetched units answer without the store.",
       unit: "reqps",
       targets: [
         [
@@ -212,7 +212,7 @@ function waitPanels(nameOf) {
     },
     {
       title: "Semaphores",
-      about: "Places held and waited for; permits that were lost.",
+      about: "Permits that are held, callers that wait, and permits that were lost.",
       targets: [
         [`sum by (semaphore) (${nameOf("sluice.semaphore.held")})`, "{{semaphore}} held"],
         [`sum by (semaphore) (${nameOf("sluice.semaphore.waiting")})`, "{{semaphore}} waiting"],
