@@ -6,8 +6,8 @@ import { canonicalPart } from "./print.js";
 const NOTHING: PoliciesDocument = Object.freeze({ rules: [] });
 
 /**
- * What has changed from one document to another, by rule, in the order of the later one; what is gone comes last. The
- * version and comments that have no effect count too, but the version of the document.
+ * What has changed from one document to another, by rule, in the order of the later one; what is gone comes last. Comments
+ * count as changes; the version of the document and the order of its rules do not.
  *
  * @throws InvalidOptionError for arguments of another kind
  * @example

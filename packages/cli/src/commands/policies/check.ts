@@ -19,7 +19,7 @@ interface Checked {
 /** `sluice policies check`: says of each document whether it is valid, and what is likely not meant. */
 export const policiesCheckCommand = defineCommand({
   usage: "sluice policies check FILE… [options]",
-  description: `Checks documents of policies, in JSON or, where the package yaml is installed, in YAML: what is
+  description: `Checks documents of policies, in JSON or, in files named *.yaml or *.yml, in YAML: what is
 wrong, by line and field, and what is allowed there. Warnings are of what is likely not meant: rules
 that can never match, overrides that no key reaches or whose time is over.
 

@@ -12,7 +12,7 @@ import { diffText } from "./diff-text.js";
 export const policiesDiffCommand = defineCommand({
   usage: "sluice policies diff OLD NEW | sluice policies diff NEW --redis URL [options]",
   description: `Shows what a document changes in another one, or in the one that is published: by rule, plan and
-override, field by field. Comments and the order of rules that stay count as no change of a limit, but are shown.
+override, field by field. Comments are shown too, though they change no limit; the order of rules is not.
 
 The exit code is 0, whether something has changed or not.`,
   options: {
