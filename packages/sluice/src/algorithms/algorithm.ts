@@ -12,14 +12,14 @@ export interface PolicyBase {
   readonly algorithm: string;
   /** Labels decisions and is part of the store key; the algorithm's id unless given. */
   readonly name: string;
-  /** Only where it has no vote: it is decided, charged and counted, and denies nothing. */
+  /** Set only on a policy without a vote: it is decided, charged and counted, and denies nothing. */
   readonly enforce?: false | undefined;
 }
 
 /** An option of every policy. */
 export interface VoteOption {
   /**
-   * false: the policy is on trial. It is decided, charged and counted, in a call of its own in the same round trip, and has
+   * false: the policy is on trial. It is decided, charged and counted, in a separate call in the same round trip, and has
    * no vote: see `decision.shadow`. No part of the key or the state. Default true.
    */
   readonly enforce?: boolean | undefined;
@@ -66,7 +66,7 @@ export class PolicyReader {
     return this.units("limit", undefined, 0, maximum);
   }
 
-  /** What a bucket holds, in units: nothing where nothing comes back, whatever is given. */
+  /** What a bucket holds, in units: 0 if nothing comes back, whatever is given. */
   capacity(option: string, limit: number, otherwise?: number): number {
     if (limit > 0) return this.units(option, otherwise);
     this.units(option, otherwise, 0);

@@ -12,8 +12,8 @@ export interface NoBound {
 }
 
 /**
- * In every half-open interval of length D at most burst + limit·D/period, or burst + limit·⌈D/period⌉ where all of the
- * limit comes back at once.
+ * In every half-open interval of length D at most burst + limit·D/period, or burst + limit·⌈D/period⌉ if all of the limit
+ * comes back at once.
  */
 export interface RateBound {
   readonly kind: "rate";

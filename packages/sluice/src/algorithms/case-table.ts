@@ -9,13 +9,13 @@ export interface CaseStep {
   readonly at: number;
   /** Default "consume". */
   readonly verb?: Exclude<VerbName, "extendBlock" | "clearBlock" | "clearExtendBlock">;
-  /** Which reservation a cancel gives back: so many before the newest; default 0. */
+  /** Which reservation a cancel gives back, counted back from the newest; default 0. */
   readonly back?: number;
   /** The longest wait of a reserve; default any. */
   readonly maxWaitMs?: number;
   /** Units, of refund and penalize too; default 1. */
   readonly cost?: number;
-  /** Options of this call in place of the case's. */
+  /** Options of this call instead of the case's. */
   readonly policy?: Policy | readonly Policy[];
   /** Length of a block. */
   readonly durationMs?: number;
@@ -38,12 +38,12 @@ export interface Expectation extends Partial<Omit<Decision, "decidedAtUs">> {
   readonly decidedAt?: number;
 }
 
-/** Calls on one key that nobody else uses. */
+/** Calls on one key that no other case uses. */
 export interface AlgorithmCase {
   readonly name: string;
   readonly policy: Policy | readonly Policy[];
   readonly blockForMs?: number;
-  /** When it begins; default 2030-01-01T00:00:00Z, a Tuesday, where whole minutes, hours and days begin. */
+  /** When it begins; default 2030-01-01T00:00:00Z, a Tuesday, when whole minutes, hours and days begin. */
   readonly startMs?: number;
   readonly steps: readonly CaseStep[];
 }

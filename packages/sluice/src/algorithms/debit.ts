@@ -2,7 +2,7 @@
 import type { ReservationReceipt, Kernel, Params, Readiness, State } from "./kernel.js";
 import { READY } from "./kernel.js";
 
-/** How a debit stands. */
+/** Whether a debit passes, or why not. */
 export const REASON = Object.freeze({ ok: 0, quota: 1, tooCostly: 2, blocked: 3 });
 
 /** `waitUs` of a cost that can never fit. */
@@ -16,7 +16,7 @@ export interface DebitState {
   params: Params;
   /** What is stored, before and after. */
   state: State;
-  /** The raw clock of this debit's policy; debits of one call have two at most, where one goes by the wall clock. */
+  /** The raw clock of this debit's policy; debits of one call have at most two, if one of them goes by the wall clock. */
   rawUs: number;
   /** The time of its decision: the raw clock, raised to the last change of any debit that goes by the same. */
   nowUs: number;
@@ -44,7 +44,7 @@ export interface CallResult {
   granted: number;
   /** Whether the debits' states must be stored. */
   changed: boolean;
-  /** The place in line that reserve got. */
+  /** The position in line that reserve got. */
   receipt: ReservationReceipt | undefined;
 }
 

@@ -1,5 +1,5 @@
--- The verbs, written once over all kernels. Twin of decide.ts, statement by statement; `measure` stands inline, for a
--- call costs what a line of it does.
+-- The verbs, written once over all kernels. Twin of decide.ts, statement by statement; `measure` is inline, because a
+-- function call costs as much as one of its lines.
 --
 -- @const VERBS from algorithms/decide.ts
 -- @const REASON, NEVER from algorithms/debit.ts
@@ -7,7 +7,7 @@
 -- @const FOREVER_US from algorithms/decide.ts
 -- @const UNIT from core/amount.ts
 
--- Declared ahead of their first use: functions stand in the twin's order.
+-- Declared before their first use, because functions are in the twin's order.
 local grant, block, forget, change, refund
 
 local function decide(verb, debits, raw, duration, result, receipt)
@@ -48,7 +48,7 @@ local function decide(verb, debits, raw, duration, result, receipt)
       debit.reason = asked > debit.kernel.available(debit.state, debit.params, now) and REASON.quota or REASON.ok
     end
     if debit.reason ~= REASON.ok then fits = false end
-    -- Who asks for nothing changes nothing: not even a denial of it, in debt, blocks.
+    -- A cost of 0 changes nothing: even if it is denied, because of a debt, it starts no block.
     if debit.reason > REASON.quota or asked == 0 then barred = true end
   end
   local refused = 0

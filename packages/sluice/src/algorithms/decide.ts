@@ -1,9 +1,9 @@
 /**
- * The verbs, written once over all kernels: here it is decided whether a call is allowed; a kernel only says what is
- * available. The same decision stands in other forms, for speed, and tests hold them to this one:
+ * The verbs, written once over all kernels: this file decides whether a call is allowed; a kernel only says what is
+ * available. For speed the same decision exists in other forms, and tests hold them to this one:
  *
  *   decide           any verb, any number of policies: the pure kernels, the memory store
- *   decide.lua       its twin, in Redis; `measure` stands inline there, where a call costs what a line of it does
+ *   decide.lua       its twin, in Redis; `measure` is inline there, where a function call costs as much as one of its lines
  *   consumeOne       a consume on one policy, in memory; its twin consume-one.lua, for many on one key in Redis
  *   <name>/fast.lua  consumes that fit, or are denied by quota, and meet nothing unusual, in Redis
  *   <name>/fast.ts   one such consume on the row that memory keeps its state in
@@ -105,7 +105,7 @@ export function decide(
     else if (debit.rawUs < state.blockedUntilUs) debit.reason = REASON.blocked;
     else debit.reason = asked > kernel.available(state, params, nowUs) ? REASON.quota : REASON.ok;
     if (debit.reason !== REASON.ok) fits = false;
-    // Who asks for nothing changes nothing: not even a denial of it, in debt, blocks.
+    // A cost of 0 changes nothing: even if it is denied, because of a debt, it starts no block.
     if (debit.reason > REASON.quota || asked === 0) barred = true;
   }
   let refusedUs = 0;
@@ -153,11 +153,11 @@ function measure(
   const expiresAtUs = state.expiryMs * 1e3;
   if (changed) {
     state.lastUs = nowUs;
-    // Not before the clock is back where it was, or the key would forget that the clock went back.
+    // Not before the clock has caught up, or the key would forget that the clock went back.
     const soonestUs = resetUs > behindUs ? rawUs + resetUs : nowUs;
     state.expiryMs = expiryAfter(state.expiryMs, soonestUs, resetUs);
   } else if (expiresAtUs > 0) {
-    // What is not written is forgotten when its last change said, even where slower options need longer.
+    // What is not written is forgotten at the time that its last change set, even if slower options need longer.
     const leftUs = expiresAtUs - rawUs;
     if (waitUs > leftUs) waitUs = leftUs;
     if (resetUs > leftUs) resetUs = leftUs;
@@ -186,7 +186,7 @@ export function admitted(answer: RowAnswer, available: number, resetUs: number):
   return true;
 }
 
-/** The same of one that did not: it asked for nothing, or has to wait. The row is forgotten in `leftUs`. */
+/** The same for a call that changed nothing: its cost was 0, or it has to wait. The row is forgotten in `leftUs`. */
 export function unchanged(
   answer: RowAnswer,
   available: number,
@@ -336,7 +336,7 @@ function change(
   }
 }
 
-/** Gives each debit's cost back, as far as it is in use and was promised to nobody. */
+/** Gives each debit's cost back, as far as it is in use and is not promised to a waiting call. */
 function refund(debits: readonly DebitState[], count: number, result: CallResult): void {
   const most = refundable(debits, count);
   let least = Number.POSITIVE_INFINITY;

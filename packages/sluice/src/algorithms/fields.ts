@@ -8,13 +8,13 @@ export interface PolicyField {
   readonly field: string;
   /** How its value is read. */
   readonly kind: "number" | "duration" | "text";
-  /** What stands for its value in the help. */
+  /** The placeholder for its value in the help. */
   readonly value: string;
   /** What the help says of it. */
   readonly help: string;
-  /** What it is where it is left out, if that differs between the algorithms that have it. */
+  /** Its value if it is left out, for a field whose default differs between algorithms. */
   readonly otherwise?: string | undefined;
-  /** True where nearly all algorithms have it: the help does not name them. */
+  /** True if nearly all algorithms have it: the help does not name them. */
   readonly common?: true | undefined;
 }
 
@@ -40,12 +40,12 @@ export const PERIOD: PolicyField = {
 /** The command line says --period for every length of time. */
 export const WINDOW: PolicyField = { ...PERIOD, field: "window" };
 
-/** What a bucket holds where it may be left out. */
+/** The capacity of a bucket, for algorithms that have a default for it. */
 export function burstField(otherwise: string): PolicyField {
   return { option: "burst", field: "burst", ...UNITS, help: "units at once", otherwise };
 }
 
-/** What a bucket holds where it must be given. */
+/** The capacity of a bucket, for algorithms that require it. */
 export const CAPACITY: PolicyField = {
   option: "capacity",
   field: "capacity",

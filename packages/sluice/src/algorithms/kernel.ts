@@ -20,7 +20,7 @@ export interface State {
    * not it was swept, so that garbage collection never shows. 0 = nothing is stored.
    */
   expiryMs: number;
-  /** Calls that wait for their start; undefined where nobody does. Replaced, never changed: copies share it. */
+  /** Calls that wait for their start; undefined if none does. Replaced, never changed, because copies of the state share it. */
   reservations: Reservations | undefined;
 }
 
@@ -28,13 +28,13 @@ export interface State {
 export interface Reservations {
   /** When the first of them came, or later: tells this line from others of the same key, before and after. */
   readonly openedUs: number;
-  /** Thousandths admitted since, less those given back from its end; 0 = nobody waits, and the next line is this one. */
+  /** Thousandths admitted since, less those given back from its end; 0 = no call waits, and the next line is this one. */
   readonly sold: number;
   /** The latest start that was promised. Once it has passed, there is no line. */
   readonly endsUs: number;
 }
 
-/** A place in line, as its holder keeps it: what it takes to give it back. */
+/** A position in line, as its holder keeps it: all that is needed to give it back. */
 export interface ReservationReceipt {
   /** When the reserved work may start, on the clock that decided. */
   readonly readyAtUs: number;
@@ -42,7 +42,7 @@ export interface ReservationReceipt {
   readonly delayUs: number;
   /** When the reservation's window opened, by the store's clock. */
   readonly openedUs: number;
-  /** What the line had sold with this receipt: 0 where nobody waited, this one included. */
+  /** What the line had sold, this receipt included; 0 if no call waited, not even this one. */
   readonly sold: number;
   /** What it did to each debit beside taking the cost. */
   readonly charges: readonly ReservationCharge[];
@@ -52,7 +52,7 @@ export interface ReservationReceipt {
 export interface ReservationCharge {
   /** What was taken beyond the cost, as `giveBack` takes it: starts are whole µs, or refills. */
   readonly extra: number;
-  /** The line's latest start before this one's; 0 where there was no line. */
+  /** The line's latest start before this one's; 0 if there was no line. */
   readonly endedUs: number;
 }
 
@@ -68,7 +68,7 @@ export const FRESH: Readonly<State> = Object.freeze({
 export interface Params {
   /** What a fresh key can take at once. */
   readonly capacity: number;
-  /** How calls wait for quota; undefined where a start cannot be promised ahead. */
+  /** How calls wait for quota; undefined if a start cannot be promised ahead. */
   readonly reservations?: ReservationRules | undefined;
 }
 
@@ -76,7 +76,7 @@ export interface Params {
 export interface ReservationRules {
   /** One after another, each when those before it have drained: a strict queue no longer than the capacity. */
   readonly strict: boolean;
-  /** Only where no other policy decides with it: refills come in steps, each bucket's at its own times. */
+  /** Only if no other policy decides with it: refills come in steps, and each bucket has its own times. */
   readonly alone: boolean;
   /** What can be in use, promises included. */
   readonly maximum: number;
@@ -114,7 +114,7 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
    * of a thousandth that only the kernel can read. Kernels whose policies can be reserved have this and `levelAt`.
    */
   reserve?(s: S, p: P, amount: number, isQueue: boolean, delayUs: number, nowUs: number): number;
-  /** What will be in use at `atUs` ≥ `nowUs`, rounded down to a thousandth; below 0 where it was empty before. */
+  /** What will be in use at `atUs` ≥ `nowUs`, rounded down to a thousandth; below 0 if it was empty before. */
   levelAt?(s: S, p: P, atUs: number, nowUs: number): number;
   /** Gives `amount` > 0 back, never above full, and what `reserve` took beyond it. */
   giveBack(s: S, p: P, amount: number, extra?: number): void;
@@ -138,12 +138,13 @@ export interface Kernel<P extends Params = Params, S extends State = State> {
   fullError?(): InvalidOptionError;
   /** Bytes in memory of a state that is more than a row; kernels whose states are rows leave it out. */
   besideBytes?(s: S): number;
-  /** How memory packs the state in a row of doubles; left out where a state is more than a few numbers. */
+  /** How memory packs the state in a row of doubles; left out if a state is more than a few numbers. */
   readonly row?: RowLayout<S> | undefined;
   /**
    * Decides the usual consume on the row itself, which begins at `at`: one on a state with nothing beside its row, on a
-   * clock that did not go back. False where it is not of this kind: then nothing has changed. It does what `decide` would,
-   * in memory, as fast.lua does in Redis; in fast.ts. A denial changes nothing: who blocks on it asks `decide`.
+   * clock that did not go back. False if the call is not of this kind: then nothing has changed. It does what `decide`
+   * would, in memory, as fast.lua does in Redis; it is in fast.ts. A denial changes nothing, so a caller that blocks on
+   * denials must ask `decide`.
    */
   consumeRow?(
     row: Float64Array,
@@ -167,7 +168,7 @@ export interface RowAnswer {
   resetUs: number;
 }
 
-/** Places in a row: the expiry in ms, negative where the key must be kept; the last change; what its kernel packs there. */
+/** Positions in a row: the expiry in ms, negative if the key must be kept; the last change; what its kernel packs there. */
 export const ROW_EXPIRY = 0;
 export const ROW_LAST = 1;
 export const ROW_KERNEL = 2;
@@ -190,11 +191,11 @@ export interface Compiled<P extends Params = Params, S extends State = State> {
   readonly params: P;
   /** The window's length, or how long an empty bucket takes to fill: whole ms, rounded up; 0 = there is no limit. */
   readonly windowMs: number;
-  /** The same where it differs from window to window. */
+  /** The same for windows of different lengths. */
   windowMsAt?(nowUs: number): number;
   /**
-   * Whether the policy speaks of times of day, so that a store inside the process decides it by the wall clock; left
-   * out where only spans of time count.
+   * Whether the policy speaks of times of day, so that a store inside the process decides it by the wall clock; left out if
+   * only spans of time count.
    */
   readonly byWallClock?: boolean | undefined;
   /** Makes `params` cover `nowUs`: calendars only. */

@@ -5,7 +5,7 @@
 -- @const UNLIMITED from algorithms/kernel.ts
 -- @const NO_RECEIPT from algorithms/reservations.ts
 
--- Declared ahead of their first use: functions stand in the twin's order.
+-- Declared before their first use, because functions are in the twin's order.
 local charge, sameReservations, append, unrecord
 
 local function expireReservations(state, now)

@@ -15,7 +15,7 @@ import {
 } from "./kernel.js";
 import { ready, type DebitState, REASON, type CallResult } from "./debit.js";
 
-/** Forgets a line whose last start has passed: nobody can give anything back any more. */
+/** Forgets a line whose last start has passed: no call can give anything back any more. */
 export function expireReservations(state: State, nowUs: number): void {
   const { reservations } = state;
   if (reservations !== undefined && reservations.endsUs < nowUs) state.reservations = undefined;
@@ -136,7 +136,7 @@ function charge(
     if (cost > 0) {
       if (debit.waitUs > 0 && kernel.reserve !== undefined) {
         extra = kernel.reserve(state, params, cost, isQueue, debit.waitUs, debit.nowUs);
-        // Of a start before others a refund may have given back already what it took beyond the cost.
+        // If the start is before others, a refund may already have given back what it took beyond the cost.
         if (nowUs + waitUs <= lastStartUs && params.reservations?.alone !== true) extra = 0;
       } else kernel.take(state, params, cost, debit.nowUs);
       record(state, cost);
@@ -149,10 +149,10 @@ function charge(
   return charges;
 }
 
-/** Of a receipt that gives nothing back: who stands behind it differs from bucket to bucket. */
+/** A receipt that gives nothing back: the calls behind it differ from bucket to bucket. */
 const NO_RECEIPT = { openedUs: -1, sold: 0 };
 
-/** Whether the same stand in all debits' lines, as far as lines tell. */
+/** Whether the same calls wait in the lines of all debits, as far as the lines can show. */
 function sameReservations(debits: readonly DebitState[], count: number): boolean {
   const { reservations } = (debits[0] as DebitState).state;
   for (let i = 1; i < count; i++) {
@@ -200,7 +200,7 @@ export function cancel(
   const later = reservations === undefined ? 0 : reservations.sold - receipt.sold;
   if (isGone || later < 0) return;
 
-  // To give only a part back leaves a gap in the schedule. One plain bucket may fill it within its bound. A strict queue
+  // Giving back only a part leaves a gap in the schedule. One plain bucket may fill it within its bound. A strict queue
   // would start calls too close together, and with several buckets the faster ones have already drained.
   const canSplit = count === 1 && params.reservations?.strict !== true;
   let most = Number.POSITIVE_INFINITY;

@@ -10,15 +10,15 @@ export interface Rule extends Compiled {
   readonly policy: Policy;
   /** Whether its windows follow the wall clock, so that its state must too. */
   readonly byWallClock: boolean;
-  /** Units a fresh key could take at once; Infinity where there is no limit. */
+  /** Units a fresh key could take at once; Infinity if there is no limit. */
   readonly limit: number;
   /** Equal for policies that decide alike, whether or not they have a vote. */
   readonly fingerprint: string;
 }
 
 /**
- * Policies and identities that decide together at most: a script reads all their states at once, of which Lua
- * takes some 8,000, and the server serves nobody else until it has decided.
+ * The most policies and identities that decide together: a script reads all their states at once, of which Lua takes some
+ * 8,000, and the server serves no other client until it has decided.
  */
 export const MAX_DEBITS = 1000;
 
@@ -45,7 +45,7 @@ export function ruleOf(value: unknown, path = "policy"): Rule {
   return rule;
 }
 
-/** One rule, or several with distinct names of their own. */
+/** One rule, or several with distinct names. */
 export function rulesOf(value: unknown, path = "policy"): readonly Rule[] {
   if (!Array.isArray(value)) return [ruleOf(value, path)];
   if (value.length === 0) throw new InvalidOptionError(path, value, "at least one policy");

@@ -89,7 +89,7 @@ function expectKept({ states, debits }: ReturnType<typeof step>, nowUs: number):
     expect(resetUs).toBe(0);
     return;
   }
-  // Where the clock went back, the time of the last change counts until the clock is there again.
+  // If the clock went back, the time of the last change counts until the clock reaches it again.
   const needUs = Math.max(resetUs, state.lastUs - nowUs);
   const livesUs = state.expiryMs * 1e3 - nowUs;
   expect(livesUs).toBeGreaterThanOrEqual(needUs);

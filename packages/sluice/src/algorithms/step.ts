@@ -28,7 +28,7 @@ export interface Step {
   readonly nowUs: number;
   readonly granted: number;
   readonly debits: readonly DebitState[];
-  /** The place in line that reserve got. */
+  /** The position in line that reserve got. */
   readonly receipt: ReservationReceipt | undefined;
 }
 

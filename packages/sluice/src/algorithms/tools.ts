@@ -14,8 +14,8 @@ export interface AlgorithmTools<P extends PolicyBase = PolicyBase> {
   /** What the policy promises, for the audit to prove. */
   bound(policy: P): Bound;
   /**
-   * Whether a key that has used more never has more left later, so that a log which lacks some calls can still refute.
-   * Not so where windows or refills begin when a key is first used: they begin at other times then. Default: no.
+   * Whether a key that has used more never has more left later, so that a log which lacks some calls can still refute. Not
+   * if windows or refills begin when a key is first used: they begin at other times then. Default: no.
    */
   isMonotone?(policy: P): boolean;
   /** The policy's terms in a line: "10 per 1 s, burst 10". */

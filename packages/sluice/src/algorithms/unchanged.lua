@@ -1,4 +1,4 @@
--- What fast paths answer where nothing is written, once for all of them: lines of `measure` in decide.ts.
+-- What fast paths answer when nothing is written, once for all of them: lines of `measure` in decide.ts.
 --
 -- Given   raw, wait, reset    µs
 --         value               stored, or false

@@ -79,7 +79,7 @@ function listenTo(signal: AbortSignal): Waiting {
 
 function leave(signal: AbortSignal, aborts: Set<() => void>): void {
   const waiting = waitingOn.get(signal);
-  // After an abort, or when others came meanwhile, there is nothing to leave.
+  // After an abort, or if the signal has a newer list by now, there is nothing to leave.
   if (waiting?.aborts !== aborts) return;
   waitingOn.delete(signal);
   signal.removeEventListener("abort", waiting.listener);

@@ -2,8 +2,8 @@
 import { type Clock, startTimer, usesMachineTimers } from "./clock.js";
 
 /**
- * Calls `fire` once after `ms`, never where that is Infinity; the function it returns prevents it. With `keepsAlive`
- * the process does not end before.
+ * Calls `fire` once after `ms`, never if that is Infinity; the returned function cancels it. With `keepsAlive` the process
+ * does not exit before it fires.
  */
 export function setAlarm(
   clock: Clock,

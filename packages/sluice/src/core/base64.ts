@@ -31,7 +31,7 @@ function encode(bytes: Uint8Array, alphabet: string, padding: string): string {
 }
 
 /**
- * The bytes, or undefined where the text is no base64. As RFC 9651 §4.2.7 asks, padding may be
+ * The bytes, or undefined if the text is not base64. As RFC 9651 §4.2.7 asks, padding may be
  * missing and its bits need not be zero.
  */
 export function decodeBase64(text: string): Uint8Array | undefined {

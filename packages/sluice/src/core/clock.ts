@@ -23,12 +23,12 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** How far the wall clock may fall behind the fine one before it counts as set back. It has whole milliseconds only. */
 const BEHIND_MS = 2;
-/** Tries at reading both clocks at once, where the process is interrupted between the two. */
+/** How often both clocks are read, since the process may be interrupted between the two readings. */
 const READINGS = 5;
 /** No jump of the wall clock leads past this: times stay whole numbers of µs with a century to spare. */
 const LATEST_US = 5.8e15;
 
-/** Places in an ElapsedClock's numbers: what to add to the monotonic clock for the wall clock, */
+/** Positions in an ElapsedClock's numbers: what to add to the monotonic clock for the wall clock, */
 const ANCHOR_MS = 0;
 /** the two clocks at the last reading, */
 const MONOTONIC_MS = 1;
@@ -40,7 +40,7 @@ const READ_MS = 4;
 const LAST_NUMBERS = 5;
 type Numbers = readonly [anchorMs: number, monotonicMs: number, systemMs: number, aheadUs: number];
 
-/** The clocks with which this module began. Others that took their place are a test's. */
+/** The clocks with which this module began. If others have replaced them, a test did that. */
 const FIRST_DATE = Date;
 const FIRST_DATE_NOW = Date.now;
 const FIRST_PERFORMANCE = performance;
@@ -48,8 +48,8 @@ const FIRST_PERFORMANCE_NOW: unknown = Reflect.get(performance, "now");
 /** The machine's own wall clock is read once in a millisecond, since that costs as much as all the rest of a reading. */
 const READ_EVERY_MS = 1;
 /**
- * Whether this module began with V8's own wall clock, which is the machine's as long as it stands in its place. A fake that was
- * there before this module, and engines that fake it in place, as Bun's does, look otherwise.
+ * Whether this module began with V8's own wall clock, which is the machine's until something replaces it. A fake that was
+ * installed before this module, and engines that fake it in place, as Bun does, have another source text.
  */
 const BEGAN_WITH_MACHINE = String(Date.now) === "function now() { [native code] }";
 
@@ -62,7 +62,7 @@ const BEGAN_WITH_MACHINE = String(Date.now) === "function now() { [native code] 
  */
 export class ElapsedClock implements Clock {
   readonly sleep = sleep;
-  /** Numbers that each reading sets, in an array since fields of objects would hold each in a box of its own. */
+  /** Numbers that each reading sets, in a typed array, because V8 would allocate a heap number for each field of an object. */
   readonly #last = new Float64Array(LAST_NUMBERS);
   #monotonic: typeof performance | undefined;
   #date = FIRST_DATE;
@@ -132,10 +132,10 @@ export class ElapsedClock implements Clock {
     const nextAnchorMs = isNear && isSame ? anchorMs : systemMs - nowMs;
     const wallUs = Math.floor((nextAnchorMs + nowMs) * 1e3);
     const byMonotonicUs = isSame ? (nowMs - monotonicBeforeMs) * 1e3 : 0;
-    // That a test gives the real clock back is no time passed.
+    // When a test restores the real clock, no time has passed.
     const isGivenBack = Date !== this.#date && Date === FIRST_DATE;
     let byWallUs = isGivenBack ? 0 : wallUs - wallBeforeUs;
-    // A step counts in full, from where the wall clock was and not from where the fine one had got to.
+    // A step counts in full: from the last time of the wall clock, and not of the fine one.
     if (!isGivenBack && systemMs - fineMs > BEHIND_MS) byWallUs = (systemMs - systemBeforeMs) * 1e3;
     if (lastUs + byWallUs > LATEST_US) byWallUs = 0;
     const elapsedUs = isFirst ? wallUs : lastUs + Math.floor(Math.max(0, byMonotonicUs, byWallUs));
@@ -148,7 +148,7 @@ export class ElapsedClock implements Clock {
 
 const system = new ElapsedClock();
 
-/** The wall clock with microseconds, followed at once where it is set. */
+/** The wall clock with microseconds; when the clock is set, this follows at once. */
 function nowUs(): number {
   system.nowUs();
   return system.wallUs;
@@ -163,8 +163,8 @@ async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   const mostLeftMs = EARLY_MS * Math.ceil(ms / LONGEST_TIMER_MS);
   for (let left = ms; left > 0; ) {
     await timer(left, signal);
-    // The elapsed time may be a few µs ahead of the monotonic clock, and so much before its time is too early. Under a
-    // fake of timers and Date alone the monotonic clock stands still, or shows what the test takes.
+    // The elapsed time may be a few µs ahead of the monotonic clock, and a timer must not fire even that much too early. If
+    // a test fakes only timers and Date, the monotonic clock stops, or shows how long the test takes.
     const passedMs = setTimeout === firstSetTimeout ? performance.now() - beganMs : 0;
     left = passedMs > 0 ? ms - passedMs : endMs - system.nowUs() / 1e3;
     if (left > mostLeftMs) break;
@@ -212,8 +212,8 @@ export function monotonicMs(): number {
 }
 
 /**
- * Microseconds for measuring spans by any clock: the machine's may be set meanwhile, so its monotonic one counts; a
- * test's clock shows what has passed in the test.
+ * Microseconds for measuring spans by any clock: the machine's wall clock may be set in between, so its monotonic clock
+ * counts; a test's clock shows what has passed in the test.
  */
 export function monotonicUs(clock: Clock): number {
   return clock === systemClock ? performance.now() * 1e3 : clock.nowUs();
@@ -226,7 +226,7 @@ export interface Timer {
   cancel(): void;
 }
 
-/** Calls `fire` once after `ms`, in parts where that is longer than a timer of the machine can be. */
+/** Calls `fire` once after `ms`, in parts if that is longer than the longest timer. */
 export function startTimer(ms: number, fire: () => void): Timer {
   let leftMs = Math.ceil(ms);
   let keepsAlive = true;
@@ -262,8 +262,8 @@ function letProcessEnd(handle: ReturnType<typeof setTimeout>): void {
 }
 
 /**
- * Runs `task` when everything that the current tick has begun is done, promise reactions included where
- * the platform has process.nextTick.
+ * Runs `task` when everything that the current tick has begun is done, promise reactions included if the platform has
+ * process.nextTick.
  */
 export const atEndOfTick: (task: () => void) => void =
   typeof process === "object" && typeof process.nextTick === "function"

@@ -1,6 +1,6 @@
 /**
- * The end of a limiter, a semaphore or a store: whoever waits is notified, and nothing begins after it. What is closed
- * is no outage, so nobody is answered in its place.
+ * The end of a limiter, a semaphore or a store: everyone who waits is notified, and nothing begins after it. Closing is no
+ * outage, so no fallback answers.
  */
 import { onAbort } from "./abort.js";
 import { ClosedError } from "./errors.js";
@@ -109,7 +109,7 @@ export class Closing {
     if (this.isClosed) return;
     this.isClosed = true;
     this.#closed = what;
-    // Who came last goes first: then what each gives back was promised to nobody behind.
+    // Last in, first out: then no waiter behind it has been promised what each gives back.
     const listeners = [...this.listeners].toReversed();
     this.listeners.clear();
     for (const listener of listeners) listener();

@@ -4,9 +4,9 @@
 export type DecisionReason = "ok" | "quota" | "too-costly" | "blocked" | "store";
 
 /**
- * How the answer was made. Anything but "store" is a shortcut or a degraded answer; "local" is this process's own, by
- * the same policies, while the store is away; "override" is an override of the key that denies all or lets all pass;
- * "rules" is a document of rules by itself: the request meets none, or lacks an entry that one denies for.
+ * How the answer was made. Anything but "store" is a shortcut or a degraded answer; "local" is this process's own, by the
+ * same policies, while the store is away; "override" is an override of the key that denies all or lets all pass; "rules" is
+ * a document of rules alone: no rule matches the request, or it lacks an entry that a rule requires.
  */
 export type DecisionSource =
   | "store"
@@ -52,7 +52,7 @@ export interface Decision {
   /** Whole units available right after this decision; the true number on a denial too, 0 while in debt. */
   readonly remaining: number;
   /**
-   * Whole ms, rounded up, until this cost would be allowed if nobody else consumes: 0 when allowed, Infinity when never.
+   * Whole ms, rounded up, until this cost would be allowed if no other call consumes: 0 when allowed, Infinity when never.
    * `setTimeout` takes Infinity for 1 ms, and JSON has no Infinity: there it is `null`, which reads as "never".
    */
   readonly retryAfterMs: number;
@@ -67,25 +67,25 @@ export interface Decision {
   readonly windowMs: number;
   /** The deciding policy: on a denial the one with the longest wait, else the one with least remaining. */
   readonly policy: string;
-  /** Every policy's verdict, in order, where there are several. */
+  /** Every policy's verdict, in order, if there are several. */
   readonly policies?: readonly PolicyVerdict[] | undefined;
   /**
-   * The verdicts of policies with `enforce: false`, where there are some beside those that decide: they have no vote, and
-   * stand neither in `policies` nor in any other number here. Reason "store": it could not be asked.
+   * The verdicts of policies with `enforce: false`, if there are some beside those that decide. They have no vote, and are
+   * neither in `policies` nor in any other number here. Reason "store": the store could not be asked.
    */
   readonly shadow?: readonly PolicyVerdict[] | undefined;
   /**
-   * Of `consumeUpTo` where no policy has a vote: whole units that were taken in truth, where all that was asked for is
+   * Of `consumeUpTo` if no policy has a vote: the whole units that were really taken, although the whole request is
    * granted.
    */
   readonly charged?: number | undefined;
-  /** The rule that the policies belong to, where they come from a document of rules. */
+  /** The rule that the policies belong to, if they come from a document of rules. */
   readonly rule?: string | undefined;
   /** The version of that document. */
   readonly version?: string | number | undefined;
-  /** The override that took the place of the limiter's policies: its id. */
+  /** The id of the override that replaced the limiter's policies. */
   readonly override?: string | undefined;
-  /** Who decided: the store, or what answered in its place. */
+  /** What decided: the store, or what answered instead. */
   readonly source: DecisionSource;
 }
 

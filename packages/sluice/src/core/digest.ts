@@ -1,6 +1,6 @@
 /**
- * Digests and random names: by Node's own functions where the platform has them, else in plain JavaScript. No import
- * names a module of Node, so that the library can be bundled for browsers, workers and edge runtimes.
+ * Digests and random names: by Node's own functions if the platform has them, else in plain JavaScript. No import names a
+ * module of Node, so that the library can be bundled for browsers, workers and edge runtimes.
  */
 import { encodeBase64Url } from "./base64.js";
 import { hmacSha256, sha1, sha256 } from "./portable-digest.js";
@@ -45,7 +45,7 @@ function nodeDigests(): Digests | undefined {
   };
 }
 
-/** A name that nobody else has, of so many random bytes, in base64url. */
+/** A unique name: that number of random bytes, in base64url. */
 export function randomName(bytes: number): string {
   return encodeBase64Url(crypto.getRandomValues(new Uint8Array(bytes)));
 }

@@ -71,7 +71,7 @@ const UNIT_NAMES: readonly (readonly [RegExp, DurationUnit])[] = [
   [/^(d|days?)$/, "d"],
 ];
 
-/** What somebody meant who wrote `1 min`, `60` or 60 for 60 s. */
+/** What a caller probably meant by `1 min`, `60` or 60 for 60 s. */
 function durationHint(duration: unknown, fits: (us: number) => boolean): string | undefined {
   if (typeof duration === "number") {
     const isSeconds = Number.isInteger(duration) && duration > 0 && fits(duration * 1e6);
@@ -104,7 +104,7 @@ const SPANS: readonly (readonly [number, string])[] = [
   [1e3, "ms"],
 ];
 
-/** In the largest unit of which it is a whole number: nobody reads 31,622,400,000 ms. */
+/** In the largest unit of which it is a whole number, because 31,622,400,000 ms is unreadable. */
 function spanInWords(us: number): string {
   for (const [unitUs, unit] of SPANS) {
     const count = us / unitUs;

@@ -1,4 +1,4 @@
-/** Every error that Sluice throws: typed, with a stable code, a docs page and, where there is one, a cause. */
+/** Every error that Sluice throws: typed, with a stable code, a docs page and, if there is one, a cause. */
 import type { Decision } from "./decision.js";
 import { A_PROMISE, shorten, shown } from "./shown.js";
 
@@ -100,8 +100,8 @@ export class StoreTimeoutError extends SluiceError {
   /** Whether the call was handed to the Redis client. If not, it was not counted. */
   readonly sent: boolean;
   /**
-   * There was too much to do, here or at the store: the call waited in line, or the store decided others meanwhile. Then
-   * this is no failure of the store, and the breaker does not count it.
+   * There was too much to do, here or at the store: the call waited in line, or the store was deciding other calls. That is
+   * no failure of the store, and the breaker does not count it.
    */
   readonly busy: boolean;
 
@@ -129,11 +129,11 @@ export function mayPass(error: unknown): error is StoreTimeoutError | StoreUnava
   return error instanceof StoreUnavailableError && !error.ofKey;
 }
 
-/** What was waited for, quota or a place, does not come within `maxWait`. Nothing was taken. */
+/** Quota, or a permit, does not become free within `maxWait`. Nothing was taken. */
 export class MaxWaitExceededError extends SluiceError {
   /** Whole ms until another attempt may succeed, as far as is known; Infinity if it never can. */
   readonly retryAfterMs: number;
-  /** The limiter's denial, as `consume` would have returned it; undefined where a semaphore was waited for. */
+  /** The limiter's denial, as `consume` would have returned it; undefined if the wait was for a semaphore. */
   readonly decision: Decision | undefined;
 
   constructor(
@@ -157,7 +157,7 @@ function noQuotaWithin(retryAfterMs: number): string {
 
 /** As many units as a leaky bucket holds are in line already. Nothing was taken. */
 export class QueueFullError extends SluiceError {
-  /** Whole ms until there is room in line if nobody else joins; Infinity if the cost is more than the capacity. */
+  /** Whole ms until there is room in line if no other call joins; Infinity if the cost is more than the capacity. */
   readonly retryAfterMs: number;
   /** The limiter's denial, as `consume` would have returned it. */
   readonly decision: Decision | undefined;
@@ -176,7 +176,7 @@ export class QueueFullError extends SluiceError {
   }
 }
 
-/** The keys of one atomic call lie in several slots of a Cluster, which no script can span. Nothing was written. */
+/** The keys of one atomic call are in several slots of a Cluster, which no script can span. Nothing was written. */
 export class CrossSlotError extends SluiceError {
   constructor(options?: { cause?: unknown }) {
     super(

@@ -16,7 +16,7 @@ afterEach(() => {
 
 let aheadMs = 0;
 
-/** The loop does something else for so long: the clock goes on, and no timer fires. */
+/** The loop is busy for `ms`: the clock goes on, and no timer fires. */
 function block(ms: number): void {
   aheadMs += ms;
 }
@@ -81,7 +81,7 @@ describe("the heartbeat", () => {
     vi.advanceTimersByTime(20);
     expect(vi.getTimerCount()).toBe(0);
     expect(heartbeat.mayHaveStalledSince(sinceMs, performance.now())).toBe(true);
-    // What passed meanwhile is nobody's.
+    // What passed in between counts for no wait.
     vi.advanceTimersByTime(5000);
     begin(heartbeat);
     expect(read(heartbeat)).toBe(0);

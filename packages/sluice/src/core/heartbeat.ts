@@ -1,6 +1,6 @@
 /**
- * By how much the event loop of this process was late: whoever waits for an answer must not take that time for the
- * other side's. It is measured by a timer, and only while somebody waits, or did a moment ago.
+ * By how much the event loop of this process was late, so that a wait for an answer does not count that time against the
+ * other side. A timer measures it, and only while a call waits, or did a moment ago.
  */
 import { monotonicMs, startTimer, type Timer } from "./clock.js";
 
@@ -9,21 +9,21 @@ const BEAT_MS = 20;
 const GRAIN_MS = 2;
 /** A loop that was late by so much at once may have left an answer unread. */
 const STALL_MS = 50;
-/** It goes on for so many beats after the last wait, since an answer may come after the wait for it. */
+/** How many beats go on after the last wait, since an answer may come after the wait for it. */
 const LAST_BEATS = 50;
 
 /** Its fields are plain ones, since every call reads and writes them. */
 export class Heartbeat {
-  /** How many wait: whoever begins to adds one and, where it does not beat yet, calls `start`. */
+  /** How many wait. A wait that begins adds one and, if the heartbeat is not running, calls `start`. */
   waiting = 0;
   /** By how much the loop was late at all beats together. */
   sumMs = 0;
   /** When the next beat is due; Infinity while none is. */
   dueMs = Number.POSITIVE_INFINITY;
-  /** The last moment of which it is not known that the loop ran: a stall, or nobody measured. */
+  /** The last moment at which the loop may not have run: it stalled, or was not measured. */
   #unsureMs = Number.NEGATIVE_INFINITY;
   #timer: Timer | undefined;
-  /** Beats in a row at which nobody waited. */
+  /** Consecutive beats without a wait. */
   #idleBeats = 0;
 
   start(): void {
@@ -52,7 +52,7 @@ export class Heartbeat {
       this.dueMs = Number.POSITIVE_INFINITY;
       this.#unsureMs = beatMs;
     });
-    // Whoever waits keeps the process alive by a timer of their own.
+    // A wait keeps the process alive with its own timer.
     this.#timer.unref();
   }
 }

@@ -2,7 +2,7 @@
 
 /** A snapshot of a histogram. */
 export interface HistogramStats {
-  /** Upper bounds of the buckets, rising; what exceeds the last one is in a bucket of its own. */
+  /** Upper bounds of the buckets, rising; an extra bucket holds what exceeds the last one. */
   readonly bounds: readonly number[];
   /** Observations a bucket: one more than there are bounds. An observation just at a bound is within it. */
   readonly counts: readonly number[];
@@ -42,11 +42,11 @@ export class Histogram {
   }
 }
 
-/** Milliseconds: from what a server beside this process takes to what nobody waits for. */
+/** Milliseconds: from the round trip to a server on the same machine to longer than any caller waits. */
 export const DURATION_BOUNDS_MS: readonly number[] = Object.freeze([
   0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000,
 ]);
-/** Milliseconds: from a wait that nobody notices to one of minutes. */
+/** Milliseconds: from an unnoticeable wait to minutes. */
 export const WAIT_BOUNDS_MS: readonly number[] = Object.freeze([
   1, 5, 10, 50, 100, 500, 1000, 5000, 10_000, 60_000, 300_000,
 ]);

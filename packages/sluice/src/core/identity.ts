@@ -1,4 +1,4 @@
-/** From a caller's key to the id that the store sees in its place. */
+/** From a caller's key to the id that the store sees instead. */
 import { URL_ALPHABET } from "./base64.js";
 import { digests } from "./digest.js";
 import { InvalidOptionError } from "./errors.js";
@@ -6,8 +6,8 @@ import { keyError } from "./key.js";
 import { HIDDEN } from "./shown.js";
 
 /**
- * "sha256" hides keys from casual reading, not from somebody who can enumerate addresses: prefer a secret
- * for those. "plain" sends them as they are. Default: "sha256" where the store is outside the process.
+ * "sha256" hides keys from casual reading, not from somebody who can enumerate addresses: prefer a secret for those.
+ * "plain" sends them as they are. Default: "sha256" if the store is outside the process.
  */
 export type Identity =
   | "sha256"
@@ -20,7 +20,7 @@ export type Identity =
 
 /**
  * Turns a checked key into an id. With a slot text it is another id, which begins with the id of that text in braces: on a
- * Cluster it lies where a key of that text does.
+ * Cluster it is in the slot of a key with that text.
  */
 export type Identify = (key: string, slot?: string) => string;
 
@@ -48,14 +48,14 @@ function first16Bytes(digest: string): string {
   return digest.slice(0, 21) + (URL_ALPHABET[last] as string);
 }
 
-/** A whole digest as text, of 65 characters: what stands for a text that is too long to be kept. */
+/** A whole digest as text, of 65 characters: it replaces a text that is too long to be kept. */
 export function digestOf(text: string): string {
   return `sha256 of a long key: ${digests.sha256(text)}`;
 }
 
 /**
- * In memory the key itself. Any text may be a key there, so one in a slot becomes what no key is: half a character, and a
- * digest, since a digest of the id would not keep that half.
+ * In memory the key itself. Any text may be a key there, so a key in a slot becomes a text that no key can be: a lone
+ * surrogate and a digest, since a digest of the id would not keep the surrogate.
  */
 const unchanged: Identify = (key, slot) =>
   slot === undefined
@@ -88,7 +88,7 @@ export function identifyBy(identity: unknown, external: boolean): Identify {
   return remembered((key) => first16Bytes(digests.hmacSha256(secret, key)));
 }
 
-/** The same ids where they are hashes; else those that it would make by default for a store outside the process. */
+/** The same function if its ids are hashes; else the default for a store outside the process. */
 export function hiding(identify: Identify): Identify {
   return identify === unchanged || identify === plain ? HASHED : identify;
 }
@@ -97,8 +97,8 @@ export function hiding(identify: Identify): Identify {
 const REMEMBERED = 256;
 
 /**
- * Remembers the ids of recent keys, each in the one place that its length and last characters name: a hot
- * key is hashed once, and a key that is not pays next to nothing for having been looked up.
+ * Remembers the ids of recent keys, each in the one slot that its length and last characters select: a hot key is hashed
+ * once, and the look-up costs other keys next to nothing.
  */
 function remembered(identify: (key: string) => string): Identify {
   const keys = new Array<string>(REMEMBERED).fill("");
@@ -128,7 +128,7 @@ function secretOf(choice: unknown): string | Uint8Array {
   }
   const secret: unknown = Reflect.get(choice, "hmacSecret");
   if (typeof secret === "string" && secret.length >= SHORTEST_SECRET) return secret;
-  // A copy: whoever wipes the bytes afterwards must not change the ids.
+  // A copy, because a caller that wipes the bytes afterwards must not change the ids.
   if (isBytes(secret) && secret.length >= SHORTEST_SECRET) return Uint8Array.from(secret);
   throw new InvalidOptionError(
     "identity.hmacSecret",

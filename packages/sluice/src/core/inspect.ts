@@ -1,4 +1,4 @@
-/** What `console.log` shows of an object of ours, in place of its fields: short, and without what may be a secret. */
+/** What `console.log` shows of an object of ours, instead of its fields: short, and without what may be a secret. */
 
 /** Node's, and Bun's and Deno's, for a method that says how its object is shown. */
 export const INSPECT: unique symbol = Symbol.for("nodejs.util.inspect.custom");
@@ -10,7 +10,7 @@ export type InspectArguments = [
   inspect: (value: unknown, options: object) => string,
 ];
 
-/** The name of the object's class, with `fields` in place of its properties `hidden`, and with all that a subclass adds. */
+/** The name of the object's class, with `fields` instead of its properties `hidden`, and with all that a subclass adds. */
 export function inspected(
   object: object,
   fields: Readonly<Record<string, unknown>>,

@@ -18,8 +18,8 @@ export function checkKey(key: unknown): asserts key is string {
 export interface SlotOption {
   /**
    * Puts the key beside others with the same text, such as "org:7": 1 to 4,096 bytes. On a Cluster they share a slot, so
-   * that `consumeAtomic` decides over them in one script; a key of just that text, without a slot, lies there too. It is
-   * part of the key, in every store: a key has another state in each slot, and one more without. So all verbs on it need
+   * that `consumeAtomic` decides over them in one script; a key of just that text, without a slot, is in that slot too. It
+   * is part of the key, in every store: a key has another state in each slot, and one more without. So all verbs on it need
    * the same slot. It is hashed as keys are. Default: none.
    */
   readonly slot?: string | undefined;

@@ -1,5 +1,5 @@
--- Exact a*b/m for integers whose product may pass 2^53. Twin of mul-div.ts, whose mulDivWide stands inline.
--- Returns the quotient and the remainder.
+-- Exact a*b/m for integers whose product may pass 2^53. Twin of mul-div.ts, whose mulDivWide is inline here. Returns the
+-- quotient and the remainder.
 --
 -- @const EXACT, BASE, TOP_SCALE from core/mul-div.ts
 local function mulDiv(a, b, m)

@@ -15,7 +15,7 @@ export interface Defaulted {
   readonly isDefaulted: never;
 }
 
-/** Where a check says nothing of the type, it is the interface's. */
+/** If a check does not state the type, it is the interface's. */
 type Value<V, R> = unknown extends R ? V : [R] extends [Defaulted] ? Exclude<V, undefined> : R;
 
 type Checked<T, C> = {
@@ -32,7 +32,7 @@ export interface OptionReader<T, C> {
   readonly checks: C;
   /**
    * The options, each checked, with their defaults. Errors name them as the caller wrote them: "every", or "retries.every"
-   * where `object` is "retries".
+   * if `object` is "retries".
    *
    * @throws InvalidOptionError
    */
@@ -67,7 +67,7 @@ export function optional<R>(check: OptionCheck<R>): OptionCheck<R | undefined> {
   return (option, value) => (value === undefined ? undefined : check(option, value));
 }
 
-/** As `check` has it; in place of undefined, and of nothing else, the default. */
+/** What `check` returns; the default replaces undefined, and nothing else. */
 export function byDefault<R>(
   value: unknown,
   check: OptionCheck<R>,
@@ -113,7 +113,7 @@ export function aText(
   };
 }
 
-/** Text of at most so many UTF-16 units. */
+/** Text of at most that number of UTF-16 units. */
 export function textUpTo(longest: number): OptionCheck<string> {
   return aText(`text of at most ${longest} characters`, ({ length }) => length <= longest);
 }
@@ -143,7 +143,7 @@ function checkOptions(
   return value as Record<string, unknown>;
 }
 
-/** A promise, a signal, a Map: without properties of their own they would pass for no options at all. */
+/** A promise, a signal, a Map: they have no own properties, so they would pass for empty options. */
 function isOfOtherKind(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype === Object.prototype || prototype === null) return false;
@@ -158,7 +158,7 @@ function unknownName(
   known: readonly string[],
 ): InvalidOptionError {
   const hint = passHint(value, known);
-  // Not options at all: the names of a client's own fields would help nobody.
+  // Not options at all, so listing the unknown names, the fields of a client, would not help.
   if (hint !== undefined) {
     return new InvalidOptionError(option, withoutText(value), "an object of options", { hint });
   }

@@ -3,7 +3,7 @@
 const BLOCK_BYTES = 64;
 const LENGTH_BYTES = 8;
 
-/** So many first bits of the fractional part of a root of the first primes, as the standard makes its constants. */
+/** The first bits of the fractional parts of roots of the first primes: that is how the standard makes its constants. */
 function fractions(count: number, root: (prime: number) => number): Uint32Array {
   const found: number[] = [];
   for (let n = 2; found.length < count; n++) {

@@ -1,4 +1,4 @@
-/** Looks at something again and again: every so often, and at once where somebody hints that it is worth it. */
+/** Looks at something again and again: every so often, and at once when a hint says that it is worth it. */
 import { startTimer, type Timer } from "./clock.js";
 
 export class RepeatedLook {

@@ -1,6 +1,6 @@
-/** How a refused value is shown, in messages and by `error.value`: never what is, or may be, somebody's secret. */
+/** How a refused value is shown, in messages and by `error.value`: never what is, or may be, a secret. */
 
-/** Stands for a value in words: a kind, such as "a promise". */
+/** Describes a value in words: a kind, such as "a promise". */
 export class InWords {
   readonly text: string;
 
@@ -9,7 +9,7 @@ export class InWords {
   }
 }
 
-/** In place of a value that may be a secret. */
+/** Shown instead of a value that may be a secret. */
 export const HIDDEN = new InWords("(hidden)");
 
 /** A value as an error may keep it, and as a message shows it. */
@@ -91,7 +91,7 @@ function kindOfObject(value: object): string {
   return "an object";
 }
 
-/** Whether a value that may be anything has such a field, of its own or of its class. */
+/** Whether a value of any type has such a field, its own or its class's. */
 export function hasField(value: unknown, name: string): boolean {
   return fieldOf(value, name) !== undefined;
 }

@@ -1,7 +1,7 @@
-/** Guesses what somebody meant who wrote something else: another word, or a value without the option that it is for. */
+/** Guesses what a mistake was meant to be: a misspelled word, or a value without the option that it is for. */
 import { hasField } from "./shown.js";
 
-/** One slip for every so many characters is still taken for the word. */
+/** A word may have one slip per this many characters and is still recognized. */
 const CHARACTERS_A_SLIP = 3;
 /** A part of a word names it from this length on: `wait` for `maxWait`. */
 const SHORTEST_PART = 4;
@@ -70,7 +70,7 @@ const MEANT: readonly (readonly [
   [(value) => typeof value === "function", ["policy", "fetch", "client"]],
 ];
 
-/** For a value in place of options: those among the `known` ones that it is likely for. */
+/** For a value passed instead of options: the `known` option that it is probably meant for. */
 export function meantOption(value: unknown, known: readonly string[]): string | undefined {
   for (const [looksSo, options] of MEANT) {
     const option = looksSo(value) ? options.find((each) => known.includes(each)) : undefined;

@@ -1,4 +1,4 @@
-/** Tickets: what a caller keeps and brings back, as one text for JSON and URLs. Nobody vouches for what is in one. */
+/** Tickets: what a caller keeps and brings back, as one text for JSON and URLs. Its content cannot be trusted. */
 import { decodeBase64, encodeBase64Url } from "./base64.js";
 
 /** A value of JSON as a ticket. */

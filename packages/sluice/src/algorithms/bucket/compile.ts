@@ -44,7 +44,7 @@ export function compileBucket(
   return { kernel: bucketKernel, params, windowMs: fillTimeMs(params, periodMs) };
 }
 
-/** Of an empty bucket. One that never fills is empty for good: its period is the window of its limit. */
+/** Of an empty bucket. One that never fills stays empty: its period is the window of its limit. */
 function fillTimeMs(params: BucketParams, periodMs: number): number {
   if (params.capacity === 0) return Math.ceil(periodMs);
   return Math.ceil(bucketKernel.timeToFull(emptied(params), params, 0) / 1e3);

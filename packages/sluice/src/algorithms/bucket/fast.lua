@@ -1,6 +1,6 @@
--- The usual consume: calls of one cost on a bucket in the short format, of the policy's own period, on a clock that did
--- not go back, that all fit or of which none does. The state is in locals, which takes half the time. It reads no KEYS
--- and writes nothing, so that whoever asks it may yet do otherwise.
+-- The usual consume: calls of one cost on a bucket in the short format, of the policy's own period, on a clock that did not
+-- go back, that all fit or of which none does. The state is in locals, which takes half the time. It reads no KEYS and
+-- writes nothing, so that its caller can still take the general path.
 --
 -- A script that has fast paths makes `fast`, `raw` and the names of prelude.lua ahead of them. By tag, fast holds what is
 -- given a policy's numbers, as kernel.lua has them in ARGV, as text or as numbers, and returns nil if consumes of that
@@ -15,7 +15,7 @@
 --         rest        the remainder behind it, which tells the resets of all, see timeToFullAt in kernel.ts
 --         reset       of the last call, µs
 --         expiry      ms, or false if it did not move
---    or   false       nothing changes: no call fits, or the cost is 0; who blocks on denials asks the general path
+--    or   false       nothing changes: no call fits, or the cost is 0; a caller that blocks on denials takes the general path
 --         available   now
 --         wait        until the cost fits, µs; 0 = it does
 --         reset       µs

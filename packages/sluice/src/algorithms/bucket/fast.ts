@@ -15,14 +15,14 @@ export interface DrainParams extends Params {
   /** `limit` thousandths come back each `period` µs; reduced to lowest terms unless `interval`. */
   readonly limit: number;
   readonly period: number;
-  /** Denominator of the remainder: the reduced period, or 1 where refills are whole. */
+  /** Denominator of the remainder: the reduced period, or 1 if refills are whole. */
   readonly per: number;
-  /** Where debt saturates: what takes a hundred years to drain, if it drains. */
+  /** The largest debt: what takes a hundred years to drain, if it drains. */
   readonly maximum: number;
   readonly interval: boolean;
 }
 
-/** Places in the row, as the kernel packs it. */
+/** Positions in the row, as the kernel packs it. */
 const USED = ROW_KERNEL;
 const REMAINDER = ROW_KERNEL + 1;
 const PER = ROW_KERNEL + 2;
@@ -80,7 +80,7 @@ export function consumeFromBucket(
   return admitted(answer, available, resetUs);
 }
 
-/** Of the kernel's name, where excess · period is exact. */
+/** The kernel's function of this name, for an exact excess · period. */
 function drainTime({ limit, period }: DrainParams, excess: number, rest: number): number {
   const direct = excess * period;
   const whole = Math.floor(direct / limit);

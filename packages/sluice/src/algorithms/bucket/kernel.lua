@@ -10,7 +10,7 @@
 -- @const FULL, FULL_NUMBER, FULL_BYTES from algorithms/bucket/format.lua
 -- @const RESERVED, RESERVED_NUMBER, RESERVED_BYTES from algorithms/bucket/format.lua
 
--- Declared ahead of their first use: functions stand in the twin's order.
+-- Declared before their first use, because functions are in the twin's order.
 local settle, levelAt
 
 local function advance(s, p, now)

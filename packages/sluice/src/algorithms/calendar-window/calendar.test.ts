@@ -436,7 +436,7 @@ function firstDate(date: Temporal.PlainDate, unit: DateUnit, weekStartsOn: Weekd
   }
 }
 
-/** Temporal starts a date at its first instant, and one that was skipped where the next starts. */
+/** Temporal starts a date at its first instant, and a skipped date at the start of the next one. */
 function temporalWindow(unit: DateUnit, timeZone: string, weekStartsOn: Weekday, sec: number) {
   const first = firstDate(zoned(timeZone, sec).toPlainDate(), unit, weekStartsOn);
   const starts = [-2, -1, 0, 1, 2, 3].map(

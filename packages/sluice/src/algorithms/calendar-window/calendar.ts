@@ -95,7 +95,7 @@ const NUMBERINGS: Readonly<Record<DateUnit, Numbering>> = {
   },
 };
 
-/** Offset names such as "+05:30" are no IANA zones, and Node 22 takes them where Node 20 does not. */
+/** Offset names such as "+05:30" are no IANA zones, and Node 22 accepts them while Node 20 does not. */
 const ZONE_NAME = /^[A-Za-z][\w+/-]*$/;
 
 /** As in "07 PM GMT-03:30", "GMT-04:56:02" before standard time, or a bare "GMT". */
@@ -154,7 +154,7 @@ function clockStarts(
   after: number,
 ): number[] {
   const unitSec = unit === "minute" ? MINUTE_SEC : HOUR_SEC;
-  // No such window is longer than its unit, so this range holds at least the windows asked for.
+  // No such window is longer than its unit, so this range holds at least the requested windows.
   const fromSec = nowSec - (before + SPARE_WINDOWS) * unitSec;
   const toSec = nowSec + (after + SPARE_WINDOWS) * unitSec;
   return stretches(offsetAt, fromSec, toSec).flatMap((stretch) => {
@@ -231,7 +231,7 @@ function stretches(offsetAt: OffsetAt, fromSec: number, toSec: number): Stretch[
   return found;
 }
 
-/** The first second of the new offset, where the offset at `oldSec` is another than at `newSec`. */
+/** The first second of the new offset, if the offsets at `oldSec` and `newSec` differ. */
 function transitionBetween(offsetAt: OffsetAt, oldSec: number, newSec: number): number {
   const oldOffsetSec = offsetAt(oldSec);
   let low = oldSec;
@@ -262,7 +262,7 @@ function offsetFormat(timeZone: string): Intl.DateTimeFormat {
   const key = timeZone.toLowerCase();
   let format = offsetFormats.get(key);
   if (format === undefined) {
-    // The hour is there to be ignored: without a field of its own choice Intl writes a whole date.
+    // The hour is ignored. It is here because Intl writes a whole date if no field is chosen.
     format = new Intl.DateTimeFormat("en-US", {
       timeZone,
       hour: "2-digit",

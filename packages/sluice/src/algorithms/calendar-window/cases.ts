@@ -1,4 +1,4 @@
-/** The calendar window's worked examples; where its windows begin is calendar.test.ts's matter. */
+/** The calendar window's worked examples; calendar.test.ts tests where its windows begin. */
 import { type AlgorithmCase, allows, denies, neverFits } from "../case-table.js";
 import { fixedWindow } from "../fixed-window/policy.js";
 import { calendarWindow } from "./policy.js";

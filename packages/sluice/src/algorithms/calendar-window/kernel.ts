@@ -1,7 +1,6 @@
 /**
- * The fixed window's kernel, with windows that end where a table of the calendar says. The script has no calendar of
- * its own: it gets the table with the call, and asks for another one where that does not reach. Twin: the fixed
- * window's. Maths: README.md.
+ * The fixed window's kernel, with windows that end at the times in a calendar table. The script has no calendar: it gets
+ * the table with the call, and requests another one if that ends too early. Twin: the fixed window's. Maths: README.md.
  */
 import { windowKernel } from "../fixed-window/kernel.js";
 import type { Params } from "../kernel.js";

@@ -1,4 +1,4 @@
-/** The calendar window as a policy: so much a day, a week, a month of somebody's calendar. */
+/** The calendar window as a policy: a quota for each day, week or month of a calendar. */
 import { UNIT } from "../../core/amount.js";
 import { InvalidOptionError } from "../../core/errors.js";
 import { checkChoice } from "../../core/options.js";
@@ -50,7 +50,7 @@ function checkTimeZone(option: string, value: unknown): string {
   throw new InvalidOptionError(option, value, 'an IANA time zone such as "Europe/Berlin"');
 }
 
-/** The length of the window that holds `nowUs`; undefined where the table does not reach there. */
+/** The length of the window that holds `nowUs`; undefined if the table does not reach that far. */
 function lengthMs(boundaries: readonly number[], nowUs: number): number | undefined {
   const next = boundaries.findIndex((boundary) => boundary > nowUs);
   if (next <= 0) return undefined;

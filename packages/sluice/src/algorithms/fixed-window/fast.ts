@@ -9,10 +9,10 @@ import {
   type State,
 } from "../kernel.js";
 
-/** Where a window that opens at `nowUs` ends, or 0 if the parameters do not reach there. */
+/** Where a window that opens at `nowUs` ends, or 0 if the parameters do not reach that far. */
 export type EndOf<P> = (p: P, nowUs: number) => number;
 
-/** Places in the row, as the kernel packs it. */
+/** Positions in the row, as the kernel packs it. */
 const COUNT = ROW_KERNEL;
 const END = ROW_KERNEL + 1;
 

@@ -94,7 +94,7 @@ kernels.f = windowKernel(
   end
 )
 
--- Calendar: the window ends at the first boundary after now; 0 where the table does not reach.
+-- Calendar: the window ends at the first boundary after now; 0 if the table does not reach that far.
 kernels.c = windowKernel(
   function(p, now)
     if now < p[1] then return 0 end

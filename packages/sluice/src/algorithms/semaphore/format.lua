@@ -1,5 +1,5 @@
--- What Redis stores of a semaphore: a sorted set. Each kind of number has a band of scores of its own; times are µs, but
--- the expiry ms.
+-- What Redis stores of a semaphore: a sorted set. Each kind of number has its own band of scores; times are µs, but the
+-- expiry ms.
 --
 -- -inf               '#' and the state: format, limit, counter, held, expiry, how many hold, how many wait
 -- ticket or fence    'd', weight, id, channel: what is known of a member; and 't' and the id

@@ -22,10 +22,10 @@ local TO = { [QUEUE] = '(-4503599627370496', [WAITS] = '(0', [HOLDERS] = '(45035
 -- How many members were dropped or handed a permit so far.
 local changes = 0
 local answers, n = {}, 0
--- Declared ahead of its first use: functions stand in the twin's order.
+-- Declared before its first use, because functions are in the twin's order.
 local answer
 
--- The first of each band, once it was asked for.
+-- The first of each band, once it has been read.
 local firstText, firstScore = {}, {}
 
 local function first(band)
@@ -56,7 +56,7 @@ local function get(id)
   if score then return memberAt(score + 0) end
 end
 
--- Where the caller names a fence there is no need to look for it.
+-- If the caller names a fence, it need not be looked up.
 local function getBy(id, fence)
   if fence == 0 then return get(id) end
   local member = memberAt(FENCES + fence)
@@ -84,7 +84,7 @@ local function extend(member)
   end
 end
 
--- Only a hint: where nobody may publish, waiters ask. A Cluster's channels carry their key's tag.
+-- Only a hint: if the client may not publish, waiters ask. A Cluster's channels carry their key's tag.
 local function wake(to, id, fence, untilUs)
   local command = to:find('{', 1, true) and 'SPUBLISH' or 'PUBLISH'
   redis.pcall(command, to, string.format('%s %.0f %.0f', id, fence, untilUs))
@@ -134,7 +134,8 @@ function answer(outcome, number, untilUs)
   n = n + 3
 end
 
--- The rest is executeSemaphore. What it alone calls stands inline: a script makes its functions again each time it runs.
+-- The rest is executeSemaphore. Functions with one caller are inline, because a script creates its functions each time it
+-- runs.
 
 -- From then on Redis may have forgotten it.
 if state.expiry > 0 and state.expiry * 1000 <= now then state.limit = 0 end
@@ -166,7 +167,7 @@ if verb == SEMAPHORE_VERBS.revoke then
   end
 end
 
--- handOver. What is free goes to the head of the line, and to nobody behind it as long as it does not fit. Where
+-- handOver. What is free goes to the head of the line. While the head does not fit, no waiter behind it gets anything. If
 -- nothing is free, only a new limit makes it worth looking.
 while changes < MOST_CHANGES and (state.held < limit or verb == SEMAPHORE_VERBS.setLimit) do
   local text, ticket = first(QUEUE)
@@ -245,7 +246,7 @@ if (verb == SEMAPHORE_VERBS.holders or verb == SEMAPHORE_VERBS.waiters) and from
   end
 end
 
--- keepState. Where nothing was ever stored there is nothing to keep.
+-- keepState. If nothing was ever stored, there is nothing to keep.
 if state.counter > 0 or state.limit > 0 then
   local kept = state.limit > 0 and LIMIT_KEPT_US or KEPT_US
   local needed = now + max(lease, wait) + kept

@@ -16,7 +16,7 @@ import { freshState, type SemaphoreState } from "./state.js";
 const START_US = 1_800_000_000_000_000;
 const TERMS = { leaseUs: 10e6, claimUs: 2e6, waitUs: 5e6 };
 
-/** A semaphore of one state under a clock of its own. */
+/** A semaphore of one state with its own clock. */
 class Bench {
   readonly state: SemaphoreState = freshState();
   readonly notifications: Notification[] = [];
@@ -96,7 +96,7 @@ test("never holds more than the limit, unless it was lowered, and gives ever hig
           lastFence = fence;
           fences.set(id, fence);
         }
-        // Those who were in line, and could ever fit, hold in its order, and before anybody who was not.
+        // Those who were in line, and could ever fit, hold in its order, and before any who were not.
         const line = before.filter(({ weight }) => weight <= answer.limit).map(({ id }) => id);
         const places = granted.map(({ id }) => (line.includes(id) ? line.indexOf(id) : 1e9));
         expect(places).toEqual([...places].sort((a, b) => a - b));

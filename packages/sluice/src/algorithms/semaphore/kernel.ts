@@ -2,9 +2,8 @@
  * The semaphore's decision: who holds, who waits, who is next. No clock, no I/O, no randomness. The twin of
  * kernel.lua: the same names in the same order. Times are integer µs, weights whole numbers.
  *
- * A holder keeps its place until its lease ends. A waiter keeps its place in line until its own, shorter lease
- * ends. A release hands the free room to the head of the line, as a claim: it ends soon unless the waiter
- * confirms it by a command.
+ * A holder keeps its permit until its lease ends. A waiter keeps its position in line until its own, shorter lease ends. A
+ * release hands the free room to the head of the line, as a claim: it ends soon unless the waiter confirms it by a command.
  */
 import type { ScoreSet } from "./score-set.js";
 import type { SemaphoreMember, SemaphoreState } from "./state.js";
@@ -22,11 +21,11 @@ export const SEMAPHORE_VERBS = {
   setLimit: 5,
   /** Does only what every verb does: drops what has expired, hands over what is free. */
   inspect: 6,
-  /** Ends the permit of each entry's fence, whoever holds it. */
+  /** Ends the permit with each entry's fence, whichever id holds it. */
   revoke: 7,
   /** Lists holders in the order of their fences, from behind the first entry's number on: as many as there are entries. */
   holders: 8,
-  /** The same of who waits, in the order of their tickets. */
+  /** The same for waiters, in the order of their tickets. */
   waiters: 9,
 } as const;
 /** The number of a semaphore's verb on the wire. */
@@ -36,7 +35,7 @@ export type SemaphoreVerb = (typeof SEMAPHORE_VERBS)[keyof typeof SEMAPHORE_VERB
 export interface Terms {
   /** A holder's. */
   readonly leaseUs: number;
-  /** A claim's: how long a handed-over place waits for its confirmation. */
+  /** A claim's: how long a handed-over permit waits for its confirmation. */
   readonly claimUs: number;
   /** A waiter's. */
   readonly waitUs: number;
@@ -46,11 +45,11 @@ export interface Terms {
 export interface SemaphoreCommand {
   /** What is to be done. */
   readonly verb: SemaphoreVerb;
-  /** Counts where no limit is stored; setLimit stores it. */
+  /** Applies if no limit is stored; setLimit stores it. */
   readonly limit: number;
   /** How long leases, claims and waits last. */
   readonly terms: Terms;
-  /** Where those who get in line by this command are notified. */
+  /** The channel on which waiters that get in line by this command are notified. */
   readonly channel: string;
   /** Whom it is done to. */
   readonly entries: readonly CommandEntry[];
@@ -83,7 +82,7 @@ export const OUTCOME = {
 export interface EntryAnswer {
   /** One of the numbers of OUTCOME: whether it is held, waits or is gone. In a list its weight; 0 = there are no more. */
   readonly outcome: number;
-  /** Its place in the line, or its fence. */
+  /** Its position in the line, or its fence. */
   readonly number: number;
   /** When it ends unless it is renewed, by the store's clock, in µs. */
   readonly untilUs: number;
@@ -93,7 +92,7 @@ export interface EntryAnswer {
 export interface SemaphoreAnswer {
   /** The time at which the command was executed, by the store's clock. */
   readonly nowUs: number;
-  /** How long until a holder's lease may end; 0 = there is more to do at once; -1 = nobody holds. */
+  /** How long until a holder's lease may end; 0 = there is more to do at once; -1 = there is no holder. */
   readonly nextUs: number;
   /** The limit that holds for the key. */
   readonly limit: number;
@@ -105,19 +104,19 @@ export interface SemaphoreAnswer {
   readonly entries: readonly EntryAnswer[];
 }
 
-/** A waiter was handed a place, or must ask why not. */
+/** A waiter was handed a permit, or must ask why not. */
 export interface Notification {
-  /** Where it was published. */
+  /** The channel on which it was published. */
   readonly channel: string;
-  /** Who is notified. */
+  /** The waiter that is notified. */
   readonly id: string;
-  /** 0 = no place. */
+  /** 0 = no permit. */
   readonly fence: number;
   /** When the claim ends. */
   readonly untilUs: number;
 }
 
-/** One command drops or hands over at most so many: more would hold the server for too long. */
+/** The most that one command drops or hands over: more would block the server for too long. */
 const MOST_CHANGES = 100;
 /** The fence is remembered for a day past the last lease, and a stored limit for 366 days. */
 const KEPT_US = 86_400e6;
@@ -134,7 +133,7 @@ interface Execution {
   readonly answers: EntryAnswer[];
   /** The limit that counts. */
   limit: number;
-  /** Members dropped or handed a place so far. */
+  /** Members dropped or handed a permit so far. */
   changes: number;
 }
 
@@ -171,7 +170,7 @@ export function executeSemaphore(
   return replyOf(run);
 }
 
-/** Where the caller names a fence, only the member that holds under it. */
+/** If the caller names a fence, only the member that holds under it. */
 function getBy({ state }: Execution, id: string, fence: number): SemaphoreMember | undefined {
   const member = state.members.get(id);
   return fence === 0 || member?.fence === fence ? member : undefined;
@@ -260,8 +259,8 @@ function revokeEntries(run: Execution): void {
 }
 
 /**
- * Gives what is free to the head of the line, and to nobody behind it as long as it does not fit: a heavy waiter
- * would starve. Where nothing is free, only a new limit makes it worth looking: it may rule out the head.
+ * Gives what is free to the head of the line. While the head does not fit, no waiter behind it gets anything, or a heavy
+ * waiter would starve. If nothing is free, only a new limit makes it worth looking: it may rule out the head.
  */
 function handOver(run: Execution): void {
   const { state, command, nowUs, notifications, limit } = run;
@@ -345,7 +344,7 @@ function listEntries(run: Execution): void {
   });
 }
 
-/** Moves the time from which on the state may be forgotten; where nothing was ever stored there is none. */
+/** Moves the time after which the state may be forgotten; if nothing was ever stored, there is none. */
 function keepState({ state, command, nowUs }: Execution): void {
   if (state.counter === 0 && state.limit === 0) return;
   const { leaseUs, waitUs } = command.terms;

@@ -28,7 +28,7 @@ export class ScoreSet {
     this.#entries.splice(this.#placeOf(id, score), 1);
   }
 
-  /** The score of an id; 0 where it is not in the set. */
+  /** The score of an id; 0 if it is not in the set. */
   score(id: string): number {
     return this.#scores.get(id) ?? 0;
   }
@@ -42,7 +42,7 @@ export class ScoreSet {
     return this.#entries.values();
   }
 
-  /** Where the entry is, or would be. */
+  /** The index at which the entry is, or would be inserted. */
   #placeOf(id: string, score: number): number {
     let low = 0;
     let high = this.#entries.length;

@@ -7,7 +7,7 @@ export interface SemaphoreMember {
   readonly weight: number;
   /** 0 while waiting. */
   readonly fence: number;
-  /** Where a waiter is notified that it holds; "" = nowhere, it asks. */
+  /** The channel on which a waiter is notified that it holds; "" = none, it asks. */
   readonly channel: string;
 }
 

@@ -9,7 +9,7 @@
 -- @const READY, LOG_FULL from algorithms/kernel.ts
 -- @const WRONG_TYPE, WRONG_FORMAT from stores/redis/wire.ts
 
--- Declared ahead of its first use: functions stand in the twin's order.
+-- Declared before its first use, because functions are in the twin's order.
 local prune
 
 -- Time and sum of one hit, read once.
@@ -134,7 +134,7 @@ kernels.l = {
     return { capacity = ARGV[at + 1] + 0, window = ARGV[at + 2] + 0 }
   end,
 
-  -- The state of a key; nil and why not, where another version wrote it or it is not a hash.
+  -- The state of a key; nil and why not, if another version wrote it or it is not a hash.
   load = function(key)
     local value = redis.pcall('HGET', key, 'm')
     if type(value) == 'table' then return nil, wrongType(value) end

@@ -25,7 +25,7 @@ export interface SlidingLogState extends State {
   hits: HitLog;
 }
 
-/** At most so many hits are stored a key. */
+/** The most hits that are stored for a key. */
 export const MAX_HITS = 10_000;
 /** Hits forgotten in one call, so that no call pays for many. */
 const MAX_PRUNED = 100;

@@ -7,7 +7,7 @@ export interface SlidingWindowParams extends Params {
   readonly window: number;
 }
 
-/** Places in the row, as the kernel packs it. */
+/** Positions in the row, as the kernel packs it. */
 const PREVIOUS = ROW_KERNEL;
 const CURRENT = ROW_KERNEL + 1;
 const END = ROW_KERNEL + 2;

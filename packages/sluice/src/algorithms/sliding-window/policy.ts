@@ -42,11 +42,10 @@ export const slidingWindowAlgorithm: Algorithm<SlidingWindowPolicy> = {
 };
 
 /**
- * An estimate of the last `window` from two counters: the running window's count plus the previous
- * one's, weighted by the part of it that still overlaps. Constant memory; in the worst case an interval
- * of one window's length sees less than twice the limit. A small limit admits less than it says: of calls that come
- * evenly, as often as the limit allows, one in `limit` is refused, and with limit 1 every second one. Where that
- * matters, take slidingLog.
+ * An estimate of the last `window` from two counters: the running window's count plus the previous one's, weighted by the
+ * part of it that still overlaps. Constant memory; in the worst case an interval of one window's length sees less than
+ * twice the limit. A small limit admits less than it says: of calls that come evenly, as often as the limit allows, one in
+ * `limit` is refused, and with limit 1 every second one. If that matters, use slidingLog.
  *
  * @throws InvalidOptionError
  * @see Cloudflare, "How we built rate limiting capable of scaling to millions of domains", 2017.
