@@ -14,7 +14,7 @@ export interface AdjustingLimiter {
   readonly events: Events;
 }
 
-/** Verbs that change a key whatever it holds: where they got no answer, they may have been done all the same. */
+/** Verbs that change a key whatever it holds: without an answer, they may have been executed all the same. */
 const CHANGING: ReadonlySet<Verb> = new Set(
   Object.values(VERBS).filter((verb) => verb >= VERBS.refund && verb !== VERBS.reserve),
 );

@@ -13,7 +13,7 @@ const THROWN = { instead: "thrown" } as const;
 /** A failure is always thrown. */
 export async function administer(limiter: Pipeline, request: LimiterRequest): Promise<void> {
   const preparing = limiter.prepare(request);
-  // What is there at once keeps its place among the calls of the tick.
+  // A call that is prepared at once keeps its position among the calls of the tick.
   const prepared = preparing instanceof Promise ? await preparing : preparing;
   const { call, atMs } = prepared;
   const deciding = limiter.outcomeOf(call, undefined, atMs, THROWN);

@@ -11,7 +11,7 @@ import { lastFirst } from "./waiting/last-first.js";
 
 /** Who gives a promised start back. */
 export interface Canceller {
-  /** Where the start was promised. */
+  /** The store that promised the start. */
   readonly store: object;
   readonly enforce: boolean;
   outcomeOf(call: StoreCall, signal: undefined, atMs: number): Promise<Outcome>;
@@ -51,7 +51,7 @@ export function withReserved(
   return { ...decision, reserved };
 }
 
-/** What is done with a start that is promised when nobody waits for it any more. */
+/** Handles a start that is promised after its caller stopped waiting. */
 export function lateStart(canceller: Canceller, prepared: PreparedRequest): Done {
   return (late) => {
     if (!(late instanceof Error)) void cancelStart(canceller, prepared, late);

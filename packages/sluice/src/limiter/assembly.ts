@@ -21,7 +21,7 @@ export interface Parts {
   readonly store: Store;
   readonly events: Events;
   readonly closing: Closing;
-  /** The way of requests through a limiter that decides in place of the store. */
+  /** The way of requests through a limiter that decides instead of the store. */
   readonly pipelineOf: (limiter: unknown) => Pipeline | undefined;
 }
 
@@ -54,7 +54,7 @@ export function assembled(
     enforce,
     events: withHooks(events, options.hooks),
     counts,
-    // Checked, but of no use where the store is asked as fast as a cache.
+    // Checked, but not used if the store answers as fast as a cache.
     denials: store.external ? denials : undefined,
     prefetch: prefetch === undefined ? undefined : checkPrefetch(prefetch),
     // Last, for it claims the names in the store: nothing after it may throw.
@@ -74,7 +74,7 @@ export function assembled(
   });
 }
 
-/** Undefined where the limiter has none. */
+/** Undefined if the limiter has none. */
 function overridesOf(
   { overrides: isShared, namespace }: CheckedLimiterOptions,
   { store, events }: Pick<Parts, "store" | "events">,

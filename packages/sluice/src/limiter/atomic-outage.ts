@@ -10,7 +10,7 @@ import type { LocalDecisions } from "./local/local-decisions.js";
 type Decisions = Map<AtomicEntry, Decision>;
 type LocalEntry = AtomicEntry & { readonly limiter: { readonly local: LocalDecisions } };
 
-/** The decisions in spite of `error`, of all who have a vote. Those made here are reported by the caller. */
+/** The decisions in spite of `error`, of all requests with a vote. Those made here are reported by the caller. */
 export async function decideWithoutStore(
   voters: readonly AtomicEntry[],
   error: Error,

@@ -1,4 +1,4 @@
-/** Blocks for good, and blocks that forget what is in use. */
+/** Permanent blocks, and blocks that forget what is in use. */
 import { describe, expect, test } from "vitest";
 import { OutsideStore } from "../../test/support/outside-store.js";
 import {

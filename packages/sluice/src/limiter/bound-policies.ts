@@ -1,9 +1,9 @@
-/** The policies of a call in their places: those that decide it, those on trial beside them, and what decisions name. */
+/** The policies of a call by their roles: those that decide it, those on trial beside them, and what decisions name. */
 import type { Rule } from "../algorithms/rule.js";
 import type { Keyspace } from "../stores/store.js";
 import type { PolicyCounts } from "./counts.js";
 
-/** A policy in its place: the name that decisions show, the rule, and where its keys live. */
+/** A policy as a limiter uses it: the name that decisions show, the rule, and the prefix of its keys. */
 export interface BoundPolicy {
   readonly name: string;
   readonly rule: Rule;
@@ -14,7 +14,7 @@ export interface BoundPolicy {
 
 /** The policies that decide a call, in order. */
 export interface BoundPolicies extends ReadonlyArray<BoundPolicy> {
-  /** Undefined where every policy has a vote and there is nothing else to say: nobody else pays for it. */
+  /** Undefined if every policy has a vote and there is nothing else to say, so that such calls do not pay for it. */
   readonly terms?: PolicyTerms;
 }
 
@@ -22,27 +22,27 @@ export interface BoundPolicies extends ReadonlyArray<BoundPolicy> {
 export interface PolicyTerms {
   /** Every policy, in the order in which it was given. */
   readonly all: readonly BoundPolicy[];
-  /** Each is asked and charged in a call of its own, and has no vote. */
+  /** Each is asked and charged in a separate call, and has no vote. */
   readonly shadows: readonly BoundPolicy[];
-  /** false where no policy has one: then the first of them decides, as in a limiter with `enforce: false`. */
+  /** false if no policy has one: then the first of them decides, as in a limiter with `enforce: false`. */
   readonly hasVote: boolean;
   readonly note: PolicyNote;
 }
 
-/** What decisions say of where their policies come from. */
+/** What decisions say about the origin of their policies. */
 export interface DecisionLabel {
   /** The rule that the policies belong to. */
   readonly rule?: string;
   /** The version of the document that holds the rule. */
   readonly version?: string | number;
-  /** The override that took the place of the rule's own policy. */
+  /** The override that replaced the rule's own policy. */
   readonly override?: string;
 }
 
 export interface PolicyNote extends DecisionLabel {
   /** "deny": everything is denied; "exempt": everything passes. Either is answered without the store, and charges nothing. */
   readonly answer?: "deny" | "exempt" | undefined;
-  /** When that ends, in ms since the epoch; undefined = not by itself. */
+  /** When that ends, in ms since the epoch; undefined = never. */
   readonly untilMs?: number | undefined;
 }
 
@@ -51,8 +51,8 @@ const NO_NOTE: PolicyNote = Object.freeze({});
 const notes = new WeakMap<object, PolicyNote>();
 
 /**
- * The same policies, with what decisions are to say of them: for policy functions that choose by rules. The list is
- * frozen; return the same one for the same rule. What one policy is on a list of its own.
+ * The same policies, with a note that decisions show: for policy functions that choose by rules. The list is frozen; return
+ * the same one for the same rule. A single policy gets a list too.
  */
 export function noted<P extends object>(policies: readonly P[], note: PolicyNote): readonly P[] {
   const list = Object.freeze([...policies]);

@@ -211,7 +211,7 @@ describe.each([
     };
     await refused(keys(1001).map((key) => ({ limiter: one, key })));
     await refused(keys(20_000).map((key) => ({ limiter: one, key })));
-    // On one key too: what is added up was still asked for.
+    // On one key too: requests that are added up still count one by one.
     await refused(keys(1001).map(() => ({ limiter: one, key: "same" })));
     const pairs = keys(500).map((key) => ({ limiter: two, key }));
     await refused([...pairs, { limiter: one, key: "one more" }]);

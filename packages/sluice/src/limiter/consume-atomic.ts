@@ -32,15 +32,15 @@ export interface AtomicRequest extends KeyedRequest {
   readonly limiter: RateLimiter;
   /** true: what it really cost is settled later, so that its denial starts no block; default false. */
   readonly settle?: boolean | undefined;
-  /** Options of this request in place of the limiter's, as of `consume`. */
+  /** Options of this request instead of the limiter's, as of `consume`. */
   readonly policy?: Policy | readonly Policy[] | undefined;
 }
 
 /** Options of `consumeAtomic`. */
 export interface AtomicOptions {
   /**
-   * Default true. false: each is asked by itself, all in one tick, and if one denies, the others are refunded in the
-   * next. Meanwhile others may see them charged.
+   * Default true. false: each is asked separately, all in one tick, and if one denies, the others are refunded in the next.
+   * Until then other calls may see them charged.
    */
   readonly atomic?: boolean | undefined;
   /** Ends the wait for an answer; the call may yet be counted. */
@@ -60,17 +60,16 @@ const REQUEST = optionReader<AtomicRequest>()({
 export interface AtomicDecision {
   /** Whether all were allowed; if not, nothing was taken. */
   readonly allowed: boolean;
-  /** Each request's own decision. Where one denied, the others were not charged, though they say that they would pass. */
+  /** Each request's own decision. If one denied, the others were not charged, though they say that they would pass. */
   readonly decisions: readonly Decision[];
-  /** false where each was asked by itself. */
+  /** false if each was asked separately. */
   readonly atomic: boolean;
 }
 
 /**
- * Consumes from several limiters and identities of one store, all or nothing, in one round trip.
- * A limiter in shadow mode is asked but has no vote. On a Cluster the keys must share a slot, or pass
- * `atomic: false`; so too for more than 1,000 policies together. A limiter's `blockFor` blocks right after the
- * denial, in a call of its own.
+ * Consumes from several limiters and identities of one store, all or nothing, in one round trip. A limiter in shadow mode
+ * is asked but has no vote. On a Cluster the keys must share a slot, or pass `atomic: false`; so too for more than 1,000
+ * policies together. A limiter's `blockFor` blocks right after the denial, in a separate call.
  *
  * @throws InvalidOptionError
  * @example
@@ -116,7 +115,7 @@ export async function consumeAtomic(
   if (signal?.aborted === true) throw unanswered(entries, signal.reason);
   const known = knownOf(entries);
   if (known !== undefined) return { allowed: known.allowed, decisions: known.decisions, atomic };
-  // Before anybody is asked: what has no vote would be charged, and charged again when each is asked by itself.
+  // Before any call: otherwise a policy without a vote would be charged now, and again when each is asked separately.
   if (isSplit(entries)) throw new CrossSlotError();
   const deciding = decideTogether(entries, signal);
   const beside = entries.map((entry) => askBeside(entry, deciding));
@@ -182,8 +181,8 @@ function checkDebits(requests: readonly AtomicRequest[], debits: number): void {
 }
 
 /**
- * The answer, where it is known without the store: a request is sure to be denied, or all units were taken ahead. A
- * shadow is always asked.
+ * The answer, if it is known without the store: a request is sure to be denied, or all units were taken ahead. A shadow is
+ * always asked.
  */
 function knownOf(
   entries: readonly AtomicEntry[],
@@ -229,12 +228,12 @@ function costOf({ call }: AtomicEntry): number {
   return call.debits[0]?.cost ?? 0;
 }
 
-/** What an override says of it by itself. */
+/** The answer of an override that needs no policy. */
 function answerOf({ limiter, request, bound }: AtomicEntry): LimiterAnswer | undefined {
   return overrideAnswer(request, bound, limiter.store.clock);
 }
 
-/** Whether those who decide are known to lie in different slots. */
+/** Whether the keys of deciding requests are known to be in different slots. */
 function isSplit(entries: readonly AtomicEntry[]): boolean {
   const { store } = (entries[0] as AtomicEntry).limiter;
   if (store.isSplit === undefined || entries.length === 1) return false;
@@ -242,7 +241,7 @@ function isSplit(entries: readonly AtomicEntry[]): boolean {
   return store.isSplit(joined(asked.map(({ call }) => call)).call);
 }
 
-/** Those who enforce decide in one call; who only shadows has no vote and a call of its own. */
+/** Limiters that enforce decide in one call; a limiter in shadow mode has no vote, and a separate call. */
 async function decideTogether(
   entries: readonly AtomicEntry[],
   signal: AbortSignal | undefined,
@@ -307,7 +306,7 @@ function remember(
   if (denial !== undefined && isAlone) limiter.shortcuts.remember(denial, outcome, decision);
 }
 
-/** A request that was itself allowed, but not charged because another was denied, is nobody's event. */
+/** No event reports a request that was itself allowed, but not charged because another was denied. */
 async function reportAndBlock(
   entry: AtomicEntry,
   decision: Decision,
@@ -315,7 +314,7 @@ async function reportAndBlock(
 ): Promise<Decision> {
   const { limiter, request, bound } = entry;
   const { source } = decision;
-  // The others are reported: each was answered by itself.
+  // The others have been reported already: each was answered separately.
   const isAnsweredApart = source !== "store" && source !== "override" && source !== "rules";
   if (isAnsweredApart && !(enforces(entry) && isDecidedHere(source))) return decision;
   if (
@@ -353,7 +352,7 @@ function enforces({ limiter, bound }: Pick<AtomicEntry, "limiter" | "bound">): b
   return limiter.enforce && bound.terms?.hasVote !== false;
 }
 
-/** Each asked by itself, in one tick; what was admitted goes back where one was denied, or has failed. */
+/** Asks each separately, in one tick; what was admitted goes back if one was denied or failed. */
 async function consumeApart(
   requests: readonly CheckedRequest[],
   signal: AbortSignal | undefined,
@@ -372,7 +371,7 @@ async function consumeApart(
       if (each?.status !== "fulfilled" || each.value.reason !== "ok") return undefined;
       const limiter = pipelineOf(of) as Pipeline;
       const bound = await limiter.resolver.resolve(key, policy, undefined, slot);
-      // Who has no vote is charged by itself alone, whatever the others say.
+      // A limiter without a vote is charged by its own answer, whatever the others say.
       if (!enforces({ limiter, bound })) return undefined;
       const refund = refundRequest(key, cost, { of: each.value, slot });
       return limiter.run({ ...refund, policy, votersAlone: true });

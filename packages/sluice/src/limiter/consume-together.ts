@@ -1,12 +1,12 @@
-/** consumeAtomic wherever the keys lie: apart where a Cluster has them in several slots. */
+/** consumeAtomic for any keys: separate calls if a Cluster has the keys in several slots. */
 import { CrossSlotError } from "../core/errors.js";
 import type { Store } from "../stores/store.js";
 import { type AtomicDecision, type AtomicRequest, consumeAtomic } from "./consume-atomic.js";
 
-/** Stores on which keys of a call were found to lie in different slots. */
+/** Stores on which keys of a call were found to be in different slots. */
 const apart = new WeakSet<Store>();
 
-/** All or nothing; where the keys lie in different slots, each by itself, and the answer says so. At least one request. */
+/** All or nothing; if the keys are in different slots, each separately, and the answer says so. At least one request. */
 export async function consumeTogether(
   requests: readonly AtomicRequest[],
   options: { readonly signal?: AbortSignal | undefined } = {},

@@ -118,9 +118,9 @@ export class LimiterCounts {
     none: new Map(),
     beside: new Map(),
   };
-  /** Calls that asked for quota and were aborted by their callers. */
+  /** Calls for quota that were aborted by their callers. */
   aborted = 0;
-  /** Calls that asked for quota and threw: no store, no policies, closed meanwhile. */
+  /** Calls for quota that threw: no store, no policies, or closed during the call. */
   failed = 0;
   readonly waits = new WaitCounts();
   /** Units taken ahead; given back; and lost on the way back. */

@@ -93,7 +93,7 @@ function retryAfterMs(debit: DebitResult): number {
   return debit.waitUs === NEVER ? Number.POSITIVE_INFINITY : ceilMs(debit.waitUs);
 }
 
-/** All waits are shorter, but for a block for good: that is longer until the year 2112. */
+/** All waits are shorter, except for a permanent block: that is longer until the year 2112. */
 const LONGEST_US = FOREVER_US / 2;
 
 /** On a denial the debit with the longest wait, else the one with least room; the first of equals. */
@@ -113,7 +113,7 @@ function weighs(a: DebitResult, b: DebitResult): boolean {
   return retryAfterMs(a) > retryAfterMs(b);
 }
 
-/** What such a denial tells callers to wait: nobody knows when the store will be back. */
+/** How long such a denial tells callers to wait, since it is not known when the store will be back. */
 const CLOSED_RETRY_MS = 1000;
 
 /**

@@ -245,7 +245,7 @@ describe("a store that does not answer", () => {
     await vi.advanceTimersByTimeAsync(10);
     controller.abort(new Error("enough"));
     expect(await reason).toMatchObject({ message: "enough" });
-    // That the caller gave up is no failure of the store.
+    // A caller that gave up is no failure of the store.
     expect(onError).not.toHaveBeenCalled();
   });
 

@@ -19,7 +19,7 @@ export interface Settlement extends RefundOptions {
 
 /** What refund and settle answer. */
 export type Refund = Decision & {
-  /** Units that came back, in whole thousandths, from 0 to what was asked for; of several policies the least. */
+  /** Units that came back, in whole thousandths, from 0 to the requested units; with several policies, the least. */
   readonly refunded: number;
 };
 
@@ -48,7 +48,7 @@ export function settleRequest(key: string, settlement: Settlement): LimiterReque
 function requestOf(key: string, spare: number, options: RefundOptions): LimiterRequest {
   const { slot } = options;
   const taken: LimiterAnswer | undefined = checkTaken(options.of);
-  // Where nothing was taken, nothing is to be settled.
+  // If nothing was taken, there is nothing to settle.
   const isDenied = taken !== undefined && taken.reason !== "ok";
   const tookNone =
     taken !== undefined && (takerOf(taken.source) === undefined || (isDenied && !taken.allowed));
@@ -75,8 +75,8 @@ function spareOf(charged: number, spare: number, granted = charged): number {
 }
 
 /**
- * A denial starts no block if its call will be settled, since others under way may give back. So the settlement starts
- * it, where it leaves nothing.
+ * A denial starts no block if its call will be settled, since other calls under way may give units back. So the settlement
+ * starts the block, if it leaves nothing.
  */
 export async function blockIfUsedUp(
   limiter: Pipeline,
@@ -92,7 +92,7 @@ export async function blockIfUsedUp(
   await blockAfterDenial(limiter, await limiter.prepare(blocking), source);
 }
 
-/** The answer with what came back, also where the request gave nothing. */
+/** The answer with what came back, also if the request gave back nothing. */
 export function asRefund(answer: LimiterAnswer): Refund {
   return { ...answer, refunded: answer.refunded ?? 0 };
 }

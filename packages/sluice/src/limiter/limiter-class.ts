@@ -78,7 +78,7 @@ export function pipelineOf(limiter: unknown): Pipeline | undefined {
   return typeof limiter === "object" && limiter !== null ? pipelineIn(limiter) : undefined;
 }
 
-/** What `RateLimiter` in rate-limiter.ts makes, where its members are documented. */
+/** What `RateLimiter` in rate-limiter.ts makes. Its members are documented there. */
 class RateLimiter<S extends Store = Store> implements AsyncDisposable {
   static {
     pipelineIn = (limiter) => (#pipeline in limiter ? limiter.#pipeline : undefined);

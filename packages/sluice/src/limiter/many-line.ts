@@ -14,7 +14,7 @@ class ManyLine {
   #underWay = 0;
   readonly #waiting: Group[] = [];
 
-  /** Resolves when the group may go; undefined where it may at once. */
+  /** Resolves when the group may go; undefined if it may at once. */
   enter(debits: number): Promise<void> | undefined {
     if (this.#waiting.length === 0 && this.#hasRoom(debits)) {
       this.#underWay += debits;
@@ -61,7 +61,7 @@ export async function inLine<T>(
   }
   const turn = line.enter(debits);
   try {
-    // Who need not wait begins now: a refund of the same tick comes behind it.
+    // A group that need not wait begins in this tick: a refund later in the tick must come after it.
     if (turn !== undefined) await turn;
     return await work(turn !== undefined);
   } finally {

@@ -39,7 +39,7 @@ export async function runMany(
   return answers;
 }
 
-/** The prepared request, or its answer where the policies do not come. */
+/** The prepared request, or its answer if the policies do not come. */
 async function known(
   limiter: Pipeline,
   request: LimiterRequest,

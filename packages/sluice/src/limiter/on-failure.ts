@@ -23,10 +23,10 @@ const INSTEAD = {
   throw: "thrown",
 } as const;
 
-/** What answers are labelled with where nothing decides. */
+/** The source of answers that nothing decides. */
 const SOURCES = { local: "local", open: "fail-open", closed: "fail-closed" } as const;
 
-/** A limiter that decides in place of the store. */
+/** A limiter that decides instead of the store. */
 type Fallback = RequestRunner & {
   readonly store: Store;
   consumeSync(store: SyncStore, key: string, options: Omit<Asked, "key">): Decision;
@@ -50,15 +50,15 @@ export function failurePolicy(
 export class OnFailure {
   /** What a call gets, as outages count it. */
   readonly instead: Instead;
-  /** Decides in place of the store, where the policy names one. */
+  /** Decides instead of the store, if `onStoreFailure` is a limiter. */
   readonly fallback: RequestRunner | undefined;
   readonly #policy: OnStoreFailure;
 
   readonly #consumeHere: ConsumeHere | undefined;
 
   /**
-   * `fallback` is the way of requests through the fallback limiter, where the policy names one, and `consumeHere` that
-   * of synchronous consumes, where its store is inside the process.
+   * `fallback` is the pipeline of the fallback limiter, if `onStoreFailure` is one, and `consumeHere` runs synchronous
+   * consumes through it, if its store is inside the process.
    */
   constructor(
     policy: OnStoreFailure,
@@ -77,8 +77,8 @@ export class OnFailure {
   }
 
   /**
-   * The answer in spite of `error`; throws it, or what the fallback throws. `local` is undefined where the store is
-   * itself in this process: what fails there is its memory, and nothing else can stand in for it.
+   * The answer in spite of `error`; throws it, or what the fallback throws. `local` is undefined if the store itself is in
+   * this process: what fails there is its memory, and nothing else can replace that.
    */
   async answer(
     prepared: PreparedRequest,
@@ -100,14 +100,14 @@ export class OnFailure {
     return this.#degraded(request, bound);
   }
 
-  /** The same where not even the policies are known, if that is why: nobody else can decide then. */
+  /** The same if not even the policies are known: nothing can decide without them, so only "open" and "closed" answer. */
   withoutPolicies(request: LimiterRequest, error: Error): LimiterAnswer {
     if (!(error instanceof PolicyUnavailableError)) throw error;
     if (this.#policy === "open" || this.#policy === "closed") return this.#degraded(request, []);
     throw error;
   }
 
-  /** Where nothing decides. */
+  /** The decision if nothing decides. */
   #undecided(bound: readonly BoundPolicy[]): Decision {
     return degradedDecision(bound, SOURCES[this.#policy as keyof typeof SOURCES]);
   }
@@ -120,7 +120,7 @@ export class OnFailure {
 
   /**
    * The answer to a consume that a store inside the process could not decide, at once; throws what is not the store's
-   * failure, and where nobody answers at once.
+   * failure, and throws if no fallback answers at once.
    */
   answerHere(
     asked: Asked,

@@ -31,22 +31,22 @@ import { isSource } from "./request.js";
 /** Options of `RateLimiter`. */
 export interface RateLimiterOptions<S extends Store = Store> {
   /**
-   * One policy; several, decided together, all or nothing, in one round trip; or a function of the key, which may
-   * promise them. Left out where each call brings its own.
+   * One policy; several, decided together, all or nothing, in one round trip; or a function of the key, which may promise
+   * them. Left out if each call brings its own.
    */
   readonly policy?: PolicyOption | undefined;
   /** How long policies that were promised are kept by key; default `{ maxAge: "10s", maxKeys: 10_000 }`. */
   readonly policyCache?: PolicyCacheOptions | undefined;
   /**
-   * true: takes the place of limiters of the store that use the same names with other options, after a hot reload for
-   * instance. Default false: they are shared only with the same options.
+   * true: replaces limiters of the store that use the same names with other options, after a hot reload for instance.
+   * Default false: they are shared only with the same options.
    */
   readonly replace?: boolean | undefined;
   /** Default: a new MemoryStore of this limiter's own. */
   readonly store?: S | undefined;
   /** First part of every store key: 1 to 64 characters of A-Z a-z 0-9 . _ -; default "sluice". */
   readonly namespace?: string | undefined;
-  /** How keys become ids in the store; default "sha256" where that is outside the process. */
+  /** How keys become ids in the store; default "sha256" if that is outside the process. */
   readonly identity?: Identity | undefined;
   /** The limiter's own deadline for a store call, 1 ms to 1 h; default 250 ms. */
   readonly timeout?: Duration | undefined;
@@ -58,10 +58,10 @@ export interface RateLimiterOptions<S extends Store = Store> {
    */
   readonly breaker?: false | BreakerOptions | undefined;
   /**
-   * After a denial, this process refuses as much by itself until the wait is over, for at most `maxAge`.
-   * On by default where the store is outside the process; unused where it is inside. Such decisions have
-   * the source "deny-cache". false: every call asks the store, as it must where the store has a clock of
-   * its own, since the time of a denial is measured on this process's monotonic clock.
+   * After a denial, this process refuses as much without the store until the wait is over, for at most `maxAge`. On by
+   * default if the store is outside the process; unused if it is inside. Such decisions have the source "deny-cache".
+   * false: every call asks the store, as it must if the store has its own clock, since the time of a denial is measured on
+   * this process's monotonic clock.
    *
    * @example
    * import { RateLimiter, tokenBucket } from "sluice";
@@ -79,9 +79,9 @@ export interface RateLimiterOptions<S extends Store = Store> {
    */
   readonly denyCache?: false | DenyCacheOptions | undefined;
   /**
-   * For few, hot keys: takes `size` units of a key in one call and spends them in this process, with the
-   * source "prefetch". Any window admits at most its bound plus `size` for each such limiter. Unused units go
-   * back after `ttl` and on `close`. Only `consume` of whole units without a policy of its own; not with `blockFor`.
+   * For few, hot keys: takes `size` units of a key in one call and spends them in this process, with the source "prefetch".
+   * Any window admits at most its bound plus `size` for each such limiter. Unused units go back after `ttl` and on `close`.
+   * Only `consume` of whole units without a `policy` option; not with `blockFor`.
    *
    * @example
    * import { RateLimiter, tokenBucket } from "sluice";
@@ -107,7 +107,7 @@ export interface RateLimiterOptions<S extends Store = Store> {
   readonly hooks?: Hooks | undefined;
 }
 
-/** Those that are given are checked where they are used: some mean nothing without others. */
+/** Given options are checked at their use, because some mean nothing without others. */
 export const LIMITER_OPTIONS = optionReader<RateLimiterOptions>()({
   ...unchecked(
     "policy",
@@ -132,9 +132,9 @@ export type CheckedLimiterOptions = ReturnType<typeof LIMITER_OPTIONS.read>;
 
 /**
  * "local": the same policies decide in this process's own memory until the store is back. Over every interval the store
- * admits at most its bound, and each process without it that bound once more, however many outages there are.
- * "open" admits unmetered, "closed" denies, "throw" rejects, and a fallback limiter decides instead.
- * Prefer "closed" where a block must hold, or where processes are many and short-lived.
+ * admits at most its bound, and each process without it that bound once more, however many outages there are. "open" admits
+ * unmetered, "closed" denies, "throw" rejects, and a fallback limiter decides instead. Prefer "closed" if a block must
+ * hold, or if processes are many and short-lived.
  */
 export type OnStoreFailure =
   | "local"
@@ -157,7 +157,7 @@ export interface FallbackLimiter {
 export interface CallOptions extends SlotOption {
   /** Units: 0 to 1e9 in whole thousandths; default 1. 0 asks and never counts. */
   readonly cost?: number | undefined;
-  /** Options of this call in place of the limiter's; matched by name where there are several. */
+  /** Options of this call instead of the limiter's; matched by name if there are several. */
   readonly policy?: Policy | readonly Policy[] | undefined;
   /**
    * true: what the call really cost is settled later. Then its denial starts no block of `blockFor`, since calls under
@@ -198,9 +198,9 @@ export interface BlockOptions extends SlotOption {
 /** Options of `refund`. */
 export interface RefundOptions extends SlotOption {
   /**
-   * The decision by which the units were taken. They go back only where its `source` says they were: to the store, to this
-   * process, or to the fallback. Nothing comes back of a decision that took nothing, such as a denial, or one with the
-   * source "fail-open". Default: they go back wherever calls are decided now.
+   * The decision by which the units were taken. They go back only to what took them, by its `source`: the store, this
+   * process, or the fallback. Nothing comes back of a decision that took nothing, such as a denial, or one with the source
+   * "fail-open". Default: they go back to what decides calls now.
    */
   readonly of?: Decision | undefined;
 }

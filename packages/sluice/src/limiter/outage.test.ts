@@ -397,7 +397,7 @@ describe.each([undefined, false] as const)(
       await ask(lost, "first");
       await vi.advanceTimersByTimeAsync(30);
       await ask();
-      // Nobody asks for so long that the next failure is news.
+      // No call for so long that the next failure is reported again.
       await vi.advanceTimersByTimeAsync(QUIET_MS);
       await ask(lost, "second");
       expect(told).toEqual(["first fails", "back after 30 ms, 1 unanswered", "second fails"]);

@@ -1,4 +1,7 @@
-/** The answer of an override that denies everything, or lets everything pass: nobody is asked, and nothing is charged. */
+/**
+ * The answer of an override that denies everything, or lets everything pass: the store is not asked, and nothing is
+ * charged.
+ */
 import { VERBS } from "../algorithms/decide.js";
 import { systemClock } from "../core/clock.js";
 import type { Clock } from "../core/clock.js";
@@ -7,7 +10,7 @@ import type { LimiterAnswer, LimiterRequest } from "./request.js";
 import { asksForQuota } from "./verbs.js";
 
 /**
- * Undefined where the policies decide. Verbs that adjust a key go to the store whatever the override says, but for a penalty
+ * Undefined if the policies decide. Verbs that adjust a key go to the store whatever the override says, but for a penalty
  * on a key that is exempt: nothing is charged to it.
  */
 export function overrideAnswer(

@@ -22,19 +22,19 @@ export function overrideToText({ override, comment, by }: Omit<KnownOverride, "t
   return JSON.stringify({ override, comment, by });
 }
 
-/** What is kept of one that was removed, for a minute. Undefined where nobody said anything. */
+/** What is kept of a removed override, for a minute. Undefined if its removal had no note. */
 export function removalToText({ by, comment }: OverrideNote): string | undefined {
   return by === undefined && comment === undefined ? undefined : JSON.stringify({ by, comment });
 }
 
-/** @throws where it is none of this release */
+/** @throws if it is not one of this release */
 export function overrideOfText({ text, untilMs }: StoredOverride): KnownOverride {
   const { override, comment, by } = JSON.parse(text) as Partial<KnownOverride>;
   const isWord = override === "deny" || override === "exempt";
   return { override: isWord ? override : parsePolicy(override), untilMs, comment, by, text };
 }
 
-/** @throws where it is none of this release */
+/** @throws if it is not one of this release */
 export function removalOfText(text: string): OverrideNote {
   const { by, comment } = JSON.parse(text) as Partial<OverrideNote>;
   return { by, comment };

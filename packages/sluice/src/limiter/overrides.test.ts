@@ -208,7 +208,7 @@ describe("listeners hear of overrides", () => {
     await limiter.override("b", "exempt", { until: until + 1000 });
     await limiter.override("c", "deny");
     heard.splice(0);
-    // Nobody asks for any of them.
+    // No call uses any of them.
     clock.advance(1000);
     await settle();
     expect(heard).toEqual([["ended", "a", "deny", undefined, undefined, undefined]]);

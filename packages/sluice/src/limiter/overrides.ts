@@ -1,6 +1,6 @@
 /**
- * Keys for which something else holds than the limiter's policies: another policy, a denial, or no limit. Every process
- * knows them all, so that a look-up asks nobody; of a store outside the process it reads them again when they have changed.
+ * Keys for which something replaces the limiter's policies: another policy, a denial, or no limit. Every process knows them
+ * all, so that a look-up needs no call; if the store is outside the process, it reads them again when they have changed.
  */
 import { setAlarm } from "../core/alarm.js";
 import { monotonicMs, startTimer, systemClock, type Clock, type Timer } from "../core/clock.js";
@@ -23,12 +23,12 @@ import {
 
 /** An override as it is listed. */
 export interface ListedOverride extends OverrideTerms {
-  /** Of the key, as the store sees it: the hash, where keys are hashed. */
+  /** Of the key, as the store sees it: the hash, if keys are hashed. */
   readonly id: string;
 }
 
 export interface OverridesOptions {
-  /** Undefined where they are this process's own. */
+  /** Undefined if they are only this process's own. */
   readonly store: OverrideStore | undefined;
   readonly clock: Clock | undefined;
   /** The limiter's namespace. */
@@ -40,7 +40,7 @@ export interface OverridesOptions {
 
 const MOST_OVERRIDES = 10_000;
 const POLL_MS = 1000;
-/** So many that are over leave the store with one question. */
+/** The most ended overrides that one call removes from the store. */
 const LEAVING_AT_ONCE = 100;
 const NOTHING_SAID: OverrideNote = { by: undefined, comment: undefined };
 
@@ -58,7 +58,7 @@ export class Overrides {
   #isClosed = false;
   #changed: () => void = () => {};
   #watch: OverrideWatch | undefined;
-  /** When the next one ends, in ms; it may have been removed meanwhile. */
+  /** When the next one ends, in ms; it may have been removed since. */
   #nextEndMs = Number.POSITIVE_INFINITY;
   #endAlarm: (() => void) | undefined;
 
@@ -103,7 +103,7 @@ export class Overrides {
     return [...this.#byId].map(([id, known]) => ({ id, ...termsOf(known) }));
   }
 
-  /** @throws InvalidOptionError where there are too many; what the store fails with. */
+  /** @throws InvalidOptionError if there are too many; what the store fails with. */
   async set(id: string, { to, note }: OverrideChange): Promise<void> {
     const known = to && { ...to, text: overrideToText(to) };
     const { store, limiter } = this.#options;
@@ -187,7 +187,7 @@ export class Overrides {
     const ended = over.slice(0, LEAVING_AT_ONCE).map(([id]) => id);
     const read = await store.read(this.#options.limiter, this.#version, ended);
     this.#apply(read);
-    // The store's clock may have been set back meanwhile.
+    // The store's clock may have been set back since.
     for (const id of ended) {
       if ((this.#leaving.get(id) ?? 0) <= read.nowMs) this.#leaving.delete(id);
     }
@@ -253,7 +253,7 @@ export class Overrides {
     this.#awaitEnd(nextEndMs);
   }
 
-  /** Where one ends that nobody asks for, listeners hear of it, and it leaves the store, all the same. */
+  /** An override that ends without a call on its key is still reported to listeners and removed from the store. */
   #awaitEnd(untilMs = Number.POSITIVE_INFINITY): void {
     if (untilMs >= this.#nextEndMs || this.#isClosed) return;
     this.#nextEndMs = untilMs;

@@ -1,4 +1,4 @@
-/** What becomes of calls that settle what was taken, where they wait in this process for longer than their deadline. */
+/** What becomes of calls that settle what was taken, if they wait in this process for longer than their deadline. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { HeldStore } from "../../test/support/held-store.js";
 import { RateLimiter, type StoreCall, tokenBucket } from "../index.js";

@@ -1,7 +1,7 @@
 /**
- * The way of every request through a limiter, in order: which policies decide, whether a shortcut answers, what the
- * store says in time, what that decides, what is answered where the store fails; and then the listeners hear of it.
- * What is made of a request is made here; each later stage is a file, called from here.
+ * The way of every request through a limiter, in order: which policies decide, whether a shortcut answers, what the store
+ * says in time, what that decides, what is answered if the store fails; and then the listeners hear of it. This file
+ * prepares a request; each later stage is a file, called from here.
  */
 import { VERBS } from "../algorithms/decide.js";
 import type { ReservationReceipt } from "../algorithms/kernel.js";
@@ -97,7 +97,7 @@ export class Pipeline implements RequestRunner, Canceller {
     this.closing.listeners.add(() => this.#reuse());
   }
 
-  /** Decides by another policy from now on. Where it cannot be had, nothing changes. */
+  /** Decides by another policy from now on. If it is rejected, nothing changes. */
   setPolicy(policy: unknown, by: string | undefined): void {
     this.closing.throwIfClosed();
     this.resolver = this.resolver.replacedBy(policy, by);
@@ -117,7 +117,7 @@ export class Pipeline implements RequestRunner, Canceller {
     return Promise.resolve(this.begin(request));
   }
 
-  /** The same, at once where the store need not be asked. */
+  /** The same, at once if the store need not be asked. */
   begin(request: LimiterRequest): MaybePromised<LimiterAnswer> {
     const { key, slot, cost, policy, signal } = request;
     if (this.closing.isClosed) throw this.closing.error();
@@ -146,7 +146,7 @@ export class Pipeline implements RequestRunner, Canceller {
     return bound instanceof Promise ? bound.then(prepare) : prepare(bound);
   }
 
-  /** The answer where the policies do not come; throws what is not to be answered. */
+  /** The answer if the policies do not come; throws what is not to be answered. */
   withoutPolicies(request: LimiterRequest, error: Error): LimiterAnswer {
     return withoutPolicies(this, request, () => this.#onFailure.withoutPolicies(request, error));
   }
@@ -197,7 +197,7 @@ export class Pipeline implements RequestRunner, Canceller {
     return reportDecision(this, { request, bound, atMs: 0, shadow }, decision);
   }
 
-  /** A consume's decision that nobody else hears of. What nearly all come to is counted here, and costs no call. */
+  /** A consume's decision without listeners. The usual outcome is counted here, which saves a function call. */
   #counted(bound: BoundPolicies, decision: Decision, cost: number): Decision {
     const { reason, source, remaining, limit, policy } = decision;
     const counts = bound.length === 1 ? (bound[0] as BoundPolicy).counts : this.counts.of(policy);
@@ -215,17 +215,17 @@ export class Pipeline implements RequestRunner, Canceller {
     return allowed || denial === undefined;
   }
 
-  /** What a call gets in place of the store's answer. */
+  /** What a call gets instead of the store's answer. */
   get instead(): Instead {
     return this.#onFailure.instead;
   }
 
-  /** What decides here while the store is away; undefined where something else does. */
+  /** What decides here while the store is away; undefined if something else does. */
   get local(): LocalDecisions | undefined {
     return this.#onFailure.isLocal ? this.#local : undefined;
   }
 
-  /** What the store says, for a caller who concludes by itself. Misuse and an aborted signal reject. */
+  /** What the store says, for a caller that concludes the request itself. Misuse and an aborted signal reject. */
   outcomeOf(
     call: StoreCall,
     signal: AbortSignal | undefined,
@@ -271,7 +271,7 @@ export class Pipeline implements RequestRunner, Canceller {
     noteAdjusted(this, prepared, call.verb, outcome);
   }
 
-  /** A failure of a request, and the decision in spite of it where there is one. */
+  /** A failure of a request, and the decision in spite of it, if there is one. */
   failed(error: Error, { key, cost }: Failed, decision?: Decision): void {
     // A store that is closed has not failed.
     if (error instanceof ClosedError) return;
@@ -337,7 +337,7 @@ export class Pipeline implements RequestRunner, Canceller {
     const plain: StoreCall = { verb, debits, blockUs, maxWaitUs, handOver: undefined };
     const call = nonce === undefined ? plain : { ...plain, nonce };
     const atMs = monotonicMs();
-    // What this process admitted by itself is given back to it alone: the store is not asked.
+    // What this process admitted without the store is given back to this process only: the store is not asked.
     const isOwn = request.of === "local";
     const isOverridden = policy !== undefined;
     const key = keyInSlot(request);
@@ -366,8 +366,8 @@ export class Pipeline implements RequestRunner, Canceller {
   }
 
   /**
-   * Answers arrive in the context of whoever sent the batch. A hook, and a fallback with its hooks, must run in the
-   * caller's own AsyncLocalStorage: in a reaction to a promise that the caller's turn made.
+   * Answers arrive in the asynchronous context of the call that sent the batch. A hook, and a fallback with its hooks, must
+   * run in the caller's own AsyncLocalStorage: in a reaction to a promise that was made in the caller's turn.
    */
   #mustConcludeInContext(): boolean {
     const { decision, failure, undecided: listener } = this.events.to;

@@ -1,4 +1,4 @@
-/** Where a limiter's policies come from: promised by a function, brought by each call, or taken over from another limiter. */
+/** Sources of a limiter's policies: promised by a function, brought by each call, or taken over from another limiter. */
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
 import { eventually } from "../../test/support/eventually.js";

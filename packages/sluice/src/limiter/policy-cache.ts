@@ -20,7 +20,7 @@ const OPTIONS = optionReader<PolicyCacheOptions>()({
   maxAge: byDefault("10s", milliseconds(0, MAX_PERIOD_US)),
   maxKeys: byDefault(10_000, aCount(1, 1e6)),
 });
-/** After a fetch that failed, the next one for the key waits so long at most. */
+/** After a failed fetch, the longest wait before the next one for the key. */
 const LONGEST_RETRY_MS = 1000;
 
 interface Entry<T> {
@@ -42,7 +42,7 @@ export class PolicyCache<T extends object> {
   /** A fetch that takes longer does not keep others from asking. */
   readonly #timeoutMs: number;
   readonly #entries = new Map<string, Entry<T>>();
-  /** Hears of a fetch that failed while older policies hold. */
+  /** Called if a fetch failed while older policies stay in force. */
   readonly #failed: (error: Error, key: string) => void;
 
   constructor(
@@ -63,8 +63,8 @@ export class PolicyCache<T extends object> {
   }
 
   /**
-   * The policies of a key; promised where none are known yet. `choose` is asked where those known are too old, and what
-   * it answers at once is not kept.
+   * The policies of a key; promised if none are known yet. `choose` is asked if the known ones are too old, and what it
+   * answers at once is not kept.
    */
   get(key: string, choose: () => T | Promise<T>): T | Promise<T> {
     const entry = this.#entries.get(key);
@@ -79,7 +79,7 @@ export class PolicyCache<T extends object> {
   #mayAsk({ staleAtMs, pending, askedAtMs }: Entry<T>): boolean {
     const nowMs = monotonicMs();
     if (pending === undefined) return nowMs >= staleAtMs;
-    // The timer of those who wait may fire a moment early.
+    // The timer of the waiting calls may fire a moment early.
     return nowMs - askedAtMs >= this.#timeoutMs - 1;
   }
 
@@ -98,7 +98,7 @@ export class PolicyCache<T extends object> {
     return this.#fetch(key, entry, chosen);
   }
 
-  /** The newer policies, where the function has them at once; else they are fetched. */
+  /** The newer policies, if the function has them at once; else they are fetched. */
   #again(key: string, entry: Entry<T>, choose: () => T | Promise<T>): T | undefined {
     try {
       const chosen = choose();
@@ -137,7 +137,7 @@ export class PolicyCache<T extends object> {
     return chosen;
   }
 
-  /** What is known holds on; where nothing is, the next call asks. */
+  /** Known policies stay in force; if none are known, the next call asks again. */
   #missed(key: string, entry: Entry<T>, error: Error): void {
     entry.pending = undefined;
     entry.staleAtMs = monotonicMs() + Math.min(LONGEST_RETRY_MS, this.#maxAgeMs);

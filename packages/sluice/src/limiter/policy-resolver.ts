@@ -39,7 +39,7 @@ type Bound = BoundPolicies;
 export interface ResolverOptions {
   readonly store: Store;
   readonly namespace: string;
-  /** Undefined where each call brings its policies. */
+  /** Undefined if each call brings its policies. */
   readonly policy: unknown;
   readonly policyCache: PolicyCacheOptions | undefined;
   /** How long a call waits for policies that are promised. */
@@ -51,7 +51,7 @@ export interface ResolverOptions {
   /** Ends the waits for what is promised. */
   readonly closing: Closing;
   readonly identify: Identify;
-  /** Undefined where the limiter has none. */
+  /** Undefined if the limiter has none. */
   readonly overrides: Overrides | undefined;
 }
 
@@ -66,10 +66,10 @@ export class PolicyResolver {
   readonly #events: Events;
   readonly #counts: LimiterCounts;
   readonly #namespace: string;
-  /** As it was given; undefined where each call brings its policies. */
+  /** As it was given; undefined if each call brings its policies. */
   readonly option: PolicyOption | undefined;
   readonly #options: ResolverOptions;
-  /** What decides on every key; undefined where that is a function of the key, or some keys may have overrides. */
+  /** What decides on every key; undefined if that is a function of the key, or some keys may have overrides. */
   fixed: BoundPolicies | undefined;
   /** The same whether or not there are overrides. */
   readonly #fixed: BoundPolicies | undefined;
@@ -77,7 +77,7 @@ export class PolicyResolver {
   readonly #known = new WeakMap<Rule, Map<string, BoundPolicy>>();
   /** Spaces claimed in the store, with the fingerprint of the claim. */
   readonly #claimed = new Map<string, string>();
-  /** The options under which each policy of a function was last used, while somebody listens. */
+  /** The options under which each policy of a function was last used, while there are listeners. */
   readonly #inUse = new Map<string, string>();
   /** The names of a fixed set; a function's sets count as one, since a key has one of them. */
   readonly #set: string;
@@ -130,15 +130,15 @@ export class PolicyResolver {
     return this.#options.overrides;
   }
 
-  /** The bound policy, where one fixed policy decides on every key, and nothing else has a say in it. */
+  /** The bound policy, if one fixed policy alone decides on every key. */
   get only(): BoundPolicy | undefined {
     const { fixed } = this;
     return fixed?.length === 1 && fixed.terms === undefined ? fixed[0] : undefined;
   }
 
   /**
-   * The bound policies of a key, with the options of this call where it overrides them. A promise of them rejects with a
-   * PolicyUnavailableError where they do not come in time, and with what the signal says.
+   * The bound policies of a key, with the options of this call if it overrides them. A promise of them rejects with a
+   * PolicyUnavailableError if they do not come in time, and with the signal's reason.
    */
   resolve(
     key: string,
@@ -170,7 +170,7 @@ export class PolicyResolver {
     return boundTogether(allOf(this.#overridden(bound, override)), note);
   }
 
-  /** @throws InvalidOptionError where an override may not name this policy */
+  /** @throws InvalidOptionError if an override may not name this policy */
   checkOverride(policy: Policy): void {
     const all = this.#fixed === undefined ? undefined : allOf(this.#fixed);
     if (all === undefined || mayReplace(all, policy)) return;
@@ -205,8 +205,8 @@ export class PolicyResolver {
   }
 
   /**
-   * Whether a start can be promised ahead: every policy can be reserved, and nobody but limiters with the same
-   * policies charges these buckets, which a bucket alone does not need.
+   * Whether a start can be promised ahead: every policy can be reserved, and only limiters with the same policies charge
+   * these buckets, which a bucket alone does not need.
    */
   canReserve(bound: readonly BoundPolicy[]): boolean {
     if (bound.some(({ rule }) => rule.params.reservations === undefined)) return false;
@@ -215,7 +215,7 @@ export class PolicyResolver {
     return bound.every(({ keyspace }) => !isShared(this.#store, keyspace.name));
   }
 
-  /** For good. */
+  /** The resolver cannot be used again. */
   close(): void {
     this.release();
     this.overrides?.close();
@@ -245,7 +245,7 @@ export class PolicyResolver {
   }
 
   /**
-   * The same with another policy, for which this one gives up its names. Where that fails this one has them as before.
+   * The same with another policy, for which this one gives up its names. If that fails, this one keeps them.
    *
    * @throws InvalidOptionError
    */
@@ -265,7 +265,7 @@ export class PolicyResolver {
     return next;
   }
 
-  /** Undefined where a function, or each call, has them. */
+  /** Undefined if a function, or each call, has them. */
   fixedPolicies(): readonly Policy[] | undefined {
     return this.#fixed && policiesIn(allOf(this.#fixed));
   }
@@ -308,7 +308,7 @@ export class PolicyResolver {
     throw new InvalidOptionError("policy", policies, allowed);
   }
 
-  /** Policies that a key has by itself, under names that the limiter claims when they first come. */
+  /** Policies of a key or a call, under names that the limiter claims when they first come. */
   #claimedBy(set: string, policies: unknown, path = "policy(key)"): Bound {
     const all = rulesOf(policies, path).map((rule) => this.#bind(rule.policy.name, rule));
     const note = notedOf(policies);

@@ -269,7 +269,7 @@ describe("shadow mode", () => {
       reason: "too-costly",
       retryAfterMs: 0,
     });
-    // What was not to be had was not charged either.
+    // Units that were not available were not charged either.
     expect(limiter.consumeSync("k")).toMatchObject({ allowed: true, reason: "ok", remaining: 0 });
   });
 

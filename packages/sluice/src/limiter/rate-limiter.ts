@@ -33,13 +33,13 @@ import type { WrapOptions } from "./waiting/wrap.js";
  * whole thousandths. Every verb throws, or rejects with, an InvalidOptionError for what can never work, and a
  * ClosedError once the limiter or its store is closed.
  *
- * Verbs that decide answer by `onStoreFailure` where the store fails; with "throw" they reject with a
- * StoreUnavailableError or a StoreTimeoutError.
+ * Verbs that decide answer by `onStoreFailure` if the store fails; with "throw" they reject with a StoreUnavailableError or
+ * a StoreTimeoutError.
  */
 export interface RateLimiter<S extends Store = Store> extends AsyncDisposable {
   /** The store that was passed in, or the limiter's own. */
   readonly store: S;
-  /** What happens in this limiter, for whoever listens; hooks are listeners too. */
+  /** What happens in this limiter, for listeners; hooks are listeners too. */
   readonly events: Events;
   /** Fires when the limiter, or its store, is closed; its reason is a ClosedError. */
   readonly closed: AbortSignal;
@@ -47,8 +47,8 @@ export interface RateLimiter<S extends Store = Store> extends AsyncDisposable {
   /**
    * Takes `cost` units if every policy has them, else takes nothing and says when to come back.
    *
-   * @throws InvalidOptionError, ClosedError; PolicyUnavailableError where promised policies do not come; the signal's
-   * reason; with `onStoreFailure: "throw"` StoreUnavailableError, StoreTimeoutError
+   * @throws InvalidOptionError, ClosedError; PolicyUnavailableError if promised policies do not come; the signal's reason;
+   * with `onStoreFailure: "throw"` StoreUnavailableError, StoreTimeoutError
    * @example
    * import { RateLimiter, tokenBucket } from "sluice";
    * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
@@ -61,7 +61,7 @@ export interface RateLimiter<S extends Store = Store> extends AsyncDisposable {
   /**
    * `consume` without a promise: for stores inside the process.
    *
-   * @throws InvalidOptionError, also where the store is outside the process or policies are promised; ClosedError
+   * @throws InvalidOptionError, also if the store is outside the process or policies are promised; ClosedError
    * @example
    * import { fixedWindow, RateLimiter } from "sluice";
    * const limiter = new RateLimiter({ policy: fixedWindow({ limit: 1, window: "1h" }) });
@@ -122,8 +122,8 @@ export interface RateLimiter<S extends Store = Store> extends AsyncDisposable {
   refund(key: string, amount: number, options?: RefundOptions): Promise<Refund>;
 
   /**
-   * Settles what was taken beforehand against what was used, in one call: refunds the rest, or penalizes what is
-   * missing. Answers as `refund`. Where that leaves nothing, it starts the block of `blockFor`.
+   * Settles what was taken beforehand against what was used, in one call: refunds the rest, or penalizes what is missing.
+   * Answers as `refund`. If that leaves nothing, it starts the block of `blockFor`.
    *
    * @throws as `consume`
    * @example
@@ -166,7 +166,7 @@ export interface RateLimiter<S extends Store = Store> extends AsyncDisposable {
   reserve(key: string, options?: WaitOptions): Promise<Reservation>;
 
   /**
-   * `reserve`, then wait: resolves when the work may start. Where no start can be promised ahead, it asks again.
+   * `reserve`, then wait: resolves when the work may start. If no start can be promised ahead, it asks again.
    *
    * @throws MaxWaitExceededError, QueueFullError at once; the signal's reason, after giving back; else as `consume`
    * @example
@@ -195,11 +195,11 @@ export interface RateLimiter<S extends Store = Store> extends AsyncDisposable {
   ): (...args: A) => Promise<Awaited<R>>;
 
   /**
-   * Denies the key for `duration`, 1 ms to 100 years, from now on the store's clock, in place of any block it has, unless
+   * Denies the key for `duration`, 1 ms to 100 years, from now on the store's clock, instead of any block it has, unless
    * `keepLonger` is set and that one lasts longer; Infinity: until `unblock` or `reset`. With `reset` what is in use is
    * forgotten.
    *
-   * @throws InvalidOptionError, ClosedError; StoreUnavailableError, StoreTimeoutError where the store fails
+   * @throws InvalidOptionError, ClosedError; StoreUnavailableError, StoreTimeoutError if the store fails
    * @example
    * import { RateLimiter, tokenBucket } from "sluice";
    * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
@@ -236,8 +236,8 @@ export interface RateLimiter<S extends Store = Store> extends AsyncDisposable {
   reset(key: string, options?: SlotOption): Promise<void>;
 
   /**
-   * What decides on the key now, in order; promised where a function promised it and it is not known yet. Empty where
-   * each call brings its policies.
+   * What decides on the key now, in order; promised if a function promised it and it is not known yet. Empty if each call
+   * brings its policies.
    *
    * @throws InvalidOptionError, ClosedError, PolicyUnavailableError, or rejects with them
    * @example
@@ -250,9 +250,9 @@ export interface RateLimiter<S extends Store = Store> extends AsyncDisposable {
 
   /**
    * Decides by `policy` from now on: calls under way are decided by what was before. Units in use stay; see
-   * docs/live-limits.md. Where anything is wrong with it, nothing changes. Only this process knows of it.
+   * docs/live-limits.md. If anything is wrong with it, nothing changes. Only this process knows of it.
    *
-   * @throws InvalidOptionError, also where another limiter of the store uses a name of its with other options; ClosedError
+   * @throws InvalidOptionError, also if another limiter of the store uses a name of its with other options; ClosedError
    * @example
    * import { RateLimiter, tokenBucket } from "sluice";
    * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
@@ -263,8 +263,9 @@ export interface RateLimiter<S extends Store = Store> extends AsyncDisposable {
   setPolicy(policy: PolicyOption, options?: ChangeOptions): void;
 
   /**
-   * What holds for the key, until `until` or until undefined removes it: a policy in place of that of its name, or of the
-   * only one; "deny"; or "exempt", which charges nothing. Other processes know of it in a second; see docs/live-limits.md.
+   * What holds for the key, until `until` or until undefined removes it: a policy instead of the one with its name, or of
+   * the only one; "deny"; or "exempt", which charges nothing. Other processes know of it in a second; see
+   * docs/live-limits.md.
    *
    * @throws InvalidOptionError, also above 10,000 overrides; ClosedError; what the store fails with
    * @example
@@ -290,7 +291,7 @@ export interface RateLimiter<S extends Store = Store> extends AsyncDisposable {
   overrides(): Promise<readonly ListedOverride[]>;
 
   /**
-   * What this limiter has decided since it was made, in numbers; see docs/watch.md. Asks nobody.
+   * What this limiter has decided since it was made, in numbers; see docs/watch.md. No call to the store.
    *
    * @throws nothing, also when it is closed
    * @example

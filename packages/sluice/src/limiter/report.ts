@@ -59,15 +59,15 @@ export function reportDecision<D extends Decision>(
   return { ...decision, allowed: true, retryAfterMs: 0, ...wholeGrant(decision, cost) };
 }
 
-/** What was taken in truth stands beside it, for whoever gives back a part of the grant. */
+/** What was really taken is in `charged`, for callers that give back a part of the grant. */
 function wholeGrant(decision: LimiterAnswer, cost: number): Partial<LimiterAnswer> {
   const { granted, charged = granted } = decision;
   return granted === undefined || charged === undefined ? {} : { granted: cost, charged };
 }
 
 /**
- * The same of a consume where only rule and version are to be said. A literal of all fields: a copy that grows by two costs
- * several times as much, and nearly every decision of a rule is one.
+ * The same for a consume whose decision gets only rule and version. A literal of all fields, because a copy that grows by
+ * two costs several times as much, and nearly every decision of a rule is one.
  */
 function ofRule<D extends Decision>(
   decision: D,
@@ -95,7 +95,7 @@ function ofRule<D extends Decision>(
   return said as D;
 }
 
-/** The decision with where its policies come from, and what those on trial beside them said. */
+/** The decision with the origin of its policies, and the verdicts of those on trial beside them. */
 export function labelled<D extends Decision>(
   decision: D,
   { note: { rule, version, override } }: PolicyTerms,
@@ -139,7 +139,7 @@ export function gaveUp(limiter: ReportingLimiter, request: LimiterRequest): Erro
   return undecided(limiter, request, request.signal?.reason as Error, 0);
 }
 
-/** Of a partial grant what was granted, of everything else what was asked for. */
+/** The granted units of a partial grant, else the requested units. */
 function unitsOf(decision: Decision & { readonly granted?: number }, cost: number): number {
   return decision.allowed ? (decision.granted ?? cost) : cost;
 }

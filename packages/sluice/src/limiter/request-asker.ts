@@ -1,4 +1,4 @@
-/** Who asks the store for a request. */
+/** Asks the store about a request. */
 import { VERBS } from "../algorithms/decide.js";
 import type { GuardedStore, PlainAsk } from "../resilience/guarded-store.js";
 import type { Outcome, StoreCall, StoreResult } from "../stores/store.js";
@@ -16,7 +16,7 @@ interface AskingLimiter extends ReportingLimiter {
 type Answer = LimiterAnswer | Promise<LimiterAnswer>;
 
 /**
- * Who asks, and who waits for the answer, in one object: what a lone call costs is mostly small objects and functions
+ * The question, and the wait for its answer, in one object: the cost of a lone call is mostly small objects and functions
  * that run from cold caches.
  */
 export class RequestAsker implements PlainAsk<StoreCall, StoreResult> {
@@ -45,7 +45,7 @@ export class RequestAsker implements PlainAsk<StoreCall, StoreResult> {
     this.#reject = reject;
   }
 
-  /** Whether nobody may stop it, nobody wants what comes too late, nothing is taken ahead, and the store is as it should be. */
+  /** Whether no signal may stop it, no handler wants a late answer, nothing is taken ahead, and the store has no failures. */
   get isPlain(): boolean {
     const { shortcuts, guarded } = this.#limiter;
     const { verb, signal } = this.#prepared.request;

@@ -1,4 +1,4 @@
-/** A request to a limiter, as plain data: whoever decides it, here or on a fallback, needs no more. */
+/** A request to a limiter, as plain data: all that is needed to decide it, here or on a fallback. */
 import type { Verb } from "../algorithms/decide.js";
 import type { Decision, DecisionSource, PolicyVerdict } from "../core/decision.js";
 import type { Keyed } from "../core/key.js";
@@ -8,11 +8,11 @@ import type { DenialContext } from "./shortcuts/deny-cache.js";
 
 export interface LimiterRequest extends Keyed {
   readonly verb: Verb;
-  /** Names the key as the store sees it, where its text is not known; `key` is the same text then. */
+  /** Names the key as the store sees it, if its text is not known; `key` is the same text then. */
   readonly id?: string | undefined;
   /** Units. */
   readonly cost: number;
-  /** Policies of this call in place of the limiter's. */
+  /** Policies of this call instead of the limiter's. */
   readonly policy?: unknown;
   /** Whether its cost will be settled: its denial starts no block. */
   readonly settle?: boolean | undefined;
@@ -27,7 +27,7 @@ export interface LimiterRequest extends Keyed {
   readonly of?: DecisionSource | undefined;
   /** What the call gives back to policies without a vote, or takes from them: units by name; undefined = of all its cost. */
   readonly ofShadows?: ReadonlyMap<string, number> | undefined;
-  /** Of refund: what a caller who may ask again knows it by. */
+  /** Of refund: identifies it, for callers that may send it again. */
   readonly nonce?: string | undefined;
   /** What policies without a vote have said already, on behalf of the same wait: they are not asked again. */
   readonly shadow?: readonly PolicyVerdict[] | undefined;
@@ -47,7 +47,7 @@ export interface LimiterAnswer extends Decision {
 
 export interface Reserved {
   readonly call: StoreCall;
-  /** Undefined where the store did not answer. */
+  /** Undefined if the store did not answer. */
   readonly result: StoreResult | undefined;
   /** Whether a start could be promised ahead: then a refusal for lack of quota is final. */
   readonly canReserve: boolean;
@@ -57,7 +57,7 @@ export interface Reserved {
   readonly cancel: () => Promise<boolean>;
 }
 
-/** Who took the units of a decision with this source; undefined where nobody counted them. */
+/** Who took the units of a decision with this source; undefined if they were not counted. */
 export function takerOf(source: DecisionSource): "store" | "local" | "fallback" | undefined {
   return TAKERS[source];
 }
@@ -83,7 +83,7 @@ export function isSource(value: unknown): value is DecisionSource {
   return typeof value === "string" && Object.hasOwn(TAKERS, value);
 }
 
-/** Whoever answers requests: a limiter, as a fallback of another one sees it. */
+/** Answers requests: a fallback limiter, as the limiter that uses it sees it. */
 export interface RequestRunner {
   run(request: LimiterRequest): Promise<LimiterAnswer>;
 }
@@ -95,7 +95,7 @@ export interface PreparedRequest {
   /** What policies without a vote said, once they have. */
   readonly shadow?: readonly PolicyVerdict[] | undefined;
   readonly call: StoreCall;
-  /** What a denial of it would be remembered with, where denials are. */
+  /** What a denial of it would be remembered with, if denials are remembered. */
   readonly denial: DenialContext | undefined;
   /** Of reserve: whether a start can be promised ahead. */
   readonly canReserve: boolean;

@@ -1,9 +1,9 @@
-/** Decisions some of whose units went back before anybody saw them. */
+/** Decisions some of whose units went back before the caller saw them. */
 import type { Decision, PolicyVerdict } from "../core/decision.js";
 
 /** What was decided, with what is left now that units of it are back; `refund` is what giving them back answered. */
 export function restated(decision: Decision, refund: Decision | undefined): Decision {
-  // Where its store has failed since, nobody knows.
+  // If its store has failed since, what is left is not known.
   if (refund?.source !== decision.source) return decision;
   const verdicts = refund.policies;
   const policies = decision.policies?.map((verdict, i) => ({

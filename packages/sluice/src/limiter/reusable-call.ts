@@ -14,7 +14,7 @@ export function reusableCall(policy: BoundPolicy, blockUs: number): ReusableCall
   return { verb: VERBS.consume, debits: [debit], blockUs, maxWaitUs: 0 };
 }
 
-/** The same for policies that calls bring again and again, where one of them decides alone. */
+/** The same for policies that calls bring again and again, if one of them decides alone. */
 export class ReusableCalls {
   readonly #byList = new WeakMap<BoundPolicies, ReusableCall>();
   readonly #blockUs: number;
@@ -23,7 +23,7 @@ export class ReusableCalls {
     this.#blockUs = blockUs;
   }
 
-  /** Undefined where several decide, or some are on trial beside. */
+  /** Undefined if several decide, or some are on trial beside. */
   of(bound: BoundPolicies): ReusableCall | undefined {
     const { terms } = bound;
     if (terms === undefined || bound.length > 1 || terms.shadows.length > 0) return undefined;

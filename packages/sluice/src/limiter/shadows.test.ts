@@ -1,4 +1,4 @@
-/** Policies on trial beside those that decide: asked and charged by themselves, and without a vote. */
+/** Policies on trial beside those that decide: asked and charged separately, and without a vote. */
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { decisionFields } from "../headers/index.js";

@@ -1,6 +1,6 @@
 /**
- * Policies on trial, beside those that decide: each is asked in a call of its own, in the same tick, so that it is charged
- * by itself alone, whatever the others say; and it denies nothing.
+ * Policies on trial, beside those that decide: each is asked in a separate call, in the same tick, so that it is charged by
+ * its own answer, whatever the others say; and it denies nothing.
  */
 import { type Verb, VERBS } from "../algorithms/decide.js";
 import { UNIT } from "../core/amount.js";
@@ -47,7 +47,7 @@ interface Here {
   readonly store: { decide(call: StoreCall): Outcome };
 }
 
-/** What was asked, and what came of it. */
+/** What was asked, and the outcome. */
 export interface ShadowAnswers {
   readonly verdicts: readonly PolicyVerdict[] | undefined;
   /** Of those that were not answered: to be reported once the call itself is. */
@@ -61,7 +61,7 @@ export function hasShadowsToAsk({ request, bound, shadow }: PreparedRequest): bo
   return request.votersAlone !== true && request.shadow === undefined && shadow === undefined;
 }
 
-/** What each policy without a vote is asked. A wait takes its units at once: it has no place in any line. */
+/** What each policy without a vote is asked. A wait takes its units at once: a policy on trial has no line. */
 export function shadowCallsOf(
   { request, bound, call }: PreparedRequest,
   blockForUs: number,
@@ -191,7 +191,7 @@ function answerOf(
   return Object.assign(decision, { granted: result.granted / UNIT });
 }
 
-/** Counts what was asked for quota. */
+/** The verdicts; a request for quota is counted. */
 function verdictsOf(
   { counts }: ReportingLimiter,
   { verb, cost }: LimiterRequest,

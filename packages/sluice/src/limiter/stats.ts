@@ -23,7 +23,7 @@ export interface DecisionCount {
   readonly source: DecisionSource;
   /** Decisions since the start. */
   readonly count: number;
-  /** Units that they were asked for; of a partial grant, units granted. */
+  /** Units that they requested; of a partial grant, the granted units. */
   readonly units: number;
 }
 
@@ -45,7 +45,7 @@ export interface PolicyStats {
 export interface LimiterStats {
   /** Its namespace. */
   readonly limiter: string;
-  /** Calls that asked for quota (consume, consumeUpTo, reserve; acquire asks by reserve, at times more than once). */
+  /** Calls for quota (consume, consumeUpTo, reserve; acquire asks by reserve, at times more than once). */
   readonly allowed: number;
   /** Calls that were denied. */
   readonly denied: number;
@@ -55,9 +55,9 @@ export interface LimiterStats {
   readonly withoutStore: number;
   /** Of the allowed: left a tenth of the limit or less. */
   readonly nearLimit: number;
-  /** Calls that asked for quota and got no decision: given up by their callers. */
+  /** Calls for quota without a decision: given up by their callers. */
   readonly aborted: number;
-  /** Calls that asked for quota and got no decision: no store, no policies, or closed meanwhile. */
+  /** Calls for quota without a decision: no store, no policies, or closed during the call. */
   readonly failed: number;
   /** Units, by outcome. */
   readonly units: {

@@ -1,4 +1,4 @@
-/** Units go back where they were taken, whoever decides now: the caller says so by the decision that took them. */
+/** Units go back to what took them, whatever decides now: the caller names it by the decision that took them. */
 import { VERBS } from "../algorithms/decide.js";
 import type { DecisionSource } from "../core/decision.js";
 import type { LocalDecisions } from "./local/local-decisions.js";
@@ -36,7 +36,7 @@ export async function giveToTaker(
     const answer = await fallback.run({ ...request, of: undefined, policy: undefined });
     return reportDecision(limiter, prepared, { ...answer, source: "fallback" });
   }
-  // Nobody counted them, so there is nothing to give: the answer says what is there.
+  // They were not counted, so there is nothing to give back: the answer is a peek.
   const peek = { ...request, verb: VERBS.peek, cost: 0, of: undefined };
   return { ...(await limiter.run(peek)), refunded: 0 };
 }

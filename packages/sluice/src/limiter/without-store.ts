@@ -12,8 +12,8 @@ import type { LimiterAnswer, LimiterRequest, PreparedRequest } from "./request.j
 export type Storeless = ReportingLimiter & Canceller & { readonly closing: Closing };
 
 /**
- * `answer` says what callers get in the store's place, or throws. `reportFailure` was claimed when the failure was known:
- * a fallback may take longer than the outage.
+ * `answer` says what callers get instead of the store's answer, or throws. `reportFailure` was claimed when the failure was
+ * known: a fallback may take longer than the outage.
  */
 export async function withoutStore(
   limiter: Storeless,
@@ -26,7 +26,7 @@ export async function withoutStore(
   const { key, cost } = request;
   let answered: LimiterAnswer;
   try {
-    // It was asked before the limiter was closed: now nobody is to answer in the store's place.
+    // It was asked before the limiter was closed: now nothing is to answer instead of the store.
     limiter.closing.throwIfClosed();
     answered = await answer();
   } catch (thrown) {
@@ -42,7 +42,7 @@ export async function withoutStore(
   return withReserved(limiter, prepared, reported, undefined);
 }
 
-/** The same where not even the policies are known; `answer` throws where nobody is to answer then. */
+/** The same if not even the policies are known; `answer` throws if nothing is to answer then. */
 export function withoutPolicies(
   limiter: Storeless,
   request: LimiterRequest,

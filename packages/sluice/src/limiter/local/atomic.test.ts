@@ -51,7 +51,7 @@ test("what the store denied before is denied to all", async () => {
   const [user, team] = [made("user", 5), made("team", 1)];
   await team.consume("k");
   expect((await team.consume("k")).allowed).toBe(false);
-  // Longer than the deny cache answers by itself.
+  // Longer than the deny cache repeats a denial.
   pass(1100);
   store.behaviour = "fails";
   expect(

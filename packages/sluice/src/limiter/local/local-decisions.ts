@@ -20,7 +20,7 @@ export class LocalDecisions {
   constructor(store: LocalStore, shortcuts: Shortcuts, enforce: boolean) {
     this.store = store;
     this.#shortcuts = shortcuts;
-    // What was promised here is given back here, even where the store is well again.
+    // What was promised here is given back here, even if the store has recovered.
     this.#canceller = {
       store,
       enforce,
@@ -30,7 +30,7 @@ export class LocalDecisions {
     };
   }
 
-  /** Decides a request in place of the store. */
+  /** Decides a request instead of the store. */
   answer(prepared: PreparedRequest): LimiterAnswer {
     if (isLost(prepared)) return { ...this.#unchanged(prepared), refunded: 0 };
     const held = this.held(prepared);
@@ -91,7 +91,7 @@ function isLost({ request }: PreparedRequest): boolean {
   return request.of !== undefined && takerOf(request.of) === "store";
 }
 
-/** Whether a part of what is asked for may still be granted. */
+/** Whether a part of the request may still be granted. */
 function isPartial({ request }: PreparedRequest, { leastCost }: HeldDenial): boolean {
   return request.verb === VERBS.consumeUpTo && leastCost > UNIT;
 }

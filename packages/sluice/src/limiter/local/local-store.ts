@@ -1,6 +1,6 @@
 /**
- * Where a process decides while its store is away: one memory for each store, shared by all limiters of the store, and
- * kept from outage to outage. So each process admits at most what the policies admit, in any number of outages.
+ * The memory in which a process decides while its store is away: one for each store, shared by all limiters of the store,
+ * and kept from outage to outage. So each process admits at most what the policies admit, in any number of outages.
  */
 import { VERBS } from "../../algorithms/decide.js";
 import { MemoryStore } from "../../stores/memory/memory-store.js";
@@ -38,7 +38,7 @@ export class LocalStore {
     return this.#memory?.size ?? 0;
   }
 
-  /** Decides a call of the store's limiters; an error where it cannot. */
+  /** Decides a call of the store's limiters; an error if it cannot. */
   decide(call: StoreCall): Outcome {
     this.#memory ??= new MemoryStore({
       clock: this.#testClock ?? this.serverClock,

@@ -7,7 +7,7 @@ import { VERBS } from "../../algorithms/decide.js";
 import { ruleOf } from "../../algorithms/rule.js";
 import { LocalStore } from "./local-store.js";
 
-/** No breaker: each call finds out by itself how the store does. */
+/** No breaker: each call finds out whether the store answers. */
 const local = { onStoreFailure: "local", breaker: false } as const;
 const hour = tokenBucket({ limit: 10, period: "10h" });
 
@@ -208,7 +208,7 @@ describe("what the store denied", () => {
   test("includes blocks, whatever the cost", async () => {
     const { limiter, store, pass } = setUp({ ...local, policy: hour });
     await limiter.block("k", "1h");
-    // Where another process blocked, only the store's denial says so here.
+    // If another process blocked, only the store's denial says so here.
     const { limiter: other, store: same } = setUp({ ...local, policy: hour });
     await other.consume("m");
     const [consumed] = same.calls;

@@ -6,7 +6,7 @@ export class ServerClock implements Clock {
   heardUs: number | undefined;
   heardAtMs = 0;
 
-  /** The machine's time where the server was never heard. */
+  /** The machine's time if the server was never heard. */
   nowUs(): number {
     if (this.heardUs === undefined) return systemClock.nowUs();
     return Math.floor(this.heardUs + (monotonicMs() - this.heardAtMs) * 1e3);

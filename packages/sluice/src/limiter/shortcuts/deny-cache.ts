@@ -1,8 +1,8 @@
 /**
- * Denials remembered for a moment: after one, the process refuses what the store would refuse anyway. A
- * denial with wait r that was asked for at t stays true until t + r, as long as nobody gives quota back. While the
- * store answers, a denial is repeated for `maxAge` at most; while it is away there is nobody better to ask, and what is
- * kept for that time is repeated to its own end.
+ * Denials remembered for a moment: after one, the process refuses what the store would refuse anyway. A denial with wait r
+ * of a call made at t stays true until t + r, as long as no quota is given back. While the store answers, a denial is
+ * repeated for `maxAge` at most; while it is away no better answer is to be had, and what is kept for that time is repeated
+ * to its own end.
  */
 import { NEVER, REASON } from "../../algorithms/decide.js";
 import { monotonicMs } from "../../core/clock.js";
@@ -54,7 +54,7 @@ interface Denial {
   askAheadAtMs: number;
   readonly answeredAtMs: number;
   readonly decision: Decision;
-  /** Costs from this one on are refused to the end: less than `cost` where the key is blocked. */
+  /** Costs from this one on are refused to the end: less than `cost` if the key is blocked. */
   readonly heldCost: number;
   /** Until when it is repeated while the store is away. */
   readonly heldUntilMs: number;
@@ -100,7 +100,7 @@ export class DenyCache {
     return this.#denials.size;
   }
 
-  /** The refusal, where the store is sure to deny; undefined if only the store can tell. */
+  /** The refusal, if the store is sure to deny; undefined if only the store can tell. */
   find(key: string, cost: number, bound: readonly BoundPolicy[]): Decision | undefined {
     const denial = this.#denials.get(key);
     if (denial === undefined || cost < denial.cost) return undefined;
@@ -157,7 +157,7 @@ export class DenyCache {
     const last = this.#denials.get(key);
     const known = last !== undefined && alike(last.bound, bound) ? last : undefined;
     if (decision.allowed) {
-      // Somebody gave back: another process, for a clear of this one would have been known.
+      // Quota was given back by another process: a clear of this one would have been known.
       if (last !== undefined && (known === undefined || refuses(known, cost))) {
         this.#denials.delete(key);
       }

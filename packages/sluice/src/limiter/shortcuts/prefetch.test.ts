@@ -23,7 +23,7 @@ interface Setup extends ModelTime {
   readonly limiter: RateLimiter;
   /** What the store was asked since the last look: verb and thousandths, such as "consumeUpTo 10000". */
   readonly asked: () => string[];
-  /** What the store has left, whoever holds the rest. */
+  /** What the store has left. */
   readonly room: () => Promise<number>;
 }
 
@@ -63,7 +63,7 @@ interface Held {
   readonly answer: (outcome?: Error) => void;
 }
 
-/** From now on debits wait until the test answers them, or fails those that nobody waits for. */
+/** From now on debits wait until the test answers them, or fails those whose callers gave up. */
 function holdDebits(store: OutsideStore): Held[] {
   const held: Held[] = [];
   const submit = store.submit.bind(store);
@@ -407,7 +407,7 @@ describe("a debit that lands after the ttl", () => {
     const held = holdDebits(store);
     const consuming = limiter.consume("k", { cost: 2 });
     pass(15);
-    // Ends the prefetch: what comes meanwhile asks by itself.
+    // Ends the prefetch: a call during that asks the store itself.
     expect((await limiter.consume("k")).source).toBe("store");
     let isClosed = false;
     const closing = limiter.close().then(() => (isClosed = true));
@@ -615,7 +615,7 @@ describe("a debit that fails", () => {
 
     const next = limiter.consume("k");
     expect(held.map(({ call }) => described(call))).toEqual(["consumeUpTo 10000", "consume 1000"]);
-    // The debit comes after all: the units are held, and nobody who gave up was served.
+    // The debit comes after all: the units are held, and no caller that gave up was served.
     store.submit = submit;
     for (const { call, done } of held) submit(call, done);
     expect((await next).source).toBe("store");

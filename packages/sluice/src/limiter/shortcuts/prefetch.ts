@@ -1,7 +1,7 @@
 /**
- * Units of hot keys that this process takes in advance and spends by itself: one store call in place of
- * many. While a key's refill is under way, calls on it wait for it in order and are served from it; what it
- * does not cover goes on to the store. Unused units go back when a holding is over.
+ * Units of hot keys that this process takes in advance and spends without the store: one store call instead of many. While
+ * a key's refill is under way, calls on it wait for it in order and are served from it; what it does not cover goes on to
+ * the store. Unused units go back when a holding is over.
  */
 import { REASON, VERBS } from "../../algorithms/decide.js";
 import { MAX_UNITS, UNIT } from "../../core/amount.js";
@@ -89,19 +89,19 @@ interface Holding {
   /** What the store said to the last refill, and when. */
   answer: StoreResult | undefined;
   answeredAtMs: number;
-  /** The debits that units go back to: not those that were reset meanwhile. */
+  /** The debits that units go back to: not those that have been reset since. */
   returnTo: readonly Debit[];
 }
 
 /** Keys held at once: a flood of keys must neither fill the memory nor hoard quota. */
 const MOST_HOLDINGS = 10_000;
-/** A refill that was overtaken after so long without an answer is of a dead connection. */
+/** A refill that is overtaken after this long without an answer was sent on a dead connection. */
 const LOST_MS = 1000;
 
 export interface PrefetchContext {
   readonly store: Store;
   readonly timeoutMs: number;
-  /** Hears of units that were taken or go back. */
+  /** Called when units were taken or go back. */
   readonly changed: (change: Prefetched["change"], key: string, units: number) => void;
   /** Sends a refund within the limiter's deadline; never rejects. */
   readonly refund: (key: string, call: StoreCall) => Promise<void>;
@@ -114,7 +114,7 @@ export class Prefetch {
   readonly #ttlMs: number;
   /** In the order in which they end: a refill moves its holding to the end. */
   readonly #holdings = new Map<string, Holding>();
-  /** Those that are over, but for a refill under way. Their keys are held again when that has landed. */
+  /** Those that are over, but for a refill under way. Their keys are held again when that is answered. */
   readonly #ending = new Map<string, Holding>();
   readonly #refunds = new Set<Promise<void>>();
   #timer: Timer | undefined;
@@ -141,13 +141,13 @@ export class Prefetch {
     return nowMs < holding.endsAtMs ? take(holding, cost, nowMs) : undefined;
   }
 
-  /** Takes back what `spend` has just given, and nobody used. */
+  /** Takes back what `spend` has just given and was not used. */
   unspend(key: string, cost: number): void {
     const holding = this.#holdings.get(key);
     if (holding !== undefined) holding.left += cost;
   }
 
-  /** Answers a consume from a refill where that may be, else from the store. As `Store.submit`. */
+  /** Answers a consume from a refill if it may, else from the store. As `Store.submit`. */
   submit(key: string, call: StoreCall, done: Done): void {
     const holding = this.#holdingFor(key, call);
     if (holding === undefined) {
@@ -213,7 +213,7 @@ export class Prefetch {
       store.submit(call, done);
       return;
     }
-    // Not worth sending any more; if it was sent and still lands, it serves those who come later.
+    // Not worth sending any more; if it was sent and still succeeds, it serves later calls.
     refill.call.abandoned = true;
     store.submit(call, (outcome) => {
       // Calls are answered in order: a refill that was overtaken has no answer to come.
@@ -317,7 +317,7 @@ export class Prefetch {
     refill.landed();
   }
 
-  /** Those who still wait for a refill that has no answer ask by themselves. */
+  /** Calls that still wait for a refill without an answer are sent separately. */
   #passOn({ waiting }: Refill): void {
     for (const { call, done } of waiting) {
       if (call.abandoned !== true) this.#submit(call, done);
@@ -336,7 +336,7 @@ export class Prefetch {
     }
   }
 
-  /** A call that no refill covers goes by itself. */
+  /** A call that no refill covers is sent alone. */
   #submit(call: StoreCall, done: Done): void {
     call.carrier = undefined;
     this.#context.store.submit(call, done);

@@ -20,7 +20,7 @@ export interface UnitsOwner {
   failed(error: Error, of: { readonly key: string; readonly cost: number }): void;
 }
 
-/** Nobody waits for them, so a failure is only reported. Never rejects. */
+/** No caller waits for this, so a failure is only reported. Never rejects. */
 export async function returnUnits(owner: UnitsOwner, key: string, call: StoreCall): Promise<void> {
   const { shortcuts, counts } = owner;
   shortcuts.expire(key);

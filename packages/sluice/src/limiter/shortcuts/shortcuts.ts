@@ -14,7 +14,7 @@ import type { BoundPolicy } from "../bound-policies.js";
 
 export interface ShortcutOptions {
   readonly store: Store;
-  /** Undefined where every denial must be the store's own. */
+  /** Undefined if every denial must be the store's own. */
   readonly denials: DenyCache | undefined;
   readonly prefetch: PrefetchTerms | undefined;
   readonly timeoutMs: number;
@@ -35,7 +35,7 @@ const dropped = new FinalizationRegistry<{ peers: Peers; ref: WeakRef<Shortcuts>
 );
 
 export class Shortcuts {
-  /** Lets consumes spend units taken in advance; undefined where that was not asked for. */
+  /** Lets consumes spend units taken in advance; undefined if the option is not set. */
   readonly prefetch: Prefetch | undefined;
   #denials: DenyCache | undefined;
   readonly #store: Store;
@@ -87,8 +87,8 @@ export class Shortcuts {
   }
 
   /**
-   * A call is about to be sent; `overridden` if it has options of its own. Quota drains by the options of
-   * the call that reads it, so a call under others may bring it forward as a refund does.
+   * A call is about to be sent; `overridden` if it has its own options. Quota drains by the options of the call that reads
+   * it, so a call under others may bring it forward as a refund does.
    */
   before(
     key: string,

@@ -1,4 +1,4 @@
-/** `acquire` where no start can be promised ahead: it waits as long as the refusal says, and tries again. */
+/** `acquire` if no start can be promised ahead: it waits as long as the refusal says, and tries again. */
 import { afterEach, describe, expect, test, vi } from "vitest";
 import {
   fixedWindow,
@@ -90,7 +90,7 @@ describe.each(kinds)("%s", (_, make) => {
     clock.advance(1000);
     await settle();
     for (const { settled } of waiting) expect(settled).toMatchObject({ allowed: true });
-    // A store inside the process has nobody to spread: each slept as long as it was told.
+    // A store inside the process has no other processes to spread out: each slept exactly as long as the refusal said.
     expect(clock.sleepsMs).toEqual([1000, 1000, 1000]);
   });
 

@@ -29,7 +29,7 @@ function limiterOf(policy: RateLimiterOptions["policy"] = ten): {
   return { clock, limiter };
 }
 
-/** Lets that pass in small steps: each pause is asked for only after the one before. */
+/** Lets that pass in small steps: each pause begins only after the one before. */
 async function advance(clock: ManualClock, ms: number): Promise<void> {
   for (let passed = 0; passed < ms; passed += 10) {
     clock.advance(10);
@@ -200,7 +200,7 @@ describe("acquire", () => {
     const error = await limiter.acquire("k", { maxWait: 50 }).catch((caught: unknown) => caught);
     expect(error).toBeInstanceOf(MaxWaitExceededError);
     expect(error).toMatchObject({ code: "MAX_WAIT_EXCEEDED", retryAfterMs: 100 });
-    // What consume would have answered, for whoever shows it to a caller.
+    // What consume would have answered, for callers that show it.
     expect((error as MaxWaitExceededError).decision).toEqual(await limiter.consume("k"));
     await expect(limiter.acquire("k", { cost: 11 })).rejects.toMatchObject({
       retryAfterMs: Number.POSITIVE_INFINITY,

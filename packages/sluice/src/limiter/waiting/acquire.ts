@@ -21,7 +21,7 @@ import {
   type ReserveRequest,
 } from "./reserve.js";
 
-/** Those who were refused together do not come back together: they spread over a tenth of their wait, at most this. */
+/** Calls that were refused together must not come back together: they spread over a tenth of their wait, at most this. */
 const MAX_JITTER_MS = 100;
 
 /** What a wait came to: a start whose time has come, or the refusal. */
@@ -38,7 +38,7 @@ export interface Start extends Decision {
   readonly lateMs: number;
 }
 
-/** Waits until the work may start; throws where it may not. */
+/** Waits until the work may start; throws if it may not. */
 export async function acquire(limiter: Pipeline, request: ReserveRequest): Promise<Start> {
   const outcome = await waitFor(limiter, request);
   if (!outcome.reservation.allowed) throw refusalOf(outcome);
@@ -64,9 +64,9 @@ export async function waitFor(limiter: Pipeline, request: ReserveRequest): Promi
 }
 
 /**
- * A promised start where there is one: then this is one call to the store and a sleep. Else the call is made
- * again when the refusal said, until `maxWaitUs` is over. So it is while the store fails, with pauses that grow; who
- * is decided for in this process waits in its line, until the store is back.
+ * If a start can be promised, this is one call to the store and a sleep. Else the call is repeated when the refusal said,
+ * until `maxWaitUs` is over. It is also repeated while the store fails, with growing pauses; if this process decides
+ * instead, the call waits in the process's own line until the store is back.
  */
 async function untilAllowed(limiter: Pipeline, request: ReserveRequest): Promise<AcquireOutcome> {
   const { store } = limiter;
@@ -109,7 +109,7 @@ async function untilAllowed(limiter: Pipeline, request: ReserveRequest): Promise
   }
 }
 
-/** Asks once. Undefined where the store fails, unless this is the last attempt: then that is thrown. */
+/** Asks once. Undefined if the store fails, unless this is the last attempt: then the failure is thrown. */
 async function attempt(
   limiter: Pipeline,
   request: ReserveRequest,

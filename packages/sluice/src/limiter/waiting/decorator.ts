@@ -6,11 +6,9 @@ import { type Acquirer, WRAP_OPTIONS, type WrapOptions, wrapWith } from "./wrap.
 
 /** Options of `@limited`. */
 export interface LimitedOptions<A extends unknown[]> extends WrapOptions<A> {
-  /**
-   * A `RateLimiter`, or anything with its `acquire`; or a `Semaphore`, whose place a call holds until it ends.
-   */
+  /** A `RateLimiter`, or anything with its `acquire`; or a `Semaphore`, whose permit a call holds until it ends. */
   readonly limiter: Acquirer | PermitGiver;
-  /** Of a semaphore, in the place of `cost`: how much of its limit a call takes; default 1. */
+  /** Of a semaphore, instead of `cost`: how much of its limit a call takes; default 1. */
   readonly weight?: number | ((...args: A) => number) | undefined;
 }
 
@@ -35,10 +33,10 @@ function givesPermits(limiter: Acquirer | PermitGiver): limiter is PermitGiver {
 }
 
 /**
- * Makes each call of an asynchronous method wait for quota before it starts. One limiter serves all
- * instances; a `key` made from the arguments tells them apart. Rejects as `acquire` does.
+ * Makes each call of an asynchronous method wait for quota before it starts. One limiter serves all instances; a `key` made
+ * from the arguments distinguishes them. Rejects as `acquire` does.
  *
- * @throws InvalidOptionError where it decorates anything but a method
+ * @throws InvalidOptionError if it decorates anything but a method
  * @example
  * import { limited } from "sluice";
  * // Stands for a RateLimiter.

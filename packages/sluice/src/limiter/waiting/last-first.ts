@@ -1,6 +1,6 @@
 /**
- * Those who give up at one moment, as by one signal, leave the line from its end: each gives back all it took, where from
- * its front each would give back nothing, for the sake of those behind, who leave too.
+ * Calls that give up at one moment, as by one signal, leave the line from its end, so that each gives back all it took.
+ * From the front each would give back nothing, because of the calls behind, which leave too.
  */
 
 /** Some of those who end together await more on the way here than others. */
@@ -15,7 +15,7 @@ const leaving = new WeakMap<object, Leaving[]>();
 
 /** Runs `leave` behind all of this moment on the same store that had sold more with their receipts. */
 export function lastFirst<T>(store: object, sold: number, leave: () => Promise<T>): Promise<T> {
-  // Each leaves as a reaction of its own, and so in its own caller's asynchronous context.
+  // Each leaves in a separate reaction, and so in its own caller's asynchronous context.
   const turn = new Promise<void>((resolve) => {
     const own = { sold, leave: resolve };
     const others = leaving.get(store);

@@ -104,7 +104,7 @@ describe("when the store is back", () => {
     store.calls.length = 0;
     clock.advance(10);
     await eventually(() => expect(store.calls).toHaveLength(6));
-    // One question, then each once, in order. Half a unit has come back meanwhile.
+    // One question, then each once, in order. Half a unit has come back since.
     expect(store.calls.map(({ maxWaitUs }) => maxWaitUs)).toEqual([
       0,
       ...Array<number>(4).fill(3600e6 - 50e3),

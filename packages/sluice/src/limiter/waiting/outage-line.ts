@@ -1,6 +1,6 @@
 /**
- * Those who wait while a part of their store is away: each until its own time comes, and all until the part is back. One
- * timer serves them all, and one call at a time asks for the store.
+ * Calls that wait while a part of their store is away: each until its own time comes, and all until the part is back. One
+ * timer serves them all, and one call at a time probes the store.
  */
 import { onAbort } from "../../core/abort.js";
 import { setAlarm } from "../../core/alarm.js";
@@ -28,7 +28,7 @@ interface Waiter extends Absence {
 
 const linesOf = new WeakMap<Store, Map<string, OutageLine>>();
 
-/** Where those wait whose calls a part of the store decides; "" is all of it. */
+/** The line of the calls that a part of the store decides; "" is all of it. */
 export function outageLineOf(store: Store, part: string): OutageLine {
   const lines = linesOf.get(store) ?? new Map<string, OutageLine>();
   linesOf.set(store, lines);
@@ -54,7 +54,7 @@ export class OutageLine {
     this.#clock = clock;
   }
 
-  /** Those who wait. */
+  /** How many wait. */
   get size(): number {
     return this.#waiters.size;
   }
@@ -146,7 +146,7 @@ export class OutageLine {
     this.#schedule();
   }
 
-  /** All leave. The last gives up its place first, so that all of it comes back; the first asks the store first. */
+  /** All leave. The last gives up its position first, so that all of it comes back; the first asks the store first. */
   #end(nowUs: number): void {
     const all = [...this.#waiters];
     this.#waiters.clear();

@@ -34,8 +34,8 @@ export interface Granted {
   /** The decision behind it. */
   readonly decision: Decision;
   /**
-   * Gives back what nobody behind was promised; whether that was anything. Nothing comes back once the start
-   * has passed. Never rejects: where the store fails, it says false and the hook `onError` is called.
+   * Gives back what was not promised to a call behind; true if that was anything. Nothing comes back once the start has
+   * passed. Never rejects: if the store fails, it says false and the hook `onError` is called.
    */
   cancel(): Promise<boolean>;
 }
@@ -46,7 +46,7 @@ export interface Refused {
   readonly allowed: false;
   /** Why no start is within `maxWait`. */
   readonly reason: DecisionReason;
-  /** Whole ms until the cost would fit if nobody else took any; Infinity if it never can. */
+  /** Whole ms until the cost would fit if no other call took any; Infinity if it never can. */
   readonly retryAfterMs: number;
   /** The decision behind it. */
   readonly decision: Decision;
@@ -55,7 +55,7 @@ export interface Refused {
 /** What `reserve` answers: a start, or that there is none in time. */
 export type Reservation = Granted | Refused;
 
-/** What a caller who waits asks for, checked. */
+/** The request of a waiting caller, checked. */
 export type ReserveRequest = LimiterRequest & { readonly maxWaitUs: number };
 
 const WAIT_OPTIONS = optionReader<WaitOptions>()({
@@ -66,7 +66,7 @@ const WAIT_OPTIONS = optionReader<WaitOptions>()({
 export function reserveRequest(key: string, options: WaitOptions): ReserveRequest {
   checkCall(options, WAIT_OPTIONS);
   const { cost = 1, maxWait, signal, slot } = options;
-  // No delay is longer than a century, where debts saturate.
+  // No delay is longer than a century: debts are capped there.
   const maxWaitUs = Math.min(CENTURY_US, Math.round(maxWaitMs(maxWait) * 1e3));
   return { verb: VERBS.reserve, key, slot, cost, maxWaitUs, signal };
 }
@@ -81,8 +81,8 @@ export interface ReserveAttempt {
 }
 
 /**
- * Asks once. Where no start can be promised ahead (windows, refills by interval in a set, buckets that other limiters
- * use in other company), the answer is about now.
+ * Asks once. If no start can be promised ahead (windows, refills by interval in a set, buckets that other limiters use in
+ * other company), the answer is about now.
  */
 export async function reserveOnce(
   limiter: RequestRunner,
@@ -107,7 +107,7 @@ export async function reserveOnce(
 function reservationOf(decision: Decision, { result, enforce, cancel }: Reserved): Reservation {
   const { reason, retryAfterMs, decidedAtUs } = decision;
   if (!decision.allowed) return { allowed: false, reason, retryAfterMs, decision };
-  // A shadow never waits; without the store, nobody knows for how long.
+  // In shadow mode no call waits; without the store, it is not known for how long.
   const receipt = enforce ? result?.receipt : undefined;
   let cancelled: Promise<boolean> | undefined;
   return {

@@ -7,8 +7,8 @@ import { outageLineOf } from "./outage-line.js";
 import type { Reservation, ReserveRequest } from "./reserve.js";
 
 /**
- * Waits for the start that was promised here: how late it came, in milliseconds. Undefined where it is worth asking
- * again: after a refusal, or since the store is back. Then what was promised here is given up.
+ * Waits for the start that was promised here: how late it came, in milliseconds. Undefined if it is worth asking again:
+ * after a refusal, or since the store is back. Then what was promised here is given up.
  */
 export async function waitHere(
   limiter: Pipeline,

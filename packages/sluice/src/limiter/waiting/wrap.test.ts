@@ -98,7 +98,7 @@ describe("a wrapped function", () => {
     await expect(waiting).rejects.toThrow("shutting down");
     await expect(wrapped()).rejects.toThrow("shutting down");
     expect(runs).toBe(1);
-    // Nobody is in line: the next start is one period after the first.
+    // No call is in line: the next start is one period after the first.
     expect(await limiter.reserve("k")).toMatchObject({ delayMs: 10_000 });
   });
 

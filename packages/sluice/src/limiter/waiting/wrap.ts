@@ -13,8 +13,8 @@ import type { WaitOptions } from "./reserve.js";
 /** What waits for quota: a `RateLimiter`, or anything with its `acquire`. */
 export interface Acquirer {
   /**
-   * Resolves when `cost` units of `key` are the caller's; rejects where the wait would pass `maxWait`. If what it
-   * resolves with has a `release`, that is called when the call ends.
+   * Resolves when `cost` units of `key` are the caller's; rejects if the wait would pass `maxWait`. If what it resolves
+   * with has a `release`, that is called when the call ends.
    */
   acquire(key: string, options?: WaitOptions): Promise<unknown>;
 }
