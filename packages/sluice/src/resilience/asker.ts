@@ -1,4 +1,4 @@
-/** Who asks a store, and how they get the outcome. */
+/** The callers of a store, and how they get the outcome. */
 import { asStoreError, ClosedError, CrossSlotError, InvalidOptionError } from "../core/errors.js";
 
 /** Who asks: one of `complete` and `reject` is called, once. */

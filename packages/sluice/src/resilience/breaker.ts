@@ -1,6 +1,6 @@
 /**
- * When to stop asking a store that fails. A state machine without timers: its caller counts what speaks against the
- * store and says what time it is. Once open it stays so: when the store decides something, the next one takes its place.
+ * When to stop asking a store that fails. A state machine without timers: its caller counts what is evidence against the
+ * store, and passes the time. Once open it stays open: when the store decides something, a new breaker replaces it.
  */
 import { type Duration, MIN_PERIOD_US } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
@@ -82,7 +82,7 @@ export class Breaker {
     return "probe";
   }
 
-  /** `failures` speak against the store, one after another; true if that opens the breaker. */
+  /** `failures` consecutive failures count against the store; true if that opens the breaker. */
   failed(failures: number, nowMs: number): boolean {
     if (this.#isOpen || failures < this.settings.failures) return false;
     this.#isOpen = true;
@@ -96,7 +96,7 @@ export class Breaker {
     this.#isProbing = false;
   }
 
-  /** The probe never left this process: the next call is the probe in its place. */
+  /** The probe never left this process: the next call is the probe instead. */
   passTurn(nowMs: number): void {
     this.#isProbing = false;
     this.#probeAtMs = nowMs;

@@ -15,7 +15,7 @@ vi.mock(import("../core/clock.js"), async (original) => ({
 }));
 
 const TIMEOUT_MS = 100;
-/** For so long the heartbeat goes on after the last wait. */
+/** How long the heartbeat goes on after the last wait. */
 const LAST_BEATS_MS = 1000;
 
 setFlagsFromString("--expose-gc");

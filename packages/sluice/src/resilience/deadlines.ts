@@ -1,6 +1,6 @@
 /**
- * One deadline for many calls. All waits of a limiter are equally long but for the time in which this process did not
- * run, so they end about in the order in which they began: a queue and one timer do, where a timer a call would cost
+ * One deadline for many calls. All waits of a limiter are equally long but for the time in which this process did not run,
+ * so they end about in the order in which they began: a queue and one timer are enough, and one timer per call would cost
  * more than the call.
  */
 import { MIN_PERIOD_US } from "../core/duration.js";
@@ -34,7 +34,7 @@ export interface Pending<Call, T> {
   readonly atMs: number;
   /** By how much the event loop had been late when the wait began; set by `add`. */
   lateBeforeMs: number;
-  /** Where it waits in this process: when it ends, if that was put off. */
+  /** For a call that waits in this process: when its wait ends, if that was put off. */
   putOffToMs: number | undefined;
   isSettled: boolean;
   /** Called once, after it is settled. */
@@ -46,13 +46,13 @@ export interface DeadlinesOptions<Call, T> {
   readonly heartbeat: Heartbeat;
   /** What a call gets that is not settled in time. */
   readonly late: T;
-  /** Nobody waits, and no timer runs. */
+  /** Called when no call waits and no timer runs. */
   readonly rests?: () => void;
-  /** Has a call sent at once that waits in this process, where it must be sent; false if it need not be, or cannot. */
+  /** Sends at once a call that waits in this process, if it must be sent; false if it need not be, or cannot. */
   readonly hurry?: ((call: Call) => boolean) | undefined;
 }
 
-/** Settled waits at the head of the queue are let go so many at a time. */
+/** How many settled waits are dropped from the head of the queue at a time. */
 const SETTLED_AT_ONCE = 256;
 
 export class Deadlines<Call extends Submitted, T> {
@@ -112,7 +112,7 @@ export class Deadlines<Call extends Submitted, T> {
     }
   }
 
-  /** Whether anybody waits who began to before then. */
+  /** Whether a wait from before then is still going on. */
   hasFromBefore(ms: number): boolean {
     for (let i = this.#first; i < this.#pending.length; i++) {
       const { isSettled, atMs } = this.#pending[i] as Pending<Call, T>;
@@ -154,8 +154,8 @@ export class Deadlines<Call extends Submitted, T> {
   /**
    * When a wait is over, asked when its time has passed. What the client has: its time counts from when the client could
    * begin. What waits in this process is put off once, by as long as the event loop was late: after a stall it is sent as
-   * soon as what arrived meanwhile is read. Then what must be sent is sent, whatever is under way, and has as long for its
-   * answer. Together no more than twice as long and that delay.
+   * soon as what arrived during it has been read. Then a call that must be sent is sent, whatever is under way, and gets a
+   * full timeout for its answer. Together that is at most twice the timeout plus the delay.
    */
   #endsAtMs(pending: Pending<Call, T>, nowMs: number): number {
     const { call, atMs, lateBeforeMs } = pending;

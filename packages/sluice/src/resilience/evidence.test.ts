@@ -1,4 +1,4 @@
-/** What speaks against a store and what does not, where the store says when it hands calls to its client. */
+/** What counts against a store and what does not, if the store reports when it hands calls to its client. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type HeldCall, HeldStore } from "../../test/support/held-store.js";
 import {
@@ -38,7 +38,7 @@ afterEach(async () => {
   vi.useRealTimers();
 });
 
-/** The event loop stands still for so long. */
+/** The event loop stands still for that long. */
 function block(ms: number): void {
   aheadMs += ms;
 }
@@ -241,7 +241,7 @@ describe("a slow store", () => {
     expect(await started.isAsked()).toBe(true);
   });
 
-  // Before the deadline's timer ran, so that nobody had given it up.
+  // Before the deadline's timer ran, so that the call had not been given up.
   test.each([
     ["waits", "store"],
     ["has gone", "given up"],

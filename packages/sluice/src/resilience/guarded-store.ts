@@ -5,7 +5,7 @@
  * What a failure sets in motion: the call ends (#ended) → is it evidence against the store? (evidenceOf and isBusy in
  * store-health.ts) → the part's breakers count it (part-health.ts) → everyone who asked gets a notice of the outage
  * (#report, outage.ts) → the first caller to be answered reports it (reporter) → listeners and hooks hear of it (events/).
- * A decision speaks for the store, also where it comes late (#decided).
+ * A decision counts for the store even if it comes late (#decided).
  */
 import { onAbort } from "../core/abort.js";
 import type { Closing } from "../core/closing.js";
@@ -35,15 +35,15 @@ export interface GuardedStoreOptions<Call, Result> {
   readonly closing: Closing;
   /** What a call gets that the store does not answer. */
   readonly instead: Instead;
-  /** The part of the store that decides a call; undefined where it has no parts. */
+  /** The part of the store that decides a call; undefined if it has no parts. */
   readonly partOf: ((call: Call) => string) | undefined;
   /** Asks the store, which calls `done` once. */
   readonly submit: Submit<Call, Result>;
   /** Whether the store says when it hands a call to its client. */
   readonly marksHandOver: boolean;
   /**
-   * Has the store send a call at once that still waits in this process though its time is over, for somebody else is owed
-   * what it does; false if it may be dropped.
+   * Has the store send at once a call that still waits in this process though its time is over, because others need what it
+   * does; false if it may be dropped.
    */
   readonly hurry?: ((call: Call) => boolean) | undefined;
 }
@@ -53,15 +53,15 @@ type Submit<Call, Result> = (call: Call, done: (outcome: Result | Error) => void
 export interface AskOptions<Call extends Submitted, Result extends object> {
   /** What the caller gets without an answer, if not what the option says. */
   readonly instead?: Instead;
-  /** In place of the store's own. */
+  /** Instead of the store's own. */
   readonly submit?: Submit<Call, Result> | undefined;
-  /** Others that this call is asked for too: they report its outage, and count it. */
+  /** Other users on whose behalf this call is made too: they report its outage, and count it. */
   readonly others?: readonly GuardedStore<Call, Result>[];
   /** Asks past an open breaker too: what keeps alive what is held must not wait for a probe. */
   readonly always?: boolean;
 }
 
-/** A call, who asks it, and its wait, in one object. When the wait is done, it is to call `endPlain`. */
+/** A call, its caller, and its wait, in one object. When the wait is done, it must call `endPlain`. */
 export interface PlainAsk<Call extends Submitted, Result>
   extends Asker<Result>,
     Pending<Call, Result | Error> {
@@ -116,7 +116,7 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
       });
       return;
     }
-    // Also where it opens later, while the call still waits in this process.
+    // Also if the breaker opens later, while the call still waits in this process.
     if (options.always === true) this.#letThrough.add(call);
     const attempt = this.#begin(call, options);
     if (attempt instanceof Error) {
@@ -174,7 +174,7 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     });
   }
 
-  /** What came of a plain call, or that its time is over. */
+  /** Ends a plain call with its outcome, or because its time is over. */
   endPlain(plain: PlainAsk<Call, Result>, settled: Result | Error): void {
     try {
       const isAnswer = !(settled instanceof Error);
@@ -188,8 +188,8 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
   }
 
   /**
-   * The store decided a call, however late, whether or not anybody still waits for it. It has no hand-over where it did
-   * not reach the store by itself.
+   * The store decided a call, however late, and even if its caller no longer waits. A call that did not itself reach the
+   * store has no hand-over.
    */
   #decided(call: Call, attempt: Attempt): void {
     const { lastDecided, troubled } = this.#health;
@@ -219,7 +219,10 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     this.#health.asking.add(this);
   }
 
-  /** Its caller has gone. What a probe finds out counts all the same: else, where callers are hasty, none ever would. */
+  /**
+   * Its caller has given up. The outcome of a probe counts all the same: else, with impatient callers, no probe would ever
+   * close the breaker.
+   */
   #giveUp(pending: Pending<Call, Result | Error>, asker: Asker<Result>, attempt: Attempt): void {
     const { call } = pending;
     this.#health.counts.aborted += 1;
@@ -240,7 +243,7 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     return this.#deadlines.hasFromBefore(ms);
   }
 
-  /** Answers at once what waits in this process, where the breaker is open. */
+  /** Answers at once the calls that wait in this process, if the breaker is open. */
   refuseQueued(): void {
     const { breaker: settings, timeoutMs, partOf } = this.#options;
     if (settings === undefined) return;
@@ -262,7 +265,7 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     const notice = this.#notices.get(error);
     if (notice === undefined) return (failure) => this.#options.events.to.failure?.(failure);
     if (!notice.claim()) return () => {};
-    // A store that has no events of its own has nobody else to say it once.
+    // If the store has no events, only this can warn once an outage.
     if (this.#health.audience === undefined) this.#warnUnlessHeard(error, NONE);
     return (failure) => {
       notice.report(failure);
@@ -342,7 +345,7 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     events.to.storeCall?.({ caller: name, part, durationMs: monotonicMs() - atMs, error });
   }
 
-  /** Which outage the error is of, and what the call got in place of an answer, for everyone who asked. */
+  /** Which outage the error is of, and what the call got instead of an answer, for everyone who asked. */
   #report(error: Error, trouble: PartHealth, options: AskOptions<Call, Result>): void {
     const { others = NONE, instead = this.#options.instead } = options;
     this.#count(error, trouble, instead);
@@ -354,7 +357,7 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     notice.report({ error, key: "", cost: 0 });
   }
 
-  /** Nobody should learn of an outage from their users. */
+  /** Without this warning, an operator without hooks would learn of an outage from users. */
   #warnUnlessHeard(error: Error, others: readonly GuardedStore<Call, Result>[]): void {
     const isHeard = [this, ...others].some((each) => each.#options.events.to.failure !== undefined);
     if (!isHeard) warnOfOutage(error);
@@ -375,7 +378,7 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
   }
 }
 
-/** Lets the next probe go. Its answer, where it had one, may have come too late to close the breaker. */
+/** Lets the next probe go. Its answer, if it had one, may have come too late to close the breaker. */
 function endProbe({ probed }: Attempt, outcome: object): void {
   if (probed === undefined) return;
   if (outcome instanceof StoreTimeoutError && !outcome.sent) probed.passTurn(monotonicMs());

@@ -1,4 +1,4 @@
-/** Where no hook listens, the process says once an outage that there is one. */
+/** If no hook listens, the process warns once per outage. */
 import { createClient } from "redis";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { OutsideStore } from "../../test/support/outside-store.js";

@@ -1,6 +1,6 @@
-/** What a process says of an outage where no hook listens: once an outage, on the channel of the platform's warnings. */
+/** The warning of a process in which no hook listens: once per outage, on the platform's channel for warnings. */
 
-/** Does nothing where the platform has no such channel. */
+/** Does nothing if the platform has no such channel. */
 export function warnOfOutage({ message }: Error): void {
   if (typeof process !== "object" || typeof process.emitWarning !== "function") return;
   process.emitWarning(

@@ -41,7 +41,7 @@ export class OutageNotice {
     this.#unanswered.total += 1;
   }
 
-  /** True for the first to ask, who is then to `report`. */
+  /** True for the first caller, which must then `report`. */
   claim(): boolean {
     if (this.#isClaimed) return false;
     this.#isClaimed = true;

@@ -1,6 +1,6 @@
 /**
- * A part of a store that failed, and has not yet answered for a while without a failure, as those see it who wait
- * equally long: their breakers, and who of them reports its outage. What speaks against it counts for all of them.
+ * A part of a store that failed, and has not yet answered for a while without a failure, as users with the same timeout see
+ * it: their breakers, and which of them reports its outage. Evidence against the part counts for all of them.
  */
 import { monotonicMs } from "../core/clock.js";
 import { StoreTimeoutError, StoreUnavailableError } from "../core/errors.js";
@@ -28,19 +28,19 @@ export class PartHealth {
   answeredAtMs: number | undefined;
   /** The number of the last failure among all of the store. */
   lastFailure = 0;
-  /** Which part decides now what failed last: another one may have taken its place. */
+  /** Which part decides now what failed last: another one may have replaced it. */
   partNow: () => string;
   #lastError: Error | undefined;
-  /** Calls that speak against the part since it last decided anything. */
+  /** Calls that count against the part since it last decided anything. */
   #failuresInARow = 0;
-  /** Those among them that speak against the part whoever waits, and however long. */
+  /** Those among them that count against the part for every caller, whatever its timeout. */
   #errorsInARow = 0;
-  /** Batches in a row whose decisions came later than anybody here waits, though this process was ready for them. */
+  /** Consecutive batches whose decisions came later than any call here waits, though this process was ready for them. */
   #slowBatches = 0;
   /** By their settings: limiters that choose alike share one. */
   readonly #breakers = new Map<string, Breaker>();
   readonly #notices = new WeakMap<Audience, OutageNotice>();
-  /** Whose notices there are. An outage may last, and must not keep limiters that were dropped meanwhile. */
+  /** Whose notices there are. An outage may last, and must not keep dropped limiters in memory. */
   readonly #audiences: Audiences = new Set();
 
   /** What is known from `other`, for the same part and another timeout: its errors, but not its silence. */
@@ -55,12 +55,12 @@ export class PartHealth {
     this.#failuresInARow = other.#errorsInARow;
   }
 
-  /** Whether the part failed for everyone, and not only for those who wait no longer. */
+  /** Whether the part failed for everyone, and not only for users with a timeout as short. */
   get isBroken(): boolean {
     return this.#errorsInARow > 0;
   }
 
-  /** Whether somebody does not ask the part now. */
+  /** Whether any caller does not ask the part now. */
   get hasOpenBreaker(): boolean {
     return [...this.#breakers.values()].some(({ isOpen }) => isOpen);
   }
@@ -82,12 +82,12 @@ export class PartHealth {
     return breaker;
   }
 
-  /** What speaks against the part now: calls, or batches where it is only slow. */
+  /** How much counts against the part now: calls, or batches if it is only slow. */
   get #against(): number {
     return Math.max(this.#failuresInARow, this.#slowBatches);
   }
 
-  /** A call that speaks against the part; true if that opens a breaker. */
+  /** A call that counts against the part; true if that opens a breaker. */
   failed(error: Error, failure: number): boolean {
     this.unanswered(error, failure);
     this.#failuresInARow += 1;
@@ -110,7 +110,7 @@ export class PartHealth {
     this.#breakers.clear();
   }
 
-  /** The same, but nobody waited for so long; true if that opens a breaker. */
+  /** The same, but later than any caller waited; true if that opens a breaker. */
   decidedTooLate(): boolean {
     this.#forgetFailures();
     this.#slowBatches += 1;
@@ -129,7 +129,7 @@ export class PartHealth {
     return hasOpened;
   }
 
-  /** Another part answers in its place: calls are asked again from now on; only the end of the outage waits. */
+  /** Another part answers instead: calls are asked again from now on; only the end of the outage waits. */
   answered(nowMs: number): void {
     this.answeredAtMs = nowMs;
     this.decided();
@@ -140,7 +140,7 @@ export class PartHealth {
     this.#errorsInARow = 0;
   }
 
-  /** What a call gets while the breaker is open: an error of its own, for its caller may keep it or change it. */
+  /** What a call gets while the breaker is open: a new error for each call, because its caller may keep it or change it. */
   refusal(breaker: Breaker): StoreUnavailableError {
     const { failures, probeEveryMs } = breaker.settings;
     const of = this.part === "" ? "" : ` of ${this.part}`;
@@ -168,8 +168,8 @@ export class PartHealth {
 
   /**
    * Ends the outage for all who have seen answers for long enough, unless calls from before are under way. `forget` is
-   * called when nobody reports it any more, and before anybody hears of the end: a listener may ask the store, and meet
-   * the next trouble.
+   * called once no user reports it any more, and before listeners hear of the end: a listener may ask the store, and meet
+   * the next outage.
    */
   endIfOver(nowMs: number, hasCallsFromBefore: (ms: number) => boolean, forget: () => void): void {
     const { answeredAtMs } = this;

@@ -29,11 +29,11 @@ export interface Attempt {
   readonly probed: Breaker | undefined;
 }
 
-/** Who asks a store, and may have calls that wait in this process. */
+/** A caller of a store, which may have calls that wait in this process. */
 export interface Asking {
   /** Whether a call that began before then is under way. */
   hasCallsFromBefore(ms: number): boolean;
-  /** Answers at once what the store was not handed, where the breaker is open. */
+  /** Answers at once the calls that were not handed to the store, if the breaker is open. */
   refuseQueued(): void;
 }
 
@@ -56,7 +56,7 @@ export class StoreHealth {
   /** The store's own listeners, beside those of its limiters and semaphores. */
   readonly audience: Audience | undefined;
   readonly heartbeat = new Heartbeat();
-  /** Who has calls under way. */
+  /** Callers with calls under way. */
   readonly asking = new Set<Asking>();
   #failures = 0;
   /** When each part last decided anything, in the order of hand-overs. */
@@ -99,7 +99,7 @@ export class StoreHealth {
     }
   }
 
-  /** Whether nobody with this timeout waited for so long, although this process was there to read the answer. */
+  /** Whether the answer took longer than this timeout, although this process was ready to read it. */
   #isTooLate(handOver: HandOver | undefined, { timeoutMs }: PartHealth, nowMs: number): boolean {
     const startedAtMs = handOver?.startedAtMs;
     if (startedAtMs === undefined || nowMs - startedAtMs <= timeoutMs) return false;
@@ -108,12 +108,12 @@ export class StoreHealth {
 
   /**
    * Some calls of an outage may succeed: denials of a server that refuses writes, or what passes between losses. So an
-   * outage is over only when the store has answered for a while without a failure, and every call from before is
-   * answered: it may be lost yet. There is no timer for that: the next call that ends finds out.
+   * outage is over only when the store has answered for a while without a failure, and every call from before is answered:
+   * it may still be lost. There is no timer for that: the next call that ends finds out.
    */
   #endIfAnswered(trouble: PartHealth, { part, failuresBefore }: Attempt, nowMs: number): void {
     if (failuresBefore < trouble.lastFailure) return;
-    // A dead node may never be asked again: what now answers in its place ends its outage.
+    // A dead node may never be asked again: the node that now answers instead ends its outage.
     if (trouble.part !== part && trouble.partNow() !== part) return;
     if (trouble.answeredAtMs === undefined) trouble.answered(nowMs);
     else this.#endIfOver(trouble, nowMs);
@@ -127,7 +127,7 @@ export class StoreHealth {
     );
   }
 
-  /** The trouble of a part for those who wait so long: what others learned of it by an error counts for them too. */
+  /** The trouble of a part for users with this timeout: errors that others got count for them too. */
   of(part: string, timeoutMs: number): PartHealth | undefined {
     const known = this.#find(part, timeoutMs);
     if (known !== undefined) return known;
@@ -135,15 +135,16 @@ export class StoreHealth {
     return broken && this.#begin(part, timeoutMs, broken);
   }
 
-  /** Where the store's own listeners hear of a part: with the first of its users who met the trouble. */
+  /** A troubled part as the first user that met the trouble sees it: the store's own listeners get their notice from that. */
   firstOf(part: string): PartHealth | undefined {
     return [...this.troubled].find((each) => each.part === part);
   }
 
   /**
-   * A call got no answer. An error speaks against the part whoever waits; silence only to those who wait no longer, since
-   * a store that is late for 5 ms may be in time for 250; and a call that was not sent, or was overtaken by others, to
-   * nobody. `own` is when it began, and what its caller chose; `partNow` says which part decides the call that failed, now and later.
+   * A call got no answer. An error counts against the part for every caller. Silence counts only for callers whose timeout
+   * is no longer, since a store that is late for 5 ms may be in time for 250. A call that was not sent, or was overtaken by
+   * others, counts for no caller. `own` is when it began, and what its caller chose; `partNow` says which part decides the
+   * call that failed, now and later.
    */
   failed(
     { part }: Attempt,

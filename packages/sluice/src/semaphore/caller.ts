@@ -54,7 +54,7 @@ interface SemaphoreCall extends Submitted {
   readonly command: SemaphoreCommand;
 }
 
-/** What is held or waited for must not wait for a breaker's probe: its lease ends meanwhile. */
+/** What is held or waited for must not wait for a breaker's probe: its lease would end. */
 const ASKED_ALWAYS: ReadonlySet<SemaphoreVerb> = new Set([
   SEMAPHORE_VERBS.renew,
   SEMAPHORE_VERBS.release,
@@ -94,7 +94,7 @@ export class Caller {
       instead: "thrown",
       partOf: semaphores.partOf && (({ key }) => semaphores.partOf?.(key) ?? ""),
       marksHandOver: semaphores.marksHandOver === true,
-      // Somebody waits for the place.
+      // A waiter needs the permit.
       hurry: ({ key, command }) =>
         command.verb === SEMAPHORE_VERBS.release && semaphores.hurry?.(key) === true,
       submit: (call, settle) => {
@@ -129,14 +129,14 @@ export class Caller {
       this.#guarded.ask({ key, command }, asker, { always });
     });
     if (!(outcome instanceof Error)) return outcome;
-    // Here, and not where the outcome is known first: a hook must run in its caller's own AsyncLocalStorage.
+    // Reported here, and not as soon as the outcome is known: a hook must run in its caller's own AsyncLocalStorage.
     const cost = ACQUIRING.has(verb) ? (entries[0]?.number ?? 0) : 0;
     this.#guarded.reporter(outcome)({ error: outcome, key: key.key, cost });
     throw outcome;
   }
 
   /**
-   * The same at once, where the store is inside this process.
+   * The same at once, for a store inside this process.
    *
    * @throws InvalidOptionError, StoreUnavailableError
    */
@@ -148,8 +148,8 @@ export class Caller {
   }
 
   /**
-   * Ends whatever these ids hold or wait for, past an open breaker too if it is `always`. Never rejects: where the
-   * store fails, their leases end it.
+   * Ends whatever these ids hold or wait for, past an open breaker too if it is `always`. Never rejects: if the store
+   * fails, their leases end it.
    */
   async leave(key: CallerKey, ids: readonly string[], always: boolean): Promise<void> {
     const entries = ids.map((id): CommandEntry => ({ id, number: 0 }));

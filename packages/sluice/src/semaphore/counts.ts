@@ -6,7 +6,7 @@ import { WaitCounts, type WaitStats } from "../events/wait-counts.js";
 export interface SemaphoreUsage {
   /** The limit in force: the option, or what setLimit stored for the key. */
   readonly limit: number;
-  /** Weight of all held places, those included that were handed over and are not confirmed yet. */
+  /** Weight of all held permits, also of those that were handed over and are not confirmed yet. */
   readonly held: number;
   /** How many are in line. */
   readonly waiting: number;
@@ -18,7 +18,7 @@ export interface SemaphoreStats {
   readonly semaphore: string;
   /** The option; a key may have been given another one by setLimit. */
   readonly limit: number;
-  /** Places that are held by this process now, of all keys. */
+  /** The weight that this process holds now, over all keys. */
   readonly held: number;
   /** Permits since the start. */
   readonly granted: number;

@@ -1,6 +1,6 @@
 /**
- * Permits whose holder is elsewhere: a service takes one for somebody who cannot renew it by this library, and renews and
- * releases it when it is asked to, in any process.
+ * Permits whose holder is elsewhere: a service takes one for a client that cannot renew it by this library, and renews and
+ * releases it on request, in any process.
  */
 import {
   type EntryAnswer,
@@ -15,7 +15,7 @@ import { HeldPermit, type Permit } from "./permit.js";
 import { quotaOfSemaphore } from "./semaphore-class.js";
 import type { Semaphore } from "./semaphore.js";
 
-/** A permit that is renewed by whoever has its ticket. */
+/** A permit that is renewed by the holder of its ticket. */
 export interface LentPermit {
   /** Goes to `renewLent` and `releaseLent` of any semaphore with the same options. It holds no key. */
   readonly ticket: string;
@@ -38,10 +38,10 @@ interface Ticket {
 const MOST_CHARACTERS = 16_384;
 
 /**
- * Hands a permit over to whoever gets its ticket: it is renewed once more, and no longer by this process; `release` of it
+ * Hands a permit over to the holder of its ticket: this process renews it once more, and then no longer; `release` of it
  * does nothing any more, and `lost` never fires.
  *
- * @throws LeaseLostError where it was lost already; StoreUnavailableError, StoreTimeoutError: it is still this process's
+ * @throws LeaseLostError if it was lost already; StoreUnavailableError, StoreTimeoutError: it is still this process's
  * @example
  * import { lendPermit, releaseLent, renewLent, Semaphore } from "sluice";
  * const semaphore = new Semaphore({ limit: 1, leaseDuration: "10s" });
@@ -60,7 +60,7 @@ export async function lendPermit(permit: Permit): Promise<LentPermit> {
 }
 
 /**
- * Holds a lent permit for another lease: when that ends, in integer µs since the Unix epoch; undefined where the place is
+ * Holds a lent permit for another lease: when that ends, in integer µs since the Unix epoch; undefined if the permit is
  * lost, because its lease had ended or it was released.
  *
  * @throws InvalidOptionError, StoreUnavailableError, StoreTimeoutError, ClosedError
@@ -78,7 +78,7 @@ export async function renewLent(semaphore: Semaphore, ticket: string): Promise<n
 }
 
 /**
- * Gives a lent place to the next in line: whether it was still held.
+ * Gives a lent permit to the next in line; true if it was still held.
  *
  * @throws InvalidOptionError, StoreUnavailableError, StoreTimeoutError, ClosedError
  * @example
@@ -119,7 +119,7 @@ function readTicket(text: unknown): Ticket {
   const value = decodeTicket(text, MOST_CHARACTERS);
   if (!Array.isArray(value) || value.length !== 3) return refuse();
   const [key, id, fence] = value as readonly unknown[];
-  // A fence of 0 would stand for whatever the id holds.
+  // A fence of 0 would match any permit of the id.
   const isGood =
     typeof key === "string" &&
     key !== "" &&

@@ -16,7 +16,7 @@ export interface ListedPermit {
   /** How much of the limit it takes. */
   readonly weight: number;
   /**
-   * When it was given, by the store's clock, in µs since the Unix epoch. It is the token, so it lies a few µs later where
+   * When it was given, by the store's clock, in µs since the Unix epoch. It is the token, so it is a few µs later if
    * several were given in one µs, or the server's clock was set back.
    */
   readonly sinceUs: number;
@@ -76,7 +76,7 @@ export async function listMembers(caller: Caller, key: CallerKey): Promise<Semap
  */
 export async function revokeAll(caller: Caller, key: CallerKey): Promise<number> {
   const fences: number[] = [];
-  // Listed first: whoever takes the place of one that is ended is not to be ended too.
+  // Listed first, so that a waiter that gets the permit of an ended one is not ended too.
   for (let most = Number.POSITIVE_INFINITY; fences.length < most; ) {
     const page = pageAfter(fences.at(-1) ?? 0);
     const { held, entries } = await caller.call(key, SEMAPHORE_VERBS.holders, page);

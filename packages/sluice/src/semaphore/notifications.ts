@@ -1,6 +1,6 @@
 /**
- * Hears that the store handed places over. A waiter may begin by a notification alone, without a round trip, where
- * its claim can be trusted.
+ * Hears that the store handed permits over. A waiter may begin by a notification alone, without a round trip, if its claim
+ * can be trusted.
  */
 import type { Notification, Terms } from "../algorithms/semaphore/kernel.js";
 import type {
@@ -45,7 +45,7 @@ export class Notifications {
     this.#listening = undefined;
   }
 
-  /** A waiter found its place, and was not notified of it. */
+  /** A waiter found that it holds, and was not notified of it. */
   missed(): void {
     this.#listening?.missed();
   }
@@ -55,15 +55,15 @@ export class Notifications {
     this.#lastAnswer = { atUs, sent };
   }
 
-  /** The claim of a notification; undefined where it cannot be trusted, so that its waiter must ask. */
+  /** The claim of a notification; undefined if it cannot be trusted, so that its waiter must ask. */
   claimOf({ fence, untilUs }: Pick<Notification, "fence" | "untilUs">): TrustedClaim | undefined {
     if (!(fence > 0) || this.#lastAnswer === undefined) return undefined;
     const { atUs, sent: answeredSince } = this.#lastAnswer;
     const { clock } = this.#store;
     const { claimUs } = this.#terms;
     const sent = momentOf(clock);
-    // The store read its clock after that command was sent, so its clock now shows this at most. The place is claimed
-    // for longer: the caller may begin, while its permit confirms the claim.
+    // The store read its clock after that command was sent, so its clock now shows this at most. The permit is claimed for
+    // longer than that, so the caller may begin while its permit confirms the claim.
     const atMostUs = atUs + msSince(answeredSince, clock) * 1e3;
     const leftUs = untilUs - atMostUs;
     const trustedMs = (leftUs - claimUs * (1 - TRUSTED_SHARE)) / 1e3;

@@ -26,8 +26,8 @@ export interface SemaphoreOptions<S extends Store = Store> {
   /** The most weight that may be held at once, 1 to 1e9; setLimit changes it for one key. */
   readonly limit: number;
   /**
-   * How long a place stays with a holder that no longer renews it, because it crashed or was cut off: 100 ms to
-   * 1 day, default 30 s.
+   * How long a permit stays with a holder that no longer renews it, because it crashed or was cut off: 100 ms to 1 day,
+   * default 30 s.
    */
   readonly leaseDuration?: Duration | undefined;
   /** Default: a new MemoryStore of this semaphore's own. */
@@ -36,7 +36,7 @@ export interface SemaphoreOptions<S extends Store = Store> {
   readonly namespace?: string | undefined;
   /** Tells the semaphores of one namespace apart: 1 to 64 characters of A-Z a-z 0-9 . _ -; default "semaphore". */
   readonly name?: string | undefined;
-  /** How keys become ids in the store; default "sha256" where that is outside the process. */
+  /** How keys become ids in the store; default "sha256" if that is outside the process. */
   readonly identity?: Identity | undefined;
   /** The semaphore's own deadline for a store call, 1 ms to 1 h; default 250 ms. */
   readonly timeout?: Duration | undefined;
@@ -51,7 +51,7 @@ export interface SemaphoreOptions<S extends Store = Store> {
 
 /** Options of `tryAcquire`. */
 export interface TryAcquireOptions extends SlotOption {
-  /** How much of the limit the place takes, 1 to the limit; default 1. */
+  /** How much of the limit the permit takes, 1 to the limit; default 1. */
   readonly weight?: number | undefined;
 }
 
@@ -80,7 +80,7 @@ export interface SemaphoreSettings<S extends Store> {
   readonly store: S;
   readonly semaphores: SemaphoreStore;
   readonly ownsStore: boolean;
-  /** Where the semaphore's keys are in the store. */
+  /** The prefix of the semaphore's keys in the store. */
   readonly keyspace: string;
   readonly identify: Identify;
   readonly timeoutMs: number;
@@ -90,7 +90,7 @@ export interface SemaphoreSettings<S extends Store> {
 export const DEFAULT_NAME = "semaphore";
 const MIN_LEASE_US = 100e3;
 const MAX_LEASE_US = 86_400e6;
-/** A waiter of a store inside this process cannot die without the store, so its place in line needs no renewal. */
+/** A waiter of a store inside this process cannot die without the store, so its position in line needs no renewal. */
 const LOCAL_WAIT_US = 86_400e6;
 
 const OPTIONS = optionReader<SemaphoreOptions>()({
@@ -130,9 +130,9 @@ function keyspaceOf(namespace: string, name: string): string {
 }
 
 /**
- * A handed-over place is confirmed within a quarter of the lease, 2 s at most; a waiter leaves the line after two and
- * a half times as long without a sign of life. Together that is less than a lease: a dead waiter never keeps a place
- * for longer than a dead holder.
+ * A handed-over permit is confirmed within a quarter of the lease, 2 s at most; a waiter leaves the line after two and a
+ * half times as long without a sign of life. Together that is less than a lease: a dead waiter never keeps a permit for
+ * longer than a dead holder.
  */
 function leaseTerms(leaseUs: number, external: boolean): Terms {
   const claimUs = Math.min(2e6, Math.floor(leaseUs / 4));

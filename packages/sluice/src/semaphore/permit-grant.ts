@@ -6,7 +6,7 @@ export interface PermitGrant {
   readonly key: CallerKey;
   readonly id: string;
   readonly weight: number;
-  /** Its place in line; the fence itself where there was no line; 0 where this process never learned it. */
+  /** Its position in line; the fence itself if there was no line; 0 if this process never learned it. */
   readonly ticket: number;
   readonly fence: number;
   readonly untilUs: number;
@@ -15,7 +15,7 @@ export interface PermitGrant {
   /** The grant can be trusted from then on, for `trustedMs`. */
   readonly sent: Moment;
   readonly trustedMs: number;
-  /** Whether the place is only a claim so far, which ends at `untilUs`. */
+  /** Whether the permit is only a claim so far, which ends at `untilUs`. */
   readonly isClaim: boolean;
 }
 
@@ -26,8 +26,8 @@ export interface Moment {
 }
 
 /**
- * How much of a lease its holder trusts: the rest covers clocks that run at different speeds, or two would hold one
- * place.
+ * How much of a lease its holder trusts: the rest covers clocks that run at different speeds, or two would hold the same
+ * permit.
  */
 export const TRUSTED_SHARE = 0.9;
 
@@ -36,8 +36,8 @@ export function momentOf(clock: Clock): Moment {
 }
 
 /**
- * The time since then, by the clock that went further: the monotonic one stands while the machine sleeps, and the
- * wall clock can be set back.
+ * The time since then, by the clock that advanced further: the monotonic one stops while the machine sleeps, and the wall
+ * clock can be set back.
  */
 export function msSince({ monotonicMs, wallUs }: Moment, clock: Clock): number {
   const now = momentOf(clock);

@@ -7,7 +7,10 @@ import { OUTCOME, SEMAPHORE_VERBS } from "../algorithms/semaphore/kernel.js";
 import type { Caller } from "./caller.js";
 import { type Moment, momentOf, msSince, type PermitGrant, TRUSTED_SHARE } from "./permit-grant.js";
 
-/** A place in a semaphore. `await using permit = await semaphore.acquire(key)` releases it at the end of the block. */
+/**
+ * The right to run, at the given weight, until it is released. `await using permit = await semaphore.acquire(key)` releases
+ * it at the end of the block.
+ */
 export interface Permit extends AsyncDisposable {
   /** Strictly increasing per key: the guarded resource can refuse a token lower than one it has seen. */
   readonly fencingToken: bigint;
@@ -16,14 +19,14 @@ export interface Permit extends AsyncDisposable {
   /** Fires, with a LeaseLostError, when the lease can no longer be trusted. */
   readonly lost: AbortSignal;
   /**
-   * Gives the place to the next in line. A second call does nothing more, nor does a call for a lost permit.
-   * @throws StoreUnavailableError, StoreTimeoutError: the place then ends with its lease, `lost` fires before that,
-   * and the call can be repeated
+   * Gives the permit to the next in line. A second call does nothing more, nor does a call for a lost permit.
+   * @throws StoreUnavailableError, StoreTimeoutError: the permit then ends with its lease, `lost` fires before that, and
+   * the call can be repeated
    */
   release(): Promise<void>;
 }
 
-/** A permit of which another holds the place. */
+/** A permit that another holds. */
 export interface LentGrant {
   /** The key's id. */
   readonly key: string;
@@ -35,7 +38,7 @@ export interface LentGrant {
 
 /** The lease is renewed after this part of it: two renewals may fail before it is lost. */
 const RENEWED_AFTER = 1 / 3;
-/** The clocks are looked at so many times in a lease. */
+/** How often the clocks are checked in a lease. */
 const LOOKS_PER_LEASE = 30;
 
 export class HeldPermit implements Permit {
@@ -43,7 +46,7 @@ export class HeldPermit implements Permit {
   readonly #grant: PermitGrant;
   readonly #caller: Caller;
   readonly #ended: (permit: HeldPermit) => void;
-  /** Made when somebody asks for its signal, as few do: it is the costliest part of a permit to make. */
+  /** Made at the first read of `lost`, because it is the costliest part of a permit and few read it. */
   #controller: AbortController | undefined;
   /** Why the lease can no longer be trusted; undefined while it can. */
   #lostBy: LeaseLostError | undefined;
@@ -54,7 +57,7 @@ export class HeldPermit implements Permit {
   #untilUs: number;
   #renewAtMs: number;
   #isRenewing = false;
-  /** Whether its release was asked for: then it is not renewed any more. */
+  /** Whether its release was requested: then it is not renewed any more. */
   #isGivenUp = false;
   readonly #beganMs = monotonicMs();
   /** Whether it was counted as held no more. */
@@ -95,25 +98,25 @@ export class HeldPermit implements Permit {
   }
 
   release(): Promise<void> {
-    // Its process may have been stopped: who releases what is over should learn that it was.
+    // Its process may have been stopped: a caller that releases an ended permit should learn that it had ended.
     if (this.#release === undefined) this.#look();
     this.#release ??= this.#sendRelease();
     return this.#release;
   }
 
-  /** As `release`, but never rejects: where the store fails, the place ends with its lease. */
+  /** As `release`, but never rejects: if the store fails, the permit ends with its lease. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release().catch(() => {});
   }
 
-  /** Declares the permit lost for `reason`, and gives its place back. */
+  /** Declares the permit lost for `reason`, and releases it. */
   async revoke(reason: string): Promise<void> {
     if (this.#release === undefined) this.#lose(reason);
     await this[Symbol.asyncDispose]();
   }
 
   /**
-   * Confirms the place, and leaves it from then on to whoever knows its fence.
+   * Confirms the permit, and leaves it from then on to the holder of its ticket.
    *
    * @throws LeaseLostError; StoreUnavailableError, StoreTimeoutError: then it is renewed here as before
    */

@@ -1,6 +1,6 @@
 /**
- * When the waiters of one key ask the store, and when they renew their places in line. Where notifications arrive,
- * they ask only when a holder's lease may have ended, since nobody notifies of that; else they poll.
+ * When the waiters of one key ask the store, and when they renew their positions in line. If notifications arrive, they ask
+ * only when a holder's lease may have ended, which no notification announces; else they poll.
  */
 import type { Terms } from "../algorithms/semaphore/kernel.js";
 import { setAlarm } from "../core/alarm.js";
@@ -13,7 +13,7 @@ export interface PollerOptions {
   readonly isNotified: () => boolean;
   /** Asks whether the first in line hold by now. */
   readonly ask: () => Promise<void>;
-  /** Renews the places of all who are in line; finds out who of them holds. */
+  /** Renews the positions of all who are in line, and finds out which of them hold. */
   readonly renew: () => Promise<void>;
 }
 
@@ -43,7 +43,7 @@ export class Poller {
     this.#options = options;
     // Often enough to confirm every claim.
     this.#longestPauseMs = Math.min(LONGEST_PAUSE_MS, claimUs / 2e3);
-    // Two renewals may fail before a place in line is lost.
+    // Two renewals may fail before a position in line is lost.
     this.#renewEveryMs = waitUs / 3e3;
   }
 
@@ -62,7 +62,7 @@ export class Poller {
     this.#cancelAlarm();
   }
 
-  /** The first lease of a holder ends in `nextUs`; -1 = nobody holds. */
+  /** The first lease of a holder ends in `nextUs`; -1 = there is no holder. */
   learn(nextUs: number): void {
     this.#leaseEndsAtMs =
       nextUs < 0 ? Number.POSITIVE_INFINITY : this.#nowMs() + nextUs / 1e3 + PAST_LEASE_MS;

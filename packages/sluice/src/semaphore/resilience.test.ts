@@ -222,7 +222,7 @@ describe("a semaphore on a store that fails", () => {
     const { store, semaphore, close } = start({ hooks: { onError } });
     const other = new Semaphore({ limit: 1, store, name: "other", identity: "plain" });
     store.hangs = true;
-    // Whoever asks first starts the timer of all.
+    // The first call starts the timer of all.
     const unheard = context.run("alice", () => other.inspect("a"));
     const first = context.run("bob", () => semaphore.inspect("b").catch(() => {}));
     await Promise.all([

@@ -1,4 +1,4 @@
-/** The semaphore behind its interface: places are given in FIFO order, across all processes that share a store. */
+/** The semaphore behind its interface: permits are given in FIFO order, across all processes that share a store. */
 import {
   SEMAPHORE_VERBS,
   type SemaphoreAnswer,
@@ -57,7 +57,7 @@ export function quotaOfSemaphore(semaphore: object): SemaphoreQuota | undefined 
 const NO_ACQUIRE_OPTIONS: AcquireOptions = Object.freeze({});
 const OWNER_BYTES = 9;
 
-/** What `Semaphore` in semaphore.ts makes, where its members are documented. */
+/** What `Semaphore` in semaphore.ts makes. Its members are documented there. */
 class Semaphore<S extends Store = Store> implements AsyncDisposable {
   static {
     quotaIn = (semaphore) => (#quota in semaphore ? semaphore.#quota : undefined);
@@ -99,12 +99,12 @@ class Semaphore<S extends Store = Store> implements AsyncDisposable {
     this.#quota = { name, limit, identify, caller: this.#caller, keyspace };
     this.#keyspace = keyspace;
     this.#fingerprint = JSON.stringify({ semaphore: { limit } });
-    // Last: if the constructor threw after it, nobody could release the claim.
+    // Last: if the constructor threw after it, the claim could never be released.
     this.#claim(limit);
   }
 
   acquire(key: string, options: AcquireOptions = NO_ACQUIRE_OPTIONS): Promise<Permit> {
-    // Not async: who waits gets the queue's own promise, for a place is empty for each turn of a promise.
+    // Not async: a waiter gets the queue's own promise, because each turn of a promise leaves its permit unused.
     try {
       const { weight = 1, maxWait, signal, slot } = ACQUIRE_OPTIONS.known(options);
       checkSignal("signal", signal);

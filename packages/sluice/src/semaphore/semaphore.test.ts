@@ -37,7 +37,7 @@ function bench(options: Omit<SemaphoreOptions, "store">): Bench {
 /** Whatever was begun has been done. */
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** What `promise` rejects with; "nothing" where it does not. */
+/** What `promise` rejects with; "nothing" if it does not. */
 const failureOf = (promise: Promise<unknown>): Promise<unknown> =>
   promise.then(
     () => "nothing",
@@ -183,7 +183,7 @@ describe("acquire", () => {
       const released = order === "before" ? first.release() : undefined;
       const second = semaphore.acquire("k", { maxWait: "1h" });
       await (released ?? first.release());
-      // Time stands still: nobody who missed the hand-over asks again.
+      // Time stands still: a waiter that missed the hand-over would not ask again.
       await settled();
       await settled();
       expect(await Promise.race([second, settled().then(() => "nothing")])).toHaveProperty(
@@ -236,7 +236,7 @@ describe("acquire", () => {
 
   it("leaks nothing, and is either a permit or a rejection, when the signal aborts around the grant", async () => {
     const { semaphore, store } = bench({ limit: 1 });
-    // Aborts after so many turns of the microtask queue from the release that hands over.
+    // Aborts a number of turns of the microtask queue after the release that hands over.
     const outcomes = new Set<string>();
     for (let turns = 0; turns < 20; turns++) {
       const permit = await semaphore.acquire("k");

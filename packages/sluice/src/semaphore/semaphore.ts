@@ -1,4 +1,4 @@
-/** Limits how many hold a place at once, across all processes that share a store: what it can do, and how it is made. */
+/** Limits how many hold a permit at once, across all processes that share a store: what it can do, and how it is made. */
 import type { SlotOption } from "../core/key.js";
 import type { Events } from "../events/events.js";
 import type { MemoryStore } from "../stores/memory/memory-store.js";
@@ -18,17 +18,17 @@ import type { SemaphoreWrapOptions } from "./wrap.js";
 export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   /** The store that was passed in, or the semaphore's own. */
   readonly store: S;
-  /** What happens to this semaphore's permits and calls, for whoever listens; hooks are listeners too. */
+  /** What happens to this semaphore's permits and calls, for listeners; hooks are listeners too. */
   readonly events: Events;
   /** Fires when the semaphore, or its store, is closed; its reason is a ClosedError. */
   readonly closed: AbortSignal;
 
   /**
-   * Waits in line for a place.
+   * Waits in line for a permit.
    *
-   * @throws MaxWaitExceededError once `maxWait` has passed, at once where it is 0; the signal's reason;
-   * InvalidOptionError where the weight exceeds the limit, also where setLimit lowers it meanwhile;
-   * StoreUnavailableError, StoreTimeoutError where the store fails until `maxWait` is over. Until then it is asked again
+   * @throws MaxWaitExceededError once `maxWait` has passed, at once if it is 0; the signal's reason; InvalidOptionError if
+   * the weight exceeds the limit, also if setLimit lowers it during the wait; StoreUnavailableError, StoreTimeoutError if
+   * the store fails until `maxWait` is over. Until then it is asked again
    * @example
    * import { Semaphore } from "sluice";
    * const semaphore = new Semaphore({ limit: 5 });
@@ -39,7 +39,7 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   acquire(key: string, options?: AcquireOptions): Promise<Permit>;
 
   /**
-   * A place if one is free and nobody waits, else undefined.
+   * A permit if one is free and no call waits, else undefined.
    *
    * @throws InvalidOptionError, StoreUnavailableError, StoreTimeoutError
    * @example
@@ -55,7 +55,7 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   /**
    * `tryAcquire` without a promise: for stores inside the process.
    *
-   * @throws InvalidOptionError, StoreUnavailableError where the store is full, ClosedError
+   * @throws InvalidOptionError, StoreUnavailableError if the store is full, ClosedError
    * @example
    * import { Semaphore } from "sluice";
    * const semaphore = new Semaphore({ limit: 1 });
@@ -71,7 +71,7 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   ): Permit | undefined;
 
   /**
-   * Runs `fn` while holding a place, and releases it however `fn` ends.
+   * Runs `fn` while holding a permit, and releases it however `fn` ends.
    *
    * @throws what `acquire` and `fn` throw
    * @example
@@ -88,7 +88,7 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   ): Promise<Awaited<R>>;
 
   /**
-   * `fn` with each call behind `acquire`, and its place released when the call ends, however it does. `this` is passed on.
+   * `fn` with each call behind `acquire`, and its permit released when the call ends, however it does. `this` is passed on.
    *
    * @throws InvalidOptionError; the function that is returned rejects with what `acquire` and `fn` throw
    * @example
@@ -104,7 +104,7 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   ): (this: This, ...args: A) => Promise<Awaited<R>>;
 
   /**
-   * Stores a limit for one key, 1 to 1e9, for all processes, in place of the option's. A lower limit revokes no permit.
+   * Stores a limit for one key, 1 to 1e9, for all processes, instead of the option's. A lower limit revokes no permit.
    *
    * @throws InvalidOptionError, StoreUnavailableError, StoreTimeoutError
    * @example
@@ -147,7 +147,7 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   list(key: string, options?: SlotOption): Promise<SemaphoreListing>;
 
   /**
-   * Ends every permit of a key that is held now, in all processes, and gives the places to who waits. The work of the former
+   * Ends every permit of a key that is held now, in all processes, and gives the permits to waiters. The work of the former
    * holders goes on until their `permit.lost` fires, at the next renewal, about a third of the lease later. A limit that
    * setLimit stored stays.
    *
@@ -165,7 +165,7 @@ export interface Semaphore<S extends Store = Store> extends AsyncDisposable {
   reset(key: string, options?: SlotOption): Promise<number>;
 
   /**
-   * What became of this semaphore's permits in this process, in numbers; see docs/watch.md. Asks nobody.
+   * What became of this semaphore's permits in this process, in numbers; see docs/watch.md. No call to the store.
    *
    * @throws nothing, also when it is closed
    * @example
@@ -205,8 +205,8 @@ export interface SemaphoreConstructor {
 
 // Its type and the class are declared apart, as those of RateLimiter are, and for the same reason.
 /**
- * Lets at most `limit` hold a place of a key at once, across all processes that share the store. Places are given in
- * FIFO order. A holder renews its place until it releases it; if it crashes, the place goes to the next in line after
+ * Lets at most `limit` hold a permit of a key at once, across all processes that share the store. Permits are given in FIFO
+ * order. A holder renews its permit until it releases it; if it crashes, the permit goes to the next in line after
  * `leaseDuration`.
  *
  * @throws InvalidOptionError

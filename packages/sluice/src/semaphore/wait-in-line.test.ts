@@ -1,4 +1,4 @@
-/** Waits are counted whether or not somebody listens: without listeners the caller's promise is the queue's own. */
+/** Waits are counted with and without listeners: without listeners the caller's promise is the queue's own. */
 import { expect, onTestFinished, test } from "vitest";
 import { Semaphore } from "../index.js";
 import { ManualClock } from "../testing/index.js";

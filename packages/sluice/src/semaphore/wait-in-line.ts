@@ -1,4 +1,4 @@
-/** A wait for a place that is counted, and whose begin and end listeners hear of. */
+/** A wait for a permit: it is counted, and listeners hear of its begin and end. */
 import { isAbortedBy } from "../core/abort.js";
 import { MaxWaitExceededError } from "../core/errors.js";
 import type { WaitBegun } from "../events/events.js";
@@ -9,8 +9,8 @@ import type { WaitQueue } from "./wait-queue.js";
 import type { WaitRequest } from "./waiter.js";
 
 /**
- * Waits until there is a place. Without listeners the queue's own promise is the caller's: a place is empty for each turn of a
- * promise.
+ * Waits until there is a permit. Without listeners the caller gets the queue's own promise, because each turn of a promise
+ * leaves the permit unused.
  */
 export function waitInLine(
   queue: WaitQueue,

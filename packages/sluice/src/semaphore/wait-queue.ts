@@ -24,13 +24,13 @@ import { Poller } from "./poller.js";
 import { chunksOf, Waiter, type WaitRequest } from "./waiter.js";
 
 export interface WaitQueueOptions {
-  /** The first part of the ids of all waiters; nobody else has it. */
+  /** The first part of the ids of all waiters; no other queue has it. */
   readonly owner: string;
   readonly key: CallerKey;
   readonly caller: Caller;
-  /** Makes the permit as soon as the grant is known: nobody else renews it. */
+  /** Makes the permit as soon as the grant is known: only the permit renews it. */
   readonly hold: (grant: PermitGrant) => HeldPermit;
-  /** Nobody waits any more. */
+  /** Called when no waiter is left. */
   readonly ended: () => void;
 }
 
@@ -39,7 +39,7 @@ interface SentCommand extends Moment {
   readonly verb: SemaphoreVerb;
 }
 
-/** A notification takes so long at most; a waiter whose place is older was not notified of it. */
+/** The most that a notification takes; if a waiter's permit is older, its notification was lost. */
 const NOTIFICATION_TAKES_US = 100e3;
 
 export class WaitQueue implements NotificationListener {
@@ -71,7 +71,7 @@ export class WaitQueue implements NotificationListener {
     });
   }
 
-  /** Waits for a place. `ended` hears of the end just before the caller does, with what it failed with. */
+  /** Waits for a permit. `ended` hears of the end just before the caller does, with what it failed with. */
   acquire(request: WaitRequest, ended?: (error: Error | undefined) => void): Promise<HeldPermit> {
     return this.#begin(request, ended) as Promise<HeldPermit>;
   }
@@ -115,7 +115,7 @@ export class WaitQueue implements NotificationListener {
     });
   }
 
-  /** A place at once, from a store inside the process; undefined where none is free. */
+  /** A permit at once, from a store inside the process; undefined if none is free. */
   tryAcquireSync(weight: number): HeldPermit | undefined {
     this.#acquisitions += 1;
     const id = `${this.owner}.${this.#acquisitions.toString(36)}`;
@@ -183,8 +183,8 @@ export class WaitQueue implements NotificationListener {
     } catch (error) {
       if (wasInLine) this.#poller.storeFailed();
       else if (verb === SEMAPHORE_VERBS.acquire && mayPass(error)) this.#enterLater(waiter, error);
-      // The store may have given it a place all the same.
-      // By the breaker: a call that it refused must not ask the store to undo it.
+      // The store may have given it a permit all the same. By the breaker: a call that it refused must not ask the store to
+      // undo it.
       else void this.#giveUp(waiter, error as Error, false);
     }
     this.#asked(waiter);
@@ -201,7 +201,7 @@ export class WaitQueue implements NotificationListener {
     });
   }
 
-  /** Confirms a place that was handed over, or finds out what else became of the waiter; false: the store failed. */
+  /** Confirms a permit that was handed over, or finds out what else became of the waiter; false: the store failed. */
   async #ask(waiter: Waiter): Promise<boolean> {
     waiter.isAsking = true;
     const isAnswered = await this.#renew([waiter]);
@@ -233,7 +233,7 @@ export class WaitQueue implements NotificationListener {
     }
   }
 
-  /** Places are handed over in the order of the line, so the first knows whether there is any for this process. */
+  /** Permits are handed over in the order of the line, so the first waiter knows whether there is one for this process. */
   async #askFirst(): Promise<void> {
     for (const waiter of this.#waiters.values()) {
       if (!waiter.wasInLine || waiter.isAsking) continue;
@@ -274,7 +274,7 @@ export class WaitQueue implements NotificationListener {
     }
   }
 
-  /** A waiter that gave up while its command was under way would keep its place until the lease ends. */
+  /** A waiter that gave up while its command was under way would keep its permit until the lease ends. */
   #leaveIfThere(waiter: Waiter, outcome: number): void {
     const isThere = outcome === OUTCOME.held || outcome === OUTCOME.waiting;
     if (isThere && !waiter.isGranted) void this.#leave([waiter]);
@@ -286,8 +286,8 @@ export class WaitQueue implements NotificationListener {
     // A fence is at least the time at which it was given.
     const isOld = fence < nowUs - NOTIFICATION_TAKES_US;
     if (ticket > 0 && !wasNotified && isOld) this.#notifications.missed();
-    // Without a line the fence is the ticket. An older fence is that of a place that was handed over meanwhile, to a
-    // waiter whose ticket was lost with an answer.
+    // Without a line the fence is the ticket. An older fence belongs to a permit that had been handed over to a waiter
+    // whose ticket was lost with an answer.
     const isNew = sent.verb !== SEMAPHORE_VERBS.renew && fence >= nowUs;
     this.#grant(waiter, {
       ticket: ticket === 0 && isNew ? fence : ticket,
@@ -328,7 +328,7 @@ export class WaitQueue implements NotificationListener {
     await this.#leave([waiter], always);
   }
 
-  /** Past an open breaker: a place that nobody wants would stay until its lease ends. */
+  /** Past an open breaker: an unwanted permit would stay taken until its lease ends. */
   #leave(waiters: readonly Waiter[], always = true): Promise<void> {
     const ids = waiters.map(({ id }) => id);
     return this.#caller.leave(this.#key, ids, always);

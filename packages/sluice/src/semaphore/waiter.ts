@@ -17,7 +17,7 @@ const WAITERS_PER_COMMAND = 200;
 export class Waiter {
   readonly id: string;
   readonly weight: number;
-  /** Its place in line; 0 where that is not known. */
+  /** Its position in line; 0 if that is not known. */
   ticket = 0;
   /** Whether it ever was in line: from then on it waits, also while the store fails. */
   wasInLine = false;
@@ -28,11 +28,11 @@ export class Waiter {
   endPause: () => void = () => {};
   /** Whether a command about it is under way. */
   isAsking = false;
-  /** Whether it was notified meanwhile: that command may have been executed before, so it must ask again. */
+  /** Whether it was notified during a command: that may have been executed before, so the waiter must ask again. */
   mustAskAgain = false;
   /** Whether it was ever notified. */
   wasNotified = false;
-  /** Whether a permit has its place: a second answer about it changes nothing. */
+  /** Whether it has its permit: a second answer about it changes nothing. */
   isGranted = false;
   /** Undefined once it is decided. */
   #decided: ((outcome: WaitOutcome) => void) | undefined;

@@ -1,4 +1,4 @@
-/** Calls that hold a place while they run, and places without a promise. */
+/** Calls that hold a permit while they run, and permits without a promise. */
 import { describe, expect, test } from "vitest";
 import { InvalidOptionError, limited, MaxWaitExceededError, Semaphore } from "../index.js";
 import { settle, watch } from "../../test/support/watch.js";

@@ -1,4 +1,4 @@
-/** Functions whose calls hold a place of a semaphore while they run. */
+/** Functions whose calls hold a permit of a semaphore while they run. */
 import {
   unchecked,
   checkFunction,
@@ -21,7 +21,7 @@ const OPTIONS = optionReader<SemaphoreWrapOptions<never>>()({
   weight: optional(orFunction(aCount(1, MAX_SEMAPHORE_LIMIT))),
 });
 
-/** `fn` with each call holding a place from before it starts until it ends. */
+/** `fn` with each call holding a permit from before it starts until it ends. */
 export function wrapHolding<This, A extends unknown[], R>(
   acquire: (key: string, options: AcquireOptions) => Promise<unknown>,
   fn: (this: This, ...args: A) => R,
