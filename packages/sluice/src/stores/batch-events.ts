@@ -1,8 +1,8 @@
-/** Batches, for whoever listens: that one begins, and how it ended. */
+/** Events for listeners: a batch begins, and how it ended. */
 import { monotonicMs } from "../core/clock.js";
 import { type BatchBegun, type Events, nextSpan } from "../events/events.js";
 
-/** Whether somebody listens: else there is nothing to find out about a batch. */
+/** Whether there is a listener: else nothing need be found out about a batch. */
 export function isHeardOfBatches({ to }: Events): boolean {
   return to.batchBegun !== undefined || to.batch !== undefined;
 }

@@ -3,14 +3,14 @@
  * grows, and the texts before it.
  */
 
-/** So many versions of a name are kept, the one in force among them. */
+/** How many versions of a name are kept, the one in force included. */
 export const KEPT_VERSIONS = 20;
 
 /** Which version is in force. */
 export interface DocumentHead {
-  /** 0 where nothing was published, or all of it is lost. */
+  /** 0 if nothing was published, or all of it is lost. */
   readonly version: number;
-  /** The digest of its text, "" if there is none. Two texts may bear one version where a server has lost the first. */
+  /** The digest of its text, "" if there is none. Two texts may have the same version if a server has lost the first. */
   readonly digest: string;
   /** The store's clock: µs since the epoch. */
   readonly nowUs: number;
@@ -32,7 +32,7 @@ export interface DocumentNote {
 
 /** A version with its text. */
 export interface DocumentEntry extends DocumentNote {
-  /** The document; undefined where it is kept no more. */
+  /** The document; undefined if it is no longer kept. */
   readonly text: string;
 }
 
@@ -46,7 +46,7 @@ export interface DocumentDraft {
   readonly by: string | undefined;
   /** Why it is published. */
   readonly comment: string | undefined;
-  /** The version that it takes the place of: where another one is in force, nothing is written. */
+  /** The version that it replaces: if another one is in force, nothing is written. */
   readonly expected: number;
   /** The highest version that the publisher has ever seen: the new one is higher, whatever the store has lost. */
   readonly seen: number;
@@ -62,20 +62,20 @@ export interface DocumentPublished {
   readonly nowUs: number;
 }
 
-/** Somebody who wants to know of new versions at once. */
+/** A user that wants to know of new versions at once. */
 export interface DocumentWatch {
   /** Ends the watch. */
   end(): void;
 }
 
-/** Where a store keeps published documents and their versions. */
+/** Keeps published documents and their versions for a store. */
 export interface DocumentStore {
   /**
-   * Which version is in force: one cheap command. `seen` is the highest version that the caller knows of: where the store
+   * Which version is in force: one cheap command. `seen` is the highest version that the caller knows of: if the store
    * knows of none so high, it notes that the next one must be higher.
    */
   head(name: string, seen: number): Promise<DocumentHead>;
-  /** The text of a version, or of the one in force; undefined where it is not kept. */
+  /** The text of a version, or of the one in force; undefined if it is not kept. */
   read(name: string, version?: number): Promise<DocumentEntry | undefined>;
   /** All of it or nothing. */
   publish(name: string, draft: DocumentDraft): Promise<DocumentPublished>;

@@ -4,20 +4,20 @@
  */
 
 /**
- * How many hand-overs and decisions there were: the place of the next one in their order. A plain field, since every
- * batch counts on.
+ * How many hand-overs and decisions there were: the number of the next one in their order. A plain field, since every batch
+ * counts.
  */
 export const happened = { count: 0 };
 
-/** Where a store says that a call has left for it. */
+/** In this a store notes that a call has been sent. */
 export interface HandOver {
-  /** Its place among hand-overs and decisions. */
+  /** Its number among hand-overs and decisions. */
   readonly order: number;
   /** When its clock started; undefined until then. */
   startedAtMs: number | undefined;
   /** Whether one of its calls was decided. */
   isDecided: boolean;
-  /** A store that says nothing of hand-overs has them at once, as far as anybody knows. */
+  /** A store that says nothing of hand-overs is assumed to make them at once. */
   readonly isAssumed: boolean;
 }
 
@@ -29,10 +29,10 @@ export function assumedHandOver(sinceMs: number): HandOver {
 
 /** What a store is asked, as far as it shows what becomes of it. */
 export interface Submitted {
-  /** Set once nobody waits for the answer any more: a store that has not handed it over yet may drop it. */
+  /** Set once no caller waits for the answer any more: a store that has not handed it over yet may drop it. */
   abandoned?: boolean | undefined;
   /** Set by a store with `marksHandOver`: the last time that it was handed over; undefined while it waits for that. */
   handOver?: HandOver | undefined;
-  /** Set where another one was submitted in its place. */
+  /** Set if another one was submitted in its place. */
   carrier?: Submitted | undefined;
 }

@@ -52,7 +52,7 @@ export class KeyspaceRegistry<S extends Keyspace = Keyspace> {
     this.#make = make;
   }
 
-  /** The keyspace of a name, made when it is first asked for. */
+  /** The keyspace of a name, made at its first use. */
   open(name: string, kernel: Kernel): S {
     let keyspace = this.#keyspaces.get(name);
     if (keyspace === undefined) {
@@ -62,7 +62,7 @@ export class KeyspaceRegistry<S extends Keyspace = Keyspace> {
     return keyspace;
   }
 
-  /** Uses a keyspace with these options. @throws InvalidOptionError where somebody uses it with others */
+  /** Uses a keyspace with these options. @throws InvalidOptionError if it is in use with others */
   claim(keyspace: string, fingerprint: string, { holder, replaces }: Claimant = ANYBODY): void {
     let claim = this.#claims.get(keyspace);
     if (claim !== undefined && claim.fingerprint !== fingerprint) {

@@ -8,7 +8,7 @@ export interface OverrideWrite {
   readonly text: string | undefined;
   /** When it ends, by the store's clock: ms since the epoch. */
   readonly untilMs: number | undefined;
-  /** Where it is removed: who and why, as a text that is kept for a minute. */
+  /** If it is removed: who and why, as a text that is kept for a minute. */
   readonly note?: string | undefined;
   /** Overrides of a limiter at most. */
   readonly most: number;
@@ -16,11 +16,11 @@ export interface OverrideWrite {
 
 /** The table as it is now. */
 export interface OverridesRead {
-  /** Another with each write; "" where there never was one, or it is lost. */
+  /** Another with each write; "" if there never was one, or it is lost. */
   readonly version: string;
   /** The store's clock: ms since the epoch. */
   readonly nowMs: number;
-  /** Texts by id; undefined where the version is the one that was known. */
+  /** Texts by id; undefined if the version is the known one. */
   readonly texts: ReadonlyMap<string, StoredOverride> | undefined;
 }
 
@@ -28,13 +28,13 @@ export interface OverridesRead {
 export interface StoredOverride {
   /** The override, as text. */
   readonly text: string;
-  /** When it ends, in ms since the epoch; undefined: not by itself. */
+  /** When it ends, in ms since the epoch; undefined: never. */
   readonly untilMs: number | undefined;
   /** It was removed, and the text is the note of that. */
   readonly isRemoved?: boolean | undefined;
 }
 
-/** Where a store keeps overrides of keys. */
+/** Keeps the overrides of keys for a store. */
 export interface OverrideStore {
   /** false: there are too many. Those whose time is over do not count. */
   write(limiter: string, what: OverrideWrite): Promise<boolean>;
@@ -44,7 +44,7 @@ export interface OverrideStore {
   watch?(limiter: string, hint: () => void): OverrideWatch;
 }
 
-/** Somebody who wants to know of changes at once. */
+/** A user that wants to know of changes at once. */
 export interface OverrideWatch {
   /** Ends the watch. */
   end(): void;

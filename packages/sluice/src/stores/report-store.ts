@@ -10,7 +10,7 @@ export interface ReportMinute {
 
 /** What one process has counted in a minute. All of it replaces what it wrote before, so it may be written twice. */
 export interface ReportWrite {
-  /** Names the process, and is the field of its own line. */
+  /** Names the process, and is the field of that process's line. */
   readonly process: string;
   /** Grows with each write of the process: a write that comes after a later one changes nothing. */
   readonly turn: number;
@@ -36,7 +36,7 @@ export interface ReportRead {
   readonly fields: ReadonlyMap<string, string>;
 }
 
-/** Where a store keeps the reports of processes. */
+/** Keeps the reports of processes for a store. */
 export interface ReportStore {
   /** The store's clock: ms since the epoch. */
   nowMs(name: string): Promise<number>;

@@ -15,9 +15,9 @@ export interface SemaphoreKey {
   readonly id: string;
 }
 
-/** Hears of the places that are handed to the waiters of one process and key. */
+/** Hears of the permits that are handed to the waiters of one process and key. */
 export interface NotificationListener {
-  /** The first part of the ids of its waiters, up to the dot; nobody else has it. */
+  /** The first part of the ids of its waiters, up to the dot; no other queue has it. */
   readonly owner: string;
   /** A waiter was handed a place, or should ask why not. */
   notified(wake: Omit<Notification, "channel">): void;
@@ -40,9 +40,9 @@ export interface SemaphoreStore {
   /** The clock of leases and waits in this process. */
   readonly clock: Clock;
   /**
-   * Executes the commands of one key one after another, in the order of the calls. A command that fails because the
-   * key is moving to another node may be tried again for `withinMs`, and so come later. `submitted` is where a store with
-   * `marksHandOver` sets it.
+   * Executes the commands of one key one after another, in the order of the calls. A command that fails because the key is
+   * moving to another node may be tried again for `withinMs`, and so come later. A store with `marksHandOver` sets the
+   * hand-over in `submitted`.
    */
   execute(
     key: SemaphoreKey,
@@ -58,7 +58,7 @@ export interface SemaphoreStore {
   executeSync?(key: SemaphoreKey, command: SemaphoreCommand): SemaphoreAnswer;
   /** For a store of several parts that fail by themselves: the part that decides on this key; "" if it does not know. */
   partOf?(key: SemaphoreKey): string;
-  /** Where this process can be notified about a key; "" = it cannot. */
+  /** The channel on which this process can be notified about a key; "" = none. */
   channelOf(key: SemaphoreKey): string;
   /** Begins to listen for notifications about a key. */
   listen(key: SemaphoreKey, listener: NotificationListener): Listening;
@@ -72,7 +72,7 @@ export interface SyncSemaphoreStore extends SemaphoreStore {
   executeSync(key: SemaphoreKey, command: SemaphoreCommand): SemaphoreAnswer;
   /** Always "": notifications need no channel. */
   channelOf(): string;
-  /** Keys that are held or waited for, or have a limit of their own. */
+  /** Keys that are held or waited for, or have their own limit. */
   readonly size: number;
 }
 

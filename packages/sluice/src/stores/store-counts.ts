@@ -1,4 +1,4 @@
-/** What was asked of a store, and what came of it, in numbers. They belong to the store: all of its users add to them. */
+/** The calls to a store and their outcomes, in numbers. They belong to the store: all of its users add to them. */
 import { ClosedError, SluiceError, StoreTimeoutError } from "../core/errors.js";
 import {
   BATCH_BOUNDS,
@@ -11,7 +11,7 @@ import {
 export interface StoreErrorCount {
   /** The error's code, such as "STORE_TIMEOUT"; "OTHER" beyond 32 kinds. */
   readonly code: string;
-  /** How the server began its own error, such as "NOPERM"; "" where it said nothing of that form. */
+  /** How the server began its own error, such as "NOPERM"; "" if its error has no such beginning. */
   readonly server: string;
   /** How often it came. */
   readonly count: number;

@@ -16,9 +16,9 @@ import type { ReportStore } from "./report-store.js";
 import type { SemaphoreStore } from "./semaphore-store.js";
 import type { StoreCounts } from "./store-counts.js";
 
-/** Where the keys of one policy name live in a store. */
+/** The keys of one policy name in a store. */
 export interface Keyspace {
-  /** `<namespace>:<policy name>`, with the algorithm's tag where the name is not the algorithm's own. */
+  /** `<namespace>:<policy name>`, with the algorithm's tag if the name is not the algorithm's id. */
   readonly name: string;
 }
 
@@ -28,11 +28,11 @@ export interface Debit {
   readonly name: string;
   /** The policy, ready to decide with. */
   readonly rule: Rule;
-  /** Where its keys live. */
+  /** The keyspace of its key. */
   readonly keyspace: Keyspace;
   /**
-   * The identity, hashed where the limiter says so. One that was given a slot begins with the id of that slot's text in
-   * braces, where the state leaves this process.
+   * The identity, hashed if the limiter's `identity` says so. One that was given a slot begins with the id of that slot's
+   * text in braces, if the state leaves this process.
    */
   readonly id: string;
   /** Thousandths of a unit. */
@@ -68,7 +68,7 @@ export interface DebitResult {
   readonly waitUs: number;
   /** Until the key is as if never seen. */
   readonly resetUs: number;
-  /** The time of this debit's decision, in a store where policies go by different clocks. */
+  /** The time of this debit's decision, in a store whose policies go by different clocks. */
   readonly nowUs?: number | undefined;
 }
 
@@ -78,7 +78,7 @@ export interface StoreResult {
   readonly nowUs: number;
   /** Thousandths taken, or given back by refund and cancel: of several debits the least. */
   readonly granted: number;
-  /** The place in line that reserve got. */
+  /** The position in line that reserve got. */
   readonly receipt?: ReservationReceipt | undefined;
   /** At least as many as the call had, in its order. */
   readonly debits: readonly DebitResult[];
@@ -94,7 +94,7 @@ export type Done = (outcome: Outcome) => void;
 export interface Claimant {
   /** Held weakly: one that was dropped without a release is gone. */
   readonly holder: object;
-  /** Whether it takes the place of those who use the keyspace with other options. */
+  /** Whether it replaces users of the keyspace with other options. */
   readonly replaces: boolean;
 }
 
@@ -102,27 +102,27 @@ export interface Claimant {
 export interface Store {
   /** Whether state leaves this process: identities are then hashed by default. */
   readonly external: boolean;
-  /** What happens in the store itself: batches, evictions, and outages whoever met them. */
+  /** What happens in the store itself: batches, evictions, and outages met by any of its users. */
   readonly events?: Events | undefined;
   /**
-   * What is asked of the store and comes of it, in numbers: `new StoreCounts()`. Its users add to them; the store adds
-   * its round trips. Undefined: nobody reads them.
+   * What is asked of the store and comes of it, in numbers: `new StoreCounts()`. Its users add to them; the store adds its
+   * round trips. Undefined: they are not counted.
    */
   readonly counts?: StoreCounts | undefined;
-  /** What waits go by where it is not the machine's own: a clock of tests. */
+  /** The clock of waits, if it is not the machine's: a clock of tests. */
   readonly clock?: Clock | undefined;
   /** The keyspace of a policy name; the same one each time. */
   open(name: string, kernel: Kernel): Keyspace;
   /**
    * Notes that `keyspace` is used with these options until `release`.
-   * @throws InvalidOptionError if somebody uses it with others, and is neither gone nor to be replaced.
+   * @throws InvalidOptionError if it is in use with others, by a user that is neither gone nor to be replaced.
    */
   claim(keyspace: string, fingerprint: string, by?: Claimant): void;
   /** Ends a claim. */
   release(keyspace: string, fingerprint: string, by?: Claimant): void;
   /**
-   * Says that consumes over these policies will come again and again, so that the store may make ready what it decides
-   * them with. It asks nobody yet.
+   * Says that consumes over these policies will come again and again, so that the store may make ready what it decides them
+   * with. It makes no call yet.
    */
   prepare?(rules: readonly Rule[]): void;
   /**
@@ -137,7 +137,7 @@ export interface Store {
   readonly marksHandOver?: boolean | undefined;
   /**
    * Hands a call to its client now that was submitted and still waits, with all before it, however much is under way;
-   * whether it can. Asked for calls that give back or settle, when their time is over. Never throws.
+   * whether it can. Used for calls that give back or settle, when their time is over. Never throws.
    */
   hurry?(call: StoreCall): boolean;
   /**
@@ -152,13 +152,13 @@ export interface Store {
    * are not answered any more.
    */
   readonly closed?: AbortSignal | undefined;
-  /** Where semaphores live in this store; a store without it holds none. */
+  /** Keeps semaphores; a store without it has none. */
   readonly semaphores?: SemaphoreStore | undefined;
-  /** Where reports of all processes live; without it each process keeps its own. */
+  /** Keeps the reports of all processes; without it each process keeps its own. */
   readonly reports?: ReportStore | undefined;
-  /** Where overrides of all processes live; without it each process keeps its own. */
+  /** Keeps the overrides of all processes; without it each process keeps its own. */
   readonly overrides?: OverrideStore | undefined;
-  /** Where published documents live; without it they live in this process. */
+  /** Keeps published documents; without it they are kept in this process. */
   readonly documents?: DocumentStore | undefined;
   /** Ends the store; later calls fail with a ClosedError. */
   close(): Promise<void>;

@@ -21,7 +21,7 @@ const links = new SlotLinks();
 const newTable = (kernel: Kernel): Table => tableOf(kernel.tag, kernel, links);
 const newArena = (): Arena => new Arena({ maxBytes: 1e9, usedBytes: 0 });
 
-/** A state with a number of its own in every field. */
+/** A state with a different number in every field. */
 function stateOf(kernel: Kernel, seed: number): State {
   const state = kernel.fresh() as State & Record<string, unknown>;
   for (const [i, field] of Object.keys(state).entries()) {

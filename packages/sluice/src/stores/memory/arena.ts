@@ -1,7 +1,7 @@
 /**
- * States as rows of doubles, in chunks: 48 bytes a key, no object a key for the garbage collector to
- * walk. A row holds what every state has, then what the kernel's row layout says. What few keys have
- * stands beside the rows: blocks, lines, and the states of kernels that need more than a row.
+ * States as rows of doubles, in chunks: 48 bytes a key, no object a key for the garbage collector to walk. A row holds what
+ * every state has, then what the kernel's row layout says. What few keys have is stored outside the rows: blocks, lines,
+ * and the states of kernels that need more than a row.
  */
 import type { DebitState } from "../../algorithms/decide.js";
 import {
@@ -15,7 +15,7 @@ import {
 import type { Keyspace } from "../store.js";
 import { ExpiryRing, type SlotLinks } from "./expiry-ring.js";
 
-/** A debit with the place of its state. */
+/** A debit with the position of its state. */
 export interface RowDebit extends DebitState {
   /** What its key is kept as. */
   id: string;
@@ -32,7 +32,7 @@ export interface Table extends Keyspace {
   byWallClock: boolean;
   /** What its keys take. */
   bytes: number;
-  /** Keys that may be dropped where the store is full, by when they expire. */
+  /** Keys that may be dropped if the store is full, by when they expire. */
   readonly open: ExpiryRing;
   /** Keys that are blocked or in debt, by when that ends. */
   readonly held: ExpiryRing;
@@ -72,12 +72,12 @@ export function rowDebit(kernel: Kernel): RowDebit {
   };
 }
 
-/** What stands beside a row. */
+/** What a key has outside its row. */
 interface Beside {
-  /** The state, where the kernel has no row layout. */
+  /** The state, if the kernel has no row layout. */
   state: State | undefined;
   blockedUntilUs: number;
-  /** Until then the key is not dropped where others can be, by the clock that decided it; 0 = it may go. */
+  /** Until then the key is not dropped if others can be, by the clock that decided it; 0 = it may go. */
   heldUntilUs: number;
   reservations: Reservations | undefined;
   bytes: number;
@@ -98,8 +98,8 @@ const CHUNK_BITS = 12;
 const CHUNK_ROWS = 1 << CHUNK_BITS;
 
 /**
- * Bytes of a key: its row, its links, its places in two lists and in a Map that has just grown, and the header of its
- * id. Each is counted at its worst, so that a store never takes more than it says.
+ * Bytes of a key: its row, its links, its entries in two lists and in a Map that has just grown, and the header of its id.
+ * Each is counted at its worst, so that a store never takes more than it says.
  */
 const ROW_BYTES = 176;
 const BYTES_PER_CHARACTER = 2;
@@ -124,12 +124,12 @@ export class Arena {
     return this.#ids.length - this.#free.length;
   }
 
-  /** What a row of this id takes, without what stands beside it. */
+  /** Bytes of a row with this id, without what is outside the row. */
   static rowBytes(id: string): number {
     return ROW_BYTES + id.length * BYTES_PER_CHARACTER;
   }
 
-  /** What stands beside the row of a state, in bytes. */
+  /** Bytes of a state outside its row. */
   static besideBytes(state: State, kernel: Kernel, isHeld: boolean): number {
     const { blockedUntilUs, reservations } = state;
     const isBare = kernel.row !== undefined && blockedUntilUs === 0 && reservations === undefined;
@@ -186,7 +186,7 @@ export class Arena {
   }
 
   /**
-   * Decides a consume of the usual kind on the row itself; false where it is another, and nothing has changed. See
+   * Decides a consume of the usual kind on the row itself; false if it is of another kind, and nothing has changed. See
    * `consumeRow` of kernels.
    */
   consumeRow(debit: RowDebit): boolean {

@@ -1,7 +1,7 @@
 /**
- * Which slots may have expired: a ring of buckets of one second each, without a timer a key.
- * A slot whose expiry moved later is found in its old bucket and put where it belongs then, so that a
- * hot key costs nothing here. Slots are small integers; the lists are doubly linked through arrays.
+ * Which slots may have expired: a ring of buckets of one second each, without a timer a key. A slot whose expiry moved
+ * later is moved only when its old bucket comes up, so that a hot key costs nothing here. Slots are small integers; the
+ * lists are doubly linked through arrays.
  */
 
 const TICK_US = 1e6;

@@ -24,7 +24,7 @@ function storeOf(options: MemoryStoreOptions): { clock: ManualClock; store: Memo
   return { clock, store: new MemoryStore({ clock, ...options }) };
 }
 
-/** A limiter of a keyspace of its own. */
+/** A limiter with its own keyspace. */
 const limiterOf = (
   store: MemoryStore,
   namespace: string,
@@ -203,7 +203,7 @@ describe("a flood", () => {
     for (let i = 0; i < 60; i++) large.consumeSync(`l:${i}`, { cost: 100 - i });
     small.consumeSync("s:new");
     expect(evicted).toEqual(["sluice:large~b l:59"]);
-    // Keys that were used again meanwhile stand in the ring where they were; they are not the nearest.
+    // Keys that were used again are still at their old position in the ring; they are not the nearest.
     for (let i = 30; i < 59; i++) large.consumeSync(`l:${i}`, { cost: 200 });
     clock.advance(1000);
     small.consumeSync("s:newer");
@@ -297,7 +297,7 @@ describe("long keys", () => {
     expect(store.bytes).toBeLessThan(1000);
     limiter.consumeSync("third", { cost: 5 });
     expect(evicted).toEqual([expect.stringMatching(/^sha256 of a long key: [\w-]{43}$/)]);
-    // Nobody reaches a long key's state by the text that it is kept as.
+    // The text as which a long key is kept does not, as a key, reach that state.
     expect(limiter.consumeSync(evicted[0] as string, { cost: 0 }).remaining).toBe(5);
     await limiter.reset(long(1));
     expect(limiter.consumeSync(long(1), { cost: 0 }).remaining).toBe(5);
@@ -325,7 +325,7 @@ describe("what a store says that it holds", () => {
     for (const limiter of limiters) limiter.consumeSync("old");
     limiters.at(-1)?.consumeSync("older");
     clock.advance(10_000);
-    // Each call frees four keys: this one leaves the fifth, and holds a new one in a place that it has looked at.
+    // Each call frees four keys: this one leaves the fifth, and stores a new one in a slot that it has looked at.
     first?.consumeSync("new");
     clock.advance(10_000);
     for (let i = 0; i < 10; i++) second?.consumeSync("other", { cost: 0 });

@@ -16,7 +16,7 @@ function takenBytes(): number {
   return heapUsed + external;
 }
 
-/** What the runner and the compiler take meanwhile. */
+/** What the runner and the compiler allocate in the meantime. */
 const OTHERS_BYTES = 8e6;
 
 describe("unique keys that nobody sends again take no more than the store may", () => {

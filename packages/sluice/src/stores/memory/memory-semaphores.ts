@@ -40,7 +40,7 @@ export interface MemorySemaphoresOptions {
   /** What they take counts here, together with what the limiters of the store hold. */
   readonly budget: Budget;
   readonly closing: Closing;
-  /** Makes room for so many more bytes at the limiters' cost; false if there is none to make. */
+  /** Frees this many bytes at the limiters' cost; false if it cannot. */
   readonly makeRoom: (bytes: number) => boolean;
 }
 
@@ -49,7 +49,7 @@ export class MemorySemaphores implements SemaphoreStore {
   readonly #options: MemorySemaphoresOptions;
   readonly #states = new Map<string, SemaphoreState>();
   readonly #listeners = new Map<string, NotificationListener>();
-  /** No state that was forgotten gave out a higher number, so that fences rise even where time stands still. */
+  /** No state that was forgotten gave out a higher number, so that fences rise even while time stands still. */
   #counterFloor = 0;
 
   constructor(options: MemorySemaphoresOptions) {
@@ -57,7 +57,7 @@ export class MemorySemaphores implements SemaphoreStore {
     this.#options = options;
   }
 
-  /** Semaphores that are held, waited for, or have a limit of their own. */
+  /** Semaphores that are held, waited for, or have their own limit. */
   get size(): number {
     return this.#states.size;
   }
@@ -145,7 +145,7 @@ export class MemorySemaphores implements SemaphoreStore {
     this.#listeners.get(ownerOf(wake.id))?.notified(wake);
   }
 
-  /** Forgets one key of a few, going round, that nobody uses: its leases all ended, or it only has a limit. */
+  /** Forgets an unused one of a few keys, in rotation: its leases all ended, or it only has a limit. */
   #forgetOne(): void {
     const nowUs = this.clock.nowUs();
     let looks = LOOKS_FOR_ROOM;

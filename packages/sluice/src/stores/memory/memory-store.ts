@@ -77,7 +77,7 @@ export interface MemoryStats {
 export class MemoryStore extends KeyspaceRegistry implements SyncStore {
   /** Always false: it is inside the process. */
   readonly external = false;
-  /** Evictions, for whoever listens. */
+  /** Evictions, for listeners. */
   readonly events = new Events();
   /** What decides on the time. */
   readonly clock: Clock;
@@ -85,7 +85,7 @@ export class MemoryStore extends KeyspaceRegistry implements SyncStore {
   readonly maxKeys: number;
   /** The most memory that it takes, in bytes. */
   readonly maxBytes: number;
-  /** Where semaphores of this store keep their state. */
+  /** Keeps the state of this store's semaphores. */
   readonly semaphores: SyncSemaphoreStore;
   readonly #closing = new Closing("store");
   /** Fires when the store is closed, with a ClosedError. */
@@ -173,7 +173,7 @@ export class MemoryStore extends KeyspaceRegistry implements SyncStore {
 
   /**
    * @throws ClosedError once the store is closed
-   * @throws StoreUnavailableError with code "STORE_FULL" where a state finds no room
+   * @throws StoreUnavailableError with code "STORE_FULL" if there is no room for a state
    */
   executeSync(call: StoreCall): StoreResult {
     if (this.#closing.isClosed) throw this.#closing.error();
@@ -245,7 +245,7 @@ export class MemoryStore extends KeyspaceRegistry implements SyncStore {
     decide(call, answer.debits, debits.length, answer.debits[0]?.rawUs ?? rawUs, answer);
   }
 
-  /** Reads what the call asks for, and where the state of its key is, into a debit of the same kernel. */
+  /** Reads the call's debit, and the position of its key's state, into a debit of the same kernel. */
   #find(
     debit: RowDebit,
     { rule, keyspace, id, cost }: Debit,
@@ -261,7 +261,7 @@ export class MemoryStore extends KeyspaceRegistry implements SyncStore {
     debit.cost = cost;
   }
 
-  /** Decides a lone consume of the usual kind where its state is kept; false where it is another. */
+  /** Decides a lone consume of the usual kind on its stored row; false if it is of another kind. */
   #consumeRow(debit: RowDebit, { rule, keyspace }: Debit, blockUs: number): boolean {
     const { slot, rawUs } = debit;
     if (slot === NO_SLOT || (keyspace as Table).byWallClock !== rule.byWallClock) return false;
@@ -290,7 +290,7 @@ export class MemoryStore extends KeyspaceRegistry implements SyncStore {
     const { slot, kernel, state } = debit;
     if (slot === NO_SLOT) kernel.clear(state);
     else {
-      // Where room is short, what is decided may not be saved: what is kept beside the row must not be changed.
+      // If room is short, the decision may not be saved, so what is kept outside the row must not be changed.
       const apart = kernel.row === undefined && !this.#retention.fits(count, count * GROWTH_BYTES);
       this.#arena.load(slot, state, kernel, apart);
     }
@@ -324,7 +324,7 @@ export class MemoryStore extends KeyspaceRegistry implements SyncStore {
       : beside - this.#arena.besideBytesOf(slot);
   }
 
-  /** Gives each new key a row; where one finds none, takes back those of the others. */
+  /** Gives each new key a row; if there is none for one of them, takes back those of the others. */
   #makeRoom(asked: readonly Debit[], debits: readonly RowDebit[]): void {
     this.#retention.sweepAll();
     const added: number[] = [];

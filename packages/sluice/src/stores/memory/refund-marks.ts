@@ -1,4 +1,4 @@
-/** Which refunds were done, for callers who ask again: each is known for a minute, as in Redis. */
+/** Which refunds were done, for callers that send one again: each is known for a minute, as in Redis. */
 import type { Debit, StoreCall } from "../store.js";
 
 const KEPT_US = 60e6;

@@ -1,6 +1,6 @@
 /**
- * Which keys stay in memory. Those that have expired go, a few at each call. Where the store is full, others go before
- * their time, and each keyspace keeps its share: one that is flooded costs the others nothing.
+ * Which keys stay in memory. Those that have expired go, a few at each call. If the store is full, others go early, and
+ * each keyspace keeps its share, so that a flood of one costs the others nothing.
  */
 import type { ElapsedClock } from "../../core/clock.js";
 import type { Evicted } from "../../events/events.js";
@@ -15,11 +15,11 @@ const STEPS_PER_CALL = 64;
 const RINGS_PER_CALL = 16;
 /** Candidates looked at for one eviction. */
 const EVICTION_SAMPLE = 16;
-/** How often candidates that will expire later than their place in the ring says are put where they belong. */
+/** How many times candidates that expire later than their bucket in the ring are moved to the right one. */
 const RELOCATIONS = 64;
 const SECOND_US = 1e6;
 
-/** What is short: places for keys, or bytes. */
+/** What is short: slots for keys, or bytes. */
 interface Shortage {
   readonly needed: number;
   readonly limit: number;
@@ -30,7 +30,7 @@ export interface RetentionOptions {
   readonly arena: Arena;
   readonly maxKeys: number;
   readonly budget: Budget;
-  /** The machine's clocks, where the store goes by them; undefined where a test's clock is all there is. */
+  /** The machine's clocks, if the store goes by them; undefined if a test's clock is all there is. */
   readonly machine: ElapsedClock | undefined;
   /** Called with each key that is dropped alive. */
   readonly evicted: (key: Evicted) => void;
@@ -42,9 +42,9 @@ export class Retention {
   readonly #arena: Arena;
   readonly #budget: Budget;
   readonly #evicted: (key: Evicted) => void;
-  /** The machine's clocks, where the store goes by them. */
+  /** The machine's clocks, if the store goes by them. */
   readonly #machine: ElapsedClock | undefined;
-  /** The time that has passed: in an array, since a field would hold each call's in a box of its own. */
+  /** The time that has passed: in a typed array, because V8 would allocate a heap number for a field at each call. */
   readonly #time = new Float64Array(1);
   #sweepAtUs = 0;
   /** The ring to be swept next, and how many before it have been swept since the last whole round. */
@@ -67,7 +67,7 @@ export class Retention {
     if (nowUs >= this.#sweepAtUs || nowUs < this.#sweepAtUs - 2 * SECOND_US) this.#sweep();
   }
 
-  /** The wall clock of the running call, by which some policies are decided; a test's clock where that is the store's. */
+  /** The wall clock of the running call, by which some policies are decided; a test's clock if that is the store's. */
   get wallUs(): number {
     return this.#machine === undefined ? this.#nowUs : this.#machine.wallUs;
   }
@@ -84,7 +84,7 @@ export class Retention {
     );
   }
 
-  /** Puts a saved row where it will be found when its time comes. */
+  /** Puts a saved row into the ring, in which it is found when it expires. */
   place(slot: number): void {
     const table = this.#arena.tableOf(slot);
     if (this.#arena.isHeld(slot)) table.held.add(slot, this.#heldUntilUs(slot), this.#nowUs);
@@ -181,7 +181,7 @@ export class Retention {
     return nearest !== NO_SLOT && this.#expiresAtUs(nearest) <= this.#nowUs ? nearest : NO_SLOT;
   }
 
-  /** The key of a ring whose time comes first, to a second, and where that is far away, of a sample. */
+  /** The key of a ring that expires first, to a second; if that is far away, the first of a sample. */
   #nearest(table: Table, ring: ExpiryRing, own: readonly RowDebit[]): number {
     const timeOf = (slot: number): number =>
       ring === table.held ? this.#heldUntilUs(slot) : this.#expiresAtUs(slot);
@@ -202,7 +202,7 @@ export class Retention {
     }
   }
 
-  /** Frees a few expired keys, each call going on where the one before it stopped. */
+  /** Frees a few expired keys; each call goes on at the point where the last one stopped. */
   #sweep(): void {
     const rings = this.tables.length * 2;
     const second = Math.floor(this.#nowUs / SECOND_US);

@@ -186,7 +186,7 @@ describe("fake clocks are followed at once", () => {
       expect([passes(limiter), passes(limiter)]).toEqual([true, false]);
       vi.advanceTimersByTime(61_000);
       expect([passes(limiter), passes(limiter)]).toEqual([true, false]);
-      // To end the fake is no time passed.
+      // When the fake ends, no time has passed.
       vi.useRealTimers();
       expect(passes(limiter)).toBe(false);
     }

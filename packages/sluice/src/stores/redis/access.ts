@@ -1,4 +1,4 @@
-/** How a store reaches its server: through a client that was passed in, or a connection of its own. */
+/** How a store reaches its server: through a client that was passed in, or its own connection. */
 import type { Closing } from "../../core/closing.js";
 import { InvalidOptionError } from "../../core/errors.js";
 import { HIDDEN, InWords } from "../../core/shown.js";
@@ -12,9 +12,9 @@ export interface AccessOptions extends ConnectOptions {
   /** A connected client of redis, ioredis, iovalkey, valkey-glide, Upstash or Bun; or a function that runs a script. */
   readonly client?: RedisClientLike | undefined;
   /**
-   * In place of `client`: redis://[user:password@]host[:port][/db], or rediss:// for TLS. The first call connects, with
-   * whichever of `redis` and `ioredis` is installed; where that fails, it is a failure of the store, and a later call
-   * tries again. `cluster`, `tls`, `username` and `password` belong to it.
+   * Instead of `client`: redis://[user:password@]host[:port][/db], or rediss:// for TLS. The first call connects, with
+   * whichever of `redis` and `ioredis` is installed; if that fails, it is a failure of the store, and a later call tries
+   * again. `cluster`, `tls`, `username` and `password` belong to it.
    */
   readonly url?: string | undefined;
 }
@@ -22,7 +22,7 @@ export interface AccessOptions extends ConnectOptions {
 export interface Access {
   readonly ask: AskScript;
   readonly isCluster: boolean;
-  /** The node of a slot, where a Cluster's client shows it. */
+  /** The node of a slot, if a Cluster's client shows it. */
   readonly nodeOf: NodeOf | undefined;
   /** Whether the client never sends again what may have reached the server. */
   readonly sendsOnce: () => boolean;

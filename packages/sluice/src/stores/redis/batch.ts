@@ -11,7 +11,7 @@ import type { Debit, StoreCall } from "../store.js";
 import type { Placement } from "./slot.js";
 
 export interface EncodedBatch {
-  /** How many of the calls went in: the first so many. */
+  /** How many of the calls went in, counted from the first. */
   readonly size: number;
   /** To be sent together in this order, which keeps the order of the calls on each key. */
   readonly parts: readonly BatchPart[];
@@ -23,7 +23,7 @@ export interface BatchPart {
   readonly kernels: ReadonlySet<Kernel>;
   readonly keys: readonly string[];
   readonly args: readonly string[];
-  /** Places of its calls in the batch, in the order of the reply. */
+  /** Indices of its calls in the batch, in the order of the reply. */
   readonly places: readonly number[];
 }
 
@@ -55,10 +55,10 @@ const SETS = 1;
 const ANY = 2;
 
 /**
- * Puts as many of `calls` as may go together into keys and arguments; at least one, and no more than there are
- * `maxDebits` for, since that is what takes the server's time.
- * `nowUs` is the injected clock's time, undefined for the server's own; `placement` is undefined without partitions, and
- * a nonce where no client sends a call again: then what gives back needs no mark.
+ * Puts as many of `calls` as may go together into keys and arguments; at least one, and no more than there are `maxDebits`
+ * for, since that is what takes the server's time. `nowUs` is the injected clock's time, undefined for the server's own;
+ * `placement` is undefined without partitions, and a nonce if no client sends a call again: then calls that give back need
+ * no mark.
  */
 export function encodeBatch(
   calls: readonly StoreCall[],
@@ -92,7 +92,7 @@ export function encodeBatch(
   return { size, parts: filled.map((draft) => partOf(draft, nowUs)) };
 }
 
-/** Calls that must not be done twice. Where a client may send them again, they have one more key, of their own. */
+/** Calls that must not be done twice. If a client may send them again, they have one more key: a mark that they were done. */
 export function givesBack({ verb }: Pick<StoreCall, "verb">): boolean {
   return verb === VERBS.refund || verb === VERBS.cancel;
 }
@@ -105,7 +105,7 @@ export function verbOf(calls: readonly StoreCall[]): VerbName | "mixed" {
   return names.find((name) => VERBS[name] === first?.verb) ?? "mixed";
 }
 
-/** The kind of a call by itself. */
+/** The kind of a call, regardless of other calls. */
 function ownKindOf({ verb, debits }: StoreCall): number {
   if (verb !== VERBS.consume) return ANY;
   for (const { rule } of debits) if (!rule.kernel.isOneValue) return ANY;
@@ -118,8 +118,8 @@ function nameOf({ keyspace, id }: Debit, placement: Placement | undefined): stri
 }
 
 /**
- * A call is of its own kind, unless an earlier one on its keys is of a part that is sent later. Keys of a set stand together,
- * so one that shares some of its keys with another is for the general script.
+ * A call is of its own kind, unless an earlier one on its keys is of a part that is sent later. The keys of a set must be
+ * adjacent, so a set that shares only some of its keys with another goes to the general script.
  */
 function kindOf(
   call: StoreCall,
@@ -139,8 +139,8 @@ function kindOf(
 }
 
 /**
- * Finds the indices of a call's keys in its part, or adds them: into `indices`. Whether all of them are new.
- * `known` has for each key where the last call on it is: KINDS.length times its index there, plus the kind.
+ * Finds the indices of a call's keys in its part, or adds them: into `indices`. Whether all of them are new. `known` has
+ * the last call on each key: KINDS.length times its index in its part, plus the kind.
  */
 function placeOf(
   names: readonly string[],
@@ -165,8 +165,8 @@ function placeOf(
 }
 
 /**
- * The group of the part that takes this call in. Behind all groups, or with other calls on keys that the part did not
- * have: nobody before them is on these.
+ * The group of the part that takes this call in. A new one behind all groups, or one whose calls had keys that were new to
+ * the part: no call before them is on these.
  */
 function groupFor(
   call: StoreCall,

@@ -86,7 +86,7 @@ test("what one call's done throws, or rejects with, is no failure of the others"
   expect(threw.mock.calls).toEqual([[new Error("thrown")], [new Error("rejected")]]);
 });
 
-/** A batcher that sends what is alone by itself, and all that it sent. */
+/** A batcher that sends a lone call without a batch, and all that it sent. */
 function sendingAlone(maxInFlight = 3): {
   readonly batcher: Batcher;
   readonly alone: { readonly sentCall: StoreCall; readonly done: Done }[];

@@ -1,7 +1,7 @@
 /**
- * Calls that wait together travel together. An idle store sends at the end of the current tick; a busy
- * one collects while a few batches are under way, so that the batch grows with the load and nobody
- * waits for a timer. Calls keep the order in which they arrived.
+ * Calls that wait together travel together. An idle store sends at the end of the current tick; a busy one collects while a
+ * few batches are under way, so that the batch grows with the load and no call waits for a timer. Calls keep the order in
+ * which they arrived.
  */
 import { atEndOfTick, inNextTurn, monotonicMs } from "../../core/clock.js";
 import { StoreUnavailableError } from "../../core/errors.js";
@@ -11,7 +11,7 @@ import type { StoreCall, StoreResult } from "../store.js";
 
 /** What became of calls that were to be sent together. */
 export interface Sending {
-  /** Places of calls that did not fit in with the others, in their order: they were not sent. */
+  /** Indices of calls that did not fit in with the others, in their order: they were not sent. */
   readonly left: readonly number[];
   /** Resolves when all that were sent are settled; never rejects. */
   readonly settled: Promise<unknown>;
@@ -26,7 +26,7 @@ export type SendBatch<Call = StoreCall, Answer = StoreResult> = (
   settle: SettleCall<Answer>,
 ) => Sending;
 
-/** Sends a call by itself and tells `done` its outcome, once and later; false if it cannot, and nothing was done. */
+/** Sends one call alone and tells `done` its outcome, once and later; false if it cannot, and nothing was done. */
 export type SendAlone<Call = StoreCall, Answer = StoreResult> = (
   call: Call,
   done: (outcome: Answer | Error) => void,
@@ -54,7 +54,7 @@ interface SentBatch {
 
 /** A batch of fewer calls than this is not worth splitting. */
 const MIN_SHARE = 16;
-/** A batch without an answer for so long no longer holds others back, nor one that nobody waits for any more. */
+/** A batch without an answer for this long no longer holds others back, nor does one whose callers have all given up. */
 const STALLED_MS = 1000;
 
 export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
@@ -141,7 +141,7 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
     return Math.min(maxBatch, Math.max(MIN_SHARE, equal));
   }
 
-  /** Sends the next batch; false if nobody waits for any of its calls any more. */
+  /** Sends the next batch; false if all callers of its calls have given up. */
   #sendNext(): boolean {
     const taken = this.#queue.splice(0, this.#share());
     const isOverdue = this.#overdue > 0;
@@ -211,7 +211,7 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
     }
   }
 
-  /** Nobody waits for these outcomes, but whoever counts what is under way needs them. */
+  /** No caller waits for these outcomes, but the count of calls under way needs them. */
   #drop(taken: readonly QueuedCall<Call, Answer>[]): void {
     const dropped = notSent();
     for (const each of taken) if (!isWanted(each.call)) this.#answer(each, dropped);

@@ -10,11 +10,11 @@ import type { Connector } from "./lazy-connection.js";
 export interface ConnectOptions {
   /** The URL names one node of a Cluster. */
   readonly cluster?: boolean | undefined;
-  /** true, or options for node:tls. A rediss:// URL turns TLS on by itself. */
+  /** true, or options for node:tls. A rediss:// URL turns TLS on without this. */
   readonly tls?: boolean | object | undefined;
-  /** In place of those in the URL. */
+  /** Instead of those in the URL. */
   readonly username?: string | undefined;
-  /** In place of that in the URL; never shown. */
+  /** Instead of that in the URL; never shown. */
   readonly password?: string | undefined;
 }
 
@@ -32,7 +32,7 @@ export function connectorTo(url: unknown, options: ConnectOptions): Connector {
   return { load: loadPackage, open: (closed) => openConnection(target, closed) };
 }
 
-/** What fails here fails again where a connection is opened, which says so. */
+/** What fails here fails again when a connection is opened, and is reported then. */
 async function loadPackage(): Promise<void> {
   for (const { name } of connectablePackages) {
     const module = await importIfThere(name).catch(() => "broken");

@@ -20,7 +20,7 @@ test("a watch of a channel that is received already is told to look, once", asyn
   expect(told).toEqual(["first"]);
 
   const second = watch("second");
-  // Whoever has left wants to know nothing.
+  // A watch that has ended hears nothing.
   watch("third").end();
   expect(told).toEqual(["first"]);
   await settle();

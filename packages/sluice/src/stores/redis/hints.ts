@@ -1,11 +1,11 @@
 /**
- * Hints that something which processes share has changed, one channel for each thing. A hint may be missed, and may come for
- * nothing: whoever gets one asks the store.
+ * Hints that something which processes share has changed, one channel for each thing. A hint may be missed, or come without
+ * a change, so its receiver asks the store.
  */
 import { Subscriber } from "./subscriber.js";
 import type { SubscriptionClients } from "./subscription-connection.js";
 
-/** Somebody who wants to know of changes at once. */
+/** A user that wants to know of changes at once. */
 export interface Watch {
   end(): void;
 }
@@ -26,14 +26,14 @@ export class Hints {
   }
 
   /**
-   * Calls `hint` with each message of the channel, each time its messages begin to be received, and once soon where they are
-   * received already: a change between the caller's last look and this watch was not for it.
+   * Calls `hint` with each message of the channel, each time its messages begin to be received, and once soon if they are
+   * received already: otherwise a change between the caller's last look and this watch would be missed.
    */
   watch(channel: string, hint: () => void): Watch {
     if (!this.subscriber.canSubscribe) return { end: () => {} };
     const hints = this.#byChannel.get(channel) ?? new Set();
     this.#byChannel.set(channel, hints);
-    // A function of its own, so that two watches of one caller do not end each other.
+    // A new function, so that two watches of one caller do not end each other.
     const listener = (): void => {
       hint();
     };

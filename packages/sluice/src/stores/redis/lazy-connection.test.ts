@@ -1,4 +1,4 @@
-/** A connection that is opened by the first call: from when its wait speaks against the server. */
+/** A connection that is opened by the first call: from which moment its wait counts against the server. */
 import { expect, test } from "vitest";
 import { settle } from "../../../test/support/watch.js";
 import { Closing } from "../../core/closing.js";

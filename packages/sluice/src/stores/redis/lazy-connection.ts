@@ -1,4 +1,4 @@
-/** A connection of the store's own, opened by the first call. Where that fails, a later call tries again. */
+/** A store's own connection, opened by the first call. If that fails, a later call tries again. */
 import type { Closing } from "../../core/closing.js";
 import type { Submitted } from "../hand-over.js";
 import { handOverNow, notSent } from "./batcher.js";
@@ -68,11 +68,11 @@ export class LazyConnection {
   /** Whether a command that is given to its client now is on its way when that returns. */
   readonly writesAtOnce = (): boolean => this.#opened?.writesAtOnce() === true;
 
-  /** Everyone who asks meanwhile waits for the same attempt. */
+  /** All calls during an attempt wait for the same one. */
   open(): Promise<Opened> {
     if (this.#opening === undefined) {
       this.#opening = this.#begin();
-      // Before anybody who waits goes on, so that no call overtakes those that wait.
+      // Before the waiting calls go on, so that no new call overtakes them.
       this.#opening.then(
         (opened) => {
           this.#opened = opened;
@@ -86,9 +86,9 @@ export class LazyConnection {
   }
 
   /**
-   * Sends a call once the connection is open, in the order of asking. From when the client's package is loaded its wait
-   * speaks against the server, as after a hand-over; before that it waits in this process. But when nobody waits for it any
-   * more, it is not sent, and so not counted.
+   * Sends a call once the connection is open, in the order of asking. Once the client's package is loaded, the wait counts
+   * against the server, as after a hand-over; before that the call waits in this process. A call that its caller has given
+   * up is not sent, and so not counted.
    */
   whenOpen(call: Submitted, send: () => void, fail: (error: Error) => void): void {
     if (this.#isLoaded) call.handOver = handOverNow();

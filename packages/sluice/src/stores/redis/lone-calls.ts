@@ -52,7 +52,7 @@ export class LoneCalls {
   readonly #scripts = new LoneScripts();
   /** By the first of the policies. */
   readonly #prepared = new WeakMap<Rule, Prepared>();
-  /** What is on its way, and who waits for it; undefined once it has ended. */
+  /** The call under way; undefined once it has ended. */
   #call: StoreCall | undefined;
   #done: ((outcome: Outcome) => void) | undefined;
   /** Whether neither a reply came nor an error. */
@@ -180,7 +180,7 @@ function areAlike(ours: readonly Debit[], theirs: readonly Debit[]): boolean {
   return true;
 }
 
-/** What a reply that admits the call says of it; undefined where it is another one. */
+/** What a reply that admits the call says of it; undefined if it is another reply. */
 function admittedBy({ debits }: StoreCall, reply: unknown): StoreResult | undefined {
   if (!Array.isArray(reply) || reply.length !== 2 * debits.length + 2) return undefined;
   for (let i = 0; i < reply.length; i++) if (typeof reply[i] !== "number") return undefined;

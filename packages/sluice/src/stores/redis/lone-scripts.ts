@@ -16,7 +16,7 @@ export interface LoneScript {
 /** A policy's tag, how many numbers it has, and these, as text. */
 type Head = readonly string[];
 
-/** A server keeps every script that it ever ran: so many texts with numbers in them a store. */
+/** A server keeps every script that it ever ran, so a store makes at most this many texts with numbers in them. */
 const MAX_TEXTS = 64;
 const MAX_POLICIES = 4;
 const NONE: readonly string[] = [];

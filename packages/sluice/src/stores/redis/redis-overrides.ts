@@ -13,7 +13,7 @@ import { replyNumber, runOnKey } from "./one-key-script.js";
 import { overrideScript } from "./scripts.js";
 
 const FOR_GOOD = "-";
-/** What stands before the note of one that was removed. */
+/** The prefix of the note of a removed override. */
 const REMOVED = "-";
 
 export class RedisOverrides implements OverrideStore {

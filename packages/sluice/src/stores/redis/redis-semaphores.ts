@@ -19,7 +19,7 @@ import type { Subscriber } from "./subscriber.js";
 
 export interface RedisSemaphoresOptions extends SemaphoreBatchesOptions {
   readonly subscriber: Subscriber;
-  /** The node of a slot, where a Cluster's client shows it. */
+  /** The node of a slot, if a Cluster's client shows it. */
   readonly nodeOf: NodeOf | undefined;
   /** Names this process among all that subscribe. */
   readonly nonce: string;
@@ -49,7 +49,7 @@ export class RedisSemaphores implements SemaphoreStore {
     withinMs: number,
     submitted: Submitted = {},
   ): Promise<SemaphoreAnswer> {
-    // All of a place is in one key: a Cluster serves that even while it moves it.
+    // All of a semaphore is in one key: a Cluster serves that even while it moves it.
     const untilMs = monotonicMs() + withinMs;
     let pause: (() => Promise<void>) | undefined;
     return new Promise((resolve, reject) => {

@@ -44,7 +44,7 @@ import { type RefusalSorter, SplitRetry } from "./split-retry.js";
 import { endingWithStore, type RoundTripOptions } from "./round-trips.js";
 import { decodeBatch } from "./wire.js";
 
-/** A calendar's table is off at most twice: once for the clock, once for a boundary passed meanwhile. */
+/** A calendar's table is off at most twice: once for the clock, once for a boundary passed in between. */
 const CALENDAR_TRIPS = 3;
 const STORE_NONCE_BYTES = 9;
 const OPTIONS = optionReader<RedisStoreOptions>()({
@@ -75,16 +75,16 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly marksHandOver = true;
   /** The node that decides a call; only with a Cluster's client that shows its nodes. */
   readonly partOf?: ((call: StoreCall) => string) | undefined;
-  /** Where semaphores keep their state. */
+  /** Keeps the state of semaphores. */
   readonly semaphores: SemaphoreStore;
-  /** Where reports of processes are kept. */
+  /** Keeps the reports of processes. */
   readonly reports: ReportStore;
-  /** Where overrides of keys are kept. */
+  /** Keeps the overrides of keys. */
   readonly overrides: Required<OverrideStore>;
-  /** Where published policies are kept. */
+  /** Keeps published policies. */
   readonly documents: Required<DocumentStore>;
   readonly #hints: Hints;
-  /** Batches, and outages whoever met them; hooks are listeners too. */
+  /** Batches, and outages met by any of its users; hooks are listeners too. */
   readonly events = new Events();
   /** Numbers since it was made. */
   readonly counts = new StoreCounts();
@@ -153,7 +153,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   }
 
   /**
-   * Connects with whichever of `redis` and `ioredis` is installed; rejects where that fails.
+   * Connects with whichever of `redis` and `ioredis` is installed; rejects if that fails.
    * @throws InvalidOptionError if the URL is not valid, or neither package is installed.
    * @example
    * import { RateLimiter, tokenBucket } from "sluice";
@@ -171,7 +171,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   }
 
   /**
-   * What was asked of this store by this process, in numbers; see docs/watch.md. Asks nobody.
+   * What was asked of this store by this process, in numbers; see docs/watch.md. No call to the server.
    *
    * @throws nothing, also when it is closed
    * @example
@@ -255,8 +255,8 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   }
 
   /**
-   * Ends what the store itself opened, not a client that was passed in. Calls under way and all waits end at once with
-   * a ClosedError; close limiters and semaphores first where they should give back.
+   * Ends what the store itself opened, not a client that was passed in. Calls under way and all waits end at once with a
+   * ClosedError; close limiters and semaphores first if they should give units or permits back.
    *
    * @throws nothing
    * @example
@@ -274,7 +274,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     });
   }
 
-  /** Whether the debits of a call lie in several slots of a Cluster. */
+  /** Whether the debits of a call are in several slots of a Cluster. */
   isSplit(call: StoreCall): boolean {
     return this.#splitRetry.isCluster && this.#slotsOf(call).length > 1;
   }
@@ -288,8 +288,8 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   }
 
   /**
-   * The keys of a script share a slot, so on a Cluster each slot has a batcher of its own. A node that hangs then
-   * does not hold back the calls to the others.
+   * The keys of a script share a slot, so on a Cluster each slot has its own batcher. Then a node that hangs does not hold
+   * back the calls to the others.
    */
   #batcherOf(slot: number): Batcher {
     let batcher = this.#slotBatchers.get(slot);
@@ -312,7 +312,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     return { left, settled: settled.then(sorted.sendAgain) };
   }
 
-  /** Takes the outcomes of a batch in place of `settle`, but costs nothing until one is a refusal. */
+  /** Takes the outcomes of a batch instead of `settle`, but costs nothing until one is a refusal. */
   #sorted(
     slot: number | undefined,
     calls: readonly StoreCall[],
@@ -409,7 +409,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     return run;
   }
 
-  /** Lets the listeners know; what is returned does so again when the batch ends. Undefined where nobody listens. */
+  /** Notifies the listeners; the returned function notifies them again when the batch ends. Undefined without listeners. */
   #batchBegins(
     calls: readonly StoreCall[],
     keys: number,

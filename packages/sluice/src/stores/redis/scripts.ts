@@ -1,5 +1,5 @@
 /**
- * Scripts: put together from the kernels that a batch needs, named by their SHA-1, and run by it. The text goes where the
+ * Scripts: put together from the kernels that a batch needs, named by their SHA-1, and run by it. The text is sent if the
  * server may not know it: on first use, after SCRIPT FLUSH, and after a failover to a server that never saw it.
  */
 import type { Kernel } from "../../algorithms/kernel.js";
@@ -62,7 +62,7 @@ export function scriptOf(source: string): Script {
   return { source, sha: digests.sha1(source) };
 }
 
-/** Puts the kernels and fast paths with these tags into a text, wherever it has a place for them. */
+/** Puts the kernels and fast paths with these tags into a text, at its directives for them. */
 export function withAlgorithms(text: string, tags: readonly string[]): string {
   return text
     .replaceAll("-- @fast-paths", () => distinct(tags.map((tag) => lua.fastPaths[tag] ?? "")))

@@ -27,7 +27,7 @@ export interface SemaphoreBatchesOptions {
   readonly batching: BatcherOptions;
 }
 
-/** A command that waits to be sent. A release is sent though nobody waits for it: somebody waits for its place. */
+/** A command that waits to be sent. A release is sent even if its caller has given up, because a waiter needs the permit. */
 class WaitingCommand implements KeyedCommand, Submitted {
   readonly key: KeyedCommand["key"];
   readonly command: KeyedCommand["command"];
@@ -46,9 +46,9 @@ class WaitingCommand implements KeyedCommand, Submitted {
   }
 }
 
-/** Entries in one script call at most, but for a command that has more by itself: some 1 ms of the server's time. */
+/** The most entries in one script call, unless a single command has more: some 1 ms of the server's time. */
 const MOST_ENTRIES = 64;
-/** For how long after a refusal each key's commands are sent by themselves. */
+/** For how long after a refusal each key's commands are sent separately. */
 const APART_MS = 1000;
 
 export class SemaphoreBatches {
@@ -106,7 +106,7 @@ export class SemaphoreBatches {
     return { left: places.slice(size), settled };
   }
 
-  /** The commands of each key in a script call of their own. */
+  /** Sends the commands of each key in a separate script call. */
   #sendApart(
     commands: readonly WaitingCommand[],
     places: readonly number[],
@@ -123,7 +123,7 @@ export class SemaphoreBatches {
     return Promise.all([...byKey.values()].map((own) => this.#run(commands, own, settle)));
   }
 
-  /** One script call. Where it is refused because of one of its keys, nothing was done, and the others must not suffer. */
+  /** One script call. If it is refused because of one of its keys, nothing was done, and the other keys must not suffer. */
   async #run(
     commands: readonly WaitingCommand[],
     places: readonly number[],

@@ -127,7 +127,7 @@ describe("a release that waits behind a batch under way for longer than its dead
     await pass(TIMEOUT_MS - 1);
     const after = semaphore.setLimit("k", 6).catch((error: unknown) => error);
     await pass(1);
-    // What waits no longer is not sent; what came later goes with it or waits.
+    // A command that was given up is not sent; later commands are sent together or wait.
     expect(await before).toMatchObject({ code: "STORE_TIMEOUT", sent: false });
     const [, ...later] = server.calls;
     expect(later.length).toBeGreaterThan(0);

@@ -58,7 +58,7 @@ export function encodeSemaphores(
   return { keys, args, joined };
 }
 
-/** Each key's commands in their order; a key's last one takes in the next, where that asks for the same. */
+/** Each key's commands in their order; a key's last one takes in the next, if that does the same. */
 function joinedOf(commands: readonly KeyedCommand[]): {
   readonly keys: readonly string[];
   readonly joined: readonly Joined[];
@@ -83,7 +83,7 @@ function joinedOf(commands: readonly KeyedCommand[]): {
   return { keys: [...lastOf.keys()], joined };
 }
 
-/** Those that do the same to each entry, whichever stand beside it. */
+/** Those that do the same to each entry, regardless of the others. */
 const ENTRY_BY_ENTRY: ReadonlySet<SemaphoreVerb> = new Set([
   SEMAPHORE_VERBS.acquire,
   SEMAPHORE_VERBS.tryAcquire,

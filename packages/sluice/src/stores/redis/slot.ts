@@ -31,7 +31,7 @@ function crcStep(crc: number, byte: number): number {
   return ((crc << 8) ^ (TABLE[((crc >> 8) ^ byte) & 0xff] as number)) & 0xffff;
 }
 
-/** The part of a key that decides its slot: what stands in its first braces, if that is anything, else all of it. */
+/** The part of a key that decides its slot: the content of its first braces, unless that is empty, else all of it. */
 export function tagIn(key: string): string {
   const open = key.indexOf("{");
   const close = key.indexOf("}", open + 1);
@@ -43,7 +43,7 @@ export function tagOfId(id: string): string {
   return isInSlot(id) ? tagIn(id) : id;
 }
 
-/** Where the keys of an identity lie. */
+/** Which slots the keys of an identity are in. */
 export interface Placement {
   /** The hash tag that decides the slot. */
   readonly tagOf: (id: string) => string;

@@ -31,8 +31,8 @@ const BY = /^(?:[\w ]+: (?:- )?)?/.source;
 
 const SPLIT_REFUSALS: Readonly<Record<RefusalReason, Refusal>> = {
   /**
-   * While a slot moves to another node, a script is served only where all of its keys are: calls on one key always
-   * are, those on several once these are in one place.
+   * While a slot moves to another node, a script is served only by a node that has all of its keys: calls on one key always
+   * are, those on several once their keys are on one node.
    */
   movingSlot: {
     says: /^TRYAGAIN /,
@@ -45,8 +45,8 @@ const SPLIT_REFUSALS: Readonly<Record<RefusalReason, Refusal>> = {
     errorOf: (cause) => new CrossSlotError({ cause }),
   },
   /**
-   * Since 7.2 servers say it in other words where a script comes upon the key. A command that this user may not run
-   * fails for every call.
+   * Since 7.2 servers say it in other words if a script meets the key. A command that this user may not run fails for every
+   * call.
    */
   unreachableKey: {
     says: new RegExp(
@@ -66,7 +66,7 @@ const FIRST_PAUSE_MS = 2;
 const LONGEST_PAUSE_MS = 50;
 /** For how long after a refusal calls are sent apart from the start. */
 const APART_MS = 1000;
-/** A client that tried many times by itself before it passed on the refusal must not do so often. */
+/** A client that retried many times before it passed on the refusal must not do so often. */
 const APART_PER_LOST_MS = 10;
 
 /** Whether what was sent failed because its slot is moving, so that it may be sent again. */
@@ -113,7 +113,7 @@ interface RefusedCalls {
   error: Error;
 }
 
-/** Takes the outcomes of a batch in place of its own `settle`. */
+/** Takes the outcomes of a batch instead of its own `settle`. */
 export interface RefusalSorter {
   /** Settles the call, unless it was refused and will be sent again. */
   readonly settle: SettleCall;

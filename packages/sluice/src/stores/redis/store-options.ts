@@ -8,7 +8,7 @@ export interface RedisStoreOptions extends AccessOptions {
   /**
    * A connection for subscriptions alone, by which waiting callers of semaphores, and followers of documents and overrides,
    * are notified: a client of redis, ioredis or iovalkey. Default: a duplicate of `client`, if it is one of these, opened
-   * when somebody first waits or follows. With false, or a `client` that cannot subscribe, they have to ask.
+   * at the first wait or follower. With false, or a `client` that cannot subscribe, they have to ask.
    */
   readonly subscriber?: object | false | undefined;
   /**
@@ -16,15 +16,15 @@ export interface RedisStoreOptions extends AccessOptions {
    * over three policies counts as three; one over more policies than this goes alone.
    */
   readonly maxBatch?: number | undefined;
-  /** Batches under way at once, 1 to 1,000; default 3. Calls that arrive meanwhile form the next one. */
+  /** Batches under way at once, 1 to 1,000; default 3. Calls that arrive until one is answered form the next batch. */
   readonly maxInFlight?: number | undefined;
   /**
-   * For a Cluster: puts identities together on so many slots, 1 to 16,384, so that batches are larger and
-   * calls over several identities more often possible. Default: each identity has a hash tag of its own.
-   * The number is part of the keys, so a change loses the state.
+   * For a Cluster: puts identities together on this many slots, 1 to 16,384, so that batches are larger and calls over
+   * several identities more often possible. Default: each identity has its own hash tag. The number is part of the keys, so
+   * a change loses the state.
    */
   readonly partitions?: number | undefined;
-  /** Hears of the store's outages, once for all of its limiters and semaphores. */
+  /** Called for the store's outages, once for all of its limiters and semaphores. */
   readonly hooks?: OutageHooks | undefined;
   /** For tests and simulation: used instead of the server's clock. */
   readonly clock?: Clock | undefined;

@@ -1,6 +1,6 @@
 /**
- * Channels that somebody waits for a message on. A message is only a hint: while a channel is not received, `isLive`
- * is false, and its listeners have to ask the store instead.
+ * Channels on which a message is awaited. A message is only a hint: while a channel is not received, `isLive` is false, and
+ * its listeners have to ask the store instead.
  */
 import { startTimer, type Timer } from "../../core/clock.js";
 import { type SubscriptionClients, SubscriptionConnection } from "./subscription-connection.js";
@@ -17,14 +17,14 @@ interface Channel {
   isLive: boolean;
   /** Whether a subscription to it is under way. */
   isSubscribing: boolean;
-  /** Whether it goes with its last subscription; a channel of the whole store is kept. */
+  /** Whether it is dropped with its last subscription; a channel of the whole store is kept. */
   readonly isBrief: boolean;
   readonly received: (message: string) => void;
   /** One for each subscription: called each time the channel becomes live. */
   readonly listeners: Set<() => void>;
 }
 
-/** Between attempts to subscribe, where the server or its permissions refuse. */
+/** Between attempts to subscribe, if the server or its permissions refuse. */
 const FIRST_ATTEMPT_MS = 100;
 const LONGEST_ATTEMPT_MS = 30_000;
 const MAX_DOUBLINGS = 10;
@@ -80,7 +80,7 @@ export class Subscriber {
     isBrief = this.#sharded,
   ): Subscription {
     const channel = this.#channels.get(name) ?? this.#add(name, received, isBrief);
-    // A function of its own, so that two subscriptions of one caller do not end each other.
+    // A new function, so that two subscriptions of one caller do not end each other.
     const listener = (): void => {
       live();
     };
@@ -117,7 +117,7 @@ export class Subscriber {
       listeners: new Set(),
     };
     this.#channels.set(name, channel);
-    // Where the last message was missed, one on this channel may be missed too.
+    // If the last message was missed, one on this channel may be missed too.
     if (this.#misses > 0) this.#attemptLater();
     else void this.#attempt([[name, channel]]);
     return channel;
@@ -129,7 +129,7 @@ export class Subscriber {
     this.#connection.unsubscribe(name);
   }
 
-  /** Subscribes to what is not received; again later where that fails. */
+  /** Subscribes to what is not received; again later if that fails. */
   async #attempt(channels: Iterable<[string, Channel]> = this.#channels): Promise<void> {
     const silent = [...channels].filter(([, { isLive }]) => !isLive);
     const attempts = silent.map(([name, channel]) => this.#attemptOne(name, channel));

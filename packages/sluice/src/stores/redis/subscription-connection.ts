@@ -28,7 +28,7 @@ export interface ConnectionEvents {
 const PATIENCE_MS = 2000;
 
 /**
- * Rejects where a subscription is not confirmed in time. A client may put one off until it is connected, as ioredis does on
+ * Rejects if a subscription is not confirmed in time. A client may put one off until it is connected, as ioredis does on
  * the nodes of a Cluster, and lose it with a connection that fails: without this, no other attempt would follow.
  */
 function answered(subscribing: Promise<unknown>): Promise<void> {
@@ -58,7 +58,7 @@ export class SubscriptionConnection {
   readonly #removals: (() => void)[] = [];
   /** Channels that the client believes to be subscribed to, and so would not ask the server for again. */
   readonly #asked = new Set<string>();
-  /** How often it was lost: a subscription that was made meanwhile may be lost with it. */
+  /** How often it was lost: a subscription that was made before a loss may be lost with it. */
   #losses = 0;
 
   constructor(clients: SubscriptionClients, events: ConnectionEvents) {
@@ -74,7 +74,7 @@ export class SubscriptionConnection {
     return subscriber === undefined && client() === undefined;
   }
 
-  /** Resolves once messages of the channel are received; rejects where that is not certain. */
+  /** Resolves once messages of the channel are received; rejects if that is not certain. */
   async subscribe(channel: string): Promise<void> {
     const adapter = this.#adapterNow();
     if (adapter === undefined) throw new Error("no client to subscribe with");
@@ -111,7 +111,7 @@ export class SubscriptionConnection {
     try {
       this.#adapter?.end(client);
     } catch {
-      // It has ended by itself.
+      // It has already ended.
     }
   }
 

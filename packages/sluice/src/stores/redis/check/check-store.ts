@@ -17,7 +17,7 @@ import { readServerFacts, type ServerFacts, timingOf } from "./server-facts.js";
 export interface CheckOptions {
   /** Whose keys the user must be able to reach; default "sluice". */
   readonly namespace?: string | undefined;
-  /** Another user of the server, whose permissions are checked in place of the store's own; that takes ACL DRYRUN. */
+  /** Another user of the server, whose permissions are checked instead of the store's own; that takes ACL DRYRUN. */
   readonly user?: string | undefined;
 }
 
@@ -86,7 +86,7 @@ async function factsByScript(time: () => Promise<unknown>): Promise<ServerFacts>
   return { address: "", info: none, cluster: none, config: none, timing, refused: [] };
 }
 
-/** @throws Error where no answer comes in time. */
+/** @throws Error if no answer comes in time. */
 async function answered<T>(reply: Promise<T>): Promise<T> {
   let end = (): void => {};
   const late = new Promise<never>((_, reject: (error: Error) => void) => {
@@ -150,7 +150,7 @@ async function permissions(
   }
 }
 
-/** A finding a need that some node refuses; one that all is well where none does. */
+/** One finding for each need that some node refuses; one that all is well if none does. */
 function refusalFindings(
   needs: readonly Need[],
   nodes: readonly Refusals[],

@@ -3,7 +3,7 @@
 /** "ok" = as it should be; "note" = good to know; "warning" = limits can be off, or late; "error" = calls fail. */
 export type FindingSeverity = "ok" | "note" | "warning" | "error";
 
-/** Where each finding is explained, by its id. */
+/** The page that explains each finding, by its id. */
 export const FINDING_PAGES = {
   connection: "docs/redis.md#connecting",
   server: "docs/redis.md#servers",
@@ -31,7 +31,7 @@ export const FINDING_PAGES = {
 /** Names a finding; the table in docs/redis.md has them all. */
 export type FindingId = keyof typeof FINDING_PAGES;
 
-/** One thing that was checked, and what came of it. */
+/** One thing that was checked, and the outcome. */
 export interface StoreFinding {
   /** Which finding it is; stable, for programs to compare with. */
   readonly id: FindingId;
@@ -41,7 +41,7 @@ export interface StoreFinding {
   readonly text: string;
   /** The page and section that explain it, such as "docs/redis.md#eviction". */
   readonly page: string;
-  /** "host:port" where it is true of one node of a Cluster and not of all. */
+  /** "host:port" if it is true of one node of a Cluster and not of all. */
   readonly node?: string | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** Whether a user of the server may run what Sluice runs: by ACL DRYRUN or, where that is not to be had, by trying. */
+/** Whether a user of the server may run what Sluice runs: by ACL DRYRUN or, if that is not available, by trying. */
 import { digests } from "../../../core/digest.js";
 import type { RunScript, ServerLink } from "../clients/client.js";
 import type { FindingId, FindingSeverity } from "./finding.js";
@@ -12,7 +12,7 @@ export interface Need {
   readonly without: string;
 }
 
-/** A command as it is tried: with arguments by which it changes nothing even where it may run. */
+/** A command as it is tried: with arguments by which it changes nothing even if it may run. */
 interface Tried {
   /** As ACL SETUSER has it, such as "client|setinfo". */
   readonly name: string;
@@ -103,7 +103,7 @@ export function needsOf(isCluster: boolean, isNewer: boolean): readonly Need[] {
 
 /** What a user may not do. */
 export interface Refusals {
-  /** Who was checked; undefined where the server does not say. */
+  /** Who was checked; undefined if the server does not say. */
   readonly user: string | undefined;
   /** By the name of the command. */
   readonly refused: ReadonlyMap<string, "command" | "key" | "channel">;
@@ -111,7 +111,7 @@ export interface Refusals {
   readonly unknown: ReadonlySet<string>;
 }
 
-/** A place for the trial: no command writes to it. */
+/** A key and a channel for the trial: no command writes to them. */
 export interface Scratch {
   readonly key: string;
   readonly channel: string;
@@ -122,7 +122,7 @@ function argsOf({ name, args }: Tried, { key, channel }: Scratch): readonly stri
   return [...name.split("|"), ...filled];
 }
 
-/** By ACL DRYRUN. Undefined where the server, or the user's permissions, do not let anybody ask. */
+/** By ACL DRYRUN. Undefined if the server does not know ACL DRYRUN, or the user may not run it. */
 export async function dryRun(
   link: ServerLink,
   needs: readonly Need[],

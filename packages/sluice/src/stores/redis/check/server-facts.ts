@@ -5,9 +5,9 @@ import type { ServerLink } from "../clients/client.js";
 /** What one server says of itself. */
 export interface ServerFacts {
   readonly address: string;
-  /** Of INFO, by the names of its fields; empty where it was refused. */
+  /** Of INFO, by the names of its fields; empty if it was refused. */
   readonly info: ReadonlyMap<string, string>;
-  /** Of CLUSTER INFO; empty where it was refused, and without a Cluster. */
+  /** Of CLUSTER INFO; empty if it was refused, and without a Cluster. */
   readonly cluster: ReadonlyMap<string, string>;
   /** Of CONFIG GET, those that the server returned. */
   readonly config: ReadonlyMap<string, string>;

@@ -1,6 +1,6 @@
 /**
- * The port for Redis clients: what Sluice needs of one. Everything that is known of one client stands in one file of
- * this folder. A client is recognized by the shape of the object that the user made, so none is imported.
+ * The port for Redis clients: what Sluice needs of one. Everything that is known of one client is in one file of this
+ * folder. A client is recognized by the shape of the object that the user made, so none is imported.
  */
 import type { ConnectablePackage } from "./own-connection.js";
 
@@ -13,8 +13,8 @@ export type RunScript = (
 ) => Promise<unknown>;
 
 /**
- * Runs a script as RunScript does, and tells one of two functions what came of it, once: without a promise of its own, each of
- * which would be a turn between the client's reply and whoever waits for it. What it throws was not sent.
+ * Runs a script as RunScript does, and tells one of two functions the outcome, once: without another promise, which would
+ * be one more turn between the client's reply and the caller. What it throws was not sent.
  */
 export type AskScript = (
   sha: string,
@@ -51,7 +51,7 @@ export type RefusalReason =
 
 /** A server behind a client, for questions about the server itself. */
 export interface ServerLink {
-  /** "host:port"; "" where the client does not say. */
+  /** "host:port"; "" if the client does not say. */
   readonly address: string;
   /** Sends any command, and resolves with what the client makes of the reply. */
   send(command: readonly string[]): Promise<unknown>;
@@ -78,12 +78,10 @@ export interface ClientAdapter<Client = object> {
   refusalIn?(error: Error): RefusalReason | undefined;
   /**
    * Whether what may have reached the server is never sent again, however the connection ends; as the client's options are
-   * now. Undefined where that is not known.
+   * now. Undefined if that is not known.
    */
   sendsOnce?(client: Client): boolean;
-  /**
-   * Whether a command that the client is given now is on its way when the client returns. Undefined where it writes by and by.
-   */
+  /** Whether a command that the client is given now is on its way when the client returns. Undefined if it writes later. */
   writesAtOnce?(client: Client): boolean;
   /** Whether this error says that the client has as many commands under way as it takes: then none was sent. */
   saysQueueIsFull?(error: Error): boolean;
@@ -127,7 +125,7 @@ export interface SubscriptionAdapter<Client extends SubscribingClient = Subscrib
     channel: string,
     listener: MessageListener,
   ): Promise<unknown>;
-  /** Ends a duplicate for good. */
+  /** Ends a duplicate; it does not reconnect. */
   end(duplicate: Client): void;
   /** Whether the client will not connect again. */
   hasGivenUp(client: Client): boolean;

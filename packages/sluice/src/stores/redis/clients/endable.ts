@@ -1,6 +1,6 @@
 /**
- * Ends clients of node-redis for good. Version 4 has no `destroy`. And in every version a client that is ended while it
- * connects keeps the connection which it then gets: it does not look whether it was ended meanwhile.
+ * Ends clients of node-redis so that they stay ended. Version 4 has no `destroy`. And in every version a client that is
+ * ended while it connects keeps the connection which it then gets: it does not check whether it has been ended.
  */
 
 /** Only what is used of node-redis. */
@@ -12,7 +12,7 @@ export interface Endable {
   disconnect?(): unknown;
 }
 
-/** Makes `destroy` end this client whatever it is about, and whether or not it has ended by itself. */
+/** Makes `destroy` end this client whatever it is doing, also if it has already ended. */
 export function endable<Client extends Endable>(client: Client): Client & { destroy(): void } {
   const connect = client.connect.bind(client);
   const endNow = client.destroy?.bind(client) ?? client.disconnect?.bind(client);
@@ -26,7 +26,7 @@ export function endable<Client extends Endable>(client: Client): Client & { dest
   };
   const settled = (): void => {
     isConnecting = false;
-    // Not before the client has got to what it does in this event: else its first commands fail where nobody looks.
+    // Only after the client has handled this event: else its first commands fail as unhandled rejections.
     if (isEnded) queueMicrotask(end);
   };
   client.on("connect", settled);
@@ -38,7 +38,7 @@ export function endable<Client extends Endable>(client: Client): Client & { dest
   return Object.assign(client, {
     connect: async () => {
       const connected = await connect();
-      // The nodes of a Cluster that were found meanwhile.
+      // The nodes of a Cluster that were found in the meantime.
       if (isEnded) settled();
       return connected;
     },

@@ -11,7 +11,7 @@ interface Glide extends GlideLike {
   customCommand(command: readonly string[]): Promise<unknown>;
 }
 
-/** It replaces the server's error codes by words of its own, after "An error was signalled by the server: - ". */
+/** It replaces the server's error codes by its own words, after "An error was signalled by the server: - ". */
 const NO_SCRIPT = /^[^[]*(?:NOSCRIPT|NoScriptError)/;
 const SEVERAL_SLOTS = /^(?:[\w ]+: (?:- )?)?CrossSlot\b/;
 const UNREACHABLE_KEY =
@@ -41,7 +41,7 @@ export const glide: ClientAdapter<Glide> = {
     client.constructor.name === "GlideClusterClient"
       ? []
       : [{ address: "", send: (command) => client.customCommand(command) }],
-  // It shows no table. Where a bundler made the name shorter, the store learns of the Cluster from its first refusal.
+  // It shows no table. If a bundler has shortened the name, the store learns of the Cluster from its first refusal.
   clusterOf: (client) =>
     client.constructor.name === "GlideClusterClient" ? { nodeOf: undefined } : undefined,
   refusalIn: ({ message }) => {

@@ -74,7 +74,7 @@ export function refusalWordedByClient(error: Error): RefusalReason | undefined {
   return undefined;
 }
 
-/** A script's failure, or where the client had no room for it, an error that says so: it never reached the server. */
+/** A script's failure or, if the client's queue was full, an error that says so: the script never reached the server. */
 export function asScriptFailure(error: unknown): Error {
   if (!(error instanceof Error)) return new StoreUnavailableError(String(error));
   if (!CLIENTS.some((adapter) => adapter.saysQueueIsFull?.(error) === true)) {

@@ -72,7 +72,7 @@ function ioredisCluster(client: IoRedis): ClusterView | undefined {
 }
 
 /**
- * A connection to a node of a Cluster does not come back by itself: there what was under way goes again, to any node, after
+ * A connection to a node of a Cluster does not reconnect: what was under way is sent again, to any node, after
  * `retryDelayOnFailover`. What `reconnectOnError` makes of an error, only its author knows.
  */
 function sendsOnce({ isCluster, options }: IoRedis): boolean {
@@ -189,8 +189,8 @@ const ioredisSubscriptions: SubscriptionAdapter<IoRedisSubscriber> = {
   },
   subscribe: async (client, sharded, channel) => {
     if (!sharded) return client.subscribe(channel);
-    // It would put the command off until it is ready. If it does not know the slot then, it throws where nobody
-    // can catch it, and the process ends.
+    // It would put the command off until it is ready. If it does not know the slot then, it throws an uncaught exception,
+    // and the process ends.
     if (client.status !== "ready") throw new Error("not ready");
     return client.ssubscribe(channel);
   },
@@ -248,7 +248,7 @@ function createIoRedis({ Redis }: IoRedisModule, target: ConnectTarget): Connect
   if (!cluster) return new Redis({ ...options, host, port, db });
   return new Redis.Cluster([{ host, port }], {
     lazyConnect: true,
-    // Connections to the nodes begin with their first call: others must not fail meanwhile.
+    // Connections to the nodes begin with their first call: calls during that must not fail.
     enableOfflineQueue: true,
     // What was under way when a node died may have been counted.
     retryDelayOnFailover: 0,

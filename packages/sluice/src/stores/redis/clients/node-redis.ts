@@ -65,7 +65,7 @@ interface NodeRedisOptions {
   readonly port?: number;
 }
 
-/** Its own words, "The client is closed", help nobody who forgot to open it; a Sentinel's client throws a TypeError. */
+/** Its own words, "The client is closed", do not help a user who forgot to open it; a Sentinel's client throws a TypeError. */
 function inWords(client: NodeRedis, error: unknown): unknown {
   if (client.isOpen !== false) return error;
   const message = "the client is not connected: call `await client.connect()` before its first use";

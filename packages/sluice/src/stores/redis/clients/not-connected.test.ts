@@ -1,4 +1,4 @@
-/** A client of redis that nobody has connected: the error says what is missing. */
+/** A client of redis that was never connected: the error says what is missing. */
 import { createClient, createClientPool, createCluster, createSentinel } from "redis";
 import { expect, test, vi } from "vitest";
 import { RateLimiter, Semaphore, tokenBucket } from "../../../index.js";
@@ -22,7 +22,7 @@ test.each([
   });
   expect(onError).toHaveBeenCalledTimes(1);
   const semaphore = new Semaphore({ limit: 1, store });
-  // Without an end it would wait for somebody to connect the client.
+  // Without an end it would wait until the client is connected.
   const acquired = semaphore.acquire("k", { maxWait: "100ms" });
   await expect(acquired).rejects.toThrow("await client.connect()");
   await store.close();

@@ -20,7 +20,7 @@ export interface OwnConnection {
 /** A client's package, and how to open a connection with it. */
 export interface ConnectablePackage {
   readonly name: string;
-  /** Rejects, and leaves nothing open, where that fails or `closed` fires meanwhile. */
+  /** Rejects, and leaves nothing open, if that fails or `closed` fires before it is done. */
   open(module: unknown, target: ConnectTarget, closed: AbortSignal): Promise<OwnConnection>;
 }
 

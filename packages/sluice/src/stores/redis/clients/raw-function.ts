@@ -1,4 +1,4 @@
-/** A function of the user's own in place of a client: it runs scripts by itself, and loads them as it likes. */
+/** A user's function instead of a client: it runs scripts, and loads them as it likes. */
 import type { ClientAdapter, RunScript } from "./client.js";
 
 export const rawFunction: ClientAdapter<RunScript> = {

@@ -1,7 +1,7 @@
 /**
- * A client of node-redis that is replaced when its connection goes silent: open, but no answer comes back, as behind
- * a network that drops packets. No option of node-redis prevents that. Its socketTimeout counts what is written too,
- * so the dead connection stays as long as somebody calls, if only to ask whether the server is back.
+ * A client of node-redis that is replaced when its connection goes silent: open, but no answer comes back, as behind a
+ * network that drops packets. No option of node-redis prevents that. Its socketTimeout counts what is written too, so the
+ * dead connection stays as long as there are calls, if only probes.
  */
 import { startTimer, type Timer } from "../../../core/clock.js";
 import type { ClientMethod } from "./client.js";

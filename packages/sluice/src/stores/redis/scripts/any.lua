@@ -28,7 +28,7 @@
 --           granted               of consumeUpTo, refund and cancel: taken, or given back
 --           wait, opened, sold    of a reserve that is admitted: µs until the start, and its receipt; and of each debit:
 --             extra, ended        as in ARGV
---           debits                where it is ready; of each:
+--           debits                if it is ready; of each:
 --             available, reset    thousandths, µs
 --             reason, wait        REASONS_FOLLOW: not all are admitted; µs
 --
@@ -71,8 +71,8 @@ local function save(at)
   end
 end
 
--- Reads the state of a debit, unless a call of the same policy did. One that changes nothing brings it to its own options
--- all the same, which nobody else may see.
+-- Reads the state of a debit, unless a call of the same policy did. A call that changes nothing still adapts the state to
+-- its own options, which no other call may see.
 local function read(debit)
   local at, failure = debit.at, nil
   debit.state = states[at]

@@ -25,7 +25,7 @@
 --             rest                what tells their resets, see the fast path
 --           readiness             or an error of wire.ts; and flags
 --             now                 TIME_FOLLOWS: the time of the decision, µs
---             available, reset    where it is ready: thousandths, µs
+--             available, reset    if it is ready: thousandths, µs
 --             reason, wait        REASONS_FOLLOW: it is denied; µs
 --             count               REPEATS_FOLLOW: how many consumes of the group more got the very same
 --
@@ -41,8 +41,8 @@
 local fast = {}
 -- @fast-paths
 
--- The general path decides what is left. It is made where a batch meets such a consume: a script makes its functions
--- again each time it runs. And its names are its own, for each name from outside costs the making of a function.
+-- The general path decides what is left. It is made only when a batch has such a consume: a script creates its functions
+-- each time it runs. And its names are its own, for each name from outside costs the making of a function.
 --
 -- A consume that needs another calendar is sent again. What comes behind it on its key must not be decided before it, so it
 -- is sent again too.
@@ -74,7 +74,7 @@ local function makeGeneral()
 end
 
 local general
--- Where in the reply the admitted consumes are counted; 0 = they must be counted again.
+-- The index in the reply of the count of admitted consumes; 0 = they must be counted again.
 local plain = 0
 
 while cursor < #ARGV do

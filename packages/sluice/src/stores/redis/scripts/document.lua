@@ -1,4 +1,5 @@
--- Keeps the versions of a document under one name; reads them; publishes the next one where the one in force is expected.
+-- Keeps the versions of a document under one name; reads them; publishes the next one if the one in force is the expected
+-- one.
 --
 -- KEYS    the document      a hash: version, digest; floor, which the next version is above; versions, those that are
 --                           kept, from the oldest on; and of each the fields n<version>, its note, and t<version>, its text
@@ -12,7 +13,7 @@
 --         publish:
 --           seen            as above
 --           expected        the version in force
---           kept            so many versions stay
+--           kept            how many versions stay
 --           digest, note, text
 --           channel         where to announce it; '' = nowhere
 --
@@ -71,7 +72,7 @@ kept[#kept + 1] = nextVersion
 local note = string.format('%.0f', floor(raw / 1000)) .. ' ' .. ARGV[6] .. ' ' .. ARGV[7]
 call('HSET', key, 'n' .. nextVersion, note, 't' .. nextVersion, ARGV[8])
 call('HSET', key, 'version', nextVersion, 'digest', ARGV[6], 'versions', table.concat(kept, ' '))
--- Only a hint: where nobody may publish, processes ask. A Cluster's channels carry their key's tag.
+-- Only a hint: if the client may not publish, processes ask. A Cluster's channels carry their key's tag.
 local channel = ARGV[9]
 if channel ~= '' then
   redis.pcall(channel:find('{', 1, true) and 'SPUBLISH' or 'PUBLISH', channel, nextVersion)

@@ -1,4 +1,4 @@
--- Reads the overrides of a limiter where they have changed, or writes one.
+-- Reads the overrides of a limiter if they have changed, or writes one.
 --
 -- KEYS    the overrides     a hash: '' = its version, every other field an id
 --
@@ -6,7 +6,7 @@
 --         verb              'read' or 'write'
 --         read:
 --           known           the version that the caller knows
---           ids             of what may be over: it is removed where it is
+--           ids             of what may be over: it is removed if it is
 --         write:
 --           most            how many there may be
 --           id
@@ -68,12 +68,12 @@ if text ~= '' and not isKnown and call('HLEN', key) >= most then
 end
 if text == '' and note ~= '' and isKnown then text = string.format('%.0f', now + NOTED_MS) .. ' -' .. note end
 if text == '' then call('HDEL', key, id) else call('HSET', key, id, text) end
--- Never one that was before, also where the hash was lost meanwhile.
+-- Never an earlier version, also if the hash was lost in between.
 local version = (call('HGET', key, '') or 0) + 1
 if version < raw then version = raw end
 version = string.format('%.0f', version)
 call('HSET', key, '', version)
--- Only a hint: where nobody may publish, processes ask. A Cluster's channels carry their key's tag.
+-- Only a hint: if the client may not publish, processes ask. A Cluster's channels carry their key's tag.
 local channel = ARGV[7]
 redis.pcall(channel:find('{', 1, true) and 'SPUBLISH' or 'PUBLISH', channel, version)
 return { 1 }

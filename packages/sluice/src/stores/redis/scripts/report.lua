@@ -1,6 +1,6 @@
 -- Notes in the table of a minute what one process has counted in it; or reads the table, or the clock alone.
 --
--- KEYS    the minute        a hash; not touched where the clock alone is asked for
+-- KEYS    the minute        a hash; not touched by 'now'
 --
 -- ARGV    now               µs; '' = the server's own clock
 --         verb              'now', 'read' or 'write'; what follows is of the last

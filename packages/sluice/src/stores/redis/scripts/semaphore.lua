@@ -1,12 +1,12 @@
 -- Executes commands on semaphores, one after another, on one reading of the clock.
 --
--- KEYS    the semaphores    each a sorted set with all of it, so that a Cluster always finds it in one place
+-- KEYS    the semaphores    each one sorted set, so that a Cluster always has all of it on one node
 --
 -- ARGV    now               µs; '' = the server's own clock
 --         commands          to the end; of each:
 --           key             its index
 --           verb            see SEMAPHORE_VERBS in kernel.ts
---           limit           where none is stored; of setLimit, the one to store
+--           limit           applies if none is stored; of setLimit, the one to store
 --           lease           of holders, µs
 --           claim           of a permit that was handed over, until it is confirmed, µs
 --           wait            of waiters, µs
@@ -18,7 +18,7 @@
 -- Reply   now               the clock, µs
 --         commands          of each:
 --           error           0, or one of wire.ts and nothing else
---           next            µs until a holder's lease may end; 0 = there is more to do at once; -1 = nobody holds
+--           next            µs until a holder's lease may end; 0 = there is more to do at once; -1 = there is no holder
 --           limit, held, waiting
 --           entries         of each:
 --             outcome       see OUTCOME in kernel.ts

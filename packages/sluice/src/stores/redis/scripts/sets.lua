@@ -1,7 +1,7 @@
 -- Decides a batch of nothing but consumes whose states are one value each, some of them on several debits: sets of
 -- policies. All of a consume's debits are made, or none.
 --
--- KEYS    one for each debit      the keys of a consume stand together; consumes on the same keys share them
+-- KEYS    one for each debit      the keys of a consume are adjacent; consumes on the same keys share them
 --
 -- ARGV    now                     µs; '' = the server's own clock
 --         policies                how many; then of each:
@@ -49,7 +49,7 @@ local function makeGeneral()
 end
 
 local general
--- Where in the reply the admitted consumes are counted; 0 = they must be counted again.
+-- The index in the reply of the count of admitted consumes; 0 = they must be counted again.
 local plain = 0
 -- Of a consume, by debit: its policy, and what that answers.
 local indexes, asks, costs = {}, {}, {}

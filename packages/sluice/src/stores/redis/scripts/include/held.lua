@@ -1,6 +1,6 @@
 -- Consumes that are sent again with another calendar, and what comes behind them on their keys.
 --
--- Given   held        by index of the key, the time that the calendar must cover; nil where nothing is held
+-- Given   held        by index of the key, the time that the calendar must cover; nil if nothing is held
 --
 -- @const NEED_CALENDAR from algorithms/kernel.ts
 -- @const TIME_FOLLOWS, REPEATS_FOLLOW from stores/redis/wire.ts

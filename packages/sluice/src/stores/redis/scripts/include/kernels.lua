@@ -4,14 +4,14 @@
 local byte, min, max = string.byte, math.min, math.max
 
 -- By tag. Beside the functions of their twins they have:
---   params(at)        their numbers, which stand behind ARGV[at]
+--   params(at)        their numbers, which follow ARGV[at]
 --   unpack(s, value)  a stored value becomes `s`; false if the format is unknown
 --   pack(s)           the value to store
---   load(key)         in the place of unpack, where a state is not one value: the state, or nil and why not
---   save(s)           in the place of pack
+--   load(key)         instead of unpack, if a state is not one value: the state, or nil and why not
+--   save(s)           instead of pack
 local kernels = {}
 
--- The policies of the batch, as the verbs want them: made of what stands in ARGV when first used.
+-- The policies of the batch, as the verbs want them: made from ARGV when first used.
 local function policyOf(index)
   local policy = policies[index]
   if not policy.kernel then
@@ -46,8 +46,8 @@ local function expire(key, expiry)
   call(expireCommand, key, ttl(expiry))
 end
 
--- KEYS[at] becomes `value`. In place where the old one was as long, which is half the work of SET; and the
--- expiry is set only where it moved.
+-- KEYS[at] becomes `value`. In place if the old one was as long, which is half the work of SET; and the expiry is set only
+-- if it moved.
 local function store(at, value, s)
   local key, old = KEYS[at], values[at]
   if old and #old == #value then

@@ -1,9 +1,9 @@
--- Begins a batch: reads where the policies stand in ARGV, and what is stored.
+-- Begins a batch: reads the positions of the policies in ARGV, and what is stored.
 --
 -- Arguments become numbers by "+ 0", which costs half of tonumber(). Numbers given to Redis become text, which
 -- costs as much as some commands: what is always the same is text already.
 --
--- Makes   policies        by index; `at` is where the tag stands in ARGV, behind which are count and numbers
+-- Makes   policies        by index; `at` is the index of the tag in ARGV; count and numbers follow it
 --         cursor          where the last of them ends in ARGV
 --         values          what is stored, by index of the key
 --         reply, n        the reply, and its length
