@@ -12,9 +12,9 @@ export type ExpressOptions<Req extends Request = Request> = HttpOptions<Req, [re
 /**
  * Middleware that lets requests pass as far as their limits allow, and answers the others with 429.
  *
- * Clients are distinguished by `req.ip`: set `trust proxy` to the number of proxies before this server. A store that cannot be
- * asked and is not to be passed is a denial with 503. Errors of the charge function go to the error handlers; what routes
- * throw is not touched.
+ * Clients are distinguished by `req.ip`: set `trust proxy` to the number of proxies in front of this server. If a store
+ * cannot be asked, and `onStoreFailure` does not let the request pass, that is a denial with 503. Errors of the charge
+ * function go to the error handlers; what routes throw is not touched.
  *
  * @param options what a request is charged and how denials are answered; a limiter or semaphore alone charges addresses
  * @throws InvalidOptionError

@@ -25,10 +25,10 @@ export type * from "../http/index.js";
  */
 export interface FastifyLimitOptions
   extends Partial<HttpOptions<FastifyRequest, [reply: FastifyReply]>> {
-  /** Charges the client's address to this one; in place of `charge`. */
+  /** Charges the client's address to this one; instead of `charge`. */
   readonly limiter?: Limit | undefined;
   /**
-   * When a request is charged: before anything is read of it, or once its body and whoever was authenticated are known.
+   * When a request is charged: before anything is read of it, or once its body and the authenticated user are known.
    * Default "onRequest".
    */
   readonly hook?: "onRequest" | "preHandler" | undefined;
@@ -37,8 +37,8 @@ export interface FastifyLimitOptions
 declare module "fastify" {
   interface FastifyContextConfig {
     /**
-     * What requests of this route are charged, in place of what plugins of sluice/fastify say, whose other options hold
-     * where it has none. false: nothing.
+     * What requests of this route are charged, instead of what plugins of sluice/fastify say, whose options apply if they
+     * are not given here. false: nothing.
      */
     rateLimit?: FastifyLimitOptions | false | undefined;
   }
@@ -57,7 +57,7 @@ const REGISTER_OPTIONS = optionReader<
   ...unchecked("prefix", "logLevel", "logSerializers"),
 });
 
-/** Limits of a route, or of all that have none of their own. */
+/** Limits of a route, or of all routes without their own. */
 interface Limits {
   readonly hook: "onRequest" | "preHandler";
   enter(request: FastifyRequest, reply: FastifyReply, go: HookHandlerDoneFunction): void;
@@ -77,8 +77,9 @@ const ofRoutes = new WeakSet<FastifyRequest>();
  * which it is registered, and what no route matches. Without `limiter` and `charge` it covers routes with a
  * `config.rateLimit` alone.
  *
- * Clients are distinguished by `request.ip`: tell Fastify by `trustProxy` which proxies stand before this server. A store that
- * cannot be asked and is not to be passed is a denial with 503; errors of the charge function go to the error handler.
+ * Clients are distinguished by `request.ip`: tell Fastify by `trustProxy` which proxies are in front of this server. If a
+ * store cannot be asked, and `onStoreFailure` does not let the request pass, that is a denial with 503; errors of the
+ * charge function go to the error handler.
  *
  * @throws InvalidOptionError, also for the options of a route
  * @example
@@ -109,7 +110,7 @@ export const rateLimit: FastifyPluginAsync<FastifyLimitOptions> = Object.assign(
     // What routes from before this plugin say shows in their requests alone.
     let mayRoutesSay = instance.printRoutes() !== NO_ROUTES;
     const limitsFor = (request: FastifyRequest): Limits | undefined => {
-      // Fastify makes a new one whenever it is asked for it.
+      // Fastify makes a new one at each read.
       const own = mayRoutesSay ? request.routeOptions.config.rateLimit : undefined;
       if (own === undefined) return general;
       if (own === false || ofRoutes.has(request)) return undefined;
@@ -118,7 +119,7 @@ export const rateLimit: FastifyPluginAsync<FastifyLimitOptions> = Object.assign(
     };
     const later = new WeakMap<FastifyRequest, Limits>();
 
-    // Whoever mistypes an option of a route learns of it before the server runs.
+    // A mistyped option of a route fails before the server runs.
     instance.addHook("onRoute", ({ config }) => {
       if (config?.rateLimit) limitsOfRoute(config.rateLimit);
       mayRoutesSay ||= config?.rateLimit !== undefined;
@@ -143,7 +144,7 @@ export const rateLimit: FastifyPluginAsync<FastifyLimitOptions> = Object.assign(
     });
   }) satisfies FastifyPluginAsync<FastifyLimitOptions>,
   {
-    // As fastify-plugin does: its hooks are those of the scope that registers it, not of one of its own.
+    // As fastify-plugin does: its hooks apply to the scope that registers it, not to a new scope.
     [Symbol.for("skip-override")]: true,
     [Symbol.for("fastify.display-name")]: "sluice",
     [Symbol.for("plugin-meta")]: { name: "sluice", fastify: "5.x" },
@@ -186,7 +187,7 @@ function limitsOf({ hook = "onRequest", ...given }: GivenOptions): Limits {
       });
     }
     if (denial === undefined) return true;
-    // Whoever lost patience may have answered while the store was asked.
+    // A timeout of the application may have answered while the store was asked.
     return !reply.sent && refuse(request, denial, reply);
   };
   const refuse = (

@@ -19,7 +19,7 @@ export interface ApolloRequest {
   readonly schema: GraphQLSchema;
   /** Its parsed document. */
   readonly document?: DocumentNode | undefined;
-  /** The operation of it that runs; null or undefined where it is not resolved yet. */
+  /** The operation of it that runs; null or undefined if it is not resolved yet. */
   readonly operation?: OperationDefinitionNode | null | undefined;
   /** The HTTP request behind it. */
   readonly request: {
@@ -95,7 +95,7 @@ export function apolloRateLimit<Context = unknown>(
           if (document === undefined || !operation) return;
           const about = { schema, document, operation, variables: request.request.variables ?? {} };
           pass = await gate.enter(about, contextValue as Context, callOf(request));
-          // Another plugin may have failed meanwhile.
+          // Another plugin may have failed in the meantime.
           if (isSent) await pass.settle?.({ status: 500, aborted: false });
           if (pass.error !== undefined) throw pass.error;
         },

@@ -16,7 +16,7 @@ import type {
 /** The most that anything costs: no limit is as high. */
 export const MOST_COST = 1e9;
 
-/** Beyond so many selections an operation is not read any further: it costs the most. */
+/** Beyond this many selections an operation is not read any further: it costs the most. */
 const MOST_VISITED = 10_000;
 
 /** A field's `@rateLimit(limiter: ..., cost: ...)`. */
@@ -46,7 +46,7 @@ export interface WeighedOperation {
   readonly variables: Readonly<Record<string, unknown>>;
 }
 
-/** @param costs of fields by coordinate, as "Query.search"; 1 where it says nothing */
+/** @param costs of fields by coordinate, as "Query.search"; 1 for all others */
 export function weigh(
   weighed: WeighedOperation,
   costs: Readonly<Record<string, number>>,
@@ -162,7 +162,7 @@ class Scale {
     return name === undefined ? undefined : this.#weighed.schema.getType(name);
   }
 
-  /** Fields of one response key, of which one alone is executed: the dearest counts. */
+  /** Fields of one response key, of which one alone is executed: the most expensive counts. */
   #weighField(fields: readonly Selected[]): Weight {
     let cost = 0;
     const byLimiter = new Map<string, number>();
@@ -178,7 +178,7 @@ class Scale {
     return sumOf([{ cost, byLimiter }, inner]);
   }
 
-  /** Of the type's field, and of those that an object of it may have in truth: the dearest. */
+  /** The highest cost: of the type's field, and of those of the types that its object may really have. */
   #aboutField(parent: GraphQLNamedType | undefined, name: string): FieldCost {
     const coordinate = `${parent?.name ?? ""}.${name}`;
     const known = this.#aboutFields.get(coordinate);
@@ -286,7 +286,7 @@ function namedTypeOf(type: SchemaField["type"]): GraphQLNamedType {
 const DIRECTIVE = "rateLimit";
 const limitsOfFields = new WeakMap<SchemaField, readonly FieldLimit[]>();
 
-/** What `@rateLimit` says of a field: in the schema's text, or as `extensions.directives` where it is made by code. */
+/** What `@rateLimit` says of a field: in the schema's text, or as `extensions.directives` if the schema is made by code. */
 export function limitsOfField(field: SchemaField): readonly FieldLimit[] {
   const known = limitsOfFields.get(field);
   if (known !== undefined) return known;

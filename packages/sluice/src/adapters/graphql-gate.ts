@@ -36,7 +36,7 @@ export interface GraphqlOperation<Context = unknown> extends WeighedOperation {
   readonly cost: number;
 }
 
-/** As of every adapter, for operations in place of requests. */
+/** As of every adapter, for operations instead of requests. */
 export interface GraphqlOptions<Context = unknown>
   extends Omit<HttpOptions<GraphqlOperation<Context>>, "charge" | "onDenied"> {
   /** What an operation is charged, beside what its fields with `@rateLimit` are; default: nothing. */
@@ -71,9 +71,9 @@ function checkCosts(option: string, costs: unknown): Readonly<Record<string, unk
   return named;
 }
 
-/** What came of an operation's charges. */
+/** The outcome of an operation's charges. */
 export interface OperationPass extends Pass {
-  /** Set where it is refused. */
+  /** Set if it is refused. */
   readonly error: Error | undefined;
 }
 
@@ -86,7 +86,7 @@ export class OperationGate<Context> {
   readonly #headersOf: (fields: Fields) => { readonly headers?: Readonly<Record<string, string>> };
 
   /**
-   * @param headersOf how an error tells the server which fields to send; nothing where the plugin sends them itself
+   * @param headersOf how an error tells the server which fields to send; nothing if the plugin sends them itself
    * @throws InvalidOptionError
    */
   constructor(
@@ -132,7 +132,7 @@ export class OperationGate<Context> {
     if (this.#options.limiters === undefined || this.#checked.has(schema)) return;
     for (const type of Object.values(schema.getTypeMap())) {
       if (!("getFields" in type)) continue;
-      // An input's field has none: the directive cannot stand there.
+      // An input's field has none, because the directive is not allowed on it.
       for (const field of Object.values<unknown>(type.getFields()) as readonly SchemaField[]) {
         for (const { limiter, cost } of limitsOfField(field)) {
           limiterNamed(this.#limiters, limiter);
@@ -178,7 +178,7 @@ export class OperationGate<Context> {
   }
 }
 
-/** Weighed when somebody asks: a charge by operation alone need not read it. */
+/** Weighed at the first read: a charge by operation alone need not weigh it. */
 class WeighedLate<Context> implements GraphqlOperation<Context> {
   readonly schema;
   readonly document;
@@ -269,14 +269,14 @@ export function outcomeOf(result: unknown): Omit<HttpOutcome, "aborted"> {
 
 /**
  * Writes fields of an operation over those of this plugin's other operations of the same request, and behind those of
- * others, such as another plugin with limits of its own.
+ * others, such as another plugin with its own limits.
  */
 export class OwnFields {
   /** By answer, and by name: what this plugin wrote there last. */
   readonly #written = new WeakMap<object, Map<string, string>>();
 
   write(fields: Fields, answer: AnswerFields): void {
-    // A server may have written those of an error's extensions by itself.
+    // The server itself may have written those of an error's extensions.
     const own = this.#written.get(answer) ?? new Map(fields);
     this.#written.set(answer, own);
     writeFields(fields, {
@@ -289,7 +289,7 @@ export class OwnFields {
   }
 }
 
-/** A list without the items of a plugin; null where nothing else was in it. */
+/** A list without the items of a plugin; null if nothing else was in it. */
 function without(
   items: string | undefined,
   list: string | null | undefined,

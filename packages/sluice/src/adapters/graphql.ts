@@ -27,7 +27,7 @@ export interface StartPayload {
     /** Newer versions name it beside the arguments, too. */
     readonly contextValue?: unknown;
   };
-  /** Answers in place of the operation. */
+  /** Answers instead of the operation. */
   setResultAndStopExecution(result: { readonly errors: readonly GraphQLError[] }): void;
 }
 
@@ -246,7 +246,7 @@ class Started {
       }
     };
     const stop = async (value?: unknown): Promise<IteratorResult<unknown>> => {
-      // Whoever reads no further has left, or has been left.
+      // A reader that stops early has disconnected, or was disconnected.
       void this.#settle?.({ status: 200, aborted: true });
       return (await iterator.return?.(value)) ?? { done: true, value };
     };

@@ -30,15 +30,15 @@ export interface HonoLimitOptions<E extends Env = Env>
 /** Beside a limiter alone, which is charged by the client's address. */
 export interface HonoAddressOptions<E extends Env = Env>
   extends Omit<HonoLimitOptions<E>, "charge" | "address"> {
-  /** The client's address: each runtime has a `getConnInfo` of its own for it. */
+  /** The client's address: each runtime has its own `getConnInfo` for it. */
   readonly address: NonNullable<HonoLimitOptions<E>["address"]>;
 }
 
 /**
  * Middleware that lets requests pass as far as their limits allow, and answers the others with 429.
  *
- * Hono does not know whom a request comes from: say so by `address`. A store that cannot be asked and is not to be passed is
- * a denial with 503. Errors of the charge function go to `app.onError`.
+ * Hono does not know whom a request comes from: say so by `address`. If a store cannot be asked, and `onStoreFailure` does
+ * not let the request pass, that is a denial with 503. Errors of the charge function go to `app.onError`.
  *
  * @throws InvalidOptionError
  * @example
@@ -147,13 +147,13 @@ function settleWithBody(c: Context, settle: Settle): void {
     const aborted = how === "cancelled" || c.req.raw.signal.aborted;
     void settle({ status, aborted, ...(error !== undefined && { error }) });
   };
-  // Hono drops the body of an answer to HEAD: nobody would read to its end.
+  // Hono drops the body of an answer to HEAD: it would never be read to its end.
   if (c.req.method === "HEAD" || res.bodyUsed) {
     ended("read");
     return;
   }
   const held = releaseWithBody(res, ended);
-  // Only an answer in the place of none keeps its own fields.
+  // Hono merges fields of the old answer into a new one, unless there is no old answer.
   c.res = undefined;
   c.res = held;
 }

@@ -17,8 +17,9 @@ export type KoaLimitOptions<State = DefaultState, Context = DefaultContext> = Ht
 /**
  * Middleware that lets requests pass as far as their limits allow, and answers the others with 429.
  *
- * Clients are distinguished by `ctx.ip`: behind proxies set `app.proxy` and `app.maxIpsCount`. A store that cannot be asked and
- * is not to be passed is a denial with 503. Errors of the charge function are thrown, as are those of what comes behind.
+ * Clients are distinguished by `ctx.ip`: behind proxies set `app.proxy` and `app.maxIpsCount`. If a store cannot be asked,
+ * and `onStoreFailure` does not let the request pass, that is a denial with 503. Errors of the charge function are thrown,
+ * as are those of what comes behind.
  *
  * @param options what a request is charged and how denials are answered; a limiter or semaphore alone charges addresses
  * @throws InvalidOptionError
@@ -37,7 +38,7 @@ export function rateLimit<State = DefaultState, Context = DefaultContext>(
   const { onDenied = sendProblem } = optionsOf(options);
   return async (ctx, next) => {
     const { fields, denial, settle } = await enter(gate, ctx);
-    // Whoever lost patience may have answered while the store was asked.
+    // A timeout of the application may have answered while the store was asked.
     const isAnswered = ctx.headerSent;
     if (!isAnswered) writeFields(fields, fieldsOfNode(ctx.res));
     let thrown: { readonly error?: unknown } = {};
@@ -88,7 +89,7 @@ function keepFields(ctx: ParameterizedContext, names: readonly string[]): void {
   }
   const answerError = ctx.onerror.bind(ctx);
   const onerror = (error: (Error & { headers?: ErrorHeaders }) | null): void => {
-    // It is called without one when the answer is sent; and in the place of what is no Error Koa makes its own.
+    // It is called without one when the answer is sent; and if what was thrown is no Error, Koa makes one.
     if (!(error instanceof Error) || !Object.isExtensible(error)) {
       answerError(error as Error);
       return;
@@ -115,7 +116,7 @@ class KoaCall extends NodeCall {
   }
 
   override get address(): string | undefined {
-    // Empty where the connection is gone: no address that others could have too.
+    // Empty if the connection is gone, and an empty address would be shared by all such clients.
     return this.#ctx.ip || undefined;
   }
 

@@ -1,4 +1,4 @@
-/** Limiters that are spoken of by name, where the limiter itself cannot stand: in decorators, and in schemas. */
+/** Limiters that are referred to by name, because the limiter itself is not available there: in decorators, and in schemas. */
 import { InvalidOptionError } from "../core/errors.js";
 import { optionReader, unchecked } from "../core/options.js";
 import { withoutText } from "../core/shown.js";

@@ -19,7 +19,7 @@ export interface NestAnswer extends AnswerFields {
 
 export interface Described {
   readonly call: HttpCall;
-  /** Where fields go; none in a call that did not come by HTTP. */
+  /** Takes the fields; undefined in a call that did not come by HTTP. */
   readonly answer: NestAnswer | undefined;
   readonly response: NodeResponse | undefined;
 }

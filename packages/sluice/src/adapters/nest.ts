@@ -54,7 +54,7 @@ export interface NestOptions extends Omit<HttpOptions<ExecutionContext>, "charge
 export interface NestModuleOptions extends Omit<NestOptions, "charge"> {
   /** What handlers without a decorator are charged; default: nothing. */
   readonly charge?: NestOptions["charge"] | undefined;
-  /** For decorators, which stand where no injected limiter can be had. */
+  /** For decorators, which cannot get injected limiters. */
   readonly limiters?: NamedLimiters | undefined;
 }
 
@@ -78,12 +78,12 @@ export interface NestModuleAsyncOptions
 
 const METADATA = "sluice:rate-limit";
 
-/** What a decorator says; false where there is no limit. */
+/** What a decorator says; false if there is no limit. */
 export type Said = false | Partial<NestOptions>;
 
 /**
- * The limits of a handler, or of all handlers of a class, in place of the module's. What it does not say, such as
- * `onDenied`, the module does.
+ * The limits of a handler, or of all handlers of a class, instead of the module's. Options that are not given here, such as
+ * `onDenied`, are the module's.
  *
  * @param options what a call is charged; a limiter, or its name among the module's `limiters`, charges addresses
  * @throws InvalidOptionError
@@ -104,7 +104,7 @@ function saidBy(options: string | Limit | NestOptions): Said {
   if (chargeableOf(options) !== undefined) {
     return { charge: by.address(options as Limit) };
   }
-  // Now, so that a mistake shows where the class is declared.
+  // Now, so that a mistake throws at the declaration of the class.
   createGate(options as HttpOptions<ExecutionContext, never>);
   return options as NestOptions;
 }
@@ -144,7 +144,7 @@ export class RateLimitGates {
     this.#gateOf({ ...this.#options, charge: this.#options.charge ?? (() => null) });
   }
 
-  /** undefined where nothing is charged. */
+  /** undefined if nothing is charged. */
   of(said: Said | undefined): Gate<ExecutionContext> | undefined {
     if (said === false) return undefined;
     const key = said ?? this.#options;

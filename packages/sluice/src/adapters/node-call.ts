@@ -16,7 +16,7 @@ export type NodeResponse = ServerResponse | Http2ServerResponse;
 /** The setting of Express; here, because Nest runs on it too. */
 export const EXPRESS_TRUST = 'app.set("trust proxy", 1) for one of yours';
 
-/** A request to a server of Node's, for the gate. What costs something is found out when it is asked for. */
+/** A request to a server of Node's, for the gate. Its expensive properties are computed when they are read. */
 export class NodeCall implements HttpCall {
   readonly #request: NodeRequest;
   readonly #response: NodeResponse;
@@ -36,7 +36,7 @@ export class NodeCall implements HttpCall {
     return pathOf(request.originalUrl ?? request.url);
   }
 
-  /** Where the connection comes from: Node trusts nobody's word for it. */
+  /** The address of the connection: Node trusts no forwarded one. */
   get address(): string | undefined {
     return this.#request.socket.remoteAddress;
   }
@@ -64,7 +64,7 @@ export class NodeCall implements HttpCall {
   }
 }
 
-/** Handles a request: `go` is called where it may go on, `fail` where that cannot be found out. */
+/** Handles a request: `go` is called if it may go on, `fail` if that cannot be found out. */
 export type NodePassage<Req, Res> = (
   request: Req,
   response: Res,
@@ -84,7 +84,7 @@ export function nodePassage<Req extends NodeRequest, Res extends NodeResponse>(
   const gate = createGate(options);
   const { onDenied = sendProblem } = optionsOf(options);
   const answer = (pass: Pass, request: Req, response: Res): boolean | Promise<boolean> => {
-    // Whoever lost patience may have answered while the store was asked.
+    // A timeout of the application may have answered while the store was asked.
     const isAnswered = response.headersSent;
     if (!isAnswered) writeFields(pass.fields, fieldsOfNode(response));
     if (pass.settle !== undefined) onOutcome(response, pass.settle);
@@ -101,7 +101,7 @@ export function nodePassage<Req extends NodeRequest, Res extends NodeResponse>(
   return (request, response, go, fail) => passing(ask, request, response, go, fail);
 }
 
-/** Calls `go` where `ask` says, at once or later, that the request may go on, and `fail` where it throws. */
+/** Calls `go` if `ask` says, at once or later, that the request may go on, and `fail` if it throws. */
 export function passing<Req, Res>(
   ask: (request: Req, response: Res) => boolean | Promise<boolean>,
   request: Req,
@@ -156,7 +156,7 @@ const LOWER_CASE: ReadonlyMap<string, string> = new Map(
   ].map((name) => [name, name.toLowerCase()]),
 );
 
-/** The same name, in lower case if it is one of those that every answer is asked for. */
+/** The same name, in lower case if it is one of those that are looked up in every answer. */
 export function fieldKey(name: string): string {
   return LOWER_CASE.get(name) ?? name;
 }
@@ -174,7 +174,7 @@ export function fieldsOfNode(response: NodeResponse): AnswerFields {
   };
 }
 
-/** Reports how a request ended, once it has: also where its client left before anybody listened. */
+/** Reports how a request ended, once it has: also if its client had left before this listened. */
 export function onOutcome(
   response: NodeResponse,
   settle: (outcome: HttpOutcome) => Promise<void>,

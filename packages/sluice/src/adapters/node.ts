@@ -19,9 +19,10 @@ export type NodeHandler<Req, Res> = (request: Req, response: Res) => unknown;
 /**
  * Puts limits before the handler of a server: it sees the requests that they let pass, the others are answered with 429.
  *
- * Clients are distinguished by the address of their connection; behind proxies say so by `address: clientAddress(...)`. A store
- * that cannot be asked and is not to be passed is a denial with 503. Where the charge function throws, the answer is 500 and
- * the error is a warning of the process. What the handler throws is not touched. For HTTP/2: `rateLimit<Http2ServerRequest, Http2ServerResponse>(...)`.
+ * Clients are distinguished by the address of their connection; behind proxies say so by `address: clientAddress(...)`. If
+ * a store cannot be asked, and `onStoreFailure` does not let the request pass, that is a denial with 503. If the charge
+ * function throws, the answer is 500 and the error is a warning of the process. What the handler throws is not touched. For
+ * HTTP/2: `rateLimit<Http2ServerRequest, Http2ServerResponse>(...)`.
  *
  * @param options what a request is charged and how denials are answered; a limiter or semaphore alone charges addresses
  * @throws InvalidOptionError
@@ -53,7 +54,7 @@ export function rateLimit<
     );
 }
 
-/** Node has nobody to hand an error to but the process, which would end. */
+/** Node has no error handler: an error that is thrown here would end the process. */
 function sayFailed(error: Error, response: NodeResponse): void {
   process.emitWarning(error);
   if (response.headersSent) return;

@@ -12,15 +12,15 @@ export type * from "../http/index.js";
 
 /** As of every adapter; `onDenied` makes the answer, and the fields are written into it. */
 export interface WebOptions<Req extends Request = Request> extends HttpOptions<Req> {
-  /** Answers a denied request in place of the default problem document. */
+  /** Answers a denied request instead of the default problem document. */
   readonly onDenied?: ((request: Req, denial: Denial) => Response | Promise<Response>) | undefined;
 }
 
 /** What a Request does not tell, but the runtime does. */
 export interface WebConnection {
-  /** Where the connection comes from: `server.requestIP(request)` in Bun, `info.remoteAddr` in Deno. */
+  /** The address of the connection: `server.requestIP(request)` in Bun, `info.remoteAddr` in Deno. */
   readonly address?: string | undefined;
-  /** Keeps the runtime awake until something is done, where it would sleep after the answer: `ctx.waitUntil`. */
+  /** Keeps the runtime awake until something is done, if it would sleep after the answer: `ctx.waitUntil`. */
   readonly waitUntil?: ((promise: Promise<unknown>) => void) | undefined;
 }
 
@@ -30,7 +30,7 @@ export interface WebRateLimit<Req extends Request> {
   readonly limited: <R extends Req, Rest extends unknown[], Res extends Response | undefined>(
     handler: (request: R, ...rest: Rest) => Res | Promise<Res>,
   ) => (request: R, ...rest: Rest) => Promise<Res | Response>;
-  /** The answer of `next`, where the limits let the request pass. Its errors are thrown on. */
+  /** The answer of `next`, if the limits let the request pass. Its errors are thrown on. */
   readonly limit: <Res extends Response | undefined>(
     request: Req,
     next: () => Res | Promise<Res>,
@@ -41,9 +41,9 @@ export interface WebRateLimit<Req extends Request> {
 /**
  * Limits for handlers of Next, Bun, Deno, Workers, SvelteKit, Astro and React Router.
  *
- * A Request has no address: name it by `limit(request, next, { address })`, or by the option `address` where a proxy of
- * one's own writes it into a field. Without one, charging it is an error. A charge that is settled, or that holds a place
- * in a Semaphore, is so when the body of the answer has been read or cancelled.
+ * A Request has no address: name it by `limit(request, next, { address })`, or by the option `address` if your own proxy
+ * writes it into a field. Without one, charging it is an error. A charge is settled, and a Semaphore's permit is released,
+ * when the body of the answer has been read or cancelled.
  *
  * @param options what a request is charged and how denials are answered; a limiter or semaphore alone charges addresses
  * @throws InvalidOptionError
@@ -133,7 +133,7 @@ async function answer<Res extends Response | undefined>(
   return withFields(request, whole, fields);
 }
 
-/** Asked only where it matters: a runtime may make the signal when it is first looked at. */
+/** Read only if it matters: a runtime may create the signal at the first read. */
 function isGone(request: Request, settle: Pass["settle"]): boolean {
   return settle !== undefined && request.signal.aborted;
 }
@@ -145,7 +145,7 @@ function held(
   report: (outcome: HttpOutcome) => void,
 ): Response {
   const { status } = response;
-  // Nobody reads what follows HEAD, nor what a client that left had asked for.
+  // A body after HEAD is never read, nor is one whose client has left.
   if (request.signal.aborted || request.method === "HEAD" || response.body === null) {
     report({ status, aborted: request.signal.aborted });
     return response;
@@ -155,7 +155,7 @@ function held(
   };
   try {
     const whole = releaseWithBody(response, (how, error) => {
-      // Of the request, which is thus kept: where it is dropped, some runtimes forget to abort its signal.
+      // This keeps a reference to the request: if it is collected, some runtimes forget to abort its signal.
       request.signal.removeEventListener("abort", left);
       const aborted = how === "cancelled" || how === "dropped";
       report({ status, aborted, ...(how === "failed" && { error }) });
@@ -163,7 +163,7 @@ function held(
     request.signal.addEventListener("abort", left, { once: true });
     return whole;
   } catch (error) {
-    // Somebody has read the body before: no runtime can send it.
+    // The body has been read already: no runtime can send it.
     report({ status: 500, aborted: false, error });
     throw error;
   }
@@ -183,7 +183,7 @@ function withFields(request: Request, response: Response, fields: Fields): Respo
   }
 }
 
-/** What lets scripts of other origins read answers stands around this mostly, and is not yet seen when they ask. */
+/** CORS middleware mostly wraps this one, so its fields are not set yet at this point. */
 function exposing(request: Request, { headers }: Response): AnswerFields {
   return {
     get: (name) =>

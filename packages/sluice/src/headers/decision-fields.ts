@@ -65,7 +65,7 @@ export function fieldsOf(
   return retryAfter === undefined ? stated : [...stated, ["Retry-After", `${retryAfter}`]];
 }
 
-/** Whole seconds, rounded up, until all that denied would pass; undefined where nothing did, or one never would. */
+/** Whole seconds, rounded up, until all that denied would pass; undefined if nothing did, or one never would. */
 function retryAfterSeconds(charged: readonly ChargedDecision[]): number | undefined {
   let longest: number | undefined;
   for (const { decision, enforce = true } of charged) {

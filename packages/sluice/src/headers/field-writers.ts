@@ -1,4 +1,4 @@
-/** The forms in which an answer states its limits: a writer each, and whoever likes can bring one of their own. */
+/** The forms in which an answer states its limits: one writer each, and users can bring their own. */
 import { systemClock } from "../core/clock.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { withoutText } from "../core/shown.js";
@@ -16,7 +16,7 @@ export type Fields = readonly Field[];
 /** Writes limits, one at least, as fields; `nowMs` is the time of the answer since the Unix epoch. */
 export type FieldWriter = (limits: readonly StatedLimit[], nowMs: number) => Fields;
 
-/** The same, which looks at the clock itself, and only where a form says a time. */
+/** The same, which reads the clock itself, and only if a form states a time. */
 export type FormWriter = (limits: readonly StatedLimit[], nowMs?: number) => Fields;
 
 /** A form by its name, several that have no field in common, a writer of one's own, or none. */
@@ -101,7 +101,7 @@ function weighs(a: StatedLimit, b: StatedLimit): boolean {
 }
 
 /**
- * The writer of a form; undefined where nothing is to be said.
+ * The writer of a form; undefined if no field is to be written.
  *
  * @throws InvalidOptionError
  */
@@ -148,7 +148,7 @@ function formNamed(option: string, form: unknown): RateLimitForm {
   );
 }
 
-/** Two forms that write the same field, each in its own way, cannot stand beside each other. */
+/** Refuses two forms that write the same field, each in its own way. */
 function checkApart(option: string, names: readonly RateLimitForm[]): void {
   const whole = names.filter((name) => name === "draft-11" || name === "draft-07");
   if (new Set(names).size === names.length && whole.length < 2) return;

@@ -12,7 +12,7 @@ import { TIMED } from "./timed.js";
 import { type BareItem, type Item, MAX_INTEGER, PRINTABLE_ASCII } from "./structured-field.js";
 import { serializeDictionary, serializeList } from "./structured-serializer.js";
 
-/** A policy to be written; the quota unit is "requests" where none is given. */
+/** A policy to be written; the quota unit is "requests" if none is given. */
 export type QuotaPolicyInput = Omit<QuotaPolicy, "quotaUnit"> & {
   /** What the quota counts; default "requests". */
   readonly quotaUnit?: string | undefined;

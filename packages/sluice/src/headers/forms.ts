@@ -1,4 +1,4 @@
-/** The four forms in which servers state their limits, each read by a rule of its own. */
+/** The four forms in which servers state their limits, each read by its own rule. */
 import {
   DEFAULT_QUOTA_UNIT,
   type QuotaPolicy,
@@ -24,7 +24,7 @@ interface Limits {
 
 interface Form {
   readonly form: RateLimitForm;
-  /** undefined where the answer does not have this form. */
+  /** undefined if the answer does not have this form. */
   readonly read: (answer: Answer) => Limits | undefined;
 }
 
@@ -96,14 +96,14 @@ function limitOf({ item, parameters }: Item): ServiceLimit | undefined {
   };
 }
 
-/** undefined where there is a key that is none. */
+/** undefined if there is a malformed key. */
 function partitionKey(parameters: Parameters): { partitionKey?: Uint8Array } | undefined {
   const key = parameters.get("pk");
   if (key === undefined) return {};
   return key.kind === "bytes" ? { partitionKey: key.value } : undefined;
 }
 
-/** What some servers write in place of a non-negative integer: a decimal, or less than nothing. */
+/** What some servers write instead of a non-negative integer: a decimal, or a negative number. */
 function number(item: BareItem | undefined): number | undefined {
   if (item?.kind !== "integer" && item?.kind !== "decimal") return undefined;
   return Math.max(0, item.value);

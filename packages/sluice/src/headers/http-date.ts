@@ -1,6 +1,6 @@
 /**
- * Dates of HTTP: the form that is sent, the two obsolete ones that must be understood (RFC 9110 §5.6.7), and how
- * servers write them all the same. Where no zone is named, UTC is meant.
+ * Dates of HTTP: the form that is sent, the two obsolete ones that must be understood (RFC 9110 §5.6.7), and other forms
+ * that servers write. Without a zone, UTC is meant.
  */
 
 const MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
@@ -35,7 +35,7 @@ const FORMS: readonly RegExp[] = [
 
 const LONGEST_DATE = 100;
 
-/** Milliseconds since the Unix epoch, or undefined where the text is no date. */
+/** Milliseconds since the Unix epoch, or undefined if the text is not a date. */
 export function parseHttpDate(text: string, nowMs: number): number | undefined {
   if (text.length > LONGEST_DATE) return undefined;
   const plain = text.trim().toLowerCase().replaceAll(/\s+/g, " ");

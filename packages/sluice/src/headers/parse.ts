@@ -16,9 +16,9 @@ const isWanted = (name: string): boolean =>
  * What an answer says about rate limits: `RateLimit` and `RateLimit-Policy` of
  * draft-ietf-httpapi-ratelimit-headers-11 and of the drafts before it, `X-RateLimit-*`, `Retry-After`.
  *
- * Moments are turned into milliseconds from the answer on, by its own `Date` where it has one, so that
- * a clock that differs from the server's does no harm. A malformed field counts as absent. Limits of
- * an answer out of a cache (`Age` above 0) are old news and ignored.
+ * Moments are turned into milliseconds from the answer on, by its own `Date` if it has one, so that
+ * a clock that differs from the server's does no harm. A malformed field counts as absent. Limits
+ * of an answer out of a cache (`Age` above 0) are old news and ignored.
  *
  * @param headers the answer's header fields
  * @param options `nowMs`: milliseconds since the Unix epoch, for answers without `Date`; default: now
@@ -56,8 +56,8 @@ export function parseRateLimit(
 }
 
 /**
- * Milliseconds until the server would have the next request: `Retry-After` where there is one, as
- * draft-11 §7 asks, else until the last used-up limit is over; 0 where nothing stands in the way.
+ * Milliseconds until the server would have the next request: `Retry-After` if there is one, as
+ * draft-11 §7 asks, else until the last used-up limit is over; 0 if the next request may come now.
  *
  * @throws InvalidOptionError for arguments of another kind
  * @example

@@ -6,9 +6,9 @@ export interface QuotaPolicy {
   readonly name: string;
   /** Quota units a window: 0 to 999,999,999,999,999. */
   readonly quota: number;
-  /** Whole seconds, 1 or more; absent where the server does not say. */
+  /** Whole seconds, 1 or more; absent if the server does not say. */
   readonly windowSeconds?: number | undefined;
-  /** "requests" (what is meant where nothing is said), "content-bytes" or "concurrent-requests". */
+  /** "requests" (the default), "content-bytes" or "concurrent-requests". */
   readonly quotaUnit: string;
   /** The bytes by which the server tells callers apart. */
   readonly partitionKey?: Uint8Array | undefined;
@@ -20,7 +20,7 @@ export interface ServiceLimit {
   readonly name: string;
   /** Quota units: 0 to 999,999,999,999,999. */
   readonly remaining: number;
-  /** Milliseconds within which no more than `remaining` may be used; absent where the server does not say. */
+  /** Milliseconds within which no more than `remaining` may be used; absent if the server does not say. */
   readonly resetAfterMs?: number | undefined;
   /** Whom the limit is for, as the service named it. */
   readonly partitionKey?: Uint8Array | undefined;
@@ -35,15 +35,15 @@ export type RateLimitForm = "draft-11" | "draft-07" | "draft-06" | "x-ratelimit"
 
 /** The limit that a caller meets first. */
 export interface TightestLimit extends ServiceLimit {
-  /** Quota units a window, where the server says. */
+  /** Quota units a window, if the server says. */
   readonly quota?: number | undefined;
-  /** The length of its window in seconds; undefined where the service did not say. */
+  /** The length of its window in seconds; undefined if the service did not say. */
   readonly windowSeconds?: number | undefined;
 }
 
 /** Everything that an answer says about limits. */
 export interface RateLimitInfo {
-  /** The form that was found; absent where the answer has none. */
+  /** The form that was found; absent if the answer has none. */
   readonly form?: RateLimitForm | undefined;
   /** What RateLimit-Policy listed. */
   readonly policies: readonly QuotaPolicy[];

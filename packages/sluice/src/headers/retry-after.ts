@@ -1,4 +1,4 @@
-/** Retry-After (RFC 9110 §10.2.3): whole seconds, or a date; and what services write in its place. */
+/** Retry-After (RFC 9110 §10.2.3): whole seconds, or a date; and what services write instead. */
 import { amountIn, longestOf, safeMs, spanMs, waitMsIn } from "./waits.js";
 
 /** How a number in each field is meant, in order of preference. */
@@ -19,7 +19,7 @@ export function isRetryAfter(name: string): boolean {
   return name.startsWith(NAMED_PREFIX) || FIELDS.some(([known]) => known === name);
 }
 
-/** Milliseconds from `nowMs` on, never negative, or undefined where no field can be read. */
+/** Milliseconds from `nowMs` on, never negative, or undefined if no field can be read. */
 export function retryAfterMsIn(
   fields: ReadonlyMap<string, string>,
   nowMs: number,
@@ -33,7 +33,7 @@ export function retryAfterMsIn(
   return waits.length === 0 ? undefined : Math.max(...waits);
 }
 
-/** Milliseconds from `nowMs` on, never negative, or undefined where the field is malformed. */
+/** Milliseconds from `nowMs` on, never negative, or undefined if the field is malformed. */
 export function parseRetryAfter(field: string, nowMs: number): number | undefined {
   return longestOf(field, (value) => asked(value, nowMs));
 }

@@ -1,6 +1,6 @@
 /**
- * Limits in fields of their own: `X-RateLimit-Remaining` and `X-RateLimit-Reset`, and how services name them where they
- * have several limits at once: `x-ratelimit-remaining-tokens`, `anthropic-ratelimit-tokens-remaining`.
+ * Limits in separate fields: `X-RateLimit-Remaining` and `X-RateLimit-Reset`, and the names that services use if they have
+ * several limits at once: `x-ratelimit-remaining-tokens`, `anthropic-ratelimit-tokens-remaining`.
  */
 import { longestOf, numberIn, safeMs, spanMs, valuesIn, waitMsIn } from "./waits.js";
 
@@ -17,18 +17,18 @@ const PARTS = [
 ] as const;
 type Part = (typeof PARTS)[number];
 
-/** What stands around the part: the owner, the words that say that it is about a limit, and which limit. */
+/** What surrounds the part: the owner, the words that say that it is about a limit, and which limit. */
 const NAME = /^(?<owner>.*?)(?<words>rate-?limit|app-limit|user-limit)-(?<rest>.+)$/;
 
 interface FieldName {
   /** "" for the drafts' fields, else "x-" or the service's own. */
   readonly owner: string;
-  /** "" where there is but one. */
+  /** "" if there is only one. */
   readonly label: string;
   readonly part: Part;
 }
 
-/** undefined where a field, named in lower case, is none of a limit. */
+/** undefined if a field, named in lower case, is not one of a limit. */
 function limitFieldOf(name: string): FieldName | undefined {
   const { owner = "", words = "", rest = "" } = NAME.exec(name)?.groups ?? {};
   const part = PARTS.find(

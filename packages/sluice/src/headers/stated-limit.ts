@@ -12,7 +12,7 @@ export interface Quota {
   readonly name: string;
   /** Whole units a window, 0 to 999,999,999,999,999: of a bucket its burst. */
   readonly units: number;
-  /** Whole seconds, 1 or more: of a bucket how long it takes to fill; absent where there is no window. */
+  /** Whole seconds, 1 or more: of a bucket how long it takes to fill; absent if there is no window. */
   readonly windowSeconds?: number | undefined;
   /** "requests" or "concurrent-requests". */
   readonly unit: string;
@@ -28,7 +28,7 @@ export interface StatedLimit {
   readonly quota: Quota;
   /** Whole units, 0 to the quota's. */
   readonly remaining: number;
-  /** Whole seconds, rounded up, until more may be used; absent where nobody knows. */
+  /** Whole seconds, rounded up, until more may be used; absent if that is not known. */
   readonly resetSeconds?: number | undefined;
   /** Whole milliseconds to wait if it denied, Infinity for ever; -1 if it did not deny. */
   readonly deniedForMs: number;
@@ -48,7 +48,7 @@ export interface ChargedDecision {
 type Recovery = "unit" | "refill" | "all" | "unstated";
 
 function recoveryOf(policy: Policy): Recovery {
-  // In a field a name stands as it is: one that no limiter would take must not end it.
+  // A field has a name unescaped, so a name that no limiter would accept must not end the field.
   if (policy.algorithm === "unlimited" || !isName(policy.name)) return "unstated";
   if (!("period" in policy)) return "all";
   return "refill" in policy && policy.refill === "interval" ? "refill" : "unit";
@@ -96,7 +96,7 @@ export function withDecision(
   return all;
 }
 
-/** Verdicts are in the order of their policies, but that of a call with policies of its own may have others. */
+/** Verdicts are in the order of their policies, but a call with its own policies may have others. */
 function policyOf(policies: readonly Policy[], i: number, name: string): Policy | undefined {
   const inPlace = policies[i];
   return inPlace?.name === name ? inPlace : policies.find((policy) => policy?.name === name);
@@ -169,7 +169,7 @@ export function quotaNamed(
   };
 }
 
-/** Milliseconds until more may be used; Infinity where it never may. */
+/** Milliseconds until more may be used; Infinity if it never may. */
 function resetMs(
   quota: PolicyQuota,
   { reason, retryAfterMs, resetAfterMs }: Verdict,
@@ -186,8 +186,8 @@ function resetMs(
 }
 
 /**
- * A bucket comes back in equal steps, so when there is one unit more is known from when it is full. Where refills are not
- * of whole units, or were outrun by a debt, that is one refill late at most, and never early.
+ * A bucket comes back in equal steps, so the time of the next unit follows from the time at which it is full. If refills
+ * are not of whole units, or a debt exceeds them, that is at most one refill late, and never early.
  */
 function nextStepMs(
   { recovery, limit, stepMs, stepUnits }: PolicyQuota,
@@ -211,6 +211,6 @@ export function clamp(value: number, maximum: number): number {
 export function secondsOf(ms: number): number | undefined {
   if (typeof ms !== "number" || !(ms < Number.POSITIVE_INFINITY)) return undefined;
   const seconds = Math.ceil(clamp(ms, MAX_INTEGER) / 1e3);
-  // Clients take so many seconds for a date. It is over thirty years: what they may as well take for ever.
+  // Clients take that many seconds for a date. It is over thirty years, so they may as well take it as forever.
   return seconds < FIRST_EPOCH_SECONDS ? seconds : undefined;
 }

@@ -7,7 +7,7 @@ export type BareItem =
   | { readonly kind: "bytes"; readonly value: Uint8Array }
   | { readonly kind: "boolean"; readonly value: boolean };
 
-/** In the order in which they stand. */
+/** In their order in the field. */
 export type Parameters = ReadonlyMap<string, BareItem>;
 
 export interface Item {

@@ -17,17 +17,17 @@ import {
 /** Longer fields are ignored: four times what Node accepts for all header fields together. */
 export const MAX_FIELD_CHARACTERS = 65_536;
 
-/** The list of a field, or undefined where the field is malformed. An empty field is an empty list. */
+/** The list of a field, or undefined if the field is malformed. An empty field is an empty list. */
 export function parseList(field: string): List | undefined {
   return parse(field, list);
 }
 
-/** The dictionary of a field, or undefined where the field is malformed. */
+/** The dictionary of a field, or undefined if the field is malformed. */
 export function parseDictionary(field: string): Dictionary | undefined {
   return parse(field, dictionary);
 }
 
-/** The item of a field, or undefined where the field is malformed. */
+/** The item of a field, or undefined if the field is malformed. */
 export function parseItem(field: string): Item | undefined {
   return parse(field, item);
 }
@@ -35,7 +35,7 @@ export function parseItem(field: string): Item | undefined {
 /** Thrown and caught within this file. */
 class Malformed extends Error {}
 
-/** Where the parser stands in the text. */
+/** The parser's position in the text. */
 class Cursor {
   readonly text: string;
   at = 0;
@@ -126,7 +126,7 @@ function dictionary(cursor: Cursor): Dictionary {
     const value = cursor.skip("=")
       ? member(cursor)
       : { item: { kind: "boolean", value: true } as const, parameters: parameters(cursor) };
-    // The last of several with one name counts, in the place of the first.
+    // The last of several with one name counts, at the position of the first.
     found.set(name, value);
   });
   return found;

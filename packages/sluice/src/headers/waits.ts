@@ -6,7 +6,7 @@ export function safeMs(ms: number): number {
   return Math.min(Math.max(Math.ceil(ms), 0), Number.MAX_SAFE_INTEGER);
 }
 
-/** Longer values are no number, date or duration that anybody means. */
+/** Longer values cannot be a number, date or duration. */
 const MAX_CHARACTERS = 400;
 const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,3})?$/i;
 
@@ -65,7 +65,7 @@ export function spanMs(text: string): number | undefined {
 
 /** From here on a number of seconds is a date: as a span it would be longer than 31 years. */
 export const FIRST_EPOCH_SECONDS = 1e9;
-/** Up to where numbers count seconds, milliseconds, microseconds and nanoseconds: to the year 5138 in each. */
+/** The bounds up to which numbers count seconds, milliseconds, microseconds and nanoseconds: to the year 5138 in each. */
 const EPOCH_UNITS_MS: readonly (readonly [below: number, unitMs: number])[] = [
   [1e11, 1e3],
   [1e14, 1],
@@ -73,19 +73,19 @@ const EPOCH_UNITS_MS: readonly (readonly [below: number, unitMs: number])[] = [
   [1e20, 1e-6],
 ];
 
-/** The moment that a number means: milliseconds since the Unix epoch, or undefined where it is a span. */
+/** The moment that a number means: milliseconds since the Unix epoch, or undefined if it is a span. */
 function epochMs(value: number): number | undefined {
   if (value < FIRST_EPOCH_SECONDS) return undefined;
   const [, unitMs] = EPOCH_UNITS_MS.find(([below]) => value < below) ?? [];
   return unitMs === undefined ? undefined : value * unitMs;
 }
 
-/** A moment further back cannot be meant where somebody asks to wait. */
+/** A moment further back cannot be meant by a field that asks to wait. */
 const LONGEST_PAST_MS = 86_400e3;
 
 /**
- * How long to wait, in whatever form: milliseconds after `sentAtMs`, 0 for a moment that has passed, or undefined where
- * the text cannot be read.
+ * How long to wait, in whatever form: milliseconds after `sentAtMs`, 0 for a moment that has passed, or undefined if the
+ * text cannot be read.
  *
  * @param isRequest whether the text asks to wait, as Retry-After does: then a number that would be a moment long ago
  *   is a very long span instead
@@ -105,7 +105,7 @@ export function waitMsIn(text: string, sentAtMs: number, isRequest = false): num
 const WEEKDAY = /^\s*(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\s*$/i;
 
 /**
- * The values of a field that stands in several lines, which arrive joined by commas. The comma behind a weekday is part
+ * The values of a field that is written in several lines, which arrive joined by commas. The comma behind a weekday is part
  * of a date.
  */
 export function valuesIn(field: string): readonly string[] {

@@ -102,7 +102,7 @@ describe("the client's address", () => {
   test.each<
     [number | readonly string[], string | undefined, string | undefined, string | undefined]
   >([
-    // Nobody is trusted.
+    // No proxy is trusted.
     [0, "10.0.0.1", "1.1.1.1", "10.0.0.1"],
     [[], "10.0.0.1", "1.1.1.1", "10.0.0.1"],
     // As many entries from the right as there are proxies.
@@ -129,7 +129,7 @@ describe("the client's address", () => {
     [["0.0.0.0/0"], "10.0.0.1", "6.6.6.6, 1.1.1.1", "6.6.6.6"],
     [["2001:db8::/33"], "2001:db8:7fff::1", "1.1.1.1", "1.1.1.1"],
     [["2001:db8::/33"], "2001:db8:8000::1", "1.1.1.1", "2001:db8:8000::1"],
-    // What says nothing ends it, where it stands.
+    // An entry that names no address ends the search at its position.
     [2, "10.0.0.1", "1.1.1.1, unknown", "10.0.0.1"],
     [2, "10.0.0.1", "unknown, 10.0.0.2", "10.0.0.2"],
     [3, "10.0.0.1", "1.1.1.1, , 10.0.0.2", "10.0.0.2"],

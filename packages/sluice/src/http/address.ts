@@ -11,8 +11,8 @@ const DEFAULT_IPV6_PREFIX = 64;
 type Bytes = readonly number[];
 
 /**
- * A key for an address: IPv4 as it is, also where it is written as IPv6; of IPv6 its first `ipv6Prefix` bits. Without
- * port and zone. What is no address stays what it is.
+ * A key for an address: IPv4 as it is, also if it is written as IPv6; of IPv6 its first `ipv6Prefix` bits. Without port and
+ * zone. What is no address stays what it is.
  *
  * @param ipv6Prefix bits, 1 to 128
  * @throws InvalidOptionError
@@ -36,13 +36,13 @@ export function addressKey(address: string, ipv6Prefix: number = DEFAULT_IPV6_PR
 /** Options of `clientAddress`. */
 export interface ClientAddressOptions<Raw = unknown> {
   /**
-   * How many proxies of one's own stand before this server, or their addresses as CIDR blocks. A proxy that connects by a
+   * How many of your own proxies are in front of this server, or their addresses as CIDR blocks. A proxy that connects by a
    * Unix socket has no address: it can be counted only.
    */
   readonly trust: number | readonly string[];
   /** The field in which they say whom they serve; default "x-forwarded-for". "forwarded" is read as RFC 7239 has it. */
   readonly header?: string | undefined;
-  /** The address that the connection comes from, where the framework does not say it by itself. */
+  /** The address that the connection comes from, if the framework does not provide it. */
   readonly connection?: ((raw: Raw) => string | undefined) | undefined;
 }
 
@@ -53,11 +53,11 @@ const OPTIONS = optionReader<ClientAddressOptions>()({
 });
 
 /**
- * The address of the client behind proxies of one's own. What a client writes into the field itself is never believed:
- * entries are read from the right, as many as there are trusted proxies.
+ * The address of the client behind your own proxies. What a client writes into the field itself is never believed: entries
+ * are read from the right, as many as there are trusted proxies.
  *
  * @returns a function for the option `address`, of the address that the connection comes from; what it returns is without
- * port and zone, and undefined where that connection has none
+ * port and zone, and undefined if that connection has none
  * @throws InvalidOptionError
  * @see RFC 7239, section 8.1
  * @example
@@ -77,7 +77,7 @@ export function clientAddress<Raw = unknown>(
     const entries = isTrusted(bytes, 0) ? entriesOf(call.header(name) ?? "") : [];
     for (let hop = 0; isTrusted(bytes, hop); hop++) {
       const entry = parseAddress(entries.pop() ?? "");
-      // The proxy does not say, or says no address: then it is as far as anybody knows.
+      // The proxy does not say, or says no address: then it is the last address that is known.
       if (entry === undefined) break;
       bytes = entry;
       text = undefined;
@@ -139,13 +139,13 @@ function listEntries(field: string): string[] {
   return field.split(",").map((entry) => entry.trim());
 }
 
-/** `name=token` or `name="text"`, and what stands behind it. */
+/** `name=token` or `name="text"`, and what follows it. */
 const FORWARDED_PAIR =
   /[\t ]*(?:([\w!#$%&'*+.^`|~-]+)=(?:([^\s",;=]+)|"((?:[^"\\]|\\.)*)")[\t ]*)?([;,]|$)/y;
 
 /**
- * The clients of `for=192.0.2.60;proto=http, for="[2001:db8::7]:443"`; "" of an element without `for`. None at all of a
- * field that is malformed anywhere, for then nobody can tell what in it a client wrote: a comma may be one of a text.
+ * The clients of `for=192.0.2.60;proto=http, for="[2001:db8::7]:443"`; "" of an element without `for`. None at all if the
+ * field is malformed anywhere, since the part that a client wrote is then unknown: a comma may belong to a quoted text.
  */
 function forwardedEntries(field: string): string[] {
   const entries: string[] = [];

@@ -19,7 +19,7 @@ export function isList(name: string): boolean {
 export const PROBLEM_TYPE = "application/problem+json";
 
 /**
- * Writes the fields of a pass. Scripts of other origins may read them where they may read the answer.
+ * Writes the fields of a pass. Scripts of other origins may read them if they may read the answer.
  *
  * @throws nothing
  * @example
@@ -37,7 +37,7 @@ export function writeFields(fields: Fields, answer: AnswerFields): void {
   exposeFields(fields, answer);
 }
 
-/** A browser shows scripts a few fields alone, and these are none of them. */
+/** By default a browser shows scripts only a few fields, and these are not among them. */
 export function exposeFields(fields: Fields, answer: AnswerFields): void {
   if (!answer.get("Access-Control-Allow-Origin")) return;
   const exposed = answer.get("Access-Control-Expose-Headers") ?? "";

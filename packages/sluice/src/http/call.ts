@@ -4,17 +4,17 @@
 export interface HttpCall {
   /** In upper case, as HTTP has it. */
   readonly method: string;
-  /** The path of the request, as `pathOf` has it; undefined where the framework does not say. */
+  /** The path of the request, as `pathOf` has it; undefined if the framework does not provide it. */
   readonly path?: string | undefined;
   /** The client's address, as far as the framework knows and trusts it. */
   readonly address: string | undefined;
   /** A field of the request by its name in lower case; several lines joined by ", ". */
   header(name: string): string | undefined;
-  /** Whose word the framework takes for the client's address: everybody's, nobody's, or that of some proxies. */
+  /** Which senders of a forwarded client address the framework trusts: everybody, nobody, or some proxies. */
   trust?(): "everybody" | "nobody" | "some";
   /** The framework's own setting for trusted proxies, in words; default: the option `address`. */
   readonly trustSetting?: string | undefined;
-  /** Fires when the client leaves: whoever waits in line for it then leaves too. */
+  /** Fires when the client disconnects: its request then leaves the line too. */
   gone?(): AbortSignal;
 }
 
@@ -24,7 +24,7 @@ export interface HttpOutcome {
   readonly status: number;
   /** Whether the client left before the answer was complete. */
   readonly aborted: boolean;
-  /** What the handler threw, where the adapter sees it. */
+  /** What the handler threw, if the adapter sees it. */
   readonly error?: unknown;
 }
 

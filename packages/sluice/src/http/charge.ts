@@ -44,16 +44,16 @@ export interface Charge {
   readonly entries?: RequestEntries | undefined;
   /** Of a PolicySet alone: the plan whose limits apply. */
   readonly plan?: string | undefined;
-  /** Units, or the weight of a place in a semaphore; default 1. */
+  /** Units, or the weight of a semaphore's permit; default 1. */
   readonly cost?: number | undefined;
   /**
    * Says what the request cost after all, once it has ended: the rest is refunded, what is missing is taken. Called once,
-   * and only where the cost was taken. Not with a Semaphore.
+   * and only if the cost was taken. Not with a Semaphore.
    */
   readonly settle?: ((outcome: HttpOutcome) => number | Promise<number>) | undefined;
-  /** Waits in line for so long in place of a denial; default 0. */
+  /** How long to wait in line instead of being denied; default 0. */
   readonly maxWait?: Duration | undefined;
-  /** false: nothing is said of it in fields, since the key is somebody else's. Default true. */
+  /** false: nothing is said of it in fields, since the key is another client's. Default true. */
   readonly show?: boolean | undefined;
   /**
    * Puts the key beside others with the same text, such as "org:7": on a Cluster the charges of a request are then decided
@@ -77,17 +77,17 @@ const CHARGE = optionReader<Charge>()(
 );
 const KNOWN: ReadonlySet<string> = new Set(Object.keys(CHARGE.checks));
 
-/** A charge that was checked, and what came of it. */
+/** A charge that was checked, and its outcome. */
 export interface AskedCharge {
   readonly to: ChargedLimiter | ChargedSemaphore;
-  /** What decides, where the limiter has no policies of its own; the first one may be stated. */
+  /** What decides, if the limiter has no policies; the first one may be stated. */
   readonly policies: readonly Policy[] | undefined;
   /** Of a rule: the request that met it. */
   readonly met: TakenByRules | undefined;
   readonly key: string;
   readonly slot: string | undefined;
   readonly cost: number;
-  /** Milliseconds; 0 where it does not wait. */
+  /** Milliseconds; 0 if it does not wait. */
   readonly maxWaitMs: number;
   readonly settle: Charge["settle"];
   readonly show: boolean;
@@ -95,7 +95,7 @@ export interface AskedCharge {
   decision: Decision | undefined;
   /** Whether it took units, and they were not given back yet. */
   hasTaken: boolean;
-  /** Of a semaphore that had a place. */
+  /** The permit of a semaphore that had one. */
   permit: Permit | undefined;
   /** Why it would not let the request pass. */
   refused: ChargeRefused | undefined;
@@ -109,7 +109,7 @@ export interface ChargeRefused {
 }
 
 /**
- * The charges that are left when nothing is left out; undefined where a key that came from outside is no text.
+ * The charges that are left when nothing is left out; undefined if a key that came from outside is not text.
  *
  * @throws InvalidOptionError
  */
@@ -135,7 +135,7 @@ function isKnown(charge: Charge): boolean {
 }
 
 /**
- * Adds what a charge comes to; false where a key that came from outside is no text.
+ * Adds what a charge comes to; false if a key that came from outside is not text.
  *
  * @throws InvalidOptionError
  */
@@ -159,7 +159,7 @@ function add(charge: Charge, option: string, asked: AskedCharge[]): boolean {
   if (cost !== 1) checkCost(`${option}.cost`, cost, to);
   if (settle !== undefined) checkSettle(`${option}.settle`, settle, to);
   const waitMs = maxWait === undefined ? 0 : maxWaitMs(maxWait, `${option}.maxWait`);
-  // Only what comes from outside may have the wrong type: whoever reads a JSON body gets what the client sent.
+  // Only a key from outside may have the wrong type: a field of a JSON body is whatever the client sent.
   if (typeof key !== "string" || (slot !== undefined && typeof slot !== "string")) return false;
   asked.push({
     to,
@@ -174,7 +174,7 @@ function add(charge: Charge, option: string, asked: AskedCharge[]): boolean {
   return true;
 }
 
-/** A charge of each rule that the request meets. What it cost after all is asked for once. */
+/** A charge of each rule that the request meets. `settle` is called once for all of them. */
 function addRules(
   charge: Charge,
   option: string,
@@ -245,7 +245,7 @@ function refuseAll(
   }
 }
 
-/** Units of a limiter; of a semaphore places. */
+/** Units of a limiter; of a semaphore the weight. */
 function checkCost(option: string, cost: unknown, to: AskedCharge["to"]): void {
   if (to.kind === "limiter") toThousandths(option, cost);
   else checkCount(option, cost, 1, MAX_SEMAPHORE_LIMIT);
@@ -278,8 +278,8 @@ export const by = {
   },
 
   /**
-   * Charges the rules that a request meets by its `method`, `path` and `address`, and by what `entries` says beside or in
-   * place of them: a user, an organization, the value of a field.
+   * Charges the rules that a request meets by its `method`, `path` and `address`, and by what `entries` adds to them or
+   * replaces: a user, an organization, the value of a field.
    *
    * @example
    * import { by } from "sluice/http";
@@ -303,8 +303,8 @@ export const by = {
   },
 
   /**
-   * Charges the value of a request field, such as an API key; a request without one is charged by its address. The value
-   * is to be checked before: whoever may send any gets a new limit with each.
+   * Charges the value of a request field, such as an API key; a request without one is charged by its address. Check the
+   * value first: a client that may send any value gets a new limit with each one.
    */
   header: (limiter: RateLimiter | Semaphore, name: string) => {
     if (checkChargeable("limiter", limiter).kind === "rules") {

@@ -19,13 +19,13 @@ export interface ChargedLimiter {
   readonly kind: "limiter";
   readonly limiter: RateLimiter;
   readonly pipeline: Pipeline;
-  /** The store, where it answers at once. */
+  /** The store, if it answers at once. */
   readonly sync: SyncStore | undefined;
   /** Whether ids are the keys themselves, which then may not hold everything. */
   readonly isPlain: boolean;
   /** Those that fields state: not of a shadow, nor of a function, which are known with each decision only. */
   readonly names: readonly string[];
-  /** The policies of every key; undefined where a function has them. */
+  /** The policies of every key; undefined if a function chooses them. */
   readonly policies: readonly Policy[] | undefined;
 }
 
@@ -64,7 +64,7 @@ export function chargeableOf(value: unknown): Chargeable | undefined {
 }
 
 /**
- * A limiter, a semaphore or a set of rules, where one is asked for.
+ * Checks that the value is a limiter, a semaphore or a set of rules.
  *
  * @throws InvalidOptionError
  */

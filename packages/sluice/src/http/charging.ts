@@ -1,6 +1,6 @@
 /**
- * Takes the charges of a request, all or nothing: rates first, those of a store together in one round trip; then places of
- * semaphores; then what is worth waiting for. Whatever is refused undoes what was taken before it.
+ * Takes the charges of a request, all or nothing: rates first, those of a store together in one round trip; then permits of
+ * semaphores; then what is worth waiting for. A refusal gives back what was taken before it.
  */
 import { VERBS } from "../algorithms/decide.js";
 import { type Clock, monotonicUs, systemClock } from "../core/clock.js";
@@ -23,15 +23,15 @@ import type { AskedCharge, ChargeRefused } from "./charge.js";
 import type { ChargedLimiter, ChargedSemaphore } from "./chargeable.js";
 import type { WaitingRoom } from "./waiting-room.js";
 
-/** Nobody knows when a store is back, or a place is free. */
+/** It is not known when a store is back, or when a permit is free. */
 const SOON_MS = 1000;
 const NO_STORE: ChargeRefused = { reason: "store", retryAfterMs: SOON_MS };
 const NO_PLACE: ChargeRefused = { reason: "concurrency", retryAfterMs: SOON_MS };
 const FULL: ChargeRefused = { reason: "quota", retryAfterMs: SOON_MS };
 
 /**
- * Undefined where all charges were taken, else why the request is refused and nothing is. At once for one rate of a store
- * in this process, or one that is known to be denied.
+ * Undefined if all charges were taken; else why the request is refused, and nothing is taken. At once for one rate of a
+ * store in this process, or one that is known to be denied.
  *
  * @throws what is no failure of a store; nothing is taken then
  */
@@ -127,7 +127,7 @@ class Charging {
     for (const asked of this.#asked) {
       const { to, maxWaitMs } = asked;
       if (to.kind !== "semaphore") continue;
-      // In order, so that two requests for the same places cannot wait for each other.
+      // In order, so that two requests for permits of the same semaphores cannot wait for each other.
       const refused =
         maxWaitMs > 0 ? await this.#waitForPlace(asked, to) : await takePlace(asked, to);
       if (refused !== undefined) return refused;
@@ -178,7 +178,7 @@ class Charging {
     return decided(asked, aged(decision, waitedMs));
   }
 
-  /** undefined where too many wait, and where the client left meanwhile: nobody sees how that is answered. */
+  /** undefined if too many wait, or if the client has disconnected: no client sees how that is answered. */
   async #wait<T>(
     clock: Clock = systemClock,
     wait: (gone: AbortSignal | undefined) => Promise<T>,
@@ -256,7 +256,7 @@ function refusedBecause(error: unknown): ChargeRefused {
   throw error;
 }
 
-/** Whether nobody could be asked, which the limiter's own hooks heard of. */
+/** Whether the store could not be asked, which the limiter has already reported to its hooks. */
 export function isStoreFailure(error: unknown): boolean {
   return (
     error instanceof StoreUnavailableError ||

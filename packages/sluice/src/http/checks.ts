@@ -45,9 +45,9 @@ function warn(code: CheckCode, setting: string | undefined): void {
   });
 }
 
-/** So many requests of a gate are looked at. */
+/** How many requests of a gate are checked. */
 const LOOKED_AT = 100;
-/** Where each of so many requests brought a limiter that none before it had, they are made for each. */
+/** If each of this many requests brought a new limiter, the application makes one for each request. */
 const NEW_EACH_TIME = 20;
 
 export class Checks {
@@ -76,7 +76,7 @@ export class Checks {
     if (!this.areDue) this.#limiters.clear();
   }
 
-  /** @param setting where the mistake is mended */
+  /** @param setting the setting that corrects the mistake */
   say(code: CheckCode, setting?: string): void {
     if (this.#said.has(code)) return;
     this.#said.add(code);

@@ -2,8 +2,8 @@
 import type { Decision } from "../core/decision.js";
 
 /**
- * Why: "concurrency" is a semaphore without a free place, "store" a limit that could not be asked and is not to be passed
- * then, "key" a request that names its caller by something that is no text.
+ * Why: "concurrency" is a semaphore without a free permit, "store" a limit whose store could not be asked, and which does
+ * not let requests pass then, "key" a request whose caller's name is not text.
  */
 export type DenialReason = "quota" | "too-costly" | "concurrency" | "blocked" | "store" | "key";
 
@@ -23,7 +23,7 @@ export interface Problem {
 
 /** A request that may not go on, and what it is answered. */
 export interface Denial {
-  /** The status of the answer: 429, or 503 where the store failed. */
+  /** The status of the answer: 429, or 503 if the store failed. */
   readonly status: 400 | 429 | 503;
   /** Why it was denied. */
   readonly reason: DenialReason;
@@ -50,7 +50,7 @@ const TYPES = "https://iana.org/assignments/http-problem-types#";
 const QUOTA: DenialKind = { status: 429, type: `${TYPES}quota-exceeded`, title: "Quota exceeded" };
 
 /**
- * Status, type and title of the problems of denials, by their reason, for whoever answers without a gate.
+ * Status, type and title of the problems of denials, by their reason, for an answer without a gate.
  * @example
  * import { DENIAL_KINDS } from "sluice/http";
  * console.log(DENIAL_KINDS.store.status, DENIAL_KINDS.quota.title); // 503 Quota exceeded
@@ -86,7 +86,7 @@ const BODY_HEADS = Object.fromEntries(
   }),
 ) as Readonly<Record<DenialReason, string>>;
 
-/** The body of a denial that nobody has changed: as JSON has its problem, in a fraction of the time. */
+/** The body of an unchanged denial: the same text as JSON.stringify of its problem, in a fraction of the time. */
 export function defaultBody({ reason, problem }: Denial): string {
   const violated = problem["violated-policies"];
   const head = BODY_HEADS[reason];

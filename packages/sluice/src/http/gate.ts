@@ -29,9 +29,9 @@ export interface HttpOptions<Raw, Answer extends readonly unknown[] = []> {
   readonly fields?: FieldForm | undefined;
   /** The answer to a request that is refused, in the framework's own way; default: a problem body. */
   readonly onDenied?: ((raw: Raw, denial: Denial, ...answer: Answer) => unknown) | undefined;
-  /** The client's address, where the framework's own is not the one: see `clientAddress`. */
+  /** The client's address, if the framework's own is the wrong one: see `clientAddress`. */
   readonly address?: ((raw: Raw, call: HttpCall) => string | undefined) | undefined;
-  /** So many requests wait in line at once, at most; more are refused at once. Default 1,000. */
+  /** The most requests that wait in line at the same time; more are refused at once. Default 1,000. */
   readonly maxWaiting?: number | undefined;
 }
 
@@ -49,13 +49,13 @@ export interface Gate<Raw> {
   /**
    * Takes what a request is charged, all or nothing. At once for one rate of a store in this process.
    *
-   * @param raw the framework's own request, an object of its own: one that comes again is charged once and warned of
+   * @param raw the framework's request, a different object for each: one that comes again is charged once, with a warning
    * @throws InvalidOptionError, and what the charge function throws; nothing is charged then
    */
   enter(raw: Raw, call: HttpCall): Pass | Promise<Pass>;
 }
 
-/** For a request whose body or field has no text where its caller's name should be. */
+/** For a request whose body or field has no text for its caller's name. */
 const WITHOUT_KEY: Pass = Object.freeze({
   fields: NO_STORE,
   denial: denialOf({
@@ -73,7 +73,7 @@ const FREE: Pass = Object.freeze({
   settle: undefined,
 });
 
-/** Requests wait in memory: more than so many in one process are not shaped but hoarded. */
+/** Requests wait in memory: beyond this number a process only hoards them. */
 
 /**
  * A gate of one's own, for a framework without an adapter: describe the call, write the fields, answer a denial, and
@@ -120,7 +120,7 @@ class HttpGate<Raw> implements Gate<Raw> {
   }
 
   enter(raw: Raw, described: HttpCall): Pass | Promise<Pass> {
-    // The browser asks by itself whether it may ask.
+    // A preflight is the browser's own request, so it is not charged.
     if (isPreflight(described)) return FREE;
     if (hasEntered(raw, this)) {
       this.#checks.say("CHARGED_TWICE");

@@ -5,7 +5,7 @@ import type { TakenByRules } from "../policies/rules-decision.js";
 import type { RulesSettlement } from "../policies/rules-request.js";
 import type { AskedCharge } from "./charge.js";
 
-/** The charges of each request to a set that somebody hears of. */
+/** The charges of each request to a set that has a listener. */
 function heardIn(asked: readonly AskedCharge[]): ReadonlyMap<TakenByRules, AskedCharge[]> {
   const byRequest = new Map<TakenByRules, AskedCharge[]>();
   for (const charge of asked) {

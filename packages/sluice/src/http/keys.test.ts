@@ -1,4 +1,4 @@
-/** Keys that clients choose: whatever they send, it is a key of its own, and none fails. */
+/** Keys that clients choose: whatever they send is a distinct key, and none fails. */
 import { describe, expect, test } from "vitest";
 import { callWith, enter, gateOf, left, outcomeOf } from "../../test/support/gates.js";
 import { MemoryStore, RateLimiter, Semaphore, tokenBucket } from "../index.js";

@@ -6,10 +6,10 @@ const LONGEST_KEPT = 512;
 /** What stores with plain ids refuse, for it would move a key to another slot, or cut it short. */
 const NOT_PLAIN = /[{}\0]/;
 
-/** A key of any text: the text itself, or its digest where it is empty, long, or no well-formed Unicode. */
+/** A key of any text: the text itself, or its digest if it is empty, long, or not well-formed Unicode. */
 export function keyOf(text: string, isPlain: boolean): string {
   const isKept = text.length > 0 && text.length <= LONGEST_KEPT && text.isWellFormed();
   if (isKept && !(isPlain && NOT_PLAIN.test(text))) return text;
-  // As JSON, where half of a character has an escape of its own: its bytes would be those of any other half.
+  // As JSON, which escapes each lone surrogate differently: as UTF-8 they would all be the same bytes.
   return digestOf(JSON.stringify(text));
 }

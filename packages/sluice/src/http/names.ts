@@ -3,8 +3,8 @@ import { InvalidOptionError } from "../core/errors.js";
 import type { AskedCharge } from "./charge.js";
 
 /**
- * Policies that are shown must have names of their own. Those of a function are not known here: of two with the same name
- * the first is stated.
+ * Policies that are shown must have distinct names. Those of a function are not known here: of two with the same name the
+ * first is stated.
  *
  * @throws InvalidOptionError
  */

@@ -10,11 +10,11 @@ import type { ChargedSemaphore } from "./chargeable.js";
 import { type Denial, denialOf } from "./denial.js";
 import { settlementOf } from "./settlement.js";
 
-/** Where a request got to. */
+/** How far a request got. */
 export interface Pass {
   /** Of the answer, whichever it is. Lists go behind what it has already. */
   readonly fields: Fields;
-  /** Set where the request is refused. */
+  /** Set if the request is refused. */
   readonly denial: Denial | undefined;
   /** To be called once the request has ended, however it did; later calls do nothing. Never rejects. */
   readonly settle: ((outcome: HttpOutcome) => Promise<void>) | undefined;
@@ -27,7 +27,7 @@ const NO_LIMITS: readonly StatedLimit[] = [];
 const NO_POLICIES: readonly Policy[] = [];
 const NO_NAMES: readonly string[] = [];
 
-/** Promised where policies are. */
+/** Promised if policies are. */
 export function passOf(
   asked: readonly AskedCharge[],
   refused: ChargeRefused | undefined,
@@ -65,13 +65,13 @@ function withCharge(
   policies: readonly Policy[],
 ): readonly StatedLimit[] {
   if (to.kind === "semaphore") {
-    // How many places are left is not known, but where none was free.
+    // How many permits are left is known only if none was free.
     return refused !== undefined && cost === 1 ? [...limits, usedUp(to)] : limits;
   }
   return decision === undefined ? limits : withDecision(limits, decision, policies);
 }
 
-/** What decided; nothing where that cannot be had any more, or is not to be told: then there is nothing to say. */
+/** The policies that decided; none if they are no longer known, or are not to be shown: then no field states them. */
 function policiesOf({
   to,
   key,

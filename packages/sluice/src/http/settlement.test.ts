@@ -1,4 +1,4 @@
-/** What a request cost after all, and places that are given back. */
+/** What a request cost after all, and permits that are given back. */
 import { describe, expect, onTestFinished, test } from "vitest";
 import { ended, enter, gateOf, left, outcomeOf } from "../../test/support/gates.js";
 import { OutsideStore } from "../../test/support/outside-store.js";

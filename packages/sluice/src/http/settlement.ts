@@ -1,4 +1,4 @@
-/** What is done when a request has ended, once: costs become what they came to, and places go to the next. */
+/** What is done when a request has ended, once: costs become what they came to, and permits go to the next. */
 import type { Decision } from "../core/decision.js";
 import { settleRequest } from "../limiter/give-back.js";
 import type { HttpOutcome } from "./call.js";
@@ -6,7 +6,7 @@ import type { AskedCharge } from "./charge.js";
 import { isStoreFailure } from "./charging.js";
 import { hearSettled } from "./heard.js";
 
-/** Undefined where nothing is left to do. It never rejects: what fails is reported by the limiters' hooks. */
+/** Undefined if nothing is left to do. It never rejects: what fails is reported by the limiters' hooks. */
 export function settlementOf(
   asked: readonly AskedCharge[],
 ): ((outcome: HttpOutcome) => Promise<void>) | undefined {

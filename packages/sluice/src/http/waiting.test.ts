@@ -1,4 +1,4 @@
-/** Requests that wait in line in place of a denial. */
+/** Requests that wait in line instead of being denied. */
 import { describe, expect, onTestFinished, test } from "vitest";
 import { call, ended, enter, fieldsIn, gateOf, left, outcomeOf } from "../../test/support/gates.js";
 import { settle, watch } from "../../test/support/watch.js";

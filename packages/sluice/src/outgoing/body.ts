@@ -1,6 +1,6 @@
-/** An answer whose place is given back when its body is done with, however that comes about. */
+/** An answer whose permit is released when its body has ended, in whatever way. */
 
-/** How a body came to its end; "dropped" is one that nobody has any more. */
+/** How a body came to its end; "dropped" is one that was garbage-collected unread. */
 export type BodyEnd = "read" | "failed" | "cancelled" | "dropped";
 
 /** The last resort for callers who drop an answer without reading or cancelling its body. */
@@ -10,10 +10,10 @@ const dropped =
     : undefined;
 
 /**
- * The same answer; `release` is called when its body has been read to the end, has failed, has been
- * cancelled or is gone with the garbage, or at once where it has none. It may be called again.
+ * The same answer; `release` is called when its body has been read to the end, has failed, has been cancelled or is
+ * garbage-collected, or at once if it has none. It may be called again.
  *
- * @throws TypeError, RangeError where somebody reads the body already, or no Response can have its status
+ * @throws TypeError, RangeError if the body is being read already, or no Response can have its status
  */
 export function releaseWithBody(
   response: Response,
@@ -88,13 +88,13 @@ function sameAs(response: Response, body: ReadableStream<Uint8Array>): Response 
 }
 
 /**
- * Cancels the body of an answer that nobody gets, without waiting for it: if somebody keeps a clone, it ends when that
- * is cancelled too, which may be never. The body may be no web stream, or somebody may read it already.
+ * Cancels the body of a discarded answer, without waiting for it: if the caller keeps a clone, it ends when that is
+ * cancelled too, which may be never. The body may be no web stream, or be being read already.
  */
 export function discardBody({ body }: Response): void {
   try {
     body?.cancel().catch(() => {});
   } catch {
-    // Then whoever made it has to end it.
+    // Then its maker has to end it.
   }
 }

@@ -45,7 +45,7 @@ export class Exchange {
     }
   }
 
-  /** What to do about the next try, or undefined where the handler has had its answer. */
+  /** What to do about the next try, or undefined if the handler has had its answer. */
   async #try(call: Call, release: Release): Promise<Refused | undefined> {
     try {
       return await new Promise((resolve, reject) => {
@@ -89,7 +89,7 @@ class Try implements Handler {
   readonly #gate: OutgoingGate;
   readonly #call: Call;
   readonly #ending: Ending;
-  /** Set where the answer is to be thrown away. */
+  /** Set if the answer is to be discarded. */
   #delayMs: number | undefined;
   #discardedBytes = 0;
   #hasAnswer = false;
@@ -141,7 +141,8 @@ class Try implements Handler {
       this.#hasAnswer = true;
       const url = this.#context?.history?.at(-1)?.href;
       this.#delayMs = this.#gate.answered(this.#call, { status, headers, url });
-      // The body of a refusal is read on, for the sake of its connection, but nobody waits for it.
+      // The body of a refusal is read to its end, so that its connection can be reused, but the
+      // next try does not wait for it.
       if (this.#delayMs !== undefined) this.#tryAgainAfter(this.#delayMs);
       else if (this.#gate.releasesAtHeaders) this.#ending.release();
     }

@@ -31,10 +31,11 @@ const OPTIONS = optionReader<LimitFetchOptions>()({
 
 /**
  * A `fetch` of which every call first waits for a permit of `semaphore` and quota of `limiter`, and
- * for any pause that the server asked for by `Retry-After` or `RateLimit`. Refused and failed requests
- * are tried again, a bounded number of times, where that is safe: page "Outgoing calls" of the docs.
+ * for any pause that the server requested by `Retry-After` or `RateLimit`. Refused and failed
+ * requests are tried again, a bounded number of times, if that is safe: page "Outgoing calls" of
+ * the docs.
  *
- * Rejects as `fetch` does, and with what `acquire` throws: `MaxWaitExceededError` where the wait would
+ * Rejects as `fetch` does, and with what `acquire` throws: `MaxWaitExceededError` if the wait would
  * pass `maxWait`. The permit is held until the body is read, cancelled or failed.
  *
  * @throws InvalidOptionError
@@ -65,7 +66,7 @@ export function limitFetch(options: LimitFetchOptions = {}): Fetch {
           return releaseWithBody(outcome, release);
         }
       } catch (error) {
-        // Nobody else could: a permit that is held renews itself for ever.
+        // Without this, the permit would renew itself for ever.
         release();
         throw error;
       }

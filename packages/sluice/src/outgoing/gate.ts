@@ -59,7 +59,7 @@ export class Patience {
   }
 }
 
-/** Gives the place back; to be called once or more. */
+/** Releases the permit; to be called once or more. */
 export type Release = () => void;
 
 export class OutgoingGate {
@@ -141,8 +141,8 @@ export class OutgoingGate {
   }
 
   /**
-   * Takes to heart what an answer says. Milliseconds after which the call should be tried again, or
-   * undefined where the answer is the call's own.
+   * Follows what an answer says about limits. Milliseconds after which the call should be tried again, or undefined if the
+   * caller gets this answer.
    */
   answered(call: Call, answer: AnswerHead): number | undefined {
     const { obey, pauseStatuses, wallMs } = this.#settings;
@@ -168,8 +168,8 @@ export class OutgoingGate {
   }
 
   /**
-   * The key of whoever asked for the pause. After a redirect that is not the origin that was called, and a stranger must
-   * not be able to pause that one: where both have the same key, it is nobody's.
+   * The key of the origin that asked for the pause. After a redirect that is not the origin that was called, and a stranger
+   * must not be able to pause that one: if both have the same key, no key is paused.
    */
   #keyToPause({ request, key }: Call, answeredBy = ""): string | undefined {
     if (answeredBy === "" || !URL.canParse(answeredBy)) return key;
@@ -201,7 +201,7 @@ export class OutgoingGate {
   async #waitForPause({ key, patience, signal }: Call): Promise<void> {
     for (let ms = this.#pauses.leftMs(key); ms > 0; ms = this.#pauses.leftMs(key)) {
       if (ms > patience.leftMs) throw new MaxWaitExceededError(Math.ceil(ms));
-      // A pause may last for an hour: who waits for it must not outlast the limiter.
+      // A pause may last for an hour: a wait for its end must not outlast the limiter.
       const { signal: ended, end } = firstOf([signal, this.#settings.limiter?.closed]);
       try {
         await this.#settings.sleep(ms, ended);
@@ -213,7 +213,7 @@ export class OutgoingGate {
   }
 }
 
-/** A `Semaphore` in the place of a limiter grants permits. */
+/** A `Semaphore` instead of a limiter grants permits. */
 function isPermit(granted: unknown): granted is OutgoingPermit {
   return (
     typeof granted === "object" &&

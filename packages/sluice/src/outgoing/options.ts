@@ -24,7 +24,7 @@ import type { Acquirer } from "../limiter/waiting/wrap.js";
 
 /** What a request is to be judged by. */
 export interface OutgoingRequest {
-  /** Where it goes. */
+  /** Its target. */
   readonly url: URL;
   /** In upper case. */
   readonly method: string;
@@ -68,8 +68,8 @@ export interface RetryOptions {
   /** The longest the first retry waits by chance; it doubles with each. Default 250 ms. */
   readonly baseDelay?: Duration | undefined;
   /**
-   * The longest that chance makes a retry wait; where the server asks for longer than this, its answer
-   * is handed back instead. Default 30 s.
+   * The longest that chance makes a retry wait; if the server asks for longer than this, its answer is handed back instead.
+   * Default 30 s.
    */
   readonly maxDelay?: Duration | undefined;
   /**

@@ -30,7 +30,7 @@ test("no flood of keys makes it grow without bound, and what is over goes", () =
   for (let i = 0; i < 10_000; i += 1) expect(pauses.leftMs(`long ${i}`)).toBe(1000);
 });
 
-/** Where each new key looked at all others, 100,000 of them would read the clock a billion times. */
+/** If each new key looked at all others, 100,000 of them would read the clock a billion times. */
 test("a new key costs the same however many there are", () => {
   let reads = 0;
   const pauses = new Pauses(() => {

@@ -42,7 +42,7 @@ export class Pauses {
     return true;
   }
 
-  /** Forgets what is over among the next few; and one that is not, where there are too many. */
+  /** Forgets the ended ones among the next few; and one that has not ended, if there are too many. */
   #makeRoom(): void {
     let next: string | undefined;
     for (let swept = 0; swept < SWEPT_PER_KEY; swept += 1) {

@@ -3,11 +3,11 @@ import type { RetrySettings } from "./options.js";
 
 /** How a try ended. */
 export interface TryOutcome {
-  /** The status code, or undefined where no answer came. */
+  /** The status code, or undefined if no answer came. */
   readonly status: number | undefined;
   /** Whether the answer came with a Retry-After that can be read. */
   readonly hasRetryAfter: boolean;
-  /** How long the server asked to wait: milliseconds, 0 where it did not ask. */
+  /** How long the server asked to wait: milliseconds, 0 if it did not ask. */
   readonly waitMs: number;
 }
 
@@ -35,10 +35,9 @@ function isRefusal({ status, hasRetryAfter }: TryOutcome): boolean {
 }
 
 /**
- * Milliseconds to wait before the next try, or undefined where there is to be none: what the server
- * asked for, and on top of it an exponential backoff with full jitter (from 0 to
- * `baseDelay`·2^`attempt`, at most `maxDelay`), so that those who were refused together do not come
- * back together.
+ * Milliseconds to wait before the next try, or undefined if there is to be none: the wait that the server requested, and on
+ * top of it an exponential backoff with full jitter (from 0 to `baseDelay`·2^`attempt`, at most `maxDelay`), so that those
+ * who were refused together do not come back together.
  *
  * @param attempt tries made before this one: 0 after the first
  */

@@ -9,7 +9,7 @@ type FetchInput = Parameters<typeof fetch>[0];
 type FetchInit = Parameters<typeof fetch>[1];
 type FetchHeaders = NonNullable<FetchInit>["headers"];
 
-/** A call of `fetch` that nobody can change any more. */
+/** A call of `fetch` that can no longer be changed. */
 export interface FetchSnapshot {
   readonly request: OutgoingRequest;
   /** Whether it can be sent again. */
@@ -44,7 +44,7 @@ const PLATFORM_MEMBERS = ["dispatcher"] as const;
 
 type Init = Readonly<Record<string, unknown>> & NonNullable<FetchInit>;
 
-/** @throws TypeError where `fetch` would */
+/** @throws TypeError if `fetch` would */
 export function snapshotOfFetch(input: FetchInput, init: FetchInit): FetchSnapshot {
   return isRequest(input) ? ofRequest(input, init) : ofAddress(input, init);
 }

@@ -23,10 +23,10 @@ export type {
 } from "./options.js";
 
 /**
- * An interceptor for `dispatcher.compose(...)`: each request waits for a permit of `semaphore` and
- * quota of `limiter`, and for any pause that the server asked for by `Retry-After` or `RateLimit`;
- * refused and failed requests are tried again where that is safe. The options are those of
- * `limitFetch`. The requests of a `Client` or `Pool` name no origin: give them a `key`.
+ * An interceptor for `dispatcher.compose(...)`: each request waits for a permit of `semaphore` and quota of `limiter`, and
+ * for any pause that the server requested by `Retry-After` or `RateLimit`; refused and failed requests are tried again if
+ * that is safe. The options are those of `limitFetch`. The requests of a `Client` or `Pool` name no origin: give them a
+ * `key`.
  *
  * @throws InvalidOptionError
  * @example
@@ -41,7 +41,7 @@ export function limitInterceptor(
 ): <D extends (options: never, handler: never) => boolean>(dispatch: D) => D {
   const settings = outgoingSettings(OUTGOING.read(options));
   const gate = new OutgoingGate(settings);
-  // Only the shapes of undici's types are known here; each of its versions has names of its own for them.
+  // Only the shapes of undici's types are known here; each of its versions has its own names for them.
   return (dispatch) => intercept(dispatch as unknown as Dispatch, settings, gate) as never;
 }
 

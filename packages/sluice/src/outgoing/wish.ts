@@ -7,12 +7,12 @@ import { isRetryAfter } from "../headers/retry-after.js";
 export interface AnswerHead {
   readonly status: number;
   readonly headers: HeaderSource;
-  /** Where it came from after redirects; absent or empty where that is not known. */
+  /** Its address after redirects; absent or empty if that is not known. */
   readonly url?: string | undefined;
 }
 
 export interface Wish {
-  /** How long the call itself should wait: milliseconds, 0 where the answer does not say. */
+  /** How long the call itself should wait: milliseconds, 0 if the answer does not say. */
   readonly waitMs: number;
   /** How long later calls should. */
   readonly pauseMs: number;

@@ -54,8 +54,8 @@ export async function consumeTogetherByRules(
 }
 
 /**
- * Takes what the rules charge for each request by itself. What would not fit under way at once begins when those before
- * are answered.
+ * Takes what the rules charge for each request separately. Requests beyond those that may be under way begin when earlier
+ * ones are answered.
  */
 export async function consumeEachByRules(
   takens: readonly TakenByRules[],
@@ -84,7 +84,7 @@ function chargesOf(takens: readonly TakenByRules[], i: number): number {
   return takens[i]?.charges.length ?? 0;
 }
 
-/** Promises nothing where every answer is known at once. What is thrown at once is a rejection too, and keeps no other back. */
+/** Promises nothing if every answer is known at once. What is thrown at once is a rejection too, and keeps no other back. */
 function consumedBy(
   takens: readonly TakenByRules[],
   signal: AbortSignal | undefined,
@@ -104,7 +104,7 @@ function begun(taken: TakenByRules, signal: AbortSignal | undefined): MaybePromi
   }
 }
 
-/** Takes what all rules charge; at once where nobody outside the process need be asked. */
+/** Takes what all rules charge; at once if nothing outside the process need be asked. */
 export function consumeRules(
   taken: TakenByRules,
   signal: AbortSignal | undefined,
@@ -166,7 +166,10 @@ export async function peekRules(
   return answered(taken, decisions, true);
 }
 
-/** Gives back what all rules would charge, whoever took it; an override that decides by itself charges nothing. */
+/**
+ * Gives back what all rules would charge, whichever decision took it; an override that decides without a policy charges
+ * nothing.
+ */
 export async function giveBackByRules(
   taken: TakenByRules,
   signal: AbortSignal | undefined,

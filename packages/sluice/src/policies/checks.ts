@@ -1,4 +1,4 @@
-/** Checks of values with their places: each gives the checked value, or reports and gives undefined. */
+/** Checks of values with their positions: each gives the checked value, or reports and gives undefined. */
 import { InvalidOptionError } from "../core/errors.js";
 import { HIDDEN, withoutText } from "../core/shown.js";
 import { nearest } from "../core/slips.js";
@@ -13,7 +13,7 @@ export interface CheckedField<T> {
   readonly isRequired?: boolean;
 }
 
-/** A value that is shown in words where it is a list or an object. */
+/** A value as errors show it: in words if it is a list or an object. */
 export function shownOf(node: SourceNode): unknown {
   if (node.kind === "scalar") return node.value;
   return withoutText(node.kind === "list" ? [] : {});
@@ -129,7 +129,7 @@ export function choice<const T extends string>(...words: readonly T[]): Check<T>
   };
 }
 
-/** Where a scalar passes a test. */
+/** A check that a scalar passes a test. */
 export function scalar<T>(
   isAllowed: (value: unknown) => value is T,
   allowed: string,
@@ -143,7 +143,7 @@ export function scalar<T>(
   };
 }
 
-/** A text of so many characters. */
+/** A text whose length is in a range, in characters. */
 export function text(least: number, most: number): Check<string> {
   return scalar(
     (value): value is string =>
@@ -153,14 +153,14 @@ export function text(least: number, most: number): Check<string> {
   );
 }
 
-/** For a number or true or false in place of a text, as YAML reads what has no quotes. */
+/** For a number or true or false instead of a text: YAML reads unquoted values so. */
 export function inQuotes(value: unknown): string | undefined {
   return typeof value === "number" || typeof value === "boolean"
     ? `put it in quotes: "${value}"`
     : undefined;
 }
 
-/** A number in a range; a whole one if asked for. */
+/** A number in a range; a whole one if `isWhole`. */
 export function number(least: number, most: number, isWhole = false): Check<number> {
   return scalar(
     (value): value is number =>

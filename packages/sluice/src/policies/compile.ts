@@ -26,10 +26,10 @@ export interface CompiledPolicies {
   /** Microseconds since the epoch; 0 = at once. */
   readonly activeFromUs: number;
   /**
-   * The rules that a request meets, in the document's order; the one that it names, where it names one.
+   * The rules that a request meets, in the document's order; the one that it names, if it names one.
    * @param nowUs Microseconds since the epoch, by the store's clock: overrides end by it.
    * @param mode A switch of this process beside the document's; the weaker of the two counts. Default "enforce".
-   * @throws InvalidOptionError where it names a rule that the document does not have, or has no key for it
+   * @throws InvalidOptionError if it names a rule that the document does not have, or has no key for it
    */
   match(request: PolicyRequest, nowUs: number, mode?: PoliciesMode): readonly MatchedRule[];
   /** How many overrides are not over. */

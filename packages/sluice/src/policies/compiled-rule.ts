@@ -36,7 +36,7 @@ const UNKNOWN = { allowed: undefined, refused: undefined, isAbsent: false };
 
 const CANDIDATE_SUFFIX = ".candidate";
 
-/** Where both have a say, the weaker wins. */
+/** If both are set, the weaker wins. */
 export function weaker(a: PoliciesMode, b: PoliciesMode): PoliciesMode {
   if (a === "off" || b === "off") return "off";
   return a === "shadow" || b === "shadow" ? "shadow" : "enforce";
@@ -83,7 +83,7 @@ export class CompiledRule {
   /** Without an override, by plan. */
   readonly #limits = new Map<string | undefined, Limits>();
   readonly #percent: number;
-  /** The entries that a request may have; undefined where it may have others. */
+  /** The entries that a request may have; undefined if it may have others. */
   readonly #only: ReadonlySet<string> | undefined;
 
   constructor(
@@ -119,7 +119,7 @@ export class CompiledRule {
     return this.#only === undefined || this.#others(request, this.#only).length === 0;
   }
 
-  /** What the request meets here; undefined where the rule does not apply. `isFor` holds. */
+  /** What the request meets here; undefined if the rule does not apply. `isFor` holds. */
   meet(request: PolicyRequest, nowUs: number, over: PoliciesMode): MatchedRule | undefined {
     const { rule } = this;
     const mode = weaker(over, rule.mode ?? "enforce");
@@ -145,7 +145,7 @@ export class CompiledRule {
   /**
    * The same for a request that asks for this rule, whatever `match` says.
    *
-   * @throws InvalidOptionError where an entry of the key is absent, and the rule does not deny that
+   * @throws InvalidOptionError if an entry of the key is absent, and the rule does not deny that
    */
   meetByName(request: PolicyRequest, nowUs: number, over: PoliciesMode): readonly MatchedRule[] {
     const matched = this.meet(request, nowUs, over);
@@ -156,7 +156,7 @@ export class CompiledRule {
     throw new InvalidOptionError("entries", new InWords("entries without them"), allowed);
   }
 
-  /** Where a request's key stands in the rollout; undefined without a key. */
+  /** The position of a request's key in the rollout; undefined without a key. */
   placeOf(request: PolicyRequest): number | undefined {
     const identity = this.#key.write(request.entries);
     return identity === undefined ? undefined : rolloutPlace(this.rule.name, identity);

@@ -1,7 +1,7 @@
-/** The error of whoever publishes second. */
+/** The error of the later of two publishers. */
 import { SluiceError } from "../core/errors.js";
 
-/** Somebody else has published policies meanwhile: what was to be published was made from another version. Nothing was written. */
+/** Another version of the policies has been published since the one that this change was made from. Nothing was written. */
 export class PolicyConflictError extends SluiceError {
   /** The version in force; 0 if there is none. */
   readonly version: number;

@@ -22,7 +22,7 @@ export class DocumentCache {
     this.#path = path;
   }
 
-  /** Undefined where there is no good copy. */
+  /** Undefined if there is no good copy. */
   async read(): Promise<LoadedPolicies | undefined> {
     try {
       const copy = JSON.parse(await this.#files.read(this.#path)) as Copy;
@@ -32,7 +32,7 @@ export class DocumentCache {
     }
   }
 
-  /** One after another; rejects where the disk does not take it. */
+  /** One after another; rejects if it cannot be written. */
   write({ compiled, mark, by, comment }: LoadedPolicies): Promise<void> {
     const { document } = compiled;
     const { version } = document;

@@ -32,7 +32,7 @@ import { cutPattern, MOST_STARS } from "./pattern.js";
 import type { Problems } from "./problems.js";
 import { type SourceNode, valueOf } from "./source-node.js";
 
-/** So many policies a limiter can have, candidates counted: 1,024. */
+/** Half of the 1,024 policies that a limiter can have, since each rule may have a candidate. */
 const MOST_RULES = 512;
 const MOST_OVERRIDES = 10_000;
 const MOST_PLANS = 64;

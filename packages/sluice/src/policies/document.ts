@@ -15,7 +15,7 @@ export type PoliciesMode = "enforce" | "shadow" | "off";
 /** A policy's algorithm and options, as in code, without its name: that is the rule's. */
 export type PolicyWithoutName =
   | ({
-      /** The algorithm's id; its options stand beside it. */
+      /** The algorithm's id; its options are beside it. */
       readonly algorithm: "token-bucket";
     } & Omit<TokenBucketOptions, "name" | "enforce">)
   | ({ readonly algorithm: "gcra" } & Omit<GcraOptions, "name" | "enforce">)
@@ -31,7 +31,7 @@ export type PolicyWithoutName =
  * afterwards. With another `algorithm` than the rule's they are the whole policy.
  */
 export type PolicyChange = {
-  /** The algorithm, where the change names another. */
+  /** The algorithm, if the change names another. */
   readonly algorithm?: Policy["algorithm"] | undefined;
 } & Partial<
   Omit<
@@ -47,11 +47,11 @@ export type PolicyChange = {
   >
 >;
 
-/** Where a request's cost is found. */
+/** Which entry of a request has its cost. */
 export interface CostFrom {
   /** The entry that holds it, a number of units. */
   readonly from: string;
-  /** Where the entry is absent or is no number of units; default 1. */
+  /** The cost if the entry is absent or is not a number of units; default 1. */
   readonly default?: number | undefined;
 }
 
@@ -78,7 +78,7 @@ export interface PolicyRule {
   readonly exact?: boolean | undefined;
   /** Entries that make the identity which is limited. Default: none, so all requests share one budget. */
   readonly key?: readonly string[] | undefined;
-  /** Where an entry of `key` is absent: "skip" (default), the rule does not apply; "deny". */
+  /** If an entry of `key` is absent: "skip" (default), the rule does not apply; "deny". */
   readonly onMissing?: "skip" | "deny" | undefined;
   /** The limit. */
   readonly policy: PolicyWithoutName;
@@ -86,11 +86,14 @@ export interface PolicyRule {
   readonly cost?: number | CostFrom | undefined;
   /** Default "enforce". */
   readonly mode?: PoliciesMode | undefined;
-  /** Of the keys so many percent are enforced and the others shadowed: 0 to 100; default 100. More percent only add keys. */
+  /**
+   * The rule is enforced for this percentage of its keys and shadowed for the others: 0 to 100; default 100. A higher
+   * percentage only adds keys.
+   */
   readonly rollout?: { readonly percent: number } | undefined;
   /** A second limit, decided and counted beside the first under the name `<rule>.candidate`, never enforced. */
   readonly candidate?: { readonly policy: PolicyWithoutName } | undefined;
-  /** Whether a request may bring a policy of its own for this rule; default false. */
+  /** Whether a request may bring its own policy for this rule; default false. */
   readonly allowOverride?: boolean | undefined;
 }
 
@@ -122,7 +125,7 @@ export type PolicyPlan = Readonly<Record<string, PolicyChange>>;
 export interface PoliciesDocument {
   /** The address of the JSON Schema, for editors; no effect. */
   readonly $schema?: string | undefined;
-  /** A whole number that a publisher raises. Without one a hash of the content stands for it. */
+  /** A whole number that a publisher raises. Without one, a hash of the content replaces it. */
   readonly version?: number | undefined;
   /** From when it is in force, as `2026-12-01T00:00:00Z`, by the store's clock; default: at once. */
   readonly activeFrom?: string | undefined;

@@ -82,7 +82,7 @@ class DocumentsInMemory implements DocumentStore {
 
 const inMemory = new WeakMap<Store, DocumentStore>();
 
-/** Where the documents of a store are kept. */
+/** What keeps the documents of a store. */
 export function documentsOf(store: Store): DocumentStore {
   const known = store.documents ?? inMemory.get(store);
   if (known !== undefined) return known;

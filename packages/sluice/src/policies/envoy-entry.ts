@@ -1,9 +1,9 @@
 /** Which entry a key of a descriptor of Envoy's is. */
 
 /**
- * The name of the entry for a key that may stand in a descriptor several times: `key` itself, then `key#2`, `key#3` and so on,
- * the first that is not taken. `importEnvoy` names the entries of its rules so, and whoever translates requests of Envoy's
- * has to.
+ * The name of the entry for a key that may appear in a descriptor several times: `key` itself, then `key#2`, `key#3` and so
+ * on, the first that is not taken. `importEnvoy` names the entries of its rules so, and code that translates Envoy's
+ * requests must do the same.
  *
  * @throws nothing
  * @example

@@ -6,7 +6,7 @@ import type { RulesDecision } from "./rules-decision.js";
 
 /** One rule, and what it would say. */
 export interface ExplainedRule extends RuleExplanation {
-  /** What it would answer now; undefined where the request does not meet it. */
+  /** What it would answer now; undefined if the request does not meet it. */
   readonly decision: Decision | undefined;
 }
 

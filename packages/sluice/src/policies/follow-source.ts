@@ -8,7 +8,7 @@ import { type FollowerOptions, SourceFollower } from "./source-follower.js";
 
 /** How a source is followed. */
 interface Following extends Pick<FollowerOptions, "everyMs" | "patienceMs"> {
-  /** Where a good copy is kept; undefined = nowhere. */
+  /** The path of the last good copy; undefined = none is kept. */
   readonly cachePath: string | undefined;
 }
 
@@ -17,7 +17,7 @@ interface FollowingSet extends Pick<FollowerOptions, "time" | "apply" | "reporte
   readonly name: string;
 }
 
-/** A follower that goes by the clock of the set's store, where neither the source nor this process has one. */
+/** A follower that goes by the clock of the set's store, if neither the source nor this process has one. */
 export function followerOf(
   source: PolicySource,
   { everyMs, patienceMs, cachePath }: Following,

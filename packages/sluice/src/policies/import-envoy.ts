@@ -44,7 +44,7 @@ interface Step {
   /** As Envoy writes it in the names of its statistics. */
   readonly shown: string;
   readonly condition: EntryTexts | EntryCondition | undefined;
-  /** Whether each value has a budget of its own. */
+  /** Whether each value has its own budget. */
   readonly isCounted: boolean;
 }
 

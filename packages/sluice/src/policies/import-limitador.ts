@@ -175,7 +175,7 @@ class LimitadorImport {
 
 /**
  * A limits file of Limitador (YAML) as a document. The namespace becomes the entry `domain`, variables the key. All limits
- * that match are decided, as there; windows begin with the first request. Conditions are read where they compare entries with
+ * that match are decided, as there; windows begin with the first request. Conditions are read if they compare entries with
  * texts; a limit with others is left out. What has no counterpart is in `notes`, with its line.
  * @throws InvalidPoliciesError
  * @example

@@ -45,7 +45,7 @@ export class RuleImport {
     this.#problems.warn(node.line, path, message);
   }
 
-  /** Notes the fields that nobody knows. */
+  /** Notes the unknown fields. */
   noteOthers(node: MapNode, path: string, known: readonly string[]): void {
     for (const [name, entry] of node.entries) {
       if (!known.includes(name)) {

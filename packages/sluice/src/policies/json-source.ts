@@ -8,7 +8,7 @@ const WORDS: ReadonlyMap<string, boolean | null> = new Map([
 ]);
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const WORD = /[\p{L}_$][\p{L}\p{N}_$]*/uy;
-/** What a string holds up to its end, an escape, or what may not stand in it. */
+/** What a string holds up to its end, an escape, or a character that is not allowed in it. */
 // oxlint-disable-next-line no-control-regex
 const PLAIN = /[^"\\\u0000-\u001f]*/y;
 const ESCAPES: ReadonlyMap<string, string> = new Map([
@@ -77,7 +77,7 @@ class JsonReader {
     return { kind: "list", line, items };
   }
 
-  /** Reads what stands between brackets with commas in between. */
+  /** Reads comma-separated items up to the closing bracket. */
   #each(end: "}" | "]", item: () => void): void {
     this.#at += 1;
     this.#skipSpace();

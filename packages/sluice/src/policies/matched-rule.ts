@@ -19,7 +19,7 @@ export interface PolicyRequest {
 export interface MatchedOverride {
   /** 12 characters, the same for this rule and key in every version; no key can be read from it. */
   readonly id: string;
-  /** Where it stands in the document's `overrides`. */
+  /** Its index in the document's `overrides`. */
   readonly index: number;
   /** What it does to the rule. */
   readonly kind: "policy" | "deny" | "exempt";
@@ -29,7 +29,7 @@ export interface MatchedOverride {
 export interface MatchedRule {
   /** The rule's name; its policy has it too. */
   readonly rule: string;
-  /** The identity to charge; undefined where an entry is absent and the rule denies that. */
+  /** The identity to charge; undefined if an entry is absent and the rule denies that. */
   readonly identity: string | undefined;
   /** "decide": ask `policy`; "deny": refuse, whatever is left; "exempt": do not ask. */
   readonly verdict: "decide" | "deny" | "exempt";
@@ -41,9 +41,9 @@ export interface MatchedRule {
   readonly policy: Policy;
   /** The same limits under the name `<rule>.candidate`: to decide and to count beside, never to enforce. */
   readonly candidate: Policy | undefined;
-  /** The override that decides on the key; undefined where none does. */
+  /** The override that decides on the key; undefined if none does. */
   readonly override: MatchedOverride | undefined;
-  /** Whether the request may bring a policy of its own. */
+  /** Whether the request may bring its own policy. */
   readonly allowOverride: boolean;
 }
 
@@ -51,9 +51,9 @@ export interface MatchedRule {
 export interface UnmetEntry {
   /** The entry of the request. */
   readonly entry: string;
-  /** The texts that the rule asks for; undefined where any may be, none where the entry may not be there. */
+  /** The texts that the rule accepts; undefined if it accepts any, empty if the entry must be absent. */
   readonly allowed: readonly string[] | undefined;
-  /** The texts that the rule is not for; undefined where there are none. */
+  /** The texts that the rule is not for; undefined if there are none. */
   readonly refused: readonly string[] | undefined;
   /** Whether the request lacks it. */
   readonly isAbsent: boolean;
@@ -63,12 +63,12 @@ export interface UnmetEntry {
 export interface RuleExplanation {
   /** The rule's name. */
   readonly rule: string;
-  /** Undefined where the rule does not match, or is off. */
+  /** Undefined if the rule does not match, or is off. */
   readonly match: MatchedRule | undefined;
-  /** What keeps the rule from matching; empty where it matches. */
+  /** What keeps the rule from matching; empty if it matches. */
   readonly unmet: readonly UnmetEntry[];
   /** The mode that the rule has, with the switch over all rules. */
   readonly mode: PoliciesMode;
-  /** Where the key stands in the rollout, from 0 to below 100: enforced if that is below the rule's percent. */
+  /** The key's position in the rollout, from 0 to below 100: enforced if that is below the rule's percent. */
   readonly rolloutPlace: number | undefined;
 }

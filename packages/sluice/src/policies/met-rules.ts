@@ -14,7 +14,7 @@ interface Noted {
 
 const sets = new WeakMap<object, Noted>();
 
-/** Notes how a set finds the rules that a request meets, and who hears of what they answer. */
+/** Notes how a set finds the rules that a request meets, and the listeners for their answers. */
 export function noteSet(set: object, noted: Noted): void {
   sets.set(set, noted);
 }
@@ -46,7 +46,7 @@ export function hear(
   if (first?.heard === undefined) return;
   const byStore = decisions.filter(({ source }) => source === "store");
   const known = byStore.length > 0 ? byStore : decisions;
-  // The latest: what came of the request is in no store before.
+  // The latest, because no store has the outcome of the request earlier.
   const atUs = known.reduce((us, each) => Math.max(us, each.decidedAtUs), 0) || first.nowUs;
   first.heard({ verb, takens, decisions, atUs, ...more });
 }

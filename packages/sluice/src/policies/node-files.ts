@@ -1,4 +1,4 @@
-/** Files, where the platform has them. No import names a module of Node, so that the library can be bundled for the edge. */
+/** Files, if the platform has them. No import names a module of Node, so that the library can be bundled for the edge. */
 import type { BigIntStats } from "node:fs";
 import { InvalidOptionError } from "../core/errors.js";
 import { InWords } from "../core/shown.js";
@@ -10,11 +10,14 @@ export interface Files {
   stat(path: string): Promise<BigIntStats>;
   /** All of it or nothing, whenever the process ends. */
   write(path: string, text: string): Promise<void>;
-  /** Calls `changed` when something in the folder of `path` changes; what it returns ends that. Undefined where that fails. */
+  /**
+   * Calls `changed` when something in the folder of `path` changes; the returned function ends that. Undefined if that
+   * fails.
+   */
   watch(path: string, changed: () => void): (() => void) | undefined;
 }
 
-/** @throws InvalidOptionError where the platform has no files */
+/** @throws InvalidOptionError if the platform has no files */
 export function nodeFiles(option: string): Files {
   const hasModules = typeof process === "object" && "getBuiltinModule" in process;
   const fs = hasModules ? process.getBuiltinModule("node:fs") : undefined;
@@ -38,7 +41,7 @@ export function nodeFiles(option: string): Files {
     },
     watch(file, changed) {
       try {
-        // The folder, not the file: editors and Kubernetes put another file, or another link, in its place.
+        // The folder, not the file: editors and Kubernetes replace it by another file, or another link.
         const watcher = fs.watch(path.dirname(file), { persistent: false }, changed);
         watcher.on("error", () => {
           watcher.close();

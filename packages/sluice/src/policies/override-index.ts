@@ -2,7 +2,7 @@
 
 /** One override, ready to be looked up. */
 export interface IndexedOverride {
-  /** Without the `*` at its end, where it is a prefix. */
+  /** Without the `*` at its end, if it is a prefix. */
   readonly text: string;
   readonly isPrefix: boolean;
   /** Microseconds since the epoch; Infinity = for ever. */

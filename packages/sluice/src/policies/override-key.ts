@@ -1,11 +1,11 @@
 /** Reads an override's key back: is it what `ruleKey` writes, and can a rule have such a key? */
 import { EVERYBODY, escapeName } from "./rule-key.js";
 
-/** A percent sign stands only where `ruleKey` puts one; cut short at the end of a prefix. */
+/** A percent sign that `ruleKey` would not write. At the end of a prefix its escape may be cut short. */
 const BAD_ESCAPE = /%(?!25|2A|2C|3D|uD[89A-F][\dA-F]{2})/;
 const CUT_ESCAPE = /%(?:2|3|u(?:D(?:[89A-F][\dA-F]?)?)?)?$/;
 
-/** What is wrong with a key whatever the rule; undefined where nothing is. */
+/** What is wrong with a key, whatever the rule; undefined if nothing is. */
 export function formFault(key: string): string | undefined {
   const isPrefix = key.endsWith("*");
   const text = isPrefix ? key.slice(0, -1) : key;

@@ -15,7 +15,7 @@ const MOST_BYTES = 1_048_576;
 
 /** How a document is to be read. */
 export interface ParsePoliciesOptions {
-  /** Default: "yaml" where `file` ends in .yaml or .yml, else "json". Of no account for a value. */
+  /** Default: "yaml" if `file` ends in .yaml or .yml, else "json". Of no account for a value. */
   readonly format?: "json" | "yaml" | undefined;
   /** Its name, for messages; nothing is read. */
   readonly file?: string | undefined;
@@ -67,7 +67,7 @@ export function parsePolicies(source: unknown, options: ParsePoliciesOptions = {
   });
 }
 
-/** What a source holds, whatever it means; undefined where it is refused, which is reported. */
+/** The content of a source, not yet checked; undefined if it is refused, which is reported. */
 export function rootOf(
   source: unknown,
   options: ParsePoliciesOptions,

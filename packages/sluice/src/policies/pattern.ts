@@ -1,4 +1,7 @@
-/** What entries are compared with: exact texts, and texts with `*`. Linear in the value, and nobody's regular expression. */
+/**
+ * What entries are compared with: exact texts, and texts with `*`. Matching takes linear time, and no regular expression of
+ * a user.
+ */
 
 import type { EntryCondition, EntryTexts } from "./document.js";
 
@@ -8,7 +11,7 @@ export type Pattern = readonly string[];
 /** Stars that a pattern may have. */
 export const MOST_STARS = 8;
 
-/** Cuts a pattern at its stars; `\*` and `\\` stand for the characters. Undefined where a backslash stands before another. */
+/** Cuts a pattern at its stars; `\*` and `\\` mean the characters. Undefined if a backslash precedes any other. */
 export function cutPattern(text: string): Pattern | undefined {
   const parts: string[] = [];
   let part = "";
@@ -87,7 +90,7 @@ export interface Heads {
 
 /** What one entry must be. */
 export class EntryMatcher {
-  /** What every text that matches is, or begins with; undefined where it may be any. */
+  /** What every text that matches is, or begins with; undefined if it may be any. */
   readonly heads: Heads | undefined;
   readonly #is: TextSet | undefined;
   readonly #not: TextSet | undefined;

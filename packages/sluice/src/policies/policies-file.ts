@@ -8,7 +8,7 @@ import type { PolicySource, SeenSource, SourceLook } from "./policy-source.js";
 
 /** Options of `PoliciesFile`. */
 export interface PoliciesFileOptions {
-  /** JSON; or YAML where it ends in .yaml or .yml and the package `yaml` is installed. Links are followed. */
+  /** JSON; or YAML if it ends in .yaml or .yml and the package `yaml` is installed. Links are followed. */
   readonly path: string;
 }
 
@@ -16,18 +16,18 @@ const OPTIONS = optionReader<PoliciesFileOptions>()({ path: checkPath });
 
 /** Beside the size of a file, what changes when it does. */
 interface Signature {
-  /** Which file it is: another one that takes its place is whole. */
+  /** Which file it is: another one that replaces it is complete. */
   readonly file: string;
   readonly state: string;
 }
 
-/** Whoever writes a file in place has it whole within moments. */
+/** A file that is written in place is complete within moments. */
 const RESTS_MS = 100;
 const MOST_RESTS = 20;
 
 /**
- * A document in a file. A change is found within a second, mostly at once; also where a link is put in the place of another,
- * as Kubernetes does. One that is written in place is taken when it has stayed as it is for 100 ms.
+ * A document in a file. A change is found within a second, mostly at once; also if a link is replaced by another, as
+ * Kubernetes does. A file that is written in place is read when it has not changed for 100 ms.
  *
  * @throws InvalidOptionError
  * @example
@@ -64,7 +64,7 @@ export class PoliciesFile implements PolicySource {
     if (rested === undefined) return { found: "same" };
     const content = await this.#files.read(this.#path);
     const mark = digests.sha256(content);
-    // Of before it was read: what is written meanwhile is another signature the next time.
+    // The signature from before the file was read: a write during that gives another signature the next time.
     this.#last = { signature: rested, mark };
     if (mark === seen.mark) return { found: "same" };
     const file = this.#path;
@@ -78,8 +78,8 @@ export class PoliciesFile implements PolicySource {
   }
 
   /**
-   * What a file that is written in place is when it stays so for a moment: half of YAML may be a whole document of fewer
-   * rules. Undefined where it does not come to rest: the next look sees it again.
+   * The signature of a file that is written in place, once it stays the same for a moment: half of a YAML file may be a
+   * complete document with fewer rules. Undefined if it keeps changing: the next look sees it again.
    */
   async #atRest(first: Signature): Promise<Signature | undefined> {
     let last = first;

@@ -24,13 +24,13 @@ export type ModeSwitch = "shadow" | "off";
 /** Options of `PolicySet`. */
 export interface PolicySetOptions<S extends Store = Store>
   extends Pick<RateLimiterOptions<S>, "timeout" | "breaker" | "denyCache" | "store" | "namespace"> {
-  /** The document itself; or where it is: `new PoliciesFile(...)`, `new PublishedPolicies(...)`. */
+  /** The document itself, or its source: `new PoliciesFile(...)`, `new PublishedPolicies(...)`. */
   readonly source: PoliciesDocument | PolicySource;
-  /** How identities become ids in the store; default "sha256" where that is outside the process. */
+  /** How identities become ids in the store; default "sha256" if that is outside the process. */
   readonly identity?: Identity | undefined;
-  /** How often the source is looked at where nothing is heard of it: 100 ms to 1 h; default 1 s. */
+  /** How often the source is checked without news of a change: 100 ms to 1 h; default 1 s. */
   readonly every?: Duration | undefined;
-  /** A source that does not answer for so long counts as one that cannot be reached: 100 ms to 1 h; default 5 s. */
+  /** After this time without an answer, a source counts as unreachable: 100 ms to 1 h; default 5 s. */
   readonly patience?: Duration | undefined;
   /**
    * A file of this machine that keeps a copy of what was last in force: for a start while the source cannot be reached, or
@@ -66,7 +66,10 @@ export function checkSwitch(option: string, mode: unknown): ModeSwitch {
   return checkChoice(option, mode, ["shadow", "off"]);
 }
 
-/** What the environment says, where there is one. A switch with a slip in it must not be one that does nothing. */
+/**
+ * What the environment says, if there is one. A mistyped switch must throw: if it were ignored, an operator would believe
+ * that it works.
+ */
 export function switchOfEnvironment(): ModeSwitch | undefined {
   const mode = typeof process === "object" ? process.env?.["SLUICE_MODE"] : undefined;
   if (mode === undefined || mode === "" || mode === "enforce") return undefined;

@@ -8,9 +8,9 @@ export interface PolicySetStatus {
   readonly version: number | string;
   /** The switch over all rules, as it is in force: the weaker of the document's and this process's. */
   readonly mode: PoliciesMode;
-  /** Why the document in force may not be what the source says; undefined where it is. */
+  /** Why the document in force may not be what the source says; undefined if it is. */
   readonly stale: string | undefined;
-  /** For how long that has been so, in ms; 0 where it is not. */
+  /** For how long that has been so, in ms; 0 if it is not. */
   readonly staleMs: number;
   /** Documents that are in force later, the next one first; `atUs` by the store's clock. */
   readonly scheduled: readonly { readonly version: number | string; readonly atUs: number }[];

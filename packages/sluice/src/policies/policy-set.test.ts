@@ -1,4 +1,4 @@
-/** Rules decide together, by a document that changes meanwhile; the answer says which rule, override and version. */
+/** Rules decide together, by a document that changes; the answer says which rule, override and version. */
 import { expect, onTestFinished, test } from "vitest";
 import type { RulesChanged } from "../events/rule-events.js";
 import { ManualClock } from "../testing/manual-clock.js";
@@ -166,7 +166,7 @@ test("overrides change a limit, deny and exempt; the answer names them", async (
   });
   expect(evil.override).toMatch(/^\S{12}$/);
   expect(await consumed(rules, 5, as("free"))).toBe(5);
-  // What was denied by an override charged nobody: 3 of big and 5 of free.
+  // What an override denied was charged to no rule: 3 of big and 5 of free.
   expect((await rules.peek(as("x"))).rules[1]?.decision.remaining).toBe(92);
   clock.set(1_000_000);
   expect((await rules.consume(as("soon"))).allowed).toBe(false);

@@ -88,7 +88,7 @@ export class PolicySet implements AsyncDisposable {
 
   /** The store that was passed in, or the set's own. */
   readonly store: Store;
-  /** What it follows: a file or a published document; undefined where the program holds the document itself. */
+  /** What it follows: a file or a published document; undefined if the program holds the document itself. */
   readonly source: PolicySource | undefined;
   /** What happens in the set and in the limiters behind it. */
   readonly events = new Events();
@@ -99,7 +99,7 @@ export class PolicySet implements AsyncDisposable {
   readonly #time: StoreTime;
   readonly #closing: Closing;
   readonly #follower: SourceFollower | undefined;
-  /** Who hears of each request: logs of attempts. */
+  /** Listeners for each request: logs of attempts. */
   readonly #listeners = new Set<RequestListener>();
   readonly #hear: RequestListener = (heard) => {
     for (const listener of this.#listeners) listener(heard);
@@ -153,7 +153,7 @@ export class PolicySet implements AsyncDisposable {
   /**
    * A set that follows a file or a published document. It resolves with the first document in force.
    *
-   * @throws InvalidPoliciesError, and what keeps the source from being read; not where `cacheFile` has a good copy
+   * @throws InvalidPoliciesError, and what keeps the source from being read; not if `cacheFile` has a good copy
    * @example
    * import { MemoryStore } from "sluice";
    * import { PolicySet, PublishedPolicies } from "sluice/policies";
@@ -199,7 +199,7 @@ export class PolicySet implements AsyncDisposable {
 
   /**
    * Takes what all rules charge that the request meets, if all of them have it, else nothing. Rules in shadow mode, and
-   * candidates, are charged by themselves and have no vote.
+   * candidates, are charged separately and have no vote.
    *
    * @throws InvalidOptionError
    * @example
@@ -281,8 +281,8 @@ export class PolicySet implements AsyncDisposable {
   }
 
   /**
-   * Gives back what `consume` takes for such a request, where no decision is at hand, as when another process made it; of
-   * candidates and shadows too. A key never has more than its limit afterwards.
+   * Gives back what `consume` takes for such a request, if no decision is at hand, because another process made it for
+   * instance; of candidates and shadows too. A key never has more than its limit afterwards.
    * @returns one answer for each rule that the request meets, in order
    * @throws InvalidOptionError
    * @example
@@ -300,7 +300,7 @@ export class PolicySet implements AsyncDisposable {
 
   /**
    * Settles what a decision took against what the request cost after all: each rule refunds the rest, or takes what is
-   * missing. Rules with a cost of their own stay as they are.
+   * missing. Rules with their own cost stay as they are.
    * @returns one answer for each of its rules, in order
    * @throws InvalidOptionError
    * @example
@@ -372,8 +372,8 @@ export class PolicySet implements AsyncDisposable {
   }
 
   /**
-   * The switch of this process over all rules, which needs no store: "shadow" lets everything pass and counts on, "off" asks
-   * nobody, undefined leaves it to the document.
+   * The switch of this process over all rules, which needs no store: "shadow" lets everything pass and counts on, "off"
+   * makes no calls, undefined leaves it to the document.
    *
    * @throws InvalidOptionError
    * @example
@@ -453,7 +453,7 @@ export class PolicySet implements AsyncDisposable {
   }
 
   /**
-   * Ends what follows the source, and the limiters; later calls reject. The store is ended where it is the set's own.
+   * Ends what follows the source, and the limiters; later calls reject. The store is ended if it is the set's own.
    *
    * @throws nothing for a second call: it gets the promise of the first
    * @example

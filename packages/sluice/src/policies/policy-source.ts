@@ -1,4 +1,4 @@
-/** Where a PolicySet has its document from, and how it learns that there is another. */
+/** How a PolicySet gets its document, and learns that there is another. */
 import type { PoliciesDocument } from "./document.js";
 
 /** What a source holds, not parsed yet. */
@@ -9,7 +9,7 @@ export interface SourceText {
   readonly file: string | undefined;
   /** Which content it is: another one has another mark. */
   readonly mark: string;
-  /** As it was published; undefined where the document says it itself. */
+  /** As it was published; undefined if the document says it itself. */
   readonly version: number | undefined;
   /** Who changed it, as they said. */
   readonly by: string | undefined;
@@ -42,17 +42,17 @@ export type SourceLook =
       readonly why: string;
     };
 
-/** Where a policy set gets its document. */
+/** What a policy set gets its document from. */
 export interface PolicySource {
   /** What it is, for people: "file policies.yaml". */
   readonly name: string;
-  /** Looks whether there is another content. Rejects where that cannot be found out. */
+  /** Looks whether there is another content. Rejects if that cannot be found out. */
   look(seen: SeenSource): Promise<SourceLook>;
   /** Calls `hint` when it is worth looking; what it returns ends that. A hint may be missed, and come for nothing. */
   watch(hint: () => void): () => void;
   /** The newest content below this version; undefined if there is none, or none is kept. */
   before?(version: number): Promise<SourceText | undefined>;
-  /** The store's clock in µs since the epoch, as it was at the last look; undefined where a look does not say. */
+  /** The store's clock in µs since the epoch, as it was at the last look; undefined if a look does not say. */
   heardUs?(): ClockReading | undefined;
 }
 

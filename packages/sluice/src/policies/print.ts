@@ -1,7 +1,7 @@
 /** Writes a document as JSON that reads well, in one form for one document. */
 import type { PoliciesDocument } from "./document.js";
 
-/** The order of fields; what is not here stands behind them, by name. */
+/** The order of fields; fields that are not here follow them, by name. */
 const ORDER = [
   "$schema",
   "version",

@@ -6,7 +6,7 @@ import type { SourceNode } from "./source-node.js";
 export interface PoliciesProblem {
   /** As it was given to the parser. */
   readonly file: string | undefined;
-  /** Counted from 1; undefined where the document was no text. */
+  /** Counted from 1; undefined if the document was not text. */
   readonly line: number | undefined;
   /** Such as `rules[2].policy.period`; empty for the document as a whole. */
   readonly path: string;
@@ -14,7 +14,7 @@ export interface PoliciesProblem {
   readonly message: string;
 }
 
-/** More problems than this help nobody at once. */
+/** More problems than this at once help no reader. */
 const MOST_PROBLEMS = 20;
 
 /** The document cannot be used. Nothing of it is in force. */
@@ -32,7 +32,7 @@ export class InvalidPoliciesError extends SluiceError {
   }
 }
 
-/** Thrown where there are problems enough. */
+/** Thrown when there are enough problems. */
 const ENOUGH = new Error("enough problems");
 
 /** A name behind a path: `.name`, or `["a name"]`. */
@@ -67,7 +67,7 @@ export class Problems {
     }
   }
 
-  /** A value that is not allowed at its place. */
+  /** A value that is not allowed at its position. */
   refuse(at: SourceNode, path: string, value: unknown, allowed: string, hint?: string): void {
     this.add(at.line, path, new InvalidOptionError(path, value, allowed, { hint }).message);
   }

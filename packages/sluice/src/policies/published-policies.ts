@@ -27,7 +27,7 @@ import { printPolicies } from "./print.js";
 
 /** Options of `PublishedPolicies`. */
 export interface PublishedPoliciesOptions {
-  /** Where it is kept: a RedisStore, for all processes; a store inside the process keeps it there. */
+  /** The store that keeps it: a RedisStore, for all processes; a store inside the process, for this one. */
   readonly store: Store;
   /** Of the document: 1 to 64 characters of A-Z a-z 0-9 . _ -; default "sluice". Part of its key in the store. */
   readonly name?: string | undefined;
@@ -35,9 +35,7 @@ export interface PublishedPoliciesOptions {
 
 /** Options of `publish`. */
 export interface PublicationOptions extends ChangeNote {
-  /**
-   * The version that the new one takes the place of, 0 for the first. Where another one is in force, nothing is published.
-   */
+  /** The version that the new one replaces, 0 for the first. If another one is in force, nothing is published. */
   readonly expected: number;
 }
 
@@ -69,7 +67,7 @@ export interface PublishedVersion extends DocumentNote {
 
 /**
  * The document of a store that processes follow: `PolicySet.open({ source: published })`. Each version is published with
- * the one that it takes the place of, so that of two editors the later one is refused; the last 20 are kept.
+ * the one that it replaces, so that of two editors the later one is refused; the last 20 are kept.
  *
  * @throws InvalidOptionError
  * @example
@@ -119,8 +117,8 @@ export class PublishedPolicies implements PolicySource {
   }
 
   /**
-   * A version, or the one in force; undefined where it is not kept.
-   * @throws InvalidOptionError where what is kept is no valid document
+   * A version, or the one in force; undefined if it is not kept.
+   * @throws InvalidOptionError if what is kept is not a valid document
    * @example
    * import { MemoryStore } from "sluice";
    * import { PublishedPolicies } from "sluice/policies";
@@ -144,7 +142,7 @@ export class PublishedPolicies implements PolicySource {
    * mostly after some 10 ms.
    * @returns the new version; the document's own `version` counts for nothing
    * @throws InvalidOptionError for a document that is not valid
-   * @throws PolicyConflictError where another version than `expected` is in force; its `version` says which
+   * @throws PolicyConflictError if another version than `expected` is in force; its `version` says which
    * @example
    * import { MemoryStore } from "sluice";
    * import { PublishedPolicies } from "sluice/policies";
@@ -173,7 +171,7 @@ export class PublishedPolicies implements PolicySource {
   /**
    * Publishes an earlier version again, as a new one.
    * @returns the new version
-   * @throws InvalidOptionError where that version is not kept
+   * @throws InvalidOptionError if that version is not kept
    * @throws PolicyConflictError as `publish`
    * @example
    * import { MemoryStore } from "sluice";

@@ -14,10 +14,10 @@ import { formFault } from "./override-key.js";
 import { below, type Problems } from "./problems.js";
 import type { SourceNode } from "./source-node.js";
 
-/** A plan's change and an override's each make a policy of their own; so many are checked. */
+/** Each pair of a plan's and an override's change makes a policy; at most this many are checked. */
 const MOST_COMBINATIONS = 100_000;
 
-/** A part of what was read; the whole, where there is no such part. */
+/** A part of what was read; the whole, if there is no such part. */
 export function nodeAt(root: SourceNode, ...way: readonly (string | number)[]): SourceNode {
   let node = root;
   for (const step of way) {
@@ -86,7 +86,7 @@ export class ReferenceChecks {
       const given = new InWords(policy === undefined ? "neither" : "both");
       this.#problems.refuse(node, path, given, "either policy, or mode: deny or exempt");
     }
-    // A key names somebody: it is not shown.
+    // A key may identify a person, so it is not shown.
     const hidden = new InWords(`a key of ${key.length} characters`);
     const fault = formFault(key);
     const keyNode = nodeAt(node, "key");

@@ -21,7 +21,7 @@ function mix(hash: number): number {
   return (mixed ^ (mixed >>> 16)) >>> 0;
 }
 
-/** Where a key stands in its rule's rollout, from 0 to below 100: it is reached by every higher percentage. */
+/** The position of a key in its rule's rollout, from 0 to below 100: every higher percentage reaches it. */
 export function rolloutPlace(rule: string, identity: string): number {
   return (mix(fold(fold(FNV_OFFSET, `${rule}\n`), identity)) / RANGE) * 100;
 }

@@ -12,7 +12,7 @@ interface MetRule {
   readonly key: string;
   /** Units. */
   readonly cost: number;
-  /** What decides: the limiter has no policies of its own. The first one is the rule's. */
+  /** What decides: the limiter itself has no policies. The first one is the rule's. */
   readonly policies: readonly Policy[];
   /** Whether it may refuse. */
   readonly enforce: boolean;
@@ -60,7 +60,7 @@ export class RulePolicies {
     this.#costOfRequest = new Set(without.map(({ name }) => name));
   }
 
-  /** The key of an identity. In one no percent sign stands for itself, so no two share a key. */
+  /** The key of an identity. A percent sign in it is always an escape, so no two identities share a key. */
   keyOf(identity: string): string {
     if (!this.#isPlain || !IS_UNUSUAL.test(identity)) return identity;
     return identity.replace(NOT_PLAIN, percent);

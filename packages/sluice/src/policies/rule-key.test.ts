@@ -59,7 +59,7 @@ test("a long identity becomes a digest, which no other identity spells", () => {
 });
 
 test("a higher percentage reaches every key that a lower one does", () => {
-  // A key is reached by every percentage above its place, so the place alone has to be sound.
+  // Every percentage above a key's position reaches it, so only the position has to be sound.
   const places = Array.from({ length: 20_000 }, (_, i) => rolloutPlace("api", `user=${i}`));
   for (const percent of [1, 25, 50, 99]) {
     const share = places.filter((place) => place < percent).length / places.length;

@@ -9,7 +9,7 @@ export const EVERYBODY = "all";
 /** Longer identities become a digest: a key has at most 4,096 bytes. */
 const LONGEST_IDENTITY = 1024;
 
-/** What stands between parts, begins an escape, or ends an override's prefix. */
+/** What separates parts, begins an escape, or ends an override's prefix. */
 const SPECIAL = /[%,*]/g;
 /** Whether there is anything to escape: to ask costs less than to replace nothing. */
 const UNUSUAL = /[%,*\uD800-\uDFFF]/;
@@ -52,7 +52,7 @@ export class KeyWriter {
     this.#before = names.map((name, i) => `${i === 0 ? "" : ","}${escapeName(name)}=`);
   }
 
-  /** The identity; undefined where an entry is absent. */
+  /** The identity; undefined if an entry is absent. */
   write(entries: RequestEntries): string | undefined {
     const names = this.#names;
     if (names.length === 0) return EVERYBODY;
@@ -67,8 +67,8 @@ export class KeyWriter {
 }
 
 /**
- * The identity of a rule's `key`, as overrides spell it: `user=acme,route=/v1`. In values `%`, `,` and `*` are written
- * %25, %2C and %2A. Undefined where an entry is absent; `all` for a rule without key entries.
+ * The identity of a rule's `key`, as overrides spell it: `user=acme,route=/v1`. In values `%`, `,` and `*` are written %25,
+ * %2C and %2A. Undefined if an entry is absent; `all` for a rule without key entries.
  *
  * @throws nothing
  * @example

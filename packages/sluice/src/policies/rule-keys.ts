@@ -23,7 +23,7 @@ export interface RuleKeyTarget {
   /** The key as `ruleKey` writes it: `user=acme`. */
   readonly key?: string | undefined;
   /**
-   * The key's id as reports and logs show it. Only where ids are the keys of the store: it is outside the process, and
+   * The key's id as reports and logs show it. Only if ids are the keys of the store: it is outside the process, and
    * `identity` is no "plain". What decides is the rule's policy, whatever override the key has.
    */
   readonly id?: string | undefined;
@@ -32,7 +32,7 @@ export interface RuleKeyTarget {
 }
 
 /**
- * Denies a key of a rule for `duration` from now on the store's clock, in place of any block that it has; Infinity: until
+ * Denies a key of a rule for `duration` from now on the store's clock, instead of any block that it has; Infinity: until
  * `unblockRuleKey` or `resetRuleKey`. Throws if the store fails.
  *
  * @throws InvalidOptionError
@@ -170,7 +170,7 @@ function chargeAt(rules: PolicySet, target: RuleKeyTarget): Aimed {
     : { charge: { ...charge, key: checkId(charge, id) }, slot: undefined, id };
 }
 
-/** Of a key its entries; where only the id is known, entries of nobody. */
+/** The entries of a key; if only the id is known, entries that no request has. */
 function entriesOf(rules: PolicySet, rule: string, key: string | undefined): RequestEntries {
   const names = rules.document.rules.find(({ name }) => name === rule)?.key ?? [];
   if (key === undefined) return Object.fromEntries(names.map((name) => [name, ""]));

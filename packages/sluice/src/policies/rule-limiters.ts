@@ -51,7 +51,7 @@ export class RuleLimiters {
     return limiter;
   }
 
-  /** Names that are not used any more are nobody's. */
+  /** Releases the names that are not used any more. */
   forgetNames(): void {
     for (const limiter of this.#limiters.values()) pipelineOf(limiter)?.resolver.forgetNames();
   }
@@ -74,7 +74,7 @@ export class RuleLimiters {
   }
 }
 
-/** Lists stand one behind the other; whoever shows them adds up what has the same labels. */
+/** Lists are appended; their readers add up entries with the same labels. */
 function sumOf(a: LimiterStats, b: LimiterStats): LimiterStats {
   return {
     limiter: a.limiter,

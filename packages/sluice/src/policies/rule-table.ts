@@ -5,13 +5,13 @@ import type { MatchedRule, PolicyRequest } from "./matched-rule.js";
 import type { Heads } from "./pattern.js";
 import { entryOf } from "./rule-key.js";
 
-/** A rule with its place in the document. */
+/** A rule with its position in the document. */
 interface Placed {
   readonly place: number;
   readonly rule: CompiledRule;
 }
 
-/** How an entry must begin for a rule; undefined where it may begin otherwise, or be absent. */
+/** How an entry must begin for a rule; undefined if it may begin otherwise, or be absent. */
 function headsOf(rule: CompiledRule, entry: string): Heads | undefined {
   return rule.matchers.find(([name]) => name === entry)?.[1].heads;
 }
@@ -88,7 +88,7 @@ function add(to: Map<string, Placed[]>, text: string, placed: Placed): void {
   else others.push(placed);
 }
 
-/** Both lists as one, by place, each rule once. */
+/** Both lists as one, by position, each rule once. */
 function inOrder(a: readonly Placed[], b: readonly Placed[] | undefined): readonly Placed[] {
   if (b === undefined) return a;
   if (a.length === 0) return b;

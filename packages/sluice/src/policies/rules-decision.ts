@@ -18,14 +18,14 @@ export interface RuleDecision {
 
 /**
  * One decision over all rules. Its numbers are those of the deciding rule: on a denial the one with the longest wait, else
- * the one with least left; of rules that enforce, where there are any. Where a request meets no rule, everything passes.
+ * the one with least left; of rules that enforce, if there are any. If a request meets no rule, it passes.
  */
 export interface RulesDecision extends Decision {
   /** Of the document that decided. */
   readonly version: number | string;
   /** Every rule that the request meets, in the document's order. */
   readonly rules: readonly RuleDecision[];
-  /** false where the keys of the rules lie in different slots of a Cluster: each was asked by itself. */
+  /** false if the keys of the rules are in different slots of a Cluster: each was asked separately. */
   readonly atomic: boolean;
 }
 
@@ -34,15 +34,15 @@ export interface RulesDecisions {
   /** Whether all of them passed. */
   readonly allowed: boolean;
   /**
-   * Each request's own, in order. Where one of an atomic call was denied, none was charged, though the others say that they
+   * Each request's own, in order. If one of an atomic call was denied, none was charged, though the others say that they
    * would pass.
    */
   readonly decisions: readonly RulesDecision[];
-  /** Whether all were decided in one call: false where that was not asked for, or the keys lie in different slots. */
+  /** Whether all were decided in one call: false if that was not requested, or the keys are in different slots. */
   readonly atomic: boolean;
 }
 
-/** What a decision took, for whoever gives it back. */
+/** What a decision took, so that it can be given back. */
 export interface TakenByRules {
   readonly request: RulesRequest;
   readonly slot: string | undefined;
@@ -51,7 +51,7 @@ export interface TakenByRules {
   readonly charges: readonly RuleCharge[];
   /** "asked": it was a peek. "spared": another request denied, so this one was not charged though it would pass. */
   state: "charged" | "asked" | "spared";
-  /** Who is to hear of the answer; undefined where nobody logs requests. */
+  /** The listener for the answer; undefined if requests are not logged. */
   readonly heard: RequestListener | undefined;
 }
 
@@ -153,7 +153,7 @@ export function rulesDecision(
   return new Answer(decision, rules, atomic, taken);
 }
 
-/** The rule that decides: of those that enforce, where there are any. */
+/** The rule that decides: of those that enforce, if there are any. */
 function decidingOf(rules: readonly RuleDecision[]): RuleDecision | undefined {
   let best = rules[0];
   for (let i = 1; i < rules.length; i++) {
@@ -185,7 +185,7 @@ export function checkDecided(decision: unknown): TakenByRules {
 }
 
 /**
- * What a decision took; undefined where it took nothing.
+ * What a decision took; undefined if it took nothing.
  * @throws InvalidOptionError, for the answer of peek too
  */
 export function checkTakenBy(decision: RulesDecision): TakenByRules | undefined {

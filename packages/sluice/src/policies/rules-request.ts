@@ -25,8 +25,8 @@ export interface RulesRequest extends PolicyRequest {
    */
   readonly slot?: string | undefined;
   /**
-   * Decides in place of the policy of every rule with `allowOverride`, under the rule's name; the rule's candidate is left
-   * out. A policy as `tokenBucket` and the others make it; its own name counts for nothing. Default: none.
+   * Decides instead of the policy of every rule with `allowOverride`, under the rule's name; the rule's candidate is left
+   * out. A policy as `tokenBucket` and the others make it; its own name is ignored. Default: none.
    */
   readonly policy?: Policy | undefined;
   /**

@@ -24,7 +24,7 @@ export type RulesReservation =
       readonly allowed: false;
       /** Why there is no start in time. */
       readonly reason: DecisionReason;
-      /** Whole ms until the cost would fit if nobody else took any; Infinity if it never can. */
+      /** Whole ms until the cost would fit if no other call took any; Infinity if it never can. */
       readonly retryAfterMs: number;
       /** The decision behind it. */
       readonly decision: RulesDecision;

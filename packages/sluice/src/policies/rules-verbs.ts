@@ -1,4 +1,4 @@
-/** What else rules can be asked for, all that a request meets together: a part of the cost, a penalty, a start ahead. */
+/** The other verbs of rules, over all rules that a request meets: a part of the cost, a penalty, a start ahead. */
 import { VERBS } from "../algorithms/decide.js";
 import type { ReservationReceipt } from "../algorithms/kernel.js";
 import { MAX_UNITS } from "../core/amount.js";
@@ -22,7 +22,7 @@ import type { RulesRequest } from "./rules-request.js";
 import { readTicket, type RulesReservation, writeTicket } from "./rules-reservation.js";
 
 /**
- * What `rules.consume` takes and answers; the decision itself and no promise of it where nobody outside the process need be
+ * What `rules.consume` takes and answers; the decision itself and no promise of it if nothing outside the process need be
  * asked, which saves a busy server a tenth of its work.
  *
  * @throws InvalidOptionError at once
@@ -42,8 +42,8 @@ export function consumeRulesNow(
 }
 
 /**
- * Takes as many whole units, up to `cost`, as every rule has that the request meets and that enforces. Each rule is asked by
- * itself in one tick; what one granted beyond the least goes back in the next.
+ * Takes as many whole units, up to `cost`, as every rule has that the request meets and that enforces. Each rule is asked
+ * separately, in one tick; what one granted beyond the least goes back in the next.
  *
  * @throws InvalidOptionError
  * @example
@@ -83,7 +83,7 @@ export async function consumeRulesUpTo(
   return Object.assign(decision, { granted });
 }
 
-/** Answers what is left then; undefined where nothing goes back. */
+/** Answers what is left then; undefined if nothing goes back. */
 async function giveSpareBack(
   { slot }: TakenByRules,
   charge: RuleCharge,
@@ -126,8 +126,8 @@ const WAIT = optionReader<{ readonly maxWait?: Duration | undefined }>()({
 });
 
 /**
- * Takes the cost for the first moment at which it fits in every rule that the request meets, as `limiter.reserve` does. Each
- * rule is asked by itself in one tick; where one that enforces refuses, the others' starts are given back in the next.
+ * Takes the cost for the first moment at which it fits in every rule that the request meets, as `limiter.reserve` does.
+ * Each rule is asked separately, in one tick; if one that enforces refuses, the others' starts are given back in the next.
  *
  * @throws InvalidOptionError
  * @example
@@ -187,8 +187,8 @@ export async function reserveRules(
 }
 
 /**
- * Gives back what `reserveRules` was promised, as far as nobody behind was promised it: whether that was anything. The rules
- * are those of the document in force.
+ * Gives back what `reserveRules` was promised, as far as it was not promised to a call behind; true if that was anything.
+ * The rules are those of the document in force.
  *
  * @throws InvalidOptionError
  * @example

@@ -22,7 +22,7 @@ const PIECES = /"[^"]*"|'[^']*'|&&|[^"'&]+|[\s\S]/g;
 const firstOf = (...texts: readonly (string | undefined)[]): string =>
   texts.find((text) => text !== undefined) ?? "";
 
-/** The entry that an expression names by itself: `user`, `descriptors[0]["user"]`. */
+/** The entry, if an expression is nothing but its name: `user`, `descriptors[0]["user"]`. */
 export function entryIn(expression: string): string | undefined {
   const found = expression.length > LONGEST ? null : ONLY_ENTRY.exec(expression.trim());
   return found === null ? undefined : firstOf(...found.slice(1));
@@ -59,7 +59,7 @@ function comparison(entry: string, operator: string | undefined, text: string): 
   return operator === "==" ? { entry, is: [literal(text)] } : { entry, not: literal(text) };
 }
 
-/** The conditions that an expression joins with `&&`; undefined where it says more than these can. */
+/** The conditions that an expression joins with `&&`; undefined if it says more than these can. */
 export function simpleConditions(expression: string): readonly SimpleCondition[] | undefined {
   if (expression.length > LONGEST) return undefined;
   const terms = [""];

@@ -19,7 +19,7 @@ import type {
 import { InvalidPoliciesError } from "./problems.js";
 import type { StoreTime } from "./store-time.js";
 
-/** What a look at the source has come to, where that is not as it was. */
+/** The outcome of a look at the source, if that has changed. */
 export type ReloadOutcome = RulesReloaded["outcome"];
 
 export interface FollowerOptions {
@@ -28,22 +28,22 @@ export interface FollowerOptions {
   /** What alarms go by. */
   readonly clock: Clock;
   readonly everyMs: number;
-  /** A source that does not answer is asked again after so long. */
+  /** A source that does not answer is asked again after this time. */
   readonly patienceMs: number;
   readonly cache: DocumentCache | undefined;
-  /** Asks the store for its time, where the source does not say it. */
+  /** Asks the store for its time, if the source does not say it. */
   readonly askTime: (() => Promise<ClockReading>) | undefined;
   /** Puts a document in force. */
   readonly apply: (loaded: LoadedPolicies) => void;
-  /** Hears of what lasts once, until it is another. */
+  /** Called once for a lasting outcome, and again when it changes. */
   readonly reported: (reload: Omit<RulesReloaded, "set">) => void;
 }
 
-/** The store's time is asked for so often. */
+/** How often the store is asked for its time. */
 const TIME_EVERY_MS = 30_000;
 
 export class SourceFollower {
-  /** Why what is in force may not be what the source says; undefined where it is. */
+  /** Why what is in force may not be what the source says; undefined if it is. */
   stale: Error | undefined;
   #staleSinceMs = 0;
   /** How often a look came to something. */
@@ -85,9 +85,9 @@ export class SourceFollower {
   }
 
   /**
-   * The first look. Where there is nothing good to be had, the copy on disk is put in force.
+   * The first look. If it finds no valid document, the copy on disk is put in force.
    *
-   * @throws what kept it from the first document, where there is no copy
+   * @throws what kept it from the first document, if there is no copy
    */
   async start(): Promise<void> {
     try {
@@ -154,7 +154,7 @@ export class SourceFollower {
     return look;
   }
 
-  /** The machine's own clock stands in for a store that does not say its time. */
+  /** If the store does not say its time, the machine's clock is used. */
   async #askTime(): Promise<void> {
     const { askTime, time, patienceMs } = this.#options;
     const nowMs = monotonicMs();
@@ -211,7 +211,7 @@ export class SourceFollower {
     if (!this.#scheduled.includes(loaded)) this.#apply(loaded);
   }
 
-  /** Where a later version is to be in force earlier, the others never are. */
+  /** If a later version is to be in force earlier, the others are never in force. */
   #schedule(loaded: LoadedPolicies): void {
     const { activeFromUs } = loaded.compiled;
     const earlier = this.#scheduled.filter(({ compiled }) => compiled.activeFromUs < activeFromUs);

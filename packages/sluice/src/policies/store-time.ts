@@ -6,7 +6,7 @@ export class StoreTime {
   readonly #clock: Clock | undefined;
   #aheadUs: number | undefined;
 
-  /** `clock` is the store's own, where it is one of this process. */
+  /** `clock` is the store's own, if it is one of this process. */
   constructor(clock: Clock | undefined) {
     this.#clock = clock;
   }

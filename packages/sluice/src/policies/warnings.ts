@@ -101,7 +101,7 @@ class Warnings {
     }
   }
 
-  /** Texts of a list that others of it stand for already, and conditions that no text meets. */
+  /** Texts of a list that others in it already cover, and conditions that no text meets. */
   #ofMatch({ match = {} }: PolicyRule, i: number): void {
     for (const [entry, condition] of Object.entries(match)) {
       const path = below(`rules[${i}].match`, entry);
@@ -156,7 +156,7 @@ class Warnings {
     } else if (!key.endsWith("*")) {
       this.#ofValues(rule, names, key, i);
     }
-    // A plan's may differ where the rule's does not.
+    // A plan's policy may differ even if the rule's does not.
     if (policy !== undefined && this.#document.plans === undefined) {
       this.#ofChange(rule.name, policy, `${path}.policy`, [...way, "policy"]);
     }
@@ -173,7 +173,7 @@ class Warnings {
   }
 }
 
-/** The most that a policy has at once, in units; 0 where it admits nothing. */
+/** The most that a policy has at once, in units; 0 if it admits nothing. */
 function capacityOf(policy: Policy): number {
   if (policy.algorithm === "unlimited") return Number.POSITIVE_INFINITY;
   if ("burst" in policy) return policy.burst;
@@ -190,13 +190,13 @@ function neverMisses({ key = [], match = {} }: PolicyRule): boolean {
 
 const sorted = (texts: readonly string[]): readonly string[] => [...texts].sort();
 
-/** Whether others stand for all that a text stands for. A star of it is a character that only a star fits. */
+/** Whether others cover all that a text covers. Its star becomes a character that only a star matches. */
 function isCovered(text: string, others: EntryTexts): boolean {
   const parts = cutPattern(text) ?? [text];
   return new EntryMatcher(others).matches(parts.join(A_STAR));
 }
 
-/** In place of a star: a half character, which no text of a document is likely to hold. */
+/** Replaces a star: a lone surrogate, which no text of a document is likely to contain. */
 const A_STAR = "\ud800";
 
 /** What decides which requests a rule counts, and under which identity. */

@@ -1,4 +1,4 @@
-/** Reads YAML with the line of every value, by the package `yaml`, where it is installed. What can grow without end is refused. */
+/** Reads YAML with the line of every value, by the package `yaml`, if it is installed. What can grow without end is refused. */
 import { InvalidOptionError } from "../core/errors.js";
 import { fieldOf, InWords } from "../core/shown.js";
 import { MAX_DEPTH, SourceError, type SourceNode, TOO_DEEP } from "./source-node.js";
@@ -81,8 +81,8 @@ export function isYamlModule(value: unknown): value is YamlModule {
 }
 
 /**
- * The package `yaml`, for `parsePolicies`, where it is installed.
- * @throws InvalidOptionError where it is not.
+ * The package `yaml`, for `parsePolicies`, if it is installed.
+ * @throws InvalidOptionError if it is not.
  * @example
  * import { loadYaml, parsePolicies } from "sluice/policies";
  * const text = "rules:\n  - { name: api, policy: { algorithm: gcra, limit: 5, period: 1s } }\n";
