@@ -74,7 +74,7 @@ const policy = tokenBucket({ limit: 1000, period: "1h" });
 const CENTURY_MS = 36_525 * 86_400e3;
 const PERIOD_MS = 366 * 86_400e3;
 
-/** What is passed in place of every argument and option. */
+/** What is passed instead of every argument and option. */
 const values: readonly unknown[] = [
   null,
   true,
@@ -492,7 +492,7 @@ const besideCharge = {
 const gateOptions = { ...besideCharge, charge: fn };
 const charge = (): undefined => undefined;
 
-/** Registers Fastify's plugin, and a route with options of its own. */
+/** Registers Fastify's plugin, and a route with its own options. */
 async function registered(plugin: object, ofRoute?: unknown): Promise<void> {
   const onRoute: ((route: object) => void)[] = [];
   const instance = {
@@ -980,7 +980,7 @@ async function outcomeOf(call: () => unknown): Promise<unknown> {
   }
 }
 
-/** What is wrong with how a value was refused, if it was to be; "" where all is well. */
+/** What is wrong with how a value was refused, if it was to be; "" if all is well. */
 function faultOf(outcome: unknown, isFine: boolean): string {
   if (!(outcome instanceof InvalidOptionError)) return isFine ? "" : `came to ${String(outcome)}`;
   if (isFine) return `was refused: ${outcome.message}`;

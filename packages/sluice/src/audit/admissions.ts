@@ -8,7 +8,7 @@ export interface AdmittedAmount {
   readonly amount: bigint;
 }
 
-/** So many records of 1e9 units each still add up to less than 2^63. */
+/** This many records of 1e9 units each still add up to less than 2^63. */
 const FIT_INTO_64_BITS = 9_000_000;
 
 /** What was admitted, in order of time, one entry an instant. */
@@ -34,7 +34,7 @@ export class Admissions implements Iterable<AdmittedAmount> {
     this.length += 1;
   }
 
-  /** Counted from the end where it is negative. */
+  /** A negative index counts from the end. */
   at(index: number): AdmittedAmount | undefined {
     if (index < 0) return index < -this.length ? undefined : this.at(this.length + index);
     if (index >= this.length) return undefined;
@@ -46,7 +46,7 @@ export class Admissions implements Iterable<AdmittedAmount> {
   }
 }
 
-/** Sums of what so many records were granted: outside V8's heap as long as each surely fits. */
+/** Room for the sums of what this many records were granted: outside V8's heap as long as each surely fits. */
 export function bigints(count: number): BigInt64Array | bigint[] {
   return count <= FIT_INTO_64_BITS
     ? new BigInt64Array(count)

@@ -21,7 +21,7 @@ export interface AttemptKeyReport {
   readonly passed: boolean;
   /** Decisions, counted. */
   readonly tally: Tally;
-  /** One report a policy; none where units were given back or options changed, since no bound is promised then. */
+  /** One report a policy; none if units were given back or options changed, since no bound is promised then. */
   readonly bounds: readonly BoundReport[];
   /** How its decisions compare with the kernel's. */
   readonly replay: AttemptReplay;
@@ -67,7 +67,7 @@ export interface AttemptAuditReport {
 
 const MOST_REPORTS = 10_000;
 
-/** @throws LogError where there is nothing to audit. */
+/** @throws LogError if there is nothing to audit. */
 export function auditAttempts(log: AttemptsRead): AttemptAuditReport {
   const { records, sample } = log;
   const circumstancesOf = circumstancesIn(log);
@@ -188,7 +188,7 @@ function auditKey({ key, records, tally }: KeyRecords, known: Known): AttemptKey
   return { limiter: known.limiter, key, passed, tally, bounds, replay };
 }
 
-/** Where windows begin with a call, nothing but the replay can say in which of them another one was. */
+/** If windows begin with a call, only the replay can say in which of them another call was. */
 function boundsOf(records: Rows<LogRecord>, { rules, hasBound }: Known): readonly BoundReport[] {
   if (!hasBound) return [];
   const numbers = new Set<number>();

@@ -21,7 +21,7 @@ export function sessionLine({ session, part, sample }: Session): string {
 export interface AttemptRule {
   readonly rule: number;
   readonly limiter: string;
-  /** Set where the state is in the memory of one process: a name that no other store has. */
+  /** Set if the state is in the memory of one process: a name that no other store has. */
   readonly store?: string | undefined;
   readonly policies: readonly Policy[];
   /** Whether it is a rule of a set whose requests the log has too. */
@@ -42,7 +42,7 @@ export interface Adjustment {
   readonly verb: (typeof LOGGED_VERBS)[number];
   /** Units that came back. */
   readonly units: number;
-  /** The store's clock in µs; undefined where the store did not answer: it may have been done or not. */
+  /** The store's clock in µs; undefined if the store did not answer: the call may have been executed or not. */
   readonly atUs: number | undefined;
 }
 
@@ -59,7 +59,7 @@ export function lostLine(lost: number, gaveBack: readonly string[]): string {
   return `${JSON.stringify({ lost, gaveBack })}\n`;
 }
 
-/** A store in memory was full and has forgotten so many keys that were alive. */
+/** Says how many live keys a full store in memory has dropped. */
 export function evictedLine(evicted: number, store: string): string {
   return `${JSON.stringify({ evicted, store })}\n`;
 }

@@ -1,8 +1,8 @@
 /**
  * Replays a key's records of a log that may lack some: calls of processes that were killed, of prefetches, of the time
- * before. What is missing took units, so the replayed state has at least as much left as the real one had, and an
- * answer that is more generous than the kernel's is refuted. What gives units back must be in the log; where it may be
- * missing, the key counts as fresh.
+ * before. What is missing took units, so the replayed state has at least as much left as the real one had, and an answer
+ * that is more generous than the kernel's is refuted. What gives units back must be in the log; if it may be missing, the
+ * key counts as fresh.
  */
 import { VERBS } from "../algorithms/decide.js";
 import { UNLIMITED } from "../algorithms/kernel.js";
@@ -25,7 +25,7 @@ export interface AttemptReplay {
   readonly stricter: number;
   /** Not judged. */
   readonly unclear: number;
-  /** The first decision that the policies refute; undefined where none is. */
+  /** The first decision that the policies refute; undefined if none is. */
   readonly violation: Violation | undefined;
 }
 
@@ -115,12 +115,12 @@ class KeyJudge {
     this.#atUs = atUs;
     const decisions = tied.filter(({ verb }) => !NO_DECISION.has(verb));
     const givesBack = tied.some(({ verb }) => NO_DECISION.has(verb) && GIVING_BACK.has(verb));
-    // Of several at one instant, nobody knows between which of them units came back.
+    // Of several at one instant, the log does not say between which of them units came back.
     const isUnknown =
       current.number === undefined || (tied.length > 1 && this.#isDoubtful(atUs, atUs));
     if (givesBack || isUnknown) {
       this.unclear += decisions.length;
-      // What a cancelled start left, nobody knows; after the others the key is fresh.
+      // What a cancelled start left is not known; after the other verbs the key is fresh.
       this.#forget(current, !isUnknown && tied.length === 1 && tied[0]?.verb !== "cancel");
     } else if (decisions.length > 0) this.#judge(current, decisions, atUs);
   }
@@ -147,20 +147,20 @@ class KeyJudge {
     }
   }
 
-  /** The states after the records, where the kernel gives all their answers in some order. */
+  /** The states after the records, if the kernel gives all their answers in some order. */
   #exactly({ kernel }: Current, decisions: readonly LogRecord[]): States | undefined {
     const [only] = decisions;
     if (decisions.length === 1 && only !== undefined) {
       const { decision, states } = kernel.ask(this.#states, only, only.atUs);
       return sameDecision(decision, only) ? states : undefined;
     }
-    // To search for an order costs much, and fails where units are taken that the log does not show.
+    // To search for an order costs much, and fails if units are taken that the log does not show.
     if (!this.#isExact || !decisions.every(({ verb }) => TAKING.has(verb))) return undefined;
     const explained = explainInstant(kernel, this.#states, decisions);
     return explained.mismatch === undefined ? explained.states : undefined;
   }
 
-  /** The rule of all the records; a change of options leaves a key whose state nobody knows. */
+  /** The rule of all the records; a change of options leaves a key in an unknown state. */
   #follow(tied: readonly LogRecord[]): Current {
     const numbers = new Set(tied.map(({ rule }) => rule));
     const [first] = numbers;
@@ -214,7 +214,7 @@ function sumsOf(decisions: readonly LogRecord[]): Sums {
   return { asked, forced, back, surelyBack };
 }
 
-/** A decision that gave more than there was, in whatever order these were made; undefined where none surely did. */
+/** A decision that gave more than there was, in whatever order these were made; undefined if none surely did. */
 function tooGenerous(
   { kernel, rules }: Current,
   states: States,

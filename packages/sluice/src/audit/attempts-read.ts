@@ -21,7 +21,7 @@ import type { LoggedRequest } from "./request-record.js";
 export interface AttemptPolicies {
   /** The limiter that wrote the log. */
   readonly limiter: string;
-  /** Set where the state was in the memory of one process. */
+  /** Set if the state was in the memory of one process. */
   readonly store: string | undefined;
   /** What decided on its keys. */
   readonly policies: readonly Policy[];
@@ -35,7 +35,7 @@ export interface AttemptsRead {
   readonly rules: readonly AttemptPolicies[];
   /** Their `key` is that of the group, a space and the key's id. */
   readonly records: Records;
-  /** What sets of rules were asked, where that is wanted: their `key` is a `RequestsKey`. */
+  /** The requests to sets of rules, if they are wanted: their `key` is a `RequestsKey`. */
   readonly asked: Records;
   /** Entries of which some of these have an id alone, and whether one was made with a secret. */
   readonly hidden: ReadonlySet<string>;
@@ -67,8 +67,8 @@ export function stateName({ name, algorithm }: Policy): string {
 }
 
 /**
- * Reads logs, one after another, in any order. `group` says whose keys are the same, by what decided: by default where
- * they have one state.
+ * Reads logs, one after another, in any order. `group` says which keys count as the same, by what decided: by default those
+ * with one state.
  */
 export async function readAttempts(
   sources: Iterable<LogSource>,
@@ -137,7 +137,7 @@ class AttemptReader {
           else if (line !== "") this.#accept(fields);
         }
       }
-      // Only the last line may be: whoever wrote it was killed.
+      // Only the last line may be cut short: its process was killed.
       this.#torn += Number(cutShort !== undefined);
     } catch (error) {
       if (error instanceof LogError) throw error;
@@ -266,7 +266,7 @@ class AttemptReader {
     part.rules.set(this.#fields.whole(fields, "rule", "a whole number"), number);
   }
 
-  /** The attempts of its rules have lines of their own. */
+  /** The attempts of its rules have their own lines. */
   #request(fields: LineObject): void {
     if (!this.#withRequests) return;
     const place = { file: this.#files.length - 1, line: this.#line };

@@ -61,7 +61,7 @@ const MOST_REPORTS = 10_000;
  * Audits what was read: for each key, proves or refutes every policy's bound over every interval,
  * and replays every decision through the pure kernel.
  *
- * @throws LogError where there is no decision to audit: that would prove nothing.
+ * @throws LogError if there is no decision to audit: that would prove nothing.
  */
 export function audit(log: Log): AuditReport {
   const first = log.records.at(0);

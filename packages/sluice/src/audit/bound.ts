@@ -36,7 +36,7 @@ export interface BoundReport {
   readonly policy: string;
   /** Whether no interval admitted more than the bound. */
   readonly holds: boolean;
-  /** True where the bound itself must not be reached ("fewer than"). */
+  /** True if the bound itself must not be reached ("fewer than"). */
   readonly strict: boolean;
   /** How many intervals the verdict covers: every pair of admissions, or every window in use. */
   readonly intervals: number;
@@ -59,9 +59,9 @@ interface Finding {
 /**
  * Proves or refutes the policy's bound over every interval, for the admissions of one key.
  *
- * Arithmetic is exact (BigInt), and the algorithm that made the decisions is not used: only the
- * times and amounts of what was admitted count. An admission happens at `readyAtUs` where the
- * record has one, else at `atUs`. Only records whose `source` is "store" are the policy's doing.
+ * Arithmetic is exact (BigInt), and the algorithm that made the decisions is not used: only the times and amounts of what
+ * was admitted count. An admission happens at `readyAtUs` if the record has one, else at `atUs`. Only records whose
+ * `source` is "store" are the policy's doing.
  */
 export function checkBound(policy: Policy, records: Rows<LogRecord>): BoundReport {
   const admissions = admissionsOf(records);
@@ -135,10 +135,10 @@ function bucket(admissions: Admissions, { limit, period, burst }: RateBound): Fi
 /**
  * admitted ≤ burst + limit·⌈D/period⌉ for every interval, for a bucket refilled all at once.
  *
- * Just above the distance of two admissions ⌈D/period⌉ is ⌊(to − from)/period⌋ + 1. With each time
- * written as a·period + b, that floor is a(to) − a(from), less 1 where b(to) < b(from). The excess
- * is then a term of `to` plus a term of `from`, and the best `from` is the larger of two maxima:
- * over all of them, and, with one refill less allowed, over those with b(from) > b(to).
+ * Just above the distance of two admissions ⌈D/period⌉ is ⌊(to − from)/period⌋ + 1. With each time written as a·period + b,
+ * that floor is a(to) − a(from), less 1 if b(to) < b(from). The excess is then a term of `to` plus a term of `from`, and
+ * the best `from` is the larger of two maxima: over all of them, and, with one refill less allowed, over those with b(from)
+ * > b(to).
  */
 function stepwiseBucket(admissions: Admissions, { limit, period, burst }: RateBound): Finding {
   const refill = thousandths(limit);
@@ -263,7 +263,7 @@ function phasesOf(admissions: Admissions, periodUs: number): Float64Array {
   return phases.subarray(0, count);
 }
 
-/** Where `value`, which is there, stands. */
+/** The index of `value`, which must be there. */
 function rankIn(sorted: Float64Array, value: number): number {
   let [low, high] = [0, sorted.length];
   while (low < high) {

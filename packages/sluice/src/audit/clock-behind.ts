@@ -1,4 +1,4 @@
-/** Finds by how much the server's clock had gone back, where that explains an answer. */
+/** Finds by how much the server's clock had gone back, if that explains an answer. */
 import type { States } from "../algorithms/step.js";
 import { type LoggedDecision, type Reply, sameButForWaits, sameDecision } from "./replayer.js";
 
@@ -6,7 +6,7 @@ import { type LoggedDecision, type Reply, sameButForWaits, sameDecision } from "
  * The least by which the server's clock must have been behind for its answer to be `logged`.
  *
  * `ask` answers for a raw clock. Both waits count from it and only grow as it falls back, so the
- * least lag at which neither is too short is the only one that need be compared. Undefined where no
+ * least lag at which neither is too short is the only one that need be compared. Undefined if no
  * lag explains the answer.
  */
 export function clockBehind(
@@ -35,7 +35,7 @@ export function clockBehind(
     : undefined;
 }
 
-/** How many ms more were logged; none where the wait has no end. */
+/** How many ms more were logged; 0 if the wait has no end. */
 function lag(kernelMs: number, loggedMs: number): number {
   return loggedMs > kernelMs && Number.isFinite(loggedMs) ? loggedMs - kernelMs : 0;
 }

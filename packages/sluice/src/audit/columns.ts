@@ -1,6 +1,6 @@
 /**
- * Numbers in typed arrays, which lie outside V8's heap: a log of millions of records would fill that with objects. A
- * record is made from its row when somebody asks for it.
+ * Numbers in typed arrays, which lie outside V8's heap: a log of millions of records would fill that with objects. A record
+ * is made from its row when it is read.
  */
 
 const SEGMENT_BITS = 16;
@@ -22,7 +22,7 @@ export class Column {
     this.set(row, value);
   }
 
-  /** NaN where there is no such row. */
+  /** NaN if there is no such row. */
   get(row: number): number {
     return this.#segments[row >>> SEGMENT_BITS]?.[row % SEGMENT_ROWS] ?? Number.NaN;
   }
@@ -33,7 +33,7 @@ export class Column {
   }
 }
 
-/** What a column holds where a record has no such number. */
+/** What a column holds for a record without such a number. */
 export const NONE = Number.NaN;
 
 export function orUndefined(value: number): number | undefined {
@@ -48,7 +48,7 @@ export interface Rows<T> {
 
 export interface RowsByTime {
   readonly rows: Uint32Array;
-  /** The time of each row, by the row and not by its place. */
+  /** The time of each row, by the row and not by its position. */
   readonly times: Float64Array;
 }
 

@@ -1,7 +1,7 @@
 /** The permits in a semaphore's logs, in columns. */
 import { Column, NONE, orUndefined, type Rows } from "./columns.js";
 
-/** One place that was held, as far as the logs tell. */
+/** One permit that was held, as far as the logs tell. */
 export interface Hold {
   /** The key that is held. */
   readonly key: string;
@@ -17,9 +17,9 @@ export interface Hold {
   readonly surelyUs: number;
   /** A release was sent; it may have been done. */
   readonly isReleasing: boolean;
-  /** When it was released, by the store's clock, in µs; undefined where it was not. */
+  /** When it was released, by the store's clock, in µs; undefined if it was not. */
   readonly releasedAtUs: number | undefined;
-  /** Where the grant stands. */
+  /** File and line of the grant. */
   readonly place: string;
 }
 
@@ -52,7 +52,7 @@ export class Holds implements Rows<Hold>, Iterable<Hold> {
     return this.#columns.fence.length;
   }
 
-  /** The row of a place. */
+  /** The row of a permit. */
   find(key: string, fence: number): number | undefined {
     return this.#known.get(key)?.rows.get(fence);
   }

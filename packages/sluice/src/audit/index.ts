@@ -1,4 +1,4 @@
-/** sluice/audit: logs of limiters and semaphores, and what they prove: that a limit was kept, or where it was not. */
+/** sluice/audit: logs of limiters and semaphores, and what they prove: that a limit was kept, or at which lines it was not. */
 export {
   auditFiles,
   auditLogs,

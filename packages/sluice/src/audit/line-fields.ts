@@ -18,7 +18,7 @@ export class LineFields {
     this.#error = error;
   }
 
-  /** Undefined where the line is no JSON. */
+  /** Undefined if the line is not JSON. */
   tryParse(line: string): LineObject | undefined {
     try {
       return this.#object(JSON.parse(line) as unknown, line);
@@ -45,7 +45,7 @@ export class LineFields {
     throw this.#error(`a line is one JSON object, not ${excerpt(line)}`);
   }
 
-  /** A record of one of these verbs; `file` and `line` are where it stands. */
+  /** A record of one of these verbs; `file` and `line` are its position. */
   record(
     fields: LineObject,
     verbs: readonly LogRecord["verb"][],

@@ -6,10 +6,10 @@ import type { LoggedDecision } from "./replayer.js";
 export interface Mismatch {
   /** The decision, as it was logged. */
   readonly record: LogRecord;
-  /** What the kernel answers where the record would have to stand. */
+  /** What the kernel answers at the record's position. */
   readonly kernel: LoggedDecision;
   /** How many records of this key share the microsecond, and were tried in other orders. */
   readonly tied: number;
-  /** False where so many records are tied that not every order was tried. */
+  /** False if too many records are tied for every order to be tried. */
   readonly exhaustive: boolean;
 }

@@ -54,7 +54,7 @@ export const LOGGED_VERBS = [
 export interface LogRecord {
   /** When the store decided, by its own clock. */
   readonly atUs: number;
-  /** When reserved work may start, where that is later. */
+  /** When reserved work may start, if that is later. */
   readonly readyAtUs: number | undefined;
   /** The key's hash: a log can be passed on without its identities. */
   readonly key: string;
@@ -68,9 +68,9 @@ export interface LogRecord {
   readonly allowed: boolean;
   /** Units that were granted. */
   readonly granted: number;
-  /** Infinity, written as null, where there is no limit. */
+  /** Infinity, written as null, if there is no limit. */
   readonly remaining: number;
-  /** Infinity, written as null, where the cost can never fit. */
+  /** Infinity, written as null, if the cost can never fit. */
   readonly retryAfterMs: number;
   /** As the decision's own. */
   readonly resetAfterMs: number;
@@ -80,11 +80,11 @@ export interface LogRecord {
   readonly source: Decision["source"];
   /** In a log of attempts: an index into the log's `rules`. */
   readonly rule?: number | undefined;
-  /** Which of the policies decided, counted from 0, where the line says it. */
+  /** Which of the policies decided, counted from 0, if the line says it. */
   readonly decider?: number | undefined;
-  /** Where the record stands: an index into the log's `files`, and a line counted from 1. */
+  /** The record's position: an index into the log's `files`, and a line counted from 1. */
   readonly file: number;
-  /** Where it stands in its file; from 1. */
+  /** Its line in the file; from 1. */
   readonly line: number;
 }
 
@@ -127,7 +127,7 @@ export function headerLine(policies: readonly Policy[]): string {
   return `${JSON.stringify({ sluice: FORMAT, policy: others.length === 0 ? only : policies })}\n`;
 }
 
-/** What was asked: the key by its id, and the verb where it is not "consume". */
+/** What was asked: the key by its id, and the verb if it is not "consume". */
 export interface LoggedCall {
   /** The key, or its id. */
   readonly key: string;
@@ -137,13 +137,13 @@ export interface LoggedCall {
   readonly verb?: (typeof LOGGED_VERBS)[number] | undefined;
   /** The longest wait that a reservation took, in µs. */
   readonly maxWaitUs?: number | undefined;
-  /** In a log of attempts: what decided; elsewhere the policy, where there are several. */
+  /** In a log of attempts: what decided; elsewhere the policy, if there are several. */
   readonly rule?: RuleReference | Pick<RuleReference, "policy"> | undefined;
 }
 
-/** What decided: the number of a rule that the log has defined before, and names for whoever reads the line alone. */
+/** What decided: the number of a rule that the log has defined before, and names, for readers of the line alone. */
 export interface RuleReference {
-  /** Undefined where nobody knows what decided. */
+  /** Undefined if it is not known what decided. */
   readonly rule: number | undefined;
   /** The limiter of the rule. */
   readonly limiter: string;

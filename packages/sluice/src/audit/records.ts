@@ -5,7 +5,7 @@ import { LOGGED_VERBS, type LogRecord, REASONS, SOURCES } from "./record.js";
 /** A file's number and a line in one number that is exact. */
 const LINES_A_FILE = 2 ** 32;
 
-/** Every field of a record that is a number, or stands for one. */
+/** Every field of a record that is a number, or is stored as one. */
 type Field = Exclude<keyof LogRecord, "file" | "line"> | "place";
 
 const FIELDS: readonly Field[] = [

@@ -25,8 +25,9 @@ export interface ReplayReport {
  *
  * Calls that share a microsecond were decided one after another, but the log cannot tell in which
  * order: any order that explains them all will do. Answers that the store did not make are left
- * out, for they neither ask nor change it. A server's clock that went back is recognised by the waits
- * it reported, where all calls cost alike; with different costs a refusal just before may seem wrong.
+ * out, for they neither ask nor change it. A server's clock that went back is recognised by the
+ * waits it reported, if all calls have the same cost; with different costs a refusal just before
+ * may seem wrong.
  */
 export function replay(policies: readonly Policy[], records: Rows<LogRecord>): ReplayReport {
   const kernel = new Replayer(policies);

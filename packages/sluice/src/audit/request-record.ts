@@ -11,7 +11,7 @@ export interface LoggedRequest {
   readonly ids?: Readonly<Record<string, string>> | undefined;
   readonly cost?: number | undefined;
   readonly plan?: string | undefined;
-  /** The one rule that was asked for. */
+  /** The one rule that the request named. */
   readonly rule?: string | undefined;
   /** The id of the slot. */
   readonly slot?: string | undefined;
@@ -39,7 +39,7 @@ export interface AskedRequests {
   readonly verb: RequestVerb;
   /** All or nothing; mostly one. */
   readonly asked: readonly LoggedRequest[];
-  /** Whether ids are made with a secret, so that nobody else can compare a text with them. */
+  /** Whether ids are made with a secret, so that only its holders can compare a text with them. */
   readonly isSecret: boolean;
   readonly limiter: string;
   readonly maxWaitUs?: number | undefined;

@@ -42,14 +42,14 @@ interface Candidate {
   readonly clockBackUs: number;
 }
 
-/** A place where the search can still go another way. */
+/** A point at which the search can still take another branch. */
 interface Choice {
   readonly before: Position;
   readonly placedBefore: number;
   readonly untried: Candidate[];
 }
 
-/** Where the search stands, but for the records it has placed. */
+/** The position of the search, without the records that it has placed. */
 interface Position {
   readonly states: States;
   /** Whether any record has changed the state, and so set the time that later ones cannot go before. */
@@ -126,8 +126,8 @@ class Search {
   }
 
   /**
-   * Where nothing fits, the server's clock may have gone back: its decisions then keep the time of
-   * the last change, and only their waits tell. That takes a change at this very microsecond.
+   * If nothing fits, the server's clock may have gone back: its decisions then keep the time of the
+   * last change, and only their waits show it. That takes a change at this very microsecond.
    */
   #candidatesByAnEarlierClock(): Candidate[] {
     const candidates: Candidate[] = [];

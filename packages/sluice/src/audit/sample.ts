@@ -3,7 +3,10 @@
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
-/** Whether a key of this id is in a log that holds this share of the keys. Who is in at a share is in at every larger one. */
+/**
+ * Whether a key of this id is in a log that holds this share of the keys. A key that is in at one share is in at every
+ * larger one.
+ */
 export function isSampled(id: string, share: number): boolean {
   if (share >= 1) return true;
   let hash = FNV_OFFSET;

@@ -1,7 +1,7 @@
 /**
- * Audits the logs of a semaphore: a place is held from its fence, which is the store's time of the grant, to the
- * earlier of its release and the end of its lease. At no moment may more than the limit be held, and places must
- * have been given in the order of the tickets.
+ * Audits the logs of a semaphore: a permit is held from its fence, which is the store's time of the grant, to the earlier
+ * of its release and the end of its lease. At no moment may more than the limit be held, and permits must have been given
+ * in the order of the tickets.
  */
 import { rowsByGroup, rowsByTime, type Rows, type RowsByTime } from "./columns.js";
 import type { Hold } from "./holds.js";
@@ -21,7 +21,7 @@ export interface SemaphoreKeyReport {
   readonly mostAtUs: number;
   /** The first grant that went before an earlier ticket. */
   readonly outOfOrder: Hold | undefined;
-  /** Places that were not released but ended with their lease, or with a process that was killed. */
+  /** Permits that were not released but ended with their lease, or with a process that was killed. */
   readonly unreleased: number;
 }
 
@@ -102,7 +102,7 @@ function auditKey(key: string, holds: Rows<Hold>, limit: number): SemaphoreKeyRe
 }
 
 function mostHeld(holds: Rows<Hold>, begins: RowsByTime): { most: number; mostAtUs: number } {
-  // A fence may be a few µs past the grant where several came in one.
+  // A fence may be a few µs past the grant if several came in one.
   const ends = rowsByTime(holds, (hold) => Math.max(hold.fence, endOf(hold)));
   const weightOf = (row: number): number => (holds.at(row) as Hold).weight;
   let held = 0;

@@ -1,4 +1,4 @@
-/** The lines of a log of a semaphore: what the store said of each place, by the store's clock. */
+/** The lines of a log of a semaphore: what the store said of each permit, by the store's clock. */
 import type { PermitChanged } from "../events/events.js";
 import { FORMAT, keyId } from "./record.js";
 

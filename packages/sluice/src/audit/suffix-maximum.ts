@@ -1,6 +1,6 @@
 /** A tree that answers for the largest value from a rank on, for the bound of buckets refilled all at once. */
 
-/** A value and where it came from. */
+/** A value and its origin. */
 export interface Maximum {
   readonly value: bigint;
   readonly index: number;

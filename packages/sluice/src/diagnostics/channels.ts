@@ -34,7 +34,7 @@ export const CHANNELS = Object.freeze({
 export interface ShownKey {
   /** The key as the caller gave it; only with `exposeKeys`. */
   readonly key?: string | undefined;
-  /** The text of the key's slot, where it was given one; only with `exposeKeys`. */
+  /** The text of the key's slot, if it was given one; only with `exposeKeys`. */
   readonly slot?: string | undefined;
   /** The key's hash, as stores and logs have it; only with `exposeIds`. */
   readonly id?: string | undefined;
@@ -70,7 +70,7 @@ export interface StoreOutageMessage {
 export interface StoreRecoveryMessage extends StoreOutageMessage {
   /** Milliseconds from the first failure to the first answer after the last one. */
   readonly outageMs: number;
-  /** Calls that the store did not answer meanwhile: all, and by what they got instead. */
+  /** Calls that the store did not answer during it: all, and by what they got instead. */
   readonly unanswered: Unanswered;
 }
 
@@ -85,7 +85,7 @@ export interface PoliciesMessage {
 /** What `sluice:rules` publishes. Without `exposeKeys`, changes of overrides say only of which rule they are. */
 export type RulesMessage = RulesChanged;
 
-/** What `sluice:override` publishes. The `id` is there only with `exposeIds`, and is a hash also where the store has plain ids. */
+/** What `sluice:override` publishes. The `id` is there only with `exposeIds`, and is a hash also if the store has plain ids. */
 export type OverrideMessage = Omit<OverrideChanged, "id"> & Pick<ShownKey, "id">;
 
 /** The context of `sluice:store:call`: one object from `start` to `asyncEnd`. */
@@ -94,7 +94,7 @@ export interface StoreCallContext {
   readonly store: string;
   /** The part of it that is asked: a Cluster node's "host:port", else "". */
   readonly part: string;
-  /** What the calls do; "mixed" where not all do the same. */
+  /** What the calls do; "mixed" if not all do the same. */
   readonly verb: VerbName | "mixed";
   /** How many calls of limiters are sent together. */
   readonly calls: number;
@@ -118,7 +118,7 @@ export interface AcquireContext extends ShownKey {
   readonly waitedMs?: number | undefined;
   /** From `error` and `asyncEnd` on: how much later than promised the work may start, in milliseconds. */
   readonly lateMs?: number | undefined;
-  /** Why it failed, where the outcome is "failed"; then `error` is published before `asyncEnd`. */
+  /** Why it failed, if the outcome is "failed"; then `error` is published before `asyncEnd`. */
   readonly error?: unknown;
 }
 

@@ -71,9 +71,8 @@ const publications = new WeakMap<object, Publication>();
 
 /**
  * Publishes what happens in limiters, semaphores and stores on the channels of `CHANNELS`, until the function that it
- * returns is called. The stores of limiters and semaphores are published with them. While nobody subscribes to a channel,
- * its messages are not made, and an event costs the question whether somebody does; who subscribes later gets them from
- * then on.
+ * returns is called. The stores of limiters and semaphores are published with them. Without subscribers of a channel its
+ * messages are not made, and an event costs only the check for subscribers; a later subscriber gets them from then on.
  *
  * Each source is published once, however many calls name it, until all of these are ended. It then shows keys if any
  * of them said so, and the name of a store is that of the first.

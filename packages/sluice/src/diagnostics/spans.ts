@@ -1,7 +1,7 @@
 /** What begins and ends later, on a tracing channel: published by hand, since `tracePromise` would make a promise more. */
 import type { TracingChannel } from "node:diagnostics_channel";
 
-/** The spans of one source. A span that begins while nobody subscribes is not published at all. */
+/** The spans of one source. A span that begins without subscribers is not published at all. */
 export class Spans<Context extends object> {
   readonly #channel: TracingChannel;
   /** Begun and not ended. */
@@ -16,7 +16,7 @@ export class Spans<Context extends object> {
     return start.hasSubscribers || asyncEnd.hasSubscribers || error.hasSubscribers;
   };
 
-  /** Also where the last subscriber has gone: what is open must be forgotten. */
+  /** Also if the last subscriber has left: open spans must be forgotten. */
   readonly isEndWanted = (): boolean => this.#open.size > 0;
 
   begin(span: number, context: Context): void {

@@ -10,9 +10,9 @@ export interface PoliciesChanged {
   readonly limiter: string;
   /** The names of the policies that are new or have new options. */
   readonly policies: readonly string[];
-  /** Of `setPolicy`: what decided before; undefined where a function, or each call, had the policies. */
+  /** Of `setPolicy`: what decided before; undefined if a function, or each call, had the policies. */
   readonly before?: readonly Policy[] | undefined;
-  /** Of `setPolicy`: what decides from now on; undefined where a function has the policies. */
+  /** Of `setPolicy`: what decides from now on; undefined if a function has the policies. */
   readonly after?: readonly Policy[] | undefined;
   /** Of `setPolicy`: who changed it, as the caller said. */
   readonly by?: string | undefined;
@@ -25,7 +25,7 @@ export type Override = Policy | "deny" | "exempt";
 export interface OverrideTerms {
   /** A policy, "deny" or "exempt". */
   readonly override: Override;
-  /** When it ends, by the store's clock; undefined = it does not by itself. */
+  /** When it ends, by the store's clock; undefined = never. */
   readonly until: Date | undefined;
   /** Why, as it was said. */
   readonly comment: string | undefined;
@@ -37,13 +37,13 @@ export interface OverrideTerms {
 export interface OverrideChanged {
   /** The limiter's namespace. */
   readonly limiter: string;
-  /** Of the key, as the store sees it: the hash, where keys are hashed. */
+  /** Of the key, as the store sees it: the hash, if keys are hashed. */
   readonly id: string;
   /** "set": there was none before; "changed": there was; "removed": there is none any more; "ended": its time is over. */
   readonly change: "set" | "changed" | "removed" | "ended";
-  /** What held before; undefined where nothing did. */
+  /** What held before; undefined if nothing did. */
   readonly before: OverrideTerms | undefined;
-  /** What holds from now on; undefined where nothing does. */
+  /** What holds from now on; undefined if nothing does. */
   readonly after: OverrideTerms | undefined;
   /** Who set, changed or removed it, as they said. */
   readonly by: string | undefined;

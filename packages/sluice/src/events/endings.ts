@@ -1,4 +1,4 @@
-/** What ends without an answer of its own: calls without a decision, round trips of a store, the holding of permits. */
+/** Events without a decision: calls that got none, round trips of a store, the holding of permits. */
 import type { VerbName } from "../algorithms/decide.js";
 
 /** A call of a verb that has a decision rejects without one. */
@@ -9,11 +9,11 @@ export interface CallUndecided {
   readonly verb: VerbName;
   /** The key as the caller gave it: mind where you log it. */
   readonly key: string;
-  /** The text of its slot, where it was given one. */
+  /** The text of its slot, if it was given one. */
   readonly slot?: string | undefined;
   /** Units. */
   readonly cost: number;
-  /** From the call to its end, in milliseconds; 0 where the store was not asked. */
+  /** From the call to its end, in milliseconds; 0 if the store was not asked. */
   readonly durationMs: number;
   /** What it rejects with. */
   readonly error: unknown;
@@ -27,7 +27,7 @@ export interface CallUndecided {
 export interface RoundTripEnded {
   /** From sending to the answer. */
   readonly durationMs: number;
-  /** Undefined where it was answered. */
+  /** Undefined if it was answered. */
   readonly error: Error | undefined;
 }
 
@@ -41,7 +41,7 @@ export interface PermitEnded {
   readonly id: string;
   /** Names the permit. */
   readonly fence: number;
-  /** Places that it took. */
+  /** How much of the limit it took. */
   readonly weight: number;
   /** From its grant to its end. */
   readonly heldMs: number;

@@ -1,6 +1,6 @@
 /**
- * What happens in a limiter, a semaphore and a store, for whoever listens: hooks, and later metrics, traces and logs.
- * An event is made only where somebody listens to its kind, so that nobody else pays for it.
+ * What happens in a limiter, a semaphore and a store, for listeners: hooks, metrics, traces and logs. An event is made only
+ * if its kind has a listener, so that it costs nothing without one.
  */
 import type { VerbName } from "../algorithms/decide.js";
 import type { Policy } from "../algorithms/registry.js";
@@ -19,7 +19,7 @@ export interface DecisionMade {
   readonly verb: VerbName;
   /** The key as the caller gave it: mind where you log it. */
   readonly key: string;
-  /** The text of its slot, where it was given one. */
+  /** The text of its slot, if it was given one. */
   readonly slot?: string | undefined;
   /** Units. */
   readonly cost: number;
@@ -27,28 +27,28 @@ export interface DecisionMade {
   readonly decision: Decision;
   /** From the call to the answer, in milliseconds; 0 for answers that did not leave the process. */
   readonly durationMs: number;
-  /** The policies that decided, in order; none where they could not be had. */
+  /** The policies that decided, in order; none if they were not available. */
   readonly policies: readonly Policy[];
   /** Of reserve: the longest wait that the caller would take, in µs. */
   readonly maxWaitUs?: number | undefined;
-  /** Of reserve: when the work may start, on the store's clock in µs; undefined where no start was promised ahead. */
+  /** Of reserve: when the work may start, on the store's clock in µs; undefined if no start was promised ahead. */
   readonly readyAtUs?: number | undefined;
   /** Of reserve on behalf of acquire: the number of its wait. */
   readonly wait?: number | undefined;
-  /** true where none of the policies has a vote: a denial passed. */
+  /** true if none of the policies has a vote: a denial passed. */
   readonly isShadow?: boolean | undefined;
 }
 
-/** A call that asked for quota was denied, or in shadow mode would have been, by `policy`; "" where none was known. */
+/** A call for quota was denied, or in shadow mode would have been, by `policy`; "" if none was known. */
 export type DenialMade = Pick<DecisionMade, "limiter" | "key" | "slot"> & Pick<Decision, "policy">;
 
 /** A key was changed by a verb that has no decision: `block`, `unblock`, `reset`, or a start that was given back. */
 export interface KeyAdjusted extends Pick<DecisionMade, "limiter" | "verb" | "key" | "slot"> {
-  /** The key's id, where the caller named the key by it alone; `key` is the same text then. */
+  /** The key's id, if the caller named the key by it alone; `key` is the same text then. */
   readonly id?: string | undefined;
-  /** Units that came back, where the verb is "cancel"; else 0. */
+  /** Units that came back, if the verb is "cancel"; else 0. */
   readonly units: number;
-  /** The store's clock: µs since the epoch. Undefined where it did not answer: it may have been done or not. */
+  /** The store's clock: µs since the epoch. Undefined if it did not answer: the call may have been executed or not. */
   readonly atUs: number | undefined;
   /** The policies that the key has, in order. */
   readonly policies: readonly Policy[];
@@ -58,7 +58,7 @@ export interface KeyAdjusted extends Pick<DecisionMade, "limiter" | "verb" | "ke
 export interface StoreCalled {
   /** The limiter's namespace, or the semaphore's keyspace. */
   readonly caller: string;
-  /** The part of the store that was asked, such as a Cluster node's "host:port"; "" where it has none. */
+  /** The part of the store that was asked, such as a Cluster node's "host:port"; "" if it has none. */
   readonly part: string;
   /** From the call to the answer, in milliseconds. */
   readonly durationMs: number;
@@ -74,7 +74,7 @@ export interface BatchBegun {
   readonly size: number;
   /** How many keys of the store they are about. */
   readonly keys: number;
-  /** What the calls do; "mixed" where not all do the same. */
+  /** What the calls do; "mixed" if not all do the same. */
   readonly verb: VerbName | "mixed";
   /** The part of the store that it goes to: a Cluster node's "host:port", else "". */
   readonly part: string;
@@ -90,7 +90,7 @@ export interface BatchSent {
   readonly part: string;
   /** From sending to the answer. */
   readonly durationMs: number;
-  /** Undefined where it was answered. */
+  /** Undefined if it was answered. */
   readonly error: Error | undefined;
 }
 
@@ -98,17 +98,17 @@ export interface BatchSent {
 export interface ErrorEvent {
   /** What was thrown. */
   readonly error: unknown;
-  /** As the caller gave it; "" where the failure is of no one call. */
+  /** As the caller gave it; "" if the failure is not of a single call. */
   readonly key: string;
-  /** Units that the call asked for; 0 where the failure is of no one call. */
+  /** Units that the call asked for; 0 if the failure is not of a single call. */
   readonly cost: number;
-  /** The decision made in spite of the error, where there is one. */
+  /** The decision made in spite of the error, if there is one. */
   readonly decision?: Decision | undefined;
-  /** The part of the store that failed, where parts fail by themselves: a Cluster node's "host:port". */
+  /** The part of the store that failed, if parts fail separately: a Cluster node's "host:port". */
   readonly part?: string | undefined;
 }
 
-/** What a call got in place of the store's answer. */
+/** What a call got instead of the store's answer. */
 export type Instead = "local" | "failOpen" | "failClosed" | "fallback" | "thrown";
 
 /** Calls that the store did not answer: all, by what they got, and how many because there was too much to do. */
@@ -120,7 +120,7 @@ export interface RecoveryEvent {
   readonly error: unknown;
   /** Milliseconds from the first failure to the first answer after the last one. */
   readonly outageMs: number;
-  /** Calls that the store did not answer meanwhile: all, and by what they got in place of its answer. */
+  /** Calls that the store did not answer during it: all, and by what they got instead of its answer. */
   readonly unanswered: Unanswered;
   /** The part of the store that had failed, as in `onError`. */
   readonly part?: string | undefined;
@@ -132,7 +132,7 @@ export interface OutageEnded extends RecoveryEvent {
   readonly first: ErrorEvent;
 }
 
-/** Somebody begins to wait for quota or for a permit. */
+/** A call begins to wait for quota or for a permit. */
 export interface WaitBegun {
   /** The same number as in the event that ends it: no other wait of this process has it. */
   readonly wait: number;
@@ -140,7 +140,7 @@ export interface WaitBegun {
   readonly caller: string;
   /** The key as the caller gave it: mind where you log it. */
   readonly key: string;
-  /** The text of its slot, where it was given one. */
+  /** The text of its slot, if it was given one. */
   readonly slot?: string | undefined;
   /** Units, or the permit's weight. */
   readonly cost: number;
@@ -154,7 +154,7 @@ export interface WaitEnded extends WaitBegun {
   readonly waitedMs: number;
   /** How much later than promised the work may start: milliseconds, never negative. */
   readonly lateMs: number;
-  /** Why it failed, where the outcome is "failed". */
+  /** Why it failed, if the outcome is "failed". */
   readonly error?: unknown;
   /** Whether it failed because its caller gave it up, by its signal. */
   readonly aborted?: boolean | undefined;
@@ -172,11 +172,11 @@ export interface PermitChanged {
   readonly id: string;
   /** Names the permit: grows with each grant of a key. */
   readonly fence: number;
-  /** Places that it takes. */
+  /** How much of the limit it takes. */
   readonly weight: number;
-  /** Its place in the queue; the fence itself where nobody waited; 0 where this process never learned it. */
+  /** Its position in the queue; the fence itself if no call waited; 0 if this process never learned it. */
   readonly ticket: number;
-  /** The store's clock when it answered: µs since the epoch; 0 where it was not asked. */
+  /** The store's clock when it answered: µs since the epoch; 0 if it was not asked. */
   readonly atUs: number;
   /** The end of the lease by the store's clock: µs since the epoch. */
   readonly untilUs: number;
@@ -206,7 +206,7 @@ export interface Evicted {
 export interface EventMap extends RuleEvents {
   /** Each decision of a limiter. */
   readonly decision: DecisionMade;
-  /** Each call that rejects where a decision was asked for. */
+  /** Each call that rejects instead of deciding. */
   readonly undecided: CallUndecided;
   /** Each denial of a limiter: for listeners to whom what is allowed must cost nothing. */
   readonly denial: DenialMade;
@@ -269,7 +269,7 @@ const KINDS: Readonly<Record<EventName, true>> = {
 };
 const EVENT_NAMES = Object.keys(KINDS) as EventName[];
 
-/** Who is called for an event; what it throws goes to the event `failure`. */
+/** Is called with each event; what it throws is reported by the event `failure`. */
 export type Listener<K extends EventName> = (event: EventMap[K]) => void;
 
 let spansBegun = 0;
@@ -283,7 +283,7 @@ export function nextSpan(): number {
 /** A listener from when it was added until it ends: one function may be added twice. */
 interface Listening<K extends EventName> {
   readonly listener: Listener<K>;
-  /** Asked before each event; undefined where every event is wanted. */
+  /** Asked before each event; undefined if every event is wanted. */
   readonly isWanted: (() => boolean) | undefined;
   isOver: boolean;
 }
@@ -291,11 +291,11 @@ interface Listening<K extends EventName> {
 /** Calls all listeners of one kind. */
 interface Emitter {
   readonly emit: (event: never) => void;
-  /** Whether somebody wants the next event; undefined where somebody always does. */
+  /** Whether a listener wants the next event; undefined if one always does. */
   readonly isWanted: (() => boolean) | undefined;
 }
 
-/** A getter for each kind, the same for all limiters: what asks first must cost nothing where nobody listens. */
+/** A getter for each kind, the same for all limiters: the check before each event must cost nothing without listeners. */
 class Emitters {
   static {
     for (const [kind, name] of EVENT_NAMES.entries()) {
@@ -312,7 +312,7 @@ class Emitters {
 }
 
 /**
- * Where events are emitted and listened to: `events` of a limiter, a semaphore, a set of policies and a store.
+ * Emits events to listeners: `events` of a limiter, a semaphore, a set of policies and a store.
  *
  * @throws nothing
  * @example
@@ -325,17 +325,17 @@ class Emitters {
  */
 export class Events {
   readonly #emitters = new Emitters();
-  /** By kind, one function that calls every listener; undefined where nobody wants the event. */
+  /** By kind, one function that calls every listener; undefined if no listener wants the event. */
   readonly to = this.#emitters as { readonly [K in EventName]?: Listener<K> | undefined };
   readonly #listeners: { [K in EventName]?: Set<Listening<K>> } = {};
 
   /**
-   * Calls `listener` with every event of the kind, at once and in the order in which they happen; what is returned
-   * ends that. A listener that throws, or returns a promise that rejects, breaks nothing: the error goes to the
-   * listeners of "failure". The event is the listener's own: what it changes, nobody else sees.
+   * Calls `listener` with every event of the kind, at once and in the order in which they happen; the returned function
+   * ends that. A listener that throws, or returns a promise that rejects, breaks nothing: the error goes to the listeners
+   * of "failure". Each listener gets its own event: no other sees what it changes in it.
    *
-   * With `isWanted`, the listener is called only where that says true; it must be quick and not throw. Where no listener
-   * of a kind wants the next event, it is not made.
+   * With `isWanted`, the listener is called only if that returns true; it must be quick and not throw. If no listener of a
+   * kind wants the next event, it is not made.
    *
    * @throws InvalidOptionError
    * @example
@@ -379,7 +379,7 @@ export class Events {
 
   #call<K extends EventName>(name: K, listener: Listener<K>, event: EventMap[K]): void {
     attempt(listener, ownEvent(event), (error) => {
-      // A listener of failures that fails has nobody left to hear of it.
+      // If a listener of failures fails, that is not reported: it might fail again without end.
       if (name !== "failure") this.to.failure?.({ error, key: "", cost: 0 });
     });
   }

@@ -7,7 +7,7 @@ import { attempt, type ErrorEvent, type Events, ownEvent, type RecoveryEvent } f
 export interface DecisionEvent {
   /** The key as the caller gave it: mind where you log it. */
   readonly key: string;
-  /** The text of its slot, where it was given one: other verbs on the key need it too. */
+  /** The text of its slot, if it was given one: other verbs on the key need it too. */
   readonly slot?: string | undefined;
   /** Units. */
   readonly cost: number;
@@ -25,9 +25,9 @@ export interface OutageHooks {
 
 /** Hooks of a limiter. */
 export interface Hooks {
-  /** After each call that asked for quota and was allowed. */
+  /** After each call for quota that was allowed. */
   readonly onAllowed?: ((event: DecisionEvent) => unknown) | undefined;
-  /** After each call that asked for quota and was denied. */
+  /** After each call for quota that was denied. */
   readonly onDenied?: ((event: DecisionEvent) => unknown) | undefined;
   /** After an allowed call that left a tenth of the limit or less. */
   readonly onNearLimit?: ((event: DecisionEvent) => unknown) | undefined;
@@ -77,7 +77,7 @@ export function addOutageHooks(events: Events, hooks: unknown = {}): void {
 function addOutages(events: Events, { onError, onRecovery }: OutageHooks): void {
   if (onError !== undefined) {
     events.on("failure", (failure) => {
-      // Nobody is left to hear of it when onError itself fails.
+      // If onError itself fails, there is no hook left to call.
       attempt(onError, failure, () => {});
     });
   }

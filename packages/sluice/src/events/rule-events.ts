@@ -6,9 +6,9 @@ export interface RuleChange {
   readonly part: "setting" | "plan" | "rule" | "override";
   /** A setting's, plan's or rule's name; of an override its rule and key, with a blank between. */
   readonly name: string;
-  /** As it was; undefined where it is new. */
+  /** As it was; undefined if it is new. */
   readonly before: unknown;
-  /** As it is; undefined where it is gone. */
+  /** As it is; undefined if it is gone. */
   readonly after: unknown;
 }
 
@@ -41,7 +41,7 @@ export interface RulesReloaded {
   readonly outcome: "applied" | "scheduled" | "recovered" | "invalid" | "older" | "lost" | "failed";
   /** Of what was found, as far as it is known. */
   readonly version: number | string | undefined;
-  /** Why the source could not be used; undefined where it could. */
+  /** Why the source could not be used; undefined if it could. */
   readonly error: Error | undefined;
 }
 

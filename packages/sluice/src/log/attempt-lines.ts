@@ -35,7 +35,7 @@ type LoggedVerbName = (typeof LOGGED_VERBS)[number];
 const MAX_RULES = 10_000;
 const STORE_NAME_BYTES = 9;
 
-/** Names of stores inside the process: nobody else's state is the same. */
+/** Names of stores inside the process: no other store has the same state. */
 const storeNames = new WeakMap<Store, string>();
 
 /** What logs call a store inside the process. */
@@ -61,7 +61,7 @@ export class AttemptLines {
     this.#sample = sample;
   }
 
-  /** Undefined where there is nothing to log. */
+  /** Undefined if there is nothing to log. */
   decided(event: DecidedCall, logged: Logged): QueuedLine | undefined {
     const { ids, limiter } = logged;
     const { key, slot, cost, verb, decision, policies, maxWaitUs, readyAtUs } = event;
@@ -85,7 +85,7 @@ export class AttemptLines {
     return { text, rule, givesBack: GIVING_BACK.has(verb) };
   }
 
-  /** Undefined where there is nothing to log. */
+  /** Undefined if there is nothing to log. */
   adjusted(event: KeyAdjusted, logged: Logged): QueuedLine | undefined {
     const { ids, limiter } = logged;
     const { key, slot, verb, units, atUs, policies, id = ids(key, slot) } = event;
@@ -97,7 +97,7 @@ export class AttemptLines {
     return { text, rule, givesBack: GIVING_BACK.has(verb) };
   }
 
-  /** Undefined where nobody knows what decided. */
+  /** Undefined if it is not known what decided. */
   #ruleOf(policies: readonly Policy[], logged: Logged): AttemptRule | undefined {
     if (policies.length === 0) return undefined;
     const limiter = `${logged.limiter} ${logged.ofSet}`;

@@ -26,7 +26,7 @@ import { lineOfRequests } from "./request-lines.js";
 
 /** Options of `AttemptLog`. */
 export interface AttemptLogOptions {
-  /** Where to write; one process writes to a file. It goes on where the file ends. */
+  /** The path to write to; one process writes to a file. Lines are appended to it. */
   readonly file: string;
   /** The share of keys that are logged: 0 to 1, default 1. A key is in or out as a whole, in all processes alike. */
   readonly sample?: number | undefined;
@@ -34,7 +34,7 @@ export interface AttemptLogOptions {
   readonly maxFileBytes?: number | undefined;
   /** How many files are kept, with the one that is written: 1 to 1,000, default 5. */
   readonly files?: number | undefined;
-  /** Lines wait to be written in so many bytes of memory at most: 1,000 to 1e9, default 4,000,000. */
+  /** The most memory of lines that wait to be written, in bytes: 1,000 to 1e9, default 4,000,000. */
   readonly maxQueueBytes?: number | undefined;
   /**
    * Entries of requests to a PolicySet whose values may be read in the log, by name; true: all. The others are hashed as
@@ -120,7 +120,7 @@ export class AttemptLog implements AsyncDisposable {
         try {
           onError(error);
         } catch {
-          // Whoever is to hear of trouble cannot be the one to make it.
+          // A hook that throws must not break what it is called about.
         }
       },
     });

@@ -4,7 +4,7 @@ import { type AttemptRule, evictedLine, lostLine, ruleLine } from "../audit/atte
 /** A line that waits. */
 export interface QueuedLine {
   readonly text: string;
-  /** What its file must define before it; undefined where the line needs no rule. */
+  /** What its file must define before it; undefined if the line needs no rule. */
   readonly rule: AttemptRule | undefined;
   readonly givesBack: boolean;
   /** Of a line that says what is missing: does it again, should this one get lost too. */

@@ -15,7 +15,7 @@ export interface LogFileOptions {
   readonly onTrouble: (error: Error) => void;
 }
 
-/** Lines wait so long for others to be written with, unless there are many. */
+/** How long lines wait to be written together with others, unless there are many. */
 const GATHER_MS = 100;
 const CHUNK_BYTES = 64 * 1024;
 /** After trouble the file is not tried again before. */
@@ -138,7 +138,7 @@ export class LogFile {
   }
 }
 
-/** Where a chunk of about so many bytes ends that begins at `begin`. */
+/** The end of a chunk of about `most` bytes that begins at `begin`. */
 function chunkEnd(lines: readonly QueuedLine[], begin: number, most: number): number {
   let bytes = 0;
   let end = begin;

@@ -164,7 +164,7 @@ export class RecentAttempts implements Disposable {
   }
 
   /**
-   * What is remembered now, as a log. Whoever reads it gives others in the process their turn in between.
+   * What is remembered now, as a log. Reading it gives other work in the process its turn in between.
    *
    * @param sinceUs only what came since then: µs since the epoch, by the store's clock
    * @throws nothing
@@ -180,7 +180,7 @@ export class RecentAttempts implements Disposable {
   source(sinceUs = 0): LogSource {
     const all = this.#kept.slice(this.#dropped) as Kept[];
     const kept = sinceUs > 0 ? all.filter(({ atUs }) => atUs >= sinceUs) : all;
-    // Where the beginning is missing, it is a later part of its session.
+    // If the beginning is missing, it is a later part of its session.
     const isWhole = this.isWhole && kept.length === all.length;
     return { name: "recent attempts", open: () => textOf(kept, isWhole) };
   }
@@ -284,7 +284,7 @@ export class RecentAttempts implements Disposable {
   }
 }
 
-/** Lines are made when they are read: what nobody asks for costs nothing but its memory. */
+/** Lines are made when they are read, so unread ones cost nothing but their memory. */
 async function* textOf(kept: readonly Kept[], isWhole: boolean): AsyncGenerator<Uint8Array> {
   const encoder = new TextEncoder();
   const lines = new AttemptLines(1);

@@ -24,7 +24,7 @@ export class RotatingFile {
     return this.#handle !== undefined;
   }
 
-  /** Goes on where the file ends. A line that was cut short, by a process that was killed, is taken away. */
+  /** Appends to the file. A line that was cut short, by a process that was killed, is removed. */
   async open(): Promise<void> {
     const handle = await open(this.#path, "a+");
     try {
@@ -38,7 +38,7 @@ export class RotatingFile {
     }
   }
 
-  /** Adds whole lines; where that fails, none of them is in the file, as far as the disk allows. */
+  /** Adds whole lines; if that fails, none of them is in the file, as far as the disk allows. */
   async write(lines: string): Promise<void> {
     const bytes = Buffer.from(lines);
     let written = 0;
@@ -77,7 +77,7 @@ export class RotatingFile {
   }
 }
 
-/** Bytes of whole lines, to which the file is cut. @throws where the file is somebody else's */
+/** Bytes of whole lines, to which the file is cut. @throws if the file is not one of ours */
 async function wholeLines(handle: FileHandle, size: number): Promise<number> {
   const head = (await bytesOf(handle, 0, Math.min(size, BEGINNING.length))).toString("latin1");
   if (!BEGINNING.startsWith(head)) throw new Error("the file is no log of attempts");

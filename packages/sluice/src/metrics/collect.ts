@@ -52,11 +52,11 @@ export const METRICS_OPTIONS = optionReader<MetricsOptions>()({
 
 /** What has metrics under one name: a limiter, a set of rules or its document, a semaphore, or a store. */
 export interface Source {
-  /** Itself, or what stands for it: one for each source. */
+  /** The source, or an object that identifies it: one for each source. */
   readonly of: object;
   readonly name: string;
   readonly group: MetricGroup<never>;
-  /** Undefined where it tells nobody what happens in it. */
+  /** Undefined if it has no events. */
   readonly events: Events | undefined;
   readonly stats: () => never;
 }
@@ -148,7 +148,7 @@ function sumOf(a: HistogramStats, b: HistogramStats): HistogramStats {
 
 type StatsStore = Store & { stats(): StoreStats | MemoryStats };
 
-/** A store of somebody's own may have a method of that name for something else. */
+/** A user's own store may have a method of that name for something else. */
 function hasStats(store: Store): store is StatsStore {
   const read: unknown = (store as Partial<StatsStore>).stats;
   if (typeof read !== "function") return false;

@@ -1,6 +1,6 @@
 /**
- * What a metric is, whoever exports it: its name by OpenTelemetry's rules, its unit, its labels, and how its values are
- * read from stats. The name for Prometheus follows from these.
+ * A metric, for every exporter: its name by OpenTelemetry's rules, its unit, its labels, and how its values are read from
+ * stats. The name for Prometheus follows from these.
  */
 import type { HistogramStats } from "../core/histogram.js";
 

@@ -5,7 +5,7 @@ import type { DecisionMade } from "../events/events.js";
 import type { Labels } from "../metrics/metric.js";
 import type { OtelAttributes } from "./api-types.js";
 
-/** Labels for which OpenTelemetry has a name of its own. All others are of Sluice's namespace. */
+/** Labels for which OpenTelemetry has its own name. All others are in Sluice's namespace. */
 const CONVENTIONAL: Readonly<Record<string, string>> = {
   code: "error.type",
   // Of Redis this is the first word of an error, by the semantic conventions.
@@ -33,7 +33,7 @@ export const LATE_MS_ATTRIBUTE = "sluice.late_ms";
 export const OUTCOME_ATTRIBUTE = attributeOf("outcome");
 export const ERROR_TYPE_ATTRIBUTE = attributeOf("code");
 
-/** What became of a decision, where a limiter enforces what it decides, or does not. */
+/** The outcome of a decision, by whether the limiter enforces it. */
 function outcomeOf({ allowed }: Decision, enforce: boolean): string {
   if (allowed) return "allowed";
   return enforce ? "denied" : "shadow_denied";

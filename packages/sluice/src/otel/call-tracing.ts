@@ -1,4 +1,4 @@
-/** Calls of one limiter or semaphore in traces: events on the spans of those who call, and spans of their own. */
+/** Calls of one limiter or semaphore in traces: events on their callers' spans, and separate spans. */
 import { VERBS } from "../algorithms/decide.js";
 import { systemClock } from "../core/clock.js";
 import type { Identify } from "../core/identity.js";
@@ -26,7 +26,7 @@ const MAY_START = "sluice.may_start";
 
 /** What one call of `instrument` wants. */
 export interface TraceSettings {
-  /** Where denied and degraded decisions are added as events. */
+  /** The span to which denied and degraded decisions are added as events. */
   readonly trace: ActiveSpanLike | undefined;
   /** What makes spans of calls. */
   readonly tracer: TracerLike | undefined;
@@ -103,7 +103,7 @@ export class CallTracing {
     if (isNotable) this.#addToActive(attributes);
   }
 
-  /** One of the answers on the way to the start of a call of acquire: where a window is full, there are several. */
+  /** One of the answers on the way to the start of a call of acquire: if a window is full, there are several. */
   #decidedOn(waiting: Waiting | undefined, event: DecisionMade): void {
     if (waiting === undefined) return;
     waiting.last = event;
@@ -112,7 +112,7 @@ export class CallTracing {
 
   #undecided({ verb, durationMs, wait, error, aborted, ...event }: CallUndecided): void {
     const tracer = this.#tracer;
-    // A call of acquire may go on: its own end says what came of it.
+    // A call of acquire may go on: its own end reports its outcome.
     if (tracer === undefined || wait !== undefined) return;
     const attributes = this.#callAttributes(event);
     addPastSpan(tracer, verb, attributes, durationMs, (span) => fail(span, error, aborted));
@@ -146,7 +146,7 @@ export class CallTracing {
     span.end();
   }
 
-  /** Whether whoever reads the trace of a request should see it: it was denied, or decided without the store. */
+  /** Whether a reader of the request's trace should see it: it was denied, or decided without the store. */
   #isNotable({ verb, decision: { allowed, source } }: DecisionMade): boolean {
     return asksForQuota(VERBS[verb]) && (!allowed || WITHOUT_STORE.has(source));
   }
@@ -185,7 +185,7 @@ function addPastSpan(
   durationMs: number,
   finish?: (span: SpanLike) => void,
 ): void {
-  // Both by one clock: a span that ends by itself goes by another.
+  // Both by one clock: without a given time a span uses another clock.
   const endMs = systemClock.nowUs() / 1e3;
   const startTime = endMs - durationMs;
   const span = tracer.startSpan(`sluice.${verb}`, { attributes, startTime });

@@ -37,7 +37,7 @@ export type {
   TracerLike,
 } from "./api-types.js";
 
-/** What is exported goes where these lead. Each is of @opentelemetry/api; one at least is needed. */
+/** What exports are sent to. Each is of @opentelemetry/api; at least one is needed. */
 export interface Telemetry {
   /** Gets the metrics: `metrics.getMeter("sluice")`. */
   readonly meter?: MeterLike | undefined;
@@ -49,7 +49,7 @@ export interface Telemetry {
 
 /** Options of `instrument`. */
 export interface InstrumentOptions extends MetricsOptions {
-  /** Whether every call of a verb that has a decision, and every acquire, gets a span of its own; default false. */
+  /** Whether every call of a verb that has a decision, and every acquire, gets its own span; default false. */
   readonly spans?: boolean | undefined;
   /** Whether spans and their events show the hashes of keys, as stores and logs have them; default false. */
   readonly exposeIds?: boolean | undefined;
@@ -158,7 +158,7 @@ function traced({ of, name }: Source, settings: TraceSettings): (() => void)[] {
   ];
 }
 
-/** Undefined where it is a store, which nobody calls but limiters and semaphores. */
+/** Undefined for a store, which only limiters and semaphores call. */
 function callerOf(of: object, name: string): TracedCaller | undefined {
   const limiter = pipelineOf(of);
   if (limiter !== undefined) {

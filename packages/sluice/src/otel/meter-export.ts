@@ -13,7 +13,7 @@ import { attributesOf } from "./attributes.js";
 
 const MS_PER_S = 1000;
 
-/** A source, for as long as somebody wants it exported. */
+/** A source, for as long as it is exported. */
 interface Exported {
   readonly source: Source;
   /** Ends the recording of its histograms. */
@@ -97,7 +97,7 @@ export class MeterExport {
     }
   };
 
-  /** Records what the counts' histograms hold, by the events that come from the same places. */
+  /** Records what the counts' histograms hold, by the events that come from the same points in the code. */
   #record({ name, group, events }: Source): readonly (() => void)[] {
     if (events === undefined) return [];
     const record: RecordValue = (metric, value, labels = {}) => {

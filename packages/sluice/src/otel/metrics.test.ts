@@ -19,7 +19,7 @@ function limiterOn(store = new MemoryStore(), namespace = "sluice"): RateLimiter
   return new RateLimiter({ policy, namespace, store });
 }
 
-/** A store whose server admits once and then fails by a word of its own. */
+/** A store whose server admits once and then fails with its own error code. */
 function failingStore(): RedisStore {
   let calls = 0;
   return new RedisStore({

@@ -26,9 +26,7 @@ export interface MetricsResponse {
 
 /** What `metrics` returns. */
 export interface Metrics {
-  /**
-   * All metrics now, in Prometheus' text format; in OpenMetrics where `accept`, the request's Accept field, asks for it.
-   */
+  /** All metrics now, in Prometheus' text format; in OpenMetrics if `accept`, the request's Accept field, asks for it. */
   render(accept?: string): { readonly contentType: string; readonly body: string };
   /** Answers a request of node:http, Express or Koa's `ctx.req`: GET and HEAD, on whatever path it is put. */
   readonly node: (request: MetricsRequest, response: MetricsResponse) => void;
@@ -46,8 +44,8 @@ const ALLOWED = "GET, HEAD";
 
 /**
  * The metrics of limiters, semaphores and stores, under the names that docs/watch.md lists. The stores of limiters and
- * semaphores come with them. Keys are never labels, so there are as many series as names of policies, and few more.
- * Reading asks nobody: it shows what this process counted.
+ * semaphores come with them. Keys are never labels, so there are as many series as names of policies, and few more. Reading
+ * makes no call: it shows what this process counted.
  *
  * @throws InvalidOptionError
  * @example

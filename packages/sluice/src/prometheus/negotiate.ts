@@ -4,7 +4,7 @@ import type { ExpositionFormat } from "./exposition.js";
 /** More of a field is not read: scrapers name a handful of types. */
 const LONGEST_ACCEPT = 1024;
 
-/** OpenMetrics where it is named and weighs no less than plain text; else Prometheus' own. */
+/** OpenMetrics if it is named and weighs no less than plain text; else Prometheus' own. */
 export function formatFor(accept: string | null | undefined): ExpositionFormat {
   const types = (accept ?? "").slice(0, LONGEST_ACCEPT).toLowerCase().split(",");
   const weightOf = (name: string): number =>

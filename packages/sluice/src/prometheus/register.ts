@@ -68,7 +68,7 @@ export function registerIn(registry: RegistryLike, collector: Collector): () => 
   return end;
 }
 
-/** In OpenMetrics prom-client adds the suffix of counters by itself. */
+/** In OpenMetrics prom-client itself adds the suffix of counters. */
 function nameIn({ contentType = "" }: RegistryLike, metric: Metric<never>): string {
   const name = prometheusName(metric);
   return contentType.includes("openmetrics") ? name.replace(/_total$/, "") : name;

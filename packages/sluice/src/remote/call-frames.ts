@@ -12,7 +12,7 @@ import {
 } from "./wire.js";
 import { errorOf } from "./wire-errors.js";
 
-/** Calls that were put into a request: the first so many. */
+/** Calls that were put into a request, counted from the first. */
 export interface EncodedCalls {
   readonly body: string;
   readonly size: number;
@@ -28,7 +28,7 @@ interface OpenRun {
   size: number;
 }
 
-/** A character of an id takes so many bytes at most, as JSON writes it. */
+/** The most bytes that JSON writes for a character of an id. */
 const BYTES_A_CHARACTER = 6;
 /** What a call takes beside the texts of its debits, at most. */
 const CALL_BYTES = 200;
@@ -145,7 +145,7 @@ interface CallsAnswer {
 
 /**
  * What became of each of the calls that went in.
- * @throws StoreUnavailableError where the answer does not fit the calls.
+ * @throws StoreUnavailableError if the answer does not fit the calls.
  */
 export function decodeOutcomes(
   calls: readonly StoreCall[],

@@ -41,7 +41,7 @@ export function refusalOf(status: number, answer: unknown, shown: string): Store
     reason = `it speaks version ${versions.slice(0, 9).join(", ")} of /v1/store, this library version ${STORE_PROTOCOL}`;
   }
   const why = reason === "" ? "" : `: ${reason}`;
-  // What is too long fails by itself, and says nothing of the service.
+  // A request that is too long fails because of its length, and is no evidence against the service.
   return new StoreUnavailableError(`the service at ${shown} refused with status ${status}${why}`, {
     busy,
     ofKey: status === 413,

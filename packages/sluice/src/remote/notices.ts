@@ -1,7 +1,6 @@
 /**
- * What a service has to say by itself: that a waiter was handed a place, that a document changed. One request at a time waits
- * for it; another one takes its place when there is more to ask for. Notices are hints: where they cannot arrive, waiters
- * ask by themselves.
+ * What a service announces: that a waiter was handed a permit, that a document changed. One request at a time waits for it;
+ * another one replaces it when there is more to watch. Notices are hints: if they cannot arrive, waiters poll.
  */
 import { atEndOfTick, startTimer, type Timer } from "../core/clock.js";
 import { randomName } from "../core/digest.js";
@@ -22,7 +21,7 @@ import {
   STORE_PROTOCOL,
 } from "./wire.js";
 
-/** So long a request waits for notices, before another one takes its place. */
+/** How long a request waits for notices before another one replaces it. */
 const HOLD_MS = 20_000;
 const SESSION_BYTES = 16;
 
@@ -48,7 +47,7 @@ export class Notices {
   #changed = 0;
   /** Changes that the service has not confirmed. */
   #changes: readonly NumberedChange[] = [];
-  /** Ends the request that waits; undefined where none does. */
+  /** Ends the request that waits; undefined if none does. */
   #waiting: AbortController | undefined;
   #isScheduled = false;
   #failures = 0;
@@ -82,7 +81,7 @@ export class Notices {
 
   watch(name: string, hint: () => void): DocumentWatch {
     const hints = this.#hints.get(name) ?? new Set();
-    // A function of its own, so that two watches of one caller do not end each other.
+    // A new function, so that two watches of one caller do not end each other.
     const own = (): void => hint();
     hints.add(own);
     if (hints.size === 1) {
@@ -222,7 +221,7 @@ export class Notices {
       this.#pause = undefined;
       this.#schedule();
     });
-    // Waiters have timers of their own; a document that is watched keeps no process alive.
+    // Waiters have their own timers; a watched document keeps no process alive.
     this.#pause.unref();
   }
 }

@@ -20,7 +20,7 @@ export function receiptOf(numbers: readonly number[]): ReservationReceipt {
   return { readyAtUs, delayUs, openedUs, sold, charges };
 }
 
-/** How many numbers a receipt of so many debits has. */
+/** How many numbers a receipt of `debits` debits has. */
 export function receiptLength(debits: number): number {
   return HEAD + CHARGE * debits;
 }

@@ -1,4 +1,4 @@
-/** What a store has besides, at a service: overrides, reports and documents. Each question is a request of its own. */
+/** What a store has besides, at a service: overrides, reports and documents. Each question is a separate request. */
 import type {
   DocumentDraft,
   DocumentEntry,

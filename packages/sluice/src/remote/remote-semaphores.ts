@@ -30,13 +30,13 @@ export interface RemoteSemaphoresOptions {
   readonly requestTimeoutMs: number;
 }
 
-/** The service knows where to notify: the channel only says that it should. */
+/** The service knows whom to notify: the channel only says that it should. */
 const CHANNEL = "remote";
-/** Entries in one request at most, but for a command that has more by itself. */
+/** The most entries in one request, unless a single command has more. */
 const ENTRIES_A_REQUEST = 1000;
 const ENTRY_NUMBERS = 3;
 
-/** A command that waits to be sent. A release is sent though nobody waits for it: somebody waits for its place. */
+/** A command that waits to be sent. A release is sent even if its caller has given up, because a waiter needs the permit. */
 class SemaphoreCall implements Submitted {
   readonly frame: CommandFrame;
   readonly submitted: Submitted;

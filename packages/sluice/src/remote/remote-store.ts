@@ -27,7 +27,7 @@ import { MOST_CALLS } from "./wire.js";
 export interface RemoteStoreOptions extends RemoteTargetOptions {
   /** Calls in one request at most, 1 to 1,000; default 256. */
   readonly maxBatch?: number | undefined;
-  /** Hears of the store's outages, once for all of its limiters and semaphores. */
+  /** Called for the store's outages, once for all of its limiters and semaphores. */
   readonly hooks?: OutageHooks | undefined;
   /** For tests: what waits go by. Decisions go by the clock of the service. */
   readonly clock?: Clock | undefined;
@@ -41,9 +41,9 @@ const OPTIONS = optionReader<RemoteStoreOptions>()({
 });
 
 /**
- * Asks a decision service, `POST /v1/store`, in place of a store of its own: see docs/remote.md. All calls of a tick, and all
- * that come while a request is under way, go in one request; one is under way at a time, so that calls on a key keep their
- * order. A request is never sent twice.
+ * Asks a decision service, `POST /v1/store`, instead of a store of its own: see docs/remote.md. All calls of a tick, and
+ * all that come while a request is under way, are sent in one request; one is under way at a time, so that calls on a key
+ * keep their order. A request is never sent twice.
  *
  * @throws InvalidOptionError
  * @example
@@ -61,7 +61,7 @@ export class RemoteStore extends KeyspaceRegistry implements Store {
   readonly external = true;
   /** Always true: it says when a call was sent. */
   readonly marksHandOver = true;
-  /** Requests, and outages whoever met them; hooks are listeners too. */
+  /** Requests, and outages met by any of its users; hooks are listeners too. */
   readonly events = new Events();
   /** Numbers since it was made. */
   readonly counts = new StoreCounts();
@@ -70,13 +70,13 @@ export class RemoteStore extends KeyspaceRegistry implements Store {
   readonly closed = this.#closing.signal;
   /** Undefined for the machine's own. */
   readonly clock: Clock | undefined;
-  /** Where semaphores keep their state. */
+  /** Keeps the state of semaphores. */
   readonly semaphores: SemaphoreStore;
-  /** Where reports of processes are kept. */
+  /** Keeps the reports of processes. */
   readonly reports: ReportStore;
-  /** Where overrides of keys are kept. */
+  /** Keeps the overrides of keys. */
   readonly overrides: OverrideStore;
-  /** Where published policies are kept. */
+  /** Keeps published policies. */
   readonly documents: Required<DocumentStore>;
   readonly #target: RemoteTarget;
   readonly #requests: Requests;
@@ -131,7 +131,7 @@ export class RemoteStore extends KeyspaceRegistry implements Store {
   }
 
   /**
-   * What was asked of the service by this process, in numbers; see docs/watch.md. Asks nobody.
+   * What was asked of the service by this process, in numbers; see docs/watch.md. No call to the service.
    *
    * @throws nothing, also when it is closed
    * @example
@@ -185,7 +185,7 @@ export class RemoteStore extends KeyspaceRegistry implements Store {
     return { left: calls.map((_, i) => i).slice(size), settled };
   }
 
-  /** Lets the listeners know; what is returned does so again when the request ends. Undefined where nobody listens. */
+  /** Notifies the listeners; the returned function notifies them again when the request ends. Undefined without listeners. */
   #batchBegins(calls: readonly StoreCall[]): ((error: Error | undefined) => void) | undefined {
     if (!isHeardOfBatches(this.events)) return undefined;
     const keys = new Set<string>();

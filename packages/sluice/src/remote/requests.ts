@@ -1,6 +1,6 @@
 /**
- * One request and its answer, over kept connections. A request is sent once: where its answer is lost, nobody here knows
- * whether it was counted, and to send it again might count it twice.
+ * One request and its answer, over kept connections. A request is sent once: if its answer is lost, this process cannot
+ * know whether it was counted, and to send it again might count it twice.
  */
 import {
   Agent,
@@ -30,7 +30,7 @@ export interface RequestsOptions {
 
 /** What may be said of one request. */
 export interface PostOptions {
-  /** In place of the target's own. */
+  /** Instead of the target's own. */
   readonly timeoutMs?: number;
   /** false: neither counted as a round trip nor emitted as an event, since it only waits. */
   readonly isTrip?: boolean;

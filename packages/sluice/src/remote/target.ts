@@ -1,4 +1,4 @@
-/** Where a decision service is, and how it is reached: the options of a RemoteStore, checked. */
+/** The address of a decision service, and how it is reached: the options of a RemoteStore, checked. */
 import { type Duration, MIN_PERIOD_US } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import {
@@ -11,11 +11,11 @@ import {
 } from "../core/options.js";
 import { HIDDEN } from "../core/shown.js";
 
-/** Where the service is, and how it is asked. */
+/** The address of the service, and how it is asked. */
 export interface RemoteTargetOptions {
-  /** Of the service: "http://host:port", "https://…", with a path before /v1/store where a proxy wants one. */
+  /** Of the service: "http://host:port", "https://…", with a path before /v1/store if a proxy needs one. */
   readonly url: string;
-  /** Sent as a bearer token; a function is asked for each request, so that tokens can be changed. Never shown. */
+  /** Sent as a bearer token; a function is called for each request, so that tokens can be changed. Never shown. */
   readonly token?: string | (() => string) | undefined;
   /** A Unix socket on which the service listens; the URL says only the path then. */
   readonly socketPath?: string | undefined;
@@ -23,10 +23,13 @@ export interface RemoteTargetOptions {
   readonly tls?: object | undefined;
   /**
    * How long a request may be under way, 10 ms to 1 h; default 5 s. The service answers by then what it knows. It is longer
-   * than any `timeout` of a limiter, which goes on counting by itself.
+   * than any `timeout` of a limiter, which applies independently.
    */
   readonly requestTimeout?: Duration | undefined;
-  /** A connection unused for so long is closed, 100 ms to 1 h; default 4 s. Less than the service, or a proxy, allows. */
+  /**
+   * A connection that is unused for this time is closed, 100 ms to 1 h; default 4 s. Less than the service, or a proxy,
+   * allows.
+   */
   readonly idleTimeout?: Duration | undefined;
   /** Bytes of a request at most, 1,024 to 2^26; default 2^20. Batches are split by it. No more than the service takes. */
   readonly maxBodyBytes?: number | undefined;
@@ -34,7 +37,7 @@ export interface RemoteTargetOptions {
 
 export interface RemoteTarget {
   readonly url: URL;
-  /** Where it is, for messages. */
+  /** Its address, for messages. */
   readonly shown: string;
   readonly token: (() => string) | undefined;
   readonly socketPath: string | undefined;

@@ -43,7 +43,7 @@ export function errorFrame(thrown: unknown): ErrorFrame {
     const said = cause instanceof Error ? { cause: cut(cause.message) } : {};
     return { code, message, ofKey, busy, ...said };
   }
-  // The store of the service is closed: for whoever asks from outside, it is away.
+  // The store of the service is closed: for its clients, it is unavailable.
   const closed = error instanceof ClosedError ? "the service is being stopped" : message;
   return { code: "STORE_UNAVAILABLE", message: closed };
 }

@@ -12,7 +12,7 @@ export const MOST_CALLS = 1000;
 /** Entries of one command of a semaphore at most. */
 export const MOST_ENTRIES = 1000;
 
-/** Of each debit of a run: where its policy and its keyspace are in the request's lists, and its cost in thousandths. */
+/** Of each debit of a run: the indices of its policy and its keyspace in the request's lists, and its cost in thousandths. */
 export const SHAPE_NUMBERS = 3;
 
 /** One command of a semaphore. */
@@ -24,7 +24,7 @@ export type CommandFrame = readonly [
   leaseUs: number,
   claimUs: number,
   waitUs: number,
-  /** 1 where whoever gets in line wants to be notified. */
+  /** 1 if a waiter that gets in line wants to be notified. */
   notify: 0 | 1,
   /** For how long the store may try again while a Cluster moves the key. */
   withinMs: number,
@@ -56,7 +56,7 @@ export type NoticeChange =
 
 /** Waits for notices. It may come twice, late, or after a later one. */
 export interface NoticesRequest {
-  /** Names the process, and what it asked for since it was last forgotten. */
+  /** Names the process, and its requests since it was last forgotten. */
   readonly session: string;
   /** Grows with each request of the session: one that comes after a later one is answered at once, with nothing. */
   readonly turn: number;
@@ -69,7 +69,7 @@ export interface NoticesRequest {
 
 /** What a process is told. */
 export type Notice =
-  /** A waiter was handed a place, or should ask why not. */
+  /** A waiter was handed a permit, or should ask why not. */
   | readonly ["wake", id: string, fence: number, untilUs: number]
   /** The owner's notices arrive from now on; earlier ones may have been missed. */
   | readonly ["live", owner: string]
@@ -77,7 +77,7 @@ export type Notice =
   | readonly ["quiet", owner: string]
   | readonly ["document", name: string];
 
-/** "forgotten": the service knows nothing of what the session asked for. */
+/** "forgotten": the service knows nothing of what the session watches. */
 export type NoticesAnswer =
   | "forgotten"
   | {
@@ -88,17 +88,17 @@ export type NoticesAnswer =
       readonly notices: readonly Notice[];
     };
 
-/** Columns of an answer's run: the time and what was granted, and behind them of each debit so many. */
+/** Columns of an answer's run: the time and what was granted, and behind them, for each debit, its columns. */
 export const RUN_COLUMNS = 2;
 export const DEBIT_COLUMNS = 5;
 
 /** One number for all calls of a run, or one for each; null if there is none. */
 export type AnswerColumn = number | null | readonly (number | null)[];
 
-/** A thing of an answer that is none for all: its place among the calls or commands, and itself. */
+/** A part of an answer that not all calls or commands have: the index of its call or command, and the part. */
 export type Placed<T> = readonly [place: number, value: T];
 
-/** All numbers of a list as one, where they are the same. */
+/** All numbers of a list as one, if they are the same. */
 export function columnOf(values: readonly (number | null)[]): AnswerColumn {
   const [first = null] = values;
   for (const value of values) if (value !== first) return values;

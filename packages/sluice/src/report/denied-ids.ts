@@ -6,7 +6,7 @@ import type { PolicyNames } from "./policy-names.js";
 import { reportGroup } from "./tally.js";
 import { type CountedKey, TopKeys } from "./top-keys.js";
 
-/** A process writes no more ids for all policies together than for so many. */
+/** A process writes no more ids for all policies together than for this many full ones. */
 const MOST_FULL_POLICIES = 10;
 
 /** Whose denials are counted: a limiter, or the rules of a set. */
@@ -21,7 +21,7 @@ export interface DenyingSource {
 /** Ids of one policy of one limiter. */
 class DeniedBy {
   minute: TopKeys;
-  /** Since what was last sent: where the minute ends with that, the next one begins with these. */
+  /** Denials since the last write: if that was the last of the minute, the next one begins with these. */
   since: TopKeys;
 
   constructor(most: number) {

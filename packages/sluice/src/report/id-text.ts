@@ -1,4 +1,4 @@
-/** The ids that a policy denied most, as they stand in the store. */
+/** The ids that a policy denied most, as they are stored. */
 import type { ListedIds } from "./denied-ids.js";
 import { type Numbers, numbersFromText, numbersToText } from "./tally.js";
 import type { CountedKey } from "./top-keys.js";
@@ -16,7 +16,7 @@ export function idsToText({ floor, ids }: ListedIds): string {
   return numbersToText(numbers);
 }
 
-/** Undefined where it is in no format that is known. */
+/** Undefined if its format is unknown. */
 export function idsFromText(text: string): ListedIds | undefined {
   const numbers = numbersFromText(text);
   if (numbers === undefined) return undefined;

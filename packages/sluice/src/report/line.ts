@@ -26,7 +26,7 @@ export function lineToText(turn: number, line: ProcessLine): string {
   return `${lineHead(turn)}${[...times, before, everyMs, hasEnded ? 1 : 0].join(" ")}`;
 }
 
-/** Undefined where it is in no format that is known. */
+/** Undefined if its format is unknown. */
 export function lineFromText(text: string): ProcessLine | undefined {
   const [version, , ...words] = text.split(" ");
   const numbers = words.map(Number);

@@ -2,7 +2,7 @@
 import type { ListedIds } from "./denied-ids.js";
 import type { DeniedId } from "./view.js";
 
-/** So many ids are shown of a policy. */
+/** How many ids of a policy are shown. */
 const MOST_SHOWN = 100;
 
 /** `unlistedAtMost` bounds the count of every id that is not shown. */
@@ -16,7 +16,7 @@ export function mergeIds(lists: readonly ListedIds[]): MergedIds {
   const found = new Map<string, { atLeast: number; atMost: number }>();
   for (const { floor, ids } of lists) {
     for (const { key, count, error } of ids) {
-      // Where a list lacks the id, it may have been denied as often as that list's floor.
+      // If a list lacks the id, it may have been denied as often as that list's floor.
       const sums = found.get(key) ?? { atLeast: 0, atMost: floors };
       sums.atLeast += count - error;
       sums.atMost += count - floor;

@@ -133,7 +133,7 @@ function put<T>(
   return 0;
 }
 
-/** What is as of now counts only where `isNow`. */
+/** Current values count only if `isNow`. */
 function addGroups(
   sums: Map<string, Numbers>,
   groups: ReadonlyMap<string, Numbers>,

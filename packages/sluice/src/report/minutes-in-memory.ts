@@ -52,7 +52,7 @@ class MinutesInMemory implements ReportStore {
 
 const inMemory = new WeakMap<Store, ReportStore>();
 
-/** Where the reports of a store are kept. */
+/** What keeps the reports of a store. */
 export function reportsOf(store: Store): ReportStore {
   const known = store.reports ?? inMemory.get(store);
   if (known !== undefined) return known;

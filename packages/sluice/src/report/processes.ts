@@ -9,7 +9,7 @@ export interface Written {
   readonly decisions: number;
 }
 
-/** A process that was not seen for so many of its reports, and at least so long, is silent. */
+/** A process that missed this many of its reports, and was not seen for at least this long, is silent. */
 const MISSED_REPORTS = 3;
 const LEAST_SILENCE_MS = 10_000;
 
@@ -19,7 +19,7 @@ export function processOf(process: string, { line }: Written, nowMs: number): Re
   return { process, state: hasEnded ? "ended" : isLate ? "silent" : "reporting", beganMs, seenMs };
 }
 
-/** Where counts of a process are missing, or late. `written` is by minute, the oldest first. */
+/** The minutes in which counts of a process are missing, or late. `written` is by minute, the oldest first. */
 export function gapsOf(process: string, written: readonly Written[], fromMs: number): ReportGap[] {
   const gaps: ReportGap[] = [];
   let before: Written | undefined;

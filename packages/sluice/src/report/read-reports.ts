@@ -25,7 +25,7 @@ const OPTIONS = optionReader<ReadReportsOptions>()({
 
 /**
  * What all processes have reported in the last minutes: sums and rates of each limiter and policy, the ids that were denied
- * most, who reports, and what is missing. Rejects where the store cannot be read.
+ * most, who reports, and what is missing. Rejects if the store cannot be read.
  *
  * @throws InvalidOptionError
  * @example
@@ -48,7 +48,7 @@ export async function readReports(options: ReadReportsOptions): Promise<Reports>
   let nowMs = await reports.nowMs(name);
   const last = Math.floor(nowMs / MINUTE_MS);
   const read: ReadMinute[] = [];
-  // One by one, since a minute may be large, and a server does nothing else meanwhile.
+  // One by one, since a minute may be large, and a server does nothing else during a read.
   for (let minute = last - minutes + 1; minute <= last; minute++) {
     const found = await reports.read({ name, minute });
     read.push({ minute, fields: found.fields });

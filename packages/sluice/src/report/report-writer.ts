@@ -1,8 +1,8 @@
 /**
  * Writes what this process has counted into the minutes of a store, each count once. It writes totals of the minute, which
  * replace what it wrote before: so a write whose answer was lost may be repeated, and one that a server forgot is made good
- * within the minute. A minute is left only when its last write was answered; what is counted meanwhile waits as a
- * difference of totals, and goes into the minute in which the store is back.
+ * within the minute. A minute is left only when its last write was answered; what is counted until then waits as a
+ * difference of totals, and is added to the minute in which the store is back.
  */
 import { type Clock, startTimer, systemClock } from "../core/clock.js";
 import { randomName } from "../core/digest.js";
@@ -25,7 +25,7 @@ export interface ReportSource {
 
 export interface ReportWriterOptions {
   readonly store: ReportStore;
-  /** Of the store, where it is not the machine's. */
+  /** Of the store, if it is not the machine's. */
   readonly clock: Clock | undefined;
   readonly name: string;
   readonly everyMs: number;
@@ -50,7 +50,7 @@ interface OpenMinute {
 }
 
 const PROCESS_BYTES = 9;
-/** A store that does not answer is asked again after so long. */
+/** A store that does not answer is asked again after this time. */
 const PATIENCE_MS = 5000;
 
 export class ReportWriter {
@@ -73,7 +73,7 @@ export class ReportWriter {
     this.#base = options.source.tally();
   }
 
-  /** Writes what was counted since the last time; rejects where the store does not take it, and nothing is lost then. */
+  /** Writes what was counted since the last time; rejects if the store does not take it, and nothing is lost then. */
   async write(hasEnded = false): Promise<void> {
     if (this.#beganMs === undefined) await this.#begin();
     const nowMs = this.#nowMs();

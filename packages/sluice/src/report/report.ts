@@ -31,11 +31,11 @@ import { tallyOf } from "./tally.js";
 
 /** Options of `report`. */
 export interface ReportOptions {
-  /** Where the report goes: a RedisStore shares it among processes, any other store keeps it in this one. */
+  /** What keeps the report: a RedisStore shares it among processes, any other store keeps it in this one. */
   readonly store: Store;
   /**
-   * Whose decisions are counted, from this call on: those of one namespace as one. Of a set the policies are its rules, and the
-   * limiters behind it do not stand beside it.
+   * Whose decisions are counted, from this call on: those of one namespace as one. Of a set the policies are its rules, and
+   * the limiters behind it are not listed separately.
    */
   readonly limiters: readonly (RateLimiter | PolicySet)[];
   /** Whose permits are counted, from this call on; default none. */
@@ -46,7 +46,7 @@ export interface ReportOptions {
   readonly top?: number | undefined;
   /** Whose reports belong together, and the first part of their keys: as a namespace; default "sluice". */
   readonly name?: string | undefined;
-  /** Hears where the store does not take the report. */
+  /** Called if the store does not take the report. */
   readonly hooks?: ReportHooks | undefined;
 }
 

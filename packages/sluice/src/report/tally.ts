@@ -1,4 +1,4 @@
-/** What a process has counted, as numbers by name; and how they stand in the store. */
+/** What a process has counted, as numbers by name; and how they are stored. */
 import type { DecisionCount, LimiterStats } from "../limiter/stats.js";
 import type { SemaphoreStats } from "../semaphore/counts.js";
 import type { PolicyNames } from "./policy-names.js";
@@ -147,7 +147,7 @@ export function numbersToText(numbers: ReadonlyMap<string, number>): string {
   return [FORMAT, ...[...numbers].map(([name, value]) => `${name}=${value}`)].join(" ");
 }
 
-/** Undefined where it is in no format that is known. */
+/** Undefined if its format is unknown. */
 export function numbersFromText(text: string): Numbers | undefined {
   const [format, ...words] = text.split(" ");
   if (format !== FORMAT) return undefined;

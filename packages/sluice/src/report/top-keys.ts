@@ -14,7 +14,7 @@ interface Entry {
   key: string;
   count: number;
   error: number;
-  /** Where it stands in the heap. */
+  /** Its index in the heap. */
   place: number;
 }
 
@@ -24,7 +24,7 @@ export class TopKeys {
   /** The least count comes first: it gives way to a key that is not held. */
   readonly #heap: Entry[] = [];
 
-  /** Holds so many keys at most. */
+  /** Holds at most `most` keys. */
   constructor(most: number) {
     this.#most = most;
   }

@@ -3,7 +3,7 @@ import type { DecisionCount } from "../limiter/stats.js";
 
 /** Decisions of one kind of sum. */
 export interface ReportedSums {
-  /** Calls that asked for quota and got a decision. */
+  /** Calls for quota that got a decision. */
   readonly asked: number;
   /** Calls that were allowed. */
   readonly allowed: number;
@@ -17,7 +17,7 @@ export interface ReportedSums {
   readonly nearLimit: number;
 }
 
-/** An id and how often it was denied, in shadow mode too. Counts are exact where the two are equal. */
+/** An id and how often it was denied, in shadow mode too. Counts are exact if the two are equal. */
 export interface DeniedId {
   /** The hash of the key, as stores and logs have it. */
   readonly id: string;
@@ -42,9 +42,9 @@ export interface PolicyReport extends ShadowReport {
 export interface ShadowReport extends ReportedSums {
   /** Its name; "other" for all after 100 names in a process, "" for calls whose policies were not known. */
   readonly policy: string;
-  /** Units, as a process last reported it; undefined where it stands for several. */
+  /** Units, as a process last reported it; undefined if it covers several. */
   readonly limit: number | undefined;
-  /** Milliseconds; undefined where it stands for several. */
+  /** Milliseconds; undefined if it covers several. */
   readonly windowMs: number | undefined;
   /** Why it has no vote. */
   readonly mode: "enforce" | "shadow";
@@ -97,7 +97,7 @@ export interface SemaphoreReport {
   readonly semaphore: string;
   /** The semaphore's limit. */
   readonly limit: number | undefined;
-  /** Places held, and callers waiting, as of now. */
+  /** Weight held, and callers waiting, as of now. */
   readonly held: number;
   /** How many wait. */
   readonly waiting: number;
@@ -119,7 +119,7 @@ export interface ReportingProcess {
   readonly seenMs: number;
 }
 
-/** Counts of a process that are not in the minutes where they belong. */
+/** Counts of a process that are missing from their minutes. */
 export interface ReportGap {
   /** The process that did not report. */
   readonly process: string;
@@ -129,7 +129,7 @@ export interface ReportGap {
   readonly toMs: number;
   /** "late": they are in the minute that follows, for the store was away. "lost": the store has forgotten them. */
   readonly kind: "late" | "lost";
-  /** How many decisions are lost; 0 of late ones; undefined where the gap begins before the minutes that were read. */
+  /** How many decisions are lost; 0 of late ones; undefined if the gap begins before the minutes that were read. */
   readonly decisions: number | undefined;
 }
 

@@ -16,7 +16,7 @@ const AS_IT_WAS =
   "what rules match and what their keys are is as it was: logs have the entries of requests where a PolicySet is logged";
 const api = { name: "api", key: ["user"], policy: window(2) };
 
-/** So many attempts of a user each, one after another. */
+/** The given number of attempts of each user, one after another. */
 function users(calls: Readonly<Record<string, number>>): readonly AttemptMade[] {
   return Object.entries(calls).flatMap(([user, count]) =>
     Array.from({ length: count }, (_, i) => ({ atUs: i, key: keyId(`user=${user}`) })),

@@ -14,10 +14,10 @@ import { idOf, type LoggedAttempts } from "./logged-attempts.js";
 import { requestRules } from "./request-rules.js";
 
 /**
- * The rules of a document. Where the log has the requests of a PolicySet with their entries, each is asked by the rules that
- * it meets here, as far as its entries are known. Elsewhere a rule is for the attempts that the log says a rule of its name
- * decided: what it matches and what its key is are taken as they were. An override applies where its key is spelled out. A
- * rollout counts as complete where the key is not readable. `notes` says which of this the log leaves out.
+ * The rules of a document. If the log has the requests of a PolicySet with their entries, each is asked by the rules that
+ * it meets here, as far as its entries are known. Otherwise a rule applies to the attempts that the log says a rule of its
+ * name decided: its `match` and its key are taken as they were. An override applies if its key is spelled out. A rollout
+ * counts as complete if the key is not readable. `notes` says which of this the log leaves out.
  *
  * @throws InvalidPoliciesError for a document that is not valid
  * @example

@@ -13,7 +13,7 @@ export interface LoggedAttempt {
   /** The number of its key: that of a limiter's key. */
   readonly key: number;
   readonly record: LogRecord;
-  /** What decided it; undefined where the log does not know. */
+  /** What decided it; undefined if the log does not say. */
   readonly under: AttemptPolicies | undefined;
 }
 
@@ -26,11 +26,11 @@ export interface AskedRule {
   readonly id: string;
   /** Whether its denial denies the attempt; else it is decided and counted beside. */
   readonly votes: boolean;
-  /** Thousandths; undefined = what the attempt asked for. */
+  /** Thousandths; undefined = the attempt's own cost. */
   readonly cost?: number | undefined;
   /** Whether it denies without counting, whatever is left. */
   readonly refuses?: boolean;
-  /** What takes the place of the rule's own policy for this key. */
+  /** What replaces the rule's own policy for this key. */
   readonly override?: string | undefined;
 }
 
@@ -43,15 +43,15 @@ export type RulesForRequest = (
 
 /** Limits that attempts can be replayed under. Made by `limitsOf` or `limitsOfDocument`. */
 export interface Limits {
-  /** What they leave out of what was asked for, as sentences for people. */
+  /** What they cannot take into account, as sentences for people. */
   readonly notes: readonly string[];
 }
 
 /** The same, to be asked. */
 export interface ReplayableLimits extends Limits {
-  /** The rules that apply to an attempt; none where nothing limits it. */
+  /** The rules that apply to an attempt; none if nothing limits it. */
   rulesFor(attempt: LoggedAttempt): readonly AskedRule[];
-  /** The same of a request with its entries; undefined where limits are for keys alone. */
+  /** The same of a request with its entries; undefined if limits are for keys alone. */
   readonly rulesForRequest?: RulesForRequest | undefined;
 }
 

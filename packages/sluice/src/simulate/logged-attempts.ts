@@ -23,7 +23,7 @@ export interface LoggedAttempts {
   readonly files: readonly string[];
   /** What decided them. */
   readonly rules: readonly AttemptPolicies[];
-  /** Requests of sets with their entries; undefined where the logs have none. */
+  /** Requests of sets with their entries; undefined if the logs have none. */
   readonly requests?: LoggedRequests | undefined;
   /** The share of keys that is in the logs: 0 to 1. */
   readonly sample: number;
@@ -96,7 +96,7 @@ function placeOf({ limiter, store }: AttemptPolicies): string {
   return store === undefined ? limiter : `${limiter}@${store}`;
 }
 
-/** What decided a record; undefined where the log does not know. */
+/** What decided a record; undefined if the log does not say. */
 export function decidedBy(
   { rules }: Pick<LoggedAttempts, "rules">,
   { rule }: LogRecord,

@@ -25,20 +25,20 @@ export class LoggedEntries {
     return this.clear(name) !== undefined || this.#hidden(name) !== undefined;
   }
 
-  /** The value, where the log says it. */
+  /** The value, if the log says it. */
   clear(name: string): string | undefined {
     const { entries = {} } = this.request;
     return Object.hasOwn(entries, name) ? entries[name] : undefined;
   }
 
-  /** The same for the same value, however the log has it; undefined where the entry is absent. */
+  /** The same for the same value, however the log has it; undefined if the entry is absent. */
   idOf(name: string): string | undefined {
     const clear = this.clear(name);
     if (clear === undefined) return this.#hidden(name);
     return this.#isSecret ? `=${clear}` : idOfEntry(name, clear);
   }
 
-  /** The id of one of these texts; undefined where the log cannot say. */
+  /** The id of one of these texts; undefined if the log cannot say. */
   isOneOf(name: string, ids: ReadonlySet<string>): boolean | undefined {
     const id = this.#hidden(name);
     if (id === undefined) return false;
@@ -84,7 +84,7 @@ export class LoggedMatcher {
     return this.#is?.hasPatterns === true || this.#not?.hasPatterns === true;
   }
 
-  /** Undefined where the log does not say. */
+  /** Undefined if the log does not say. */
   matches(entries: LoggedEntries): boolean | undefined {
     const { name } = this;
     const clear = entries.clear(name);

@@ -60,14 +60,14 @@ export class ReplayStore {
     return this.askRules(this.#limits.rulesFor(attempt), attempt.record);
   }
 
-  /** All rules that vote decide together; each of the others beside, by itself. */
+  /** All rules that vote decide together; each of the others is asked separately. */
   askRules(all: readonly AskedRule[], { verb, cost, atUs, maxWaitUs = 0 }: LogRecord): Replayed {
     this.#nowUs = atUs;
     const call = { verb: VERBS[verb], cost: Math.round(cost * UNIT), maxWaitUs };
     const verdicts: Verdict[] = [];
     const voting = all.filter(({ votes }) => votes);
     if (voting.some(({ refuses }) => refuses)) {
-      // Nobody is asked, and nothing is taken.
+      // No kernel is asked, and nothing is taken.
       for (const asked of voting) verdicts.push({ asked, denies: asked.refuses === true });
     } else if (voting.length > 0) this.#decide(voting, call, verdicts);
     const allowed = !verdicts.some(({ denies }) => denies);

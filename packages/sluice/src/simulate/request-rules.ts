@@ -33,10 +33,10 @@ class RequestRule {
   readonly #rule: PolicyRule;
   readonly #document: PoliciesDocument;
   readonly #matchers: readonly LoggedMatcher[];
-  /** The entries that a request may have; undefined where it may have others. */
+  /** The entries that a request may have; undefined if it may have others. */
   readonly #only: ReadonlySet<string> | undefined;
   readonly #whole: CompiledRule;
-  /** For keys of which only the ids are known: what has no override of its own, as if the rollout were complete. */
+  /** For keys of which only the ids are known: the rule without overrides, as if the rollout were complete. */
   readonly #plain: CompiledRule;
   /** The values of the keys that overrides spell out, by their ids. */
   readonly #overridden = new Map<string, readonly string[]>();
@@ -87,7 +87,7 @@ class RequestRule {
     return [own, { ...common, name: candidate.name, rule: ruleFor(candidate), votes: false }];
   }
 
-  /** Where the log does not say, as it was. */
+  /** If the log does not say, as it was. */
   #isFor(entries: LoggedEntries): boolean {
     const { rule: asked, met } = entries.request;
     const { name } = this.#rule;
@@ -120,7 +120,7 @@ class RequestRule {
     return meet(compiled, { ...readable, ...Object.fromEntries(values) });
   }
 
-  /** Units. Out of an entry that only its id is known of: as it was, where the rule was met. */
+  /** Units. If they come from an entry of which only the id is known: the logged cost, if the rule was met. */
   #costOf({ cost: own }: MatchedRule, entries: LoggedEntries): number {
     const { cost, name } = this.#rule;
     if (typeof cost !== "object" || entries.clear(cost.from) !== undefined) return own;

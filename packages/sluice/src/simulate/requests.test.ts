@@ -18,7 +18,7 @@ import { suggestLimits } from "./suggest.js";
 const window = (limit: number) => ({ algorithm: "fixed-window", limit, window: "1h" }) as const;
 const api = { name: "api", key: ["user"], policy: window(9) };
 
-/** So many requests of each user to each path. */
+/** The given number of requests of each user to each path. */
 function requests(
   calls: Readonly<Record<string, number>>,
   path = "/v1/items",

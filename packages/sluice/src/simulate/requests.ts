@@ -27,7 +27,7 @@ export function askRequests(
   return store.askRules(all, record);
 }
 
-/** What came back, or was taken without being asked for. */
+/** What came back, or was taken as a penalty. */
 export function changeByRequests(
   store: ReplayStore,
   { requests, isSecret }: AskedOfSet,

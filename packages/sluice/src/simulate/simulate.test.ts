@@ -35,7 +35,7 @@ async function simulated(
   return simulate(await logged(attempts), { limits: limitsOf(policies) });
 }
 
-/** What the pure kernels say to attempts in the order of time, each key by itself. */
+/** What the pure kernels say to attempts in the order of time, each key separately. */
 function modelled(policies: readonly Policy[], attempts: readonly AttemptMade[]): boolean[] {
   const rules = policies.map((policy) => ruleOf(policy));
   const states = new Map<string, States>();

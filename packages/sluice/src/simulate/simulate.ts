@@ -98,7 +98,7 @@ const OPTIONS = optionReader<SimulationOptions>()({
 });
 
 const ASKING: ReadonlySet<VerbName> = new Set(TAKING_VERBS);
-/** Others in the process get their turn after so many. */
+/** After this many attempts, other work in the process gets its turn. */
 const ATTEMPTS_A_TURN = 2000;
 const DEFAULT_TOP = 10;
 
@@ -106,7 +106,7 @@ const DEFAULT_TOP = 10;
  * Replays the attempts of each key in the order of the store's time. Callers who were denied made the same attempts: whether they would
  * have come back later or sooner, no log can tell.
  *
- * @throws LogError where there is no attempt.
+ * @throws LogError if there is no attempt.
  * @example
  * import { RateLimiter, slidingLog } from "sluice";
  * import { headerLine, keyId, recordLine } from "sluice/audit";
@@ -179,7 +179,7 @@ function rowsByKey(rows: Uint32Array, keys: number, keyOf: (row: number) => numb
 /** Rows in the order of time, and the first and last time of an attempt. */
 export interface AttemptRows {
   readonly rows: Uint32Array;
-  /** The rows of what sets of rules were asked, where it is their requests that are played. */
+  /** The rows of requests to sets of rules, if those are replayed. */
   readonly asked: Uint32Array;
   readonly fromUs: number;
   readonly toUs: number;
@@ -190,7 +190,7 @@ export function isByRequest(limits: Limits): boolean {
   return replayable(limits).rulesForRequest !== undefined;
 }
 
-/** @throws LogError where there is no attempt. */
+/** @throws LogError if there is no attempt. */
 export function attemptsIn(
   log: ReadAttempts,
   limiter: string | undefined,
@@ -237,7 +237,7 @@ export function isAttempt({ verb }: LogRecord): boolean {
   return ASKING.has(verb);
 }
 
-/** Whether an override answered it, or there was no rule: nobody was asked. */
+/** Whether an override answered it, or there was no rule: no store was asked. */
 function isByRule({ source }: LogRecord): boolean {
   return source === "override" || source === "rules";
 }

@@ -40,7 +40,7 @@ const OPTIONS = optionReader<SuggestOptions>()({
 export interface Suggestion {
   /** The rule's name. */
   readonly rule: string;
-  /** The rule's policy with that limit; undefined where even the largest touches too many keys. */
+  /** The rule's policy with that limit; undefined if even the largest touches too many keys. */
   readonly policy: Policy | undefined;
   /** Keys that the rule applies to, without those that have an override. */
   readonly keys: number;
@@ -82,7 +82,7 @@ export async function suggestLimits(
   for (const [rule, asked] of rules) {
     onProgress?.(done, rules.size);
     done += 1;
-    // Whoever else is in the process gets a turn between rules.
+    // Other work in the process gets a turn between rules.
     await whenSettled();
     if ("limit" in asked.policy) suggestions.push(suggest(rule, asked, percent));
   }
@@ -115,7 +115,7 @@ async function collect(
     if (i % ATTEMPTS_A_TURN === 0) await whenSettled();
     const row = rows[i] as number;
     const record = records.at(row) as LogRecord;
-    // A block is no limit; and what was given back, nobody knows who would have got it.
+    // A block is no limit; and who would have got units that were given back is not known.
     if (!isAttempt(record) || isBlocked(record)) continue;
     const attempt = { key: records.keyNumber(row), record, under: decidedBy(log, record) };
     for (const each of asking.rulesFor(attempt)) {
@@ -215,7 +215,7 @@ function leastLimit(
   return best;
 }
 
-/** The same policy with another limit, and a bucket of the same ratio to it; undefined where the algorithm takes no such limit. */
+/** The same policy with another limit, and a bucket of the same ratio to it; undefined if the algorithm takes no such limit. */
 export function withLimit(policy: Policy, limit: number): Policy | undefined {
   const { limit: before, burst, capacity } = policy as Policy & Partial<Record<Scaled, number>>;
   const scaled = (size: number): number =>

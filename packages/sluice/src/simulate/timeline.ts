@@ -34,7 +34,7 @@ const NEWLY_DENIED = 2;
 const NEWLY_ALLOWED = 3;
 const WIDTH = 4;
 
-/** Hour by hour: in shorter steps where the log is shorter than a day, by the day or more where it is very long. */
+/** Hour by hour: in shorter steps if the log is shorter than a day, by the day or more if it is very long. */
 export class Timeline {
   /** The length of a step, in µs. */
   readonly stepUs: number;

@@ -16,7 +16,7 @@ export const caseTables: Readonly<Record<string, readonly AlgorithmCase[]>> = {
   "a limit of 0": zeroLimitCases,
 };
 
-/** Plays a case on a store that decides by `clock`; throws where an answer is not what the case says. */
+/** Plays a case on a store that decides by `clock`; throws if an answer is not what the case says. */
 export async function playCase(
   store: Store,
   clock: ManualClock,

@@ -8,7 +8,7 @@ import { isSyncStore, type Outcome, type Store, type StoreCall } from "../stores
 const UNDER_WAY = 20;
 const rule = ruleOf(tokenBucket({ limit: 1000, period: "1h" }));
 
-/** Throws where the store breaks the rule. A call that is never settled keeps this from ending. */
+/** Throws if the store breaks the rule. A call that is never settled keeps this from ending. */
 export async function checkClosing(store: Store, namespace: string): Promise<void> {
   const keyspace = store.open(`${namespace}:closing`, rule.kernel);
   let settled = 0;

@@ -25,7 +25,7 @@ import { TracePlayer } from "./trace-player.js";
 export interface ConformanceCase {
   /** What the case shows, in words. */
   readonly name: string;
-  /** Throws where the store differs, with the seed and the shortest trace found that shows it. */
+  /** Throws if the store differs, with the seed and the shortest trace found that shows it. */
   readonly run: () => Promise<void>;
 }
 
@@ -126,7 +126,7 @@ async function checkTraces(
   }
 }
 
-/** Where two answers first differ. */
+/** The first difference of two answers. */
 export interface Difference {
   readonly step: number;
   readonly expected: unknown;

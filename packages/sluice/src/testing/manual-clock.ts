@@ -65,7 +65,7 @@ export class ManualClock implements Clock {
 
   /**
    * Moves on by `ms` from one sleep's end to the next, and lets run what was waiting for it before it goes on: sleeps that
-   * begin meanwhile and end in time end, each at its own time. Resolves when that has settled.
+   * begin on the way and end in time end, each at its own time. Resolves when that has settled.
    *
    * @throws InvalidOptionError for what is no finite number
    * @example

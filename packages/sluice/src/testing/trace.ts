@@ -35,7 +35,7 @@ export interface TraceStep {
   readonly reset?: boolean | undefined;
   /** The longest wait of a reserve; Infinity = any. */
   readonly maxWaitMs: number;
-  /** Which reservation a cancel is about: so many before the newest. */
+  /** Which reservation a cancel is about, counted back from the newest. */
   readonly back: number;
   /** The variant of the policies that this call uses. */
   readonly variant: number;
@@ -49,7 +49,7 @@ export interface Trace {
   /** What a limiter is made with; the other variants change options from call to call. */
   readonly variants: readonly (readonly Policy[])[];
   readonly blockForMs: number;
-  /** Whether atomic calls span two keys also where these share no slot, or take the same one twice there. */
+  /** Whether atomic calls span two keys also if these share no slot, or take the same one twice there. */
   readonly atomicAcrossKeys: boolean;
   readonly steps: readonly TraceStep[];
 }
@@ -135,7 +135,7 @@ function pickCost(random: Random, policy: Policy, verb: TraceVerb): number {
   return Math.min(1e9, Math.floor(cost * 1000 + 1e-6) / 1000);
 }
 
-/** Mostly one key; on a Cluster the last lies beside the first. */
+/** Mostly one key; on a Cluster the last shares the first one's slot. */
 const KEYS: readonly Pick<TraceStep, "key" | "slot">[] = [
   { key: "a" },
   { key: "a" },

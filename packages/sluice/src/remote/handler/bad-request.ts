@@ -33,7 +33,7 @@ export function readWhole(what: string, value: unknown, least: number, most: num
   return refuse(what, `a whole number from ${least} to ${most}`);
 }
 
-/** Well-formed, and of so many bytes of UTF-8 at most. */
+/** Well-formed, and of at most `mostBytes` bytes of UTF-8. */
 export function readString(what: string, value: unknown, mostBytes: number, least = 0): string {
   const isRight =
     typeof value === "string" &&
@@ -57,7 +57,7 @@ export function readOptional<T>(value: unknown, read: (value: unknown) => T): T 
   return value === null || value === undefined ? undefined : read(value);
 }
 
-/** Letters, digits and what stands between the parts of a name: namespaces, policies, semaphores, documents. */
+/** Letters, digits and the separators between the parts of a name: namespaces, policies, semaphores, documents. */
 const NAME = /^[\w.~:-]{1,200}$/;
 
 export function readName(what: string, value: unknown): string {
@@ -65,7 +65,7 @@ export function readName(what: string, value: unknown): string {
   return refuse(what, "1 to 200 characters of A-Z a-z 0-9 . _ - ~ :");
 }
 
-/** What stands in a list of words, or beside numbers: no spaces and no controls. */
+/** A word in a list, or beside numbers: no spaces and no controls. */
 const WORD = /^[\x21-\x7e]{1,128}$/;
 
 export function readWord(what: string, value: unknown): string {

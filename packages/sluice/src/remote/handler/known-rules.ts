@@ -5,7 +5,7 @@ import type { Keyspace, Store } from "../../stores/store.js";
 import { BadRequest, readObject } from "./bad-request.js";
 
 const LONGEST_POLICY = 4096;
-/** Policies that are remembered; what comes beyond takes the place of what was made first. */
+/** Policies that are remembered; further ones replace the oldest. */
 const MOST_RULES = 1000;
 
 export class KnownRules {
@@ -19,7 +19,7 @@ export class KnownRules {
     this.#mostKeyspaces = mostKeyspaces;
   }
 
-  /** The rule of a policy; an InvalidOptionError where this version knows no such policy. */
+  /** The rule of a policy; an InvalidOptionError if this version knows no such policy. */
   ruleOf(what: string, value: unknown): Rule | Error {
     const text = JSON.stringify(readObject(what, value));
     if (text.length > LONGEST_POLICY) {

@@ -52,7 +52,7 @@ function freshTable(): OverrideTable {
 
 const inMemory = new WeakMap<Store, OverrideStore>();
 
-/** Where the overrides of a store are kept. */
+/** What keeps the overrides of a store. */
 export function overridesOf(store: Store): OverrideStore {
   const known = store.overrides ?? inMemory.get(store);
   if (known !== undefined) return known;

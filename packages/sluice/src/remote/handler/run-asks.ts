@@ -1,4 +1,4 @@
-/** Questions to what a store has besides: overrides, reports and documents. Where a store has none, the service keeps them. */
+/** Questions to what a store has besides: overrides, reports and documents. If a store has none, the service keeps them. */
 import { StoreUnavailableError } from "../../core/errors.js";
 import { documentsOf } from "../../policies/documents-in-memory.js";
 import { reportsOf } from "../../report/minutes-in-memory.js";
@@ -18,10 +18,10 @@ import { overridesOf } from "./overrides-in-memory.js";
 /** Reads the arguments at once, and answers when it is called. */
 type AskReader = (store: AskedStore, args: readonly unknown[]) => () => Promise<unknown>;
 
-/** A store with what it may not have by itself. */
+/** A store, completed by what it may not have itself. */
 export interface AskedStore {
   readonly store: Store;
-  /** What this service keeps by itself, by kind and name. */
+  /** What this service keeps instead of the store, by kind and name. */
   readonly kept: Set<string>;
 }
 
@@ -29,7 +29,7 @@ export function askedStore(store: Store): AskedStore {
   return { store, kept: new Set() };
 }
 
-/** Takes note of a name that is kept in this process; beyond so many it takes no more. */
+/** Notes a name that is kept in this process; beyond a maximum it takes no more. */
 function keep({ store, kept }: AskedStore, kind: AskKind, name: string): void {
   if (store[kind] !== undefined || kept.has(`${kind} ${name}`)) return;
   if (kept.size >= MOST_NAMES) {

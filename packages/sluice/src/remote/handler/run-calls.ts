@@ -111,7 +111,7 @@ function readShape(what: string, frame: unknown, tables: CallTables): readonly R
   return parts;
 }
 
-/** By which a refund is known that may be asked for again. */
+/** Identifies a refund that may be sent again. */
 function readNonce(what: string, text: unknown, count: number): string | undefined {
   if (text === undefined) return undefined;
   const nonce = readString(what, text, 64, 1);
@@ -137,7 +137,7 @@ function readReceipt(
   return receiptOf(numbers.map((number) => readWhole(`${what}[5]`, number, 0, FOREVER_US)));
 }
 
-/** Has the store decide the calls. `settle` gets what became of each, once, by its place. */
+/** Has the store decide the calls. `settle` gets what became of each, once, by its index. */
 export function submitAll(
   store: Store,
   runs: readonly ReadRun[],
@@ -199,7 +199,7 @@ function columnsOf(results: readonly (StoreResult | undefined)[], debits: number
   return columns;
 }
 
-/** A debit's time where it is not the call's. */
+/** A debit's time if it is not the call's. */
 function ownTime(own: number | undefined, call: number | undefined): number | null {
   return own === undefined || own === call ? null : own;
 }

@@ -21,7 +21,7 @@ const MOST_CHANGES = 10_000;
 /** What one process may wait for, and what is kept for it. A process that exceeds it is forgotten, and starts again. */
 const MOST_OF_SESSION = 10_000;
 const MOST_SESSIONS = 10_000;
-/** A process that has not asked for so long is gone. */
+/** A process that has not asked for this long is gone. */
 const FORGOTTEN_MS = 30_000;
 /** How often it is looked whether the store still notifies this service. */
 const LOOK_MS = 1000;

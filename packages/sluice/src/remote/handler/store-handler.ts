@@ -39,8 +39,8 @@ export interface StoreAnswer {
 /** Answers the requests of RemoteStores over a store. */
 export interface StoreHandler {
   /**
-   * Answers a request. Never rejects. `signal` says that nobody waits for the answer any more: what the store has not taken
-   * to its server by then is dropped.
+   * Answers a request. Never rejects. `signal` fires when the client no longer waits for the answer: what the store has not
+   * sent to its server by then is dropped.
    */
   handle(body: Uint8Array, signal?: AbortSignal): Promise<StoreAnswer>;
   /** Calls and commands that wait for the store now. */
@@ -54,8 +54,8 @@ const LONGEST_WITHIN_MS = 3_600_000;
 const DEFAULT_WITHIN_MS = 5000;
 
 /**
- * Answers requests of `RemoteStore` by `store`. Who may ask is for the server to say: whoever may can read and change all
- * that the store holds.
+ * Answers requests of `RemoteStore` by `store`. The server must authenticate its clients: each of them can read and change
+ * all that the store holds.
  *
  * @throws InvalidOptionError
  * @example
@@ -183,7 +183,7 @@ class HandlerOfStore implements StoreHandler {
     return outcome instanceof Error ? { error: errorFrame(outcome) } : (outcome ?? {});
   }
 
-  /** What became of all that `begin` begins, by place: of those that take too long, that they do. */
+  /** The outcomes of all that `begin` begins, by index; for those that take too long, an outcome that says so. */
   #all<T extends object>(
     submitted: readonly Submitted[],
     marksHandOver: boolean,
@@ -228,7 +228,7 @@ class HandlerOfStore implements StoreHandler {
 
 type Frame = Readonly<Record<string, unknown>>;
 
-/** How long a request may wait for the store, and who says that nobody waits any more. */
+/** How long a request may wait for the store, and the signal that its client no longer waits. */
 interface Until {
   readonly withinMs: number;
   readonly signal: AbortSignal | undefined;

@@ -23,7 +23,7 @@ const methods: readonly HttpCase[] = [
       const denied = await connection.answer("HEAD");
       assert.equal(denied.status, 429);
       assert.equal(timeless(denied)["retry-after"], "some");
-      // A body would stand where the next answer begins.
+      // A body would be at the beginning of the next answer.
       connection.send({ path: "/" });
       isProblem(await connection.answer(), 429, "quota-exceeded");
     },

@@ -13,9 +13,9 @@ export interface HttpCase {
   readonly name: string;
   /** What an adapter may declare not to do, of which this is a part. */
   readonly needs?: Weakness | undefined;
-  /** Only where the subject speaks it. */
+  /** Only if the subject speaks it. */
   readonly protocol?: "HTTP/2" | undefined;
-  /** Throws where the adapter does something else. */
+  /** Throws if the adapter does something else. */
   readonly run: (stage: Stage) => Promise<void>;
 }
 

@@ -19,7 +19,7 @@ export async function eventually(check: () => void | Promise<void>): Promise<voi
   }
 }
 
-/** What `promise` comes to; rejects where nothing comes of it. */
+/** The result of `promise`; rejects if it does not settle in time. */
 export async function patiently<T>(promise: Promise<T>, what: string): Promise<T> {
   let end: () => void = () => undefined;
   const tooLate = new Promise<never>((_, reject) => {

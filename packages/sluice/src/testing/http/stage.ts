@@ -121,7 +121,7 @@ export class Site {
     return connection;
   }
 
-  /** Sends a request on a connection of its own, and waits for the answer. */
+  /** Sends a request on a new connection, and waits for the answer. */
   async ask(request: RawRequest): Promise<RawAnswer> {
     const connection = await this.connect();
     connection.send(request);
@@ -130,7 +130,7 @@ export class Site {
     return answer;
   }
 
-  /** GET, on a connection of its own. */
+  /** GET, on a new connection. */
   get(path: string, fields?: RawRequest["fields"]): Promise<RawAnswer> {
     return this.ask({ path, fields });
   }

@@ -7,7 +7,7 @@ export type SubjectOptions = Limit | HttpOptions<unknown>;
 
 /** A server that runs. */
 export interface RunningServer {
-  /** Where it listens, on loopback: "http://127.0.0.1:8080". */
+  /** Its address, on loopback: "http://127.0.0.1:8080". */
   readonly url: string;
   /** Ends it, and every connection. */
   close(): Promise<void>;
@@ -23,7 +23,7 @@ export type Weakness =
   | "charset"
   /** It does not learn what a handler throws. */
   | "errors"
-  /** Fields are lost where a handler throws. */
+  /** Fields are lost if a handler throws. */
   | "fieldsOnThrow"
   /** A request for HEAD does not reach it. */
   | "head"
@@ -51,7 +51,7 @@ export interface HttpSubject {
   readonly name: string;
   /** Serves the application over HTTP/1.1, on a free port of 127.0.0.1; `options` as a user would pass them. */
   start(options: SubjectOptions): Promise<RunningServer>;
-  /** The same over HTTP/2 without TLS, where the framework can. */
+  /** The same over HTTP/2 without TLS, if the framework can. */
   startHttp2?(options: SubjectOptions): Promise<RunningServer>;
   /** What it cannot do, each with a reason. */
   readonly weaknesses?: Readonly<Partial<Record<Weakness, string>>> | undefined;

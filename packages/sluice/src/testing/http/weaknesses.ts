@@ -5,7 +5,7 @@ import { eventually, Happening } from "./patience.js";
 import { settledAs, Outcomes, type Stage } from "./stage.js";
 import type { Weakness } from "./subject.js";
 
-/** Throws where the adapter does not have the weakness. */
+/** Throws if the adapter does not have the weakness. */
 export type Proof = (stage: Stage) => Promise<void>;
 
 export const proofs: Readonly<Record<Weakness, Proof>> = {
