@@ -61,7 +61,7 @@ export async function post<Answer = undefined>(path: string, body: unknown): Pro
 
 let tag: string | undefined;
 
-/** What is new since then; undefined where nothing is. @throws {ProblemError} */
+/** What is new since then; undefined if nothing is. @throws {ProblemError} */
 export async function getState(since: number | undefined): Promise<DashboardState | undefined> {
   const isAsked = since !== undefined && tag !== undefined;
   const headers = isAsked ? { "if-none-match": tag ?? "" } : {};

@@ -1,4 +1,4 @@
-/** What the page works out by itself: numbers as text, entries, seconds put together, rows in order, lines of the chart. */
+/** What the page itself works out: numbers as text, entries, seconds put together, rows in order, lines of the chart. */
 import { expect, test } from "vitest";
 import type { RuleState, Second } from "../../../packages/cli/src/dashboard/wire.js";
 import { pollDelayMs } from "./delay.js";

@@ -16,7 +16,7 @@ const unescapeAll = (text: string): string =>
     String.fromCharCode(Number.parseInt(escaped.slice(1), 16)),
   );
 
-/** @throws where a part has no `=` or no name, or a name comes twice; the message is for whoever typed it. */
+/** @throws if a part has no `=` or no name, or a name comes twice; the message is for the visitor. */
 export function parseEntries(text: string): Readonly<Record<string, string>> {
   const entries = new Map<string, string>();
   for (const part of text.split(",").map((each) => each.trim())) {

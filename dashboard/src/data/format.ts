@@ -18,7 +18,7 @@ export function rate(perSecond: number): string {
   return compactNumber.format(Math.round(perSecond)).replace("K", "k");
 }
 
-/** A share: "0 %", "<0.1 %", "2.4 %"; 100 only where nothing is missing. */
+/** A share: "0 %", "<0.1 %", "2.4 %"; 100 only if nothing is missing. */
 export function share(part: number, whole: number): string {
   if (part <= 0 || whole <= 0) return "0 %";
   const percent = (part / whole) * 100;
@@ -27,7 +27,7 @@ export function share(part: number, whole: number): string {
   return `${rounded >= 100 && part < whole ? 99.9 : rounded} %`;
 }
 
-/** Milliseconds with one decimal where it tells something: "0.8 ms", "12 ms". */
+/** Milliseconds, with one decimal if it matters: "0.8 ms", "12 ms". */
 export function latency(ms: number | undefined): string {
   if (ms === undefined) return "–";
   if (ms >= 1000) return duration(ms);
@@ -67,13 +67,13 @@ export function duration(ms: number): string {
 
 const two = (value: number): string => String(value).padStart(2, "0");
 
-/** A time of the day where the visitor is: "14:02:11". */
+/** A time of day in the visitor's time zone: "14:02:11". */
 export function clock(atMs: number): string {
   const date = new Date(atMs);
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
-/** The same, with the date where that is not today's. */
+/** The same, with the date if that is not today's. */
 export function moment(atMs: number, nowMs: number): string {
   const date = new Date(atMs);
   if (date.toDateString() === new Date(nowMs).toDateString()) return clock(atMs);

@@ -8,7 +8,7 @@ import { mergeSeconds } from "./series.js";
 export type Connection =
   | { readonly kind: "loading" }
   | { readonly kind: "live" }
-  /** Without access; where there is a token to log in with, its field is shown. */
+  /** Without access; if there is a token to log in with, its field is shown. */
   | { readonly kind: "login"; readonly why: string; readonly canLogIn: boolean }
   | { readonly kind: "failing"; readonly why: string; readonly failures: number };
 

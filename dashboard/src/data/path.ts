@@ -27,7 +27,7 @@ export function niceTop(value: number): number {
 
 export interface Point {
   readonly atMs: number;
-  /** How long this is counted for: a line is broken where nothing is. */
+  /** The time that this was counted over: a line is broken where nothing was counted. */
   readonly spanMs: number;
   readonly value: number;
 }

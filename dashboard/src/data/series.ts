@@ -36,7 +36,7 @@ export function sumOf(seconds: readonly Counts[]): Counts {
   return sum;
 }
 
-/** What was counted in the last `windowMs`, a second; and in how many ms: fewer where there are no more. */
+/** What was counted in the last `windowMs`, a second; and in how many ms: fewer if there are no more. */
 export function meanOf(
   seconds: readonly Second[],
   windowMs: number,

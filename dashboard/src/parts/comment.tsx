@@ -13,7 +13,7 @@ export const CommentField = () => (
   <Field label="Comment" hint="why; kept with the change" value={comment} />
 );
 
-/** To be sent with the change; nothing where nothing was typed. */
+/** To be sent with the change; nothing if nothing was typed. */
 export function commentTyped(): { readonly comment?: string } {
   const typed = comment.value.trim();
   return typed === "" ? {} : { comment: typed };

@@ -33,7 +33,7 @@ export function askFirst(asked: Question): void {
   question.value = asked;
 }
 
-/** The browser gives the focus back to what opened the dialog; where that is gone now, its part's heading takes it. */
+/** The browser gives the focus back to what opened the dialog; if that is gone now, its part's heading takes it. */
 function closed(): void {
   question.value = undefined;
   requestAnimationFrame(() => {

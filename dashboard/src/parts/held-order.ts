@@ -1,4 +1,4 @@
-/** Rows stay where they are while the visitor is among them, by pointer or by focus. */
+/** Rows keep their order while the visitor is among them, by pointer or by focus. */
 import { useRef } from "preact/hooks";
 import { keepOrder } from "../data/rows.js";
 

@@ -26,7 +26,7 @@ export function Panel({
   );
 }
 
-/** A table that scrolls sideways by itself where the page is narrow, by keyboard too. */
+/** A table that scrolls sideways on a narrow page, by keyboard too. */
 export function Scroller({
   label,
   children,

@@ -1,4 +1,4 @@
-/** What went wrong with something that the visitor asked for. */
+/** What went wrong with a visitor's request. */
 import type { DashboardProblem } from "../../../packages/cli/src/dashboard/wire.js";
 
 type Line = NonNullable<DashboardProblem["problems"]>[number];

@@ -41,7 +41,7 @@ const shownSeconds = computed(() => {
   return seconds.value.filter((second) => second.fromMs + second.spanMs > fromMs);
 });
 
-/** Where the pointer is, or the arrow keys have led: ms before the last second. */
+/** The position of the pointer, or of the arrow keys: ms before the last second. */
 const cursorMs = signal<number | undefined>(undefined);
 
 const toMs = computed(() => {
@@ -239,7 +239,7 @@ function Table({ current }: { readonly current: DashboardState }) {
 const isTableOpen = signal(false);
 const TIMES = [1, 2 / 3, 1 / 3, 0];
 
-/** By the second where the chart is short. */
+/** By the second if the chart is short. */
 const timeAt = (atMs: number): string =>
   windowMs.value < 15 * 60_000 ? clock(atMs) : clock(atMs).slice(0, 5);
 

@@ -154,7 +154,7 @@ function changeKey(target: Target, change: KeyChange["change"]): void {
   });
 }
 
-/** A button for each change, named with the key for whoever does not see the row. */
+/** A button for each change, named with the key for visitors who do not see the row. */
 export function KeyButtons({
   target,
   changes,

@@ -11,7 +11,7 @@ export const ruleText = signal("");
 export const planText = signal("");
 
 export const answer = held<LookedUp>();
-/** What the answer is of, and a change of it too, whatever is typed meanwhile. */
+/** What the answer, and a change of it, is about, whatever is typed in the meantime. */
 export const answered = signal<Pick<LookUp, "entries" | "id"> & { readonly atMs: number }>({
   atMs: 0,
 });

@@ -125,7 +125,7 @@ async function version(io: Io): Promise<ExitCode> {
   return EXIT.ok;
 }
 
-/** Says what went wrong in a line or two; a stack is only for errors that nobody foresaw. */
+/** Says what went wrong in a line or two; a stack is only for unforeseen errors. */
 function fail(error: unknown, name: string | undefined, argv: readonly string[], io: Io): ExitCode {
   const terminal = terminalOf(io.stderr, io.env);
   const say = (text: string): void => {

@@ -1,7 +1,7 @@
 /** Waits for an answer, and not for ever. */
 import timers from "node:timers";
 
-/** What `work` resolves to. Rejects with "no answer" where that takes longer; the wait keeps no process alive. */
+/** What `work` resolves to. Rejects with "no answer" if that takes longer; the wait keeps no process alive. */
 export async function withinTime<T>(work: Promise<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {

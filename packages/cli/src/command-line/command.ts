@@ -25,7 +25,7 @@ export interface CommandDefinition<T extends OptionTable> {
   readonly description: string;
   readonly options: T;
   readonly examples: readonly string[];
-  /** What its exit codes mean, where that differs from all others. */
+  /** What its exit codes mean, if that differs from other commands. */
   readonly exitCodes?: string;
   run(values: OptionValues<T>, positionals: readonly string[], io: Io): Promise<ExitCode>;
 }

@@ -12,7 +12,7 @@ export function logSource(file: string, io: Io): LogSource {
     : { name: file, open: () => createReadStream(file) };
 }
 
-/** Files that show how much of them is read; not so where one is no file of a known size. */
+/** Files that show how much of them is read; but not if one has no known size. */
 export async function watchedSources(
   files: readonly string[],
   io: Io,
@@ -35,7 +35,7 @@ export async function watchedSources(
   }));
 }
 
-/** Bytes; NaN where nobody knows: reading it says what is wrong. */
+/** Bytes; NaN if unknown: reading the file then says what is wrong. */
 async function sizeOf(file: string): Promise<number> {
   try {
     return file === "-" ? Number.NaN : (await stat(file)).size;

@@ -9,7 +9,7 @@ export interface OptionSpec {
   readonly type: "string" | "boolean";
   /** One letter that does as well. */
   readonly short?: string;
-  /** What stands for the value in the help: `N`, `FILE`; none for a switch. */
+  /** The placeholder for the value in the help: `N`, `FILE`; none for a switch. */
   readonly value?: string;
   readonly help: string;
 }
@@ -17,7 +17,7 @@ export interface OptionSpec {
 /** The options of a command, by their long names. */
 export type OptionTable = Readonly<Record<string, OptionSpec>>;
 
-/** What a table's options came to: text where one takes a value, else whether it was given. */
+/** What a table's options came to: text if one takes a value, else whether it was given. */
 export type OptionValues<T extends OptionTable> = {
   readonly [K in keyof T]: T[K]["type"] extends "boolean" ? boolean : string | undefined;
 };
@@ -74,7 +74,7 @@ function explain(error: unknown, argv: readonly string[], known: readonly string
   return message;
 }
 
-/** " (did you mean --limit?)" where a known name is near, else "". */
+/** " (did you mean --limit?)" if a known name is near, else "". */
 export function didYouMean(name: string, known: readonly string[], prefix = ""): string {
   const [nearest] = known
     .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))

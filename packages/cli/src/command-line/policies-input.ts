@@ -11,7 +11,7 @@ import {
 import type { Io } from "../terminal/terminal.js";
 import { UsageError } from "./options.js";
 
-/** What stands for standard input. */
+/** The name of standard input. */
 const STDIN = "-";
 /** Longer texts are no documents; the parser says so. */
 const MOST_CHARACTERS = 2 ** 21;
@@ -32,7 +32,7 @@ export async function readPolicies(file: string, io: Io): Promise<ParsedPolicies
 }
 
 /**
- * The same where a command is given a document that must be valid.
+ * The same for a command whose document must be valid.
  *
  * @throws UsageError that lists what is wrong with it
  */

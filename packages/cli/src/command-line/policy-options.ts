@@ -66,7 +66,7 @@ function fieldsByOption(): ReadonlyMap<string, readonly Owner[]> {
   return fields;
 }
 
-/** Its help names the algorithms that have it, and what it is where it is left out. */
+/** Its help names the algorithms that have it, and its default. */
 function specOf(owners: readonly Owner[]): TextSpec {
   const [first, ...others] = owners as readonly [Owner, ...Owner[]];
   const { value, help, common, otherwise } = first.field;
@@ -77,7 +77,7 @@ function specOf(owners: readonly Owner[]): TextSpec {
   return { type: "string", value, help: `${names}: ${help}${known}.` };
 }
 
-/** What the command takes where the options are silent. */
+/** The command's values for options that are not given. */
 export type PolicyDefaults = Partial<Record<"limit" | "period", string>>;
 
 /** The policies that the options describe, or a UsageError in the options' own words. */
@@ -110,7 +110,7 @@ function policiesFromJson(values: PolicyValues): readonly Policy[] {
 /** What is JSON, and looks like the name of an algorithm. */
 const JSON_WORDS: ReadonlySet<string> = new Set(["null", "true", "false"]);
 
-/** `limit=50,period=1m` as the options that it stands for. */
+/** `limit=50,period=1m` as the options that it abbreviates. */
 function partsOf(algorithm: string, options: string | undefined): Parts {
   const parts: Record<string, string> = { algorithm };
   for (const option of options?.split(",") ?? []) {

@@ -1,4 +1,4 @@
-/** What the commands on a published document of policies share: their options, and where it is. */
+/** What the commands on a published document of policies share: their options, and its location. */
 import { type PoliciesDocument, PolicyConflictError, PublishedPolicies } from "sluice/policies";
 import type { Io } from "../terminal/terminal.js";
 import { type OptionTable, type OptionValues, UsageError } from "./options.js";
@@ -6,7 +6,7 @@ import { redactUrl } from "./redact.js";
 import { connect, requiredRedisUrl, STORE_OPTIONS } from "./store-options.js";
 import { noteText } from "./version-text.js";
 
-/** Where a document is published. */
+/** The store and the name of a published document. */
 export const PUBLISHED_OPTIONS = {
   redis: STORE_OPTIONS.redis,
   cluster: STORE_OPTIONS.cluster,
@@ -65,7 +65,7 @@ export function noteFrom(
   };
 }
 
-/** What is in force now, and its version; version 0 where nothing is published. */
+/** What is in force now, and its version; version 0 if nothing is published. */
 export async function inForce(
   published: PublishedPolicies,
 ): Promise<{ readonly version: number; readonly document: PoliciesDocument | undefined }> {
@@ -75,12 +75,12 @@ export async function inForce(
     : { version: entry.version, document: entry.document };
 }
 
-/** Whether somebody else was quicker. */
+/** Whether another publisher was first. */
 export function isConflict(error: unknown): error is PolicyConflictError {
   return error instanceof PolicyConflictError;
 }
 
-/** @throws UsageError where something is given that the command does not take. */
+/** @throws UsageError if something is given that the command does not take. */
 export function noMore(extra: string | undefined): void {
   if (extra !== undefined) throw new UsageError(`unexpected argument ${extra}`);
 }

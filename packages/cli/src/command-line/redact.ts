@@ -1,6 +1,6 @@
 /** Takes passwords out of what is printed. */
 
-/** What stands where a password stood. */
+/** What replaces a password. */
 const MASK = "***";
 
 /** A connection URL fit to be shown: without its password, or any other part of a URL it cannot read. */

@@ -3,7 +3,7 @@ import type { Store } from "sluice";
 import type { Io } from "../terminal/terminal.js";
 import { type OptionTable, type OptionValues, UsageError } from "./options.js";
 
-/** Where the keys live, for every command that reads or writes one. */
+/** The store of the keys, for every command that reads or writes one. */
 export const STORE_OPTIONS = {
   redis: {
     type: "string",
@@ -39,7 +39,7 @@ export function requiredRedisUrl(values: Pick<StoreValues, "redis">, env: Io["en
   );
 }
 
-/** Connects; the client is loaded only here, for whoever uses memory needs none. */
+/** Connects; the client is loaded only here, because a store in memory needs none. */
 export async function connect(url: string, values: Pick<StoreValues, "cluster">): Promise<Store> {
   const { RedisStore } = await import("sluice/redis");
   return RedisStore.connect(url, { cluster: values.cluster });

@@ -43,7 +43,7 @@ const OPTIONS = {
 
 type Values = OptionValues<typeof OPTIONS>;
 
-/** A rule, and what it and its candidate would answer; undefined where nobody was asked. */
+/** A rule, and what it and its candidate would answer; undefined if no store was asked. */
 interface Explained extends RuleExplanation {
   readonly answer: Decision | undefined;
   readonly candidateAnswer: Decision | undefined;

@@ -36,7 +36,7 @@ drains it: what it has taken is answered; SIGHUP reads the file of tokens again.
     const [other] = positionals;
     if (other !== undefined) throw new UsageError(`unexpected argument ${other}`);
     const given = FLAGS.map(([name]) => [name, values[flagOf(name)]] as const);
-    // Else a list of processes shows the password of Redis to everybody on the machine.
+    // Else the list of processes shows the password of Redis to every user of the machine.
     if (String(values["redis"]).includes("@")) process.title = "sluice serve";
     const ending = endingOf(io);
     try {

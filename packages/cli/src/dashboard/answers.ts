@@ -3,7 +3,7 @@ import { ClosedError, InvalidOptionError, SluiceError } from "sluice";
 import { InvalidPoliciesError, PolicyConflictError } from "sluice/policies";
 import type { DashboardProblem } from "./wire.js";
 
-/** To be thrown where a request is not done as asked; all of it is shown. */
+/** Thrown if a request is refused; all of it is shown. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
   readonly status: number;
@@ -72,7 +72,7 @@ export function emptyAnswer(fields: Readonly<Record<string, string>> = {}): Resp
   return responseOf(null, { status: 204, fields });
 }
 
-/** The answer to what was thrown. `unforeseen` hears what nobody else may see. */
+/** The answer to what was thrown. `unforeseen` gets the errors that clients must not see. */
 export function problemAnswer(error: unknown, unforeseen: (error: unknown) => void): Response {
   const refusal = refusalOf(error);
   if (refusal === undefined) unforeseen(error);

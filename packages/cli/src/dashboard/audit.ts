@@ -5,7 +5,7 @@ import { channel } from "node:diagnostics_channel";
 export interface AdminMessage {
   /** ms since the epoch, by the store's clock as far as it is known. */
   readonly atMs: number;
-  /** As the login or the app named them; undefined where they have no name. */
+  /** As the login or the app named them; undefined if they have no name. */
   readonly who: string | undefined;
   /** What was done. */
   readonly action:
@@ -23,14 +23,14 @@ export interface AdminMessage {
   readonly before: unknown;
   /** As it is. */
   readonly after: unknown;
-  /** Why, as whoever did it wrote; undefined where nothing was written. */
+  /** The comment on the change; undefined if there was none. */
   readonly comment: string | undefined;
 }
 
 /** The channel of node:diagnostics_channel. */
 const ADMIN_CHANNEL = "sluice:admin";
 
-/** Tells whoever listens. A listener that throws changes nothing. */
+/** Notifies the listener. If it throws, that changes nothing. */
 export function audited(
   message: AdminMessage,
   onChange: ((change: AdminMessage) => unknown) | undefined,

@@ -1,4 +1,4 @@
-/** The last changes, whoever made them: of the document as its source tells, of the switch and of keys as they are made here. */
+/** The last changes, by anyone: of the document as its source tells, of the switch and of keys as they are made here. */
 import {
   type DocumentNote,
   type PolicySet,
@@ -50,7 +50,7 @@ export class ChangeList {
     ];
   }
 
-  /** Reads who published what, where that is kept. Never rejects: what was read last stays. */
+  /** Reads who published what, if that is kept. Never rejects: what was read last stays. */
   async read(): Promise<void> {
     const { source } = this.#policies;
     if (!(source instanceof PublishedPolicies) || this.#isReading) return;

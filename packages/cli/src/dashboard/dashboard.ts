@@ -26,7 +26,7 @@ export interface Dashboard extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Where a request came from. */
+/** The origin of a request. */
 export interface RequestOrigin {
   /** The client's address, as text; default: not known. */
   readonly address?: string | undefined;
@@ -35,7 +35,7 @@ export interface RequestOrigin {
 const DEFAULT_ATTEMPTS = 50_000;
 const SHORT_BODY = 4096;
 
-/** With a door of the caller's own in place of the tokens in the options. */
+/** With the caller's own door instead of the tokens in the options. */
 export function openDashboard(options: DashboardOptions, door = doorOf(options.token)): Dashboard {
   const board = new Board(checkDashboardOptions(options, door !== undefined), door);
   const answer = (request: Request, from: RequestOrigin = {}): Promise<Response> =>
@@ -200,7 +200,7 @@ function failing(onError: DashboardOptions["onError"]): (error: unknown) => void
     try {
       await onError?.(error);
     } catch {
-      // Whoever is to hear of trouble cannot be the one to make it.
+      // A hook that throws must not break what it is called about.
     }
   };
   return (error) => {
@@ -208,7 +208,7 @@ function failing(onError: DashboardOptions["onError"]): (error: unknown) => void
   };
 }
 
-/** Its addresses are relative, so that its own must end with a slash, where it is seen whole. */
+/** Its addresses are relative, so its own must end with a slash, if the whole path is seen. */
 function pageAnswer(method: string, pathname: string): Response {
   if (method !== "GET" && method !== "HEAD") {
     throw new Refusal(405, "The address does not take the method", "it takes GET", {

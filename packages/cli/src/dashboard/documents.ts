@@ -82,7 +82,7 @@ export class Documents {
   }
 
   /**
-   * Puts a document in force, where `base` still is.
+   * Puts a document in force, if `base` still is.
    *
    * @throws Refusal for a file; PolicyConflictError; InvalidPoliciesError
    */

@@ -7,10 +7,10 @@ import { Sessions } from "./sessions.js";
 import type { Door, Pass } from "./tokens-door.js";
 import type { Access, Visitor } from "./wire.js";
 
-/** A request, and from where it came. */
+/** A request, and its origin. */
 export interface Asked {
   readonly request: Request;
-  /** The client's address; undefined where nobody knows it. */
+  /** The client's address; undefined if it is unknown. */
   readonly address: string | undefined;
 }
 
@@ -38,7 +38,7 @@ export class Guard {
     this.#isSecure = isSecure;
   }
 
-  /** Who asks. @throws Refusal where nobody may, or not so much. */
+  /** Who asks. @throws Refusal if the visitor has no access, or not enough. */
   async visitorOf(asked: Asked, needed: Access): Promise<Visitor> {
     const visitor = await this.#visitor(asked);
     if (visitor === undefined) {
@@ -94,8 +94,8 @@ export class Guard {
   }
 
   /**
-   * Whose token it is. An address with too many wrong ones is not looked at for a minute, whatever it sends; where nobody
-   * knows addresses, right tokens pass all the same, for others must not lock their holders out.
+   * Whose token it is. An address with too many wrong ones is not looked at for a minute, whatever it sends; if addresses
+   * are unknown, right tokens pass all the same, because others must not lock their holders out.
    *
    * @throws Refusal
    */
@@ -133,8 +133,8 @@ function placeOf(address: string): string {
 }
 
 /**
- * Nothing that another site makes a browser send changes anything. Programs, which say neither where they are from nor which
- * site they are at, need a token of their own in Authorization, which no browser adds by itself.
+ * Nothing that another site makes a browser send changes anything. Programs, which say neither where they are from nor
+ * which site they are at, need their own token in Authorization, which no browser adds unasked.
  *
  * @throws Refusal
  */

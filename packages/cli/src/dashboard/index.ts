@@ -8,9 +8,9 @@ export { toNodeHandler } from "./node-handler.js";
 export type { DashboardAccess, DashboardOptions, DashboardVisitor } from "./options.js";
 
 /**
- * One page on which an operator sees whether the right traffic is limited, finds a customer, and changes a limit: as a handler of
- * Fetch requests, for any mount path. Without `auth` or `token` there is none; who has no right admin changes nothing.
- * See docs/dashboard.md.
+ * One page on which an operator sees whether the right traffic is limited, finds a customer, and changes a limit: as a
+ * handler of Fetch requests, for any mount path. Without `auth` or `token` there is none; a visitor without the right
+ * `admin` cannot change anything. See docs/dashboard.md.
  *
  * @throws InvalidOptionError
  * @example

@@ -32,7 +32,7 @@ export interface KeyChanged {
 interface Aim {
   readonly rule: PolicyRule;
   readonly entries: KeyChange["entries"];
-  /** As overrides spell it; undefined where nothing but the id is known. */
+  /** As overrides spell it; undefined if only the id is known. */
   readonly key: string | undefined;
   readonly id: string;
   readonly target: RuleKeyTarget;

@@ -52,7 +52,7 @@ export class KeyLookUp {
     return { rules: shown.map((each) => this.#explained(each, entries)) };
   }
 
-  /** By the id of a report: with the key behind it where it is known, else what the rule's own policy says to it. */
+  /** By the id of a report: with the key behind it if it is known, else what the rule's own policy says to it. */
   byId(rule: string, id: string): Promise<LookedUp> {
     const key = this.keyOf(rule, id);
     return this.byTarget(rule, id, key === undefined ? { rule, id } : { rule, key });
@@ -81,7 +81,7 @@ export class KeyLookUp {
     return { rules: [looked] };
   }
 
-  /** The key behind an id, where a call of this process had it lately. */
+  /** The key behind an id, if a call of this process had it lately. */
   keyOf(rule: string, id: string): string | undefined {
     return this.#remembered.recent?.of(id, MOST_LAST).find((each) => each.rule === rule)?.key;
   }
@@ -137,7 +137,7 @@ export class KeyLookUp {
     };
   }
 
-  /** Of just this key: where it stands in the document. */
+  /** The index in the document of the override of exactly this key. */
   #overrideOf(rule: string, key: string): number {
     const { overrides = [] } = this.#policies.document;
     return overrides.findIndex((each) => each.rule === rule && each.key === key);

@@ -3,7 +3,7 @@ import { InvalidOptionError, type RateLimiter, type Semaphore, type Store } from
 import { PolicySet } from "sluice/policies";
 import type { AdminMessage } from "./audit.js";
 
-/** What somebody may do: see, or change as well. */
+/** What a visitor may do: see, or change as well. */
 export type DashboardAccess = "none" | "read" | "admin";
 
 /** Who asks, as the app knows it. */
@@ -22,11 +22,11 @@ export interface DashboardOptions {
   readonly limiters?: readonly RateLimiter[] | undefined;
   /** Semaphores of this process, whose counts are shown; default none. */
   readonly semaphores?: readonly Semaphore[] | undefined;
-  /** Where the reports of all processes are; default: the store of `policies`. */
+  /** The store of the reports of all processes; default: the store of `policies`. */
   readonly store?: Store | undefined;
   /** The name of the report; default "sluice". */
   readonly report?: string | undefined;
-  /** Whether the dashboard reports what this process counts; false where the app calls `report` itself. Default true. */
+  /** Whether the dashboard reports what this process counts; false if the app calls `report` itself. Default true. */
   readonly reports?: boolean | undefined;
   /** What the page is of, such as "edge, production"; default: the namespace of `policies`. */
   readonly name?: string | undefined;
@@ -41,11 +41,11 @@ export interface DashboardOptions {
     | string
     | { readonly read?: string | undefined; readonly admin?: string | undefined }
     | undefined;
-  /** What an id stands for, to be shown beside it; default: nothing. */
+  /** A label to be shown beside an id; default: nothing. */
   readonly label?: ((id: string) => string | undefined) | undefined;
   /** Attempts of this process that are remembered for "try a change" and "last calls": 0 to 1,000,000; default 50,000. */
   readonly attempts?: number | undefined;
-  /** true: browsers send the cookie over HTTPS alone. Default: where the request came so, as far as that can be seen. */
+  /** true: browsers send the cookie over HTTPS alone. Default: if the request came over HTTPS, as far as that can be seen. */
   readonly secure?: boolean | undefined;
   /** Hears of each change that was made on the page; so does the channel `sluice:admin`. */
   readonly onChange?: ((change: AdminMessage) => unknown) | undefined;
@@ -73,7 +73,7 @@ const NAMES: ReadonlySet<string> = new Set([
 const MOST_ATTEMPTS = 1e6;
 const LONGEST_NAME = 100;
 
-/** `hasDoor`: whether somebody can log in. @throws InvalidOptionError */
+/** `hasDoor`: whether visitors can log in. @throws InvalidOptionError */
 export function checkDashboardOptions(
   options: DashboardOptions,
   hasDoor = options.token !== undefined,

@@ -10,7 +10,7 @@ afterEach(() => {
 const limiterOf = (): RateLimiter =>
   new RateLimiter({ policy: slidingLog({ limit: 3, window: "1h" }) });
 
-/** Stands in for the timer, which `pass` lets end. */
+/** Replaces the timer; `pass` lets it end. */
 function setUpTimer() {
   const timer = { refresh: vi.fn(), unref: vi.fn() };
   const started = vi.spyOn(timers, "setTimeout").mockReturnValue(timer as never);

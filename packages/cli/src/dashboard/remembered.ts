@@ -1,4 +1,4 @@
-/** Attempts that the dashboard remembers: while somebody looks at it, and a quarter of an hour more. */
+/** Attempts that the dashboard remembers: while a page is open, and a quarter of an hour more. */
 import timers from "node:timers";
 import type { RateLimiter } from "sluice";
 import { RecentAttempts } from "sluice/log";
@@ -7,7 +7,7 @@ import type { PolicySet } from "sluice/policies";
 /** As far back as a change is tried. */
 const KEPT_MS = 15 * 60_000;
 
-/** To remember makes each decision dearer, so nothing is remembered for a page that nobody opens. */
+/** Remembering costs time at each decision, so nothing is remembered until a page is opened. */
 export class RememberedAttempts {
   readonly #most: number;
   readonly #counted: readonly (RateLimiter | PolicySet)[];
@@ -20,12 +20,12 @@ export class RememberedAttempts {
     this.#counted = counted;
   }
 
-  /** What there is; undefined where nothing is remembered now. */
+  /** What there is; undefined if nothing is remembered now. */
   get recent(): RecentAttempts | undefined {
     return this.#recent;
   }
 
-  /** Somebody looks. */
+  /** A page is open. */
   wanted(): void {
     if (this.#most === 0) return;
     if (this.#recent !== undefined) {
@@ -41,7 +41,7 @@ export class RememberedAttempts {
     this.#timer.unref();
   }
 
-  /** Forgets them, until somebody looks again. */
+  /** Forgets them, until a page is open again. */
   close(): void {
     timers.clearTimeout(this.#timer);
     this.#recent?.close();

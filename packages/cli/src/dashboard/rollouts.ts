@@ -45,7 +45,7 @@ export function asCandidates(now: PoliciesDocument, edited: PoliciesDocument): P
 }
 
 /**
- * The limits in force, and beside each that was edited a rule `<name>.next` with the new one, for so many percent of its keys.
+ * The limits in force, and beside each that was edited a rule `<name>.next` with the new one, for a percentage of its keys.
  * All keys keep the first one, so that only a lower limit shows.
  */
 export function forSome(

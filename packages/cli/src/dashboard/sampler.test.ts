@@ -11,7 +11,7 @@ afterEach(() => {
 
 const MINUTE_MS = 60_000;
 
-/** Of a store in this process; `flush` stands in for the reporter's, and `tick` for a second. */
+/** Of a store in this process; `flush` replaces the reporter's, and `tick` a second. */
 function setUp(flush: () => Promise<void>) {
   const flushed = vi.fn(flush);
   const timer = { unref: vi.fn() };

@@ -1,4 +1,4 @@
-/** Looks at the reports once a second for all pages together, as long as somebody has one open. */
+/** Looks at the reports once a second for all pages together, as long as one is open. */
 import timers from "node:timers";
 import { type Store, systemClock } from "sluice";
 import { readReports, type Reporter, type Reports } from "sluice/report";
@@ -11,14 +11,14 @@ export interface SamplerOptions {
   readonly store: Store;
   /** Of the report. */
   readonly name: string;
-  /** Of this process, which is to have written when the reports are read; undefined where another one's job. */
+  /** Of this process, which is to have written when the reports are read; undefined if that is another one's job. */
   readonly reporter: Reporter | undefined;
   /** Called with each look, in time or not. */
   readonly onLook: () => void;
 }
 
 const EVERY_MS = 1000;
-/** Nobody has asked for so long: all pages are closed or hidden. */
+/** After this long without a request, all pages are closed or hidden. */
 const IDLE_MS = 15_000;
 /** A store that does not answer is not waited for. */
 const PATIENCE_MS = 2000;
@@ -71,7 +71,7 @@ export class Sampler {
     return Math.round(systemClock.nowUs() / 1e3 + this.#aheadMs);
   }
 
-  /** Somebody asks: resolves when there is something to show, or it is not to be waited for. Never rejects. */
+  /** A page asks: resolves when there is something to show, or it is not to be waited for. Never rejects. */
   async wanted(): Promise<void> {
     this.#askedAtMs = monotonicMs();
     if (this.#timer === undefined) {

@@ -47,7 +47,7 @@ test("a session ends with its token, at a logout, and with the dashboard", () =>
   ) as [Request, Request, Request];
   access = undefined;
   expect(sessions.passOf(first)).toBeUndefined();
-  // For good, though the token comes back.
+  // Permanently, though the token comes back.
   access = "read";
   expect(sessions.passOf(first)).toBeUndefined();
   expect(sessions.end(second, true)).toBe(

@@ -5,7 +5,7 @@ import { digestOfSecret, type Pass } from "./tokens-door.js";
 
 const COOKIE = "sluice_session";
 const SESSION_MS = 12 * 3600e3;
-/** The oldest ends where there are more: it takes a token to begin one. */
+/** The oldest ends if there are more: it takes a token to begin one. */
 const MOST_SESSIONS = 1000;
 const NAME_BYTES = 32;
 
@@ -39,7 +39,7 @@ export class Sessions {
     return cookieField(name, SESSION_MS / 1000, isSecure);
   }
 
-  /** Who asks; undefined where there is no session, or it is over, or its token is. */
+  /** Who asks; undefined if there is no session, or it is over, or its token is. */
   passOf(request: Request): Pass | undefined {
     const name = cookieIn(request);
     if (name === undefined) return undefined;

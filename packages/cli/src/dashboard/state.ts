@@ -36,7 +36,7 @@ type Shared = Omit<
 
 const MOST_RULES = 512;
 const MOST_DENIED = 100;
-/** A policy's ids are counted one by one up to so many. */
+/** Up to this many ids of a policy are counted one by one. */
 const COUNTED_IDS = 100;
 const LONGEST_LABEL = 200;
 const MOST_SCHEDULED = 5;

@@ -137,7 +137,7 @@ function isOutage(error: unknown): boolean {
   return code === "STORE_TIMEOUT" || code === "STORE_UNAVAILABLE" || code === "STORE_FULL";
 }
 
-/** Short, for whoever looks: "redis", "memory". */
+/** A short name for the page: "redis", "memory". */
 export function storeName(store: Store): string {
   if (store instanceof MemoryStore) return "memory";
   return store.constructor.name.replace(/Store$/, "").toLowerCase() || "store";

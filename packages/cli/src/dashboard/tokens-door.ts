@@ -1,4 +1,4 @@
-/** Lets in who has a token: compared in a time that tells nothing of it. */
+/** Lets in visitors with a token, which is compared in a time that reveals nothing of it. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { InvalidOptionError } from "sluice";
 import type { DashboardOptions } from "./options.js";
@@ -13,7 +13,7 @@ export interface Pass {
 
 /** Whose tokens open it. */
 export interface Door {
-  /** Undefined where the token is nobody's. Takes as long whatever it is. */
+  /** Undefined if the token is unknown. Takes the same time for any token, so that timing reveals nothing. */
   enter(token: string): Pass | undefined;
 }
 

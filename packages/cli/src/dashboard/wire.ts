@@ -24,7 +24,7 @@ export interface Counts {
 
 /**
  * `GET api/state?since=N`: polled each second. 401 without access, with `DashboardProblem` as every answer that is not 2xx.
- * Its field ETag may be given back as If-None-Match: 304, without a body, where nothing has changed but `nowMs`.
+ * Its field ETag may be given back as If-None-Match: 304, without a body, if nothing has changed but `nowMs`.
  */
 export interface DashboardState {
   /** Give it back as `since`; a page that gives none, or one too old, gets the whole quarter of an hour. */
@@ -38,8 +38,8 @@ export interface DashboardState {
   readonly scope: NumbersScope;
   readonly policies: PoliciesState;
   /**
-   * One entry a second, the oldest first. `spanMs` is the time from one look at the reports to the next: about 1,000, and more
-   * where the store was away; 60,000, or less, for the minutes from before somebody watched. Rates are counts by it.
+   * One entry a second, the oldest first. `spanMs` is the time from one look at the reports to the next: about 1,000, and
+   * more if the store was away; 60,000, or less, for the minutes before a page was open. Rates are counts by it.
    */
   readonly seconds: readonly Second[];
   /** Over the last minute, in the document's order; of more than 512 rules those that are asked most. */
@@ -77,7 +77,7 @@ export interface NumbersScope {
   readonly silent: number;
   /** Counts that came late or are lost. */
   readonly gaps: number;
-  /** Why the numbers are old, where they are: the store cannot be asked. */
+  /** Why the numbers are old, if they are: the store cannot be asked. */
   readonly stale: { readonly sinceMs: number; readonly why: string } | undefined;
 }
 
@@ -101,7 +101,7 @@ export interface RuleState {
   readonly rule: string;
   /** Short, as `describe` words it: "100 per 1 min, burst 200". */
   readonly limit: string;
-  /** What an override may set of it: "limit", "period", "burst", …; undefined where it is no rule of the document. */
+  /** What an override may set of it: "limit", "period", "burst", …; undefined if it is not a rule of the document. */
   readonly fields: readonly string[] | undefined;
   readonly mode: PoliciesMode;
   /** Of keys for which it is enforced: 0 to 100. */
@@ -116,7 +116,7 @@ export interface RuleState {
 export interface DeniedKey {
   readonly rule: string;
   readonly id: string;
-  /** What the app says of the id; undefined where it says nothing. */
+  /** The app's label for the id; undefined if it has none. */
   readonly label: string | undefined;
   readonly atLeast: number;
   readonly atMost: number;
@@ -147,7 +147,7 @@ export interface Outage {
   readonly fromMs: number;
   /** Undefined while it lasts. */
   readonly toMs: number | undefined;
-  /** How callers were answered meanwhile: "local", "open", "closed", "fallback", "throw"; several with commas between. */
+  /** How callers were answered during it: "local", "open", "closed", "fallback", "throw"; several with commas between. */
   readonly answered: string;
   /** How many calls that were; undefined while it lasts. */
   readonly calls?: number | undefined;
@@ -167,9 +167,9 @@ export interface Change {
   readonly atMs: number;
   readonly who: string | undefined;
   readonly kind: "policies" | "mode" | "override" | "block" | "unblock" | "reset";
-  /** Of the document after it; undefined where that did not change. */
+  /** Of the document after it; undefined if that did not change. */
   readonly version: number | string | undefined;
-  /** One line; "" where this process does not know what the version changed. */
+  /** One line; "" if this process does not know what the version changed. */
   readonly text: string;
   readonly comment: string | undefined;
   /** Whether the document of `version` can be put in force again: it is kept, and is not in force now. */
@@ -189,7 +189,7 @@ export interface Change {
  * | `api/versions` (GET) | | `{ versions: Version[] }`, the newest first |
  * | `api/diff` | `Diff` | `{ lines: string[] }` |
  * | `api/try` | `Try` | `Tried` |
- * | `api/publish` | `Publish` | `{ version }`; 409 where the document has changed since `base` |
+ * | `api/publish` | `Publish` | `{ version }`; 409 if the document has changed since `base` |
  * | `api/rollback` | `{ to: version, base: version, comment?: string }` | `{ version }` |
  */
 /** From one version to another, or to a text that is edited. */
@@ -256,7 +256,7 @@ export interface LookedUpRule {
   }[];
 }
 
-/** Change what one key of one rule gets. `id` stands for a key that is known by it alone, from `topDenied`. */
+/** Change what one key of one rule gets. `id` names a key of which nothing else is known, from `topDenied`. */
 export interface KeyChange {
   readonly rule: string;
   readonly entries?: Readonly<Record<string, string>> | undefined;
@@ -319,8 +319,9 @@ export interface Publish {
   readonly base: number | string;
   readonly comment?: string | undefined;
   /**
-   * "candidate": the edited limits are decided beside and not enforced; a number from 1 to 99: enforced for so many percent of
-   * keys, by a rule `<name>.next` beside the one that was edited. Both take documents in which only rules' limits differ.
+   * "candidate": the edited limits are decided beside and not enforced; a number from 1 to 99: enforced for that percentage
+   * of keys, by a rule `<name>.next` beside the one that was edited. Both take documents in which only rules' limits
+   * differ.
    */
   readonly how: "now" | "candidate" | number;
 }
@@ -329,7 +330,7 @@ export interface Publish {
 export interface DashboardProblem {
   readonly status: number;
   readonly title: string;
-  /** In words for whoever sits at the page. */
+  /** In words, for the visitor of the page. */
   readonly detail: string;
   /** Of a 401: whether there is a login by token. */
   readonly canLogIn?: boolean;

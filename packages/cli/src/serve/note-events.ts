@@ -2,7 +2,7 @@
 import type { PolicySet } from "sluice/policies";
 import { errorText, type ServiceLog } from "./log.js";
 
-/** Of a set that is open already: what kept it from its source, where a copy on disk has stood in, is told too. */
+/** Of a set that is open already: what kept it from its source, if a copy on disk was used, is logged too. */
 export function noteChanges(rules: PolicySet, log: ServiceLog): void {
   const { events } = rules;
   const { stale } = rules.status();
@@ -33,7 +33,7 @@ interface OutageHooks {
   readonly onRecovery: () => void;
 }
 
-/** Of a store: once an outage, whoever met it. */
+/** Of a store: once per outage, for all its users. */
 export function outageHooks(log: ServiceLog): OutageHooks {
   return {
     onError({ error }) {

@@ -1,7 +1,7 @@
 /** How long those who close wait. */
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Resolves when `closed` does; calls `force` where that takes longer than `withinMs`. */
+/** Resolves when `closed` does; calls `force` if that takes longer than `withinMs`. */
 export async function closedWithin(
   closed: Promise<unknown>,
   withinMs: number,

@@ -20,7 +20,7 @@ export interface ServiceProcess {
 /**
  * Resolves when the service has drained.
  *
- * @throws SettingError, InvalidPoliciesError; what the system says where an address cannot be had
+ * @throws SettingError, InvalidPoliciesError; the system's error if an address is not available
  */
 export async function runService(
   flags: Readonly<Partial<Record<SettingName, string | boolean | undefined>>>,

@@ -1,4 +1,4 @@
-/** The dashboard of the service: for whoever has a token that may read. */
+/** The dashboard of the service: for holders of a token that may read. */
 import { randomBytes } from "node:crypto";
 import type { Store } from "sluice";
 import type { PolicySet } from "sluice/policies";
@@ -26,7 +26,7 @@ interface DashboardParts {
 const TOKEN_BYTES = 24;
 const LONGEST = 500;
 
-/** Undefined where there is to be none. `own.door`: who may see it, in place of those with tokens. */
+/** Undefined if there is to be none. `own.door`: who may see it, instead of those with tokens. */
 export function serviceDashboard(
   parts: DashboardParts,
   own: { readonly door?: Door; readonly label?: (id: string) => string | undefined },

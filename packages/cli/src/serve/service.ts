@@ -32,7 +32,7 @@ export interface Readiness {
   readonly notes: readonly string[];
 }
 
-/** In place of what the settings say. */
+/** Instead of what the settings say. */
 interface OwnParts {
   readonly source?: (store: Store) => Promise<PolicySource>;
   readonly door?: Door;
@@ -47,7 +47,7 @@ export class Service {
   readonly rules: PolicySet;
   readonly tokens: Tokens;
   readonly metrics: Metrics;
-  /** Undefined where there is to be none. */
+  /** Undefined if there is to be none. */
   readonly dashboard: ServiceDashboard | undefined;
   readonly #probe: RateLimiter;
   readonly #entrances: Entrance[] = [];
@@ -80,8 +80,8 @@ export class Service {
   }
 
   /**
-   * Opens the store, reads the tokens and the document, and follows it. A program of ours may bring the document, and who
-   * may see the dashboard, by itself.
+   * Opens the store, reads the tokens and the document, and follows it. A program of ours may pass the document, and who
+   * may see the dashboard.
    *
    * @throws SettingError, InvalidPoliciesError
    */
@@ -119,7 +119,7 @@ export class Service {
     return this.#isDraining;
   }
 
-  /** Reads the file of tokens again; the old ones stay where it cannot be read. Never rejects. */
+  /** Reads the file of tokens again; the old ones stay if it cannot be read. Never rejects. */
   async readTokensAgain(): Promise<void> {
     if (this.settings.tokensFile === undefined) return;
     try {
@@ -135,7 +135,7 @@ export class Service {
     this.#entrances.push(entrance);
   }
 
-  /** Asks the store, where there is one outside the process. Never rejects. */
+  /** Asks the store, if there is one outside the process. Never rejects. */
   async readiness(): Promise<Readiness> {
     const notes: string[] = [];
     const { stale } = this.rules.status();
@@ -173,7 +173,7 @@ export class Service {
   }
 
   #isStoreReached(): Promise<boolean> {
-    // Many who ask at once ask the store once.
+    // Simultaneous requests share one call to the store.
     this.#probing ??= this.#probe
       .peek("readyz")
       .then(
@@ -213,7 +213,7 @@ async function readTokens({ tokens, tokensFile }: ServiceSettings): Promise<Toke
   } catch (error) {
     throw new SettingError(`the tokens cannot be read: ${errorText(error)}`);
   }
-  // Whoever gives a list means that somebody is to be kept out.
+  // A list means that some clients are to be kept out: without this, an empty one would let everyone in.
   throw new SettingError(
     `${tokensFile === undefined ? "SLUICE_TOKENS" : "the file of tokens"} has no token`,
   );

@@ -5,13 +5,13 @@ type Kind = "text" | "texts" | "switch" | "number" | "milliseconds";
 
 export interface Setting {
   readonly kind: Kind;
-  /** What stands for the value in the help; none for a switch. */
+  /** The placeholder for the value in the help; none for a switch. */
   readonly value?: string;
   readonly default?: string | number;
   readonly least?: number;
   readonly most?: number;
   readonly choices?: readonly string[];
-  /** Where it is not SLUICE_ and the name. */
+  /** Only if it is not SLUICE_ and the name. */
   readonly env?: string;
   /** false: a secret, which no command line may hold. */
   readonly flag?: false;

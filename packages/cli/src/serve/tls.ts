@@ -11,9 +11,9 @@ export interface ServerTls {
 }
 
 /**
- * Undefined where the settings name no files.
+ * Undefined if the settings name no files.
  *
- * @throws SettingError that names the file which is no good
+ * @throws SettingError that names the bad file
  */
 export async function readTls({
   tlsCert,

@@ -17,7 +17,7 @@ interface Known extends TokenHolder {
 
 /** Shorter ones can be guessed. */
 const LEAST_CHARACTERS = 16;
-/** Nothing longer is hashed: whoever has no token must not cost more than others. */
+/** Nothing longer is hashed: a client without a token must not cost more than others. */
 const MOST_CHARACTERS = 512;
 
 const BEARER = /^Bearer +([\w.~+/=-]+) *$/i;
@@ -51,7 +51,7 @@ export class Tokens {
     return new Tokens(known);
   }
 
-  /** Takes those of another list in place of its own, from now on. */
+  /** Uses those of another list instead of its own, from now on. */
   replaceBy(others: Tokens): void {
     this.#known = others.#known;
   }
@@ -61,7 +61,10 @@ export class Tokens {
     return this.#known.length > 0;
   }
 
-  /** Whose token an Authorization field holds; undefined where it is nobody's. Always looks at all of them. */
+  /**
+   * The holder of the token in an Authorization field; undefined if it is unknown. Always compares all of them, so that
+   * timing reveals nothing.
+   */
   holderOf(authorization: string | undefined): TokenHolder | undefined {
     if (authorization === undefined || authorization.length > MOST_CHARACTERS) return undefined;
     const token = BEARER.exec(authorization)?.[1];
@@ -72,7 +75,7 @@ export class Tokens {
     return holder;
   }
 
-  /** What a holder may do now: undefined where the token is not listed any more. */
+  /** What a holder may do now: undefined if the token is no longer listed. */
   scopesOf(holder: TokenHolder): ReadonlySet<Scope> | undefined {
     const { name, digest } = holder as Known;
     return this.#known.find((each) => each.name === name && each.digest.equals(digest))?.scopes;

@@ -49,7 +49,7 @@ export function formatTime(us: number): string {
   return date.toISOString().replace("T", " ").replace("Z", micros);
 }
 
-/** From one time to another, the date only once where it is the same. */
+/** From one time to another, the date only once if it is the same. */
 export function formatTimes({
   fromUs,
   toUs,

@@ -6,7 +6,7 @@ import type { Style, Terminal } from "./terminal.js";
 export interface PlotPoint {
   readonly atUs: number;
   readonly allowed: boolean;
-  /** How many it stands for; default 1. */
+  /** How many decisions it represents; default 1. */
   readonly count?: number;
 }
 
@@ -16,7 +16,7 @@ export interface TimeRange {
   readonly toUs: number;
 }
 
-/** Between which times the decisions were made; undefined where there are none. */
+/** Between which times the decisions were made; undefined if there are none. */
 export function timeRange(points: readonly { readonly atUs: number }[]): TimeRange | undefined {
   let fromUs = Number.POSITIVE_INFINITY;
   let toUs = Number.NEGATIVE_INFINITY;
@@ -91,9 +91,9 @@ interface Chart {
 }
 
 /**
- * Decisions over time. With colours, denied calls stand on the allowed ones in one chart, to an
- * eighth of a row; without, each has a chart of its own. Empty where there is nothing to show. Points that stand for all
- * of a step of time need columns of whole steps.
+ * Decisions over time. With colours, denied calls are stacked on the allowed ones in one chart, to an eighth of a row;
+ * without, each has a separate chart. Empty if there is nothing to show. Points that represent a whole step of time need
+ * columns of whole steps.
  */
 export function plot(points: readonly PlotPoint[], terminal: Terminal, stepUs = 1): string {
   const range = timeRange(points);
@@ -158,7 +158,7 @@ interface Cell {
   readonly style: Style | undefined;
 }
 
-/** One character has two colours: where both outcomes end inside it, the whole is rounded up to its top. */
+/** One character has two colours: if both outcomes end inside it, the whole is rounded up to its top. */
 function stackedCell({ allowed, denied }: Column, row: number, top: number): Cell {
   const low = eighths(allowed, top, STACK_ROWS);
   const high = Math.max(eighths(allowed + denied, top, STACK_ROWS), denied > 0 ? low + 1 : 0);
@@ -211,7 +211,7 @@ function levelGlyph(levels: readonly string[], filled: number): string {
   return levels[Math.ceil((filled / 8) * (levels.length - 1))] ?? " ";
 }
 
-/** Ticks stand at the top and half way up; 0 is the time axis itself. */
+/** Ticks are at the top and half way up; 0 is the time axis itself. */
 function sideLabel(chart: Chart, row: number, rows: number, top: number): string {
   const value =
     row === rows - 1 ? top : row === rows / 2 - 1 && top % 2 === 0 ? top / 2 : undefined;

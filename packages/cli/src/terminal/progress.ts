@@ -8,7 +8,7 @@ const REDRAW_MS = 80;
 const BAR_COLUMNS = 28;
 const ERASE_LINE = "\r\u001b[2K";
 
-/** How far a run is: on stderr, on one line, and only where a person looks at it. */
+/** How far a run is: on stderr, on one line, and only if a person looks at it. */
 export interface Progress {
   update(done: number, total: number, note: string): void;
   /** Takes the line away. */

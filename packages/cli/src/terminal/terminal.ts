@@ -1,6 +1,6 @@
-/** Where a command prints: styles, characters and widths of a terminal. */
+/** The output of a command: styles, characters and widths of a terminal. */
 
-/** Where text goes; `process.stdout` is one. */
+/** A target of text; `process.stdout` is one. */
 export interface Output {
   write(text: string): unknown;
   readonly isTTY?: boolean | undefined;
@@ -14,10 +14,10 @@ export interface Io {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** To be called by a command that ends SIGINT by itself: the signal then aborts in place of the process. */
+  /** To be called by a command that handles SIGINT: the signal then aborts instead of ending the process. */
   interruption(): AbortSignal;
   /**
-   * To be called by a command that reads single keys, where somebody sits: `pressed` gets each, Ctrl-C too. What it
+   * To be called by a command that reads single keys, if a person is there: `pressed` gets each, Ctrl-C too. What it
    * returns gives the keyboard back.
    */
   keys(pressed: (key: string) => void): () => void;
@@ -50,7 +50,7 @@ const DEFAULT_COLUMNS = 80;
 const FEWEST_COLUMNS = 40;
 const MOST_COLUMNS = 120;
 
-/** Colours only where a person looks (https://no-color.org), wide characters unless the locale rules them out. */
+/** Colours only if a person looks (https://no-color.org), wide characters unless the locale rules them out. */
 export function terminalOf(output: Output, env: Io["env"]): Terminal {
   const dumb = env["TERM"] === "dumb";
   const colour = wantsColour(env, output.isTTY === true && !dumb);

@@ -217,7 +217,7 @@ export function units(count: number): string {
   return formatCount(count, "unit");
 }
 
-/** A ratio to six digits, marked where that is not all of it. */
+/** A ratio to six digits, marked if it is rounded. */
 function fractionText(value: Fraction): string {
   const rounded = Number(fractionToNumber(value).toFixed(6));
   const exact =

@@ -9,7 +9,7 @@ import { attemptJson, attemptText } from "./attempt-report.js";
 import { auditJson, auditText } from "./audit-report.js";
 import { semaphoreText } from "./semaphore-report.js";
 
-/** `sluice audit`: proves from logs that the limit was kept, or shows where it was not. */
+/** `sluice audit`: proves from logs that the limit was kept, or shows at which lines it was not. */
 export const auditCommand = defineCommand({
   usage: "sluice audit FILE… [options]",
   description: `Merges the logs of any number of processes by the server's time and, for each key,

@@ -1,4 +1,4 @@
-/** Calls a limiter with so many calls in flight, for a while, and says how long they took. */
+/** Calls a limiter with a number of calls in flight, for a while, and says how long they took. */
 import { createHistogram } from "node:perf_hooks";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { RateLimiter } from "sluice";
@@ -7,10 +7,10 @@ import { monotonicMs } from "../../clock.js";
 /** What is measured. */
 export interface Measurement {
   readonly inFlight: number;
-  /** Calls go round so many. */
+  /** How many keys the calls take in turn. */
   readonly keys: number;
   readonly timeMs: number;
-  /** The keys of this measurement begin with it: nobody else's limit is touched. */
+  /** The keys of this measurement begin with it: no other limit is touched. */
   readonly prefix: string;
 }
 
@@ -52,7 +52,7 @@ export async function measure(
       const some = Array.from({ length: Math.min(AT_ONCE, keys - i) }, (_, k) =>
         keyOf(prefix, i + k),
       );
-      // Those that cannot be removed end by themselves.
+      // Those that cannot be removed expire.
       await Promise.all(some.map((key) => limiter.reset(key).catch(() => {})));
     }
     await limiter.close();

@@ -140,7 +140,7 @@ async function openService(
   // An operator knows these callers: the page shows their names beside their ids.
   const rules = new Set<string>(service.rules.document.rules.map((each) => each.name));
   for (const { name, rule, entries } of TENANTS) {
-    // Somebody may have published a document without it.
+    // A document without it may have been published.
     if (rules.has(rule)) names.set(ruleKeyId(service.rules, { rule, entries }), name);
   }
   return service;

@@ -1,4 +1,4 @@
-/** The limits of the demo, and who comes against them. */
+/** The limits of the demo, and the tenants that reach them. */
 import type { PoliciesDocument } from "sluice/policies";
 
 /** A document as one would write it: a limit for every tenant, a plan that raises it, and one for logins. */

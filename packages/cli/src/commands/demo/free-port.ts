@@ -1,4 +1,4 @@
-/** Finds a port that nobody listens at. */
+/** Finds a port on which nothing listens. */
 import { createServer } from "node:net";
 import { UsageError } from "../../command-line/options.js";
 
@@ -9,7 +9,7 @@ const HIGHEST = 65_535;
 /**
  * The first free port from `port` on; 0 = any.
  *
- * @throws UsageError where the next hundred are taken, or this machine has no such address
+ * @throws UsageError if the next hundred are taken, or this machine has no such address
  */
 export async function freePort(host: string, port: number): Promise<number> {
   for (let each = port; each < port + LOOKS && each <= HIGHEST; each++) {
@@ -19,7 +19,7 @@ export async function freePort(host: string, port: number): Promise<number> {
   throw new UsageError(`no port from ${port} on is free on ${host}`);
 }
 
-/** The port; undefined where somebody has it. */
+/** The port; undefined if it is taken. */
 function tryPort(host: string, port: number): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     const server = createServer();

@@ -14,7 +14,7 @@ export interface TenantCounts {
   readonly failed: number;
 }
 
-/** Where the service listens. */
+/** The address of the service. */
 export interface Target {
   readonly host: string;
   readonly port: number;
@@ -23,7 +23,7 @@ export interface Target {
 const ALLOWED = 200;
 const DENIED = 429;
 
-/** Who has fallen behind, as on a machine that slept, does not catch up on more than this. */
+/** A tenant that has fallen behind, as on a machine that slept, catches up on no more than this. */
 const MOST_BEHIND_MS = 1000;
 
 interface Tally {

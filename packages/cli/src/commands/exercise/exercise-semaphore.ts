@@ -63,7 +63,7 @@ interface Plan {
 
 interface Result {
   readonly granted: number;
-  /** Whose wait was over before there was a place. */
+  /** Callers whose wait was over before there was a permit. */
   readonly denied: number;
   readonly lost: number;
   readonly failed: number;

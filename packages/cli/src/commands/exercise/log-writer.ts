@@ -16,7 +16,7 @@ export class LogWriter implements AsyncDisposable {
     });
   }
 
-  /** Empties or creates the file; rejects at once where that cannot be done. */
+  /** Empties or creates the file; rejects at once if that cannot be done. */
   static async open(file: string): Promise<LogWriter> {
     const stream = createWriteStream(file);
     await once(stream, "open");

@@ -14,7 +14,7 @@ import { connect, requiredRedisUrl, STORE_OPTIONS } from "../../command-line/sto
 import { formatCount, printable } from "../../terminal/format.js";
 import { type Io, terminalOf } from "../../terminal/terminal.js";
 
-/** Where the secret comes from: an argument would show in the list of processes. */
+/** The variable with the secret: an argument would show in the list of processes. */
 const SECRET_VARIABLE = "SLUICE_HMAC_SECRET";
 
 /** What every command on one key of a running store takes. */
@@ -133,7 +133,7 @@ async function connected<R>(
   }
 }
 
-/** A block is state of a limiter's key, which a semaphore's has no place for. @throws UsageError */
+/** A block is state of a limiter's key, which a semaphore's key does not have. @throws UsageError */
 export function refuseSemaphore(values: { readonly semaphore: boolean }): void {
   if (!values.semaphore) return;
   throw new UsageError(

@@ -3,7 +3,7 @@ import type { RuleChange } from "sluice/policies";
 import { printable, valueText } from "../../terminal/format.js";
 import type { Terminal } from "../../terminal/terminal.js";
 
-/** The changes, a few lines each; a sentence where there are none. */
+/** The changes, a few lines each; a sentence if there are none. */
 export function diffText(changes: readonly RuleChange[], terminal: Terminal): string {
   if (changes.length === 0) return "nothing changes\n";
   return `${changes.flatMap((change) => changeLines(change, terminal)).join("\n")}\n`;

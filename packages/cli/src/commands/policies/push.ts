@@ -24,7 +24,7 @@ interface PushResult {
   readonly changes: readonly RuleChange[];
 }
 
-/** `sluice policies push`: shows what changes, and publishes it in the place of the version that is expected. */
+/** `sluice policies push`: shows what changes, and publishes it if the expected version is in force. */
 export const policiesPushCommand = defineCommand({
   usage: "sluice policies push FILE --expect VERSION --redis URL [options]",
   description: `Publishes a document for all processes that follow it, and shows what that changes. They have it after a second

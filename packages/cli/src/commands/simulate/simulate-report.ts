@@ -13,7 +13,7 @@ import { plot, sparkline } from "../../terminal/plot.js";
 import { table } from "../../terminal/table.js";
 import type { Terminal } from "../../terminal/terminal.js";
 
-/** A report, and what was asked for. */
+/** A report, and its options. */
 export interface Simulated {
   readonly report: SimulationReport;
   /** How long the replay took, without the reading. */

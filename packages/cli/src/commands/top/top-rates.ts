@@ -20,7 +20,7 @@ interface Reading {
   readonly sums: Sums;
 }
 
-/** Rates are of so long, since processes report at times of their own. */
+/** Rates are over this time, since processes report at different times. */
 const SPAN_MS = 5000;
 const MOST_READINGS = 600;
 const MOST_HISTORY = 60;

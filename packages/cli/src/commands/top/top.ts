@@ -105,7 +105,7 @@ async function watch(watching: Watching, io: Io): Promise<ExitCode> {
   return EXIT.ok;
 }
 
-/** What is read, or undefined where it ended first: a server that hangs must not keep anybody. */
+/** What is read, or undefined if the command ended first: a server that hangs must not keep it from ending. */
 async function unlessEnded<T>(reading: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   // What it comes to later is of no interest.
   reading.catch(() => {});
@@ -121,7 +121,7 @@ async function unlessEnded<T>(reading: Promise<T>, signal: AbortSignal): Promise
   }
 }
 
-/** Waits, and says whether it was ended meanwhile. */
+/** Waits, and says whether the command was ended during that. */
 async function wasEnded(everyMs: number, signal: AbortSignal): Promise<boolean> {
   await systemClock.sleep(everyMs, signal).catch(() => {});
   return signal.aborted;

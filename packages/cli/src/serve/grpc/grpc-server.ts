@@ -30,7 +30,7 @@ export interface GrpcServerOptions {
   readonly maxStreams?: number | undefined;
   /** How often a quiet connection is pinged; default 60,000 ms. One that does not answer for a third of it is closed. */
   readonly keepaliveMs?: number | undefined;
-  /** Hears of errors that nobody foresaw. */
+  /** Gets unforeseen errors. */
   readonly failed?: ((error: unknown) => void) | undefined;
 }
 
@@ -43,7 +43,7 @@ type Call = ServerUnaryCall<RlsRequest | RlsRequestError, RlsAnswer>;
 
 /**
  * A server that is to listen.
- * @throws SettingError where @grpc/grpc-js is not installed
+ * @throws SettingError if @grpc/grpc-js is not installed
  */
 export async function grpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
   return new GrpcServer(await loadGrpc(), options);
@@ -88,7 +88,7 @@ export class GrpcServer implements Entrance {
     const listener = createServer({ noDelay: true }, (socket) => {
       this.#sockets.add(socket);
       socket.on("close", () => this.#sockets.delete(socket));
-      // Whoever goes away in the middle is nobody's error.
+      // A client that disconnects in the middle is no error.
       socket.on("error", () => socket.destroy());
       this.#inject(socket);
     });
@@ -125,7 +125,7 @@ export class GrpcServer implements Entrance {
       ShouldRateLimit: { ...method, requestDeserialize: readRls, responseSerialize: writeRls },
     };
     const ShouldRateLimit = (call: Call, answer: sendUnaryData<RlsAnswer>): void => {
-      // Its deadline was over before its turn came: nobody waits for it, and nothing is counted.
+      // Its deadline was over before its turn came: its client no longer waits, and nothing is counted.
       if (call.cancelled) return;
       const refuse = (error: unknown): void => answer(this.#statusOf(error));
       try {

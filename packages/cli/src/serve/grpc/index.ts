@@ -6,9 +6,10 @@ import { readTls } from "../tls.js";
 import { grpcServer } from "./grpc-server.js";
 
 /**
- * Listens where the settings say, if they do; the service closes it when it ends. The address, with the port that it got.
+ * Listens at the address in the settings, if there is one; the service closes it when it ends. Answers the address, with
+ * the port that it got.
  *
- * @throws SettingError; what the system says where the address cannot be had
+ * @throws SettingError; the system's error if the address is not available
  */
 export async function openGrpc(service: Service): Promise<string | undefined> {
   const { grpc, grpcEach, maxConnections } = service.settings;

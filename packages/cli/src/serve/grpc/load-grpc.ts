@@ -18,7 +18,7 @@ const PROTOS = fileURLToPath(new URL("../../../proto", import.meta.url));
 const MISSING =
   "gRPC needs two packages that are not installed: npm install @grpc/grpc-js @grpc/proto-loader";
 
-/** @throws SettingError where a package is not installed */
+/** @throws SettingError if a package is not installed */
 export async function loadGrpc(
   load: (name: string) => Promise<unknown> = (name) => import(name),
 ): Promise<LoadedGrpc> {

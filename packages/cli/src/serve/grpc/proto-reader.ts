@@ -1,4 +1,4 @@
-/** Reads the protobuf encoding, field by field. What is none of it throws a RangeError, which nobody is shown. */
+/** Reads the protobuf encoding, field by field. Malformed bytes throw a RangeError, which no client sees. */
 import { isUtf8 } from "node:buffer";
 
 /** How a field is written. Groups are of a time before proto3, and are only passed over. */
@@ -8,7 +8,7 @@ const WIRE = { varint: 0, fixed64: 1, bytes: 2, group: 3, groupEnd: 4, fixed32: 
 const DEEPEST_GROUP = 8;
 const LONGEST_VARINT = 10;
 
-/** Stands in a text for bytes that are no character, and sometimes for itself. */
+/** In a text it replaces bytes that are no character, and sometimes it is itself meant. */
 const REPLACEMENT = "\u{fffd}";
 
 export class ProtoReader {

@@ -5,7 +5,7 @@ const BYTES = 2;
 /** Enough for an answer to one descriptor. */
 const FIRST_BYTES = 512;
 
-/** One message. Fields are given last to first. A default value is to be left out by whoever calls. */
+/** One message. Fields are given last to first. Callers must leave out default values. */
 export class ProtoWriter {
   #bytes = Buffer.allocUnsafe(FIRST_BYTES);
   #at = FIRST_BYTES;

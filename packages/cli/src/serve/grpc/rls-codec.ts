@@ -12,7 +12,7 @@ import {
 import { ProtoReader } from "./proto-reader.js";
 import { ProtoWriter } from "./proto-writer.js";
 
-/** Never throws: bytes that are no request are an answer of their own. */
+/** Never throws: bytes that are no request are answered with an error. */
 export function readRls(bytes: Buffer): RlsRequest | RlsRequestError {
   try {
     return requestIn(new ProtoReader(bytes));
@@ -65,13 +65,13 @@ function entryIn(reader: ProtoReader): RlsEntry {
 
 type Limit = NonNullable<RlsDescriptor["limit"]>;
 
-/** A message that stands there twice is one with the fields of both. */
+/** A message that appears twice is one with the fields of both. */
 function limitIn(reader: ProtoReader, before: Limit | undefined): Limit {
   let { requestsPerUnit, unit } = before ?? { requestsPerUnit: 0, unit: "UNKNOWN" as const };
   reader.message(() => {
     const { field, isNumber } = reader;
     if (field === 1 && isNumber) requestsPerUnit = reader.uint32();
-    // A number that has no name is a unit that nobody knows.
+    // A number that has no name is an unknown unit.
     else if (field === 2 && isNumber) unit = RLS_UNITS[reader.uint64()] ?? "UNKNOWN";
     else reader.skip();
   });

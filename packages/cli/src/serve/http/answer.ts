@@ -7,7 +7,7 @@ import { decisionMembers } from "./decision-json.js";
 /** An answer that is ready to be sent. */
 export interface Answer {
   readonly status: number;
-  /** "" where there is no body. */
+  /** "" if there is no body. */
   readonly type: string;
   readonly fields: Fields;
   readonly body: string | Uint8Array;
@@ -37,7 +37,7 @@ interface DenialProblem extends DenialKind {
   readonly "violated-policies": readonly string[];
 }
 
-/** What a denial says to whoever is limited: nothing of keys or numbers. */
+/** What a denial says to the limited client: nothing of keys or numbers. */
 export function denialProblem({ reason, rules }: RulesDecision): DenialProblem {
   const { status, type, title } = DENIAL_KINDS[reason === "ok" ? "quota" : reason];
   const violated = rules.flatMap(({ rule, mode, decision }) =>

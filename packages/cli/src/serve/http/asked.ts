@@ -90,7 +90,7 @@ function entriesOfKey(
   );
 }
 
-/** @throws HttpProblem where an object has more than the key, which a slip in a name would be */
+/** @throws HttpProblem if an object has more than the key, which a slip in a name would be */
 function keyIn(key: unknown, names: readonly string[]): Entries {
   const entries = entriesIn("key", key);
   const other = Object.keys(entries).find((name) => !names.includes(name));
@@ -98,7 +98,7 @@ function keyIn(key: unknown, names: readonly string[]): Entries {
   throw invalid(`key: ${JSON.stringify(other.slice(0, 60))} is no entry of the rule's key`);
 }
 
-/** @throws HttpProblem where the key and the entries say two things of one entry */
+/** @throws HttpProblem if the key and the entries contradict each other */
 function bothOf(entries: Entries | undefined, key: Entries): Entries {
   if (entries === undefined) return key;
   for (const name of Object.keys(key)) {

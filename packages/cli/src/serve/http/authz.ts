@@ -12,10 +12,10 @@ import { askedOf, invalid, keyNamesOf } from "./asked.js";
 import type { Route } from "./route.js";
 
 const PARAMETERS: ReadonlySet<string> = new Set(["rule", "cost", "plan", "deny"]);
-/** Statuses that proxies pass on where they do not pass 429. */
+/** Statuses for proxies that do not pass on 429. */
 const DENY_STATUSES: ReadonlySet<string> = new Set(["403", "429", "503"]);
 
-/** `trust`: how many proxies stand before the service, the one that asks included. */
+/** `trust`: how many proxies are in front of the service, the one that asks included. */
 export function authzRoute(rules: PolicySet, trust: number): Route {
   const addressOf = clientAddress<IncomingMessage>({ trust });
   return {
@@ -62,7 +62,7 @@ function requestOf(
 
 type Entries = Record<string, string>;
 
-/** X-Sluice-Key is the key of the rule that is asked, where that has one entry which the request does not say itself. */
+/** X-Sluice-Key is the key of the requested rule, if that has one entry which the request itself does not give. */
 function keyFor(rules: PolicySet, rule: string, entries: Entries): string | undefined {
   const key = keyNamesOf(rules.document).get(rule);
   const [only = ""] = key ?? [];
@@ -108,8 +108,8 @@ const UNUSUAL = /%|\/\/|\/\./;
 const ESCAPES = /(?:%[\da-f]{2})+/gi;
 
 /**
- * Escapes decoded once, slashes that stand together merged, dot segments followed, as nginx makes its `$uri`: whoever
- * serves the request does some of it, and by another spelling nobody is to get past a rule.
+ * Escapes decoded once, adjacent slashes merged, dot segments resolved, as nginx makes its `$uri`: the server behind does
+ * some of that, and another spelling of a path must not get past a rule.
  */
 function plainPath(path: string): string {
   const decoded = path.replace(ESCAPES, (escapes) =>
@@ -140,12 +140,12 @@ function parametersOf(query: string): Readonly<Record<string, string | undefined
 
 const NOT_KEPT = ["Cache-Control", "no-store"] as const;
 
-/** Empty where it may pass: the fields are for the proxy to copy. */
+/** Empty if it may pass: the fields are for the proxy to copy. */
 function answerOf(decision: RulesDecision, denyStatus: number | undefined): Answer {
   const fields = [...rulesFields(decision), NOT_KEPT];
   if (decision.allowed) return { status: 200, type: "", fields, body: "" };
   const problem = denialProblem(decision);
-  // Whoever reads the body gets the status that the client is to see, whatever the proxy needs.
+  // The body has the status that the client is to see, whatever status the proxy needs.
   const body = JSON.stringify(problem);
   return { status: denyStatus ?? problem.status, type: PROBLEM_TYPE, fields, body };
 }

@@ -8,7 +8,7 @@ type BodyTaker = (body: Buffer | undefined, problem?: HttpProblem) => void;
 
 const EMPTY = Buffer.alloc(0);
 
-/** Passes the whole body on. If its sender has gone, it passes nothing on: there is nobody to answer. */
+/** Passes the whole body on. If its sender has disconnected, it passes nothing on: there is no client to answer. */
 export function readBody(request: IncomingMessage, most: number, take: BodyTaker): void {
   let first: Buffer | undefined;
   let others: Buffer[] | undefined;

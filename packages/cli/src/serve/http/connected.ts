@@ -1,4 +1,4 @@
-/** Work that somebody waits for, as long as they are there. */
+/** Work for a client, as long as that is connected. */
 import type { IncomingMessage } from "node:http";
 
 /** With a signal that fires when the client has gone. */

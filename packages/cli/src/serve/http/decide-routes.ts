@@ -108,7 +108,7 @@ function askedInList(body: Json, rules: PolicySet, i: number): RulesRequest {
   }
 }
 
-/** What refund and penalize are asked: `amount` stands in the place of the cost. */
+/** What refund and penalize are asked: `amount` replaces the cost. */
 function withAmount({ amount, ...body }: Json, rules: PolicySet): RulesRequest {
   if (body["cost"] !== undefined) throw invalid("say amount here, not cost");
   if (amount === undefined) throw invalid("say the amount");

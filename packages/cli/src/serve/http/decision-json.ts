@@ -14,8 +14,8 @@ export function decisionsJson({ allowed, decisions, atomic }: RulesDecisions): s
 }
 
 /**
- * One decision over all rules: its members, without the braces around them, for others to stand beside them. One with
- * other members than the usual is left to JSON.stringify.
+ * One decision over all rules: its members, without the braces around them, so that others can be added. One with other
+ * members than the usual is left to JSON.stringify.
  */
 export function decisionMembers(decision: RulesDecision): string {
   const { rule, rules, version, atomic } = decision;
@@ -54,7 +54,7 @@ function numbersOf(decision: Decision): string {
   return `"allowed":${allowed},"reason":"${reason}",${counts},${waits},${times},"policy":${text(policy)},"source":"${source}"`;
 }
 
-/** How many members there are. With all that are usual among them there are no others where it is their number. */
+/** How many members there are. If all the usual ones are there and this is their number, there are no others. */
 function countOf(decision: Decision): number {
   let count = 0;
   for (const _ in decision) count += 1;
@@ -66,7 +66,7 @@ function number(value: number): string {
   return Number.isFinite(value) ? `${value}` : "null";
 }
 
-/** Seconds and the rest by themselves: numbers below 2^31 become text in a fraction of the time that larger ones take. */
+/** Seconds and the rest separately: numbers below 2^31 become text in a fraction of the time that larger ones take. */
 function moment(us: number): string {
   const seconds = Math.floor(us / 1e6);
   const rest = us - seconds * 1e6;
@@ -75,7 +75,7 @@ function moment(us: number): string {
   return isUsual ? `${seconds}${`${1e6 + rest}`.slice(1)}` : number(us);
 }
 
-/** Names, and versions as text, are of characters that stand for themselves in JSON. */
+/** Names, and versions as text, that need no escapes in JSON. */
 const PLAIN = /^[\w.-]*$/;
 
 function text(value: string): string {

@@ -2,8 +2,8 @@
 import type { IncomingMessage } from "node:http";
 
 /**
- * The value of a field that stands once; of one that stands again the first. `name` is in lower case. Node's own `headers`
- * makes an object of all fields, of which most requests need three.
+ * The value of a field, the first if it is repeated. `name` is in lower case. Node's own `headers` makes an object of all
+ * fields, of which most requests need three.
  */
 export function fieldOf({ rawHeaders }: IncomingMessage, name: string): string | undefined {
   for (let i = 0; i < rawHeaders.length; i += 2) {

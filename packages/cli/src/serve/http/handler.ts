@@ -10,7 +10,7 @@ import { fieldOf } from "./field.js";
 import { HttpProblem, problemOf } from "./problem.js";
 import type { Method, Route } from "./route.js";
 
-/** `goOn` tells a client that waits for it to send the body; undefined where it does not wait. */
+/** `goOn` tells a client that waits for it to send the body; undefined if it does not wait. */
 export type Handler = (
   request: IncomingMessage,
   response: ServerResponse,
@@ -19,7 +19,7 @@ export type Handler = (
 
 const EMPTY_JSON: Readonly<Record<string, unknown>> = Object.freeze({});
 
-/** A handler of these routes. No path may stand there twice with one method. */
+/** A handler of these routes. No path may appear twice with one method. */
 export function httpHandler(service: Service, routes: readonly Route[]): Handler {
   const table = new Map<string, Map<string, Route>>();
   for (const route of routes) {
@@ -55,7 +55,7 @@ export function httpHandler(service: Service, routes: readonly Route[]): Handler
   };
 }
 
-/** A target may be a whole URL (RFC 9112, 3.2.2): what stands before its path says nothing here. */
+/** A target may be a whole URL (RFC 9112, 3.2.2): what precedes its path is ignored. */
 function withoutOrigin(target: string): string {
   const [origin] = /^https?:\/\/[^/?#]*/i.exec(target) ?? [];
   if (origin === undefined) return target;
@@ -175,11 +175,11 @@ class Exchange {
     const length = typeof body === "string" ? Buffer.byteLength(body) : body.length;
     head.push("Content-Length", String(length));
     for (const [name, value] of fields) head.push(name, value);
-    // Whoever drains keeps no connection. What was not read of a body, node reads and drops; of a client that waits to send
-    // it, it ends the connection: nobody knows whether a body comes or the next request.
+    // A draining service keeps no connection. Node reads and drops the unread rest of a body. If the client still waits to
+    // send the body, Node ends the connection, because it cannot know whether the body or the next request comes.
     if (this.#service.isDraining) head.push("Connection", "close");
     response.writeHead(status, head);
-    // To HEAD node sends none of it. Where each character is a byte, as in nearly all answers, nothing is to be encoded.
+    // To HEAD node sends none of it. If each character is a byte, as in nearly all answers, nothing need be encoded.
     if (typeof body === "string") response.end(body, length === body.length ? "latin1" : "utf8");
     else response.end(body);
     if (this.#service.log.isDebug) this.#tell(status);

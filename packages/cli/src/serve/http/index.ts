@@ -1,4 +1,4 @@
-/** The service over HTTP: its routes, and where it listens. */
+/** The service over HTTP: its routes and addresses. */
 import type { Service } from "../service.js";
 import { authzRoute } from "./authz.js";
 import { decideRoutes } from "./decide-routes.js";
@@ -24,7 +24,7 @@ export function routesOf(service: Service): readonly Route[] {
   ];
 }
 
-/** Listens where the settings say; the service closes it when it ends. */
+/** Listens at the addresses in the settings; the service closes it when it ends. */
 export async function openHttp(service: Service): Promise<readonly HttpEntrance[]> {
   const entrances = await listenHttp(service.settings, httpHandler(service, routesOf(service)));
   for (const entrance of entrances) service.mount(entrance);

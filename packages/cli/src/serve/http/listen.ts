@@ -12,7 +12,7 @@ import { readTls, type ServerTls } from "../tls.js";
 import type { Handler } from "./handler.js";
 import { HttpProblem, type ProblemReason } from "./problem.js";
 
-/** A server that listens, and where. */
+/** A server that listens, and its address. */
 export interface HttpEntrance extends Entrance {
   /** `http://127.0.0.1:8088`, with the port that it got; or `unix:/path`. */
   readonly address: string;
@@ -24,7 +24,7 @@ const LOOKS_EVERY_MS = 1000;
 /**
  * Listens on each address of the settings.
  *
- * @throws SettingError; what the system says where an address cannot be had
+ * @throws SettingError; the system's error if an address is not available
  */
 export async function listenHttp(
   settings: ServiceSettings,
@@ -64,7 +64,7 @@ async function listenAt(
   };
 }
 
-/** Resolves when the server listens there; rejects with what the system says where it cannot. */
+/** Resolves when the server listens there; rejects with the system's error if it cannot. */
 export function listening(server: NetServer, place: ListenOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
@@ -120,7 +120,7 @@ const REASONS: Readonly<Record<string, ProblemReason>> = {
   ERR_HTTP_REQUEST_TIMEOUT: "request-timeout",
 };
 
-/** What is no request, or comes too slowly, is answered where it can be, and its connection ended. */
+/** What is no request, or comes too slowly, is answered if possible, and its connection ended. */
 function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === "ECONNRESET" || !socket.writable) {
     socket.destroy();
@@ -138,7 +138,7 @@ function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
 /**
  * A socket that a process left behind when it was killed keeps the next one out.
  *
- * @throws SettingError where something else is there: it is not ours to remove
+ * @throws SettingError if something else is there: it is not ours to remove
  */
 async function removeStale(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);

@@ -257,7 +257,7 @@ function operationOf(operation: Operation, method: string): object {
         content: { "application/json": { schema: { $ref: `#/components/schemas/${takes}` } } },
       },
     }),
-    // OpenAPI 3.1 lets scopes stand there for tokens of any kind: one requirement for each that is enough.
+    // OpenAPI 3.1 allows scopes there for tokens of any kind: one requirement for each that is enough.
     security: scopes.map((scope) => ({ token: [scope] })),
     responses: answersOf(operation),
   };

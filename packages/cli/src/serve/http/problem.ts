@@ -50,7 +50,7 @@ export class HttpProblem extends Error {
 
 const SOON: readonly Field[] = [["Retry-After", "1"]];
 
-/** The problem that an error is; undefined where nobody foresaw it. */
+/** The problem that an error is; undefined if it is unforeseen. */
 export function problemOf(error: unknown): HttpProblem | undefined {
   if (error instanceof HttpProblem) return error;
   if (!(error instanceof SluiceError)) return undefined;

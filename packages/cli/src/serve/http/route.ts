@@ -8,7 +8,7 @@ export type Method = "GET" | "HEAD" | "POST";
 /** A request that was let in. */
 export interface Call {
   readonly request: IncomingMessage;
-  /** What stands behind the question mark; "" if there is none. */
+  /** What follows the question mark; "" if there is none. */
   readonly query: string;
   /** The body: of a route that takes JSON its object, of one that takes bytes these. */
   readonly body: unknown;
@@ -21,7 +21,7 @@ export interface Route {
   readonly scopes: readonly Scope[];
   /** What it takes for a body. */
   readonly takes: "json" | "bytes" | "nothing";
-  /** The longest body, where it is not the setting's. */
+  /** The longest body, if it is not the setting's. */
   readonly mostBytes?: number;
   readonly answer: (call: Call) => Answer | Promise<Answer>;
 }

@@ -1,4 +1,4 @@
-/** Semaphores over HTTP: a place is taken for whoever asks, who renews and releases it by its ticket, at any service. */
+/** Semaphores over HTTP: a permit is acquired for a client, which renews and releases it by its ticket, at any service. */
 import { ClosedError, lendPermit, MaxWaitExceededError, releaseLent, renewLent } from "sluice";
 import { PROBLEM_TYPE } from "sluice/http";
 import type { Service } from "../service.js";
@@ -62,7 +62,7 @@ async function acquire(semaphores: Semaphores, body: Json, { request }: Call): P
         const signal = AbortSignal.any([gone, semaphores.ending]);
         const options = { weight, slot, signal, maxWait: waitOf(maxWait) };
         const permit = await semaphore.acquire(key as string, options);
-        // Nobody would know of the place.
+        // No client would know of the permit.
         if (gone.aborted) {
           await permit.release();
           throw new HttpProblem("request-timeout");
@@ -81,7 +81,7 @@ async function acquire(semaphores: Semaphores, body: Json, { request }: Call): P
   }
 }
 
-/** Nobody knows when a place will be free. */
+/** It is not known when a permit will be free. */
 function busy(): Answer {
   const problem = { type: "about:blank", title: "Too Many Requests", status: 429, held: false };
   return { status: 429, type: PROBLEM_TYPE, fields: [], body: JSON.stringify(problem) };

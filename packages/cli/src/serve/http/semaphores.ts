@@ -1,4 +1,4 @@
-/** The semaphores of a service: each made when it is first asked for, with what its callers say of it. */
+/** The semaphores of a service: each made at its first use, with the options that its callers give. */
 import { Semaphore, type Store } from "sluice";
 import type { Service } from "../service.js";
 import { invalid } from "./asked.js";
@@ -17,7 +17,7 @@ interface Known {
   users: number;
 }
 
-/** Of names that nobody is asking for, the one that has been so for the longest time makes room. */
+/** Beyond this many names, the one that has been unused for the longest time makes room. */
 const MOST_NAMES = 1000;
 
 export class Semaphores {
@@ -27,7 +27,7 @@ export class Semaphores {
 
   constructor(service: Service) {
     this.#service = service;
-    // Those who wait in line would keep the service from its end.
+    // Waiting calls would keep the service from ending.
     service.mount({
       close: async () => {
         this.#ending.abort();
@@ -36,7 +36,7 @@ export class Semaphores {
     });
   }
 
-  /** Fires when the service ends: who waits in line then leaves it. */
+  /** Fires when the service ends: waiting calls then leave the line. */
   get ending(): AbortSignal {
     return this.#ending.signal;
   }
@@ -44,7 +44,7 @@ export class Semaphores {
   /**
    * Runs `work` with the semaphore of this name.
    *
-   * @throws HttpProblem where others use it with another limit or lease at this moment; InvalidOptionError
+   * @throws HttpProblem if others use it with another limit or lease at this moment; InvalidOptionError
    */
   async use<T>(terms: SemaphoreTerms, work: (semaphore: Semaphore) => Promise<T>): Promise<T> {
     const known = await this.#taken(terms);
@@ -89,12 +89,12 @@ export class Semaphores {
     return made;
   }
 
-  /** @throws HttpProblem where all are in use */
+  /** @throws HttpProblem if all are in use */
   #makeRoom(): void {
     for (const [name, { users, semaphore }] of this.#known) {
       if (users > 0) continue;
       this.#known.delete(name);
-      // It holds nothing and nobody waits: this is done at once.
+      // It holds nothing and no call waits, so this is done at once.
       void semaphore.close();
       return;
     }

@@ -5,9 +5,9 @@ import type { RlsAnswer, RlsRequest } from "./rls-messages.js";
 import { askedByRls, type RlsAsked } from "./rls-request.js";
 
 /**
- * The answer; no promise of it where one descriptor is decided by memory. `atomic`: all descriptors take their hits, or none
- * does; otherwise each for itself, as in Envoy's own service. Hits are given back first and in any case, and a descriptor that
- * only asks has a say like the others.
+ * The answer; without a promise if a single descriptor is decided in memory. `atomic`: all descriptors take their hits, or
+ * none does; otherwise each separately, as in Envoy's own service. Hits are given back first and in any case, and a
+ * descriptor that only asks can deny like the others.
  *
  * @throws RlsRequestError; what the set throws, under `onStoreFailure: "throw"` that the store does not answer
  */
@@ -58,7 +58,7 @@ async function decideMixed(
   return asked.map(({ kind }) => next[kind].next().value as RlsOutcome);
 }
 
-/** Where somebody who asks would be denied, nobody takes: what the others would get is looked up. */
+/** If a descriptor that only asks would be denied, none takes hits: the others are only peeked at. */
 async function takeUnlessDenied(
   rules: PolicySet,
   takes: RlsAsked["request"][],

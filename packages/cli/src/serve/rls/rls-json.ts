@@ -104,7 +104,7 @@ const DIGITS = /^\d{1,20}$/;
 
 /** A whole number, or its digits. */
 function uintIn(bits: 32 | 64): Read<number> {
-  // The largest number of 64 bits is none of JavaScript's.
+  // JavaScript has no number for the largest one of 64 bits.
   const most = bits === 32 ? MOST_UINT32 : 2 ** 64;
   return (value, path) => {
     const number = typeof value === "string" && DIGITS.test(value) ? Number(value) : value;

@@ -23,11 +23,11 @@ export interface RlsEntry {
 }
 
 export interface RlsDescriptor {
-  /** In the order in which they came; a key may stand there twice. */
+  /** In the order in which they came; a key may appear twice. */
   readonly entries: readonly RlsEntry[];
-  /** To decide by in place of the rule's own limit, where the rule allows that. */
+  /** To decide by instead of the rule's own limit, if the rule allows that. */
   readonly limit?: { readonly requestsPerUnit: number; readonly unit: RlsUnit } | undefined;
-  /** In place of the request's; 0 asks and takes nothing. */
+  /** Instead of the request's; 0 asks and takes nothing. */
   readonly hitsAddend?: number | undefined;
   /** Whether the hits are given back. */
   readonly isNegativeHits: boolean;
@@ -36,7 +36,7 @@ export interface RlsDescriptor {
 export interface RlsRequest {
   readonly domain: string;
   readonly descriptors: readonly RlsDescriptor[];
-  /** 0 stands for 1. */
+  /** 0 means 1. */
   readonly hitsAddend: number;
 }
 
@@ -45,13 +45,13 @@ export type RlsCode = "OK" | "OVER_LIMIT";
 /** What one descriptor came to. */
 export interface RlsStatus {
   readonly code: RlsCode;
-  /** Undefined where no rule is met, or none has a limit. */
+  /** Undefined if no rule is met, or none has a limit. */
   readonly currentLimit?:
     | { readonly requestsPerUnit: number; readonly unit: RlsUnit; readonly name: string }
     | undefined;
   /** 0 to 4,294,967,295. */
   readonly limitRemaining: number;
-  /** Whole milliseconds; undefined where it never comes. */
+  /** Whole milliseconds; undefined if it never comes. */
   readonly resetAfterMs?: number | undefined;
 }
 
@@ -63,9 +63,9 @@ export interface RlsAnswer {
   /** One for each descriptor, in their order. */
   readonly statuses: readonly RlsStatus[];
   readonly responseHeaders: readonly (readonly [name: string, value: string])[];
-  /** For the client of the proxy; empty where nothing is denied. */
+  /** For the client of the proxy; empty if nothing is denied. */
   readonly rawBody: string;
-  /** Undefined where no rule is met. */
+  /** Undefined if no rule is met. */
   readonly metadata?: RlsMetadata | undefined;
 }
 

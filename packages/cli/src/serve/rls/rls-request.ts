@@ -16,7 +16,7 @@ export interface RlsAsked {
 
 const MOST_DESCRIPTORS = 1000;
 const MOST_ENTRIES = 64;
-/** More units than any limit can have count as so many. */
+/** More units than any limit can have count as this many. */
 const MOST_HITS = 1e9;
 
 /** @throws RlsRequestError */

@@ -7,7 +7,7 @@ import type { Service } from "../service.js";
 /** A published document of a MiB fits, as JSON writes it. */
 const MOST_BYTES = 2 ** 21;
 
-/** Whoever has the scope may read and change all that the store holds, so no other scope allows it. */
+/** Holders of the scope may read and change all that the store holds, so no other scope allows it. */
 export function storeRoute(service: Service): Route {
   const handler = storeHandler(service.store, { maxBodyBytes: MOST_BYTES });
   // Those that wait for notices would keep the service from its end.
