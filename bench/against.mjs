@@ -1,4 +1,4 @@
-/** `--against COMMIT`: the working tree's build and a commit's, pair by pair, each row by itself. */
+/** `--against COMMIT`: the working tree's build and a commit's, pair by pair, each row separately. */
 import { buildCommit, resolveCommit } from "../scripts/build-commit.mjs";
 import { workingTree } from "./build.mjs";
 import { CLIENTS } from "./clients.mjs";
@@ -31,7 +31,7 @@ import { AMPLE, USUAL } from "./workload.mjs";
  */
 
 const CONTENDER = "sluice";
-/** Where one client is enough. */
+/** For measurements for which one client is enough. */
 const CLIENT = /** @type {const} */ ("ioredis");
 /** Few enough to be written in no time, and more than any cache of keys holds. */
 const KEYS = 10_000;
@@ -41,7 +41,7 @@ const HOT_IN_FLIGHT = 256;
 const FLOODED_KEYS = 1000;
 /** A hand-over takes as long as it is held: this many lengths of the other rows. */
 const SEMAPHORE_LENGTH = 2.5;
-/** A pair that the machine spoiled, such as by deadlines that passed, is measured again: so often at most. */
+/** A pair that the machine spoiled, such as by deadlines that passed, is measured again, at most this often. */
 const ATTEMPTS = 3;
 /** Slower than this, and certainly slower, is worth a look. */
 const TOLERATED = 0.97;

@@ -1,5 +1,6 @@
-// What the dashboard costs a process: nanoseconds a decision, and the share of a core, with none, with one that nobody has
-// open, and with five browsers that poll it each second. Variants take turns, so that what else the machine does meets all.
+// What the dashboard costs a process: nanoseconds a decision, and the share of a core, with none, with one that is not open
+// in a browser, and with five browsers that poll it each second. Variants take turns, so that what else the machine does
+// meets all.
 //
 //   node bench/dashboard.mjs [seconds each, default 5] [rounds, default 3]
 import { argv } from "node:process";

@@ -45,7 +45,7 @@ export async function measureEntrants(schedule, entrants, measure) {
 }
 
 /**
- * One value a round, of the i-th stage; empty where nobody took part.
+ * One value a round, of the i-th stage; empty if no entrant took part.
  * @param {Row | undefined} row
  * @param {number} stage
  * @param {(load: Load) => number} value

@@ -3,7 +3,8 @@
  *
  *     npm run build && node --expose-gc --min-semi-space-size=256 --max-semi-space-size=256 bench/garbage.mjs tree HEAD~3
  *
- * A fresh server, one process, everybody in turns; least of the turns, for a collection can only make it less by being seen.
+ * A fresh server, one process, all in turns; the least of the turns counts, since a collection can only make a turn worse
+ * by being noticed.
  */
 import { openClient } from "./clients.mjs";
 import { REFERENCE, redisContenders } from "./contenders/index.mjs";

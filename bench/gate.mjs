@@ -1,6 +1,6 @@
 /**
- * What the gate and its field writer cost by themselves, without a server: `npm run build && node bench/gate.mjs`.
- * Nanoseconds of CPU a call, which others on the machine change least: median and least of rounds that take turns.
+ * What the gate and its field writer cost without a server: `npm run build && node bench/gate.mjs`. Nanoseconds of CPU a
+ * call, which others on the machine change least: median and least of rounds that take turns.
  */
 import {
   fixedWindow,
@@ -39,7 +39,7 @@ const allowed = [{ decision: perUser.consumeSync("k"), policies }];
 const two = [...allowed, { decision: perAddress.consumeSync("k"), policies: others }];
 const denied = [{ decision: usedUp.consumeSync("user:0"), policies: await usedUp.policies("k") }];
 
-/** A request of its own for each call, as a server has it. */
+/** A new request for each call, as a server has it. */
 class Call {
   method = "GET";
   address = "192.0.2.7";

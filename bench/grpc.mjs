@@ -150,7 +150,7 @@ const { server, result } = await withServer(async ({ url }) => {
     each.waits.length = 0;
   }
   for (let round = 0; round < rounds; round++) {
-    // In turn from another one on, so that nobody is always first.
+    // In turn from another one on, so that none is always first.
     for (let i = 0; i < contenders.length; i++) {
       await contenders[(round + i) % contenders.length]?.round(roundMs);
     }

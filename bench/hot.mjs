@@ -1,4 +1,4 @@
-/** One key that everybody wants: what calls for the same key gain from travelling together. */
+/** One key for all calls: what calls for the same key gain from being batched. */
 import { CLIENTS } from "./clients.mjs";
 import { COUNTER, REFERENCE } from "./contenders/index.mjs";
 import { COST_HEAD, costCells, measureEntrants, p99, rowOf, series, speed } from "./entrants.mjs";

@@ -103,7 +103,7 @@ export function summary(loops) {
   };
 }
 
-/** Full collections until nothing more is found: what the fill left behind is nobody's measurement. */
+/** Full collections until nothing more is found: garbage of the fill must not count in a measurement. */
 export async function collect() {
   if (globalThis.gc === undefined) throw new Error("run with --expose-gc");
   for (let i = 0; i < 4; i++) {

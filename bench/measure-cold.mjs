@@ -9,7 +9,7 @@ import { Ledger, makeKeys, makeSequence, USUAL } from "./workload.mjs";
 const WINDOW_CALLS = 250;
 /** Windows at the end by which full speed is judged. */
 const LAST = 12;
-/** Calls whose CPU time is counted by itself: others on the machine change that less than they change a speed. */
+/** Calls whose CPU time is counted separately: other load on the machine changes that less than it changes a speed. */
 const FIRST_CALLS = 2000;
 
 /**

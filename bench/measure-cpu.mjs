@@ -45,7 +45,7 @@ export async function cpuTimes({ client: kind, url, subjects, load: load_ }) {
   const spent = subjects.map(() => []);
   for (let turn = 0; turn < turns; turn++) {
     for (let i = 0; i < drives.length; i++) {
-      // Nobody always comes after the same one, or after himself.
+      // None always comes after the same one, or after itself.
       const who =
         (turn + (Math.floor(turn / drives.length) % 2 === 0 ? i : -i) + 2 * drives.length) %
         drives.length;
@@ -72,7 +72,7 @@ export async function cpuTimes({ client: kind, url, subjects, load: load_ }) {
 }
 
 /**
- * Each with a connection of its own.
+ * Each with its own connection.
  * @param {Subject} subject
  * @param {ClientKind} kind
  * @param {string} url

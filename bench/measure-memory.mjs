@@ -1,4 +1,4 @@
-/** Measurements of contenders in memory, each in a process of its own. */
+/** Measurements of contenders in memory, each in a separate process. */
 import { memoryContenders } from "./contenders/index.mjs";
 import { collect, load, runAwaited } from "./loops.mjs";
 import { KEYS, Ledger, makeKeys, makeSequence } from "./workload.mjs";
@@ -74,8 +74,8 @@ export async function heapPerKey({ contender }) {
     await run(drive, eachKey(), count);
     return drive;
   };
-  // Code and feedback of the first calls are no state of a key. A function of its own, that nothing
-  // of the rehearsal stays reachable.
+  // Code and feedback of the first calls are no state of a key. A separate function, so that
+  // nothing of the rehearsal stays reachable.
   const rehearse = async () => {
     const { session } = await use(KEYS / 10);
     await session.close();

@@ -1,4 +1,4 @@
-/** Measurements of contenders that share state through Redis, each in a process of its own. */
+/** Measurements of contenders that share state through Redis, each in a separate process. */
 import { openClient } from "./clients.mjs";
 import { FLOOR, floodContenders, redisContenders } from "./contenders/index.mjs";
 import { closedLoop, collect, countUp, load, runAwaited, summary, timeUp } from "./loops.mjs";
@@ -9,7 +9,8 @@ import { Denials, Ledger, makeKeys, makeSequence, SCARCE } from "./workload.mjs"
 /** @typedef {import("./loops.mjs").Next} Next */
 /** @typedef {import("./workload.mjs").Quota} Quota */
 /**
- * So many keys, all used before; `warmCalls` calls come before the measurement, or as many as a part of its time allows.
+ * The given number of keys, all used before; `warmCalls` calls come before the measurement, or as many as a part of its
+ * time allows.
  * @typedef {{ keys: number, inFlight: number, ms: number, warmCalls?: number }} Stage
  */
 /**
@@ -29,9 +30,9 @@ import { Denials, Ledger, makeKeys, makeSequence, SCARCE } from "./workload.mjs"
 const FILL_IN_FLIGHT = 512;
 /** Of a measurement's length, before it. */
 const WARM_UP = 0.25;
-/** Before the first measurement of a process: compiling would be most of what is measured, and takes a core of its own. */
+/** Before the first measurement of a process: compiling would be most of what is measured, and takes another core. */
 const COMPILE_MS = 1000;
-/** Of lone calls after a large fill: the server resizes its tables and collects its scripts' garbage by and by. */
+/** Of lone calls after a large fill: the server resizes its tables and collects its scripts' garbage gradually. */
 const SETTLE_MS = 400;
 const LARGE_FILL = 50_000;
 /** Slices of a measurement that takes turns with the floor. */
@@ -110,8 +111,8 @@ export async function floodLoad({ contender, client: kind, url, seed, stage }) {
 }
 
 /**
- * Takes turns with a floor where there is one: how long a lone call takes depends on whether the machine
- * has fallen asleep meanwhile, and that changes from second to second.
+ * Takes turns with a floor if there is one: how long a lone call takes depends on whether the machine has fallen asleep
+ * since, and that changes from second to second.
  * @param {import("./clients.mjs").Client} client
  * @param {Drive} subject
  * @param {Next} next

@@ -28,8 +28,8 @@ import { semaphoreContenders } from "./contenders/index.mjs";
 const nowUs = () => Number(process.hrtime.bigint() / 1000n);
 
 /**
- * Every caller takes a place, keeps it for a while, pauses, and gets in line again. Just before it gives its place
- * up it sends a PING by the same connection, to compare with.
+ * Every caller acquires a permit, keeps it for a while, pauses, and gets in line again. Just before it releases the permit
+ * it sends a PING by the same connection, to compare with.
  * @param {Job} job
  * @returns {Promise<Seen>}
  */
@@ -67,7 +67,7 @@ export async function semaphoreLoad(job) {
 }
 
 /**
- * Until so many processes have come here.
+ * Waits until `processes` processes have come here.
  * @param {import("./clients.mjs").Client} client
  * @param {number} processes
  */

@@ -39,7 +39,7 @@ function keysLabel(keys) {
 }
 
 /**
- * One panel: a line a contender over labels that stand side by side.
+ * One panel: a line a contender over labels side by side.
  * @param {Frame} frame
  * @param {string} title
  * @param {readonly Line[]} lines

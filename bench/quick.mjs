@@ -149,7 +149,7 @@ function handOff(client) {
   };
 }
 
-/** In the order of a round: who is compared stands beside each other. @type {readonly Measure[]} */
+/** In the order of a round: those that are compared are adjacent. @type {readonly Measure[]} */
 const MEASUREMENTS = [
   inMemory,
   inRedis(OWN),

@@ -20,7 +20,7 @@ import { KEYS, USUAL } from "./workload.mjs";
 
 /** Calls in flight, one stage after another. */
 export const IN_FLIGHT = [1, 64, 256, 1024];
-/** Where costs are printed. */
+/** The load at which costs are printed. */
 const BUSY = IN_FLIGHT.indexOf(256);
 
 /** @param {import("./rounds.mjs").Schedule} schedule */
@@ -84,7 +84,7 @@ function loadsTable(client, rows) {
 }
 
 /**
- * The latency of the floor in turns with this contender, where they took turns.
+ * The latency of the floor in turns with this contender, if they took turns.
  * @param {Row} row
  * @param {number} stage
  */

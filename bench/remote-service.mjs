@@ -1,4 +1,4 @@
-/** A decision service in a process of its own. Argument: its settings as JSON. Ends with SIGTERM. */
+/** A decision service in a separate process. Argument: its settings as JSON. Ends with SIGTERM. */
 const built = new URL("../packages/cli/dist/serve/run-service.js", import.meta.url);
 const { runService } = /** @type {typeof import("../packages/cli/src/serve/run-service.js")} */ (
   await import(built.href)

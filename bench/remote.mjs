@@ -26,7 +26,7 @@ const policies = join(folder, "policies.json");
 writeFileSync(policies, JSON.stringify({ rules: [] }));
 
 /**
- * A service of the program, and where it listens.
+ * A service of the program, and its address.
  * @param {string} [redis]
  */
 async function startService(redis) {
@@ -48,7 +48,7 @@ async function startService(redis) {
 }
 
 /**
- * Calls/s and the 99th percentile of their times in µs, in a closed loop of so many.
+ * Calls/s and the 99th percentile of their times in µs, in closed loops of `inFlight` calls.
  * @param {RateLimiter} limiter
  * @param {number} inFlight
  */

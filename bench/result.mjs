@@ -1,4 +1,4 @@
-/** What a run of the bench leaves, and the lines that say where it was made. */
+/** What a run of the bench leaves, and the lines that describe its machine. */
 import { whole } from "./table.mjs";
 
 /** @typedef {import("./entrants.mjs").Section} Section */

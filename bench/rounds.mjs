@@ -1,4 +1,4 @@
-/** Interleaved rounds, so that what slows the machine for a while slows everybody. */
+/** Interleaved rounds, so that what slows the machine for a while slows all entrants. */
 
 /**
  * @typedef {object} Schedule
@@ -10,7 +10,7 @@
  */
 
 /**
- * A B C, then B C A, and so on: nobody always comes after the same one. Every entrant gets the same
+ * A B C, then B C A, and so on: none always comes after the same one. Every entrant gets the same
  * seed in a round.
  * @template E
  * @template R

@@ -1,4 +1,4 @@
-/** A semaphore that more want than may have: how long a place stays empty between two holders. */
+/** A semaphore with more callers than permits: how long a permit stays unused between two holders. */
 import { AIMS } from "./aims.mjs";
 import { CLIENTS } from "./clients.mjs";
 import { perform } from "./fork.mjs";
@@ -35,11 +35,11 @@ const CONTENDERS = [
   { contender: OTHER, client: "ioredis" },
 ];
 const ENTRANTS = CROWDS.flatMap((crowd) => CONTENDERS.map((each) => ({ ...each, crowd })));
-/** Places change hands one at a time, mostly, and nobody in step with anybody else. */
+/** Permits mostly change hands one at a time, and no two callers are in step. */
 const HOLD_MS = /** @type {const} */ ([20, 40]);
 /**
- * Before a caller comes back. A place must go to one who waits: the library that lets everybody ask every 10 ms would
- * else give it to whoever had it last. Shorter than a hold, so that somebody waits always.
+ * Before a caller comes back. A permit must go to a waiter: otherwise a library whose callers poll every 10 ms would give
+ * it to its last holder. Shorter than a hold, so that there is always a waiter.
  */
 const PAUSE_MS = 15;
 /** A round, in lengths of the other parts' measurements. */
@@ -92,7 +92,7 @@ async function scriptCalls(admin) {
 }
 
 /**
- * A place that was given up first is the first to be taken again.
+ * The permit that was released first is the first to be taken again.
  * @param {readonly Seen[]} all
  * @param {number} limit
  */

@@ -7,7 +7,7 @@ import { startRedis } from "../scripts/redis-server.mjs";
 const SAMPLED_KEYS = 500;
 
 /**
- * Runs `use` with a server of its own.
+ * Runs `use` with a new server.
  * @template R
  * @param {(server: Server) => Promise<R>} use
  */
@@ -31,7 +31,7 @@ async function describe(admin) {
 }
 
 /**
- * Mean of a sample of the keys that the last contender left; 0 where it wrote none.
+ * Mean of a sample of the keys that the last contender left; 0 if it wrote none.
  * @param {Redis} admin
  */
 export async function bytesPerKey(admin) {
@@ -80,7 +80,7 @@ export async function serverTime(client) {
 export function serverTimeBetween(before, after) {
   const scriptsUs = after.scriptsUs - before.scriptsUs;
   return {
-    // Scripts have the commands that they call in their time, and those count once more by themselves.
+    // Scripts have the commands that they call in their time, and those count once more separately.
     commandUs: scriptsUs > 0 ? scriptsUs : after.commandsUs - before.commandsUs,
     cpuUs: after.cpuUs - before.cpuUs,
   };

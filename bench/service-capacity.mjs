@@ -37,7 +37,7 @@ const NAMES = {
 /** @param {readonly number[]} values */
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 
-/** In a process of its own: a server that says its port, and its time on a processor when it is asked. */
+/** In a separate process: a server that reports its port and, on request, its CPU time. */
 async function serve(/** @type {string} */ kind, /** @type {string} */ redis) {
   process.on("message", () => {
     const { user, system } = process.cpuUsage();

@@ -1,8 +1,8 @@
 /**
- * `npm run build && node bench/service.mjs [--quick] [--page]`: what the service takes of the processor for a request, beside a
- * bare server of node:http that reads the same body and answers as many bytes and fields. The two servers run in processes of
- * their own and are asked in turns, in random order; figures are medians over the rounds. With `--page` they are printed as the
- * tables of docs/service-capacity.md, with what the parts of an answer take by themselves.
+ * `npm run build && node bench/service.mjs [--quick] [--page]`: what the service takes of the processor for a request,
+ * beside a bare server of node:http that reads the same body and answers as many bytes and fields. The two servers run in
+ * separate processes and are asked in turns, in random order; figures are medians over the rounds. With `--page` they are
+ * printed as the tables of docs/service-capacity.md, with what each part of an answer takes.
  */
 import { fork } from "node:child_process";
 import { once } from "node:events";

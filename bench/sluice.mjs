@@ -8,7 +8,7 @@ import { DENIED, USUAL } from "./workload.mjs";
 
 /** @typedef {typeof import("../packages/sluice/dist/index.js") & typeof import("../packages/sluice/dist/stores/redis/index.js")} Modules */
 
-/** Builds are compared on busy machines too, where an answer without the store says nothing of a build. */
+/** Builds are compared on busy machines too, and an answer without the store says nothing about a build. */
 const PATIENCE = { timeout: "10s" };
 /** @type {{ timeout?: string }} */
 const patience = isCompared ? PATIENCE : {};
@@ -63,7 +63,7 @@ export function limiterOf(
 }
 
 /**
- * So many policies of one name that differ in their limits.
+ * `count` policies of one name that differ in their limits.
  * @param {import("./workload.mjs").Quota} quota
  * @param {number} count
  */

@@ -20,7 +20,7 @@ const ATTACKERS = 2000;
 const TENANTS = 5000;
 /** A deadline that a busy store does not always keep. */
 const TIGHT_MS = 4;
-/** Answers from memory leave the event loop no turn by themselves. */
+/** Answers from memory alone would leave the event loop no turn. */
 const TURN_MS = 1;
 const ABORTED = "aborted";
 
@@ -117,7 +117,7 @@ function makeCalls({ users, logins, tenants, visitors }) {
     [50, () => users.consume(`user ${pick(USERS)}`)],
     [15, () => logins.consume(`address ${pick(ATTACKERS)}`)],
     [10, () => tenants.consume(`tenant ${pick(TENANTS)}`, { cost: 1 + pick(3) })],
-    // Nobody comes twice: what is kept of these is a leak.
+    // No visitor comes twice: what is kept of these is a leak.
     [15, () => visitors.consume(`visitor ${visits++}`)],
     [3, () => users.peek(`user ${pick(USERS)}`)],
     [2, () => users.refund(`user ${pick(USERS)}`, 1)],
@@ -167,7 +167,7 @@ function makeTurns() {
 function outcomeOf(answer) {
   if (answer === undefined) return "done";
   if (answer === ABORTED) return ABORTED;
-  // Administering verbs throw while the store stands still; whatever else is thrown must be seen.
+  // Administrative verbs throw while the store is stopped; whatever else is thrown must be seen.
   if (answer instanceof Error) return "code" in answer ? String(answer.code) : String(answer);
   const { allowed, source } = /** @type {Decision} */ (answer);
   return `${allowed ? "allowed" : "denied"}, ${source}`;

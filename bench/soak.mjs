@@ -1,4 +1,4 @@
-/** `npm run soak`: minutes of full load through Redis, and whether memory stays where it was. See README.md. */
+/** `npm run soak`: minutes of full load through Redis, and whether memory stays level. See README.md. */
 import { writeFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
@@ -32,7 +32,7 @@ const TOLERATED_BYTES = MIB;
 /** Of the samples: tables, pools and compiled code reach their size in these. */
 const WARM_UP = 0.2;
 const MIN_SAMPLES = 5;
-/** The server stands still so long, so often: deadlines pass, and it comes back. */
+/** How long and how often the server is stopped: deadlines pass, and it comes back. */
 const STALL_MS = 600;
 const STALL_EVERY_MS = 60_000;
 const FIRST_STALL_MS = 5000;
@@ -100,7 +100,7 @@ async function soak() {
   const redis = await startRedis();
   const admin = new Redis(redis.url);
   const client = await openClient(kind, redis.url);
-  // Connections that stand still for a while are what this is about.
+  // Connections that stall for a while are the subject of this run.
   client.raw.on("error", () => {});
   const traffic = makeTraffic(client, inFlight, leak);
   const delay = monitorEventLoopDelay({ resolution: 1 });

@@ -1,4 +1,4 @@
-/** Who is compared in one process, by the names that are given on the command line. */
+/** What is compared in one process, by the names on the command line. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { buildCommit, entriesOf } from "../scripts/build-commit.mjs";

@@ -4,7 +4,7 @@ import { inspect } from "node:util";
 export const KEYS = 100_000;
 /** Above what one key gets in a run, so that every call must be allowed: a denial is an error. */
 export const LIMIT = 1000;
-/** Longer than a measurement, so that nobody's keys expire under it: some keep them for seconds, some for all of it. */
+/** Longer than a measurement, so that no contender's keys expire during it: some keep them for seconds, some for all of it. */
 export const PERIOD_MS = 3_600_000;
 
 /** @typedef {{ limit: number, periodMs: number, policies: number }} Quota several policies are alike but for their names */
@@ -23,7 +23,7 @@ export const DENIED = -1;
 const SEQUENCE = 2 ** 20;
 const MASK = SEQUENCE - 1;
 
-/** Keys as flat strings: concatenated ones would be flattened by whoever touches them first. */
+/** Keys as flat strings: concatenated ones would be flattened by the contender that uses them first. */
 export function makeKeys(count = KEYS, name = "user") {
   return Array.from({ length: count }, (_, i) => Buffer.from(`${name}:${i}`).toString("latin1"));
 }
@@ -51,8 +51,8 @@ export function makeSequence(seed, keys = KEYS) {
 const TOLERATED = 0.01;
 
 /**
- * Checks replies against the number of calls that each key got. A window says exactly what is left;
- * a bucket at least that, and more by what came back meanwhile.
+ * Checks replies against the number of calls that each key got. A window says exactly what is left; a bucket at least that,
+ * and more by what has come back since.
  */
 export class Ledger {
   /** @readonly */
@@ -93,7 +93,7 @@ export class Ledger {
   /**
    * @param {number} key
    * @param {number} calls what `sent` said before the call
-   * @param {number | undefined} remaining undefined where the contender does not tell
+   * @param {number | undefined} remaining undefined if the contender does not tell
    * @param {unknown} reply
    */
   check(key, calls, remaining, reply) {

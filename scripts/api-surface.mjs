@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const FILE = join(root, "packages/sluice/api-surface.txt");
 
 /**
- * The lines of all entry points, in order. A type that several pass on stands with the first.
+ * The lines of all entry points, in order. A type that several entry points export is listed with the first.
  * @param {Sources} sources
  * @param {Readonly<Record<string, string>>} entries
  */

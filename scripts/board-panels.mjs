@@ -1,6 +1,6 @@
 /** The panels of the board and the alerts, as scripts/board.mjs writes them. */
 
-/** @typedef {(name: string) => string} NameOf The name in Prometheus of a metric of the list; throws where it has none. */
+/** @typedef {(name: string) => string} NameOf The name in Prometheus of a metric of the list; throws if it has none. */
 /** @typedef {{ title: string, about: string, unit?: string, type?: string, width?: number, targets: readonly (readonly [string, string])[] }} Panel */
 /** @typedef {{ alert: string, expr: string, for: string, summary: string, todo: string }} Alert */
 

@@ -24,7 +24,7 @@ import { fileURLToPath } from "node:url";
  */
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-/** Where the library is in this repository, and where it was before it had a workspace of its own. */
+/** The library's folder in this repository, and its folder in commits before it became a workspace. */
 const LAYOUTS = ["packages/sluice", "."];
 
 /** The working tree's package. */
@@ -65,7 +65,7 @@ export function buildCommit(commit) {
 }
 
 /**
- * Where a build has its modules, as its package.json says.
+ * The modules of a build, by its package.json.
  * @param {string} packageDir holds package.json
  * @param {string} builtDir holds dist
  * @returns {Entries}
@@ -120,7 +120,7 @@ function compile(sha, work) {
 }
 
 /**
- * Whole or not at all: somebody else may build the same.
+ * Whole or not at all: another process may build the same.
  * @param {string} built
  * @param {string} kept
  */

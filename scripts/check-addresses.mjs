@@ -1,5 +1,5 @@
-// Before a package is published: it says where its source is, where to read of it, and where to tell of a fault. No public
-// address is known in the repository, so a release fills them in, and npm publishes nothing without.
+// Before a package is published: it names its source, its documentation, and where to report a fault. No public address is
+// known in the repository, so a release fills them in, and npm publishes nothing without.
 import { readFileSync } from "node:fs";
 import { argv, exit, stderr } from "node:process";
 import { fileURLToPath } from "node:url";

@@ -25,7 +25,7 @@ const FRAMEWORKS = [
   ["graphql", "@envelop/core", "5.0.0", "5.6.1"],
   ["graphql", "@apollo/server", "4.0.0", "5.5.1"],
 ];
-/** What they need beside: types of their own, and parts. */
+/** What else they need: their own types, and parts. */
 const BESIDE = {
   lowest: [
     "@types/express@4.17.0",
@@ -180,7 +180,7 @@ function checkClient(spec, env) {
 }
 
 /**
- * One small file that holds the library and a client, run where nothing is installed.
+ * One small file that holds the library and a client, run in a folder without installed packages.
  * @param {Record<string, string>} env
  */
 function checkSingleFile(env) {
@@ -230,7 +230,7 @@ function checkFrameworks(which) {
     install([...named, ...BESIDE[which]]);
     for (const compiler of which === "lowest" ? compilers : compilers.slice(-1)) {
       check(`${which} frameworks: ${compiler}`, () => {
-        // Declarations of older frameworks are not all without errors of their own. Decorators are Nest's.
+        // The declarations of some older frameworks have errors. Decorators are Nest's.
         const options = ["--module", "nodenext", "--skipLibCheck", "true"];
         const programs = FRAMEWORK_PROGRAMS.map((program) => `${program}.ts`);
         compile(compiler, [...options, "--experimentalDecorators"], programs);
@@ -341,7 +341,7 @@ function manifestOf(project) {
 }
 
 /**
- * The program, in a project of its own: with what it brings, and nothing else.
+ * The program, in a separate project: with its dependencies, and nothing else.
  * @param {{ library: string, program: string, url: string }} packed
  */
 function checkProgram({ library, program, url }) {

@@ -1,5 +1,5 @@
-// Collects the tools.ts of every algorithm's folder: what the audit, the command line and the tests need of an
-// algorithm is where its kernel is, and its one line in algorithms/list.ts need not be written again for each of them.
+// Collects the tools.ts of every algorithm's folder: what the audit, the command line and the tests need of an algorithm is
+// beside its kernel, and its one line in algorithms/list.ts need not be repeated for each of them.
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,7 +1,7 @@
 /**
- * `npm run check:container`: does in folders what the Dockerfile says, as a user without rights, where there is no engine to
- * build it: every COPY, RUN and ENV of both stages, the entry point, the health check, and the end at SIGTERM. What it cannot
- * try is the base image itself. Needs the registry, and some minutes.
+ * `npm run check:container`: does in folders what the Dockerfile says, as an unprivileged user, if there is no engine to
+ * build it: every COPY, RUN and ENV of both stages, the entry point, the health check, and the end at SIGTERM. What it
+ * cannot try is the base image itself. Needs the registry, and some minutes.
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";

@@ -2,8 +2,8 @@
 // bundlers. It runs before anything is compiled, on the oldest Node. Comments and indentation are left out: they
 // would travel to the server. A comment line may be a directive; paths start at packages/sluice/src:
 //
-//   -- @include algorithms/decide.lua         that file's lines stand here
-//   -- @const READY, VERBS from a/file.ts     these names of the file stand for their values, which must be numbers,
+//   -- @include algorithms/decide.lua         that file's lines are inserted here
+//   -- @const READY, VERBS from a/file.ts     these names of the file are replaced by their values, which must be numbers,
 //                                             products of numbers, tables of them or, in a .lua file, text
 //   -- @kernels, -- @fast-paths               stores/redis/scripts.ts puts those of a batch here
 //   -- @each, -- @end, -- @batch              stores/redis/lone-scripts.ts makes a text for a sequence of policies
@@ -69,7 +69,7 @@ function constantOf(name, path) {
   );
 }
 
-/** Puts the values of a file's constants in the place of their names. */
+/** Replaces the names of a file's constants by their values. */
 class Constants {
   /** @readonly @type {Map<string, Constant>} */
   #values = new Map();
@@ -107,7 +107,7 @@ class Constants {
   }
 
   /**
-   * Throws if a line names a constant of no file, or no line names one that was asked for.
+   * Throws if the code uses a constant that no line declares, or a line declares an unused one.
    * @param {readonly string[]} own
    * @param {readonly string[]} all with what they include
    */

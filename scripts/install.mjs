@@ -1,5 +1,5 @@
-// Finds a program that the tests need, and installs it with the machine's package manager where that is
-// allowed: as root, with a passwordless sudo, or in CI, and never with SLUICE_NO_INSTALL=1.
+// Finds a program that the tests need, and installs it with the machine's package manager if that is allowed: as root, with
+// a passwordless sudo, or in CI, and never with SLUICE_NO_INSTALL=1.
 import { execFileSync, spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
@@ -28,7 +28,7 @@ export function onPath(name) {
 }
 
 /**
- * The shell command that installs the program on this machine, or undefined where none is known.
+ * The shell command that installs the program on this machine, or undefined if none is known.
  * @param {Program["packages"]} packages
  */
 function installCommand(packages) {
@@ -57,7 +57,7 @@ function mayInstall(command) {
 }
 
 /**
- * Path of the program, after installing it if need be; throws with the command to type where it may not.
+ * Path of the program, after installing it if need be; if it may not, throws with the command to type.
  * @param {Program} program
  */
 export function ensureProgram({ what, find, packages }) {
@@ -68,7 +68,7 @@ export function ensureProgram({ what, find, packages }) {
   if (command !== undefined && mayInstall(command)) {
     process.stderr.write(`The tests need ${what}, and there is none; installing it: ${command}\n`);
     try {
-      // Nobody may be there to type a password. Output goes to stderr: stdout is the caller's.
+      // There may be no one to type a password. Output goes to stderr: stdout is the caller's.
       execFileSync("sh", ["-c", command.replaceAll("sudo ", "sudo -n ")], {
         stdio: ["ignore", process.stderr, process.stderr],
       });

@@ -36,7 +36,7 @@ function sourcesOf(folder) {
     );
   return Object.fromEntries(
     Object.entries(exports).flatMap(([subpath, target]) => {
-      // A string is a file as it stands, such as a JSON Schema.
+      // A string is a file that is exported unchanged, such as a JSON Schema.
       if (typeof target === "string") return [];
       const source = target.default.replace("./dist/", "src/").replace(/\.js$/, ".ts");
       return [[`${name}${subpath.slice(1)}`, `${folder}/${source}`]];
@@ -44,7 +44,7 @@ function sourcesOf(folder) {
   );
 }
 
-/** For Vite: each name as a whole, since an alias otherwise stands for the beginning of longer ones too. */
+/** For Vite: each name as a whole, since an alias otherwise also matches the beginning of longer ones. */
 export function librarySourceAliases() {
   return Object.entries(librarySources()).map(([name, source]) => ({
     find: new RegExp(`^${name}$`),

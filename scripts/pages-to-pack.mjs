@@ -1,6 +1,6 @@
 // What a package shows beside its code is kept at the repository's root: `copy` puts it into the package that is packed
-// here, just before that, and `remove` takes it out again. The library has all pages; the program has a README of its own,
-// and the library beside it. Links that lead out of what is packed become their text.
+// here, just before that, and `remove` takes it out again. The library has all pages; the program has its own README, and
+// the library beside it. Links that lead out of what is packed become their text.
 import { cpSync, lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, normalize } from "node:path";
 import { argv, cwd } from "node:process";

@@ -13,7 +13,7 @@ const BOTH = { x: LEFT.x, width: RIGHT.x + RIGHT.width - LEFT.x };
 const HALF = { width: 196, gap: 18 };
 const DECISION = { x: RIGHT.x, width: HALF.width };
 const FAILURE = { x: RIGHT.x + HALF.width + HALF.gap, width: HALF.width };
-/** Where the request goes down, the answer comes up, and an answer after a failure does. */
+/** The lanes in which the request goes down, the answer comes up, and an answer after a failure comes up. */
 const LANE = {
   down: LEFT.x + 60,
   up: DECISION.x + DECISION.width / 2,
@@ -227,7 +227,7 @@ function across(label) {
   );
 }
 
-/** @returns {number} where it begins */
+/** @returns {number} the frame's top */
 function beginFrame() {
   return y - FRAME;
 }

@@ -80,7 +80,7 @@ export class Sources {
   }
 
   /**
-   * Where a name is declared that a file declares, imports or passes on; undefined if in no source.
+   * The declaration of a name that a file declares, imports or passes on; undefined if in no source.
    * @param {Id} id
    * @returns {Id | undefined}
    */
@@ -185,7 +185,7 @@ const isCode = ({ type }, property) =>
   (property === "body" && type.includes("Function")) ||
   (property === "value" && type === "PropertyDefinition");
 
-/** @param {Node} node whether nobody outside its class can name it */
+/** @param {Node} node whether code outside its class cannot name it */
 export const isPrivate = (node) =>
   child(node, "key")?.type === "PrivateIdentifier" ||
   node["accessibility"] === "private" ||
@@ -206,7 +206,7 @@ export function* seen(node) {
 }
 
 /**
- * The names of types that stand in what users see; the value of a `typeof` needs no name.
+ * The names of types in what users see; the value of a `typeof` needs no name.
  * @param {Node} node
  * @returns {ReadonlySet<string>}
  */
@@ -234,12 +234,12 @@ function leftmost(node) {
 }
 
 /**
- * The docstring that stands before a node; "" if there is none.
+ * The docstring before a node; "" if there is none.
  * @param {string} text
  * @param {Node} node
  */
 export function docstringOf(text, node) {
-  // A directive to the linter may stand in between.
+  // A directive to the linter may be in between.
   const before = text
     .slice(0, node.start)
     .replace(/(?:\n[ \t]*\/\/[^\n]*)+\n[ \t]*$/, "")
@@ -325,8 +325,8 @@ const isVerb = ({ type, kind }) =>
   (type === "MethodDefinition" || type === "TSMethodSignature") && kind === "method";
 
 /**
- * What users see of a declaration or a member, in one line: no code, no comments, and no members, which have lines of
- * their own.
+ * What users see of a declaration or a member, in one line: no code, no comments, and no members, which have their own
+ * lines.
  * @param {string} text
  * @param {Node} node
  */

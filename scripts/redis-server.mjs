@@ -1,4 +1,4 @@
-// Finds, installs where that is allowed, and starts real Redis servers for the tests and the bench.
+// Finds, installs if that is allowed, and starts real Redis servers for the tests and the bench.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -19,7 +19,7 @@ import { ensureProgram, isExecutable, onPath } from "./install.mjs";
 /**
  * @typedef {object} RedisOptions
  * @property {readonly string[]} [args] come last on the server's command line
- * @property {number} [port] this one, where another server was before; default: any that is free
+ * @property {number} [port] this one, if another server had it before; default: any that is free
  * @property {string} [config] a configuration file, which the server may rewrite: Sentinel asks for one
  * @property {boolean} [whileLoading] do not wait until the server has loaded its data
  */
@@ -69,9 +69,9 @@ const PORTS_A_SHARE = 1000;
 const given = new Set();
 
 /**
- * Ports stay below the range that outgoing connections draw from, also after adding 10,000 for
- * the bus of a cluster node. Each worker of vitest has a share of its own, for the others know nothing of the
- * port that it keeps for a server which is down for a while.
+ * Ports stay below the range that outgoing connections draw from, also after adding 10,000 for the bus of a cluster node.
+ * Each worker of vitest has its own share, because the others cannot know which port it keeps for a server that is down for
+ * a while.
  */
 async function freePort() {
   const share = Number(process.env.VITEST_POOL_ID ?? 0) % SHARES;

@@ -6,8 +6,8 @@
 /** @typedef {"token bucket" | "fixed window" | "none"} Algorithm */
 
 /**
- * One limiter at work. `call` is what is timed; `remaining` reads a reply: what is left, DENIED, or
- * undefined where the contender does not tell.
+ * One limiter at work. `call` is what is timed; `remaining` reads a reply: what is left, DENIED, or undefined if the
+ * contender does not tell.
  * @typedef {{ call(key: string): unknown, remaining(reply: unknown): number | undefined, close(): unknown }} Session
  */
 
@@ -30,7 +30,7 @@ export const REFERENCE = "rate-limiter-flexible";
 export const FLOOR = "empty EVALSHA";
 /** What throughput is compared with besides: the least that a shared counter costs. */
 export const COUNTER = "INCR";
-/** The reference where it keeps denied keys in memory. */
+/** The reference when it keeps denied keys in memory. */
 export const BLOCKING = `${REFERENCE}, inMemoryBlockOnConsumed`;
 
 /** @type {Readonly<Record<string, () => Promise<MemoryContender>>>} */
@@ -71,7 +71,7 @@ export const floodContenders = {
 };
 
 /**
- * Opens a semaphore at which `acquire` waits for a place, and resolves to what gives it up.
+ * Opens a semaphore at which `acquire` waits for a permit, and resolves to the function that releases it.
  * @typedef {object} SemaphoreContender
  * @property {(client: import("../clients.mjs").Client, limit: number) => { acquire(): Promise<() => Promise<unknown>>, close(): unknown }} open
  */

@@ -1,4 +1,4 @@
-/** One server of `bench/grpc.mjs`, in a process of its own: ours, one of grpc-js that answers a constant, or bare http2. */
+/** One server of `bench/grpc.mjs`, in a separate process: ours, one of grpc-js that answers a constant, or bare http2. */
 import { createServer } from "node:http2";
 import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";

@@ -77,7 +77,7 @@ export class Client {
   }
 
   /**
-   * Sends so many requests, shared by all connections, and hands each reply to `check`.
+   * Sends `count` requests, shared by all connections, and hands each reply to `check`.
    * @param {number} count
    * @param {(reply: Reply) => void} check
    */

@@ -1,4 +1,4 @@
-/** Upstash's limiter, @upstash/ratelimit, on a plain connection to Redis in place of its HTTP client. */
+/** Upstash's limiter, @upstash/ratelimit, on a plain connection to Redis instead of its HTTP client. */
 import { createHash } from "node:crypto";
 import { Ratelimit } from "@upstash/ratelimit";
 import { DENIED } from "../../workload.mjs";

@@ -9,7 +9,7 @@ export function open({ kind, raw }, limit) {
   if (kind !== "ioredis") throw new Error("redis-semaphore is written for ioredis");
   return {
     acquire: async () => {
-      // Everybody who holds or waits is an object of his own.
+      // Each holder or waiter is a separate object.
       const semaphore = new Semaphore(raw, "k", limit);
       await semaphore.acquire();
       return () => semaphore.release();
