@@ -1,5 +1,4 @@
 import { defineConfig } from "vitest/config";
-import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { librarySourceAliases } from "./scripts/library-sources.mjs";
 
 const sluice = "packages/sluice/test";
@@ -23,18 +22,6 @@ const redis = [
   `${sluice}/support/redis-server.test.ts`,
 ];
 
-/** Of the stress files those that take longest: whichever begins last keeps all others waiting. */
-const LONG =
-  /(?:faults\/(?:network|stalls|storm|semaphore-failover)|races\/(?:exercise|broken|upgrade|line)|redis\/(?:client-versions|outage)|stress\/dashboard\/page)\.test\.ts$/;
-
-class LongFirst extends BaseSequencer {
-  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const rest = await super.sort(files);
-    const isLong = ({ moduleId }: TestSpecification): boolean => LONG.test(moduleId);
-    return [...rest.filter(isLong), ...rest.filter((file) => !isLong(file))];
-  }
-}
-
 const globalSetup = `${sluice}/support/global-setup.ts`;
 
 /** Ends a test that hangs, and none that is slow: that depends on the machine, and on how much it is asked to repeat. */
@@ -43,7 +30,6 @@ const HANGS_MS = 10 * 60_000 * Math.max(1, Number(process.env["SLUICE_RUNS"] ?? 
 export default defineConfig({
   resolve: { alias: librarySourceAliases() },
   test: {
-    sequence: { sequencer: LongFirst },
     setupFiles: `${sluice}/support/leaks.ts`,
     pool: "forks",
     testTimeout: HANGS_MS,
@@ -77,7 +63,7 @@ export default defineConfig({
           // They start servers and processes of their own, and mostly wait: for kills, leases and deadlines. They come
           // last, with the machine to themselves.
           maxWorkers: 4,
-          sequence: { groupOrder: 1, sequencer: LongFirst },
+          sequence: { groupOrder: 1 },
         },
       },
     ],
