@@ -3,7 +3,7 @@ import { InvalidOptionError, StoreUnavailableError } from "../../core/errors.js"
 import { unchecked, checkBoolean, optionReader } from "../../core/options.js";
 import { HIDDEN, InWords, withoutText } from "../../core/shown.js";
 import { connectablePackages } from "./clients/index.js";
-import type { ConnectTarget, OwnConnection } from "./clients/own-connection.js";
+import type { ConnectablePackage, ConnectTarget, OwnConnection } from "./clients/own-connection.js";
 import type { Connector } from "./lazy-connection.js";
 
 /** Options of `RedisStore.connect`. */
@@ -29,31 +29,36 @@ const DEFAULT_PORT = 6379;
 /** Checks the URL and the options, and returns what connects. */
 export function connectorTo(url: unknown, options: ConnectOptions): Connector {
   const target = parseTarget(url, options);
-  return { load: loadPackage, open: (closed) => openConnection(target, closed) };
+  return {
+    // What fails here fails again when a connection is opened, which says so.
+    load: () => installedClient().then(nothing, nothing),
+    open: (closed) => openConnection(target, closed),
+  };
 }
 
-/** What fails here fails again when a connection is opened, and is reported then. */
-async function loadPackage(): Promise<void> {
-  for (const { name } of connectablePackages) {
-    const module = await importIfThere(name).catch(() => "broken");
-    if (module !== undefined) return;
+function nothing(): void {}
+
+async function openConnection(target: ConnectTarget, closed: AbortSignal): Promise<OwnConnection> {
+  const { connectable, module } = await installedClient();
+  closed.throwIfAborted();
+  try {
+    return await connectable.open(module, target, closed);
+  } catch (error) {
+    throw new StoreUnavailableError(
+      `cannot connect to ${target.host}:${target.port} with ${connectable.name}: ${String(error)}`,
+      { cause: error },
+    );
   }
 }
 
-async function openConnection(target: ConnectTarget, closed: AbortSignal): Promise<OwnConnection> {
+/** The first client that is installed, loaded. @throws InvalidOptionError if there is none; what keeps it from loading */
+async function installedClient(): Promise<{
+  readonly connectable: ConnectablePackage;
+  readonly module: unknown;
+}> {
   for (const connectable of connectablePackages) {
-    const { name } = connectable;
-    const module = await importIfThere(name);
-    if (module === undefined) continue;
-    closed.throwIfAborted();
-    try {
-      return await connectable.open(module, target, closed);
-    } catch (error) {
-      throw new StoreUnavailableError(
-        `cannot connect to ${target.host}:${target.port} with ${name}: ${String(error)}`,
-        { cause: error },
-      );
-    }
+    const module = await importIfThere(connectable.name);
+    if (module !== undefined) return { connectable, module };
   }
   throw new InvalidOptionError(
     "client",

@@ -276,7 +276,6 @@ async function openNodeRedis(
     throw failure ?? error;
   }
   isConnected = true;
-  failure = undefined;
   return { client, close };
 }
 
