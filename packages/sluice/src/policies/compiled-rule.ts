@@ -16,6 +16,7 @@ import type { MatchedOverride, MatchedRule, PolicyRequest, UnmetEntry } from "./
 import { putOver } from "./merge.js";
 import { type IndexedOverride, OverrideIndex } from "./override-index.js";
 import { conditionOf, EntryMatcher, listOf } from "./pattern.js";
+import { isPrefix } from "./override-key.js";
 import { rolloutPlace } from "./rollout.js";
 import { entryOf, KeyWriter } from "./rule-key.js";
 
@@ -44,10 +45,9 @@ export function weaker(a: PoliciesMode, b: PoliciesMode): PoliciesMode {
 
 function compileOverride(override: PolicyOverride, index: number): CompiledOverride {
   const { rule, key, mode, policy, until } = override;
-  const isPrefix = key.endsWith("*");
   return {
-    text: isPrefix ? key.slice(0, -1) : key,
-    isPrefix,
+    text: isPrefix(key) ? key.slice(0, -1) : key,
+    isPrefix: isPrefix(key),
     untilUs: until === undefined ? Number.POSITIVE_INFINITY : Date.parse(until) * 1e3,
     shown: Object.freeze({
       id: digests.sha256(`${rule}\n${key}`).slice(0, 12),

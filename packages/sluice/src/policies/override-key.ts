@@ -5,12 +5,17 @@ import { EVERYBODY, escapeName } from "./rule-key.js";
 const BAD_ESCAPE = /%(?!25|2A|2C|3D|uD[89A-F][\dA-F]{2})/;
 const CUT_ESCAPE = /%(?:2|3|u(?:D(?:[89A-F][\dA-F]?)?)?)?$/;
 
+/** Whether an override is for all keys that begin with what is before its star. */
+export function isPrefix(key: string): boolean {
+  return key.endsWith("*");
+}
+
 /** What is wrong with a key, whatever the rule; undefined if nothing is. */
 export function formFault(key: string): string | undefined {
-  const isPrefix = key.endsWith("*");
-  const text = isPrefix ? key.slice(0, -1) : key;
+  const isCutShort = isPrefix(key);
+  const text = isCutShort ? key.slice(0, -1) : key;
   if (text.includes("*")) return "a * only at the end; the character itself is written %2A";
-  if (BAD_ESCAPE.test(isPrefix ? text.replace(CUT_ESCAPE, "") : text)) {
+  if (BAD_ESCAPE.test(isCutShort ? text.replace(CUT_ESCAPE, "") : text)) {
     return "% only in %25, %2C, %2A and %3D, for the characters % , * and =";
   }
   return undefined;
@@ -23,14 +28,14 @@ export function formOfKeys(names: readonly string[]): string {
 
 /** Whether a rule with these key entries can have such a key. */
 export function isInReach(key: string, names: readonly string[]): boolean {
-  const isPrefix = key.endsWith("*");
-  const text = isPrefix ? key.slice(0, -1) : key;
-  if (names.length === 0) return isPrefix ? EVERYBODY.startsWith(text) : text === EVERYBODY;
+  const isCutShort = isPrefix(key);
+  const text = isCutShort ? key.slice(0, -1) : key;
+  if (names.length === 0) return isCutShort ? EVERYBODY.startsWith(text) : text === EVERYBODY;
   const parts = text.split(",");
-  if (parts.length > names.length || (!isPrefix && parts.length < names.length)) return false;
+  if (parts.length > names.length || (!isCutShort && parts.length < names.length)) return false;
   return parts.every((part, i) => {
     const before = `${escapeName(names[i] as string)}=`;
-    const isCut = isPrefix && i === parts.length - 1;
+    const isCut = isCutShort && i === parts.length - 1;
     return part.startsWith(before) || (isCut && before.startsWith(part));
   });
 }

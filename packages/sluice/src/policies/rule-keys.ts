@@ -9,10 +9,10 @@ import { InWords, withoutText } from "../core/shown.js";
 import { administer, blockLengthUs } from "../limiter/administer.js";
 import { pipelineIn } from "./ask-rules.js";
 import { meetOf } from "./met-rules.js";
-import { formOfKeys, isInReach, keyValues } from "./override-key.js";
+import { formOfKeys, isInReach, isPrefix, keyValues } from "./override-key.js";
 import type { PolicySet } from "./policy-set.js";
 import type { RuleCharge } from "./rule-charge.js";
-import { EVERYBODY, type RequestEntries } from "./rule-key.js";
+import { type RequestEntries } from "./rule-key.js";
 
 /** One key of one rule, by one of the three. */
 export interface RuleKeyTarget {
@@ -174,11 +174,11 @@ function chargeAt(rules: PolicySet, target: RuleKeyTarget): Aimed {
 function entriesOf(rules: PolicySet, rule: string, key: string | undefined): RequestEntries {
   const names = rules.document.rules.find(({ name }) => name === rule)?.key ?? [];
   if (key === undefined) return Object.fromEntries(names.map((name) => [name, ""]));
-  if (typeof key !== "string" || key.endsWith("*") || !isInReach(key, names)) {
+  if (typeof key !== "string" || isPrefix(key) || !isInReach(key, names)) {
     const allowed = `a key of the rule as ruleKey writes it: ${formOfKeys(names)}`;
     throw new InvalidOptionError("key", withoutText(key), allowed);
   }
-  const values = key === EVERYBODY ? [] : keyValues(key);
+  const values = keyValues(key);
   return Object.fromEntries(names.map((name, i) => [name, values[i] ?? ""]));
 }
 

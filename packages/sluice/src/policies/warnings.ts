@@ -9,7 +9,7 @@ import type {
   PolicyWithoutName,
 } from "./document.js";
 import { putOver } from "./merge.js";
-import { formOfKeys, isInReach, keyValues } from "./override-key.js";
+import { formOfKeys, isInReach, isPrefix, keyValues } from "./override-key.js";
 import { conditionOf, cutPattern, EntryMatcher, listOf } from "./pattern.js";
 import { below, type Problems } from "./problems.js";
 import { nodeAt } from "./references.js";
@@ -153,7 +153,7 @@ class Warnings {
     if (!isInReach(key, names)) {
       const message = `out of reach: keys of the rule ${rule.name} are ${formOfKeys(names)}`;
       this.#warn([...way, "key"], `${path}.key`, message);
-    } else if (!key.endsWith("*")) {
+    } else if (!isPrefix(key)) {
       this.#ofValues(rule, names, key, i);
     }
     // A plan's policy may differ even if the rule's does not.

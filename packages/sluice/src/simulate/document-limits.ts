@@ -7,7 +7,7 @@ import { UNIT } from "../core/amount.js";
 import { CompiledRule, overridesByRule, weaker } from "../policies/compiled-rule.js";
 import type { PoliciesDocument, PolicyOverride, PolicyRule } from "../policies/document.js";
 import type { MatchedRule } from "../policies/matched-rule.js";
-import { keyValues } from "../policies/override-key.js";
+import { isPrefix, keyValues } from "../policies/override-key.js";
 import { notesOf } from "./document-notes.js";
 import type { AskedRule, Limits, LoggedAttempt, ReplayableLimits } from "./limits.js";
 import { idOf, type LoggedAttempts } from "./logged-attempts.js";
@@ -95,7 +95,7 @@ class RuleLimits {
     this.#limits = meet(new CompiledRule(rule, document, undefined), []);
     const compiled = new CompiledRule(rule, document, overridesByRule(overrides).get(rule.name));
     for (const override of overrides) {
-      if (override.key.endsWith("*")) continue;
+      if (isPrefix(override.key)) continue;
       const untilUs = Date.parse(override.until ?? "") * 1e3 || Number.POSITIVE_INFINITY;
       const limits = meet(compiled, keyValues(override.key));
       this.#overridden.set(keyId(override.key), { ...limits, untilUs, key: override.key });

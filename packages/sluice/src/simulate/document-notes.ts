@@ -1,4 +1,5 @@
 /** What logs cannot tell of a document's rules, as sentences for people. */
+import { isPrefix } from "../policies/override-key.js";
 import { conditionOf } from "../policies/pattern.js";
 import type { PoliciesDocument, PolicyRule } from "../policies/document.js";
 import { LoggedMatcher } from "./logged-entries.js";
@@ -36,7 +37,10 @@ function notesWithoutEntries(
       `the logs have no attempts of ${listOf(unknown)}: a rule is known by its name`,
     ],
     rolloutNote(rules.filter(isPartial)),
-    [hasPrefixes(overrides), "without the overrides that end with *: logs hold the ids of keys"],
+    [
+      overrides.some(({ key }) => isPrefix(key)),
+      "without the overrides that end with *: logs hold the ids of keys",
+    ],
     [Object.keys(plans).length > 0, "without the plans: logs do not say which plan a call had"],
   ];
 }
@@ -49,8 +53,8 @@ function notesOfEntries(
   const hiddenKey = rules.filter(({ key = [] }) => key.some(isHidden));
   const ofHidden = (named: readonly { readonly rule: string }[]): readonly PolicyRule[] =>
     hiddenKey.filter(({ name }) => named.some(({ rule }) => rule === name));
-  const withPrefix = ofHidden(overrides.filter(({ key }) => key.endsWith("*")));
-  const exact = ofHidden(overrides.filter(({ key }) => !key.endsWith("*")));
+  const withPrefix = ofHidden(overrides.filter(({ key }) => isPrefix(key)));
+  const exact = ofHidden(overrides.filter(({ key }) => !isPrefix(key)));
   return [
     ...rules.map((rule): Notes[number] => {
       const entries = unreadable(rule, isSecret).filter(isHidden);
@@ -96,10 +100,6 @@ function rolloutNote(rules: readonly PolicyRule[]): Notes[number] {
 
 function isPartial({ rollout }: PolicyRule): boolean {
   return (rollout?.percent ?? 100) < 100;
-}
-
-function hasPrefixes(overrides: readonly { readonly key: string }[]): boolean {
-  return overrides.some(({ key }) => key.endsWith("*"));
 }
 
 const MOST_NAMED = 5;

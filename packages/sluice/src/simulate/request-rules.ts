@@ -1,11 +1,11 @@
 /** Which rules of a document a logged request meets, and what each charges: as `PolicySet` says, as far as the log can tell. */
-import { parsePolicy, type Policy } from "../algorithms/registry.js";
-import { type Rule, ruleOf } from "../algorithms/rule.js";
+import { parsePolicy } from "../algorithms/registry.js";
+import { ruleOf } from "../algorithms/rule.js";
 import { UNIT } from "../core/amount.js";
 import { CompiledRule, overridesByRule } from "../policies/compiled-rule.js";
 import type { PoliciesDocument, PolicyRule } from "../policies/document.js";
 import type { MatchedRule } from "../policies/matched-rule.js";
-import { keyValues } from "../policies/override-key.js";
+import { isPrefix, keyValues } from "../policies/override-key.js";
 import { EVERYBODY } from "../policies/rule-key.js";
 import type { AskedRule, RulesForRequest } from "./limits.js";
 import { idOfEntry, LoggedEntries, LoggedMatcher } from "./logged-entries.js";
@@ -16,17 +16,6 @@ export function requestRules(document: PoliciesDocument): RulesForRequest {
     const entries = new LoggedEntries(request, isSecret);
     return rules.flatMap((rule) => rule.asked(entries, atUs));
   };
-}
-
-const known = new WeakMap<Policy, Rule>();
-
-function ruleFor(policy: Policy): Rule {
-  let rule = known.get(policy);
-  if (rule === undefined) {
-    rule = ruleOf(policy);
-    known.set(policy, rule);
-  }
-  return rule;
 }
 
 class RequestRule {
@@ -51,7 +40,7 @@ class RequestRule {
     this.#whole = new CompiledRule(rule, document, overridesByRule(overrides).get(name));
     this.#plain = new CompiledRule({ ...rule, rollout: undefined }, document, undefined);
     for (const override of overrides) {
-      if (override.key.endsWith("*")) continue;
+      if (isPrefix(override.key)) continue;
       const values = keyValues(override.key);
       const ids = key.map((entry, i) => idOfEntry(entry, values[i] ?? ""));
       this.#overridden.set(ids.join(), values);
@@ -75,16 +64,16 @@ class RequestRule {
       override: met.override?.id,
     };
     if (met.verdict === "deny") {
-      return [{ ...common, name, rule: ruleFor(met.policy), refuses: true }];
+      return [{ ...common, name, rule: ruleOf(met.policy), refuses: true }];
     }
     if (brought !== undefined && met.allowOverride) {
       const policy = parsePolicy({ ...brought, name, enforce: true });
-      return [{ ...common, name, rule: ruleFor(policy), override: "the request's own" }];
+      return [{ ...common, name, rule: ruleOf(policy), override: "the request's own" }];
     }
-    const own = { ...common, name, rule: ruleFor(met.policy) };
+    const own = { ...common, name, rule: ruleOf(met.policy) };
     if (met.candidate === undefined) return [own];
     const { candidate } = met;
-    return [own, { ...common, name: candidate.name, rule: ruleFor(candidate), votes: false }];
+    return [own, { ...common, name: candidate.name, rule: ruleOf(candidate), votes: false }];
   }
 
   /** If the log does not say, as it was. */
