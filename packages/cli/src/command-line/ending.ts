@@ -1,4 +1,4 @@
-/** The end of a command that runs until it is told to stop: by Ctrl-C, or by SIGTERM. */
+/** Ends a command that runs until Ctrl-C or SIGTERM. */
 import type { Io } from "../terminal/terminal.js";
 
 export interface Ending {

@@ -59,7 +59,7 @@ test("a session ends with its token, at a logout, and with the dashboard", () =>
   expect(sessions.passOf(third)).toBeUndefined();
 });
 
-test("a name is told by its whole cookie, and no two are alike", () => {
+test("a name is known by its whole cookie, and no two are alike", () => {
   const sessions = new Sessions();
   const field = sessions.begin(passOf("a"), false);
   const cookie = field.split(";")[0] ?? "";

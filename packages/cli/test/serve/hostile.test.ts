@@ -135,7 +135,7 @@ describe("the head of a request", () => {
     expect(await leftOf(running.ask, "ann")).toBe(status === 200 ? 999 : 1000);
   });
 
-  test("a body that is compressed is told so, and not unpacked", async () => {
+  test("a compressed body is refused with the reason, and not unpacked", async () => {
     const { ask } = await startService(document);
     const bomb = gzipSync(Buffer.alloc(1e6, " "));
     for (const path of ["/v1/consume", "/json", "/v1/store"]) {
@@ -190,7 +190,7 @@ describe("the head of a request", () => {
 describe("whoever waits for 100 Continue", () => {
   const waiting = "Expect: 100-continue";
 
-  test("is told to go on where the body will be read", async () => {
+  test("gets 100 Continue if the body will be read", async () => {
     const running = await startService(document);
     const text = await answerTo(running, post(ASKED, waiting));
     expect(statusesIn(text)).toEqual([100, 200]);
@@ -463,7 +463,7 @@ describe("names", () => {
     }
   });
 
-  test("a document with bad names is told on one line", async () => {
+  test("what is wrong with a document with bad names is one line", async () => {
     const { path, lines } = await startService(document);
     writeFileSync(path, '{"rules":[{"name":"a\\nb\\u001b[2J","policy":{}}]}');
     await expect.poll(() => lines.join("")).toContain("policies not taken");

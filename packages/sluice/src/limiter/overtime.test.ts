@@ -21,7 +21,7 @@ async function pass(ms: number): Promise<void> {
   for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
 }
 
-/** A store whose queue does not move, but for calls that it is told to hurry. */
+/** A store that sends only the calls that it is asked to hurry. */
 class QueueingStore extends HeldStore {
   readonly marksHandOver = true;
   readonly hurried: StoreCall[] = [];

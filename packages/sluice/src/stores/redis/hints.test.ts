@@ -5,7 +5,7 @@ import { Hints } from "./hints.js";
 
 const nothing = (): void => {};
 
-test("a watch of a channel that is received already is told to look, once", async () => {
+test("a watch of a channel that is received already gets one hint at once", async () => {
   const client = {
     on: nothing,
     removeListener: nothing,

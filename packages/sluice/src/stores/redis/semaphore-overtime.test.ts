@@ -20,7 +20,7 @@ interface ScriptCall {
   readonly answer: () => void;
 }
 
-/** A server that grants all, once it is told to answer. */
+/** A server that grants everything, but answers only when the test says so. */
 class Server {
   readonly calls: ScriptCall[] = [];
   isHeld = false;
