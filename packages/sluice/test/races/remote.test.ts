@@ -30,11 +30,13 @@ test("two processes behind a service keep one bound", async () => {
     [0, ""],
     [0, ""],
   ]);
-  for (const { stdout } of ends) expect(Number(stdout)).toBeGreaterThan(0);
+  const made = ends.map(({ stdout }) => Number(stdout));
+  expect(Math.min(...made)).toBeGreaterThanOrEqual(CALLS);
+  const [one = 0, other = 0] = made;
   const open = (file: string) => (): Readable => createReadStream(file);
   const audited = await auditLogs(files.map((name) => ({ name, open: open(name) })));
   expect(audited).toMatchObject({
     of: "attempts",
-    report: { passed: true, sessions: 2, incomplete: 0, lost: 0, tally: { records: 2 * CALLS } },
+    report: { passed: true, sessions: 2, incomplete: 0, lost: 0, tally: { records: one + other } },
   });
 });
