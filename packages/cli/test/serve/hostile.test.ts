@@ -359,6 +359,8 @@ describe("bodies", () => {
     "/json",
     "/v1/semaphores/acquire",
     "/v1/semaphores/renew",
+    "/v1/semaphores/list",
+    "/v1/semaphores/reset",
     "/v1/store",
   ])("deep ones at %s are refused like others that are wrong", async (path) => {
     const { ask, lines } = await startService(document);
@@ -493,6 +495,8 @@ const ROUTES: readonly (readonly [method: string, path: string, scopes: readonly
   ["POST", "/v1/semaphores/acquire", ["decide"]],
   ["POST", "/v1/semaphores/renew", ["decide"]],
   ["POST", "/v1/semaphores/release", ["decide"]],
+  ["POST", "/v1/semaphores/list", ["decide", "read"]],
+  ["POST", "/v1/semaphores/reset", ["admin"]],
   ["POST", "/v1/store", ["store"]],
   ["GET", "/v1/policies", ["read"]],
   ["POST", "/v1/mode", ["admin"]],

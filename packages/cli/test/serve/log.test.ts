@@ -60,6 +60,8 @@ test("no line at any level holds a key, an entry, a token or a ticket", async ()
     ["/v1/consume", `{"rule":"api","key":"${key}`],
     ["/v1/refund", { rule: "api", key, amount: 1, idempotencyKey: key }],
     ["/v1/semaphores/acquire", { key, limit: 1, semaphore: key }],
+    ["/v1/semaphores/list", { key, limit: 1 }],
+    ["/v1/semaphores/reset", { key, limit: 1 }],
     ["/v1/cancel", { ticket: key }],
     ["/json", { domain: key, descriptors: [{ entries: [{ key, value: key }] }] }],
     ["/v1/store", { key }],

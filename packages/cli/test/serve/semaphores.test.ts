@@ -1,4 +1,4 @@
-/** Semaphores over HTTP: places that are taken, waited for, renewed and released by whoever has the ticket. */
+/** Semaphores over HTTP: permits that are taken, waited for, renewed and released by their tickets, listed and ended. */
 import { request } from "node:http";
 import { Semaphore } from "sluice";
 import { expect, test } from "vitest";
@@ -16,7 +16,7 @@ async function waitingIn({ store }: Service): Promise<number> {
   return waiting;
 }
 
-test("a place is held until its ticket gives it back", async () => {
+test("a permit is held until its ticket gives it back", async () => {
   const { ask } = await startService(document);
   const taken = await ask("/v1/semaphores/acquire", job);
   expect(taken).toMatchObject({ status: 200, body: { held: true, leaseMs: 20_000 } });
@@ -36,7 +36,7 @@ test("a place is held until its ticket gives it back", async () => {
   );
 });
 
-test("who waits gets the place of who releases it, and who has gone gets none", async () => {
+test("the next in line gets a released permit, and a client that has gone gets none", async () => {
   const { service, ask, addresses } = await startService(document);
   const first = await ask("/v1/semaphores/acquire", job);
   const body = JSON.stringify({ ...job, maxWait: "60s" });
@@ -54,7 +54,7 @@ test("who waits gets the place of who releases it, and who has gone gets none", 
   expect(await patient).toMatchObject({ status: 200, body: { held: true } });
 });
 
-test("an end tells those who wait, and leaves places to their holders", async () => {
+test("an end answers all who wait, and leaves permits to their holders", async () => {
   const { service, ask } = await startService(document);
   await ask("/v1/semaphores/acquire", job);
   const waiting = ask("/v1/semaphores/acquire", { ...job, maxWait: "60s" });
@@ -67,6 +67,44 @@ test("another limit is taken up when nobody uses the old one", async () => {
   const { ask } = await startService(document);
   await ask("/v1/semaphores/acquire", job);
   expect((await ask("/v1/semaphores/acquire", { ...job, limit: 2 })).status).toBe(200);
+});
+
+test("an operator sees who holds and who waits, and ends what is held", async () => {
+  const { service, ask, lines } = await startService(document);
+  const oneKey = { semaphore: "jobs", key: "export", limit: 1 };
+  const { body: taken } = await ask("/v1/semaphores/acquire", job);
+  const waiting = ask("/v1/semaphores/acquire", { ...job, maxWait: "60s" });
+  await expect.poll(() => waitingIn(service)).toBe(1);
+  expect(await ask("/v1/semaphores/list", oneKey)).toMatchObject({
+    status: 200,
+    body: {
+      limit: 1,
+      held: 1,
+      waiting: 1,
+      holders: [{ fencingToken: taken["fencingToken"], weight: 1, untilUs: taken["expiresAtUs"] }],
+      waiters: [{ weight: 1 }],
+    },
+  });
+  expect((await ask("/v1/semaphores/reset", oneKey)).body).toEqual({ ended: 1 });
+  expect(lines.join("")).toContain('"semaphore reset","semaphore":"jobs"');
+  const { ticket } = taken;
+  expect((await ask("/v1/semaphores/renew", { ticket })).body).toEqual({ held: false });
+  expect(await waiting).toMatchObject({ status: 200, body: { held: true } });
+});
+
+test.each([
+  [{ limit: 1 }, /^key/],
+  [{ key: "a" }, /^limit/],
+  [{ key: "a", limit: 1, slot: 3 }, /^slot/],
+  [{ key: "a", limit: 1, semaphore: 1 }, /must be a name/],
+  [{ key: "a", limit: 1, weight: 1 }, /"weight" is no field/],
+])("refuses %j where one key is meant", async (body, why) => {
+  const { ask } = await startService(document);
+  for (const path of ["/v1/semaphores/list", "/v1/semaphores/reset"]) {
+    const reply = await ask(path, body);
+    expect(reply).toMatchObject({ status: 400, body: { reason: "invalid-request" } });
+    expect(reply.body["detail"]).toMatch(why);
+  }
 });
 
 test.each([

@@ -56,6 +56,10 @@ function askedWith(
   return object({ ...withoutCost, ...more }, [...OPTIONAL, ...optional]);
 }
 
+const semaphoreName: Schema = { type: "string", description: 'Its name; default "semaphore".' };
+const permits: Schema = { type: "integer", minimum: 1, maximum: 1e9 };
+const fencingToken: Schema = { type: "string", pattern: "^[0-9]+$" };
+
 const idempotencyKey: Schema = { type: "string", pattern: "^[A-Za-z0-9._-]{1,64}$" };
 
 const verdict = {
@@ -123,20 +127,20 @@ export const openApiSchemas: Readonly<Record<string, Schema>> = {
   Cancel: object({ ticket: text }),
   Acquire: object(
     {
-      semaphore: { type: "string", description: 'Its name; default "semaphore".' },
+      semaphore: semaphoreName,
       key: text,
-      limit: { type: "integer", minimum: 1, maximum: 1e9 },
-      weight: { type: "integer", minimum: 1, maximum: 1e9 },
+      limit: permits,
+      weight: permits,
       leaseDuration: span,
       maxWait: span,
       slot: text,
     },
     ["semaphore", "weight", "leaseDuration", "maxWait", "slot"],
   ),
-  Place: object({
+  Permit: object({
     held: { const: true },
     ticket: text,
-    fencingToken: { type: "string", pattern: "^[0-9]+$" },
+    fencingToken,
     expiresAtUs: count,
     leaseMs: count,
   }),
@@ -144,6 +148,18 @@ export const openApiSchemas: Readonly<Record<string, Schema>> = {
   Holding: object({ ticket: text }),
   Renewed: object({ held: flag, expiresAtUs: count }, ["expiresAtUs"]),
   Released: object({ released: flag }),
+  OneKey: object({ semaphore: semaphoreName, key: text, limit: permits, slot: text }, [
+    "semaphore",
+    "slot",
+  ]),
+  Listing: object({
+    limit: permits,
+    held: count,
+    waiting: count,
+    holders: list(object({ fencingToken, weight: permits, sinceUs: count, untilUs: count })),
+    waiters: list(object({ weight: permits, sinceUs: count })),
+  }),
+  Ended: object({ ended: count }),
   ModeSwitch: object({ mode: { enum: ["shadow", "off", null] } }),
   Verdict: object(verdict, ["charged"]),
   RuleDecision: object({

@@ -122,14 +122,22 @@ const OPERATIONS: readonly Operation[] = [
       header("X-Forwarded-Host", "The entry host."),
     ],
   },
-  post("/v1/semaphores/acquire", "Takes a place, or waits in line for one.", "Acquire", "Place", {
+  post("/v1/semaphores/acquire", "Takes a permit, or waits in line for one.", "Acquire", "Permit", {
     others: { 429: "BusyDenial" },
     problems: ["shutting-down"],
   }),
-  post("/v1/semaphores/renew", "Holds a place for another lease.", "Holding", "Renewed", {
+  post("/v1/semaphores/renew", "Holds a permit for another lease.", "Holding", "Renewed", {
     problems: [],
   }),
-  post("/v1/semaphores/release", "Gives a place to the next in line.", "Holding", "Released", {
+  post("/v1/semaphores/release", "Gives a permit to the next in line.", "Holding", "Released", {
+    problems: [],
+  }),
+  post("/v1/semaphores/list", "Who holds and who waits for a key.", "OneKey", "Listing", {
+    scopes: READ,
+    problems: [],
+  }),
+  post("/v1/semaphores/reset", "Ends every permit of a key that is held now.", "OneKey", "Ended", {
+    scopes: ["admin"],
     problems: [],
   }),
   {

@@ -1,8 +1,11 @@
 /** Semaphores over HTTP: a permit is acquired for a client, which renews and releases it by its ticket, at any service. */
 import { ClosedError, lendPermit, MaxWaitExceededError, releaseLent, renewLent } from "sluice";
+import { keyId } from "sluice/audit";
 import { PROBLEM_TYPE } from "sluice/http";
+import type { ServiceLog } from "../log.js";
 import type { Service } from "../service.js";
 import { spanMs } from "../span.js";
+import type { Scope } from "../tokens.js";
 import { type Answer, json } from "./answer.js";
 import { invalid, onlyFields } from "./asked.js";
 import { whileConnected } from "./connected.js";
@@ -12,7 +15,7 @@ import { Semaphores, type SemaphoreTerms } from "./semaphores.js";
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** The longest that a request may wait in line, in ms: proxies give up on longer ones. */
+/** The longest that a request may wait for a permit, in ms: proxies give up on longer ones. */
 const LONGEST_WAIT_MS = 60_000;
 const MOST_CHARACTERS = 24_576;
 
@@ -25,13 +28,18 @@ const ACQUIRE: ReadonlySet<string> = new Set([
   "maxWait",
   "slot",
 ]);
+const ONE_KEY: ReadonlySet<string> = new Set(["semaphore", "key", "limit", "slot"]);
 
 export function semaphoreRoutes(service: Service): readonly Route[] {
   const semaphores = new Semaphores(service);
-  const post = (path: string, answer: (body: Json, call: Call) => Promise<Answer>): Route => ({
+  const post = (
+    path: string,
+    answer: (body: Json, call: Call) => Promise<Answer>,
+    scopes: readonly Scope[] = ["decide"],
+  ): Route => ({
     path,
     methods: ["POST"],
-    scopes: ["decide"],
+    scopes,
     takes: "json",
     answer: (call) => answer(call.body as Json, call),
   });
@@ -47,14 +55,53 @@ export function semaphoreRoutes(service: Service): readonly Route[] {
       const released = await semaphores.use(terms, (semaphore) => releaseLent(semaphore, lent));
       return json({ released });
     }),
+    post("/v1/semaphores/list", (body) => list(semaphores, body), ["read", "decide"]),
+    post("/v1/semaphores/reset", (body) => reset(semaphores, body, service.log), ["admin"]),
   ];
+}
+
+async function list(semaphores: Semaphores, body: Json): Promise<Answer> {
+  const { terms, key, slot } = oneKeyIn(body);
+  const { holders, ...usage } = await semaphores.watch(terms, (semaphore) =>
+    semaphore.list(key, { slot }),
+  );
+  // JSON has no numbers as long as a token may be.
+  const permits = holders.map((each) => ({ ...each, fencingToken: String(each.fencingToken) }));
+  return json({ ...usage, holders: permits });
+}
+
+async function reset(semaphores: Semaphores, body: Json, log: ServiceLog): Promise<Answer> {
+  const { terms, key, slot } = oneKeyIn(body);
+  const ended = await semaphores.watch(terms, (semaphore) => semaphore.reset(key, { slot }));
+  log.info("semaphore reset", { semaphore: terms.name, keyId: keyId(key), ended });
+  return json({ ended });
+}
+
+/** One key of a semaphore, as far as a caller says. */
+interface OneKey {
+  readonly terms: Pick<SemaphoreTerms, "name" | "limit">;
+  readonly key: string;
+  readonly slot: string | undefined;
+}
+
+/** The semaphore checks the limit, the key and the slot itself. @throws HttpProblem */
+function oneKeyIn(body: Json): OneKey {
+  onlyFields(body, (name) => ONE_KEY.has(name));
+  const { key, limit, slot } = body;
+  return { terms: { name: nameIn(body), limit }, key, slot } as OneKey;
+}
+
+/** @throws HttpProblem */
+function nameIn({ semaphore: name = "semaphore" }: Json): string {
+  if (typeof name === "string") return name;
+  throw invalid("semaphore must be a name");
 }
 
 async function acquire(semaphores: Semaphores, body: Json, { request }: Call): Promise<Answer> {
   onlyFields(body, (name) => ACQUIRE.has(name));
-  const { semaphore: name = "semaphore", key, limit, leaseDuration = "30s" } = body;
+  const name = nameIn(body);
+  const { key, limit, leaseDuration = "30s" } = body;
   const { weight, maxWait = 0, slot } = body as Record<string, never>;
-  if (typeof name !== "string") throw invalid("semaphore must be a name");
   const terms = { name, limit, leaseDuration } as SemaphoreTerms;
   try {
     return await whileConnected(request, (gone) =>

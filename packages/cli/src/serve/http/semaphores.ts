@@ -55,6 +55,19 @@ export class Semaphores {
     }
   }
 
+  /** Runs `work` with a semaphore that takes no permits, so its lease does not matter. @throws InvalidOptionError */
+  async watch<T>(
+    { name, limit }: Omit<SemaphoreTerms, "leaseDuration">,
+    work: (semaphore: Semaphore) => Promise<T>,
+  ): Promise<T> {
+    const semaphore = this.#made({ name, limit });
+    try {
+      return await work(semaphore);
+    } finally {
+      await semaphore.close();
+    }
+  }
+
   /** One user more has it. */
   async #taken(terms: SemaphoreTerms): Promise<Known> {
     const { name, limit, leaseDuration } = terms;
@@ -74,19 +87,15 @@ export class Semaphores {
       return this.#taken(terms);
     }
     if (this.#known.size >= MOST_NAMES) this.#makeRoom();
-    const { store, settings } = this.#service;
-    const { namespace, storeTimeout: timeout } = settings;
-    const semaphore = new Semaphore<Store>({
-      name,
-      limit,
-      leaseDuration,
-      store,
-      namespace,
-      timeout,
-    });
-    const made = { terms, semaphore, users: 1 };
+    const made = { terms, semaphore: this.#made(terms), users: 1 };
     this.#known.set(name, made);
     return made;
+  }
+
+  #made(terms: Partial<SemaphoreTerms> & Pick<SemaphoreTerms, "limit">): Semaphore {
+    const { store, settings } = this.#service;
+    const { namespace, storeTimeout: timeout } = settings;
+    return new Semaphore<Store>({ ...terms, store, namespace, timeout });
   }
 
   /** @throws HttpProblem if all are in use */
