@@ -311,6 +311,9 @@ class Emitters {
   readonly all: (Emitter | undefined)[] = EVENT_NAMES.map(() => undefined);
 }
 
+let watch: (events: Events, changed: (name: EventName) => void) => void;
+let isHeard: (events: Events, name: EventName) => boolean;
+
 /**
  * Emits events to listeners: `events` of a limiter, a semaphore, a set of policies and a store.
  *
@@ -324,10 +327,17 @@ class Emitters {
  * await semaphore.close();
  */
 export class Events {
+  static {
+    watch = (events, changed) => void events.#watchers.push(changed);
+    isHeard = (events, name) => (events.#listeners[name]?.size ?? 0) > 0;
+  }
+
   readonly #emitters = new Emitters();
   /** By kind, one function that calls every listener; undefined if no listener wants the event. */
   readonly to = this.#emitters as { readonly [K in EventName]?: Listener<K> | undefined };
   readonly #listeners: { [K in EventName]?: Set<Listening<K>> } = {};
+  /** Called with each kind whose listeners change. */
+  readonly #watchers: ((name: EventName) => void)[] = [];
 
   /**
    * Calls `listener` with every event of the kind, at once and in the order in which they happen; the returned function
@@ -375,6 +385,7 @@ export class Events {
     const isWanted = (): boolean => all.some((each) => each.isWanted?.() !== false);
     this.#emitters.all[EVENT_NAMES.indexOf(name)] =
       all.length === 0 ? undefined : { emit, isWanted: isAlwaysWanted ? undefined : isWanted };
+    for (const changed of this.#watchers) changed(name);
   }
 
   #call<K extends EventName>(name: K, listener: Listener<K>, event: EventMap[K]): void {
@@ -383,6 +394,32 @@ export class Events {
       if (name !== "failure") this.to.failure?.({ error, key: "", cost: 0 });
     });
   }
+}
+
+/**
+ * What happens in `from` happens in `to`, for as long as they live. `from` has a listener of a kind only while `to` has one,
+ * so that nothing is asked in each call.
+ */
+export function forwardEvents(from: Events, to: Events, names: readonly EventName[]): void {
+  const ends = new Map<EventName, () => void>();
+  const follow = (name: EventName): void => {
+    if (!names.includes(name) || isHeard(to, name) === ends.has(name)) return;
+    const end = ends.get(name);
+    if (end !== undefined) {
+      end();
+      ends.delete(name);
+      return;
+    }
+    const { to: listeners } = to;
+    const pass = (event: never): void =>
+      (listeners[name] as ((event: never) => void) | undefined)?.(event);
+    ends.set(
+      name,
+      from.on(name, pass as Listener<typeof name>, () => listeners[name] !== undefined),
+    );
+  };
+  watch(to, follow);
+  for (const name of names) follow(name);
 }
 
 /** An event of one listener's own: what it changes, no other listener sees, nor the caller whose decision it is. */

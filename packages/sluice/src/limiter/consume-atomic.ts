@@ -327,7 +327,7 @@ async function reportAndBlock(
   }
   const reports = charged || !decision.allowed || !enforces(entry);
   if (reports) return limiter.report(entry, decision);
-  return bound.terms === undefined ? decision : labelled(decision, bound.terms, entry.shadow);
+  return labelled(decision, bound.terms, entry.shadow);
 }
 
 /** The entry with what its policies without a vote say, which are asked in the same tick. */

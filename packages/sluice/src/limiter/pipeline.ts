@@ -7,7 +7,7 @@ import { VERBS } from "../algorithms/decide.js";
 import type { ReservationReceipt } from "../algorithms/kernel.js";
 import { toThousandths, UNIT } from "../core/amount.js";
 import { monotonicMs } from "../core/clock.js";
-import { type Decision, NEAR_LIMIT } from "../core/decision.js";
+import { type Decision, NEAR_LIMIT, type PolicyVerdict } from "../core/decision.js";
 import { ClosedError } from "../core/errors.js";
 import { checkKey, checkKeyed, checkSlot, keyInSlot } from "../core/key.js";
 import type { Instead } from "../events/events.js";
@@ -24,10 +24,10 @@ import { localStoreOf } from "./local/local-store.js";
 import type { CallOptions } from "./options.js";
 import type { PipelineOptions } from "./pipeline-options.js";
 import { type BoundPolicies, type BoundPolicy, isOnTrial } from "./bound-policies.js";
-import { gaveUp, reportDecision, undecided } from "./report.js";
+import { gaveUp, reportDecision, saidOf, undecided } from "./report.js";
 import type { LimiterAnswer, LimiterRequest, PreparedRequest, RequestRunner } from "./request.js";
-import { type ReusableCall, reusableCall, ReusableCalls } from "./reusable-call.js";
-import { hasShadowsToAsk, shadowsSync, withShadows } from "./shadows.js";
+import { refill, type ReusableCall, reusableCall, ReusableCalls } from "./reusable-call.js";
+import { hasShadowsToAsk, shadowsSync, verdictsSync, withShadows } from "./shadows.js";
 import { overrideAnswer } from "./override-answer.js";
 import { RequestAsker } from "./request-asker.js";
 import { PrefetchedResult } from "./shortcuts/prefetch.js";
@@ -56,7 +56,8 @@ export class Pipeline implements RequestRunner, Canceller {
   readonly #onFailure: PipelineOptions["onFailure"];
   /** Of a store outside the process. */
   readonly #local: LocalDecisions | undefined;
-  readonly #reusable: ReusableCalls;
+  /** Of policies that calls bring. */
+  readonly reusable: ReusableCalls;
   /** The call that synchronous consumes of an only, fixed policy use again and again. */
   #reused: ReusableCall | undefined;
 
@@ -68,7 +69,7 @@ export class Pipeline implements RequestRunner, Canceller {
     this.counts = options.counts;
     this.enforce = enforce;
     this.blockForUs = blockForUs;
-    this.#reusable = new ReusableCalls(blockForUs);
+    this.reusable = new ReusableCalls(blockForUs);
     this.resolver = resolver;
     this.closing = options.closing;
     this.identify = identify;
@@ -164,36 +165,53 @@ export class Pipeline implements RequestRunner, Canceller {
   consumeSync(store: SyncStore, key: string, options: CallOptions): Decision {
     const { cost = 1, policy, settle, slot } = options;
     let reused = this.#reused;
-    let call: StoreCall | undefined = reused;
     let bound = this.resolver.fixed as BoundPolicies;
     let shadowed: PreparedRequest | undefined;
     checkKey(key);
     checkSlot(slot);
     if (reused === undefined || policy !== undefined || settle === true) {
       this.closing.throwIfClosed();
-      const request = { verb: VERBS.consume, key, slot, cost, policy, settle };
       const thousandths = cost === 1 ? UNIT : toThousandths("cost", cost);
       bound = this.resolver.resolveNow(key, policy, slot);
+      const request = { verb: VERBS.consume, key, slot, cost, policy, settle };
       const answer = overrideAnswer(request, bound, this.store.clock);
       if (answer !== undefined) return reportDecision(this, { request, bound, atMs: 0 }, answer);
-      reused = settle === true ? undefined : this.#reusable.of(bound);
+      reused = settle === true ? undefined : this.reusable.of(bound);
       if (reused === undefined) shadowed = this.#prepare(request, thousandths, bound);
-      call = shadowed?.call ?? reused;
     }
     if (reused !== undefined) {
-      const debit = reused.debits[0];
-      debit.cost = cost === 1 ? UNIT : toThousandths("cost", cost);
-      debit.id = this.identify(key, slot);
+      refill(reused, this.identify(key, slot), cost === 1 ? UNIT : toThousandths("cost", cost));
     }
+    const call = (reused ?? shadowed?.call) as StoreCall;
     let decision: Decision;
     try {
-      decision = decisionOf(bound, store.executeSync(call as StoreCall), "store");
+      decision = decisionOf(bound, store.executeSync(call), "store");
     } catch (error) {
       decision = this.#onFailure.answerHere({ key, cost, slot }, bound, error, this);
     }
-    if (this.#isSilent(decision, bound)) return this.#counted(bound, decision, cost);
+    if (bound.terms === undefined && this.#isSilent(decision, bound)) {
+      return this.#counted(bound, decision, cost);
+    }
+    let shadow: readonly PolicyVerdict[] | undefined;
+    if (shadowed !== undefined) shadow = shadowsSync(this, shadowed, store);
+    else if (reused !== undefined && reused.beside.length > 0) {
+      const request = { verb: VERBS.consume, key, cost };
+      shadow = verdictsSync(this, request, reused.beside, store);
+    }
+    return this.reportNow({ key, slot, cost }, bound, decision, shadow);
+  }
+
+  /** A consume's decision that was made at once, as its caller gets it. */
+  reportNow(
+    { key, slot, cost }: Pick<LimiterRequest, "key" | "slot" | "cost">,
+    bound: BoundPolicies,
+    decision: Decision,
+    shadow: readonly PolicyVerdict[] | undefined,
+  ): Decision {
+    if (this.#isSilent(decision, bound)) {
+      return saidOf(this.#counted(bound, decision, cost), bound.terms, shadow);
+    }
     const request = { verb: VERBS.consume, key, slot, cost };
-    const shadow = shadowed && shadowsSync(this, shadowed, store);
     return reportDecision(this, { request, bound, atMs: 0, shadow }, decision);
   }
 
@@ -208,10 +226,10 @@ export class Pipeline implements RequestRunner, Canceller {
     return decision;
   }
 
-  /** Whether a decision goes to its caller alone, as it is. */
+  /** Whether a decision goes to its caller alone, and counts. */
   #isSilent({ allowed }: Decision, { terms }: BoundPolicies): boolean {
     const { decision, denial } = this.events.to;
-    if (decision !== undefined || !this.enforce || terms !== undefined) return false;
+    if (decision !== undefined || !this.enforce || terms?.hasVote === false) return false;
     return allowed || denial === undefined;
   }
 
@@ -255,7 +273,8 @@ export class Pipeline implements RequestRunner, Canceller {
     const decision = decisionOf(bound, outcome, source);
     if (denial !== undefined) this.shortcuts.remember(denial, outcome, decision);
     if (request.verb === VERBS.consume && this.#isSilent(decision, bound)) {
-      return this.#counted(bound, decision, request.cost);
+      const shadow = prepared.shadow ?? request.shadow;
+      return saidOf(this.#counted(bound, decision, request.cost), bound.terms, shadow);
     }
     const answer = withGrant(request, decision, outcome.granted);
     return withReserved(this, prepared, this.report(prepared, answer, outcome.receipt), outcome);

@@ -34,8 +34,8 @@ export function reportDecision<D extends Decision>(
   const { verb, key, slot, cost, maxWaitUs, wait } = request;
   const { terms } = bound;
   const beside = shadow ?? request.shadow;
-  const short = terms && verb === VERBS.consume ? ofRule(made, terms, beside) : undefined;
-  const decision = terms === undefined ? made : (short ?? labelled(made, terms, beside));
+  const isConsume = verb === VERBS.consume;
+  const decision = isConsume ? saidOf(made, terms, beside) : labelled(made, terms, beside);
   const hasVote = terms?.hasVote !== false;
   const asks = asksForQuota(verb);
   if (asks) {
@@ -66,16 +66,19 @@ function wholeGrant(decision: LimiterAnswer, cost: number): Partial<LimiterAnswe
 }
 
 /**
- * The same for a consume whose decision gets only rule and version. A literal of all fields, because a copy that grows by
- * two costs several times as much, and nearly every decision of a rule is one.
+ * A consume's decision with the origin of its policies, and the verdicts of those on trial beside them. A literal of all
+ * fields, because a copy that grows by two costs several times as much, and nearly every decision of a rule is one.
  */
-function ofRule<D extends Decision>(
+export function saidOf<D extends Decision>(
   decision: D,
-  { note: { rule, version, override } }: PolicyTerms,
+  terms: PolicyTerms | undefined,
   shadow: readonly PolicyVerdict[] | undefined,
-): D | undefined {
-  if (rule === undefined || version === undefined) return undefined;
-  if (decision.policies !== undefined) return undefined;
+): D {
+  if (terms === undefined) return decision;
+  const { rule, version, override } = terms.note;
+  if (rule === undefined || version === undefined || decision.policies !== undefined) {
+    return labelled(decision, terms, shadow);
+  }
   const said: { -readonly [K in keyof Decision]: Decision[K] } = {
     allowed: decision.allowed,
     reason: decision.reason,
@@ -95,12 +98,14 @@ function ofRule<D extends Decision>(
   return said as D;
 }
 
-/** The decision with the origin of its policies, and the verdicts of those on trial beside them. */
+/** The same for any decision. */
 export function labelled<D extends Decision>(
   decision: D,
-  { note: { rule, version, override } }: PolicyTerms,
+  terms: PolicyTerms | undefined,
   shadow: readonly PolicyVerdict[] | undefined,
 ): D {
+  if (terms === undefined) return decision;
+  const { rule, version, override } = terms.note;
   const said: { -readonly [K in keyof Decision]: Decision[K] } = { ...decision };
   if (shadow !== undefined) said.shadow = shadow;
   if (rule !== undefined) said.rule = rule;

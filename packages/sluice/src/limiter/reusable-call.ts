@@ -7,11 +7,32 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 export interface ReusableCall extends Writable<StoreCall> {
   debits: [Writable<Debit>];
+  /** The calls of the policies on trial beside it. */
+  readonly beside: readonly ReusedBeside[];
 }
 
-export function reusableCall(policy: BoundPolicy, blockUs: number): ReusableCall {
+/** A policy on trial, and what it is asked. */
+interface ReusedBeside {
+  readonly policy: BoundPolicy;
+  readonly call: ReusableCall;
+}
+
+export function reusableCall(
+  policy: BoundPolicy,
+  blockUs: number,
+  shadows: readonly BoundPolicy[] = [],
+): ReusableCall {
   const debit = { ...policy, id: "", cost: 0 };
-  return { verb: VERBS.consume, debits: [debit], blockUs, maxWaitUs: 0 };
+  const beside = shadows.map((shadow) => ({ policy: shadow, call: reusableCall(shadow, blockUs) }));
+  return { verb: VERBS.consume, debits: [debit], blockUs, maxWaitUs: 0, beside };
+}
+
+/** Makes it the call for an id; those beside it too. `cost` is in thousandths. */
+export function refill({ debits, beside }: ReusableCall, id: string, cost: number): void {
+  const [debit] = debits;
+  debit.id = id;
+  debit.cost = cost;
+  for (const { call } of beside) refill(call, id, cost);
 }
 
 /** The same for policies that calls bring again and again, if one of them decides alone. */
@@ -23,13 +44,13 @@ export class ReusableCalls {
     this.#blockUs = blockUs;
   }
 
-  /** Undefined if several decide, or some are on trial beside. */
+  /** Undefined if several decide. */
   of(bound: BoundPolicies): ReusableCall | undefined {
     const { terms } = bound;
-    if (terms === undefined || bound.length > 1 || terms.shadows.length > 0) return undefined;
+    if (terms === undefined || bound.length > 1) return undefined;
     let call = this.#byList.get(bound);
     if (call === undefined) {
-      call = reusableCall(bound[0] as BoundPolicy, this.#blockUs);
+      call = reusableCall(bound[0] as BoundPolicy, this.#blockUs, terms.shadows);
       this.#byList.set(bound, call);
     }
     return call;

@@ -136,9 +136,22 @@ export function shadowsSync(
   store: SyncStore,
 ): readonly PolicyVerdict[] | undefined {
   if (!hasShadowsToAsk(prepared)) return undefined;
-  const { request } = prepared;
+  return verdictsSync(
+    limiter,
+    prepared.request,
+    shadowCallsOf(prepared, limiter.blockForUs),
+    store,
+  );
+}
+
+/** The same of calls that are made already. */
+export function verdictsSync(
+  limiter: ReportingLimiter,
+  request: Pick<LimiterRequest, "verb" | "key" | "cost">,
+  asked: readonly ShadowCall[],
+  store: SyncStore,
+): readonly PolicyVerdict[] {
   const { key, cost } = request;
-  const asked = shadowCallsOf(prepared, limiter.blockForUs);
   const decisions = asked.map((each) => {
     try {
       return answerOf(each, store.executeSync(each.call), "store");
@@ -194,7 +207,7 @@ function answerOf(
 /** The verdicts; a request for quota is counted. */
 function verdictsOf(
   { counts }: ReportingLimiter,
-  { verb, cost }: LimiterRequest,
+  { verb, cost }: Pick<LimiterRequest, "verb" | "cost">,
   asked: readonly ShadowCall[],
   decisions: readonly LimiterAnswer[],
 ): readonly PolicyVerdict[] {
@@ -208,9 +221,18 @@ function verdictsOf(
 function verdictOf(decision: LimiterAnswer): PolicyVerdict {
   const { policy, allowed, reason, limit, remaining, retryAfterMs, resetAfterMs, windowMs } =
     decision;
-  const verdict = { policy, allowed, reason, limit, remaining, retryAfterMs, resetAfterMs };
   const { granted } = decision;
-  return { ...verdict, windowMs, ...(granted !== undefined && { charged: granted }) };
+  const verdict = {
+    policy,
+    allowed,
+    reason,
+    limit,
+    remaining,
+    retryAfterMs,
+    resetAfterMs,
+    windowMs,
+  };
+  return granted === undefined ? verdict : { ...verdict, charged: granted };
 }
 
 /** What each policy without a vote gives back that took units by this decision, by how much was taken beside them. */

@@ -2,6 +2,7 @@
 import { VERBS } from "../algorithms/decide.js";
 import type { Decision } from "../core/decision.js";
 import type { AtomicRequest } from "../limiter/consume-atomic.js";
+import { consumeHere } from "../limiter/consume-here.js";
 import { consumeTogether } from "../limiter/consume-together.js";
 import { inLine, MANY_DEBITS } from "../limiter/many-line.js";
 import { asRefund, type Refund, refundRequest, settleRequest } from "../limiter/give-back.js";
@@ -136,12 +137,23 @@ function consumed(
   return answer;
 }
 
-async function consumeSeveral(
+function consumeSeveral(
   taken: TakenByRules,
   signal: AbortSignal | undefined,
-): Promise<RulesDecision> {
-  const { decisions, atomic } = await consumeTogether(requestsOf(taken), { signal });
-  return consumed(taken, decisions, atomic);
+): RulesDecision | Promise<RulesDecision> {
+  const { charges, slot } = taken;
+  const { store } = pipelineIn(charges[0] as RuleCharge);
+  if (signal === undefined && isSyncStore(store)) {
+    const asked = charges.map((charge) => {
+      const { key, cost, policies: policy } = charge;
+      return { limiter: pipelineIn(charge), key, slot, cost, policy };
+    });
+    const decisions = consumeHere(store, asked);
+    if (decisions !== undefined) return consumed(taken, decisions, true);
+  }
+  return consumeTogether(requestsOf(taken), { signal }).then(({ decisions, atomic }) =>
+    consumed(taken, decisions, atomic),
+  );
 }
 
 function requestsOf({ charges, slot }: TakenByRules): readonly AtomicRequest[] {

@@ -1,5 +1,5 @@
 /** The limiters behind a PolicySet: one for each way to answer while the store is away, made when it is first needed. */
-import type { Events, EventName, Listener } from "../events/events.js";
+import { type Events, type EventName, forwardEvents } from "../events/events.js";
 import type { OnStoreFailure, RateLimiterOptions } from "../limiter/options.js";
 import { pipelineOf } from "../limiter/limiter-class.js";
 import { RateLimiter } from "../limiter/rate-limiter.js";
@@ -45,7 +45,7 @@ export class RuleLimiters {
     let limiter = this.#limiters.get(onStoreFailure);
     if (limiter === undefined) {
       limiter = new RateLimiter({ ...this.#options, onStoreFailure });
-      for (const name of FORWARDED) this.#forward(limiter.events, name);
+      forwardEvents(limiter.events, this.#events, FORWARDED);
       this.#limiters.set(onStoreFailure, limiter);
     }
     return limiter;
@@ -64,13 +64,6 @@ export class RuleLimiters {
 
   async close(): Promise<void> {
     await Promise.all(this.all.map((limiter) => limiter.close()));
-  }
-
-  #forward(from: Events, name: (typeof FORWARDED)[number]): void {
-    const { to } = this.#events;
-    const pass = (event: never): void =>
-      (to[name] as ((event: never) => void) | undefined)?.(event);
-    from.on(name, pass as Listener<typeof name>, () => to[name] !== undefined);
   }
 }
 

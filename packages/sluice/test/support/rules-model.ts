@@ -37,7 +37,7 @@ function windowOf(limit: number): PolicyRule["policy"] {
   return { algorithm: "fixed-window", limit, window: "366d", align: "first" };
 }
 
-function randomDocument(random: Random): PoliciesDocument {
+export function randomDocument(random: Random): PoliciesDocument {
   const rules = ["one", "two", "three"].map((name): PolicyRule => {
     const cost = random.pick([undefined, random.int(0, 3), { from: "tokens", default: 2 }]);
     return {
@@ -63,7 +63,7 @@ function randomDocument(random: Random): PoliciesDocument {
   return { rules, overrides: random.chance(0.5) ? overrides : [] };
 }
 
-function randomRequest(random: Random): RulesRequestOfMany {
+export function randomRequest(random: Random): RulesRequestOfMany {
   const entries: Record<string, string | number> = {};
   if (random.chance(0.9)) entries["user"] = random.pick(USERS);
   if (random.chance(0.9)) entries["team"] = random.pick(TEAMS);
