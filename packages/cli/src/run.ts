@@ -2,7 +2,8 @@
 import { InvalidOptionError, SluiceError } from "sluice";
 import { LogError } from "sluice/audit";
 import { type Command, EXIT, EXIT_CODES, type ExitCode } from "./command-line/command.js";
-import { didYouMean, UsageError } from "./command-line/options.js";
+import { UsageError } from "./command-line/options.js";
+import { didYouMean } from "./did-you-mean.js";
 import { redactSecrets } from "./command-line/redact.js";
 import { printableLines } from "./terminal/format.js";
 import { type Io, terminalOf } from "./terminal/terminal.js";

@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { durationMs } from "sluice";
 import { keyId } from "sluice/audit";
+import { didYouMean } from "../did-you-mean.js";
 import { valueText } from "../terminal/format.js";
 
 /** One option of a command: how it is parsed, and its line in the help. */
@@ -72,29 +73,6 @@ function explain(error: unknown, argv: readonly string[], known: readonly string
     return `${named} needs a value`;
   }
   return message;
-}
-
-/** " (did you mean --limit?)" if a known name is near, else "". */
-export function didYouMean(name: string, known: readonly string[], prefix = ""): string {
-  const [nearest] = known
-    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
-    .sort((a, b) => a.distance - b.distance);
-  if (nearest === undefined || nearest.distance > Math.max(1, name.length / 3)) return "";
-  return ` (did you mean ${prefix}${nearest.candidate}?)`;
-}
-
-/** Insertions, removals and replacements that turn one word into the other. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (const [i, letter] of a.split("").entries()) {
-    const next = [i + 1];
-    for (const [j, other] of b.split("").entries()) {
-      const replaced = (row[j] ?? 0) + (letter === other ? 0 : 1);
-      next.push(Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row.at(-1) ?? 0;
 }
 
 /** A number within a range, or a UsageError that names the option. */

@@ -75,6 +75,7 @@ describe("the policy options", () => {
       ["--algorithm", "leaky", "--limit", "10"],
       /^--algorithm "leaky" is not one of token-bucket, gcra/,
     ],
+    [["--algorithm", "tokenbucket", "--limit", "1"], /sliding-.* \(did you mean token-bucket\?\)$/],
     [
       ["--algorithm", "gcra", "--limit", "1", "--period", "1s", "--capacity", "3"],
       /^--capacity is for leaky-bucket; the algorithm is gcra$/,

@@ -2,13 +2,8 @@
 import { InvalidOptionError, parsePolicy, type Policy } from "sluice";
 import { describeAlgorithms, type PolicyField } from "sluice/describe";
 import { valueText } from "../terminal/format.js";
-import {
-  didYouMean,
-  durationOption,
-  numberOption,
-  type OptionSpec,
-  UsageError,
-} from "./options.js";
+import { durationOption, numberOption, type OptionSpec, UsageError } from "./options.js";
+import { didYouMean } from "../did-you-mean.js";
 
 /** An option that takes a value. */
 export interface TextSpec extends OptionSpec {
@@ -180,7 +175,10 @@ function partNames(): readonly string[] {
 
 function checkAlgorithm(text: string): string {
   if (ALGORITHM_IDS.includes(text)) return text;
-  throw new UsageError(`--algorithm ${valueText(text)} is not one of ${ALGORITHM_IDS.join(", ")}`);
+  const near = didYouMean(text, ALGORITHM_IDS);
+  throw new UsageError(
+    `--algorithm ${valueText(text)} is not one of ${ALGORITHM_IDS.join(", ")}${near}`,
+  );
 }
 
 /** Lets the library check the policy, and turns what it refuses into a UsageError. */

@@ -1,6 +1,7 @@
 /** Options of a dashboard, and their checks. */
 import { InvalidOptionError, type RateLimiter, type Semaphore, type Store } from "sluice";
 import { PolicySet } from "sluice/policies";
+import { didYouMean } from "../did-you-mean.js";
 import type { AdminMessage } from "./audit.js";
 
 /** What a visitor may do: see, or change as well. */
@@ -82,7 +83,10 @@ export function checkDashboardOptions(
     throw new InvalidOptionError(option, undefined, allowed);
   };
   const unknown = Object.keys(options).find((name) => !NAMES.has(name));
-  if (unknown !== undefined) refuse(unknown, `no such option; there are ${[...NAMES].join(", ")}`);
+  if (unknown !== undefined) {
+    const allowed = `only these options: ${[...NAMES].join(", ")}`;
+    refuse(unknown, allowed + didYouMean(unknown, [...NAMES]));
+  }
   const { policies, name, attempts = 0, label, auth, onChange, onError } = options;
   if (!(policies instanceof PolicySet)) refuse("policies", "a PolicySet");
   if (name !== undefined && (typeof name !== "string" || name.length > LONGEST_NAME)) {

@@ -2,6 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { parse as parseYaml } from "yaml";
 import { UsageError } from "../command-line/options.js";
+import { didYouMean } from "../did-you-mean.js";
+import { valueText } from "../terminal/format.js";
 import {
   flagOf,
   type ServiceSettings,
@@ -18,6 +20,7 @@ export class SettingError extends UsageError {}
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 const ENTRIES = Object.entries(SETTINGS) as readonly (readonly [SettingName, Setting])[];
+const IN_FILES = ENTRIES.filter(([, { file }]) => file !== false).map(([name]) => name);
 
 /** A value, and what to call it in a message. */
 interface Given {
@@ -83,7 +86,10 @@ async function readConfig(path: string): Promise<Readonly<Record<string, unknown
       ? SETTINGS[name as SettingName]
       : undefined;
     if (setting === undefined || setting.file === false) {
-      throw new SettingError(`${path} has ${JSON.stringify(name)}, which is no setting for a file`);
+      const near = didYouMean(name, IN_FILES);
+      throw new SettingError(
+        `${path} has ${valueText(name)}, which is no setting for a file${near}`,
+      );
     }
   }
   return content as Readonly<Record<string, unknown>>;
@@ -113,7 +119,9 @@ function parsed(setting: Setting, value: unknown, as: string): unknown {
     return value;
   }
   if (typeof value !== "string" || value === "" || value.includes("\0")) return refuse("a text");
-  if (choices !== undefined && !choices.includes(value)) return refuse(choices.join(" or "));
+  if (choices !== undefined && !choices.includes(value)) {
+    return refuse(choices.join(" or ") + didYouMean(value, choices));
+  }
   return kind === "texts" ? listOf(value) : value;
 }
 

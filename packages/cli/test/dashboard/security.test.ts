@@ -13,7 +13,7 @@ test("without a login there is no dashboard", async () => {
   expect(() => dashboard({ policies: rules, token: "short" })).toThrow("16 to 256");
   expect(() =>
     dashboard({ policies: rules, tokens: TOKENS } as unknown as DashboardOptions),
-  ).toThrow("no such option");
+  ).toThrow(/^tokens: .*only these options: policies, .*did you mean token\?/);
 });
 
 test("every answer says that it is not to be kept, framed or sniffed", async () => {

@@ -54,8 +54,8 @@ test("it serves without gRPC, YAML or a client for Redis, and loads nothing of t
   const loaded = readFileSync(join(directory, "loaded.txt"), "utf8").trim().split("\n");
   const own = loaded.filter((url) => !url.startsWith("node:"));
   expect(own.filter((url) => url.includes("/program/dist/")).length).toBeGreaterThan(10);
-  // The library, and of the program the dashboard with two files that hold a clock.
-  const program = /\/program\/dist\/(?:dashboard\/|clock\.js|within-time\.js)/;
+  // The library, and of the program the dashboard with what is below all folders.
+  const program = /\/program\/dist\/(?:dashboard\/|clock\.js|did-you-mean\.js|within-time\.js)/;
   const foreign = own.filter((url) => /\/program\//.test(url) && !program.test(url));
   expect(foreign).toEqual([]);
   expect(own.filter((url) => !/\/dist\/|\/app\.mjs$/.test(url))).toEqual([]);

@@ -108,7 +108,8 @@ describe("on Redis", () => {
   });
 
   test.each([
-    ["rot13", /--identity is sha256, plain or hmac/],
+    ["rot13", /--identity is sha256, plain or hmac$/m],
+    ["sha25", /--identity is sha256, plain or hmac \(did you mean sha256\?\)/],
     ["hmac", /needs the secret in SLUICE_HMAC_SECRET/],
   ])("--identity %s without more is a usage error", async (how, message) => {
     const process = fakeProcess({ env: { SLUICE_REDIS_URL: inject("redisUrl") } });

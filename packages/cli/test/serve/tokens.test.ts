@@ -156,6 +156,7 @@ describe("settings", () => {
     [{ maxBody: "1" }, {}, "--max-body must be a whole number from 1024"],
     [{}, { SLUICE_DRAIN_DELAY: "soon" }, "SLUICE_DRAIN_DELAY must be a span such as 250ms"],
     [{ mode: "enforce" }, {}, "--mode must be shadow or off"],
+    [{ mode: "shadw" }, {}, "--mode must be shadow or off (did you mean shadow?)"],
     [{ trust: "-1" }, {}, "--trust must be"],
     [{ config: "/nowhere.json" }, {}, "ENOENT"],
   ])("are refused where they are wrong: %j %j", async (flags, env, why) => {
@@ -166,7 +167,7 @@ describe("settings", () => {
     const file = join(temporaryFolder(), "service.json");
     for (const [text, why] of [
       ['{"tokens":"x"}', '"tokens", which is no setting'],
-      ['{"maxBodies":1}', '"maxBodies"'],
+      ['{"maxBodies":1}', '"maxBodies", which is no setting for a file (did you mean maxBody?)'],
       ["[]", "an object of settings"],
       ["{secret", "it is no JSON"],
     ] as const) {

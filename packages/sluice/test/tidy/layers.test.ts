@@ -24,7 +24,7 @@ const LIBRARY = [
 
 /** Of packages/cli: what a terminal shows, the command line, the dashboard, the service, the commands, and which one is called. */
 const PROGRAM = [
-  ["clock.ts", "within-time.ts"],
+  ["clock.ts", "did-you-mean.ts", "within-time.ts"],
   ["terminal"],
   ["command-line"],
   ["dashboard"],

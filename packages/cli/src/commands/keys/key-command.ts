@@ -8,6 +8,7 @@ import {
   type OptionValues,
   UsageError,
 } from "../../command-line/options.js";
+import { didYouMean } from "../../did-you-mean.js";
 import { policiesFrom, POLICY_OPTIONS } from "../../command-line/policy-options.js";
 import { redactUrl } from "../../command-line/redact.js";
 import { connect, requiredRedisUrl, STORE_OPTIONS } from "../../command-line/store-options.js";
@@ -161,7 +162,11 @@ export function tellDone(
 function identityFrom(how: string | undefined, env: Io["env"]): Identity {
   if (how === undefined || how === "sha256") return "sha256";
   if (how === "plain") return "plain";
-  if (how !== "hmac") throw new UsageError("--identity is sha256, plain or hmac");
+  if (how !== "hmac") {
+    // Not shown: it may be the secret.
+    const near = didYouMean(how, ["sha256", "plain", "hmac"]);
+    throw new UsageError(`--identity is sha256, plain or hmac${near}`);
+  }
   const hmacSecret = env[SECRET_VARIABLE];
   if (hmacSecret === undefined || hmacSecret === "") {
     throw new UsageError(`--identity hmac needs the secret in ${SECRET_VARIABLE}`);

@@ -1,6 +1,7 @@
 /** `sluice policies`: finds the command on a document of policies. */
 import { type Command, EXIT, EXIT_CODES } from "../../command-line/command.js";
-import { didYouMean, UsageError } from "../../command-line/options.js";
+import { UsageError } from "../../command-line/options.js";
+import { didYouMean } from "../../did-you-mean.js";
 import { terminalOf } from "../../terminal/terminal.js";
 
 interface Entry {
