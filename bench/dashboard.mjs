@@ -2,15 +2,17 @@
 // in a browser, and with five browsers that poll it each second. Variants take turns, so that what else the machine does
 // meets all.
 //
+// It takes the seconds × rounds × 4, and about as long again for the decisions; stderr has a line for each round.
+//
 //   node bench/dashboard.mjs [seconds each, default 5] [rounds, default 3]
-import { argv } from "node:process";
+import { argv, stderr } from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { dashboard } from "@sluice/cli/dashboard";
 import { PolicySet } from "sluice/policies";
 
 const seconds = Number(argv[2] ?? 5);
 const rounds = Number(argv[3] ?? 3);
-const DECISIONS = 200_000;
+const DECISIONS = 50_000;
 const POLLERS = 5;
 
 const policy = /** @type {const} */ ({ algorithm: "token-bucket", limit: 100, period: "1s" });
@@ -74,10 +76,13 @@ async function measure(attempts, pollers) {
 }
 
 const results = VARIANTS.map(() => /** @type {{ nsEach: number; share: number }[]} */ ([]));
+const beganMs = performance.now();
 for (let round = 0; round < rounds; round++) {
   for (const [i, [, attempts, pollers]] of VARIANTS.entries()) {
     results[i]?.push(await measure(attempts, pollers));
   }
+  const passed = Math.round((performance.now() - beganMs) / 1000);
+  stderr.write(`round ${round + 1} of ${rounds}: ${passed} s so far\n`);
 }
 for (const [i, [name]] of VARIANTS.entries()) {
   const own = results[i] ?? [];
