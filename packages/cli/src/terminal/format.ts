@@ -22,12 +22,27 @@ const SPANS = [
   { name: "µs", us: 1 },
 ] as const;
 
-/** The largest unit in which a span is at least 1: 90,000,000 µs → "1.5 min". */
+/**
+ * A span in the largest unit in which it is at least 1: "1.5 s". Whole seconds from a minute on are in two units, if that is
+ * exact: 100,000,000 µs → "1 min 40 s".
+ */
 export function formatSpan(us: number, digits = 4): string {
   if (us === 0) return "0 s";
   if (us === Number.POSITIVE_INFINITY) return "for ever";
+  const two = inTwoUnits(us);
+  if (two !== undefined) return two;
   const { name, us: unit } = unitOf(Math.abs(us));
   return `${formatSignificant(us / unit, digits)} ${name}`;
+}
+
+/** "1 min 40 s"; undefined if two units are too many, or too few. */
+function inTwoUnits(us: number): string | undefined {
+  const first = SPANS.findIndex((span) => us >= span.us);
+  const [large, small] = [SPANS[first], SPANS[first + 1]];
+  if (large === undefined || small === undefined || small.us < 1e6) return undefined;
+  const rest = us % large.us;
+  if (rest === 0 || rest % small.us !== 0) return undefined;
+  return `${formatNumber(Math.floor(us / large.us))} ${large.name} ${rest / small.us} ${small.name}`;
 }
 
 /** The largest unit that is not longer than a span. */

@@ -54,7 +54,7 @@ describe("sluice simulate", () => {
         .replace(/^replay .*/m, "replay  SPAN"),
     ).toMatchInlineSnapshot(`
       "read    9,120 attempts on 19 keys from api.jsonl
-      time    2026-01-01 00:00:00.000000 → 2026-01-02 23:00:00.000000 UTC, 1.958 d
+      time    2026-01-01 00:00:00.000000 → 2026-01-02 23:00:00.000000 UTC, 1 d 23 h
       replay  SPAN
       before  the answers in the log
       after   fixed-window "api": 10 in each window of 1 h, aligned to the clock

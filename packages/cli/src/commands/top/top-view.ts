@@ -290,7 +290,8 @@ function nameOf({ limiter, policy, votes }: Pick<Row, "limiter" | "policy" | "vo
 
 function limitText({ limit, windowMs }: ShadowReport): string {
   if (limit === undefined) return "";
-  const span = windowMs === undefined ? "" : `/${formatSpan(windowMs * 1000, 3).replace(" ", "")}`;
+  const span =
+    windowMs === undefined ? "" : `/${formatSpan(windowMs * 1000, 3).replaceAll(" ", "")}`;
   return `${rateText(limit)}${span}`;
 }
 
