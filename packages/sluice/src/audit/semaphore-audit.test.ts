@@ -31,7 +31,7 @@ async function auditOf(...lines: string[]): Promise<SemaphoreAuditReport> {
 }
 
 describe("the audit of a semaphore", () => {
-  it("passes places that follow each other to the microsecond", async () => {
+  it("passes permits that follow each other to the microsecond", async () => {
     const report = await auditOf(
       granted(10, 100),
       granted(20, 100),
@@ -43,7 +43,7 @@ describe("the audit of a semaphore", () => {
     expect(report.keys[0]).toMatchObject({ most: 2, mostAtUs: 20, unreleased: 3 });
   });
 
-  it("refutes one place too many, and says when", async () => {
+  it("refutes one permit too many, and says when", async () => {
     const report = await auditOf(granted(10, 100), granted(20, 100), granted(99, 200));
     expect(report.passed).toBe(false);
     expect(report.keys[0]).toMatchObject({ most: 3, mostAtUs: 99, outOfOrder: undefined });
@@ -57,7 +57,7 @@ describe("the audit of a semaphore", () => {
     ).toBe(false);
   });
 
-  it("refutes a place that was given before an earlier ticket", async () => {
+  it("refutes a permit that was given before an earlier ticket", async () => {
     const report = await auditOf(
       granted(10, 20),
       granted(50, 60, { ticket: 12 }),

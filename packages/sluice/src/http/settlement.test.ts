@@ -185,7 +185,7 @@ describe("logins, as in the recipe of three wrong ones and a ban", () => {
   });
 });
 
-describe("a place", () => {
+describe("a permit", () => {
   const slots = (limit: number): Semaphore => {
     const semaphore = new Semaphore({ name: "slots", limit });
     onTestFinished(() => semaphore.close());

@@ -100,7 +100,7 @@ test("a set in several slots is asked apart, from the second time at once, and g
   expect([await left(one, "a"), await left(two, "b")]).toEqual([8, 8]);
 });
 
-test("a place is taken in it", async () => {
+test("a permit is taken in it", async () => {
   const limiter = new Semaphore({ limit: 1 });
   const permit = await limiter.acquire("k", { slot });
   expect(await passes({ limiter, key: "k" })).toBe(true);

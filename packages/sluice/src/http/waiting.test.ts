@@ -160,7 +160,7 @@ describe("for a rate", () => {
   });
 });
 
-describe("for a place", () => {
+describe("for a permit", () => {
   test("whoever is next gets it, and who leaves gets none", async () => {
     const limiter = new Semaphore({ limit: 1, store: new MemoryStore({ clock }) });
     onTestFinished(() => limiter.close());

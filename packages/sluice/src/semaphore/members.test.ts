@@ -82,7 +82,7 @@ describe("a reset", () => {
     expect(others[0]?.lost.aborted).toBe(false);
   });
 
-  test("gives the places to who waits, and ends none of those", async () => {
+  test("gives the permits to who waits, and ends none of those", async () => {
     const { semaphore } = bench(1);
     const first = await semaphore.acquire("k");
     const next = semaphore.acquire("k");
@@ -94,7 +94,7 @@ describe("a reset", () => {
     expect([held, holders.map((each) => each.fencingToken)]).toEqual([1, [fencingToken]]);
   });
 
-  test("is known to a holder at its next renewal, and a release of it frees nobody else's place", async () => {
+  test("is known to a holder at its next renewal, and a release of it frees nobody else's permit", async () => {
     const { clock, semaphore } = bench(1);
     const first = await semaphore.acquire("k");
     await semaphore.reset("k");

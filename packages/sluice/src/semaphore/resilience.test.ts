@@ -124,7 +124,7 @@ describe("a semaphore on a store that fails", () => {
     await close();
   });
 
-  test("gives back a place whose grant came late, past an open breaker", async () => {
+  test("gives back a permit whose grant came late, past an open breaker", async () => {
     const { store, semaphore, close, onError } = start();
     store.hangs = true;
     await Promise.all([

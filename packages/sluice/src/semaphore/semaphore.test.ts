@@ -111,7 +111,7 @@ function heldBack(): HeldBack {
 }
 
 describe("acquire", () => {
-  it("gives at most `limit` places, then makes wait, first come first served", async () => {
+  it("gives at most `limit` permits, then makes wait, first come first served", async () => {
     const { semaphore } = bench({ limit: 2 });
     const first = await semaphore.acquire("k");
     const second = await semaphore.acquire("k");
@@ -176,7 +176,7 @@ describe("acquire", () => {
   });
 
   it.each(["before", "after"])(
-    "hands over a place that is released in the tick in which another waits for it, %s it does",
+    "hands over a permit that is released in the tick in which another waits for it, %s it does",
     async (order) => {
       const { semaphore } = bench({ limit: 1 });
       const first = await semaphore.acquire("k");
@@ -456,7 +456,7 @@ describe("a waiter that is notified", () => {
     await permit.release();
   });
 
-  it("has a new ticket where its claim ended and it got in line again, or got a place at once", async () => {
+  it("has a new ticket where its claim ended and it got in line again, or got a permit at once", async () => {
     const { clock, semaphore, deliver } = heldBack();
     let log = semaphoreHeaderLine(1);
     semaphore.events.on(
@@ -620,7 +620,7 @@ describe("close", () => {
 describe.each([
   ["at once", false],
   ["from the one before", true],
-])("close around the moment in which a caller gets its place %s", (_, waits) => {
+])("close around the moment in which a caller gets its permit %s", (_, waits) => {
   it("gives it back, and rejects or tells", async () => {
     const outcomes = new Set<string>();
     for (let turns = 0; turns < 20; turns++) {
@@ -662,7 +662,7 @@ describe("a semaphore refuses", () => {
   test.each([
     ["no limit", {}, "limit"],
     ["a limit of 0", { limit: 0 }, "limit"],
-    ["half a place", { limit: 1.5 }, "limit"],
+    ["half a permit", { limit: 1.5 }, "limit"],
     ["a lease too short", { limit: 1, leaseDuration: 99 }, "leaseDuration"],
     ["a lease too long", { limit: 1, leaseDuration: "25h" }, "leaseDuration"],
     ["a name that is none", { limit: 1, name: "a b" }, "name"],

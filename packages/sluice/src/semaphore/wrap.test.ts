@@ -4,7 +4,7 @@ import { InvalidOptionError, limited, MaxWaitExceededError, Semaphore } from "..
 import { settle, watch } from "../../test/support/watch.js";
 
 describe("wrap", () => {
-  test("holds a place while a call runs, and releases it however it ends", async () => {
+  test("holds a permit while a call runs, and releases it however it ends", async () => {
     const semaphore = new Semaphore({ limit: 3 });
     let ends: (() => void)[] = [];
     const wrapped = semaphore.wrap(
@@ -113,7 +113,7 @@ test("@limited releases what any acquire resolves with, and tells cost from weig
 });
 
 describe("tryAcquireSync", () => {
-  test("gives a place if one is free and nobody waits", async () => {
+  test("gives a permit if one is free and nobody waits", async () => {
     const semaphore = new Semaphore({ limit: 2 });
     const permit = semaphore.tryAcquireSync("k", { weight: 2 });
     expect(permit?.fencingToken).toBeTypeOf("bigint");

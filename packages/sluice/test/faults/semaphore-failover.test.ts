@@ -121,7 +121,7 @@ async function survive(
   await turns;
   expect(fences).toHaveLength(3);
   expect(fences).toEqual([...fences].sort((a, b) => (a < b ? -1 : 1)));
-  // A client that sends again what was under way may bring an acquisition behind its own release: that place is
+  // A client that sends again what was under way may bring an acquisition behind its own release: that permit is
   // nobody's, and ends with its lease.
   await eventually(async () =>
     expect(await one.inspect("k")).toEqual({ limit: 1, held: 0, waiting: 0 }),

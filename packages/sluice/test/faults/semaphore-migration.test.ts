@@ -38,7 +38,7 @@ describe.each(driverNames)("through %s", (name) => {
     expect(permit.lost.aborted).toBe(false);
   }
 
-  test("holders keep their places and waiters get theirs, wherever the key is", async () => {
+  test("holders keep their permits and waiters get theirs, wherever the key is", async () => {
     const slot = slotOf(`holders:${name}`);
     const [key = "", unseen = ""] = identitiesIn(slot, 2);
     const [one, other] = [await open("3s"), await open("3s")];
@@ -46,7 +46,7 @@ describe.each(driverNames)("through %s", (name) => {
       eventually(async () => expect((await one.inspect(key)).waiting).toBe(count));
     const kept = await one.acquire(key);
     let held = await other.acquire(key);
-    /** Somebody gets in line, and is handed the place that another gives up. */
+    /** Somebody gets in line, and is handed the permit that another gives up. */
     const handOver = async (): Promise<void> => {
       const next = one.acquire(key);
       await waiting(1);
@@ -95,14 +95,14 @@ describe.each(driverNames)("through %s", (name) => {
     await expect(gaveUp).rejects.toThrow(/did not answer|not sent|redirections/);
     await move.announce();
     await (await acquired).release();
-    // Its command may still be executed: then the place is given back at the late answer, long before its lease ends.
+    // Its command may still be executed: then the permit is given back at the late answer, long before its lease ends.
     const free = { limit: LIMIT, held: 0, waiting: 0 };
     await eventually(async () => expect(await semaphore.inspect(hastily)).toEqual(free));
     for (const key of await move.keys()) await move.carry(key);
     await move.end();
   });
 
-  test("under load nobody gets a place too many, and no place is lost", async () => {
+  test("under load nobody gets a permit too many, and no permit is lost", async () => {
     const slot = slotOf(`load:semaphore:${name}`);
     const keys = identitiesIn(slot, 5);
     const semaphores = [await open("30s"), await open("30s")];

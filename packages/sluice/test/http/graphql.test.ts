@@ -314,7 +314,7 @@ describe.each(servers)("an operation on %s", (_, serve) => {
     expect((await limiter.peek("k")).remaining).toBe(2);
   });
 
-  test("holds the place of a semaphore until it has ended", async () => {
+  test("holds the permit of a semaphore until it has ended", async () => {
     const semaphore = new Semaphore({ limit: 1 });
     ends.push(() => semaphore.close());
     const ask = await serve({ charge: () => ({ limiter: semaphore, key: "k" }) });
@@ -395,7 +395,7 @@ describe("a subscription", () => {
     return response.text();
   };
 
-  test("holds its place until its last event", async () => {
+  test("holds its permit until its last event", async () => {
     const semaphore = new Semaphore({ limit: 1 });
     ends.push(() => semaphore.close());
     let end: () => void = () => undefined;
@@ -420,7 +420,7 @@ describe("a subscription", () => {
     });
   });
 
-  test("gives its place back when its client leaves, or its source fails", async () => {
+  test("gives its permit back when its client leaves, or its source fails", async () => {
     const semaphore = new Semaphore({ limit: 1 });
     ends.push(() => semaphore.close());
     let isFailing = false;
@@ -506,7 +506,7 @@ describe("what others do", () => {
     await free(semaphore);
   });
 
-  test("a plugin that fails after the charge has the place given back", async () => {
+  test("a plugin that fails after the charge has the permit given back", async () => {
     const { semaphore, options } = heldBy();
     const broken: YogaPlugin = {
       onExecute: () => {
@@ -547,7 +547,7 @@ describe("what others do", () => {
     });
   });
 
-  test("an execution that throws has the place given back, on Envelop alone", async () => {
+  test("an execution that throws has the permit given back, on Envelop alone", async () => {
     const { semaphore, options } = heldBy();
     const execute = executing(useRateLimit(options));
     expect(await execute({})).toMatchObject({ data: { plain: 1 } });

@@ -398,7 +398,7 @@ describe("a request ends", () => {
   });
 });
 
-test("a place is held until the body has ended", async () => {
+test("a permit is held until the body has ended", async () => {
   const semaphore = new Semaphore({ limit: 1 });
   ends.push(() => semaphore.close());
   const app = new Hono();

@@ -79,7 +79,7 @@ test("rules and other limits of a request are taken together, or none", async ()
   ];
   expect(await statusesOf(charge, 4)).toEqual([200, 200, 429, 429]);
   expect((await rules.peek({ entries: { user: "ann" } })).remaining).toBe(1);
-  // A place that is not free gives the rules back what they took.
+  // A permit that is not free gives the rules back what they took.
   const permit = await places.acquire("k");
   const behind = (): readonly Charge[] => [
     { limiter: rules, entries: { user: "ann" } },

@@ -348,7 +348,7 @@ describe("what is settled", () => {
     expect(outcomes).toMatchObject([{ status: 500 }]);
   });
 
-  test("releases the place of a semaphore with the body's end", async () => {
+  test("releases the permit of a semaphore with the body's end", async () => {
     const semaphore = new Semaphore({ limit: 1 });
     ends.push(() => semaphore.close());
     const { limit } = rateLimit(semaphore);

@@ -1,6 +1,6 @@
 /**
  * Turns of promises between what a client hears from Redis and the caller who waits for it. Each is a function that runs from
- * cold caches, and for a semaphore a time in which a place is empty.
+ * cold caches, and for a semaphore a time in which a permit lies idle.
  */
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { RateLimiter, Semaphore, tokenBucket } from "../../src/index.js";
@@ -115,7 +115,7 @@ describe.each(["node-redis", "ioredis"] as const)("through %s", (kind) => {
     expect(await turns.until(first as Promise<unknown>)).toBe(3);
   });
 
-  test("a free place has 6 behind its reply, a place that is handed over 1 behind its notification", async () => {
+  test("a free permit has 6 behind its reply, a permit that is handed over 1 behind its notification", async () => {
     const [semaphore, other] = [semaphoreOf(), semaphoreOf()];
     await (await semaphore.acquire("k")).release();
     const acquired = semaphore.acquire("k");

@@ -1,14 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { idlenessOf, type Occupation } from "./idle.js";
 
-/** One place that is taken for 20 ms, again and again, with 1 ms between. */
+/** One permit that is taken for 20 ms, again and again, with 1 ms between. */
 function busy(fromUs: number, toUs: number): Occupation[] {
   const taken: Occupation[] = [];
   for (let at = fromUs; at < toUs; at += 21e3) taken.push({ fromUs: at, toUs: at + 20e3 });
   return taken;
 }
 
-describe("the idleness of places", () => {
+describe("the idleness of permits", () => {
   test("is none where each is taken in the moment in which it was left", () => {
     const turns = [0, 1, 2, 3].map((n) => ({ fromUs: n * 10, toUs: n * 10 + 20 }));
     expect(idlenessOf(turns, 2, 40)).toEqual({ longestUs: 0, totalUs: 0 });
@@ -22,14 +22,14 @@ describe("the idleness of places", () => {
     expect(idlenessOf(turns, 2, 100)).toEqual({ longestUs: 0, totalUs: 0 });
   });
 
-  test("of one place that is lost is told however busy the other is", () => {
+  test("of one permit that is lost is told however busy the other is", () => {
     const lost = { fromUs: 0, toUs: 20e3 };
     const { longestUs, totalUs } = idlenessOf([lost, ...busy(0, 30e6)], 2, 30e6);
     expect(longestUs).toBe(30e6 - 20e3);
     expect(totalUs).toBeGreaterThan(30e6 - 20e3);
   });
 
-  test("of both is told, and of a place that comes back as long as it was away", () => {
+  test("of both is told, and of a permit that comes back as long as it was away", () => {
     const turns = [
       { fromUs: 0, toUs: 20e3 },
       { fromUs: 1, toUs: 20e3 },

@@ -1,20 +1,20 @@
-/** How long places stood empty while somebody waited for one. */
+/** How long permits stayed free while somebody waited for one. */
 
-/** That a place was taken, from and to a moment of the server's clock in µs. */
+/** That a permit was taken, from and to a moment of the server's clock in µs. */
 export interface Occupation {
   readonly fromUs: number;
   readonly toUs: number;
 }
 
 export interface Idleness {
-  /** The longest time without a break in which not all places were taken. */
+  /** The longest time without a break in which not all permits were taken. */
   readonly longestUs: number;
-  /** Place × time, all of it. */
+  /** Permit × time, all of it. */
   readonly totalUs: number;
 }
 
 /**
- * From the first moment at which all `limit` places were taken until `endUs`. Places have no names: one that is
+ * From the first moment at which all `limit` permits were taken until `endUs`. Permits have no names: one that is
  * lost while the others change hands is lost for as long as never all of them are taken.
  */
 export function idlenessOf(

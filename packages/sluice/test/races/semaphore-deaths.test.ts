@@ -1,4 +1,4 @@
-/** Processes that are killed, stopped, or end, while they hold a place or wait for one. */
+/** Processes that are killed, stopped, or end, while they hold a permit or wait for one. */
 import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { monitorEventLoopDelay } from "node:perf_hooks";
@@ -25,7 +25,7 @@ const WORKERS = 5;
 /** So many are at it at any time: where none is, places are idle for no fault of the store's. */
 const ALWAYS_AT_IT = 2;
 const LEASE_MS = 1000;
-/** How long a place that was handed over is kept for a waiter who does not confirm. */
+/** How long a permit that was handed over is kept for a waiter who does not confirm. */
 const CLAIM_MS = LEASE_MS / 4;
 
 let redis: Awaited<ReturnType<typeof startRedis>>;
@@ -57,7 +57,7 @@ const start = (task: string, { key = "hot", leaseMs = LEASE_MS, log = "", url }:
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Hears every place that the store hands over, to the living and to the dead: by fence. */
+/** Hears every permit that the store hands over, to the living and to the dead: by fence. */
 async function hearHandOvers(url: string): Promise<{
   readonly fences: ReadonlySet<number>;
   readonly end: () => Promise<void>;
@@ -87,7 +87,7 @@ async function hearHandOvers(url: string): Promise<{
 
 // They mostly wait.
 describe.concurrent("a process", () => {
-  test(`is killed as it holds or waits, again and again for ${SECONDS} s: no place is given twice, or lost for longer than its lease`, async ({
+  test(`is killed as it holds or waits, again and again for ${SECONDS} s: no permit is given twice, or lost for longer than its lease`, async ({
     onTestFinished,
   }) => {
     const server = await startRedis();
@@ -120,7 +120,7 @@ describe.concurrent("a process", () => {
       alive.delete(victim);
       alive.add(begin());
     }
-    // Then the places of the last of them must come back.
+    // Then the permits of the last of them must come back.
     await sleep(LEASE_MS * 3);
     const endedUs = systemClock.nowUs();
     for (const contender of alive) kill(contender);
@@ -154,7 +154,7 @@ describe.concurrent("a process", () => {
     const toDead = [...handOvers.fences].filter((fence) => !known.has(fence));
     const idleness = idlenessOf(
       [
-        // A place of a killed holder counts as taken until its lease ends, as it must, though nobody may have heard of
+        // A permit of a killed holder counts as taken until its lease ends, as it must, though nobody may have heard of
         // its renewal; and one that was handed to a killed waiter until its claim should.
         ...[...log.holds].map(({ fence, releasedAtUs, place }) => ({
           fromUs: fence,
@@ -170,14 +170,14 @@ describe.concurrent("a process", () => {
     const longestMs = idleness.longestUs / 1e3;
     process.stdout.write(
       `semaphore under ${kills} kills: ${report.grants} grants, ${unreleased} to holders and ${toDead.length} to waiters who were killed; ` +
-        `not all places taken for ${longestMs.toFixed(1)} ms at most, ${(idleness.totalUs / 1e3).toFixed(0)} ms in all\n`,
+        `not all permits taken for ${longestMs.toFixed(1)} ms at most, ${(idleness.totalUs / 1e3).toFixed(0)} ms in all\n`,
     );
     expect(toDead.length).toBeGreaterThan(0);
     // What a busy machine kept these processes from doing, it may have kept the server from.
     expect(longestMs).toBeLessThan(LEASE_MS + Math.max(stalledMs, stalls.max / 1e6));
   });
 
-  test("that was stopped as it held finds when it goes on that its place is lost, and changes nothing any more", async (context) => {
+  test("that was stopped as it held finds when it goes on that its permit is lost, and changes nothing any more", async (context) => {
     const key = "stopped";
     const semaphore = ours(context, LEASE_MS);
     const client = createClient({ url: redis.url });

@@ -28,7 +28,7 @@ async function exercise(log: string): Promise<Exercised> {
   return JSON.parse(stdout) as Exercised;
 }
 
-describe(`${PROCESSES} processes at ${LIMIT} places`, () => {
+describe(`${PROCESSES} processes at ${LIMIT} permits`, () => {
   test("never hold more at once, and are served in the order of the line", async () => {
     const logs = Array.from({ length: PROCESSES }, () => races.newFile());
     const results = await Promise.all(logs.map(exercise));

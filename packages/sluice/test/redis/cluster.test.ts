@@ -176,7 +176,7 @@ describe.each(clusterClientNames)(`on a Cluster through %s (SLUICE_SEED=${seed})
     });
   });
 
-  test("hands a place on to the next in line of a semaphore's key that is given a slot", async () => {
+  test("hands a permit on to the next in line of a semaphore's key that is given a slot", async () => {
     const store = new RedisStore({ client: connected.client });
     const options = { store, namespace: `slot.${name}`, limit: 1, timeout: "30s" } as const;
     const [one, two] = [new Semaphore(options), new Semaphore(options)];

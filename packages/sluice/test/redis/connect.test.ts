@@ -284,7 +284,7 @@ test("a store closes the connection that it opened, and no other", async () => {
   await mine.close();
 });
 
-test("a store that connected itself hears of places that become free", async () => {
+test("a store that connected itself hears of permits that become free", async () => {
   const redis = await startRedis();
   onTestFinished(redis.stop);
   const store = await RedisStore.connect(redis.url);

@@ -85,7 +85,7 @@ test("any other failure of a script call is that of all its commands, and nothin
   const { semaphore, calls } = watched(1, () => new Error("READONLY You can't write"));
   const outcomes = await Promise.allSettled(["a", "b"].map((key) => semaphore.tryAcquire(key)));
   expect(outcomes.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
-  // Then each gives up the place that it may have got.
+  // Then each gives up the permit that it may have got.
   expect(calls[0]).toHaveLength(2);
   expect(calls.length).toBeLessThanOrEqual(2);
   await semaphore.close();

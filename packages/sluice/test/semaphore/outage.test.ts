@@ -119,7 +119,7 @@ describe("when Redis fails", () => {
     await store.close();
   });
 
-  test("who waits gets a place when it is back, though it has forgotten everything", async () => {
+  test("who waits gets a permit when it is back, though it has forgotten everything", async () => {
     const { client, pid } = await ownServer();
     const store = new RedisStore({ client });
     const semaphore = new Semaphore({ limit: 1, leaseDuration: "3s", timeout: "1s", store });

@@ -16,14 +16,14 @@ export const auditCommand = defineCommand({
 (a) proves or refutes the policy's bound over every interval, in exact arithmetic, and
 (b) replays every decision through the pure kernel: all of them must match.
 
-Logs may be given one by one or concatenated; - is standard input. They must hold everything
-that was done to their keys, from fresh keys on.
+Logs may be given one by one or concatenated; - is standard input. They must hold every call on
+their keys since the keys were new.
 
-Of the logs of a semaphore it proves or refutes that never more than the limit was held, and that
-places were given in the order of the line.
+For the logs of a semaphore it proves or refutes that no more than the limit was ever held, and that
+permits were given first come, first served.
 
-Of logs of attempts, which sluice/log writes, it takes all files of all processes in any order, also
-where some were cut short or are gone: what is missing cannot refute a limit.`,
+Logs of attempts, which sluice/log writes, may come from all processes in any order. Some may be cut
+short or missing: what is not there cannot refute a limit.`,
   options: {
     policy: {
       type: "string",

@@ -81,7 +81,7 @@ describe("sluice exercise --semaphore", () => {
     expect(stdout).not.toContain("denied");
   });
 
-  test("--lease is how long a place is kept", async () => {
+  test("--lease is how long a permit is kept", async () => {
     const log = join(directory, "lease.jsonl");
     await resultOf("--calls", "1", "--hold", "0", "--lease", "12s", "--log", log);
     const [, grant] = await recordsOf(log);
@@ -107,7 +107,7 @@ describe("sluice exercise --semaphore", () => {
     );
   });
 
-  test("--wait 0 takes a place or goes without", async () => {
+  test("--wait 0 takes a permit or goes without", async () => {
     const load = ["--limit", "2", "--calls", "3", "--concurrency", "3", "--hold", "1s"];
     const { code, stdout } = await exercise(...load, "--wait", "0");
     expect(code).toBe(0);

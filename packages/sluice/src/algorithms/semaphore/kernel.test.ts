@@ -108,7 +108,7 @@ test("never holds more than the limit, unless it was lowered, and gives ever hig
   );
 });
 
-describe("a place", () => {
+describe("a permit", () => {
   it("is given at once where there is room and nobody waits", () => {
     const bench = new Bench();
     expect(bench.acquire("a.1")).toEqual({

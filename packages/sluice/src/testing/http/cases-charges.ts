@@ -105,7 +105,7 @@ const several: readonly HttpCase[] = [
     },
   },
   {
-    name: "leaves limiters as they were where a semaphore has no place",
+    name: "leaves limiters as they were where a semaphore has no permit",
     run: async (stage) => {
       const limiter = await stage.limiter(quota(5));
       const semaphore = await stage.semaphore("slots", 1);

@@ -1,4 +1,4 @@
-/** How a request ends is reported once: what it cost after all is known then, and its places go to the next. */
+/** How a request ends is reported once: what it cost after all is known then, and its permits go to the next. */
 import assert from "node:assert/strict";
 import { whenSettled } from "../../core/clock.js";
 import { fixedWindow } from "../../algorithms/fixed-window/policy.js";
@@ -192,19 +192,19 @@ async function whenAborted(signal: AbortSignal | undefined): Promise<void> {
   });
 }
 
-const places: readonly HttpCase[] = [
+const permits: readonly HttpCase[] = [
   {
-    name: "holds a place as long as the request runs, and gives it back then",
+    name: "holds a permit as long as the request runs, and gives it back then",
     run: async (stage) => {
       const semaphore = await stage.semaphore("slots", 1);
       const site = await stage.serve({ charge: () => ({ limiter: semaphore, key: "k" }) });
-      await inTime("no request was quick enough to find the place taken", async () => {
+      await inTime("no request was quick enough to find the permit taken", async () => {
         const connection = await site.connect();
         connection.send({ path: "/stream" });
         await connection.until("first");
         const answer = await site.get("/");
         if (answer.status === 200) {
-          assert.ok(connection.has("last"), "a place was given twice");
+          assert.ok(connection.has("last"), "a permit was given twice");
           await whenFree(site);
           return false;
         }
@@ -216,7 +216,7 @@ const places: readonly HttpCase[] = [
     },
   },
   {
-    name: "gives a place back when the client leaves in the midst of the answer",
+    name: "gives a permit back when the client leaves in the midst of the answer",
     needs: "aborts",
     run: async (stage) => {
       const limiter = await stage.limiter(quota(100));
@@ -228,7 +228,7 @@ const places: readonly HttpCase[] = [
           { limiter: semaphore, key: "k" },
         ],
       });
-      await inTime("no place was free again before the answer was complete", async () => {
+      await inTime("no permit was free again before the answer was complete", async () => {
         all.length = 0;
         const connection = await site.connect();
         connection.send({ path: "/stream" });
@@ -241,7 +241,7 @@ const places: readonly HttpCase[] = [
   },
 ];
 
-/** Waits until a request finds a place. */
+/** Waits until a request finds a permit. */
 async function whenFree(site: Site): Promise<void> {
   await eventually(async () => assert.equal((await site.get("/")).status, 200));
 }
@@ -257,7 +257,7 @@ const waiting: readonly HttpCase[] = [
     },
   },
   {
-    name: "has a request wait for a place",
+    name: "has a request wait for a permit",
     run: async (stage) => {
       const semaphore = await stage.semaphore("slots", 1);
       const permit = await semaphore.acquire("k");
@@ -296,6 +296,6 @@ const waiting: readonly HttpCase[] = [
 export const endingCases: readonly HttpCase[] = [
   ...byStatus,
   ...clientsThatLeave,
-  ...places,
+  ...permits,
   ...waiting,
 ];
