@@ -50,7 +50,7 @@ const TURN = "general = general or makeGeneral()\n";
 const BATCH = "local ARGV = {";
 const COUNTER = "turns";
 /** Where a policy that is not known ahead has its first number. */
-const NUMBERS = /fast\.\w\(ARGV/;
+const NUMBERS = / = ARGV\[\d+\],/;
 const BATCH_COUNTER = "batches of one";
 
 /** Runs scripts as they are, but for counting how often they turn to their general path, and lone calls to that of batches. */

@@ -22,6 +22,8 @@
 --
 -- It cannot tell a key that was never seen from one of another type.
 --
+-- stores/redis/straight.ts takes the two functions apart, so each `return` of the inner one is a line's end, outside of loops.
+--
 -- @const SHORT, SHORT_NUMBER, SHORT_BYTES, SHORT_PERIODS from algorithms/bucket/format.lua
 -- @const EXACT from core/mul-div.ts
 -- @const MIN_SLACK_US from algorithms/decide.ts
@@ -37,12 +39,12 @@ fast.b = function(limit, period, capacity, maximum, mode)
       local format, per, last
       format, used, remainder, per, last, expiry = structUnpack(SHORT, value)
       if format ~= SHORT_NUMBER or per ~= period or last > raw or raw >= expiry * 1000 or used > maximum then return nil end
-      -- `advance`, with mulDiv's first three lines.
+      -- `advance`, with mulDiv's first three lines. "%" calls no function, and is exact below 2^53.
       local direct = (raw - last) * limit
       if direct >= EXACT then return nil end
-      local drained = floor(direct / period)
-      used = used - drained
-      remainder = remainder - (direct - drained * period)
+      local left = direct % period
+      used = used - (direct - left) / period
+      remainder = remainder - left
       if remainder < 0 then used, remainder = used - 1, remainder + period end
       if used < 0 then used, remainder = 0, 0 end
     end
@@ -66,11 +68,11 @@ fast.b = function(limit, period, capacity, maximum, mode)
     -- `take`.
     local first = used + cost
     used, available = used + cost * calls, available - cost * calls
-    local direct = used * period
+    local direct = used * period + remainder
     if available < 0 or direct >= EXACT then return nil end
-    -- `timeToFull`.
-    local reset = floor(direct / limit)
-    reset = reset + ceil((direct - reset * limit + remainder) / limit)
+    -- `timeToFull`, which rounds up.
+    local left = direct % limit
+    local reset = (direct - left) / limit + (left > 0 and 1 or 0)
 
     local soonest, expiresAt = raw + reset, expiry * 1000
     -- @include algorithms/expiry.lua

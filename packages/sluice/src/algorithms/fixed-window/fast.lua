@@ -2,7 +2,9 @@
 -- what is given and returned; `rest` is the reset, which is the same for all calls.
 --
 -- @const SHORT, SHORT_NUMBER, SHORT_BYTES from algorithms/fixed-window/format.lua
-local function fastWindow(capacity, endOf)
+fast.f = function(capacity, window, first, boundaries)
+  capacity, window, first = capacity + 0, window + 0, first + 0
+
   return function(value, cost, calls)
     -- `unpack` and `advance`.
     local count, endUs, expiry = 0, 0, 0
@@ -27,10 +29,15 @@ local function fastWindow(capacity, endOf)
     -- `take`.
     available = available - cost * calls
     if available < 0 then return nil end
-    if count == 0 then
-      endUs = endOf(raw)
+    if count == 0 and not boundaries then
+      endUs = first == 1 and raw + window or (floor(raw / window) + 1) * window
+    elseif count == 0 then
+      -- The first boundary after now: not the table's beginning, nor behind its end.
+      local i = 1
+      while boundaries[i] and raw >= boundaries[i] + 0 do i = i + 1 end
       -- `ready`.
-      if endUs == 0 then return nil end
+      if i == 1 or not boundaries[i] then return nil end
+      endUs = boundaries[i] + 0
     end
     -- `timeToFull`.
     local reset = endUs - raw
@@ -42,21 +49,6 @@ local function fastWindow(capacity, endOf)
   end
 end
 
-fast.f = function(capacity, window, first)
-  window, first = window + 0, first + 0 == 1
-  return fastWindow(capacity + 0, function(now)
-    if first then return now + window end
-    return (floor(now / window) + 1) * window
-  end)
-end
-
 fast.c = function(capacity, count, ...)
-  local boundaries = { ... }
-  return fastWindow(capacity + 0, function(now)
-    if count + 0 == 0 or now < boundaries[1] + 0 then return 0 end
-    for i = 2, #boundaries do
-      if now < boundaries[i] + 0 then return boundaries[i] + 0 end
-    end
-    return 0
-  end)
+  return fast.f(capacity, 0, 0, { ... })
 end

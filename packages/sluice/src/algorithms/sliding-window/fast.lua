@@ -60,7 +60,7 @@ fast.s = function(capacity, window)
     local soonest, expiresAt = raw + reset, expiry * 1000
     -- @include algorithms/expiry.lua
     -- `pack`.
-    return structPack(VALUE, VALUE_NUMBER, previous, current, endUs, width, raw, blockedUntil, expiry),
-      available, reset, reset, moved and expiry
+    value = structPack(VALUE, VALUE_NUMBER, previous, current, endUs, width, raw, blockedUntil, expiry)
+    return value, available, reset, reset, moved and expiry
   end
 end

@@ -20,8 +20,8 @@ test("policies that are known ahead have their numbers in the text, all others i
   const other = scripts.of([bucket(8)]);
   expect(known.numbers).toEqual([]);
   expect(other.numbers).toHaveLength(5);
-  expect(known.script.source).toContain("fast.b(7,60000,7000,");
-  expect(other.script.source).toContain("fast.b(ARGV[4],ARGV[5],ARGV[6],ARGV[7],ARGV[8])");
+  expect(known.script.source).toContain("mode = 7,60000,7000,");
+  expect(other.script.source).toContain("mode = ARGV[4],ARGV[5],ARGV[6],ARGV[7],ARGV[8]\n");
   expect(scripts.of([bucket(9)]).script).toBe(other.script);
   expect(new LoneScripts().of([bucket(9)]).script).toBe(other.script);
 });
@@ -32,7 +32,7 @@ test("a set has a text of its own, in its order", () => {
   expect(scripts.of([bucket(7), window(5)]).numbers).toEqual([]);
   const turned = scripts.of([window(5), bucket(7)]);
   expect(turned.numbers).toHaveLength(8);
-  expect(turned.script.source).toContain("fast.b(ARGV[8],ARGV[9],");
+  expect(turned.script.source).toContain("mode = ARGV[8],ARGV[9],");
   expect(turned.script.source).not.toContain("-- @");
 });
 
@@ -45,6 +45,18 @@ test("policies of other names that decide alike share a text, and past so many t
   expect(scripts.of([bucket(65)]).numbers).toHaveLength(5);
   const named = ruleOf(tokenBucket({ name: "another", limit: 64, period: "1m" }));
   expect(scripts.of([named]).script).toBe(scripts.of([bucket(64)]).script);
+});
+
+test("a usual call makes none of a fast path's functions", () => {
+  const fading = ruleOf(slidingWindow({ limit: 1, window: "1m" }));
+  const { source } = new LoneScripts().of([fading, bucket(1), window(1), fading]).script;
+  const straight = source.slice(0, source.indexOf("\nlocal ARGV = "));
+  // What turns expiries into lives is for tests, which bring a clock; a sliding window needs the other.
+  expect(straight.match(/^.*\bfunction\b.*$/gm)).toEqual([
+    "ttlOf = function(expiry)",
+    "local function mulDiv(a, b, m)",
+  ]);
+  expect(straight).not.toMatch(/return nil|\bfast\b/);
 });
 
 test("what has no fast path, numbers that change, or too many policies goes with others", () => {

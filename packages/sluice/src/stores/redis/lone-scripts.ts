@@ -6,6 +6,7 @@ import type { Rule } from "../../algorithms/rule.js";
 import { policyHeadOf } from "./batch.js";
 import * as lua from "./scripts/generated.js";
 import { type Script, scriptOf, withAlgorithms } from "./scripts.js";
+import { aheadOf, hasFastPath, straightLines } from "./straight.js";
 
 /** A script, and its arguments behind the costs. */
 export interface LoneScript {
@@ -28,7 +29,7 @@ const general = new Map<string, Script>();
 export function canGoAlone(rules: readonly Rule[]): boolean {
   const isUsual = (rule: Rule): boolean => {
     const { isOneValue, tag } = rule.kernel;
-    return rule.refresh === undefined && isOneValue && lua.fastPaths[tag] !== undefined;
+    return rule.refresh === undefined && isOneValue && hasFastPath(tag);
   };
   return rules.length <= MAX_POLICIES && rules.every(isUsual);
 }
@@ -64,20 +65,22 @@ function textOf(heads: readonly Head[], isFixed: boolean): string {
   // Behind the clock, the block and the costs.
   let at = 2 + heads.length;
   const argument = (): string => `ARGV[${++at}]`;
+  const tags = heads.map(([tag]) => tag as string);
   const numbers = heads.map(([, , ...own]) => (isFixed ? own : own.map(argument)));
   const text = lua.scripts.lone
     .replaceAll(/-- @each\n([^]*?)-- @end\n/g, (_, lines: string) => {
-      return heads.map(([tag], i) => linesFor(lines, i, `${tag}(${numbers[i]?.join()})`)).join("");
+      return tags.map((tag, i) => linesFor(lines, i + 1, tag, numbers[i] ?? NONE)).join("");
     })
+    .replace("-- @ahead\n", () => aheadOf(tags))
     .replace("-- @batch", () => batchText(heads, isFixed ? numbers.map(quoted) : numbers));
-  return withAlgorithms(
-    text,
-    heads.map(([tag]) => tag as string),
-  );
+  return withAlgorithms(text, tags);
 }
 
-function linesFor(lines: string, i: number, policy: string): string {
-  return lines.replaceAll("tag#(numbers#)", policy).replaceAll("#", String(i + 1));
+/** In the lines of a fast path, # is of Lua. */
+function linesFor(lines: string, i: number, tag: string, numbers: readonly string[]): string {
+  return lines
+    .replaceAll("#", String(i))
+    .replaceAll("-- @ask\n", () => straightLines(tag, numbers, i));
 }
 
 /** The script of batches, and its arguments for a batch of this one call, see batch.ts. */

@@ -3,7 +3,8 @@
 -- by the text of a batch: its functions are not made before.
 --
 -- A text is made for a sequence of policies, see lone-scripts.ts. Lines from "@each" to "@end" stand there once for each
--- debit, with its index for #; `fast.tag#(numbers#)` has its tag and its numbers, or where these stand in ARGV.
+-- debit, with its index for #. At "@ask" its fast path is asked, with its numbers or where these stand in ARGV: by the lines
+-- of that, not by a function. What they need stands at "@ahead".
 --
 -- KEYS    one for each debit
 --
@@ -20,16 +21,15 @@
 do
   -- @include stores/redis/scripts/include/prelude.lua
   -- @include stores/redis/scripts/include/clock.lua
-  local fast = {}
-  -- @fast-paths
+  -- @ahead
 
   local values = call('MGET', unpack(KEYS))
   local isUsual, isDenied, isBlocking = true, false, ARGV[2] ~= '0'
   -- Every policy is asked before anything is written.
   -- @each
-  local ask#, stored#, cost# = fast.tag#(numbers#), values[#], ARGV[2 + #] + 0
+  local stored#, cost# = values[#], ARGV[2 + #] + 0
   local new#, available#, rest#, reset#, expiry#
-  if ask# then new#, available#, rest#, reset#, expiry# = ask#(stored#, cost#, 1) end
+  -- @ask
   if new# then
     if ttlOf and expiry# then expiry# = ttlOf(expiry#) end
   elseif new# == nil or rest# == 0 or isBlocking then
@@ -42,7 +42,10 @@ do
   if isUsual and isDenied then
     -- Nothing changes, for those who had room neither.
     -- @each
-    if new# then new#, available#, rest#, reset# = ask#(stored#, 0, 1) end
+    if new# then
+      cost# = 0
+      -- @ask
+    end
     if not stored# and call('EXISTS', KEYS[#]) == 1 then isUsual = false end
     -- @end
     if isUsual then
