@@ -70,3 +70,8 @@ export function logFullError(debits: readonly { readonly rule: Rule }[]): Error 
   const full = debits.find(({ rule }) => rule.kernel.fullError !== undefined);
   return full?.rule.kernel.fullError?.() ?? new Error("a log is full, but no policy keeps one");
 }
+
+/** What names a policy in keys. Another kernel is another key: a name that is not the algorithm's own carries its tag. */
+export function nameInKeys(name: string, { policy, kernel }: Rule): string {
+  return name === policy.algorithm ? name : `${name}~${kernel.tag}`;
+}

@@ -1,6 +1,6 @@
 /** Which policies decide on a key: fixed ones, what a function of the key says or promises, or what the call brings. */
 import type { Policy } from "../algorithms/registry.js";
-import { type Rule, ruleOf, rulesOf } from "../algorithms/rule.js";
+import { nameInKeys, type Rule, ruleOf, rulesOf } from "../algorithms/rule.js";
 import type { Closing } from "../core/closing.js";
 import type { Identify } from "../core/identity.js";
 import { InvalidOptionError, PolicyUnavailableError } from "../core/errors.js";
@@ -377,18 +377,12 @@ export class PolicyResolver {
       boundPolicy = {
         name,
         rule,
-        keyspace: this.#store.open(this.#keyspaceName(name, rule), rule.kernel),
+        keyspace: this.#store.open(`${this.#namespace}:${nameInKeys(name, rule)}`, rule.kernel),
         counts: isOverride ? this.#counts.of(name) : this.#counts.bound(name, rule),
       };
       byName.set(name, boundPolicy);
     }
     return boundPolicy;
-  }
-
-  /** Another algorithm is another key: a name that is not the algorithm's own carries its tag. */
-  #keyspaceName(name: string, rule: Rule): string {
-    const tag = name === rule.policy.algorithm ? "" : `~${rule.kernel.tag}`;
-    return `${this.#namespace}:${name}${tag}`;
   }
 
   #claim(keyspace: string, fingerprint: string): void {

@@ -30,6 +30,8 @@ export interface AskedRule {
   readonly cost?: number | undefined;
   /** Whether it denies without counting, whatever is left. */
   readonly refuses?: boolean;
+  /** Of a candidate: its rule. */
+  readonly ofRule?: string | undefined;
   /** What replaces the rule's own policy for this key. */
   readonly override?: string | undefined;
 }

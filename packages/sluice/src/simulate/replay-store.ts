@@ -1,5 +1,6 @@
 /** Decides logged attempts again, one key after another: by the store in memory, on the log's own clock. */
 import { REASON, VERBS, type Verb, type VerbName } from "../algorithms/decide.js";
+import { nameInKeys } from "../algorithms/rule.js";
 import { UNIT } from "../core/amount.js";
 import type { Clock } from "../core/clock.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
@@ -135,7 +136,7 @@ export class ReplayStore {
 
   #debitOf(asked: AskedRule, cost: number): Debit & { cost: number } {
     const { name, rule, id, cost: own } = asked;
-    const keyspace = this.#store.open(`${name} ${rule.policy.algorithm}`, rule.kernel);
+    const keyspace = this.#store.open(nameInKeys(name, rule), rule.kernel);
     this.#asked.set(keyspace, asked);
     return { name, rule, keyspace, id, cost: own ?? cost };
   }

@@ -73,7 +73,8 @@ class RequestRule {
     const own = { ...common, name, rule: ruleOf(met.policy) };
     if (met.candidate === undefined) return [own];
     const { candidate } = met;
-    return [own, { ...common, name: candidate.name, rule: ruleOf(candidate), votes: false }];
+    const beside = { name: candidate.name, rule: ruleOf(candidate), ofRule: name, votes: false };
+    return [own, { ...common, ...beside }];
   }
 
   /** If the log does not say, as it was. */

@@ -3,12 +3,18 @@ import { createGate } from "../http/index.js";
 import { MemoryStore } from "../index.js";
 import { RecentAttempts, type RecentAttemptsOptions } from "../log/index.js";
 import {
+  blockRuleKey,
+  consumeRulesUpTo,
   type PoliciesDocument,
   PolicySet,
   type PolicySetOptions,
+  reserveRules,
+  resetRuleKey,
   type RulesRequest,
+  unblockRuleKey,
 } from "../policies/index.js";
 import { keyId } from "../audit/index.js";
+import { ManualClock } from "../testing/manual-clock.js";
 import { limitsOfDocument } from "./document-limits.js";
 import { limitsOf } from "./limits.js";
 import { type LoggedAttempts, readLoggedAttempts } from "./logged-attempts.js";
@@ -227,3 +233,76 @@ describe("what ids are too little for", () => {
     expect(keyed).toMatchObject({ all: { newlyDenied: 1 }, notes: [] });
   });
 });
+
+describe("what a replay does otherwise is counted", () => {
+  const ann = { entries: { user: "ann" }, cost: 2 };
+  const site = { ...api, name: "site", key: [] };
+
+  /** A start and a part, then a reset, an unblock and a block. */
+  async function asked(document: PoliciesDocument): Promise<LoggedAttempts> {
+    const { rules, recent } = setIn(document);
+    await rules.consume(ann);
+    await consumeRulesUpTo(rules, ann);
+    await reserveRules(rules, ann);
+    const key = { rule: "api", entries: ann.entries };
+    await blockRuleKey(rules, key, "1m");
+    await unblockRuleKey(rules, key);
+    await resetRuleKey(rules, key);
+    return readLoggedAttempts([recent.source()]);
+  }
+
+  const candidate = { ...api, candidate: { policy: window(5) } };
+  test.each<[string, PoliciesDocument["rules"], PoliciesDocument["rules"], number]>([
+    ["of two rules when it was logged", [api, site], [api], 2],
+    ["of two rules now", [api], [api, site], 2],
+    ["not of one, though it has a candidate", [candidate], [candidate], 0],
+  ])("parts and starts: %s", async (_, before, after, askedApart) => {
+    const report = await simulated(await asked({ rules: before }), { rules: after });
+    expect(report).toMatchObject({ askedApart, keysChanged: 2 });
+  });
+
+  test("of the limiter that is replayed", async () => {
+    const log = await asked({ rules: [api] });
+    const limits = limitsOfDocument({ rules: [api] }, log);
+    expect(await simulate(log, { limits, limiter: "sluice" })).toMatchObject({ keysChanged: 2 });
+  });
+
+  test("not where keys are replayed, and their resets too", async () => {
+    const policies = [{ ...window(7), name: "api" } as never];
+    const report = await simulate(await asked({ rules: [api] }), { limits: limitsOf(policies) });
+    expect(report).toMatchObject({ askedApart: 0, keysChanged: 0 });
+  });
+});
+
+test.each([true, undefined] as const)(
+  "an override of another bucket shares the rule's state, entries clear: %s",
+  async (clear) => {
+    const clock = new ManualClock();
+    const until = new Date(clock.nowUs() / 1e3 + 60_000).toISOString();
+    const bucket = {
+      ...api,
+      policy: { algorithm: "token-bucket", limit: 4, period: "1h" },
+    } as const;
+    const policy = { algorithm: "gcra", limit: 4, burst: 4, period: "1h" } as const;
+    const document = {
+      rules: [bucket],
+      overrides: [{ rule: "api", key: "user=ann", policy, until }],
+    };
+    const rules = new PolicySet({ source: document, store: new MemoryStore({ clock }) });
+    const recent = new RecentAttempts({ clear });
+    recent.add(rules);
+    onTestFinished(() => {
+      recent.close();
+      return rules.close();
+    });
+    const allowed: boolean[] = [];
+    for (let call = 0; call < 6; call++) {
+      allowed.push((await rules.consume({ entries: { user: "ann" } })).allowed);
+      if (call === 2) clock.advance(60_000);
+    }
+    expect(allowed).toEqual([true, true, true, true, false, false]);
+    const log = await readLoggedAttempts([recent.source()]);
+    const { all } = await simulated(log, document);
+    expect(all).toMatchObject({ deniedAfter: 2, newlyDenied: 0, newlyAllowed: 0 });
+  },
+);

@@ -61,6 +61,12 @@ export function decidingOf(after: Replayed, before: Replayed | undefined): Verdi
   return denied ?? after.verdicts[0] ?? before?.verdicts[0];
 }
 
+/** Whether several rules were asked, when it was logged or now; a candidate counts for its rule. */
+export function isOfSeveral({ requests }: AskedOfSet, { verdicts }: Replayed): boolean {
+  if (requests.some(({ met }) => Object.keys(met).length > 1)) return true;
+  return verdicts.filter(({ asked }) => asked.ofRule === undefined).length > 1;
+}
+
 /** The rule that denied when it was logged. */
 export function deniedInRequests({ requests }: AskedOfSet, record: LogRecord): readonly string[] {
   if (record.allowed || record.decider === undefined) return [];

@@ -23,6 +23,7 @@ import {
   decidingOf,
   deniedInRequests,
   RequestKeys,
+  isOfSeveral,
   requestsOf,
 } from "./requests.js";
 import { Timeline, type TimelineStep } from "./timeline.js";
@@ -83,6 +84,10 @@ export interface SimulationReport {
   readonly blocked: number;
   /** Attempts that the store did not answer, replayed at the time that their process knew. */
   readonly withoutStore: number;
+  /** Partial grants and reservations of several rules: a set asked each by itself, the replay asks all together. */
+  readonly askedApart: number;
+  /** Resets and unblocks of a key of a set's rule, which are not replayed. */
+  readonly keysChanged: number;
   /** What the logs say is missing. */
   readonly failedCalls: number;
   /** Lines that the writers could not keep. */
@@ -98,6 +103,15 @@ const OPTIONS = optionReader<SimulationOptions>()({
 });
 
 const ASKING: ReadonlySet<VerbName> = new Set(TAKING_VERBS);
+/** What changes a key of a rule without a request. */
+const CHANGING: ReadonlySet<VerbName> = new Set([
+  "reset",
+  "unblock",
+  "clearBlock",
+  "clearExtendBlock",
+]);
+/** What a set asks each rule by itself. */
+const ASKED_APART: ReadonlySet<VerbName> = new Set(["consumeUpTo", "reserve"]);
 /** After this many attempts, other work in the process gets its turn. */
 const ATTEMPTS_A_TURN = 2000;
 const DEFAULT_TOP = 10;
@@ -132,7 +146,7 @@ export async function simulate(
   OPTIONS.read(options);
   const { limits, against, limiter } = options;
   const byRequest = [limits, against].every((each) => each === undefined || isByRequest(each));
-  const { rows: byTime, fromUs, toUs, asked } = attemptsIn(log, limiter, byRequest);
+  const { rows: byTime, fromUs, toUs, asked, keysChanged } = attemptsIn(log, limiter, byRequest);
   // No key's attempts change what another's come to, so the state of one key at a time is enough.
   const rows = rowsByKey(byTime, records.keys, (row) => records.keyNumber(row));
   const total = rows.length + asked.length;
@@ -157,7 +171,7 @@ export async function simulate(
     }
     simulation.hearRequests(log.asked.at(asked[i] as number) as LogRecord);
   }
-  return simulation.report(fromUs, toUs);
+  return simulation.report(fromUs, toUs, keysChanged);
 }
 
 /** The rows of each key side by side, in the order that they had. */
@@ -183,6 +197,8 @@ export interface AttemptRows {
   readonly asked: Uint32Array;
   readonly fromUs: number;
   readonly toUs: number;
+  /** Resets and unblocks that only rows of keys have, where requests are replayed. */
+  readonly keysChanged: number;
 }
 
 /** Whether limits say which rules a request meets. */
@@ -199,6 +215,7 @@ export function attemptsIn(
   const { records, sample, files, rules } = log;
   let fromUs = Number.POSITIVE_INFINITY;
   let toUs = Number.NEGATIVE_INFINITY;
+  let keysChanged = 0;
   const timeOf = (record: LogRecord, of: string): number | undefined => {
     if (limiter !== undefined && of !== limiter) return undefined;
     if (isAttempt(record)) {
@@ -210,14 +227,17 @@ export function attemptsIn(
   const { rows } = rowsByTime(records, (record) => {
     // A key that only some of the processes logged is not whole.
     if (sample < 1 && !isSampled(idOf(record.key), sample)) return undefined;
+    const of = limiterOf(log, record);
     const isOfRequest = record.rule !== undefined && rules[record.rule]?.ofSet === true;
-    return byRequest && isOfRequest ? undefined : timeOf(record, limiterOf(log, record));
+    if (!byRequest || !isOfRequest) return timeOf(record, of);
+    keysChanged += Number(CHANGING.has(record.verb) && (limiter ?? of) === of);
+    return undefined;
   });
   const asked = byRequest ? log.asked : new Records();
   const { rows: askedRows } = rowsByTime(asked, (record) =>
     timeOf(record, limiter === undefined ? "" : requestsOf(record).limiter),
   );
-  if (fromUs <= toUs) return { rows, fromUs, toUs, asked: askedRows };
+  if (fromUs <= toUs) return { rows, fromUs, toUs, asked: askedRows, keysChanged };
   const where = limiter === undefined ? "" : ` of limiter "${limiter}"`;
   throw new LogError(`${files.join(", ")}: there is no attempt${where} to replay`);
 }
@@ -265,6 +285,7 @@ class Simulation {
   #unlimited = 0;
   #blocked = 0;
   #withoutStore = 0;
+  #askedApart = 0;
 
   constructor(log: ReadAttempts, options: SimulationOptions, fromUs: number, toUs: number) {
     const { limits, against, top = DEFAULT_TOP } = options;
@@ -320,6 +341,7 @@ class Simulation {
     const after = askRequests(this.#after, asked, record);
     const wasDenied = !(before?.allowed ?? record.allowed);
     this.#unlimited += Number(after.verdicts.length === 0);
+    if (ASKED_APART.has(record.verb) && isOfSeveral(asked, after)) this.#askedApart += 1;
     const { limiter } = asked;
     const deciding = decidingOf(after, before);
     const key = this.#requestKeys.numberOf(limiter, deciding?.asked.id);
@@ -339,7 +361,7 @@ class Simulation {
     this.#before?.endKey();
   }
 
-  report(fromUs: number, toUs: number): SimulationReport {
+  report(fromUs: number, toUs: number, keysChanged: number): SimulationReport {
     const { files, sample, records, failedCalls, lost, incomplete } = this.#log;
     const keys = this.#all.changed(this.#top).map(({ key, ...counts }) => {
       if (key >= records.keys) return { ...this.#requestKeys.of(key), ...counts };
@@ -369,6 +391,8 @@ class Simulation {
       unlimited: this.#unlimited,
       blocked: this.#blocked,
       withoutStore: this.#withoutStore,
+      askedApart: this.#askedApart,
+      keysChanged,
       failedCalls,
       lost,
       incomplete,

@@ -95,7 +95,8 @@ function headOf(
 }
 
 function missingIn(report: SimulationReport): readonly string[] {
-  const { failedCalls, lost, incomplete, withoutStore, unlimited } = report;
+  const { failedCalls, lost, incomplete, withoutStore, unlimited, askedApart, keysChanged } =
+    report;
   const counts: readonly (readonly [number, string, string])[] = [
     [unlimited, "attempt", "that no rule applies to"],
     [
@@ -103,6 +104,12 @@ function missingIn(report: SimulationReport): readonly string[] {
       "attempt",
       "that the store did not answer, at the time of their process's clock",
     ],
+    [
+      askedApart,
+      "request",
+      "for a part or a start ahead, of several rules: a set asks them one by one, the replay together",
+    ],
+    [keysChanged, "change", "of a rule's key by a reset or an unblock, not replayed"],
     [failedCalls, "call", "without an answer, not replayed"],
     [lost, "line", "missing in the logs"],
     [incomplete, "process run", "without its beginning or its end in the logs"],

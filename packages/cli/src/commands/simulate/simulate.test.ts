@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fixedWindow, MemoryStore, RateLimiter } from "sluice";
 import { AttemptLog } from "sluice/log";
+import { consumeRulesUpTo, PolicySet, resetRuleKey } from "sluice/policies";
 import { ManualClock } from "sluice/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fakeProcess } from "../../../test/io.js";
@@ -185,4 +186,28 @@ describe("sluice simulate", () => {
     expect(code).toBe(2);
     expect(stderr).toContain(`${file}:1: not a line of JSON`);
   });
+});
+
+test("a note counts what a replay of requests does otherwise", async () => {
+  const file = join(directory, "requests.jsonl");
+  const policies = join(directory, "policies.json");
+  const policy = { algorithm: "fixed-window", limit: 9, window: "1h" } as const;
+  const document = { rules: ["api", "site"].map((name) => ({ name, key: ["user"], policy })) };
+  writeFileSync(policies, JSON.stringify(document));
+  const rules = new PolicySet({ source: document });
+  const attempts = new AttemptLog({ file });
+  attempts.add(rules);
+  const request = { entries: { user: "ann" }, cost: 3 };
+  await rules.consume(request);
+  await consumeRulesUpTo(rules, request);
+  for (const rule of ["api", "site"]) await resetRuleKey(rules, { rule, entries: request.entries });
+  await attempts.close();
+  await rules.close();
+  const { stdout } = await sluice(["simulate", file, "--policies", policies]);
+  expect(stdout).toContain(
+    "1 request for a part or a start ahead, of several rules: a set asks them one by one, the replay together",
+  );
+  expect(stdout).toContain("2 changes of a rule's key by a reset or an unblock, not replayed");
+  const { stdout: json } = await sluice(["simulate", file, "--policies", policies, "--json"]);
+  expect(JSON.parse(json)).toMatchObject({ askedApart: 1, keysChanged: 2 });
 });
