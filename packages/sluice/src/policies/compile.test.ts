@@ -236,6 +236,8 @@ test("the longest override in force counts, an exact one first", () => {
     policies.match({ entries: { user } }, seconds * 1e6)[0]?.override?.index;
   expect([at("acme", 9.999), at("acme", 10), at("abc", 0)]).toEqual([0, 1, 1]);
   expect([at("bob", 0), at("bob", 20), at("evil", 0)]).toEqual([2, undefined, 3]);
+  // A key that is just what the prefix says has it too.
+  expect(at("a", 0)).toBe(1);
   expect(policies.match({ entries: { user: "evil" } }, 0)[0]?.verdict).toBe("deny");
   expect(policies.match({ entries: { user: "bob" } }, 0)[0]?.verdict).toBe("exempt");
 });

@@ -275,7 +275,7 @@ test("another document is in force at once, and units in use stay", async () => 
   const decision = await rules.consume(ann);
   expect(decision).toMatchObject({ allowed: true, version: 2, rule: "user", remaining: 0 });
   expect(changes).toMatchObject([
-    { set: "sluice", before: 1, after: 2, by: "ana", comment: "halve" },
+    { set: "sluice", before: 1, after: 2, by: "ana", comment: "halve", atUs: decision.decidedAtUs },
   ]);
   expect(
     changes[0]?.changes.map(({ part, name, before }) => [part, name, before === undefined]),
