@@ -133,6 +133,35 @@ function cpuMsOf(work: () => void): number {
   return (user + system) / 1e3;
 }
 
+const bomb = `a: &a [${"x,".repeat(50)}]\n${Array.from({ length: 60 }, (_, i) => `b${i}: [${"*a,".repeat(50)}]\n`).join("")}`;
+
+test.each<[string, unknown, ParsePoliciesOptions]>([
+  ["levels of JSON", "[".repeat(1_000_000), {}],
+  ["levels of YAML", "[".repeat(1_000_000), YAML],
+  ["dashes of YAML", "- ".repeat(500_000), YAML],
+  ["aliases of aliases", bomb, YAML],
+  ["empty overrides", `{"rules":[],"overrides":[${"{},".repeat(340_000)}{}]}`, {}],
+  ["values", { rules: [], overrides: Array.from({ length: 1e6 }, () => 0) }, {}],
+  ["a text that never ends", `"${"x".repeat(1_000_000)}`, {}],
+  ["rules without a name", { rules: Array.from({ length: 1000 }, () => ({})) }, {}],
+])(
+  "a megabyte of %s is refused in at most three times what is valid takes",
+  (_, source, options) => {
+    const policy = { algorithm: "gcra", limit: 5, period: "1s" };
+    const overrides = Array.from({ length: 10_000 }, (__, i) => {
+      return { rule: "api", key: `user=u${i}`, policy: { limit: i + 1 } };
+    });
+    const valid = JSON.stringify({ rules: [{ name: "api", key: ["user"], policy }], overrides });
+    let least = Number.POSITIVE_INFINITY;
+    // What is interrupted is quicker another time.
+    for (let pair = 0; pair < 10 && least > 3; pair += 1) {
+      const refused = cpuMsOf(() => expect(refusalOf(source, options)).not.toBe("accepted"));
+      least = Math.min(least, refused / cpuMsOf(() => void parsePolicies(valid)));
+    }
+    expect(least).toBeLessThanOrEqual(3);
+  },
+);
+
 test("10,000 overrides take at most twelve times what 1,000 take", () => {
   const policy = { algorithm: "token-bucket", limit: 5, period: "1s" };
   const [few, many] = [1000, 10_000].map((count) => {

@@ -85,6 +85,23 @@ test("the rule with least left decides, and on a denial the one with the longest
   expect(await rules.consume(ann)).toMatchObject({ allowed: false, rule: "team" });
 });
 
+test("of rules with as much left the document's first one decides", async () => {
+  for (const rules of [
+    [user(3), team(3)],
+    [team(3), user(3)],
+  ]) {
+    expect((await made({ rules }).rules.consume(ann)).rule).toBe(rules[0]?.name);
+  }
+});
+
+test("no two users have one key, whatever characters a store refuses", async () => {
+  const { rules } = made({ rules: [user(1)] });
+  const names = ["a{", "a}", "a\0", "a", "a%7B", "a%257B"];
+  for (const name of names) {
+    expect(await consumed(rules, 2, { entries: { user: name, team: "blue" } })).toBe(1);
+  }
+});
+
 test("costs are the rule's, an entry's or the request's", async () => {
   const { rules } = made({
     rules: [
