@@ -238,19 +238,42 @@ async function report({ settle }: Pass, { response }: Described): Promise<void> 
   );
 }
 
-/** Provides what `RateLimitGuard` asks, everywhere in the application; to Nest a module is a class. */
+/**
+ * Provides what `RateLimitGuard` asks, everywhere in the application. Nest makes it: import what `forRoot` or
+ * `forRootAsync` returns.
+ */
 // oxlint-disable-next-line typescript/no-extraneous-class
 export class RateLimitModule {
   /**
+   * The module for options that are known at once.
+   *
    * @param options what handlers are charged, unless a decorator says otherwise; a limiter alone charges addresses
    * @throws InvalidOptionError
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * import { RateLimitModule } from "sluice/nest";
+   * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1s" }) });
+   * const appModule = { imports: [RateLimitModule.forRoot(limiter)] }; // @Module(appModule) class AppModule {}
+   * console.log(appModule.imports[0]?.global); // true
    */
   static forRoot(options: Limit | NestModuleOptions): DynamicModule {
     const gates = new RateLimitGates(options);
     return moduleOf({ provide: RateLimitGates, useFactory: () => gates });
   }
 
-  /** The same, of options that are made from what is injected. */
+  /**
+   * The module for options that are made from what is injected, such as a configuration service.
+   *
+   * @throws nothing; an InvalidOptionError of the options rejects the start of the application
+   * @example
+   * import { RateLimiter, tokenBucket } from "sluice";
+   * import { RateLimitModule } from "sluice/nest";
+   * const rateLimits = RateLimitModule.forRootAsync({
+   *   inject: ["LIMIT"],
+   *   useFactory: async (limit: number) => new RateLimiter({ policy: tokenBucket({ limit, period: "1s" }) }),
+   * });
+   * console.log(rateLimits.module === RateLimitModule); // true
+   */
   static forRootAsync({ imports, inject, useFactory }: NestModuleAsyncOptions): DynamicModule {
     const provider: FactoryProvider<RateLimitGates> = {
       provide: RateLimitGates,

@@ -37,15 +37,15 @@ export interface AttemptAuditReport {
   readonly rules: readonly AttemptPolicies[];
   /** Decisions, counted. */
   readonly tally: Tally;
-  /** Decisions of the store, by what the replay found of them. */
+  /** Decisions of the store that the replay answers in the same way. */
   readonly matched: number;
-  /** Decisions that were stricter than the policies ask for. */
+  /** Decisions that gave less than the replay would have. */
   readonly stricter: number;
   /** Decisions that the logs do not settle. */
   readonly unclear: number;
-  /** Sessions of processes, and how many of these lack their beginning, their end or something between. */
+  /** Sessions of processes that the logs hold. */
   readonly sessions: number;
-  /** Of these: sessions that are not whole. */
+  /** How many of them lack their beginning, their end or something between. */
   readonly incomplete: number;
   /** Lines that the logs say are missing. */
   readonly lost: number;
@@ -53,13 +53,13 @@ export interface AttemptAuditReport {
   readonly torn: number;
   /** The share of keys that was audited: the smallest that a session logged. */
   readonly sample: number;
-  /** The store's time of the first record, in µs. */
+  /** The store's time of the first record: µs since the epoch. */
   readonly fromUs: number;
-  /** The store's time of the last record, in µs. */
+  /** The store's time of the last record: µs since the epoch. */
   readonly toUs: number;
   /** Keys in all. */
   readonly keyCount: number;
-  /** Keys whose decisions broke a promise. */
+  /** How many of them have a decision that breaks a promise. */
   readonly refutedCount: number;
   /** Refuted keys first, then those with the most records; at most 10,000 of them. */
   readonly keys: readonly AttemptKeyReport[];

@@ -23,7 +23,7 @@ export interface AttemptReplay {
   readonly matched: number;
   /** It would have given more: units were taken, or the key was blocked, by what the log does not show. */
   readonly stricter: number;
-  /** Not judged. */
+  /** Not judged: it depends on what the log lacks. */
   readonly unclear: number;
   /** The first decision that the policies refute; undefined if none is. */
   readonly violation: Violation | undefined;

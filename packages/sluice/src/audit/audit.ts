@@ -42,13 +42,13 @@ export interface AuditReport {
   readonly tally: Tally;
   /** Calls that got no answer; units they took are in no record. */
   readonly failedCalls: number;
-  /** The store's time of the first and the last decision, in µs. */
+  /** The store's time of the first record: µs since the epoch. */
   readonly fromUs: number;
-  /** The store's time of the last record, in µs. */
+  /** The store's time of the last record: µs since the epoch. */
   readonly toUs: number;
-  /** How many keys were audited, and how many of them refuted. */
+  /** How many keys were audited. */
   readonly keyCount: number;
-  /** Keys whose decisions broke a promise. */
+  /** How many of them have a decision that breaks a promise. */
   readonly refutedCount: number;
   /** Refuted keys first, then those with the most records; at most 10,000 of them. */
   readonly keys: readonly KeyReport[];
@@ -111,8 +111,9 @@ export type LogAudit =
 
 /**
  * Audits logs together, read as streams one after another: of limiters, of semaphores, or of attempts as `sluice/log`
- * writes them, which the first line of the first one tells. For a limiter it proves or refutes the bound of every policy over every interval, and replays every
- * decision; for a semaphore, that never more than the limit was held, in the order of the line.
+ * writes them, which the first line of the first one tells. For a limiter it proves or refutes the bound of every
+ * policy over every interval, and replays every decision; for a semaphore, that no more than the limit was ever held,
+ * and that permits were granted first come, first served.
  *
  * @param policies What to audit a limiter's log against, instead of the policies in it.
  * @throws LogError for what is no log, or holds nothing to audit; its message names the source and the line.

@@ -11,9 +11,9 @@ export interface Hold {
   readonly ticket: number;
   /** How much of the limit it took. */
   readonly weight: number;
-  /** When the lease ended that was last heard of. */
+  /** When its lease ends, as it was last logged: µs since the epoch. */
   readonly untilUs: number;
-  /** The last time of the store's clock at which it was surely held. */
+  /** The last moment at which it was certainly held: µs since the epoch, by the store's clock. */
   readonly surelyUs: number;
   /** A release was sent; it may have been done. */
   readonly isReleasing: boolean;

@@ -68,9 +68,9 @@ export interface LogRecord {
   readonly allowed: boolean;
   /** Units that were granted. */
   readonly granted: number;
-  /** Infinity, written as null, if there is no limit. */
+  /** Units left; Infinity, written as null, if there is no limit. */
   readonly remaining: number;
-  /** Infinity, written as null, if the cost can never fit. */
+  /** Milliseconds until the cost would fit; Infinity, written as null, if it never can. */
   readonly retryAfterMs: number;
   /** As the decision's own. */
   readonly resetAfterMs: number;
@@ -82,9 +82,9 @@ export interface LogRecord {
   readonly rule?: number | undefined;
   /** Which of the policies decided, counted from 0, if the line says it. */
   readonly decider?: number | undefined;
-  /** The record's position: an index into the log's `files`, and a line counted from 1. */
+  /** The record's file: an index into the log's `files`. */
   readonly file: number;
-  /** Its line in the file; from 1. */
+  /** The record's line in that file, counted from 1. */
   readonly line: number;
 }
 

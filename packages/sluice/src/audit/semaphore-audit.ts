@@ -13,11 +13,11 @@ export interface SemaphoreKeyReport {
   readonly key: string;
   /** Whether every promise held. */
   readonly passed: boolean;
-  /** Permits that were given. */
+  /** How many permits were granted. */
   readonly grants: number;
-  /** The most that was held at once, and when that began. */
+  /** The most weight that was held at once. */
   readonly most: number;
-  /** When the most weight was held, by the store's clock, in µs. */
+  /** When that began: µs since the epoch, by the store's clock. */
   readonly mostAtUs: number;
   /** The first grant that went before an earlier ticket. */
   readonly outOfOrder: Hold | undefined;
@@ -33,15 +33,15 @@ export interface SemaphoreAuditReport {
   readonly files: readonly string[];
   /** The semaphore's limit. */
   readonly limit: number;
-  /** Permits that were given. */
+  /** How many permits were granted. */
   readonly grants: number;
   /** Waits that ended without a permit, as they were logged. */
   readonly denied: number;
   /** Calls that failed. */
   readonly failed: number;
-  /** The store's time of the first record, in µs. */
+  /** The store's time of the first record: µs since the epoch. */
   readonly fromUs: number;
-  /** The store's time of the last record, in µs. */
+  /** The store's time of the last record: µs since the epoch. */
   readonly toUs: number;
   /** What was found for each key. */
   readonly keys: readonly SemaphoreKeyReport[];

@@ -44,7 +44,7 @@ export interface Charge {
   readonly entries?: RequestEntries | undefined;
   /** Of a PolicySet alone: the plan whose limits apply. */
   readonly plan?: string | undefined;
-  /** Units, or the weight of a semaphore's permit; default 1. */
+  /** Units, 0 to 1e9 in whole thousandths, or the weight of a semaphore's permit, 1 to 1e9; default 1. */
   readonly cost?: number | undefined;
   /**
    * Says what the request cost after all, once it has ended: the rest is refunded, what is missing is taken. Called once,

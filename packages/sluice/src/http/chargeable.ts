@@ -45,7 +45,7 @@ export interface ChargedRules {
 
 export type Chargeable = ChargedLimiter | ChargedSemaphore | ChargedRules;
 
-/** What requests can be charged to. */
+/** What a request can be charged to. */
 export type Limit = RateLimiter | Semaphore | PolicySet;
 
 const ALLOWED = "a RateLimiter, a Semaphore or a PolicySet";

@@ -10,9 +10,9 @@ import type { ChargedSemaphore } from "./chargeable.js";
 import { type Denial, denialOf } from "./denial.js";
 import { settlementOf } from "./settlement.js";
 
-/** How far a request got. */
+/** Whether a request may go on, and what its answer has to say. */
 export interface Pass {
-  /** Of the answer, whichever it is. Lists go behind what it has already. */
+  /** The fields of its answer, whether it may go on or not. Lists are appended to those that the answer has already. */
   readonly fields: Fields;
   /** Set if the request is refused. */
   readonly denial: Denial | undefined;

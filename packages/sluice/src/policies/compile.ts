@@ -21,9 +21,9 @@ export interface CompiledPolicies {
   readonly document: PoliciesDocument;
   /** The document's own, or else `hash`. */
   readonly version: number | string;
-  /** Of all that is in the document but its version: 22 characters. */
+  /** A hash of all that is in the document but its version: 22 characters. */
   readonly hash: string;
-  /** Microseconds since the epoch; 0 = at once. */
+  /** From when it is in force, by the store's clock: µs since the epoch; 0 = at once. */
   readonly activeFromUs: number;
   /**
    * The rules that a request meets, in the document's order; the one that it names, if it names one.
@@ -32,7 +32,7 @@ export interface CompiledPolicies {
    * @throws InvalidOptionError if it names a rule that the document does not have, or has no key for it
    */
   match(request: PolicyRequest, nowUs: number, mode?: PoliciesMode): readonly MatchedRule[];
-  /** How many overrides are not over. */
+  /** How many overrides are still in force at a time: µs since the epoch, by the store's clock. */
   overridesAt(nowUs: number): number;
   /** The same as `match`, with what keeps the other rules from it. */
   explain(request: PolicyRequest, nowUs: number, mode?: PoliciesMode): readonly RuleExplanation[];

@@ -82,7 +82,10 @@ export interface PolicyRule {
   readonly onMissing?: "skip" | "deny" | undefined;
   /** The limit. */
   readonly policy: PolicyWithoutName;
-  /** Units a request costs, or where to find that; default: what the request says, or 1. */
+  /**
+   * Units a request costs, 0 to 1e9 in whole thousandths, or the entry that says so; default: what the request says, or
+   * 1.
+   */
   readonly cost?: number | CostFrom | undefined;
   /** Default "enforce". */
   readonly mode?: PoliciesMode | undefined;

@@ -15,13 +15,16 @@ const MOST_BYTES = 1_048_576;
 
 /** How a document is to be read. */
 export interface ParsePoliciesOptions {
-  /** Default: "yaml" if `file` ends in .yaml or .yml, else "json". Of no account for a value. */
+  /** Default: "yaml" if `file` ends in .yaml or .yml, else "json". Ignored if the document is a value. */
   readonly format?: "json" | "yaml" | undefined;
-  /** Its name, for messages; nothing is read. */
+  /** The name of its file, for messages; nothing is read. Default: none. */
   readonly file?: string | undefined;
   /** The package `yaml`, for YAML: `await loadYaml()`, or what `import("yaml")` gives. */
   readonly yaml?: YamlModule | undefined;
-  /** Microseconds since the epoch. With it, overrides whose `until` is over are warned of. */
+  /**
+   * The time: µs since the epoch. With it there is a warning for each override whose `until` is over. Default: no such
+   * warnings.
+   */
   readonly nowUs?: number | undefined;
 }
 

@@ -2,7 +2,7 @@
 import type { PoliciesMode } from "./document.js";
 import type { ReloadOutcome } from "./source-follower.js";
 
-/** What a PolicySet is at. */
+/** Which document a PolicySet has in force, and how it came by it. */
 export interface PolicySetStatus {
   /** Of the document in force: its own, or a hash of it. */
   readonly version: number | string;
@@ -12,7 +12,7 @@ export interface PolicySetStatus {
   readonly stale: string | undefined;
   /** For how long that has been so, in ms; 0 if it is not. */
   readonly staleMs: number;
-  /** Documents that are in force later, the next one first; `atUs` by the store's clock. */
+  /** Documents that come into force later, the next one first; `atUs` in µs since the epoch, by the store's clock. */
   readonly scheduled: readonly { readonly version: number | string; readonly atUs: number }[];
   /** Changes and failures of the source, by outcome. */
   readonly reloads: Readonly<Record<ReloadOutcome, number>>;

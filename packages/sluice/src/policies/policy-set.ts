@@ -198,10 +198,11 @@ export class PolicySet implements AsyncDisposable {
   }
 
   /**
-   * Takes what all rules charge that the request meets, if all of them have it, else nothing. Rules in shadow mode, and
-   * candidates, are charged separately and have no vote.
+   * Takes what the rules that the request meets charge, if each of them has it left; else nothing. Rules in shadow
+   * mode, and candidates, are charged separately and have no vote.
    *
-   * @throws InvalidOptionError
+   * @throws InvalidOptionError, ClosedError; the signal's reason; StoreUnavailableError, StoreTimeoutError for rules whose
+   * `onStoreFailure` is "throw"
    * @example
    * import { PolicySet } from "sluice/policies";
    * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
@@ -222,9 +223,9 @@ export class PolicySet implements AsyncDisposable {
   }
 
   /**
-   * Consumes for several requests: each for itself, in one tick; or, with `atomic`, for all of them or for none. Then what
-   * they charge to one rule and key adds up, and rules in shadow mode and candidates are charged in any case.
-   * @throws InvalidOptionError; more than 1,000 charges can not be atomic
+   * Consumes for several requests: each for itself, in one tick; or, with `atomic`, for all of them or for none. Then
+   * what they charge to one rule and key adds up, and rules in shadow mode and candidates are charged in any case.
+   * @throws as `consume`; InvalidOptionError for more than 1,000 charges with `atomic`
    * @example
    * import { PolicySet } from "sluice/policies";
    * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
@@ -248,7 +249,7 @@ export class PolicySet implements AsyncDisposable {
   /**
    * What `consume` would say, without counting; always asks the store.
    *
-   * @throws InvalidOptionError, ClosedError
+   * @throws as `consume`
    * @example
    * import { PolicySet } from "sluice/policies";
    * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
@@ -264,7 +265,7 @@ export class PolicySet implements AsyncDisposable {
   /**
    * Gives back all that a decision took, as its own object says; candidates and shadows too.
    * @returns one answer for each of its rules, in order
-   * @throws InvalidOptionError for anything but a decision that a set's `consume` answered
+   * @throws InvalidOptionError for anything but a decision that a set's `consume` answered; else as `consume`
    * @example
    * import { PolicySet } from "sluice/policies";
    * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
@@ -284,7 +285,7 @@ export class PolicySet implements AsyncDisposable {
    * Gives back what `consume` takes for such a request, if no decision is at hand, because another process made it for
    * instance; of candidates and shadows too. A key never has more than its limit afterwards.
    * @returns one answer for each rule that the request meets, in order
-   * @throws InvalidOptionError
+   * @throws as `consume`
    * @example
    * import { PolicySet } from "sluice/policies";
    * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
@@ -302,7 +303,7 @@ export class PolicySet implements AsyncDisposable {
    * Settles what a decision took against what the request cost after all: each rule refunds the rest, or takes what is
    * missing. Rules with their own cost stay as they are.
    * @returns one answer for each of its rules, in order
-   * @throws InvalidOptionError
+   * @throws as `consume`
    * @example
    * import { PolicySet } from "sluice/policies";
    * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
@@ -332,7 +333,7 @@ export class PolicySet implements AsyncDisposable {
   /**
    * Of each rule: whether the request meets it, by which override, and what it would answer now. Counts nothing.
    *
-   * @throws InvalidOptionError, ClosedError
+   * @throws as `consume`
    * @example
    * import { PolicySet } from "sluice/policies";
    * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
@@ -411,7 +412,7 @@ export class PolicySet implements AsyncDisposable {
   }
 
   /**
-   * What the set is at.
+   * Which document is in force, in which mode, and whether it may be out of date.
    *
    * @throws nothing
    * @example

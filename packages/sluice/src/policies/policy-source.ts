@@ -7,7 +7,7 @@ export interface SourceText {
   readonly content: string | PoliciesDocument;
   /** What errors call it: the file's path. */
   readonly file: string | undefined;
-  /** Which content it is: another one has another mark. */
+  /** Identifies the content: another content has another mark. */
   readonly mark: string;
   /** As it was published; undefined if the document says it itself. */
   readonly version: number | undefined;
@@ -19,7 +19,7 @@ export interface SourceText {
 
 /** What the process has seen of a source. */
 export interface SeenSource {
-  /** Of the last content that was read, whether it was any good or not; "" before the first. */
+  /** The mark of the last content that was read, valid or not; "" before the first. */
   readonly mark: string;
   /** The highest version that was in force here; 0 before the first. */
   readonly version: number;
@@ -28,7 +28,10 @@ export interface SeenSource {
 /** What a look at a source has found. */
 export type SourceLook =
   | {
-      /** "same": as it was seen. "lost": there is none any more. "older": or another one of the same version. */
+      /**
+       * "same": as it was seen. "lost": there is none any more. "older": an earlier version, or another text of the
+       * same one.
+       */
       readonly found: "same";
     }
   | {
@@ -46,9 +49,12 @@ export type SourceLook =
 export interface PolicySource {
   /** What it is, for people: "file policies.yaml". */
   readonly name: string;
-  /** Looks whether there is another content. Rejects if that cannot be found out. */
+  /** Looks whether the content has changed. Rejects if that cannot be found out. */
   look(seen: SeenSource): Promise<SourceLook>;
-  /** Calls `hint` when it is worth looking; what it returns ends that. A hint may be missed, and come for nothing. */
+  /**
+   * Calls `hint` when it is worth looking; what it returns ends that. A hint may be missed, or come although nothing
+   * has changed.
+   */
   watch(hint: () => void): () => void;
   /** The newest content below this version; undefined if there is none, or none is kept. */
   before?(version: number): Promise<SourceText | undefined>;

@@ -118,7 +118,7 @@ export class PublishedPolicies implements PolicySource {
 
   /**
    * A version, or the one in force; undefined if it is not kept.
-   * @throws InvalidOptionError if what is kept is not a valid document
+   * @throws InvalidOptionError if what is kept is not a valid document; StoreUnavailableError, StoreTimeoutError
    * @example
    * import { MemoryStore } from "sluice";
    * import { PublishedPolicies } from "sluice/policies";
@@ -138,11 +138,12 @@ export class PublishedPolicies implements PolicySource {
   }
 
   /**
-   * Checks the document, then makes it the version in force: all processes that follow it have it after a second at most,
-   * mostly after some 10 ms.
+   * Checks the document, then makes it the version in force: all processes that follow it have it after a second at
+   * most, mostly after some 10 ms.
    * @returns the new version; the document's own `version` counts for nothing
    * @throws InvalidOptionError for a document that is not valid
-   * @throws PolicyConflictError if another version than `expected` is in force; its `version` says which
+   * @throws PolicyConflictError if another version than `expected` is in force; its `version` says which;
+   * StoreUnavailableError, StoreTimeoutError: then it may have been published
    * @example
    * import { MemoryStore } from "sluice";
    * import { PublishedPolicies } from "sluice/policies";
@@ -172,7 +173,7 @@ export class PublishedPolicies implements PolicySource {
    * Publishes an earlier version again, as a new one.
    * @returns the new version
    * @throws InvalidOptionError if that version is not kept
-   * @throws PolicyConflictError as `publish`
+   * @throws PolicyConflictError, StoreUnavailableError, StoreTimeoutError as `publish`
    * @example
    * import { MemoryStore } from "sluice";
    * import { PublishedPolicies } from "sluice/policies";

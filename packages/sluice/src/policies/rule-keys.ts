@@ -32,8 +32,8 @@ export interface RuleKeyTarget {
 }
 
 /**
- * Denies a key of a rule for `duration` from now on the store's clock, instead of any block that it has; Infinity: until
- * `unblockRuleKey` or `resetRuleKey`. Throws if the store fails.
+ * Denies a key of a rule for `duration` from now on the store's clock, instead of any block that it has; Infinity:
+ * until `unblockRuleKey` or `resetRuleKey`.
  *
  * @throws InvalidOptionError
  * @example

@@ -30,8 +30,8 @@ export interface RulesRequest extends PolicyRequest {
    */
   readonly policy?: Policy | undefined;
   /**
-   * Of `giveBack`, for callers who may ask again: what has the same nonce, rule and key comes back once within a minute. 1 to
-   * 64 characters of A-Z a-z 0-9 . _ -. Default: none.
+   * For `giveBack`, so that a caller may safely repeat it: calls with the same nonce, rule and key give back once
+   * within a minute. 1 to 64 characters of A-Z a-z 0-9 . _ -. Default: none.
    */
   readonly nonce?: string | undefined;
   /** Ends the wait for an answer; the request may yet be counted. */

@@ -97,13 +97,13 @@ export interface SemaphoreReport {
   readonly semaphore: string;
   /** The semaphore's limit. */
   readonly limit: number | undefined;
-  /** Weight held, and callers waiting, as of now. */
+  /** Weight that is held now. */
   readonly held: number;
-  /** How many wait. */
+  /** Callers that wait now. */
   readonly waiting: number;
-  /** Permits since: granted; and of them ended by their lease, or by the end of the semaphore. */
+  /** Permits that were granted. */
   readonly granted: number;
-  /** Permits that were lost. */
+  /** How many of them ended by their lease, or by the end of the semaphore, and not by their holders. */
   readonly lost: number;
 }
 

@@ -79,9 +79,9 @@ export interface DocumentStore {
   read(name: string, version?: number): Promise<DocumentEntry | undefined>;
   /** All of it or nothing. */
   publish(name: string, draft: DocumentDraft): Promise<DocumentPublished>;
-  /** Of the versions that are kept, the newest first. */
+  /** Who published the versions that are kept, the newest first. */
   history(name: string): Promise<readonly DocumentNote[]>;
-  /** Calls `hint` soon after most publications. Only a hint: it may be missed, and come for nothing. */
+  /** Calls `hint` soon after most publications. Only a hint: it may be missed, or come although nothing has changed. */
   watch(name: string, hint: () => void): DocumentWatch;
 }
 

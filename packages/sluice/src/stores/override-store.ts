@@ -2,7 +2,7 @@
 
 /** One override, or its end. */
 export interface OverrideWrite {
-  /** Of the key, as the store sees it. */
+  /** The key's id, as the store sees it. */
   readonly id: string;
   /** Undefined: there is no override of this id any more. */
   readonly text: string | undefined;
@@ -10,13 +10,13 @@ export interface OverrideWrite {
   readonly untilMs: number | undefined;
   /** If it is removed: who and why, as a text that is kept for a minute. */
   readonly note?: string | undefined;
-  /** Overrides of a limiter at most. */
+  /** The most overrides that a limiter may have. */
   readonly most: number;
 }
 
 /** The table as it is now. */
 export interface OverridesRead {
-  /** Another with each write; "" if there never was one, or it is lost. */
+  /** Changes with each write; "" if there never was one, or it is lost. */
   readonly version: string;
   /** The store's clock: ms since the epoch. */
   readonly nowMs: number;
@@ -38,9 +38,9 @@ export interface StoredOverride {
 export interface OverrideStore {
   /** false: there are too many. Those whose time is over do not count. */
   write(limiter: string, what: OverrideWrite): Promise<boolean>;
-  /** Removes what is over of the ids in `ended`. */
+  /** Reads the table, and removes the overrides of `ended` whose time is over. */
   read(limiter: string, known: string, ended?: readonly string[]): Promise<OverridesRead>;
-  /** Calls `hint` soon after most writes. Only a hint: it may be missed, and come for nothing. */
+  /** Calls `hint` soon after most writes. Only a hint: it may be missed, or come although nothing has changed. */
   watch?(limiter: string, hint: () => void): OverrideWatch;
 }
 

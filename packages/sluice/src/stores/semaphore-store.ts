@@ -19,7 +19,7 @@ export interface SemaphoreKey {
 export interface NotificationListener {
   /** The first part of the ids of its waiters, up to the dot; no other queue has it. */
   readonly owner: string;
-  /** A waiter was handed a place, or should ask why not. */
+  /** A waiter was handed a permit, or should ask why not. */
   notified(wake: Omit<Notification, "channel">): void;
   /** Notifications arrive from now on; earlier ones may have been missed. */
   live(): void;
@@ -50,9 +50,9 @@ export interface SemaphoreStore {
     withinMs: number,
     submitted?: Submitted,
   ): Promise<SemaphoreAnswer>;
-  /** As a store's own, for the commands of a key. */
+  /** As `hurry` of a Store, for the commands of a key. */
   hurry?(key: SemaphoreKey): boolean;
-  /** As a store's own. */
+  /** As `marksHandOver` of a Store. */
   readonly marksHandOver?: boolean | undefined;
   /** The same at once: stores inside this process have it. */
   executeSync?(key: SemaphoreKey, command: SemaphoreCommand): SemaphoreAnswer;

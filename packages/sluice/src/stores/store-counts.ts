@@ -34,7 +34,7 @@ export interface StoreStats {
   readonly errors: readonly StoreErrorCount[];
   /** Milliseconds of each round trip of a script: answered, or failed. Calls that go together share one. */
   readonly tripMs: { readonly ok: HistogramStats; readonly error: HistogramStats };
-  /** Limiters' calls a script. */
+  /** Calls of limiters per script. */
   readonly batchCalls: HistogramStats;
   /** Parts of the store, such as a Cluster node's "host:port", that some breaker does not ask now; "" = all of it. */
   readonly openParts: readonly string[];
@@ -61,11 +61,11 @@ export class StoreCounts {
     ok: new Histogram(DURATION_BOUNDS_MS),
     error: new Histogram(DURATION_BOUNDS_MS),
   };
-  /** Calls a batch. */
+  /** Calls per batch. */
   readonly batchCalls = new Histogram(BATCH_BOUNDS);
-  /** Set by who knows the store's health. */
+  /** Returns the parts whose breaker is open; set by the limiters and semaphores that watch the store. */
   openParts: () => readonly string[] = () => [];
-  /** Set with it. */
+  /** Returns those of them whose breaker is half-open; set together with `openParts`. */
   probedParts: () => readonly string[] = () => [];
 
   /** A call that an open breaker did not let through. */

@@ -45,9 +45,9 @@ export interface StoreCall extends Submitted {
   readonly verb: Verb;
   /** The parts of the call. */
   debits: readonly Debit[];
-  /** How long block and extendBlock block, or a denied consume; 0 = not. */
+  /** How long `block`, `extendBlock` or a denied consume blocks the key: µs; 0 = not at all. */
   readonly blockUs: number;
-  /** The longest wait that reserve takes. */
+  /** The longest wait that `reserve` accepts: µs. */
   readonly maxWaitUs: number;
   /** What cancel gives back. */
   readonly receipt?: ReservationReceipt | undefined;
@@ -64,9 +64,9 @@ export interface DebitResult {
   readonly reason: number;
   /** Thousandths left after the call; negative in debt. */
   readonly available: number;
-  /** Until the cost fits; 0 if it does, -1 if it never can. */
+  /** µs until the cost fits; 0 if it does, -1 if it never can. */
   readonly waitUs: number;
-  /** Until the key is as if never seen. */
+  /** µs until the key is as if it had never been used. */
   readonly resetUs: number;
   /** The time of this debit's decision, in a store whose policies go by different clocks. */
   readonly nowUs?: number | undefined;
@@ -94,7 +94,7 @@ export type Done = (outcome: Outcome) => void;
 export interface Claimant {
   /** Held weakly: one that was dropped without a release is gone. */
   readonly holder: object;
-  /** Whether it replaces users of the keyspace with other options. */
+  /** Whether users of the keyspace with other options give way to it. */
   readonly replaces: boolean;
 }
 
@@ -126,8 +126,8 @@ export interface Store {
    */
   prepare?(rules: readonly Rule[]): void;
   /**
-   * Decides a call and tells `done`, once, the answer or why there is none. Calls on one key are decided in the order
-   * in which they are submitted. Never throws.
+   * Decides a call, and calls `done` once, with the answer or the error. Calls on one key are decided in the order in
+   * which they are submitted. Never throws.
    */
   submit(call: StoreCall, done: Done): void;
   /**

@@ -29,7 +29,7 @@ function forgottenExports(sources: Sources, entries: Entries): readonly string[]
  * through its port.
  */
 const NOT_CALLED =
-  /^(?:\w+Error|(?:Skip)?RateLimit(?:Exception|Gates|Guard|Module)?(?:\.\w+)?|KeyspaceRegistry(?:\.\w+)?|StoreCounts(?:\.\w+)?|\w+Store\.(?:submit|hurry|executeSync|prepare|isSplit)|(?:PoliciesFile|PublishedPolicies)\.(?:before|heardUs|look|watch))$/;
+  /^(?:\w+Error|(?:Skip)?RateLimit(?:Exception|Gates|Guard)?(?:\.\w+)?|RateLimitModule|KeyspaceRegistry(?:\.\w+)?|StoreCounts(?:\.\w+)?|\w+Store\.(?:submit|hurry|executeSync|prepare|isSplit)|(?:PoliciesFile|PublishedPolicies)\.(?:before|heardUs|look|watch))$/;
 
 /** All that users see, once each. */
 function documented(sources: Sources, entries: Entries): readonly Documented[] {

@@ -79,7 +79,7 @@ export class MemoryStore extends KeyspaceRegistry implements SyncStore {
   readonly external = false;
   /** Evictions, for listeners. */
   readonly events = new Events();
-  /** What decides on the time. */
+  /** The clock by which it decides. */
   readonly clock: Clock;
   /** The most keys that it holds. */
   readonly maxKeys: number;
@@ -157,7 +157,7 @@ export class MemoryStore extends KeyspaceRegistry implements SyncStore {
   }
 
   /**
-   * What is held now, and what was dropped; see docs/watch.md.
+   * How much is held now, and how much was dropped; see docs/watch.md.
    *
    * @throws nothing
    * @example
@@ -172,6 +172,8 @@ export class MemoryStore extends KeyspaceRegistry implements SyncStore {
   }
 
   /**
+   * Decides a call at once. The result is good until the next call.
+   *
    * @throws ClosedError once the store is closed
    * @throws StoreUnavailableError with code "STORE_FULL" if there is no room for a state
    */
@@ -197,8 +199,8 @@ export class MemoryStore extends KeyspaceRegistry implements SyncStore {
   }
 
   /**
-   * Ends all waits with a ClosedError, and so every later call. There is nothing else to end: the store has no timers
-   * and no connections.
+   * Ends all waits, and every later call, with a ClosedError. There is nothing else to end: the store has no timers and
+   * no connections.
    *
    * @throws nothing
    * @example

@@ -8,9 +8,9 @@ import type { Connector } from "./lazy-connection.js";
 
 /** Options of `RedisStore.connect`. */
 export interface ConnectOptions {
-  /** The URL names one node of a Cluster. */
+  /** Whether the URL names one node of a Cluster; default false. */
   readonly cluster?: boolean | undefined;
-  /** true, or options for node:tls. A rediss:// URL turns TLS on without this. */
+  /** true, or options for node:tls. Default: TLS for a rediss:// URL alone. */
   readonly tls?: boolean | object | undefined;
   /** Instead of those in the URL. */
   readonly username?: string | undefined;

@@ -17,7 +17,10 @@ import { readServerFacts, type ServerFacts, timingOf } from "./server-facts.js";
 export interface CheckOptions {
   /** Whose keys the user must be able to reach; default "sluice". */
   readonly namespace?: string | undefined;
-  /** Another user of the server, whose permissions are checked instead of the store's own; that takes ACL DRYRUN. */
+  /**
+   * Another user of the server, whose permissions are checked instead; that takes ACL DRYRUN. Default: the store's own
+   * user.
+   */
   readonly user?: string | undefined;
 }
 
