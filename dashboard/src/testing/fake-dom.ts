@@ -138,7 +138,7 @@ export class FakeNode {
   }
 }
 
-/** What a page has beside its nodes; `hidden` and `activeElement` may be set. */
+/** What a page has beside its nodes; `hidden` and `activeElement` may be set, and `onSeen` called. */
 export const fakeDocument = {
   hidden: false,
   activeElement: null as FakeNode | null,
@@ -146,7 +146,10 @@ export const fakeDocument = {
   createElement: (name: string): FakeNode => new FakeNode(name),
   createElementNS: (_: string, name: string): FakeNode => new FakeNode(name),
   createTextNode: (text: string): FakeNode => new FakeNode("#text", text),
-  addEventListener: (): void => {},
+  onSeen: (): void => {},
+  addEventListener(type: string, listener: () => void): void {
+    if (type === "visibilitychange") this.onSeen = listener;
+  },
 };
 
 const drawn: FakeNode[] = [];

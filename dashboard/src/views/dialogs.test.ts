@@ -3,11 +3,13 @@ import { h } from "preact";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { BUSY, NOW_MS } from "../../../packages/cli/test/stress/dashboard/states.js";
 import type { DashboardProblem } from "../../../packages/cli/src/dashboard/wire.js";
-import { connection, isPaused, pause, poll, seconds, state } from "../data/model.js";
+import { connection, isPaused, pause, poll, seconds, startPolling, state } from "../data/model.js";
 import { Dialog } from "../parts/dialog.js";
 import { change, draw, erase, type FakeNode, fakeDocument } from "../testing/fake-dom.js";
+import { Changes } from "./changes.js";
 import { Denied } from "./denied.js";
 import { Header } from "./header.js";
+import { LogIn } from "./login.js";
 
 /** What the server is asked, and what it answers. */
 let asked: { readonly path: string; readonly body: unknown }[] = [];
@@ -88,6 +90,43 @@ test("one question at a time: another that is wanted meanwhile is asked after it
   release();
   await first;
   expect(asked.length).toBe(2);
+});
+
+test("nothing is asked while the page is hidden, and at once when it is seen again", async () => {
+  await startPolling();
+  fakeDocument.hidden = true;
+  fakeDocument.onSeen();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(asked.length).toBe(1);
+  fakeDocument.hidden = false;
+  fakeDocument.onSeen();
+  await vi.advanceTimersByTimeAsync(100);
+  expect(asked.length).toBe(2);
+});
+
+test("the diff of one change is gone when another's is asked for", async () => {
+  await poll();
+  const root = await draw(h(Changes, {}));
+  answers = async () => ({ status: 200, body: { lines: ["+ of version 42"] } });
+  const ask = (name: string) =>
+    change(async () => {
+      root.one("button", name).fire("click");
+      await vi.advanceTimersByTimeAsync(10);
+    });
+  await ask("Diff version 42");
+  expect(root.one("pre").textContent).toBe("+ of version 42\n");
+  answers = () => new Promise(() => {});
+  await ask("Diff version 41");
+  expect(root.all("pre")).toEqual([]);
+});
+
+test("a token that was taken is not kept in its field", async () => {
+  const view = () => draw(h(LogIn, { why: "Log in.", canLogIn: true }));
+  const root = await view();
+  await type(root, "Token", "a-token-that-is-right");
+  await submit(root);
+  expect(posts()).toEqual([{ path: "/api/login", body: { token: "a-token-that-is-right" } }]);
+  expect(field(await view(), "Token").value).toBe("");
 });
 
 /** The field with this label. */
