@@ -10,6 +10,7 @@ import { Changes } from "./changes.js";
 import { Denied } from "./denied.js";
 import { Header } from "./header.js";
 import { LogIn } from "./login.js";
+import { Semaphores } from "./stores.js";
 
 /** What the server is asked, and what it answers. */
 let asked: { readonly path: string; readonly body: unknown }[] = [];
@@ -166,6 +167,43 @@ test("a dialog keeps nothing of the one before: no comment, no limit, no error",
   for (const label of ["Limit", "Until", "Comment"]) {
     expect(field(root, label).value, label).toBe("");
   }
+});
+
+test("the permits of a key are listed, and ended after a question", async () => {
+  const [semaphore] = BUSY.semaphores;
+  const shown = { ...BUSY, semaphores: [{ ...semaphore, canList: true }] };
+  const permit = { weight: 2, sinceMs: NOW_MS - 5000, untilMs: NOW_MS + 25_000 };
+  const listed = {
+    limit: 20,
+    held: 2,
+    waiting: 1,
+    holders: [{ ...permit, fencingToken: "1764230400000000" }],
+    waiters: [{ weight: 1, sinceMs: NOW_MS - 1000 }],
+  };
+  answers = async (path) => {
+    if (path.includes("/state")) return { status: 200, body: shown };
+    return { status: 200, body: path.endsWith("/permits") ? listed : { ended: 1 } };
+  };
+  await poll();
+  const root = await draw(h(Semaphores, {}));
+  const dialog = await draw(h(Dialog, {}));
+  await change(() => root.one("button", "reports").fire("click"));
+  await type(root, "Key", "export");
+  await submit(root);
+  expect(posts()).toEqual([
+    { path: "/api/permits", body: { semaphore: "reports", key: "export" } },
+  ]);
+  expect(root.one("form").one("p").textContent).toBe("2 of 20 held, 1 waiting");
+  expect(root.one("ul").all("li")[0]?.textContent).toMatch(
+    /^permit 1764230400000000, weight 2: since /,
+  );
+  await change(() => root.one("button", "End all").fire("click"));
+  expect(posts()).toHaveLength(1);
+  await submit(dialog);
+  expect(posts()[1]).toEqual({
+    path: "/api/endpermits",
+    body: { semaphore: "reports", key: "export" },
+  });
 });
 
 test("the switch over all rules is lifted by null, and said to be done", async () => {

@@ -3,6 +3,7 @@ import type { Outage, StoreState } from "../../../packages/cli/src/dashboard/wir
 import { count, counted, duration, latency, moment, rate, size } from "../data/format.js";
 import { nowMs, state } from "../data/model.js";
 import { Panel, Scroller } from "../parts/panel.js";
+import { Permits, SemaphoreName } from "./permits.js";
 
 const FACTS: readonly (readonly [label: string, of: (store: StoreState) => string])[] = [
   ["Calls", ({ callsPerSecond: calls }) => (calls === undefined ? "–" : `${rate(calls)}/s`)],
@@ -109,9 +110,11 @@ export function Semaphores() {
             </tr>
           </thead>
           <tbody>
-            {semaphores.map(({ semaphore, limit, held, waiting, lost }) => (
+            {semaphores.map(({ semaphore, limit, held, waiting, lost, canList = false }) => (
               <tr key={semaphore}>
-                <th scope="row">{semaphore}</th>
+                <th scope="row">
+                  <SemaphoreName name={semaphore} canList={canList} />
+                </th>
                 <td class="number">
                   {count(held)}
                   {limit === undefined ? "" : ` of ${count(limit)}`}
@@ -123,6 +126,7 @@ export function Semaphores() {
           </tbody>
         </table>
       </Scroller>
+      <Permits />
     </Panel>
   );
 }

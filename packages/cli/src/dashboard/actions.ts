@@ -7,10 +7,11 @@ import type { Documents } from "./documents.js";
 import type { KeyChanges } from "./key-changes.js";
 import type { KeyLookUp } from "./look-up.js";
 import type { DashboardOptions } from "./options.js";
+import type { KeyPermits } from "./permits.js";
 import { entriesIn, type Fields, neededTextIn, textIn } from "./read-body.js";
 import { asCandidates, forAll, forSome } from "./rollouts.js";
 import type { ChangeTrials } from "./try-change.js";
-import type { KeyChange, Visitor } from "./wire.js";
+import type { KeyChange, PermitsAsked, Visitor } from "./wire.js";
 
 export interface ActionParts {
   readonly options: DashboardOptions;
@@ -18,6 +19,7 @@ export interface ActionParts {
   readonly changes: ChangeList;
   readonly looks: KeyLookUp;
   readonly keys: KeyChanges;
+  readonly permits: KeyPermits;
   readonly trials: ChangeTrials;
   readonly nowMs: () => number;
   readonly failed: (error: unknown) => void;
@@ -27,6 +29,7 @@ const LONGEST_DOCUMENT = 1_048_576;
 const LONGEST_NAME = 64;
 const LONGEST_ID = 64;
 const LONGEST_COMMENT = 500;
+const LONGEST_KEY = 4096;
 const MOST_MINUTES = 15;
 const MODES: ReadonlySet<unknown> = new Set(["shadow", "off", null]);
 const KEY_CHANGES: ReadonlySet<unknown> = new Set<KeyChange["change"]>([
@@ -88,6 +91,20 @@ export class Actions {
     const { kind, target, before, after } = made;
     this.#audit({ who, action: kind, target, before, after, comment });
     return made.looked;
+  }
+
+  permits(body: Fields): Promise<unknown> {
+    return this.#parts.permits.list(permitsIn(body));
+  }
+
+  async endPermits(body: Fields, { who }: Visitor): Promise<unknown> {
+    const { permits, changes, nowMs } = this.#parts;
+    const comment = textIn(body, "comment", LONGEST_COMMENT);
+    const { target, text, ended } = await permits.end(permitsIn(body));
+    changes.add({ atMs: nowMs(), who: nameOf(who), kind: "reset", text, comment });
+    const [before, after] = [{ held: ended }, { held: 0 }];
+    this.#audit({ who, action: "reset", target, before, after, comment });
+    return { ended };
   }
 
   setMode(body: Fields, { who }: Visitor): void {
@@ -176,6 +193,14 @@ export class Actions {
     const { who, ...others } = message;
     audited({ atMs: nowMs(), who: nameOf(who), ...others }, options.onChange, failed);
   }
+}
+
+function permitsIn(body: Fields): PermitsAsked {
+  return {
+    semaphore: neededTextIn(body, "semaphore", LONGEST_KEY),
+    key: neededTextIn(body, "key", LONGEST_KEY),
+    slot: textIn(body, "slot", LONGEST_KEY),
+  };
 }
 
 function nameOf(who: string): string | undefined {

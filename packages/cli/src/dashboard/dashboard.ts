@@ -9,6 +9,7 @@ import { KeyChanges } from "./key-changes.js";
 import { KeyLookUp } from "./look-up.js";
 import { checkDashboardOptions, type DashboardOptions } from "./options.js";
 import { CSP, PAGE } from "./page.generated.js";
+import { KeyPermits } from "./permits.js";
 import { jsonOf, neededTextIn } from "./read-body.js";
 import { RememberedAttempts } from "./remembered.js";
 import { ROUTES } from "./routes.js";
@@ -87,6 +88,7 @@ class Board {
     this.#documents = new Documents(policies, nowMs);
     const { attempts: most = DEFAULT_ATTEMPTS } = options;
     this.#remembered = new RememberedAttempts(most, counted);
+    const permits = new KeyPermits(semaphores);
     this.#state = new SharedState({
       options,
       store,
@@ -94,6 +96,7 @@ class Board {
       stores: this.#stores,
       changes: this.#changes,
       isKept: (version) => this.#documents.isKept(version),
+      canList: (semaphore) => permits.has(semaphore),
       attempts: () => this.#attempts(),
     });
     const looks = new KeyLookUp(options, this.#remembered);
@@ -102,6 +105,7 @@ class Board {
       documents: this.#documents,
       changes: this.#changes,
       looks,
+      permits,
       keys: new KeyChanges(policies, this.#documents, looks),
       trials: new ChangeTrials(this.#remembered, nowMs),
       nowMs,

@@ -21,7 +21,7 @@ export interface DashboardOptions {
   readonly policies: PolicySet;
   /** Limiters of this process besides, whose counts are shown; default none. */
   readonly limiters?: readonly RateLimiter[] | undefined;
-  /** Semaphores of this process, whose counts are shown; default none. */
+  /** Semaphores of this process: their counts are shown, and the permits of a key can be listed and ended. Default none. */
   readonly semaphores?: readonly Semaphore[] | undefined;
   /** The store of the reports of all processes; default: the store of `policies`. */
   readonly store?: Store | undefined;

@@ -41,6 +41,19 @@ export const ROUTES: ReadonlyMap<string, BoardRoute> = new Map<string, BoardRout
       answer: (to, body, who) => to.setMode(body, who),
     },
   ],
+  [
+    "permits",
+    { method: "POST", access: "read", most: SHORT, answer: (to, body) => to.permits(body) },
+  ],
+  [
+    "endpermits",
+    {
+      method: "POST",
+      access: "admin",
+      most: SHORT,
+      answer: (to, body, who) => to.endPermits(body, who),
+    },
+  ],
   ["document", { method: "GET", access: "read", most: 0, answer: (to) => to.document() }],
   ["versions", { method: "GET", access: "read", most: 0, answer: (to) => to.versions() }],
   ["diff", { method: "POST", access: "read", most: LONG, answer: (to, body) => to.diff(body) }],

@@ -26,6 +26,8 @@ export interface StateSources {
   readonly stores: readonly StoreWatch[];
   readonly changes: ChangeList;
   readonly isKept: (version: number | string) => boolean;
+  /** Whether the process has this semaphore. */
+  readonly canList: (semaphore: string) => boolean;
   readonly attempts: () => DashboardState["attempts"];
 }
 
@@ -87,7 +89,7 @@ export class SharedState {
 }
 
 function sharedOf(sources: StateSources): Shared {
-  const { options, sampler, stores, changes, isKept } = sources;
+  const { options, sampler, stores, changes, isKept, canList } = sources;
   const { reports } = sampler;
   const { rules, rulesTotal } = rulesOf(sources);
   const namespace = namespaceOf(options);
@@ -102,7 +104,7 @@ function sharedOf(sources: StateSources): Shared {
     semaphores: (reports?.semaphores ?? [])
       .slice(0, MOST_SEMAPHORES)
       .map(({ semaphore, limit, held, waiting, lost }) => {
-        return { semaphore, limit, held, waiting, lost };
+        return { semaphore, limit, held, waiting, lost, canList: canList(semaphore) };
       }),
     changes: changes.list(isKept),
   };

@@ -159,6 +159,29 @@ export interface SemaphoreState {
   readonly held: number;
   readonly waiting: number;
   readonly lost: number;
+  /** Whether the process that serves the page has it, so that the permits of a key can be listed and ended. */
+  readonly canList?: boolean | undefined;
+}
+
+/** One key of a semaphore. */
+export interface PermitsAsked {
+  readonly semaphore: string;
+  readonly key: string;
+  readonly slot?: string | undefined;
+}
+
+/** The 100 permits that were given first, the first 100 in line, and how many there are. */
+export interface PermitsListed {
+  readonly limit: number;
+  readonly held: number;
+  readonly waiting: number;
+  readonly holders: readonly {
+    readonly fencingToken: string;
+    readonly weight: number;
+    readonly sinceMs: number;
+    readonly untilMs: number;
+  }[];
+  readonly waiters: readonly { readonly weight: number; readonly sinceMs: number }[];
 }
 
 /** One change of the document, the switch, a key: for the list, and for the markers of the chart. */
@@ -190,6 +213,8 @@ export interface Change {
  * | `api/diff` | `Diff` | `{ lines: string[] }` |
  * | `api/try` | `Try` | `Tried` |
  * | `api/publish` | `Publish` | `{ version }`; 409 if the document has changed since `base` |
+ * | `api/permits` | `PermitsAsked` | `PermitsListed` |
+ * | `api/endpermits` | `PermitsAsked` and `comment?` | `{ ended }` |
  * | `api/rollback` | `{ to: version, base: version, comment?: string }` | `{ version }` |
  */
 /** From one version to another, or to a text that is edited. */
