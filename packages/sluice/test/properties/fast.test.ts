@@ -132,6 +132,28 @@ describe("a consume that a row decides is the general decision", () => {
   });
 });
 
+describe("so is one at the last µs of a window, and at the first of the next", () => {
+  test.for([
+    "fixedWindow of the clock",
+    "fixedWindow of the first hit",
+    "calendarWindow",
+    "slidingWindow",
+  ] as const)("%s", (kind) => {
+    fc.assert(
+      fc.property(policies[kind]("p"), starts, (policy, startUs) => {
+        const rule = ruleOf(policy);
+        const call = { verb: VERBS.consume, blockUs: 0, maxWaitUs: 0, cost: 1, nowUs: startUs };
+        const [state] = step([rule], [undefined], call).states;
+        const { endUs } = state as State & { readonly endUs: number };
+        for (const nowUs of [endUs - 1, endUs, endUs + 1]) {
+          expect(decideBothWays(rule, state as State, 1, nowUs)).toBe(true);
+        }
+      }),
+      { numRuns: runs(200, 40) },
+    );
+  });
+});
+
 test("what another policy left beyond what this one can drain is the general decision's", () => {
   const rule = ruleOf(gcra({ limit: 0.001, period: "366d", burst: 0.001 }));
   const { per, maximum } = rule.params as BucketParams;
