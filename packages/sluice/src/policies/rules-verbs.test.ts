@@ -124,6 +124,15 @@ test("reserves the latest start of all, and a ticket gives it back from elsewher
   expect(await reserveRules(rules, request, { maxWait: "1h" })).toMatchObject({ delayMs: 3600e3 });
 });
 
+test("a rule in shadow delays no start", async () => {
+  const { rules } = made({ rules: [rule("user", 60), rule("team", 1, { mode: "shadow" })] });
+  const starts = [await reserveRules(rules, request), await reserveRules(rules, request)];
+  expect(starts).toMatchObject([
+    { allowed: true, delayMs: 0 },
+    { allowed: true, delayMs: 0 },
+  ]);
+});
+
 test("a start that is given back from elsewhere gives back to candidates that had taken it", async () => {
   const store = new MemoryStore({ clock: new ManualClock() });
   const candidate = (limit: number) =>

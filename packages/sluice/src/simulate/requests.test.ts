@@ -1,10 +1,11 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { createGate } from "../http/index.js";
-import { MemoryStore } from "../index.js";
+import { MemoryStore, RateLimiter, tokenBucket } from "../index.js";
 import { RecentAttempts, type RecentAttemptsOptions } from "../log/index.js";
 import {
   blockRuleKey,
   consumeRulesUpTo,
+  penalizeRules,
   type PoliciesDocument,
   PolicySet,
   type PolicySetOptions,
@@ -272,6 +273,48 @@ describe("what a replay does otherwise is counted", () => {
     const report = await simulate(await asked({ rules: [api] }), { limits: limitsOf(policies) });
     expect(report).toMatchObject({ askedApart: 0, keysChanged: 0 });
   });
+});
+
+test("a start that is given back gives back its units alone", async () => {
+  const clock = new ManualClock();
+  const policy = tokenBucket({ name: "api", limit: 2, period: "1h" });
+  const limiter = new RateLimiter({ policy, store: new MemoryStore({ clock }) });
+  const recent = new RecentAttempts();
+  recent.add(limiter);
+  onTestFinished(() => {
+    recent.close();
+    return limiter.close();
+  });
+  await limiter.consume("ann", { cost: 2 });
+  const start = await limiter.reserve("ann");
+  expect(start.allowed && (await start.cancel())).toBe(true);
+  expect((await limiter.consume("ann", { cost: 2 })).allowed).toBe(false);
+  const log = await readLoggedAttempts([recent.source()]);
+  const limits = limitsOf([tokenBucket({ name: "api", limit: 3, period: "1h" })]);
+  // Two of three are in use still.
+  expect((await simulate(log, { limits })).all).toMatchObject({ attempts: 3, deniedAfter: 1 });
+});
+
+test("what an override refuses takes nothing, so nothing of it comes back, and a penalty stays", async () => {
+  const clock = new ManualClock();
+  const until = new Date(clock.nowUs() / 1e3 + 60_000).toISOString();
+  const document = { rules: [{ ...api, policy: window(4) }] };
+  const rules = new PolicySet({ source: document, store: new MemoryStore({ clock }) });
+  const recent = new RecentAttempts();
+  recent.add(rules);
+  onTestFinished(() => {
+    recent.close();
+    return rules.close();
+  });
+  const ann = { entries: { user: "ann" }, cost: 2 };
+  await penalizeRules(rules, ann);
+  await rules.refund(await rules.consume(ann));
+  clock.advance(60_000);
+  expect((await rules.consume({ ...ann, cost: 4 })).allowed).toBe(false);
+  const log = await readLoggedAttempts([recent.source()]);
+  const overrides = [{ rule: "api", key: "user=ann", mode: "deny" as const, until }];
+  const { all } = await simulated(log, { ...document, overrides });
+  expect(all).toMatchObject({ attempts: 2, deniedAfter: 2, newlyDenied: 1, newlyAllowed: 0 });
 });
 
 test.each([true, undefined] as const)(
