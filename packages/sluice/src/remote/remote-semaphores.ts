@@ -1,5 +1,5 @@
 /** Semaphores at a service: commands that wait together go together, and notices come by a request that waits for them. */
-import { SEMAPHORE_VERBS } from "../algorithms/semaphore/kernel.js";
+import { FREES_PERMITS } from "../algorithms/semaphore/kernel.js";
 import type { SemaphoreAnswer, SemaphoreCommand } from "../algorithms/semaphore/kernel.js";
 import { type Clock, systemClock } from "../core/clock.js";
 import { StoreUnavailableError } from "../core/errors.js";
@@ -36,7 +36,7 @@ const CHANNEL = "remote";
 const ENTRIES_A_REQUEST = 1000;
 const ENTRY_NUMBERS = 3;
 
-/** A command that waits to be sent. A release is sent even if its caller has given up, because a waiter needs the permit. */
+/** A command that waits to be sent. What frees a permit is sent even if its caller has given up: a waiter needs it. */
 class SemaphoreCall implements Submitted {
   readonly frame: CommandFrame;
   readonly submitted: Submitted;
@@ -48,7 +48,7 @@ class SemaphoreCall implements Submitted {
 
   get abandoned(): boolean {
     const { abandoned, handOver } = this.submitted;
-    const mustBeSent = handOver === undefined && this.frame[2] === SEMAPHORE_VERBS.release;
+    const mustBeSent = handOver === undefined && FREES_PERMITS.has(this.frame[2]);
     return abandoned === true && !mustBeSent;
   }
 }

@@ -1,6 +1,7 @@
 /** Sends the commands of one semaphore to the store: with its terms, within its deadline, by the store's health. */
 import {
   type CommandEntry,
+  FREES_PERMITS,
   SEMAPHORE_VERBS,
   type SemaphoreAnswer,
   type SemaphoreCommand,
@@ -96,7 +97,7 @@ export class Caller {
       marksHandOver: semaphores.marksHandOver === true,
       // A waiter needs the permit.
       hurry: ({ key, command }) =>
-        command.verb === SEMAPHORE_VERBS.release && semaphores.hurry?.(key) === true,
+        FREES_PERMITS.has(command.verb) && semaphores.hurry?.(key) === true,
       submit: (call, settle) => {
         semaphores
           .execute(call.key, call.command, timeoutMs, call)

@@ -31,6 +31,12 @@ export const SEMAPHORE_VERBS = {
 /** The number of a semaphore's verb on the wire. */
 export type SemaphoreVerb = (typeof SEMAPHORE_VERBS)[keyof typeof SEMAPHORE_VERBS];
 
+/** The verbs that make room: a waiter needs it, even if whoever asked has given up. */
+export const FREES_PERMITS: ReadonlySet<number> = new Set([
+  SEMAPHORE_VERBS.release,
+  SEMAPHORE_VERBS.revoke,
+]);
+
 /** How long leases are in one command: all µs. */
 export interface Terms {
   /** A holder's. */

@@ -3,7 +3,7 @@
  * are under way, in script calls of bounded size. Those of one key keep their order.
  */
 import { type Clock, monotonicMs } from "../../core/clock.js";
-import { SEMAPHORE_VERBS, type SemaphoreAnswer } from "../../algorithms/semaphore/kernel.js";
+import { FREES_PERMITS, type SemaphoreAnswer } from "../../algorithms/semaphore/kernel.js";
 import type { Submitted } from "../hand-over.js";
 import type { SemaphoreKey } from "../semaphore-store.js";
 import {
@@ -27,7 +27,7 @@ export interface SemaphoreBatchesOptions {
   readonly batching: BatcherOptions;
 }
 
-/** A command that waits to be sent. A release is sent even if its caller has given up, because a waiter needs the permit. */
+/** A command that waits to be sent. What frees a permit is sent even if its caller has given up: a waiter needs it. */
 class WaitingCommand implements KeyedCommand, Submitted {
   readonly key: KeyedCommand["key"];
   readonly command: KeyedCommand["command"];
@@ -41,7 +41,7 @@ class WaitingCommand implements KeyedCommand, Submitted {
 
   get abandoned(): boolean {
     const { abandoned, handOver } = this.submitted;
-    const mustBeSent = handOver === undefined && this.command.verb === SEMAPHORE_VERBS.release;
+    const mustBeSent = handOver === undefined && FREES_PERMITS.has(this.command.verb);
     return abandoned === true && !mustBeSent;
   }
 }

@@ -1,6 +1,6 @@
 /** What becomes of a release that waits in this process for longer than its deadline. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { OUTCOME, SEMAPHORE_VERBS } from "../../algorithms/semaphore/kernel.js";
+import { FREES_PERMITS, OUTCOME, SEMAPHORE_VERBS } from "../../algorithms/semaphore/kernel.js";
 import { Semaphore } from "../../semaphore/semaphore.js";
 import type { Permit } from "../../semaphore/permit.js";
 import type { RunScript } from "./clients/client.js";
@@ -48,7 +48,7 @@ class Server {
       for (let i = 0; i < count; i++) {
         verbs.push(verb);
         this.#fence += 1;
-        const outcome = verb === SEMAPHORE_VERBS.release ? OUTCOME.released : OUTCOME.held;
+        const outcome = FREES_PERMITS.has(verb) ? OUTCOME.released : OUTCOME.held;
         reply.push(outcome, this.#fence, 1e15 + 30e6);
       }
       at += 8 + 2 * count;
@@ -136,6 +136,23 @@ describe("a release that waits behind a batch under way for longer than its dead
     await endOf(semaphore, server);
     await after;
   });
+});
+
+test("permits that are being revoked are revoked, though that waits for longer than its deadline", async () => {
+  const { server, semaphore } = await heldUp(0);
+  const revoked = semaphore.reset("k");
+  await turns();
+  const inspected = semaphore.inspect("k").catch((error: unknown) => error);
+  await turns();
+  server.calls[0]?.answer();
+  await turns();
+  expect(server.calls, "what follows the list waits").toHaveLength(2);
+  await pass(TIMEOUT_MS + 1);
+  expect(server.calls[2]?.verbs[0]).toBe(SEMAPHORE_VERBS.revoke);
+  server.calls[2]?.answer();
+  expect(await revoked).toBeGreaterThan(0);
+  await endOf(semaphore, server);
+  await inspected;
 });
 
 test("a command that nobody owes is not sent once its deadline has passed", async () => {

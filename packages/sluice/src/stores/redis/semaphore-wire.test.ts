@@ -4,7 +4,7 @@ import { SEMAPHORE_VERBS, type SemaphoreCommand } from "../../algorithms/semapho
 import { decodeSemaphores, encodeSemaphores, type KeyedCommand } from "./semaphore-wire.js";
 import { WRONG_TYPE } from "./wire.js";
 
-const { acquire, tryAcquire, renew, release, inspect, setLimit, holders, waiters } =
+const { acquire, tryAcquire, renew, release, revoke, inspect, setLimit, holders, waiters } =
   SEMAPHORE_VERBS;
 const terms = { leaseUs: 30, claimUs: 7, waitUs: 18 };
 
@@ -41,6 +41,7 @@ describe("commands go as one", () => {
     ["tryAcquire", tryAcquire],
     ["renew", renew],
     ["release", release],
+    ["revoke", revoke],
   ])("where they %s on one key, others between", (_, verb) => {
     const commands = [command("k", verb, ["a"]), command("l", verb, ["b"])];
     const all = [...commands, command("k", verb, ["c", "d"])];

@@ -89,6 +89,7 @@ const ENTRY_BY_ENTRY: ReadonlySet<SemaphoreVerb> = new Set([
   SEMAPHORE_VERBS.tryAcquire,
   SEMAPHORE_VERBS.renew,
   SEMAPHORE_VERBS.release,
+  SEMAPHORE_VERBS.revoke,
 ]);
 
 function mayJoin({ first }: Joined, command: SemaphoreCommand): boolean {
