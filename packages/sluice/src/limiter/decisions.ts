@@ -49,7 +49,7 @@ function setDecision(
   { debits, nowUs }: StoreResult,
   source: DecisionSource,
 ): Decision {
-  const policies = labels.map((label, i) => policyVerdict(label, debits[i] as DebitResult, nowUs));
+  const policies = verdictsOf(labels, debits, nowUs);
   const deciding = decidingDebit(labels.length, debits);
   // Field by field: a copy by "..." takes longer than all that is computed here.
   const verdict = policies[deciding] as PolicyVerdict;
@@ -66,6 +66,19 @@ function setDecision(
     source,
     policies,
   };
+}
+
+function verdictsOf(
+  labels: readonly Shown[],
+  debits: readonly DebitResult[],
+  nowUs: number,
+): PolicyVerdict[] {
+  // Without a closure, which would take more memory than a verdict.
+  const verdicts = new Array<PolicyVerdict>(labels.length);
+  for (let i = 0; i < labels.length; i++) {
+    verdicts[i] = policyVerdict(labels[i] as Shown, debits[i] as DebitResult, nowUs);
+  }
+  return verdicts;
 }
 
 function policyVerdict(label: Shown, debit: DebitResult, nowUs: number): PolicyVerdict {

@@ -14,9 +14,10 @@ import type { Instead } from "../events/events.js";
 import type { Asker } from "../resilience/asker.js";
 import { type AskOptions, GuardedStore } from "../resilience/guarded-store.js";
 import { healthOf } from "../resilience/store-health.js";
-import type { Debit, Outcome, Store, StoreCall, StoreResult, SyncStore } from "../stores/store.js";
+import type { Outcome, Store, StoreCall, StoreResult, SyncStore } from "../stores/store.js";
 import { type Canceller, lateStart, withGrant, withReserved } from "./answers.js";
 import { noteAdjusted } from "./adjusted.js";
+import { debitsOf } from "./debits.js";
 import { decisionOf } from "./decisions.js";
 import { giveToTaker } from "./taker.js";
 import { LocalDecisions } from "./local/local-decisions.js";
@@ -126,13 +127,21 @@ export class Pipeline implements RequestRunner, Canceller {
     const thousandths = cost === 1 ? UNIT : toThousandths("cost", cost);
     const fixed = policy === undefined ? this.resolver.fixed : undefined;
     const bound = fixed ?? this.resolver.resolve(key, policy, signal, slot);
-    if (bound instanceof Promise) {
-      return bound.then(
-        (known) => this.#runBound(request, thousandths, known),
-        (error: unknown) => this.withoutPolicies(request, error as Error),
-      );
-    }
-    return this.#runBound(request, thousandths, bound);
+    return bound instanceof Promise
+      ? this.#runLater(request, thousandths, bound)
+      : this.#runBound(request, thousandths, bound);
+  }
+
+  /** By itself: a function that may make closures allocates what they share each time it is called. */
+  #runLater(
+    request: LimiterRequest,
+    thousandths: number,
+    bound: Promise<BoundPolicies>,
+  ): Promise<LimiterAnswer> {
+    return bound.then(
+      (known) => this.#runBound(request, thousandths, known),
+      (error: unknown) => this.withoutPolicies(request, error as Error),
+    );
   }
 
   /** Nothing is asked yet. `blockForUs` is how long a denied consume blocks, if not what the option says. */
@@ -259,11 +268,7 @@ export class Pipeline implements RequestRunner, Canceller {
   conclude(prepared: PreparedRequest, outcome: Outcome): LimiterAnswer | Promise<LimiterAnswer> {
     const { request, bound, call, denial } = prepared;
     this.shortcuts.after(keyInSlot(request), call, bound, outcome);
-    if (outcome instanceof Error) {
-      const answer = (): Promise<LimiterAnswer> =>
-        this.#onFailure.answer(prepared, outcome, this.#local);
-      return withoutStore(this, prepared, outcome, answer, this.guarded.reporter(outcome));
-    }
+    if (outcome instanceof Error) return this.#concludeFailure(prepared, outcome);
     const source = outcome instanceof PrefetchedResult ? "prefetch" : "store";
     if (source === "store" && this.#local !== undefined) {
       const { serverClock } = this.#local.store;
@@ -278,6 +283,15 @@ export class Pipeline implements RequestRunner, Canceller {
     }
     const answer = withGrant(request, decision, outcome.granted);
     return withReserved(this, prepared, this.report(prepared, answer, outcome.receipt), outcome);
+  }
+
+  #concludeFailure(
+    prepared: PreparedRequest,
+    error: Error,
+  ): LimiterAnswer | Promise<LimiterAnswer> {
+    const answer = (): Promise<LimiterAnswer> =>
+      this.#onFailure.answer(prepared, error, this.#local);
+    return withoutStore(this, prepared, error, answer, this.guarded.reporter(error));
   }
 
   /** Calls the listeners, then lets everything pass in shadow mode: the reason still says why it would not have. */
@@ -316,7 +330,11 @@ export class Pipeline implements RequestRunner, Canceller {
       return withReserved(this, unasked, reportDecision(this, unasked, known), undefined);
     }
     const prepared = this.#prepare(request, thousandths, bound);
-    if (request.of === undefined) return this.#ask(prepared);
+    return request.of === undefined ? this.#ask(prepared) : this.#askTaker(prepared);
+  }
+
+  /** Gives back to whoever took the units. */
+  #askTaker(prepared: PreparedRequest): MaybePromised<LimiterAnswer> {
     const { fallback } = this.#onFailure;
     const ask = (): Promise<LimiterAnswer> => this.#ask(prepared);
     return giveToTaker(prepared, { limiter: this, ask, local: this.#local, fallback });
@@ -344,10 +362,7 @@ export class Pipeline implements RequestRunner, Canceller {
   ): PreparedRequest {
     const { verb, policy, nonce } = request;
     const id = request.id ?? this.identify(request.key, request.slot);
-    // An array of "map" changes its shape when that is compiled, and all who read it are compiled again.
-    const lone =
-      bound.length === 1 ? [debitOf(bound[0] as BoundPolicy, id, thousandths)] : undefined;
-    const debits = lone ?? bound.map((each) => debitOf(each, id, thousandths));
+    const debits = debitsOf(bound, id, thousandths);
     const blocksUs = request.settle === true ? 0 : blockForUs;
     const blockUs = verb === VERBS.consume ? blocksUs : (request.blockUs ?? 0);
     const canReserve = verb === VERBS.reserve && this.resolver.canReserve(bound);
@@ -416,8 +431,4 @@ export class Pipeline implements RequestRunner, Canceller {
     const key = keyInSlot(request);
     this.guarded.ask(call, asker, { submit: prefetch.submit.bind(prefetch, key) });
   }
-}
-
-function debitOf({ name, rule, keyspace }: BoundPolicy, id: string, cost: number): Debit {
-  return { name, rule, keyspace, id, cost };
 }

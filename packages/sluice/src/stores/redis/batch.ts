@@ -129,13 +129,14 @@ function kindOf(
   let kind = ownKindOf(call);
   for (const name of names) kind = Math.max(kind, (known.get(name) ?? 0) % KINDS.length);
   if (kind !== SETS) return kind;
-  const places = names.map((name) => known.get(name) ?? 0);
-  const first = places[0] as number;
+  const first = known.get(names[0] as string) ?? 0;
   const isIn = first % KINDS.length === SETS;
-  const stand = places.every((place, i) =>
-    isIn ? place === first + i * KINDS.length : place % KINDS.length !== SETS,
-  );
-  return stand ? SETS : ANY;
+  for (let i = 1; i < names.length; i++) {
+    const place = known.get(names[i] as string) ?? 0;
+    const stands = isIn ? place === first + i * KINDS.length : place % KINDS.length !== SETS;
+    if (!stands) return ANY;
+  }
+  return SETS;
 }
 
 /**

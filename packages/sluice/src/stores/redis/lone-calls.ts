@@ -15,7 +15,7 @@ import { canGoAlone, LoneScripts } from "./lone-scripts.js";
 import type { RoundTripOptions } from "./round-trips.js";
 import type { Script } from "./scripts.js";
 import type { Placement } from "./slot.js";
-import { type DecodedCall, decodeBatch, PLAIN } from "./wire.js";
+import { type DecodedCall, decodeBatch, leastCost, PLAIN } from "./wire.js";
 
 export interface LoneCallsOptions extends RoundTripOptions {
   /** The client's, which does not end with the store. */
@@ -190,8 +190,9 @@ function admittedBy({ debits }: StoreCall, reply: unknown): StoreResult | undefi
   if (debits.length === 1) {
     return { nowUs, granted: (debits[0] as Debit).cost, debits: [admittedAt(numbers, 0)] };
   }
-  const granted = Math.min(...debits.map(({ cost }) => cost));
-  return { nowUs, granted, debits: debits.map((_, i) => admittedAt(numbers, i)) };
+  const results = new Array<DebitResult>(debits.length);
+  for (let i = 0; i < debits.length; i++) results[i] = admittedAt(numbers, i);
+  return { nowUs, granted: leastCost(debits), debits: results };
 }
 
 /** The part of a reply that is of the debit with this index. */

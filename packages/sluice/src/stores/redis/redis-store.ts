@@ -229,11 +229,14 @@ export class RedisStore extends KeyspaceRegistry implements Store {
 
   /** Decides a call on the server; `done` gets the result. */
   submit(call: StoreCall, done: Done): void {
-    if (this.#lazy === undefined || this.#lazy.client !== undefined) this.#queue(call, done);
-    else {
-      const failed: Done = (outcome) => attempt(done, outcome, this.#batching.threw);
-      this.#lazy.whenOpen(call, () => this.#queue(call, done), failed);
-    }
+    const lazy = this.#lazy;
+    if (lazy === undefined || lazy.client !== undefined) this.#queue(call, done);
+    else this.#queueWhenOpen(lazy, call, done);
+  }
+
+  #queueWhenOpen(lazy: LazyConnection, call: StoreCall, done: Done): void {
+    const failed: Done = (outcome) => attempt(done, outcome, this.#batching.threw);
+    lazy.whenOpen(call, () => this.#queue(call, done), failed);
   }
 
   /** Hands a call that still waits to the client now, with all before it. */

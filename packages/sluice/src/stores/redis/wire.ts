@@ -98,14 +98,17 @@ class ReplyReader {
 
   /** Each call of a run takes as much as the next one has less; its kernel knows when its key is full again. */
   #ofRun({ debits }: StoreCall): StoreResult {
-    const results = debits.map(({ cost, rule }, i): DebitResult => {
-      const available = (this.#run[2 * i] as number) + this.#left * cost;
-      const rest = this.#run[2 * i + 1] as number;
-      const resetUs = rule.kernel.timeToFullAt?.(rule.params, available, rest);
-      if (resetUs !== undefined) return admitted(available, resetUs);
-      throw new StoreUnavailableError("the script's reply does not fit the calls");
-    });
+    const results = new Array<DebitResult>(debits.length);
+    for (let i = 0; i < debits.length; i++) results[i] = this.#debitOfRun(debits[i] as Debit, i);
     return { nowUs: this.rawUs, granted: leastCost(debits), debits: results };
+  }
+
+  #debitOfRun({ cost, rule }: Debit, i: number): DebitResult {
+    const available = (this.#run[2 * i] as number) + this.#left * cost;
+    const rest = this.#run[2 * i + 1] as number;
+    const resetUs = rule.kernel.timeToFullAt?.(rule.params, available, rest);
+    if (resetUs !== undefined) return admitted(available, resetUs);
+    throw new StoreUnavailableError("the script's reply does not fit the calls");
   }
 }
 
@@ -121,7 +124,8 @@ function readAdmitted(reader: ReplyReader, { debits }: StoreCall): StoreResult {
     const { cost } = debits[0] as Debit;
     return { nowUs, granted: cost, debits: [admitted(reader.next(), reader.next())] };
   }
-  const results = debits.map(() => admitted(reader.next(), reader.next()));
+  const results = new Array<DebitResult>(debits.length);
+  for (let i = 0; i < debits.length; i++) results[i] = admitted(reader.next(), reader.next());
   return { nowUs, granted: leastCost(debits), debits: results };
 }
 
@@ -172,7 +176,8 @@ function readReceipt(
   return { readyAtUs: nowUs + waitUs, delayUs, ...place, charges };
 }
 
-function leastCost(debits: readonly Debit[]): number {
+/** What consumes of several debits grant. */
+export function leastCost(debits: readonly Debit[]): number {
   let least = Number.POSITIVE_INFINITY;
   for (const { cost } of debits) if (cost < least) least = cost;
   return least;
