@@ -35,7 +35,7 @@ export default defineConfig({
     testTimeout: HANGS_MS,
     hookTimeout: HANGS_MS,
     // A poll that fails is a test that hangs: a busy machine must not decide which.
-    expect: { poll: { timeout: 120_000 } },
+    expect: { poll: { timeout: 300_000 } },
     coverage: {
       include: ["packages/*/src/**/*.ts"],
       exclude: ["packages/*/src/**/*.test.ts", "packages/*/src/**/*generated.ts"],

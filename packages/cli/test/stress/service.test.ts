@@ -108,7 +108,7 @@ test("the commands of the page do what it says", async ({ skip }) => {
 });
 
 test("drains under load: all that was taken is answered, and no connection is reset", async () => {
-  const program = await startProgram(["--drain-delay", "3s"]);
+  const program = await startProgram(["--drain-delay", "8s"]);
   const agent = new Agent({ keepAlive: true });
   onTestFinished(() => {
     agent.destroy();

@@ -3,8 +3,10 @@ import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { tokenBucket } from "../../src/index.js";
 import { startVictim, type Victim } from "../support/servers.js";
 import { driverNames, drivers } from "./support/drivers.js";
-import { PATIENT_MS } from "./support/load.js";
 import { throughFault } from "./support/through-fault.js";
+
+/** Where nothing is to fail, no stall of this machine is to be a failure. */
+const HARDLY_EVER_MS = 30_000;
 
 describe.each(driverNames)("through %s", (name) => {
   let server: Victim;
@@ -36,7 +38,7 @@ describe.each(driverNames)("through %s", (name) => {
 
   test("SCRIPT FLUSH, again and again", async () => {
     const store = await open();
-    const costs = { store, timeoutMs: PATIENT_MS, nothingUnseen: true, outages: {} };
+    const costs = { store, timeoutMs: HARDLY_EVER_MS, nothingUnseen: true, outages: {} };
     await throughFault(`SCRIPT FLUSH, ${name}`, costs, async (load) => {
       for (let i = 0; i < 20; i++) {
         await server.command("SCRIPT", "FLUSH");
@@ -51,7 +53,7 @@ describe.each(driverNames)("through %s", (name) => {
     const store = await open();
     // Nothing comes back while the load runs, however slow the machine is: what is forgotten shows.
     const policies = [tokenBucket({ name: "brief", limit: 25, period: "365d" })];
-    const costs = { store, policies, timeoutMs: PATIENT_MS, freshStarts: 12, outages: {} };
+    const costs = { store, policies, timeoutMs: HARDLY_EVER_MS, freshStarts: 12, outages: {} };
     const { over } = await throughFault(`FLUSHALL, ${name}`, costs, async (load) => {
       for (let i = 0; i < 12; i++) {
         await server.command("FLUSHALL");

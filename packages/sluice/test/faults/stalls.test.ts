@@ -7,16 +7,18 @@ import { connect as connectTo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import { createClient } from "redis";
-import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
 import { slotOf } from "../../src/stores/redis/slot.js";
 import { type BuiltPackage, buildPackage } from "../support/built.js";
 import { startCluster } from "../support/cluster.js";
 import { startNode } from "../support/processes.js";
+import { watchServer } from "../support/server-watch.js";
 import { startVictim } from "../support/servers.js";
 import { watchBreaker } from "./support/breaker-watch.js";
 import { driverNames, drivers } from "./support/drivers.js";
 import { startProxy } from "./support/proxy.js";
+import { say } from "./support/through-fault.js";
 
 const WORKER = fileURLToPath(new URL("./support/stall-worker.mjs", import.meta.url));
 const WORKER_TIMEOUT_MS = 1000;
@@ -41,21 +43,25 @@ interface Report {
   readonly sourcesOfMany: readonly string[];
 }
 
-test.each(driverNames)("a busy process opens nothing, through %s", async (driver) => {
-  const { child, ended } = startNode([
-    WORKER,
-    `${built.directory}/dist`,
-    inject("redisUrl"),
-    driver,
-  ]);
+/** What a busy process tells of a Redis that is well, and how late that Redis was all the same. */
+async function stall(driver: string): Promise<[Report, serverLateMs: number]> {
+  const server = await startVictim();
+  onTestFinished(() => server.stop());
+  const watch = await watchServer(server.url);
+  const { child, ended } = startNode([WORKER, `${built.directory}/dist`, server.url, driver]);
   child.stdout?.on("data", (text: string) => {
     if (!text.includes("stop me")) return;
     child.kill("SIGSTOP");
     setTimeout(() => child.kill("SIGCONT"), 300 + Math.random() * 300);
   });
   const { code, stdout, stderr } = await ended;
+  const serverLateMs = await watch.end();
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-  const report = JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as Report;
+  return [JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as Report, serverLateMs];
+}
+
+/** All that must be so while Redis is well. */
+function expectNothingOpened(report: Report): void {
   expect(report.admitted).toBe(20);
   expect(report.admittedAsUsual).toBe(0);
   expect(report.errors.filter(({ busy }) => !busy)).toEqual([]);
@@ -64,6 +70,24 @@ test.each(driverNames)("a busy process opens nothing, through %s", async (driver
   expect(report.latestMs).toBeLessThan(2 * WORKER_TIMEOUT_MS);
   expect(report.sourcesOfMany).toEqual(["store"]);
   expect(report.ofMany).toBe(20);
+}
+
+/** A Redis that this machine did not run for so long was not well. Each deadline had other delays too. */
+const SERVER_LATE_MS = WORKER_TIMEOUT_MS / 4;
+/** So often the process has another try on a Redis that was late. */
+const TRIES = 10;
+
+test.each(driverNames)("a busy process opens nothing, through %s", async (driver) => {
+  for (let tries = 1; ; tries++) {
+    const [report, serverLateMs] = await stall(driver);
+    try {
+      expectNothingOpened(report);
+      return;
+    } catch (error) {
+      if (serverLateMs < SERVER_LATE_MS || tries === TRIES) throw error;
+      say(`a busy process, ${driver}: Redis was late by ${serverLateMs.toFixed()} ms; once more`);
+    }
+  }
 });
 
 interface Client {

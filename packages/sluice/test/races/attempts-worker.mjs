@@ -28,8 +28,9 @@ const client = createClient({ url: job.url });
 client.on("error", () => {});
 await client.connect();
 const store = new RedisStore({ client });
-const burst = tokenBucket({ name: "burst", limit: 200, period: "1s", burst: 40 });
-const peak = slidingLog({ name: "peak", limit: 60, window: "500ms" });
+// Less than four processes ask for on the slowest of machines.
+const burst = tokenBucket({ name: "burst", limit: 30, period: "1s", burst: 20 });
+const peak = slidingLog({ name: "peak", limit: 12, window: "500ms" });
 const api = new RateLimiter({ store, namespace: "api", policy: [burst, peak] });
 const jobs = new RateLimiter({
   store,

@@ -1,5 +1,6 @@
 // A process that follows a published document and asks it without pause. Argument: a Job as JSON. It calls until its standard
-// input ends; then it writes its log, and prints what it saw as one line of JSON.
+// input ends; then it writes its log, and prints what it saw as one line of JSON. Before that it prints a line for whatever
+// came about for the first time: "begun", "reload <outcome>", "local", and "by <version>" when it decides by that alone.
 import { writeFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setImmediate as inNextTurn } from "node:timers/promises";
@@ -13,6 +14,7 @@ import { pathToFileURL } from "node:url";
  * @property {string} file for the log
  * @property {boolean} hears whether it subscribes to hints
  * @property {string} [every] how often it looks
+ * @property {string} [timeout] how long it waits for the store
  * @property {number} [aheadMs] how far its own wall clock is wrong
  */
 
@@ -51,10 +53,18 @@ const rules = await PolicySet.open({
   store,
   namespace: job.name,
   denyCache: false,
-  timeout: "2s",
+  timeout: job.timeout ?? "60s",
   patience: "60s",
   every: job.every,
 });
+const said = new Set();
+/** @param {string} line */
+function say(line) {
+  if (said.has(line)) return;
+  said.add(line);
+  process.stdout.write(`${line}\n`);
+}
+
 const delay = monitorEventLoopDelay({ resolution: 1 });
 delay.enable();
 /** @type {{ readonly version: unknown; readonly atUs: number }[]} */
@@ -62,7 +72,10 @@ const switches = [];
 rules.events.on("rules", ({ after, atUs }) => void switches.push({ version: after, atUs }));
 /** @type {string[]} */
 const reloads = [];
-rules.events.on("reload", ({ outcome }) => void reloads.push(outcome));
+rules.events.on("reload", ({ outcome }) => {
+  reloads.push(outcome);
+  say(`reload ${outcome}`);
+});
 
 const end = new AbortController();
 process.stdin.on("end", () => end.abort());
@@ -74,8 +87,11 @@ let answered = 0;
 const sources = {};
 /** @type {{ readonly version: unknown; readonly atUs: number }[]} */
 const decided = [];
+/** What each of them decided by at last. @type {unknown[]} */
+const lastOf = [0, 0, 0, 0];
 
-async function work() {
+/** @param {number} worker */
+async function work(worker) {
   while (!end.signal.aborted) {
     begun += 1;
     const user = `u${begun % 3}`;
@@ -85,12 +101,15 @@ async function work() {
     if (decision.source === "store") {
       lines.push(recordLine({ key: keyId(`user=${user}`), cost: 1 }, decision));
       decided.push({ version: decision.version, atUs: decision.decidedAtUs });
+      lastOf[worker] = decision.version;
+      if (lastOf.every((each) => each === decision.version)) say(`by ${String(decision.version)}`);
     }
-    if (answered === 20) process.stdout.write("begun\n");
+    if (answered >= 20) say("begun");
+    if (decision.source === "local") say("local");
     await inNextTurn();
   }
 }
-await Promise.all(Array.from({ length: 4 }, work));
+await Promise.all(lastOf.map((_, worker) => work(worker)));
 const { stale, version } = rules.status();
 writeFileSync(job.file, lines.join(""));
 const perVersion = new Map(

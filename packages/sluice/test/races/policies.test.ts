@@ -48,7 +48,8 @@ interface Said {
 interface Worker {
   readonly child: ChildProcess;
   readonly file: string;
-  readonly begun: Promise<void>;
+  /** Resolves when it has said this line. */
+  readonly said: (line: string) => Promise<void>;
   /** Ends its input, and hears what it saw. */
   end(): Promise<Said>;
 }
@@ -67,13 +68,16 @@ function startWorker(url: string, name: string, more: object): Worker {
   child.stdout.setEncoding("utf8").on("data", (part: string) => {
     text += part;
   });
-  const begun = (async () => {
-    while (!text.includes("begun\n")) await once(child.stdout, "data");
-  })();
+  const said = async (line: string): Promise<void> => {
+    while (!`\n${text}`.includes(`\n${line}\n`)) {
+      if (child.exitCode !== null) throw new Error(`a worker ended, and had not said "${line}"`);
+      await Promise.race([once(child.stdout, "data"), once(child, "close")]);
+    }
+  };
   return {
     child,
     file,
-    begun,
+    said,
     end: async () => {
       const closed = once(child, "close");
       child.stdin.end();
@@ -87,6 +91,8 @@ interface Fleet {
   readonly keeper: Victim;
   readonly published: PublishedPolicies;
   readonly workers: readonly Worker[];
+  /** Resolves when each of them has said this line. */
+  readonly allSaid: (line: string) => Promise<unknown>;
   /** By the server's clock, µs. */
   readonly nowUs: () => Promise<number>;
 }
@@ -105,12 +111,14 @@ async function startFleet(
   const workers = more.map((each, i) =>
     startWorker(keeper.url, "edge", { hears: i % 2 === 0, ...each }),
   );
-  await Promise.all(workers.map(({ begun }) => begun));
+  const allSaid = (line: string): Promise<unknown> =>
+    Promise.all(workers.map(({ said }) => said(line)));
+  await allSaid("begun");
   const nowUs = async (): Promise<number> => (await store.documents.head("edge", 0)).nowUs;
-  return { keeper, published, workers, nowUs };
+  return { keeper, published, workers, allSaid, nowUs };
 }
 
-/** How long to let all be at work under what was published: longer than a poll, and that of a busy machine. */
+/** To let all be at work for so long. */
 const pause = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));
 
 /** Whether the admissions of all logs, or of a part of their lines, are within the bound. */
@@ -144,11 +152,13 @@ async function* linesOf(file: string): AsyncGenerator<string> {
   }
 }
 
-test("four processes change 100 to 50 to 200 within a poll, lose no decision and keep the mixed bound", async (context) => {
-  const { published, workers } = await startFleet(context, 100);
+// Limits of which the slowest machine asks for more.
+test("four processes change 4 to 2 to 8 within a poll, lose no decision and keep the mixed bound", async (context) => {
+  const { published, workers, allSaid } = await startFleet(context, 4);
   await pause(300);
-  for (const [i, limit] of [50, 200].entries()) {
+  for (const [i, limit] of [2, 8].entries()) {
     await published.publish(api(limit), { expected: i + 1 });
+    await allSaid(`by ${i + 2}`);
     await pause(2500);
   }
   const history = await published.history();
@@ -165,9 +175,9 @@ test("four processes change 100 to 50 to 200 within a poll, lose no decision and
       expect(tookMs).toBeLessThan(POLL_MS + 3 * (loopDelayMs + longestTripMs));
     }
   }
-  expect(await isWithin(200, workers)).toBe(true);
-  expect(await isWithin(100, workers)).toBe(false);
-  // Where all are at 50, no more than that is admitted, whatever was in use.
+  expect(await isWithin(8, workers)).toBe(true);
+  expect(await isWithin(4, workers)).toBe(false);
+  // Where all are at 2, no more than that is admitted, whatever was in use.
   const spanOf = (version: number, which: "firstUs" | "lastUs"): number[] =>
     said.flatMap(({ spans }) =>
       spans.filter(([each]) => each === version).map(([, span]) => span[which]),
@@ -177,19 +187,36 @@ test("four processes change 100 to 50 to 200 within a poll, lose no decision and
   expect(to - from).toBeGreaterThan(500_000);
   const isBetween = ({ decidedAtUs }: { decidedAtUs: number }): boolean =>
     decidedAtUs > from && decidedAtUs < to;
-  expect(await isWithin(50, workers, isBetween)).toBe(true);
+  expect(await isWithin(2, workers, isBetween)).toBe(true);
 });
 
-test("activeFrom switches all processes at one moment of the store's clock, whatever their own say", async (context) => {
-  const HOUR_MS = 3_600_000;
+const HOUR_MS = 3_600_000;
+
+/** What a fleet with wrong clocks saw of a version that was published so long before it was to be active. */
+async function seeActivated(
+  context: TestContext,
+  leadMs: number,
+): Promise<{ workers: readonly Worker[]; said: readonly Said[]; activeUs: number }> {
   const wrong = [{}, { aheadMs: HOUR_MS }, { aheadMs: -HOUR_MS }, {}];
-  const { published, workers, nowUs } = await startFleet(context, 100, wrong);
-  const fromUs = (await nowUs()) + 2_500_000;
+  const { published, workers, allSaid, nowUs } = await startFleet(context, 100, wrong);
+  const fromUs = (await nowUs()) + leadMs * 1e3;
   const activeFrom = new Date(Math.ceil(fromUs / 1e6) * 1e3).toISOString();
   await published.publish(api(50, { activeFrom }), { expected: 1 });
-  await pause(4500);
+  await allSaid("by 2");
+  await pause(1000);
   const said = await Promise.all(workers.map((worker) => worker.end()));
-  const activeUs = Date.parse(activeFrom) * 1e3;
+  return { workers, said, activeUs: Date.parse(activeFrom) * 1e3 };
+}
+
+test("activeFrom switches all processes at one moment of the store's clock, whatever their own say", async (context) => {
+  let leadMs = 2500;
+  let seen = await seeActivated(context, leadMs);
+  // On a busy machine one of them may have heard of it when it was active already.
+  while (leadMs < 60_000 && seen.said.some(({ reloads }) => !reloads.includes("scheduled"))) {
+    leadMs *= 3;
+    seen = await seeActivated(context, leadMs);
+  }
+  const { workers, said, activeUs } = seen;
   for (const { switches, spans, loopDelayMs, longestTripMs, reloads } of said) {
     expect(reloads).toEqual(["scheduled", "applied"]);
     expect(switches).toMatchObject([{ version: 2 }]);
@@ -206,19 +233,20 @@ test("activeFrom switches all processes at one moment of the store's clock, what
 });
 
 test("a server that is killed while a document is pushed has it or has it not, and so has the fleet", async (context) => {
-  const { keeper, published, workers } = await startFleet(context, 100);
+  const hasty = Array.from({ length: PROCESSES }, () => ({ timeout: "2s" }));
+  const { keeper, published, workers, allSaid } = await startFleet(context, 100, hasty);
   const pushed = published.publish(api(50), { expected: 1 }).then(
     () => "published",
     () => "failed",
   );
   await keeper.kill();
-  await pause(1500);
+  await Promise.all([allSaid("local"), allSaid("reload failed")]);
   await keeper.restart();
   await pushed;
   const version = await eventually(() => published.version());
   expect([1, 2]).toContain(version);
   await published.publish(api(60), { expected: version });
-  await pause(2500);
+  await allSaid(`by ${version + 1}`);
   const said = await Promise.all(workers.map((worker) => worker.end()));
   for (const { begun, answered, sources, reloads, version: last, stale } of said) {
     expect(answered).toBe(begun);
@@ -232,13 +260,13 @@ test("a server that is killed while a document is pushed has it or has it not, a
 });
 
 test("a server that loses all it has under load takes no document from anybody, and the next push is above what was lost", async (context) => {
-  const { keeper, published, workers } = await startFleet(context, 100);
+  const { keeper, published, workers, allSaid } = await startFleet(context, 100);
   for (let version = 1; version < 4; version++) {
     await published.publish(api(100), { expected: version });
   }
-  await pause(2500);
+  await allSaid("by 4");
   await keeper.command("FLUSHALL");
-  await pause(2500);
+  await allSaid("reload lost");
   // Another editor, who never saw the fourth, begins anew.
   const store = await RedisStore.connect(keeper.url);
   onTestFinished(() => store.close());
@@ -247,7 +275,7 @@ test("a server that loses all it has under load takes no document from anybody, 
   expect(await stranger.read()).toBeUndefined();
   await expect(stranger.publish(api(60), { expected: 4 })).rejects.toMatchObject({ version: 0 });
   expect(await stranger.publish(api(60), { expected: 0 })).toBe(5);
-  await pause(2500);
+  await allSaid("by 5");
   const said = await Promise.all(workers.map((worker) => worker.end()));
   for (const { begun, answered, sources, reloads, version, stale } of said) {
     expect(answered).toBe(begun);
@@ -265,7 +293,8 @@ test("half a fleet that cannot hear of a version decides by the old one, and bot
     [{}, {}, { every: "1h" }, { every: "1h" }].map((each, i) => ({ ...each, hears: i < 2 })),
   );
   await published.publish(api(20), { expected: 1 });
-  await pause(2500);
+  await Promise.all(workers.slice(0, 2).map((worker) => worker.said("by 2")));
+  await pause(1000);
   const said = await Promise.all(workers.map((worker) => worker.end()));
   expect(said.map(({ version }) => version)).toEqual([2, 2, 1, 1]);
   expect(said.every(({ begun, answered }) => begun === answered)).toBe(true);

@@ -1,13 +1,13 @@
 /**
- * A server behind Express whose requests are all charged to one key: node http-server.mjs <dist> <redis url> <policy>. It
- * prints its port, serves until its input ends, and then prints what it decided.
+ * A server behind Express whose requests are all charged to one key: node http-server.mjs <dist> <redis url> <policy>
+ * <timeout>. It prints its port, serves until its input ends, and then prints what it decided.
  */
 import { once } from "node:events";
 import { pathToFileURL } from "node:url";
 import express from "express";
 import { Redis } from "ioredis";
 
-const [dist, url, policy] = /** @type {[string, string, string]} */ (
+const [dist, url, policy, timeout] = /** @type {[string, string, string, string]} */ (
   /** @type {unknown} */ (process.argv.slice(2))
 );
 const { RateLimiter } = /** @type {typeof import("../../../src/index.js")} */ (
@@ -32,6 +32,7 @@ const limiter = new RateLimiter({
   policy: /** @type {import("../../../src/index.js").Policy} */ (JSON.parse(policy)),
   store: new RedisStore({ client }),
   namespace: "served",
+  timeout,
   hooks: { onError: () => {} },
 });
 /** @type {{ atUs: number, allowed: boolean, source: string }[]} */

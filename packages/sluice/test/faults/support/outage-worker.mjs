@@ -61,6 +61,8 @@ const ASKED = 120;
 const CALLERS = 8;
 /** As many failures open the breaker. */
 const PINGS = 5;
+/** Of the answers of an outage in which callers press: so many times twenty are more than the shared key has. */
+const LOCAL = 20;
 
 /** @type {import("../local-outages.test.js").Answer[]} */
 const answers = [];
@@ -110,6 +112,7 @@ async function press(/** @type {AbortSignal} */ over, /** @type {boolean} */ isH
 let over = new AbortController();
 /** @type {Promise<unknown>} */
 let pressing = Promise.resolve();
+let pressedIn = 0;
 
 const tasks = {
   /** Waits for the store to answer. */
@@ -127,7 +130,11 @@ const tasks = {
     for (let i = 0; i < SPENT; i++) await consume("shared");
   },
   useUp: () => untilDenied("used up"),
-  useUpBriefly: () => untilDenied("briefly used up"),
+  /** Until the denial is remembered: on a busy machine it may be over before somebody asks again. */
+  async useUpBriefly() {
+    do await untilDenied("briefly used up");
+    while ((await consume("briefly used up")).source !== "deny-cache");
+  },
   async ask() {
     const keys = Array.from({ length: ASKED }, (_, i) => (i % 4 === 0 ? "used up" : "shared"));
     await Promise.all(keys.map((key) => consume(key)));
@@ -139,7 +146,14 @@ const tasks = {
   async press() {
     over = new AbortController();
     const { signal } = over;
+    pressedIn = task;
     pressing = Promise.all(Array.from({ length: CALLERS }, (_, i) => press(signal, i % 2 === 0)));
+  },
+  /** Until enough of those who press were answered by this process. */
+  async local() {
+    const count = () =>
+      answers.filter((each) => each.task >= pressedIn && each.source === "local").length;
+    while (count() < LOCAL) await sleep(PAUSE_MS);
   },
   async release() {
     over.abort();
