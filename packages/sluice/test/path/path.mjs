@@ -46,11 +46,7 @@ async function modulesOfCall() {
     .map(({ url }) => url.slice(root.length))
     .toSorted();
 }
-const [first = [], ...others] = [
-  await modulesOfCall(),
-  await modulesOfCall(),
-  await modulesOfCall(),
-];
+const [first, ...others] = [await modulesOfCall(), await modulesOfCall(), await modulesOfCall()];
 // One of them may sweep too, which a store in memory does once a second.
 const modules = first.filter((each) => others.every((other) => other.includes(each)));
 process.stdout.write(JSON.stringify(modules));

@@ -104,7 +104,7 @@ async function startFleet(
   more: readonly object[] = Array.from({ length: PROCESSES }, () => ({})),
 ): Promise<Fleet> {
   const keeper = await startKeeper(context);
-  const store = await RedisStore.connect(keeper.url);
+  const store = await eventually(() => RedisStore.connect(keeper.url));
   onTestFinished(() => store.close());
   const published = new PublishedPolicies({ store, name: "edge" });
   await published.publish(api(limit), { expected: 0 });
@@ -268,7 +268,7 @@ test("a server that loses all it has under load takes no document from anybody, 
   await keeper.command("FLUSHALL");
   await allSaid("reload lost");
   // Another editor, who never saw the fourth, begins anew.
-  const store = await RedisStore.connect(keeper.url);
+  const store = await eventually(() => RedisStore.connect(keeper.url));
   onTestFinished(() => store.close());
   const stranger = new PublishedPolicies({ store, name: "edge" });
   expect(await stranger.version()).toBe(0);

@@ -19,6 +19,7 @@ import {
   tokenBucket,
 } from "../../src/index.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
+import { eventually } from "../support/eventually.js";
 
 type Server = Awaited<ReturnType<typeof startRedis>>;
 
@@ -373,7 +374,8 @@ describe("a store that connected itself", () => {
   test("fails at once while the connection is away, and then connects again", async () => {
     const server = await startRedis();
     onTestFinished(server.stop);
-    const store = await RedisStore.connect(server.url);
+    // It gives up after five seconds, which a busy machine may take.
+    const store = await eventually(() => RedisStore.connect(server.url));
     onTestFinished(() => store.close());
     const limiter = new RateLimiter({ policy, store, onStoreFailure: "closed", timeout: "30s" });
     expect((await limiter.consume("k")).remaining).toBe(9);

@@ -134,9 +134,7 @@ test("hung: deadlines end calls, the breaker opens, and what comes late closes i
     // One of two may be a probe, however late it is.
     const two = await Promise.allSettled([limiter.consume("k"), limiter.consume("k")]);
     failures.push(...two.map((each) => each.status === "rejected" && (each.reason as unknown)));
-    expect(two).toContainEqual(
-      expect.objectContaining({ reason: expect.objectContaining({ code: "STORE_UNAVAILABLE" }) }),
-    );
+    expect(failures.some((each) => each instanceof StoreUnavailableError)).toBe(true);
   });
   expect(failures[0]).toBeInstanceOf(StoreTimeoutError);
   expect(failures[0]).toMatchObject({ sent: true, busy: false });
