@@ -17,7 +17,6 @@ import { healthOf } from "../resilience/store-health.js";
 import type { Outcome, Store, StoreCall, StoreResult, SyncStore } from "../stores/store.js";
 import { type Canceller, lateStart, withGrant, withReserved } from "./answers.js";
 import { noteAdjusted } from "./adjusted.js";
-import { debitsOf } from "./debits.js";
 import { decisionOf } from "./decisions.js";
 import { giveToTaker } from "./taker.js";
 import { LocalDecisions } from "./local/local-decisions.js";
@@ -30,7 +29,7 @@ import type { LimiterAnswer, LimiterRequest, PreparedRequest, RequestRunner } fr
 import { refill, type ReusableCall, reusableCall, ReusableCalls } from "./reusable-call.js";
 import { hasShadowsToAsk, shadowsSync, verdictsSync, withShadows } from "./shadows.js";
 import { overrideAnswer } from "./override-answer.js";
-import { RequestAsker } from "./request-asker.js";
+import { debitsOf, RequestAsker } from "./request-asker.js";
 import { PrefetchedResult } from "./shortcuts/prefetch.js";
 import { returnUnits } from "./shortcuts/return-units.js";
 import { Shortcuts } from "./shortcuts/shortcuts.js";
@@ -83,9 +82,7 @@ export class Pipeline implements RequestRunner, Canceller {
       partOf: store.partOf?.bind(store),
       marksHandOver: store.marksHandOver === true,
       hurry: (call) => settlesAccounts(call.verb) && store.hurry?.(call) === true,
-      submit: (call, done) => {
-        store.submit(call, done);
-      },
+      submit: store.submit.bind(store),
     });
     this.shortcuts = new Shortcuts({
       ...options,
@@ -189,7 +186,10 @@ export class Pipeline implements RequestRunner, Canceller {
       if (reused === undefined) shadowed = this.#prepare(request, thousandths, bound);
     }
     if (reused !== undefined) {
-      refill(reused, this.identify(key, slot), cost === 1 ? UNIT : toThousandths("cost", cost));
+      const [debit] = reused.debits;
+      debit.id = this.identify(key, slot);
+      debit.cost = cost === 1 ? UNIT : toThousandths("cost", cost);
+      if (reused.beside.length > 0) refill(reused, debit.id, debit.cost);
     }
     const call = (reused ?? shadowed?.call) as StoreCall;
     let decision: Decision;
@@ -204,8 +204,7 @@ export class Pipeline implements RequestRunner, Canceller {
     let shadow: readonly PolicyVerdict[] | undefined;
     if (shadowed !== undefined) shadow = shadowsSync(this, shadowed, store);
     else if (reused !== undefined && reused.beside.length > 0) {
-      const request = { verb: VERBS.consume, key, cost };
-      shadow = verdictsSync(this, request, reused.beside, store);
+      shadow = verdictsSync(this, { verb: VERBS.consume, key, cost }, reused.beside, store);
     }
     return this.reportNow({ key, slot, cost }, bound, decision, shadow);
   }
@@ -278,8 +277,9 @@ export class Pipeline implements RequestRunner, Canceller {
     const decision = decisionOf(bound, outcome, source);
     if (denial !== undefined) this.shortcuts.remember(denial, outcome, decision);
     if (request.verb === VERBS.consume && this.#isSilent(decision, bound)) {
-      const shadow = prepared.shadow ?? request.shadow;
-      return saidOf(this.#counted(bound, decision, request.cost), bound.terms, shadow);
+      const counted = this.#counted(bound, decision, request.cost);
+      if (bound.terms === undefined) return counted;
+      return saidOf(counted, bound.terms, prepared.shadow ?? request.shadow);
     }
     const answer = withGrant(request, decision, outcome.granted);
     return withReserved(this, prepared, this.report(prepared, answer, outcome.receipt), outcome);
@@ -289,8 +289,7 @@ export class Pipeline implements RequestRunner, Canceller {
     prepared: PreparedRequest,
     error: Error,
   ): LimiterAnswer | Promise<LimiterAnswer> {
-    const answer = (): Promise<LimiterAnswer> =>
-      this.#onFailure.answer(prepared, error, this.#local);
+    const answer = () => this.#onFailure.answer(prepared, error, this.#local);
     return withoutStore(this, prepared, error, answer, this.guarded.reporter(error));
   }
 

@@ -1,7 +1,8 @@
-/** Asks the store about a request. */
+/** Asks the store about a request: what each policy is asked for, and who waits for the answer. */
 import { VERBS } from "../algorithms/decide.js";
 import type { GuardedStore, PlainAsk } from "../resilience/guarded-store.js";
-import type { Outcome, StoreCall, StoreResult } from "../stores/store.js";
+import type { Debit, Outcome, StoreCall, StoreResult } from "../stores/store.js";
+import type { BoundPolicies, BoundPolicy } from "./bound-policies.js";
 import { type ReportingLimiter, undecided } from "./report.js";
 import type { LimiterAnswer, PreparedRequest } from "./request.js";
 import type { Shortcuts } from "./shortcuts/shortcuts.js";
@@ -69,4 +70,20 @@ export class RequestAsker implements PlainAsk<StoreCall, StoreResult> {
   reject(reason: Error): void {
     this.#reject(undecided(this.#limiter, this.#prepared.request, reason, this.atMs));
   }
+}
+
+/** An array of "map" changes its shape when that is compiled, and all who read it are compiled again. */
+export function debitsOf(bound: BoundPolicies, id: string, cost: number): readonly Debit[] {
+  const first = bound[0] as BoundPolicy;
+  if (bound.length === 1) return [debitOf(first, id, cost)];
+  if (bound.length !== 2) return manyDebits(bound, id, cost);
+  return [debitOf(first, id, cost), debitOf(bound[1] as BoundPolicy, id, cost)];
+}
+
+function manyDebits(bound: BoundPolicies, id: string, cost: number): readonly Debit[] {
+  return bound.map((each) => debitOf(each, id, cost));
+}
+
+function debitOf({ name, rule, keyspace }: BoundPolicy, id: string, cost: number): Debit {
+  return { name, rule, keyspace, id, cost };
 }
