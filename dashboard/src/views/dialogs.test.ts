@@ -1,7 +1,7 @@
 /** The loop that asks for the state, and the dialogs that change something: what is sent, kept, shown and forgotten. */
 import { h } from "preact";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { BUSY, NOW_MS } from "../../../packages/cli/test/stress/dashboard/states.js";
+import { BUSY, NOW_MS, PERMITS } from "../../../packages/cli/test/stress/dashboard/states.js";
 import type { DashboardProblem } from "../../../packages/cli/src/dashboard/wire.js";
 import { connection, isPaused, pause, poll, seconds, startPolling, state } from "../data/model.js";
 import { Dialog } from "../parts/dialog.js";
@@ -170,19 +170,9 @@ test("a dialog keeps nothing of the one before: no comment, no limit, no error",
 });
 
 test("the permits of a key are listed, and ended after a question", async () => {
-  const [semaphore] = BUSY.semaphores;
-  const shown = { ...BUSY, semaphores: [{ ...semaphore, canList: true }] };
-  const permit = { weight: 2, sinceMs: NOW_MS - 5000, untilMs: NOW_MS + 25_000 };
-  const listed = {
-    limit: 20,
-    held: 2,
-    waiting: 1,
-    holders: [{ ...permit, fencingToken: "1764230400000000" }],
-    waiters: [{ weight: 1, sinceMs: NOW_MS - 1000 }],
-  };
   answers = async (path) => {
-    if (path.includes("/state")) return { status: 200, body: shown };
-    return { status: 200, body: path.endsWith("/permits") ? listed : { ended: 1 } };
+    if (path.includes("/state")) return ofState;
+    return { status: 200, body: path.endsWith("/permits") ? PERMITS : { ended: 1 } };
   };
   await poll();
   const root = await draw(h(Semaphores, {}));
@@ -197,7 +187,10 @@ test("the permits of a key are listed, and ended after a question", async () => 
   expect(root.one("ul").all("li")[0]?.textContent).toMatch(
     /^permit 1764230400000000, weight 2: since /,
   );
+  // Typed since, and not listed.
+  await type(root, "Key", "import");
   await change(() => root.one("button", "End all").fire("click"));
+  expect(dialog.one("h2").textContent).toBe("End all permits of export in reports");
   expect(posts()).toHaveLength(1);
   await submit(dialog);
   expect(posts()[1]).toEqual({

@@ -13,10 +13,13 @@ import { Problem } from "../parts/problem.js";
 /** The semaphore whose permits are looked up. */
 const chosen = signal<string | undefined>(undefined);
 const key = signal("");
-const found = held<PermitsListed>();
+/** What was listed, and of which key: the field may say another since. */
+const found = held<PermitsListed & { readonly of: string }>();
 
-const lookUp = (semaphore: string): Promise<boolean> =>
-  found.load(post<PermitsListed>("permits", { semaphore, key: key.value }));
+const lookUp = (semaphore: string, of: string): Promise<boolean> =>
+  found.load(
+    post<PermitsListed>("permits", { semaphore, key: of }).then((listed) => ({ ...listed, of })),
+  );
 
 /** A semaphore's name, which leads to its permits if they can be listed here. */
 export function SemaphoreName({
@@ -40,8 +43,7 @@ export function SemaphoreName({
   );
 }
 
-function endAll(semaphore: string): void {
-  const of = key.value;
+function endAll(semaphore: string, of: string): void {
   askFirst({
     title: `End all permits of ${of} in ${semaphore}`,
     action: "End them",
@@ -54,7 +56,7 @@ function endAll(semaphore: string): void {
     ),
     run: async () => {
       await post("endpermits", { semaphore, key: of, ...commentTyped() });
-      await lookUp(semaphore);
+      await lookUp(semaphore, of);
     },
     done: "Ended.",
   });
@@ -89,11 +91,11 @@ export function Permits() {
   if (name === undefined) return null;
   const submit = (event: Event) => {
     event.preventDefault();
-    void lookUp(name);
+    void lookUp(name, key.value);
   };
   const listed = found.value.value;
   return (
-    <form onSubmit={submit}>
+    <form class="permits" onSubmit={submit}>
       <h3>Permits of {name}</h3>
       <div class="fields">
         <Field label="Key" hint="as the code passes it" required value={key} />
@@ -103,7 +105,7 @@ export function Permits() {
           List
         </button>
         {mayWrite.value && listed !== undefined && listed.held > 0 && (
-          <button type="button" onClick={() => endAll(name)}>
+          <button type="button" onClick={() => endAll(name, listed.of)}>
             End all permits…
           </button>
         )}

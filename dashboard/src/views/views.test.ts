@@ -245,7 +245,10 @@ test("a store says what each part's breaker does, and from when to when it was a
 
 test("a semaphore has what is held of how many, who waits, and what was lost", async () => {
   const root = await draw(h(Semaphores, {}));
-  expect(cellsOf(rowsOf(root)[0])).toEqual(["reports", "17 of 20", "3", "0"]);
+  expect(rowsOf(root).map((row) => cellsOf(row))).toEqual([
+    ["reports: list the permits of a key", "17 of 20", "3", "0"],
+    ["mail", "1 of 4", "0", "2"],
+  ]);
 });
 
 test("the head says whose numbers these are, and the worst of all stores", async () => {

@@ -166,7 +166,12 @@ describe.skipIf(executable === undefined)("the page", () => {
     await page.getByText("Newly denied").waitFor();
     await page.getByRole("button", { name: "Diff version 42" }).click();
     await page.getByText("+ limit 5").waitFor();
-    for (const name of [undefined, /^enforce…/, /^Override… acme of api/, /^Publish…/]) {
+    await page.getByRole("button", { name: /^reports : list/ }).click();
+    await page.getByLabel("Key as the code passes it").fill("export");
+    await page.getByRole("button", { name: "List", exact: true }).click();
+    await page.getByText("2 of 20 held, 1 waiting").waitFor();
+    const asking = [/^enforce…/, /^Override… acme of api/, /^Publish…/, /^End all permits…/];
+    for (const name of [undefined, ...asking]) {
       if (name !== undefined) {
         await page.getByRole("button", { name }).first().click();
         await page.getByRole("dialog").waitFor();
@@ -263,6 +268,24 @@ describe.skipIf(executable === undefined)("the page", () => {
     expect(server.takePosts()).toEqual([
       ["key", { rule: "api", entries, change: "clear-override" }],
     ]);
+
+    // Who holds permits of a key, and their end.
+    await tabTo(page, /^reports: list the permits of a key/);
+    await page.keyboard.press("Enter");
+    await tabTo(page, /^Key/);
+    await page.keyboard.type("export");
+    await page.keyboard.press("Enter");
+    await page.getByText("2 of 20 held, 1 waiting").waitFor();
+    await tabTo(page, /^End all permits…/);
+    await page.keyboard.press("Enter");
+    await confirm();
+    const permitsAsked = { semaphore: "reports", key: "export" };
+    expect(server.takePosts()).toEqual([
+      ["permits", permitsAsked],
+      ["endpermits", permitsAsked],
+      ["permits", permitsAsked],
+    ]);
+    expect(await focused(page)).toMatch(/^End all permits…/);
 
     await tabTo(page, /^Diff version 42/);
     await page.keyboard.press("Enter");

@@ -35,6 +35,10 @@ describe.skipIf(executable === undefined)("at every width", () => {
       await page.getByLabel("Entries").fill("user=acme");
       await page.getByRole("button", { name: "Look up", exact: true }).click();
       await page.getByText("Would get now").waitFor();
+      await page.getByRole("button", { name: /^reports : list/ }).click();
+      await page.getByLabel("Key as the code passes it").fill("export");
+      await page.getByRole("button", { name: "List", exact: true }).click();
+      await page.getByText("2 of 20 held, 1 waiting").waitFor();
       const over = await page.evaluate("document.documentElement.scrollWidth - innerWidth");
       expect(over).toBe(0);
       if (isTaken) {

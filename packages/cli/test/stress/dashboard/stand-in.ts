@@ -9,7 +9,7 @@ import {
 import type { AddressInfo } from "node:net";
 import { CSP, PAGE } from "../../../src/dashboard/page.generated.js";
 import type { DashboardProblem, DashboardState } from "../../../src/dashboard/wire.js";
-import { LOOKED_UP } from "./states.js";
+import { LOOKED_UP, PERMITS } from "./states.js";
 
 /** An answer's body; a problem is answered with its status. */
 export type Answer = object | undefined;
@@ -75,6 +75,8 @@ const defaultAnswers = (): Map<string, Answer> =>
         notes: ["callers who retry behave differently: the attempts are those that were made"],
       },
     ],
+    ["permits", PERMITS],
+    ["endpermits", { ended: 1 }],
     ["publish", { version: 43 }],
     ["rollback", { version: 43 }],
   ]);

@@ -4,6 +4,7 @@ import type {
   Counts,
   DashboardState,
   LookedUpRule,
+  PermitsListed,
   RuleState,
   Second,
 } from "../../../src/dashboard/wire.js";
@@ -152,7 +153,10 @@ export const BUSY: DashboardState = {
       ],
     },
   ],
-  semaphores: [{ semaphore: "reports", limit: 20, held: 17, waiting: 3, lost: 0 }],
+  semaphores: [
+    { semaphore: "reports", limit: 20, held: 17, waiting: 3, lost: 0, canList: true },
+    { semaphore: "mail", limit: 4, held: 1, waiting: 0, lost: 2, canList: false },
+  ],
   changes: [
     change(42, 3, "rule login", {
       comment: "halve login",
@@ -265,4 +269,19 @@ export const LOOKED_UP: LookedUpRule = {
     { atMs: NOW_MS - 400, allowed: false, reason: "quota" },
     { atMs: NOW_MS - 2100, allowed: true, reason: "ok" },
   ],
+};
+
+export const PERMITS: PermitsListed = {
+  limit: 20,
+  held: 2,
+  waiting: 1,
+  holders: [
+    {
+      fencingToken: "1764230400000000",
+      weight: 2,
+      sinceMs: NOW_MS - 5000,
+      untilMs: NOW_MS + 25_000,
+    },
+  ],
+  waiters: [{ weight: 1, sinceMs: NOW_MS - 1000 }],
 };
