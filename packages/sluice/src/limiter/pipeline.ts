@@ -82,7 +82,7 @@ export class Pipeline implements RequestRunner, Canceller {
       partOf: store.partOf?.bind(store),
       marksHandOver: store.marksHandOver === true,
       hurry: (call) => settlesAccounts(call.verb) && store.hurry?.(call) === true,
-      submit: store.submit.bind(store),
+      submit: (call, done) => store.submit(call, done),
     });
     this.shortcuts = new Shortcuts({
       ...options,
