@@ -269,6 +269,42 @@ describe("a slow store", () => {
     },
   );
 
+  const settleAll = (batch: readonly HeldCall[] = []): void => {
+    for (const { settle } of batch) settle();
+  };
+
+  test("is none that said nothing for a while, and then answers all at once", async () => {
+    const started = start();
+    const { consume, store } = started;
+    const batches: HeldCall[][] = [];
+    for (let i = 0; i < 5; i++) {
+      const answer = consume(1);
+      batches.push(store.handOver());
+      await vi.advanceTimersByTimeAsync(TIMEOUT_MS);
+      await answer;
+    }
+    expect(await started.isAsked()).toBe(false);
+    for (const batch of batches) {
+      settleAll(batch);
+      await vi.advanceTimersByTimeAsync(2);
+    }
+    expect(await started.isAsked()).toBe(true);
+  });
+
+  test("opens the breaker too when the calls between do not wait for it", async () => {
+    const started = start();
+    const batches: HeldCall[][] = [];
+    for (let i = 0; i < 8; i++) {
+      await vi.advanceTimersByTimeAsync(100);
+      if (i < 5) {
+        void started.consume(1);
+        batches.push(started.store.handOver());
+      }
+      if (i >= 3) settleAll(batches[i - 3]);
+    }
+    expect(await started.isAsked()).toBe(false);
+  });
+
   test("is none that was in time once", async () => {
     const started = start();
     for (let i = 0; i < 4; i++) await tooLate(started);

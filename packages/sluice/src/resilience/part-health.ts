@@ -14,6 +14,8 @@ export function isRefusal(error: Error): boolean {
   return refusals.has(error);
 }
 
+const NEVER = { startedMs: 0, decidedMs: Number.NEGATIVE_INFINITY };
+
 type Audiences = Set<WeakRef<Audience>>;
 
 const dropped = new FinalizationRegistry<{ audiences: Audiences; ref: WeakRef<Audience> }>(
@@ -37,6 +39,8 @@ export class PartHealth {
   #errorsInARow = 0;
   /** Consecutive batches whose decisions came later than any call here waits, though this process was ready for them. */
   #slowBatches = 0;
+  /** When the last of them was begun and decided. */
+  #lastSlow = NEVER;
   /** By their settings: limiters that choose alike share one. */
   readonly #breakers = new Map<string, Breaker>();
   readonly #notices = new WeakMap<Audience, OutageNotice>();
@@ -106,14 +110,19 @@ export class PartHealth {
   decided(): void {
     this.#forgetFailures();
     this.#slowBatches = 0;
+    this.#lastSlow = NEVER;
     // New ones are made: a probe of the one before says nothing of what comes from now on.
     this.#breakers.clear();
   }
 
   /** The same, but later than any caller waited; true if that opens a breaker. */
-  decidedTooLate(): boolean {
+  decidedTooLate(startedAtMs: number, nowMs: number): boolean {
     this.#forgetFailures();
-    this.#slowBatches += 1;
+    // After a silence its answers come at once, and each is less late than the one before: the part was slow once.
+    const { startedMs, decidedMs } = this.#lastSlow;
+    const catchesUp = nowMs - decidedMs < (startedAtMs - startedMs) / 2;
+    this.#lastSlow = { startedMs: startedAtMs, decidedMs: nowMs };
+    if (!catchesUp) this.#slowBatches += 1;
     for (const [name, breaker] of this.#breakers) {
       if (this.#slowBatches < breaker.settings.failures) this.#breakers.delete(name);
     }

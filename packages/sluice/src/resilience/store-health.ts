@@ -90,20 +90,23 @@ export class StoreHealth {
     const { part } = attempt;
     const nowMs = monotonicMs();
     for (const trouble of this.troubled) {
-      if (trouble.part === part && !this.#isTooLate(handOver, trouble, nowMs)) trouble.decided();
-      else if (trouble.part === part) {
-        if (isFirst && trouble.decidedTooLate()) this.#refuseQueued();
-        continue;
+      const startedAtMs = handOver?.startedAtMs;
+      if (trouble.part === part) {
+        if (startedAtMs !== undefined && this.#isTooLate(startedAtMs, trouble, nowMs)) {
+          if (isFirst && trouble.decidedTooLate(startedAtMs, nowMs)) this.#refuseQueued();
+          continue;
+        }
+        trouble.decided();
       }
       this.#endIfAnswered(trouble, attempt, nowMs);
     }
   }
 
   /** Whether the answer took longer than this timeout, although this process was ready to read it. */
-  #isTooLate(handOver: HandOver | undefined, { timeoutMs }: PartHealth, nowMs: number): boolean {
-    const startedAtMs = handOver?.startedAtMs;
-    if (startedAtMs === undefined || nowMs - startedAtMs <= timeoutMs) return false;
-    return !this.heartbeat.mayHaveStalledSince(startedAtMs, nowMs);
+  #isTooLate(startedAtMs: number, { timeoutMs }: PartHealth, nowMs: number): boolean {
+    return (
+      nowMs - startedAtMs > timeoutMs && !this.heartbeat.mayHaveStalledSince(startedAtMs, nowMs)
+    );
   }
 
   /**
