@@ -56,7 +56,9 @@ const secondAt = (atMs: number): Second | undefined =>
 
 function Marks({ box, current }: { readonly box: Box; readonly current: DashboardState }) {
   const outages = current.stores.flatMap((store) => store.outages);
-  const changes = current.changes.filter(({ kind }) => kind === "policies" || kind === "mode");
+  const changes = current.changes.filter(
+    ({ kind, version }) => version !== undefined || kind === "mode",
+  );
   const x = (atMs: number): number => Math.max(0, Math.min(WIDTH, xOf(box, atMs)));
   return (
     <>

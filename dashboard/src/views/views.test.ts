@@ -108,14 +108,14 @@ test("the chart has the outages and the changes of its window, to its end if the
   expect(minutes.find((cells) => cells.at(-1)?.includes("outage 13:54"))?.[0]).toBe("13:54");
 });
 
-test("a marker is for a change of the rules or the switch, and for no block", async () => {
-  const [policies, , , block] = BUSY.changes;
-  const recent = [policies, block].flatMap((each) =>
+test("a marker is for a version of the rules, an override or the switch, and for no block", async () => {
+  const [policies, , override, block] = BUSY.changes;
+  const recent = [policies, override, block].flatMap((each) =>
     each ? [{ ...each, atMs: NOW_MS - 60_000 }] : [],
   );
   show({ ...BUSY, changes: recent });
   const root = await draw(h(Chart, {}));
-  expect(root.all("div", "plot")[0]?.all("path", "change")).toHaveLength(1);
+  expect(root.all("div", "plot")[0]?.all("path", "change")).toHaveLength(2);
 });
 
 test("a rule has its rates, its share as a number and as a gauge, and its keys", async () => {

@@ -2,6 +2,7 @@
 import { fastify } from "fastify";
 import { fixedWindow, RateLimiter, tokenBucket } from "sluice";
 import { rateLimit } from "sluice/fastify";
+import { addressKey } from "sluice/http";
 
 const perAddress = new RateLimiter({
   policy: tokenBucket({ name: "address", limit: 100, period: "1m" }),
@@ -28,7 +29,7 @@ app.post(
     config: {
       rateLimit: {
         charge: (request) => [
-          { limiter: perAddress, key: request.ip },
+          { limiter: perAddress, key: addressKey(request.ip) },
           {
             limiter: failures,
             key: credentials(request.headers.authorization).name,

@@ -109,9 +109,14 @@ export class Guard {
     const pass = token.length <= MOST_TOKEN ? this.#door?.enter(token) : undefined;
     if (pass?.access() === undefined) {
       if (!budget.allowed) throw tooMany;
-      throw new Refusal(401, "The token is wrong", "it may have been changed", {
-        more: { canLogIn: this.#door !== undefined },
-      });
+      throw new Refusal(
+        401,
+        "The token is wrong",
+        "it may have been changed; an address with a token in it works once",
+        {
+          more: { canLogIn: this.#door !== undefined },
+        },
+      );
     }
     if (budget.allowed) void this.#wrong.refund(place ?? "nowhere", 1);
     return pass;
