@@ -10,6 +10,14 @@ async function doctor(...argv: string[]) {
   return { code, stdout: process.stdout(), stderr: process.stderr() };
 }
 
+/** The same, when round trips are quick: of those that are not, as on a busy machine, it warns. */
+async function doctorAtRest(...argv: string[]) {
+  for (let tries = 1; ; tries++) {
+    const said = await doctor(...argv);
+    if (tries === 30 || !/^[!✗] (?:round-trip|clock)/m.test(said.stdout)) return said;
+  }
+}
+
 async function started(...args: readonly string[]) {
   const server = await startRedis({ args });
   onTestFinished(() => server.stop());
@@ -17,7 +25,7 @@ async function started(...args: readonly string[]) {
 }
 
 test("a server that is fine: 0, a line a finding, and a page for each note", async () => {
-  const { code, stdout, stderr } = await doctor("--redis", inject("redisUrl"));
+  const { code, stdout, stderr } = await doctorAtRest("--redis", inject("redisUrl"));
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   expect(stdout).toMatch(/^redis:\/\/\S+\n\n/);
   expect(stdout).toMatch(/^✓ eviction +maxmemory-policy noeviction/m);
@@ -28,7 +36,7 @@ test("a server that is fine: 0, a line a finding, and a page for each note", asy
 
 test("a warning: 1", async () => {
   const url = await started("--maxmemory-policy", "volatile-lru", "--maxmemory", "1gb");
-  const { code, stdout } = await doctor("--redis", url);
+  const { code, stdout } = await doctorAtRest("--redis", url);
   expect(code).toBe(1);
   expect(stdout).toMatch(
     /^! eviction +maxmemory-policy volatile-lru[^✓]*docs\/redis\.md#eviction$/m,
