@@ -199,6 +199,33 @@ test("the permits of a key are listed, and ended after a question", async () => 
   });
 });
 
+test("what was listed of one semaphore is not shown as another's", async () => {
+  const semaphores = BUSY.semaphores.map((each) => ({ ...each, canList: true }));
+  const both = { status: 200, body: { ...BUSY, semaphores } };
+  let answer = (): void => {};
+  const asking = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  answers = async (path) => {
+    if (path.includes("/state")) return both;
+    await asking;
+    return { status: 200, body: PERMITS };
+  };
+  await poll();
+  const root = await draw(h(Semaphores, {}));
+  await change(() => root.one("button", "reports").fire("click"));
+  await type(root, "Key", "export");
+  await submit(root);
+  await change(() => root.one("button", "mail").fire("click"));
+  await change(async () => {
+    answer();
+    await vi.advanceTimersByTimeAsync(100);
+  });
+  expect(root.one("h3").textContent).toBe("Permits of mail");
+  expect(root.all("ul")).toHaveLength(0);
+  await change(() => root.one("button", "reports").fire("click"));
+});
+
 test("the switch over all rules is lifted by null, and said to be done", async () => {
   const shadow = { ...BUSY, policies: { ...BUSY.policies, mode: "shadow" as const } };
   answers = async (path) =>

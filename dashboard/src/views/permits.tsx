@@ -1,6 +1,6 @@
 /** Who holds and who waits for one key of a semaphore, and the end of its permits. */
 import { signal } from "@preact/signals";
-import type { PermitsListed } from "../../../packages/cli/src/dashboard/wire.js";
+import type { PermitsAsked, PermitsListed } from "../../../packages/cli/src/dashboard/wire.js";
 import { post } from "../data/api.js";
 import { count, moment } from "../data/format.js";
 import { held } from "../data/held.js";
@@ -13,13 +13,11 @@ import { Problem } from "../parts/problem.js";
 /** The semaphore whose permits are looked up. */
 const chosen = signal<string | undefined>(undefined);
 const key = signal("");
-/** What was listed, and of which key: the field may say another since. */
-const found = held<PermitsListed & { readonly of: string }>();
+/** What was listed, and for what: another semaphore may be chosen since, and the field say another key. */
+const found = held<PermitsAsked & PermitsListed>();
 
-const lookUp = (semaphore: string, of: string): Promise<boolean> =>
-  found.load(
-    post<PermitsListed>("permits", { semaphore, key: of }).then((listed) => ({ ...listed, of })),
-  );
+const lookUp = (asked: PermitsAsked): Promise<boolean> =>
+  found.load(post<PermitsListed>("permits", asked).then((listed) => ({ ...asked, ...listed })));
 
 /** A semaphore's name, which leads to its permits if they can be listed here. */
 export function SemaphoreName({
@@ -43,9 +41,9 @@ export function SemaphoreName({
   );
 }
 
-function endAll(semaphore: string, of: string): void {
+function endAll(asked: PermitsAsked): void {
   askFirst({
-    title: `End all permits of ${of} in ${semaphore}`,
+    title: `End all permits of ${asked.key} in ${asked.semaphore}`,
     action: "End them",
     isGrave: true,
     Body: () => (
@@ -55,8 +53,8 @@ function endAll(semaphore: string, of: string): void {
       </>
     ),
     run: async () => {
-      await post("endpermits", { semaphore, key: of, ...commentTyped() });
-      await lookUp(semaphore, of);
+      await post("endpermits", { ...asked, ...commentTyped() });
+      await lookUp(asked);
     },
     done: "Ended.",
   });
@@ -91,9 +89,10 @@ export function Permits() {
   if (name === undefined) return null;
   const submit = (event: Event) => {
     event.preventDefault();
-    void lookUp(name, key.value);
+    void lookUp({ semaphore: name, key: key.value });
   };
-  const listed = found.value.value;
+  const last = found.value.value;
+  const listed = last?.semaphore === name ? last : undefined;
   return (
     <form class="permits" onSubmit={submit}>
       <h3>Permits of {name}</h3>
@@ -105,7 +104,7 @@ export function Permits() {
           List
         </button>
         {mayWrite.value && listed !== undefined && listed.held > 0 && (
-          <button type="button" onClick={() => endAll(name, listed.of)}>
+          <button type="button" onClick={() => endAll({ semaphore: name, key: listed.key })}>
             End all permits…
           </button>
         )}
