@@ -3,7 +3,7 @@ import { FREES_PERMITS } from "../algorithms/semaphore/kernel.js";
 import type { SemaphoreAnswer, SemaphoreCommand } from "../algorithms/semaphore/kernel.js";
 import { type Clock, systemClock } from "../core/clock.js";
 import { StoreUnavailableError } from "../core/errors.js";
-import type { Submitted } from "../stores/hand-over.js";
+import { isDropped, type Submitted } from "../stores/hand-over.js";
 import {
   Batcher,
   type BatcherOptions,
@@ -47,9 +47,7 @@ class SemaphoreCall implements Submitted {
   }
 
   get abandoned(): boolean {
-    const { abandoned, handOver } = this.submitted;
-    const mustBeSent = handOver === undefined && FREES_PERMITS.has(this.frame[2]);
-    return abandoned === true && !mustBeSent;
+    return isDropped(this.submitted, FREES_PERMITS.has(this.frame[2]));
   }
 }
 

@@ -36,3 +36,8 @@ export interface Submitted {
   /** Set if another one was submitted in its place. */
   carrier?: Submitted | undefined;
 }
+
+/** Whether no store need go on with it. What must arrive is sent even if its caller has given up. */
+export function isDropped({ abandoned, handOver }: Submitted, mustArrive: boolean): boolean {
+  return abandoned === true && !(mustArrive && handOver === undefined);
+}

@@ -4,7 +4,7 @@
  */
 import { type Clock, monotonicMs } from "../../core/clock.js";
 import { FREES_PERMITS, type SemaphoreAnswer } from "../../algorithms/semaphore/kernel.js";
-import type { Submitted } from "../hand-over.js";
+import { isDropped, type Submitted } from "../hand-over.js";
 import type { SemaphoreKey } from "../semaphore-store.js";
 import {
   Batcher,
@@ -40,9 +40,7 @@ class WaitingCommand implements KeyedCommand, Submitted {
   }
 
   get abandoned(): boolean {
-    const { abandoned, handOver } = this.submitted;
-    const mustBeSent = handOver === undefined && FREES_PERMITS.has(this.command.verb);
-    return abandoned === true && !mustBeSent;
+    return isDropped(this.submitted, FREES_PERMITS.has(this.command.verb));
   }
 }
 
