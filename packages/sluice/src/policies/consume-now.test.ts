@@ -72,7 +72,7 @@ describe("at once", () => {
   });
 });
 
-/** A store that fails as often as it is told. */
+/** A store whose next calls fail: as many as `fails` says. */
 class FailingStore extends MemoryStore {
   fails = 0;
   override executeSync(call: StoreCall): StoreResult {

@@ -12,7 +12,7 @@ import { meetOf } from "./met-rules.js";
 import { formOfKeys, isInReach, isPrefix, keyValues } from "./override-key.js";
 import type { PolicySet } from "./policy-set.js";
 import type { RuleCharge } from "./rule-charge.js";
-import { type RequestEntries } from "./rule-key.js";
+import type { RequestEntries } from "./rule-key.js";
 
 /** One key of one rule, by one of the three. */
 export interface RuleKeyTarget {

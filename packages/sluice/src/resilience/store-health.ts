@@ -89,8 +89,8 @@ export class StoreHealth {
   decided(attempt: Attempt, handOver: HandOver | undefined, isFirst: boolean): void {
     const { part } = attempt;
     const nowMs = monotonicMs();
+    const startedAtMs = handOver?.startedAtMs;
     for (const trouble of this.troubled) {
-      const startedAtMs = handOver?.startedAtMs;
       if (trouble.part === part) {
         if (startedAtMs !== undefined && this.#isTooLate(startedAtMs, trouble, nowMs)) {
           if (isFirst && trouble.decidedTooLate(startedAtMs, nowMs)) this.#refuseQueued();

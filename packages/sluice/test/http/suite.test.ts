@@ -278,7 +278,7 @@ test.each([
 
 // Side by side: they wait for waits and timeouts of servers of their own.
 describe.concurrent("the suite", () => {
-  // Whoever is wrong is waited for in vain.
+  // The suite waits for what an adapter that is wrong never does.
   const { longestMs } = patience;
   beforeAll(() => {
     patience.longestMs = 5000;

@@ -22,14 +22,14 @@ describe("the idleness of permits", () => {
     expect(idlenessOf(turns, 2, 100)).toEqual({ longestUs: 0, totalUs: 0 });
   });
 
-  test("of one permit that is lost is told however busy the other is", () => {
+  test("finds that one permit is lost, however busy the other is", () => {
     const lost = { fromUs: 0, toUs: 20e3 };
     const { longestUs, totalUs } = idlenessOf([lost, ...busy(0, 30e6)], 2, 30e6);
     expect(longestUs).toBe(30e6 - 20e3);
     expect(totalUs).toBeGreaterThan(30e6 - 20e3);
   });
 
-  test("of both is told, and of a permit that comes back as long as it was away", () => {
+  test("finds that both are lost, and for how long a permit was away that comes back", () => {
     const turns = [
       { fromUs: 0, toUs: 20e3 },
       { fromUs: 1, toUs: 20e3 },
