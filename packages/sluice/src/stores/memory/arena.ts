@@ -276,7 +276,10 @@ export class Arena {
 /** Shorter strings are never views of others. */
 const SHORTEST_VIEW = 13;
 
-/** The id alone: one that was cut out of a longer text would keep all of that text. */
+/**
+ * The id alone: one that was cut out of a longer text would keep all of that text. Joined from two parts, since engines
+ * copy those to one flat text: V8 takes twice as long to look up a view, in a Map, as all else that finds a row.
+ */
 function ownCopy(id: string): string {
-  return id.length < SHORTEST_VIEW ? id : ` ${id}`.slice(1);
+  return id.length < SHORTEST_VIEW ? id : [id.charAt(0), id.slice(1)].join("");
 }
