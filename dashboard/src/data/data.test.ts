@@ -7,7 +7,15 @@ import { clock, counted, duration, latency, moment, rate, share, size } from "./
 import { held } from "./held.js";
 import { linePath, niceTop } from "./path.js";
 import { keepOrder, orderRules } from "./rows.js";
-import { meanOf, mergeSeconds, minutesOf, sumOf, WINDOW_MS, windowOf } from "./series.js";
+import {
+  coveredMs,
+  meanOf,
+  mergeSeconds,
+  minutesOf,
+  sumOf,
+  WINDOW_MS,
+  windowOf,
+} from "./series.js";
 
 test.each([
   [0, "0"],
@@ -129,6 +137,19 @@ test.each([
   expect(windowOf(seconds)).toBe(minutes * 60_000);
 });
 
+test.each([
+  [[], 0],
+  [[second(0, 0), second(19_000, 3)], 20_000],
+  [[second(0, 0), second(896_000, 3)], 897_000],
+  [[second(0, 0), second(898_000, 3)], WINDOW_MS],
+  [[second(0, 0, 60_000), second(930_000, 3)], WINDOW_MS],
+] as const)(
+  "a sum is of the time that was counted, %j, and of no more than the window",
+  (all, ms) => {
+    expect(coveredMs(all)).toBe(ms);
+  },
+);
+
 test("minutes are whole, the newest first, and lose nothing", () => {
   const seconds = Array.from({ length: 125 }, (_, i) => second(i * 1000, 1));
   expect(minutesOf(seconds).map(({ fromMs, asked }) => [fromMs, asked])).toEqual([
@@ -167,7 +188,10 @@ test("what was had stays until another comes, and an error ends the wait", async
 const rule = (name: string, asked: number, denied: number): RuleState => ({
   rule: name,
   limit: "5 a minute",
-  fields: ["limit", "window"],
+  fields: [
+    { name: "limit", own: "5" },
+    { name: "window", own: "1m" },
+  ],
   mode: name === "c" ? "shadow" : "enforce",
   percent: 100,
   perSecond: { ...NONE, asked, denied },

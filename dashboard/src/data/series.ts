@@ -2,6 +2,8 @@
 import type { Counts, Second } from "../../../packages/cli/src/dashboard/wire.js";
 
 export const WINDOW_MS = 15 * 60_000;
+/** Longer than a span between two looks, as a rule. */
+const SPAN_MS = 2000;
 
 const COUNTED = ["asked", "allowed", "denied", "near", "withoutStore", "shadowDenied"] as const;
 
@@ -27,6 +29,14 @@ export function windowOf(seconds: readonly Second[]): number {
   if (first === undefined || last === undefined) return WINDOW_MS;
   const spanMs = last.fromMs + last.spanMs - first.fromMs;
   return [120_000, 300_000].find((each) => spanMs <= each) ?? WINDOW_MS;
+}
+
+/** How much time was counted, at most the window: ms. A span begins before the window or ends a moment short of it. */
+export function coveredMs(seconds: readonly Second[]): number {
+  const [first, last] = [seconds[0], seconds.at(-1)];
+  if (first === undefined || last === undefined) return 0;
+  const spanMs = last.fromMs + last.spanMs - first.fromMs;
+  return spanMs > WINDOW_MS - SPAN_MS ? WINDOW_MS : spanMs;
 }
 
 /** All counts together. */

@@ -6,6 +6,7 @@ import { held } from "../data/held.js";
 import { poll, said } from "../data/model.js";
 import { forgetComment } from "./comment.js";
 import { Problem } from "./problem.js";
+import { giveToFields } from "./refused.js";
 
 export interface Question {
   readonly title: string;
@@ -14,6 +15,8 @@ export interface Question {
   /** On the button that does it: a verb. */
   readonly action: string;
   readonly isGrave?: boolean;
+  /** Which field a problem of this path is about; undefined for none. Default: none. */
+  readonly fieldOf?: (path: string) => string | undefined;
   /** What is done; what it throws is shown, and the dialog stays. */
   readonly run: () => Promise<unknown>;
   /** What is said when it is done. */
@@ -25,10 +28,12 @@ const outcome = held<unknown>();
 let opener: Element | null = null;
 let openersPart: HTMLElement | null = null;
 
+const noField = (): undefined => undefined;
+
 export function askFirst(asked: Question): void {
   opener = document.activeElement;
   openersPart = opener?.closest("section")?.querySelector("h2") ?? null;
-  outcome.problem.value = undefined;
+  outcome.problem.value = giveToFields(undefined, noField);
   forgetComment();
   question.value = asked;
 }
@@ -48,7 +53,11 @@ async function submit(event: Event & { readonly currentTarget: Element }): Promi
   const asked = question.value;
   const dialog = event.currentTarget.closest("dialog");
   if (asked === undefined || outcome.isBusy.value) return;
-  if (!(await outcome.load(asked.run()))) return;
+  if (!(await outcome.load(asked.run()))) {
+    outcome.problem.value = giveToFields(outcome.problem.value, asked.fieldOf ?? noField);
+    requestAnimationFrame(() => dialog?.querySelector<HTMLElement>("[aria-invalid]")?.focus());
+    return;
+  }
   dialog?.close();
   said.value = asked.done;
   await poll();

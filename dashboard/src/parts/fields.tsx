@@ -1,6 +1,7 @@
 /** Labelled fields, each bound to a signal. */
 import type { Signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
+import { forgetRefusal, refusalOf } from "./refused.js";
 
 /** What an input may be given, of all that HTML has. */
 interface FieldProps {
@@ -8,6 +9,8 @@ interface FieldProps {
   /** Of its form or unit, beside the label. */
   readonly hint?: string;
   readonly value: Signal<string>;
+  /** What a refusal calls it: shown here, until something else is typed. */
+  readonly name?: string;
   readonly type?: "text" | "search" | "password" | "number" | "datetime-local";
   readonly required?: boolean;
   readonly placeholder?: string;
@@ -18,21 +21,32 @@ interface FieldProps {
   readonly list?: string;
 }
 
-export function Field({ label, hint, value, type = "text", ...rest }: FieldProps) {
+export function Field({ label, hint, value, name, type = "text", ...rest }: FieldProps) {
+  const refusal = refusalOf(name);
+  const told = `refused-${name ?? ""}`;
+  const refused = refusal !== undefined && { "aria-invalid": true, "aria-describedby": told };
   return (
-    <label class="field">
-      <span>
-        {label}
-        {hint !== undefined && <small> {hint}</small>}
-      </span>
-      <input
-        {...({ autoComplete: "off", spellcheck: false, ...rest, type } as object)}
-        value={value.value}
-        onInput={(event) => {
-          value.value = event.currentTarget.value;
-        }}
-      />
-    </label>
+    <div class="field">
+      <label>
+        <span>
+          {label}
+          {hint !== undefined && <small> {hint}</small>}
+        </span>
+        <input
+          {...({ autoComplete: "off", spellcheck: false, ...rest, type, ...refused } as object)}
+          value={value.value}
+          onInput={(event) => {
+            value.value = event.currentTarget.value;
+            forgetRefusal(name);
+          }}
+        />
+      </label>
+      {refusal !== undefined && (
+        <p id={told} class="refusal" role="alert">
+          {refusal}
+        </p>
+      )}
+    </div>
   );
 }
 

@@ -1,5 +1,6 @@
 /** What went wrong with a visitor's request. */
 import type { DashboardProblem } from "../../../packages/cli/src/dashboard/wire.js";
+import { withoutPath } from "./refused.js";
 
 type Line = NonNullable<DashboardProblem["problems"]>[number];
 
@@ -17,7 +18,8 @@ export function Problem({
     <div role="alert">
       {problem !== undefined && (
         <div class="problem">
-          <p>{problem.detail}</p>
+          {/* The detail of a document that is not valid repeats the first of its problems. */}
+          <p>{problem.problems === undefined ? problem.detail : `${problem.title}:`}</p>
           {problem.problems !== undefined && (
             <ul>
               {problem.problems.map((each) => (
@@ -29,7 +31,7 @@ export function Problem({
                   ) : (
                     <b>{placeOf(each)}</b>
                   )}
-                  : {each.message}
+                  : {each.line === undefined ? withoutPath(each.path, each.message) : each.message}
                 </li>
               ))}
             </ul>

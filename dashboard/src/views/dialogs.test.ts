@@ -1,7 +1,12 @@
 /** The loop that asks for the state, and the dialogs that change something: what is sent, kept, shown and forgotten. */
 import { h } from "preact";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { BUSY, NOW_MS, PERMITS } from "../../../packages/cli/test/stress/dashboard/states.js";
+import {
+  BUSY,
+  LOOKED_UP,
+  NOW_MS,
+  PERMITS,
+} from "../../../packages/cli/test/stress/dashboard/states.js";
 import type { DashboardProblem } from "../../../packages/cli/src/dashboard/wire.js";
 import { connection, isPaused, pause, poll, seconds, startPolling, state } from "../data/model.js";
 import { Dialog } from "../parts/dialog.js";
@@ -10,6 +15,7 @@ import { Changes } from "./changes.js";
 import { Denied } from "./denied.js";
 import { Header } from "./header.js";
 import { LogIn } from "./login.js";
+import { LookUpKey } from "./lookup.js";
 import { Semaphores } from "./stores.js";
 
 /** What the server is asked, and what it answers. */
@@ -167,6 +173,91 @@ test("a dialog keeps nothing of the one before: no comment, no limit, no error",
   for (const label of ["Limit", "Until", "Comment"]) {
     expect(field(root, label).value, label).toBe("");
   }
+});
+
+test("what is refused of a field is said once, at the field, until it is typed anew", async () => {
+  await poll();
+  const denied = await draw(h(Denied, {}));
+  const root = await draw(h(Dialog, {}));
+  await change(() => denied.one("button", "Override…").fire("click"));
+  await type(root, "Limit", "45");
+  await type(root, "Period", "soon");
+  const path = "overrides[2].policy.period";
+  const message = `${path}: "soon" is not allowed; expected a duration`;
+  const problems = [{ path, message }];
+  const refused = { ...problem(400).body, detail: message, problems };
+  answers = async (to) => (to.includes("/state") ? ofState : { status: 400, body: refused });
+  await submit(root);
+  const times = () => root.textContent.split("is not allowed").length - 1;
+  expect(times()).toBe(1);
+  const period = root.all("div", "field").find((each) => each.textContent.startsWith("Period"));
+  expect(period?.one("p").textContent).toBe('"soon" is not allowed; expected a duration');
+  expect(field(root, "Period").attributes.get("aria-invalid")).toBe("true");
+  await type(root, "Period", "1m");
+  expect([times(), field(root, "Period").attributes.has("aria-invalid")]).toEqual([0, false]);
+});
+
+test("problems of no field are listed once, and the one of a field is not among them", async () => {
+  await poll();
+  const denied = await draw(h(Denied, {}));
+  const root = await draw(h(Dialog, {}));
+  await change(() => denied.one("button", "Override…").fire("click"));
+  const problems = ["overrides[0].policy.limit", "rules[3].key"].map((path) => {
+    return { path, message: `${path}: no` };
+  });
+  const refused = { ...problem(400).body, detail: "overrides[0].policy.limit: no (and 1 more)" };
+  const body = { ...refused, problems };
+  answers = async (to) => (to.includes("/state") ? ofState : { status: 400, body });
+  await submit(root);
+  const alert = root.all("div").find((each) => each.attributes.get("role") === "alert");
+  expect(alert?.textContent).toBe("No:rules[3].key: no");
+});
+
+test("an override says its whole limit: what is left empty as the rule has it, or by default", async () => {
+  await poll();
+  const denied = await draw(h(Denied, {}));
+  const root = await draw(h(Dialog, {}));
+  const then = () => root.one("dl").all("dd")[1]?.textContent;
+  await change(() => denied.one("button", "Override…").fire("click"));
+  await type(root, "Limit", "45");
+  expect(then()).toBe("a limit of 45 per 1m, burst 200 as in the rule, for ever");
+  await type(root, "Period", "1h");
+  await type(root, "Burst", "9");
+  expect(then()).toBe("a limit of 45 per 1h, burst 9, for ever");
+  await change(() => root.one("button", "Cancel").fire("click"));
+  const [api] = BUSY.rules;
+  if (api === undefined) throw new Error("no rule");
+  const fields = [
+    { name: "limit", own: "100" },
+    { name: "period", own: "1m" },
+    { name: "burst", otherwise: "the limit" },
+  ];
+  await change(() => {
+    state.value = { ...BUSY, rules: [{ ...api, fields }] };
+  });
+  await change(() => denied.one("button", "Override…").fire("click"));
+  await type(root, "Limit", "45");
+  expect(then()).toBe("a limit of 45 per 1m, burst the limit, for ever");
+});
+
+test("what was looked up is asked again as it was, whatever is typed since", async () => {
+  answers = async (path) =>
+    path.includes("/state") ? ofState : { status: 200, body: { rules: [LOOKED_UP] } };
+  await poll();
+  const root = await draw(h(LookUpKey, {}));
+  await type(root, "Entries", "user=acme");
+  await type(root, "Plan", "gold");
+  await submit(root);
+  await type(root, "Entries", "user=initech");
+  await change(async () => {
+    root.one("button", "Refresh").fire("click");
+    await vi.advanceTimersByTimeAsync(50);
+  });
+  const body = { entries: { user: "acme" }, plan: "gold" };
+  expect(posts()).toEqual([
+    { path: "/api/lookup", body },
+    { path: "/api/lookup", body },
+  ]);
 });
 
 test("the permits of a key are listed, and ended after a question", async () => {

@@ -1,6 +1,10 @@
 /** Block, unblock, reset or override one key of one rule: the dialog that asks before. */
 import { signal } from "@preact/signals";
-import type { KeyChange, LookedUp } from "../../../packages/cli/src/dashboard/wire.js";
+import type {
+  KeyChange,
+  LookedUp,
+  OverrideField,
+} from "../../../packages/cli/src/dashboard/wire.js";
 import { post } from "../data/api.js";
 import { nowMs, state } from "../data/model.js";
 import { CommentField, commentTyped } from "../parts/comment.js";
@@ -30,30 +34,43 @@ const span = signal("");
 const room = signal("");
 const until = signal("");
 
-/** What the rule's algorithm calls its length of time, and what may be used at once. */
-function fieldsOf(rule: string): { readonly span?: string; readonly room?: string } {
-  const known = state.value?.rules.find((each) => each.rule === rule)?.fields ?? [
-    "limit",
-    "period",
-  ];
-  const among = (...names: readonly string[]): string | undefined =>
-    names.find((name) => known.includes(name));
-  const [spanName, roomName] = [among("period", "window"), among("burst", "capacity")];
+const FIELDS_OF_MOST: readonly OverrideField[] = [{ name: "limit" }, { name: "period" }];
+
+/** The rule's length of time, and what may be used at once, as its algorithm calls them. */
+function fieldsOf(rule: string): { readonly span?: OverrideField; readonly room?: OverrideField } {
+  const known = state.value?.rules.find((each) => each.rule === rule)?.fields ?? FIELDS_OF_MOST;
+  const among = (...names: readonly string[]): OverrideField | undefined =>
+    known.find(({ name }) => names.includes(name));
+  const [spanField, roomField] = [among("period", "window"), among("burst", "capacity")];
   return {
-    ...(spanName !== undefined && { span: spanName }),
-    ...(roomName !== undefined && { room: roomName }),
+    ...(spanField !== undefined && { span: spanField }),
+    ...(roomField !== undefined && { room: roomField }),
   };
 }
 
-const overrideText = (): string => {
+/** What is left empty stays as the rule has it: an override replaces option by option. */
+function spanText({ name, own }: OverrideField): string {
+  const length = span.value.trim() || own;
+  if (length === undefined) return ` in the rule's ${name}`;
+  return ` ${name === "window" ? "in" : "per"} ${length}`;
+}
+
+function roomText({ name, own, otherwise }: OverrideField): string {
+  if (room.value !== "") return `, ${name} ${room.value}`;
+  if (own !== undefined) return `, ${name} ${own} as in the rule`;
+  return otherwise === undefined ? "" : `, ${name} ${otherwise}`;
+}
+
+const overrideText = (rule: string): string => {
   const ends = until.value === "" ? "for ever" : `until ${until.value.replace("T", " ")}`;
   if (kind.value !== "limit") return `${KINDS[kind.value]}, ${ends}`;
-  const every = span.value === "" ? "" : ` per ${span.value}`;
-  const atOnce = room.value === "" ? "" : `, ${room.value} at once`;
+  const names = fieldsOf(rule);
+  const every = names.span === undefined ? "" : spanText(names.span);
+  const atOnce = names.room === undefined ? "" : roomText(names.room);
   return `a limit of ${limit.value === "" ? "…" : limit.value}${every}${atOnce}, ${ends}`;
 };
 
-const AFTER: Readonly<Record<KeyChange["change"], () => string>> = {
+const AFTER: Readonly<Record<KeyChange["change"], (rule: string) => string>> = {
   block: () => `blocked: every request is denied for ${lasts.value}`,
   unblock: () => "not blocked: its limit counts again",
   reset: () => "its count starts again, with the whole limit free",
@@ -75,8 +92,8 @@ function overrideOf(rule: string): unknown {
   const every = span.value.trim();
   return {
     limit: Number(limit.value),
-    ...(names.span !== undefined && every !== "" && { [names.span]: every }),
-    ...(names.room !== undefined && room.value !== "" && { [names.room]: Number(room.value) }),
+    ...(names.span !== undefined && every !== "" && { [names.span.name]: every }),
+    ...(names.room !== undefined && room.value !== "" && { [names.room.name]: Number(room.value) }),
   };
 }
 
@@ -94,19 +111,25 @@ function changeOf({ rule, entries, id }: Target, change: KeyChange["change"]): K
 }
 
 function LimitFields({ rule }: { readonly rule: string }) {
-  const names = fieldsOf(rule);
+  const { span: spanField, room: roomField } = fieldsOf(rule);
   const units = { type: "number", min: "0", step: "any" } as const;
   const title = (name: string): string => name.slice(0, 1).toUpperCase() + name.slice(1);
   return (
     <div class="fields">
-      <Field label="Limit" hint="units" {...units} required value={limit} />
-      {names.span !== undefined && (
-        <Field label={title(names.span)} hint="as 1m; empty: the rule's" value={span} />
-      )}
-      {names.room !== undefined && (
+      <Field label="Limit" hint="units" name="limit" {...units} required value={limit} />
+      {spanField !== undefined && (
         <Field
-          label={title(names.room)}
+          label={title(spanField.name)}
+          hint="as 1m; empty: the rule's"
+          name={spanField.name}
+          value={span}
+        />
+      )}
+      {roomField !== undefined && (
+        <Field
+          label={title(roomField.name)}
           hint="units at once; empty: the rule's"
+          name={roomField.name}
           {...units}
           value={room}
         />
@@ -125,7 +148,13 @@ function OverrideFields({ rule }: { readonly rule: string }) {
         value={kind}
         fields={{ limit: <LimitFields rule={rule} /> }}
       />
-      <Field label="Until" hint="empty: for ever" type="datetime-local" value={until} />
+      <Field
+        label="Until"
+        hint="empty: for ever"
+        name="until"
+        type="datetime-local"
+        value={until}
+      />
     </>
   );
 }
@@ -140,15 +169,22 @@ function changeKey(target: Target, change: KeyChange["change"]): void {
     isGrave: change === "block",
     Body: () => (
       <>
-        {change === "block" && <Field label="For" hint="as 90s, 15m, 2h" required value={lasts} />}
+        {change === "block" && (
+          <Field label="For" hint="as 90s, 15m, 2h" name="for" required value={lasts} />
+        )}
         {change === "override" && <OverrideFields rule={target.rule} />}
         <CommentField />
-        <BeforeAfter before={target.before} after={AFTER[change]()} />
+        <BeforeAfter before={target.before} after={AFTER[change](target.rule)} />
       </>
     ),
+    fieldOf: (path) =>
+      /^(?:overrides\[\d+\]\.)?(?:policy\.)?(for|until|limit|period|window|burst|capacity)$/.exec(
+        path,
+      )?.[1],
     run: async () => {
       answer.value.value = await post<LookedUp>("key", changeOf(target, change));
-      answered.value = { entries: target.entries, id: target.id, atMs: nowMs() };
+      const { rule, entries, id } = target;
+      answered.value = { rule, entries, id, atMs: nowMs() };
     },
     done,
   });

@@ -12,36 +12,35 @@ export const planText = signal("");
 
 export const answer = held<LookedUp>();
 /** What the answer, and a change of it, is about, whatever is typed in the meantime. */
-export const answered = signal<Pick<LookUp, "entries" | "id"> & { readonly atMs: number }>({
-  atMs: 0,
-});
+export const answered = signal<LookUp & { readonly atMs: number }>({ atMs: 0 });
+
+async function ask(asked: LookUp): Promise<LookedUp> {
+  const looked = await post<LookedUp>("lookup", asked);
+  answered.value = { ...asked, atMs: nowMs() };
+  return looked;
+}
 
 export async function lookUp(): Promise<boolean> {
   const rule = ruleText.value.trim();
   const plan = planText.value.trim();
-  const ask = async (): Promise<LookedUp> => {
+  const typed = async (): Promise<LookedUp> => {
     const entries = parseEntries(entriesText.value);
-    const looked = await post<LookedUp>("lookup", {
-      entries,
-      ...(rule !== "" && { rule }),
-      ...(plan !== "" && { plan }),
-    } satisfies LookUp);
-    answered.value = { entries, atMs: nowMs() };
-    return looked;
+    return ask({ entries, ...(rule !== "" && { rule }), ...(plan !== "" && { plan }) });
   };
-  return answer.load(ask());
+  return answer.load(typed());
+}
+
+/** What is shown, asked again: what is typed since is another question. */
+export async function lookUpAgain(): Promise<void> {
+  const { atMs: _, ...asked } = answered.value;
+  await answer.load(ask(asked));
 }
 
 /** A key of which nothing but its id is known. */
 export async function lookUpId(rule: string, id: string): Promise<void> {
   entriesText.value = "";
   ruleText.value = rule;
-  await answer.load(
-    post<LookedUp>("lookup", { rule, id } satisfies LookUp).then((looked) => {
-      answered.value = { id, atMs: nowMs() };
-      return looked;
-    }),
-  );
+  await answer.load(ask({ rule, id }));
   document.querySelector<HTMLElement>("#lookup-title")?.focus();
 }
 

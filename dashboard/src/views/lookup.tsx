@@ -7,7 +7,15 @@ import { Field } from "../parts/fields.js";
 import { Panel, Scroller } from "../parts/panel.js";
 import { Problem } from "../parts/problem.js";
 import { KeyButtons } from "./key-change.js";
-import { answer, answered, entriesText, lookUp, planText, ruleText } from "./looked-up.js";
+import {
+  answer,
+  answered,
+  entriesText,
+  lookUp,
+  lookUpAgain,
+  planText,
+  ruleText,
+} from "./looked-up.js";
 
 /** As many as a person reads; the others do not match, or are found by naming the rule. */
 const RULES_SHOWN = 50;
@@ -164,7 +172,12 @@ export function LookUpKey() {
         <p class="empty">No rule matches.</p>
       )}
       {ordered.length > 0 && (
-        <p class="note">As it was at {moment(answered.value.atMs, nowMs())}.</p>
+        <p class="note">
+          As it was at {moment(answered.value.atMs, nowMs())}.{" "}
+          <button type="button" onClick={() => void lookUpAgain()}>
+            Refresh
+          </button>
+        </p>
       )}
       {ordered.length > 0 && (
         <Scroller label="What was found">

@@ -88,6 +88,11 @@ export function Stores() {
   );
 }
 
+function heldText(held: number | undefined, limit: number | undefined): string {
+  const by = held === undefined ? "by clients" : count(held);
+  return limit === undefined ? by : `${by} of ${count(limit)}`;
+}
+
 export function Semaphores() {
   const semaphores = state.value?.semaphores ?? [];
   if (semaphores.length === 0) return null;
@@ -115,10 +120,7 @@ export function Semaphores() {
                 <th scope="row">
                   <SemaphoreName name={semaphore} canList={canList} />
                 </th>
-                <td class="number">
-                  {count(held)}
-                  {limit === undefined ? "" : ` of ${count(limit)}`}
-                </td>
+                <td class="number">{heldText(held, limit)}</td>
                 <td class="number">{count(waiting)}</td>
                 <td class="number">{count(lost)}</td>
               </tr>

@@ -3,7 +3,7 @@ import { signal, useSignalEffect } from "@preact/signals";
 import type { Counts } from "../../../packages/cli/src/dashboard/wire.js";
 import { count, duration, rate, share } from "../data/format.js";
 import { said, seconds } from "../data/model.js";
-import { meanOf, sumOf } from "../data/series.js";
+import { coveredMs, meanOf, sumOf } from "../data/series.js";
 
 const WINDOW_MS = 10_000;
 /** How often a screen reader is told, at most. */
@@ -51,6 +51,7 @@ export function Totals() {
   const { perSecond, spanMs } = meanOf(seconds.value, WINDOW_MS);
   const all = sumOf(seconds.value);
   const window = spanMs === 0 ? "no second yet" : `last ${duration(spanMs)}`;
+  const covered = coveredMs(seconds.value);
   return (
     <section aria-labelledby="totals-title">
       <h2 id="totals-title" class="sr" tabIndex={-1}>
@@ -67,7 +68,11 @@ export function Totals() {
                 {what !== "" && `${what}, `}
                 {window}
               </small>
-              <small>{count(all[name])} in 15 min</small>
+              {covered > 0 && (
+                <small>
+                  {count(all[name])} in {duration(covered)}
+                </small>
+              )}
             </dd>
           </div>
         ))}

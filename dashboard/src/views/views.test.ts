@@ -207,7 +207,7 @@ test("of changes ten are shown at first, with who, what and why as text", async 
   const root = await draw(h(Changes, {}));
   expect(root.one("ol").all("li")).toHaveLength(10);
   expect(root.one("li").one("p").textContent).toBe(
-    "14:02:00 ana published version 42: rule loginhalve login",
+    "14:02:00 ana published version 42: rule login (5 in any 15 min)halve login",
   );
   expect(root.one("q").textContent).toBe("halve login");
 });
@@ -249,6 +249,11 @@ test("a semaphore has what is held of how many, who waits, and what was lost", a
     ["reports: list the permits of a key", "17 of 20", "3", "0"],
     ["mail", "1 of 4", "0", "2"],
   ]);
+  const [reports] = BUSY.semaphores;
+  if (reports === undefined) throw new Error("no semaphore");
+  show({ ...BUSY, semaphores: [{ ...reports, held: undefined }] });
+  const lent = await draw(h(Semaphores, {}));
+  expect(cellsOf(rowsOf(lent)[0] as never)[1]).toBe("by clients of 20");
 });
 
 test("the head says whose numbers these are, and the worst of all stores", async () => {

@@ -1,5 +1,6 @@
 /** What has changed in a document, in lines that read without it. */
-import type { RuleChange } from "sluice/policies";
+import type { PolicyRule, RuleChange } from "sluice/policies";
+import { limitText } from "./limit-text.js";
 
 const MOST_LINES = 500;
 
@@ -21,17 +22,41 @@ export function diffLines(changes: readonly RuleChange[]): readonly string[] {
   return [...lines.slice(0, MOST_LINES), `… and ${lines.length - MOST_LINES} lines more`];
 }
 
-/** One line: `2 rules: api, login`. */
+/** One line: `rules api (2 in any 1 min beside, not enforced), login (5 in any 15 min)`. */
 export function changesText(changes: readonly RuleChange[]): string {
   const parts = ["rule", "override", "plan", "setting"] as const;
   const texts = parts.flatMap((part) => {
-    const names = changes.filter((each) => each.part === part).map(({ name }) => name);
-    if (names.length === 0) return [];
-    const shown = names.slice(0, MOST_NAMES).join(", ");
-    const more = names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : "";
-    return [`${part}${names.length > 1 ? "s" : ""} ${shown}${more}`];
+    const ofPart = changes.filter((each) => each.part === part);
+    if (ofPart.length === 0) return [];
+    const shown = ofPart.slice(0, MOST_NAMES).map(nameAndEffect).join(", ");
+    const more = ofPart.length > MOST_NAMES ? ` and ${ofPart.length - MOST_NAMES} more` : "";
+    return [`${part}${ofPart.length > 1 ? "s" : ""} ${shown}${more}`];
   });
   return texts.length === 0 ? "nothing changed" : texts.join("; ");
+}
+
+function nameAndEffect({ part, name, before, after }: RuleChange): string {
+  const effect = part === "rule" ? effectOf(before as PolicyRule, after as PolicyRule) : "";
+  return effect === "" ? name : `${name} (${effect})`;
+}
+
+/** Whether a rule's limit is another for all keys, for some, or only tried beside: without it all three read alike. */
+function effectOf(before: PolicyRule | undefined, after: PolicyRule | undefined): string {
+  if (after === undefined) return "removed";
+  const { policy, candidate, rollout } = after;
+  const effects: string[] = [];
+  if (before === undefined || !isSame(before.policy, policy)) effects.push(limitText(policy));
+  if (!isSame(before?.rollout, rollout)) effects.push(`for ${rollout?.percent ?? 100} % of keys`);
+  if (!isSame(before?.candidate, candidate)) {
+    const beside = candidate && `${limitText(candidate.policy)} beside, not enforced`;
+    effects.push(beside ?? "nothing beside any more");
+  }
+  return effects.join(", ");
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  const [was, is] = [leavesOf(a), leavesOf(b)];
+  return was.size === is.size && [...was].every(([path, text]) => is.get(path) === text);
 }
 
 const MOST_NAMES = 5;

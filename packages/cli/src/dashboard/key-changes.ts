@@ -1,5 +1,5 @@
 /** What is done to one key: a block, a reset, an override of the document. */
-import { durationMs } from "sluice";
+import { durationMs, InvalidOptionError } from "sluice";
 import {
   blockRuleKey,
   PolicyConflictError,
@@ -97,7 +97,7 @@ export class KeyChanges {
     switch (change.change) {
       case "block": {
         const { for: span = DEFAULT_BLOCK } = change;
-        const ms = span === "ever" ? Number.POSITIVE_INFINITY : durationMs(span);
+        const ms = span === "ever" ? Number.POSITIVE_INFINITY : blockMs(span);
         await blockRuleKey(this.#policies, aim.target, ms);
         return { kind: "block", text: `blocked ${name} for ${span}` };
       }
@@ -144,6 +144,18 @@ export class KeyChanges {
         await this.#policies.reload();
       }
     }
+  }
+}
+
+/** @throws Refusal which names the field */
+function blockMs(span: string): number {
+  try {
+    return durationMs(span);
+  } catch (error) {
+    if (!(error instanceof InvalidOptionError)) throw error;
+    const message = error.message.replace(/^duration: /, "for: ");
+    const problems = [{ path: "for", message }];
+    throw new Refusal(400, "That is not valid", message, { more: { problems } });
   }
 }
 

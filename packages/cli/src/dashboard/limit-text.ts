@@ -2,6 +2,7 @@
 import { parsePolicy, type Policy } from "sluice";
 import { describeAlgorithms, describePolicy } from "sluice/describe";
 import type { PolicyWithoutName } from "sluice/policies";
+import type { OverrideField } from "./wire.js";
 
 const texts = new WeakMap<object, string>();
 
@@ -14,17 +15,21 @@ export function limitText(policy: PolicyWithoutName): string {
   return text;
 }
 
-/** What an override may change of a policy, by the names of its options: those that are numbers or times. */
-export function fieldsOf({ algorithm }: PolicyWithoutName): readonly string[] {
-  return FIELDS.get(algorithm) ?? [];
+/** What an override may change of a policy: its options that are numbers or times, and what they are without it. */
+export function fieldsOf(policy: PolicyWithoutName): readonly OverrideField[] {
+  const { fields = [] } = ALGORITHMS.get(policy.algorithm) ?? {};
+  const written = { ...policy } as Readonly<Record<string, string | number | undefined>>;
+  return fields
+    .filter(({ kind }) => kind !== "text")
+    .map(({ field: name, kind, otherwise }) => {
+      const value = written[name];
+      const unit = kind === "duration" && typeof value === "number" ? " ms" : "";
+      const own = value === undefined ? undefined : `${value}${unit}`;
+      return { name, own, otherwise };
+    });
 }
 
-const FIELDS: ReadonlyMap<string, readonly string[]> = new Map(
-  describeAlgorithms().map(({ id, fields }) => [
-    id,
-    fields.filter(({ kind }) => kind !== "text").map(({ field }) => field),
-  ]),
-);
+const ALGORITHMS = new Map(describeAlgorithms().map((each) => [each.id, each]));
 
 /** Of a policy with its name. */
 export function policyText(policy: Policy): string {

@@ -101,8 +101,8 @@ export interface RuleState {
   readonly rule: string;
   /** Short, as `describe` words it: "100 per 1 min, burst 200". */
   readonly limit: string;
-  /** What an override may set of it: "limit", "period", "burst", …; undefined if it is not a rule of the document. */
-  readonly fields: readonly string[] | undefined;
+  /** What an override may set of it; undefined if it is not a rule of the document. */
+  readonly fields: readonly OverrideField[] | undefined;
   readonly mode: PoliciesMode;
   /** Of keys for which it is enforced: 0 to 100. */
   readonly percent: number;
@@ -111,6 +111,15 @@ export interface RuleState {
   /** Ids that were denied in this minute or the one before; "at least" beyond what is counted one by one. */
   readonly limitedKeys: { readonly count: number; readonly isAtLeast: boolean };
   readonly candidate: { readonly limit: string; readonly deniedPerSecond: number } | undefined;
+}
+
+export interface OverrideField {
+  /** As a policy calls it: "limit", "period", "burst", … */
+  readonly name: string;
+  /** What the rule has there, as text: "200", "1m"; undefined if it leaves it out. */
+  readonly own?: string | undefined;
+  /** What it is if nobody sets it: "the limit", "1". */
+  readonly otherwise?: string | undefined;
 }
 
 export interface DeniedKey {
@@ -156,7 +165,8 @@ export interface Outage {
 export interface SemaphoreState {
   readonly semaphore: string;
   readonly limit: number | undefined;
-  readonly held: number;
+  /** Undefined if clients hold the permits by tickets: only the list of a key says how many. */
+  readonly held: number | undefined;
   readonly waiting: number;
   readonly lost: number;
   /** Whether the process that serves the page has it, so that the permits of a key can be listed and ended. */

@@ -50,7 +50,11 @@ describe("a published document", () => {
       [2, "ana", "halve"],
       [1, "ben", "first"],
     ]);
-    expect(changes[0]).toMatchObject({ text: "rule api", kind: "policies", canRollBack: false });
+    expect(changes[0]).toMatchObject({
+      text: "rule api (2 per 1 h, burst 2)",
+      kind: "policies",
+      canRollBack: false,
+    });
     expect(changes[1]?.canRollBack).toBe(true);
     const diff = await ask("api/diff", { to: 2 });
     expect(diff.body).toEqual({ lines: ["~ rule api", "    policy.limit: 3 → 2"] });
@@ -91,9 +95,12 @@ describe("a published document", () => {
 
 describe("a document of the program", () => {
   test("is replaced here, tried beside, for some, and for all", async () => {
-    const { rules, ask } = openBoard();
+    const { rules, ask, state } = openBoard();
     const base = (): number | string => rules.version;
+    const said = async (): Promise<string | undefined> => (await state()).changes[0]?.text;
     await ask("api/publish", { text: halved, base: base(), how: "candidate" });
+    const two = "2 per 1 h, burst 2";
+    expect(await said()).toBe(`rule api (${two} beside, not enforced)`);
     expect(rules.document.rules[0]).toMatchObject({
       policy: { limit: 3 },
       candidate: { policy: { limit: 2 } },
@@ -108,7 +115,9 @@ describe("a document of the program", () => {
       policy: { limit: 2 },
       rollout: { percent: 25 },
     });
+    expect(await said()).toBe(`rule api.next (${two}, for 25 % of keys)`);
     await ask("api/publish", { text: await edited(), base: base(), how: "now" });
+    expect(await said()).toBe(`rules api (${two}, nothing beside any more), api.next (removed)`);
     expect(rules.document.rules.map(({ name }) => name)).toEqual(["api", "login"]);
     expect(rules.document.rules[0]).toMatchObject({ policy: { limit: 2 } });
     expect(rules.document.rules[0]?.candidate).toBeUndefined();

@@ -322,7 +322,7 @@ describe.skipIf(executable === undefined)("the page", () => {
     await page.getByLabel("Until").fill("2026-12-01T08:00");
     await page.getByLabel("Comment").fill("migration");
     expect(await page.getByRole("dialog").innerText()).toMatch(
-      /Now\s+100 per 1 min, burst 200, or its override; denied 1,204 times\s+Then\s+a limit of 500, 900 at once, until 2026-12-01 08:00/,
+      /Now\s+100 per 1 min, burst 200, or its override; denied 1,204 times\s+Then\s+a limit of 500 per 1m, burst 900, until 2026-12-01 08:00/,
     );
     await page.keyboard.press("Enter");
     await page.getByRole("dialog").waitFor({ state: "hidden" });

@@ -42,7 +42,11 @@ const rule = (
 ): RuleState => ({
   rule: name,
   limit,
-  fields: ["limit", "period", "burst"],
+  fields: [
+    { name: "limit", own: "100" },
+    { name: "period", own: "1m" },
+    { name: "burst", own: "200", otherwise: "the limit" },
+  ],
   mode: "enforce",
   percent: 100,
   perSecond,
@@ -116,7 +120,10 @@ export const BUSY: DashboardState = {
       limitedKeys: { count: 212, isAtLeast: true },
     }),
     rule("login", "5 in any 15 min", counts(12, 4, 2), {
-      fields: ["limit", "window"],
+      fields: [
+        { name: "limit", own: "5" },
+        { name: "window", own: "15m" },
+      ],
       mode: "shadow",
       percent: 25,
     }),
@@ -158,11 +165,14 @@ export const BUSY: DashboardState = {
     { semaphore: "mail", limit: 4, held: 1, waiting: 0, lost: 2, canList: false },
   ],
   changes: [
-    change(42, 3, "rule login", {
+    change(42, 3, "rule login (5 in any 15 min)", {
       comment: "halve login",
       canRollBack: false,
     }),
-    change(41, 41, "rule api", { who: "ben", comment: "try half" }),
+    change(41, 41, "rule api (50 per 1 min, burst 50 beside, not enforced)", {
+      who: "ben",
+      comment: "try half",
+    }),
     change(40, 190, "override api user=acme", {
       kind: "override",
       comment: "migration",
