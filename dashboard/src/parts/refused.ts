@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals";
 import type { DashboardProblem } from "../../../packages/cli/src/dashboard/wire.js";
 
-/** By the name of the field; what is typed anew is not refused any more. */
+/** By the name of the field; what is changed is not refused any more. */
 const refusals = signal<ReadonlyMap<string, string>>(new Map());
 
 export const refusalOf = (name: string | undefined): string | undefined =>

@@ -175,7 +175,7 @@ test("a dialog keeps nothing of the one before: no comment, no limit, no error",
   }
 });
 
-test("what is refused of a field is said once, at the field, until it is typed anew", async () => {
+test("what is refused of a field is said once, at the field, until it is changed", async () => {
   await poll();
   const denied = await draw(h(Denied, {}));
   const root = await draw(h(Dialog, {}));

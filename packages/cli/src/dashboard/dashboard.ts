@@ -9,7 +9,7 @@ import { KeyChanges } from "./key-changes.js";
 import { KeyLookUp } from "./look-up.js";
 import { checkDashboardOptions, type DashboardOptions } from "./options.js";
 import { CSP, PAGE } from "./page.generated.js";
-import { KeyPermits } from "./permits.js";
+import { KeyPermits, type LentSemaphores } from "./permits.js";
 import { jsonOf, neededTextIn } from "./read-body.js";
 import { RememberedAttempts } from "./remembered.js";
 import { ROUTES } from "./routes.js";
@@ -36,9 +36,13 @@ export interface RequestOrigin {
 const DEFAULT_ATTEMPTS = 50_000;
 const SHORT_BODY = 4096;
 
-/** With the caller's own door instead of the tokens in the options. */
-export function openDashboard(options: DashboardOptions, door = doorOf(options.token)): Dashboard {
-  const board = new Board(checkDashboardOptions(options, door !== undefined), door);
+/** With the caller's own door instead of the tokens in the options, and semaphores that it makes as they are asked for. */
+export function openDashboard(
+  options: DashboardOptions,
+  door = doorOf(options.token),
+  lent?: () => LentSemaphores | undefined,
+): Dashboard {
+  const board = new Board(checkDashboardOptions(options, door !== undefined), door, lent);
   const answer = (request: Request, from: RequestOrigin = {}): Promise<Response> =>
     board.answer({ request, address: from.address });
   const close = (): Promise<void> => board.close();
@@ -59,7 +63,11 @@ class Board {
   #closed: Promise<void> | undefined;
   #isFirst = true;
 
-  constructor(options: DashboardOptions, door: Door | undefined) {
+  constructor(
+    options: DashboardOptions,
+    door: Door | undefined,
+    lent: (() => LentSemaphores | undefined) | undefined,
+  ) {
     const { policies, store = policies.store, report: name = "sluice", semaphores } = options;
     this.#failed = failing(options.onError);
     this.#guard = new Guard(options.auth, door, options.secure);
@@ -88,7 +96,7 @@ class Board {
     this.#documents = new Documents(policies, nowMs);
     const { attempts: most = DEFAULT_ATTEMPTS } = options;
     this.#remembered = new RememberedAttempts(most, counted);
-    const permits = new KeyPermits(semaphores);
+    const permits = new KeyPermits(semaphores, lent);
     this.#state = new SharedState({
       options,
       store,
@@ -96,7 +104,7 @@ class Board {
       stores: this.#stores,
       changes: this.#changes,
       isKept: (version) => this.#documents.isKept(version),
-      canList: (semaphore) => permits.has(semaphore),
+      permits,
       attempts: () => this.#attempts(),
     });
     const looks = new KeyLookUp(options, this.#remembered);

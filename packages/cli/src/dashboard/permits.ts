@@ -1,8 +1,9 @@
 /** Who holds and who waits for one key of a semaphore of this process, and the end of its permits. */
 import { InvalidOptionError, type Semaphore } from "sluice";
 import { keyId } from "sluice/audit";
+import type { SemaphoreReport } from "sluice/report";
 import { notValid, Refusal } from "./answers.js";
-import type { PermitsAsked, PermitsListed } from "./wire.js";
+import type { PermitsAsked, PermitsListed, SemaphoreState } from "./wire.js";
 
 const US = 1000;
 
@@ -13,16 +14,38 @@ interface PermitsEnded {
   readonly ended: number;
 }
 
+/** Semaphores that come and go while the page is open, and whose permits are held by clients. */
+export interface LentSemaphores {
+  /** Those of now. */
+  states(): readonly SemaphoreState[];
+  /** Runs `work` with one of them; undefined if there is none of this name. */
+  watchKnown<T>(name: string, work: (semaphore: Semaphore) => Promise<T>): Promise<T> | undefined;
+}
+
 export class KeyPermits {
   readonly #semaphores: ReadonlyMap<string, Semaphore>;
+  readonly #lent: () => LentSemaphores | undefined;
 
-  constructor(semaphores: readonly Semaphore[] = []) {
+  constructor(
+    semaphores: readonly Semaphore[] = [],
+    lent: () => LentSemaphores | undefined = () => undefined,
+  ) {
     this.#semaphores = new Map(semaphores.map((each) => [each.stats().semaphore, each]));
+    this.#lent = lent;
   }
 
-  /** Whether a semaphore of this name is in this process. */
-  has(name: string): boolean {
-    return this.#semaphores.has(name);
+  /** What reports say of semaphores, and those that are in no report. */
+  statesOf(reported: readonly SemaphoreReport[]): readonly SemaphoreState[] {
+    const names = new Set(reported.map(({ semaphore }) => semaphore));
+    const lent = this.#lent()?.states() ?? [];
+    const own = new Set(lent.map(({ semaphore }) => semaphore));
+    return [
+      ...reported.map(({ semaphore, limit, held, waiting, lost }): SemaphoreState => {
+        const canList = this.#semaphores.has(semaphore) || own.has(semaphore);
+        return { semaphore, limit, held, waiting, lost, canList };
+      }),
+      ...lent.filter(({ semaphore }) => !names.has(semaphore)),
+    ];
   }
 
   /** @throws Refusal; what the store fails with */
@@ -54,14 +77,13 @@ export class KeyPermits {
 
   async #with<T>(name: string, work: (semaphore: Semaphore) => Promise<T>): Promise<T> {
     const found = this.#semaphores.get(name);
-    if (found === undefined) {
-      throw new Refusal(404, "There is no such semaphore", `this process has no semaphore ${name}`);
-    }
     try {
-      return await work(found);
+      const worked = found === undefined ? this.#lent()?.watchKnown(name, work) : work(found);
+      if (worked !== undefined) return await worked;
     } catch (error) {
       if (error instanceof InvalidOptionError) throw notValid(error.message);
       throw error;
     }
+    throw new Refusal(404, "There is no such semaphore", `this process has no semaphore ${name}`);
   }
 }

@@ -3,6 +3,7 @@ import type { RateLimiter, Store } from "sluice";
 import { type PolicyRule, PublishedPolicies } from "sluice/policies";
 import type { LimiterReport, PolicyReport, Reports } from "sluice/report";
 import { type Deltas, ruleName } from "./count-sums.js";
+import type { KeyPermits } from "./permits.js";
 import { fieldsOf, limitText, reportedText } from "./limit-text.js";
 import type { ChangeList } from "./changes.js";
 import type { DashboardOptions } from "./options.js";
@@ -26,8 +27,7 @@ export interface StateSources {
   readonly stores: readonly StoreWatch[];
   readonly changes: ChangeList;
   readonly isKept: (version: number | string) => boolean;
-  /** Whether the process has this semaphore. */
-  readonly canList: (semaphore: string) => boolean;
+  readonly permits: KeyPermits;
   readonly attempts: () => DashboardState["attempts"];
 }
 
@@ -89,7 +89,7 @@ export class SharedState {
 }
 
 function sharedOf(sources: StateSources): Shared {
-  const { options, sampler, stores, changes, isKept, canList } = sources;
+  const { options, sampler, stores, changes, isKept, permits } = sources;
   const { reports } = sampler;
   const { rules, rulesTotal } = rulesOf(sources);
   const namespace = namespaceOf(options);
@@ -101,11 +101,7 @@ function sharedOf(sources: StateSources): Shared {
     rulesTotal,
     topDenied: topDeniedOf(reports, namespace, options.label),
     stores: stores.map((each) => each.state()),
-    semaphores: (reports?.semaphores ?? [])
-      .slice(0, MOST_SEMAPHORES)
-      .map(({ semaphore, limit, held, waiting, lost }) => {
-        return { semaphore, limit, held, waiting, lost, canList: canList(semaphore) };
-      }),
+    semaphores: permits.statesOf(reports?.semaphores ?? []).slice(0, MOST_SEMAPHORES),
     changes: changes.list(isKept),
   };
 }

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import type { Store } from "sluice";
 import type { PolicySet } from "sluice/policies";
 import { type Dashboard, openDashboard } from "../dashboard/dashboard.js";
+import type { LentSemaphores } from "../dashboard/permits.js";
 import { type Door, doorOf } from "../dashboard/tokens-door.js";
 import type { AdminMessage } from "../dashboard/audit.js";
 import { errorText, type ServiceLog } from "./log.js";
@@ -26,10 +27,17 @@ interface DashboardParts {
 const TOKEN_BYTES = 24;
 const LONGEST = 500;
 
-/** Undefined if there is to be none. `own.door`: who may see it, instead of those with tokens. */
+interface OwnDashboardParts {
+  /** Who may see it, instead of those with tokens. */
+  readonly door?: Door;
+  readonly label?: (id: string) => string | undefined;
+  readonly lent: () => LentSemaphores | undefined;
+}
+
+/** Undefined if there is to be none. */
 export function serviceDashboard(
   parts: DashboardParts,
-  own: { readonly door?: Door; readonly label?: (id: string) => string | undefined },
+  own: OwnDashboardParts,
 ): ServiceDashboard | undefined {
   const { settings, log, store, rules: policies, tokens } = parts;
   const { dashboard: whether, namespace } = settings;
@@ -49,7 +57,7 @@ export function serviceDashboard(
       log.error("the dashboard failed", { why: errorText(error) });
     },
   };
-  return { board: openDashboard(options, door), token };
+  return { board: openDashboard(options, door, own.lent), token };
 }
 
 /** Holders of tokens may what their scopes say, as long as the list has them. */

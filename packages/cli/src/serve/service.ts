@@ -11,6 +11,7 @@ import {
 } from "sluice/policies";
 import { type Metrics, metrics } from "sluice/prometheus";
 import { RedisStore } from "sluice/redis";
+import type { LentSemaphores } from "../dashboard/permits.js";
 import type { Door } from "../dashboard/tokens-door.js";
 import { errorText, type ServiceLog } from "./log.js";
 import { noteChanges, outageHooks } from "./note-events.js";
@@ -54,6 +55,7 @@ export class Service {
   #probing: Promise<boolean> | undefined;
   #ending: Promise<void> | undefined;
   #isDraining = false;
+  #lent: LentSemaphores | undefined;
 
   private constructor(
     parts: Pick<Service, "settings" | "log" | "store" | "rules" | "tokens">,
@@ -75,7 +77,7 @@ export class Service {
       onStoreFailure: "throw",
       breaker: false,
     });
-    this.dashboard = serviceDashboard(parts, own);
+    this.dashboard = serviceDashboard(parts, { ...own, lent: () => this.#lent });
     noteChanges(rules, log);
   }
 
@@ -128,6 +130,11 @@ export class Service {
     } catch (error) {
       this.log.error("tokens not taken", { why: errorText(error) });
     }
+  }
+
+  /** The semaphores that clients use, for the dashboard. */
+  lend(semaphores: LentSemaphores): void {
+    this.#lent = semaphores;
   }
 
   /** Closes `entrance` when the service ends. */

@@ -39,6 +39,35 @@ test("who has a token of the service logs in with it, as far as its scopes go", 
   expect(lines.join("")).not.toContain("user=ann");
 });
 
+test("the semaphores that clients use are listed, and an admin ends their permits", async () => {
+  const { ask, lines } = await startService(RULES, {}, env);
+  const cookieOf = async (token: string): Promise<string | undefined> => {
+    const login = await ask("/api/login", { token }, { headers: page });
+    return (login.headers["set-cookie"] ?? [""])[0]?.split(";")[0];
+  };
+  const [reader, admin] = await Promise.all([cookieOf(READ), cookieOf(ADMIN)]);
+  const as = (cookie: string | undefined) => ({ headers: { ...page, cookie } });
+  const client = { headers: { authorization: "Bearer 1234567890123456" } };
+  const job = { semaphore: "jobs", key: "export", limit: 2 };
+  expect((await ask("/v1/semaphores/acquire", job, client)).status).toBe(200);
+  const shown = async () => {
+    const { body } = await ask("/api/state", undefined, { headers: { cookie: reader } });
+    return body["semaphores"] as unknown as readonly { readonly semaphore: string }[];
+  };
+  await expect.poll(shown).toMatchObject([{ limit: 2, waiting: 0, canList: true }]);
+  const [listed] = await shown();
+  const asked = { semaphore: listed?.semaphore, key: "export" };
+  expect(listed).not.toHaveProperty("held");
+  expect((await ask("/api/permits", asked, as(reader))).body).toMatchObject({ held: 1, limit: 2 });
+  expect((await ask("/api/endpermits", asked, as(reader))).status).toBe(403);
+  expect((await ask("/api/endpermits", asked, as(admin))).body).toEqual({ ended: 1 });
+  expect((await ask("/api/permits", asked, as(reader))).body).toMatchObject({ held: 0 });
+  const told = lines.find((line) => line.includes("changed on the dashboard")) ?? "";
+  expect(JSON.parse(told)).toMatchObject({ who: "ana", action: "reset" });
+  const other = { semaphore: "sluice:other", key: "export" };
+  expect((await ask("/api/permits", other, as(reader))).status).toBe(404);
+});
+
 test("a token that is taken from the list ends its sessions", async () => {
   const { ask, service } = await startService(RULES, {}, env);
   const login = await ask("/api/login", { token: READ }, { headers: page });

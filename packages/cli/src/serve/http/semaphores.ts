@@ -1,5 +1,6 @@
 /** The semaphores of a service: each made at its first use, with the options that its callers give. */
 import { Semaphore, type Store } from "sluice";
+import type { LentSemaphores } from "../../dashboard/permits.js";
 import type { Service } from "../service.js";
 import { invalid } from "./asked.js";
 
@@ -20,13 +21,14 @@ interface Known {
 /** Beyond this many names, the one that has been unused for the longest time makes room. */
 const MOST_NAMES = 1000;
 
-export class Semaphores {
+export class Semaphores implements LentSemaphores {
   readonly #service: Service;
   readonly #known = new Map<string, Known>();
   readonly #ending = new AbortController();
 
   constructor(service: Service) {
     this.#service = service;
+    service.lend(this);
     // Waiting calls would keep the service from ending.
     service.mount({
       close: async () => {
@@ -66,6 +68,21 @@ export class Semaphores {
     } finally {
       await semaphore.close();
     }
+  }
+
+  /** Those that were asked for since the start, at most as many as are kept. */
+  states(): ReturnType<LentSemaphores["states"]> {
+    return [...this.#known.values()].map(({ semaphore: known }) => {
+      const { semaphore, limit, lost, waits } = known.stats();
+      return { semaphore, limit, held: undefined, waiting: waits.waiting, lost, canList: true };
+    });
+  }
+
+  watchKnown<T>(name: string, work: (semaphore: Semaphore) => Promise<T>): Promise<T> | undefined {
+    const found = [...this.#known.values()].find(
+      ({ semaphore }) => semaphore.stats().semaphore === name,
+    );
+    return found && this.watch(found.terms, work);
   }
 
   /** One user more has it. */
