@@ -1,19 +1,19 @@
--- /etc/apache2/sluice.lua: what Apache does for a request before it passes on.
+-- /etc/apache2/sluice.lua: what Apache does before it passes a request on.
 local socket = require "socket"
 
 local SLUICE = "127.0.0.1:8088"
 local CONNECT_S, ANSWER_S = 0.05, 0.3
--- Where Sluice is dead, slow or broken, the request passes; with false it gets 503.
+-- With true, the request passes if Sluice is dead, slow or broken; with false it gets 503.
 local FAIL_OPEN = true
 
 local FAILED = '{"type":"about:blank","title":"Service Unavailable","status":503}'
 local HOST, PORT = SLUICE:match("^(.*):(%d+)$")
 
--- The whole answer; nil if there is none in time.
+-- Returns the whole answer, or nil if it does not come in time.
 local function ask(fields)
   local lines = { "GET /v1/authz?deny=429 HTTP/1.0" }
   for name, value in pairs(fields) do
-    -- No value can begin a line of its own.
+    -- No value can begin a new line.
     lines[#lines + 1] = name .. ": " .. value:gsub("%c", "")
   end
   local connection = socket.tcp()
@@ -38,8 +38,8 @@ end
 
 function sluice(r)
   if not r.is_initial_req then return apache2.DECLINED end
-  -- Nothing that the client says reaches Sluice, but for what stands here. Of who is logged in: X-Sluice-Key;
-  -- of tokens: ["Authorization"] = "Bearer ...".
+  -- Sluice gets only these fields, and no others of the client. For users who are logged in, add X-Sluice-Key;
+  -- for tokens: ["Authorization"] = "Bearer ...".
   local answer = ask({
     ["X-Forwarded-For"] = r.useragent_ip,
     ["X-Forwarded-Host"] = r.hostname or "",

@@ -1,4 +1,4 @@
--- /etc/haproxy/sluice.lua: what haproxy.cfg does for a request before it passes on.
+-- /etc/haproxy/sluice.lua: what haproxy.cfg does before it passes a request on.
 local FIELDS = { ["ratelimit"] = "txn.sluice_limit", ["ratelimit-policy"] = "txn.sluice_policy", ["retry-after"] = "txn.sluice_retry" }
 
 local function outcome_of(status)
@@ -9,8 +9,8 @@ local function outcome_of(status)
 end
 
 core.register_action("sluice", { "http-req" }, function(txn)
-  -- Nothing that the client says reaches Sluice, but for what stands here. Of who is logged in: x-sluice-key;
-  -- of tokens: ["authorization"] = { "Bearer ..." }.
+  -- Sluice gets only these fields, and no others of the client. For users who are logged in, add x-sluice-key;
+  -- for tokens: ["authorization"] = { "Bearer ..." }.
   local answer = core.httpclient():get{
     url = "http://sluice/v1/authz?deny=429",
     dst = "abns@sluice",
