@@ -139,7 +139,7 @@ async function perProcess(/** @type {string} */ redis) {
   for (const server of servers) server.stop();
   const [bare = []] = runs;
   console.log(
-    "\n| a request to | requests a second | time on a processor | slowest hundredth |\n|---|---|---|---|",
+    "\n| requests to | requests a second | CPU time of each | p99 latency |\n|---|---|---|---|",
   );
   for (const [i, { kind }] of servers.entries()) {
     const own = runs[i] ?? [];

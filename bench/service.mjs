@@ -249,7 +249,7 @@ async function measureParts() {
   /** @type {readonly (readonly [string, number, () => unknown])[]} */
   const parts = [
     ["reads JSON", 1000, () => bodies.map(objectIn)],
-    ["reads what is asked", 1000, () => parsed.map(asked)],
+    ["reads the request from it", 1000, () => parsed.map(asked)],
     ["decides", 1000, () => requests.map((request) => consumeRulesNow(rules, request))],
     ["writes the answer", 1000, () => decisions.map((each) => decided(each))],
     ["of a batch: reads JSON", 1000, () => objectIn(batchBody)],
