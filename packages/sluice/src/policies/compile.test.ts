@@ -230,6 +230,21 @@ test("plan and override are put over the rule, and defaults are taken afterwards
   expect(unknown[0]).toMatchObject({ policy: { limit: 100 }, candidate: { limit: 50, burst: 50 } });
 });
 
+test("a plan says of a rule what is its own, whatever the rule is called", () => {
+  const rules = ["constructor", "toString", "__proto__"].map((name) => ({ name, policy: BUCKET }));
+  const policies = compiled({
+    rules,
+    plans: JSON.parse('{"a":{},"b":{"__proto__":{"limit":7}}}') as object,
+  });
+  const limits = (plan: string): unknown =>
+    policies.match({ entries: {}, plan }, 0).map(({ policy }) => "limit" in policy && policy.limit);
+  expect([limits("a"), limits("b"), limits("__proto__")]).toEqual([
+    [100, 100, 100],
+    [100, 100, 7],
+    [100, 100, 100],
+  ]);
+});
+
 test("the longest override in force counts, an exact one first", () => {
   const policies = compiled(LAYERED);
   const at = (user: string, seconds: number): unknown =>
