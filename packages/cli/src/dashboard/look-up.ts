@@ -62,7 +62,7 @@ export class KeyLookUp {
   async byTarget(rule: string, id: string, target: RuleKeyTarget): Promise<LookedUp> {
     const now = await peekRuleKey(this.#policies, target);
     const { key } = target;
-    const at = key === undefined ? -1 : this.#overrideOf(rule, key);
+    const at = key === undefined ? -1 : this.#overrideOf(rule, key, now.decidedAtUs / 1000);
     const override = this.#policies.document.overrides?.[at];
     const looked: LookedUpRule = {
       rule,
@@ -137,10 +137,18 @@ export class KeyLookUp {
     };
   }
 
-  /** The index in the document of the override of exactly this key. */
-  #overrideOf(rule: string, key: string): number {
+  /** The index in the document of the override that is in force for a key: one of just this key, else the longest. */
+  #overrideOf(rule: string, key: string, nowMs: number): number {
     const { overrides = [] } = this.#policies.document;
-    return overrides.findIndex((each) => each.rule === rule && each.key === key);
+    let [found, length] = [-1, -1];
+    overrides.forEach((each, at) => {
+      const isOver = each.until !== undefined && Date.parse(each.until) <= nowMs;
+      if (each.rule !== rule || isOver) return;
+      const isOfAll = each.key.endsWith("*") && key.startsWith(each.key.slice(0, -1));
+      const own = each.key === key ? Number.POSITIVE_INFINITY : isOfAll ? each.key.length : -1;
+      if (own > length) [found, length] = [at, own];
+    });
+    return found;
   }
 
   #last(rule: string, id: string): LookedUpRule["last"] {

@@ -73,7 +73,7 @@ export class ChangeTrials {
       throw new Refusal(
         409,
         "There is nothing to play",
-        `this process had no attempts in the last ${minutes} minutes that could be played`,
+        `this process had no attempts in the last ${minutes === 1 ? "minute" : `${minutes} minutes`} that could be played`,
       );
     }
   }

@@ -3,7 +3,14 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { MemoryStore } from "sluice";
-import { PoliciesFile, PolicySet, PublishedPolicies, ruleKeyId } from "sluice/policies";
+import {
+  type PoliciesDocument,
+  PoliciesFile,
+  type PolicyRule,
+  PolicySet,
+  PublishedPolicies,
+  ruleKeyId,
+} from "sluice/policies";
 import type { Change, DocumentText } from "../../src/dashboard/wire.js";
 import { openBoard, RULES } from "../support/board.js";
 import { temporaryFolder } from "../support/service.js";
@@ -126,6 +133,40 @@ describe("a document of the program", () => {
     expect(versions.body.versions).toHaveLength(4);
     await ask("api/rollback", { to: first?.version, base: now?.version });
     expect(rules.document.rules[0]).toMatchObject({ policy: { limit: 3 } });
+  });
+
+  test("is for another percentage, or another window, tried in the place of the first trial", async () => {
+    const { rules, ask, state } = openBoard();
+    const slower = halved
+      .replace('"period":"1h"', '"period":"2h"')
+      .replace('"limit":2', '"limit":3');
+    for (const [text, how] of [
+      [halved, 25],
+      [halved, 50],
+      [slower, 75],
+    ] as const) {
+      const { document } = (await ask<DocumentText>("api/document")).body;
+      const edit = (JSON.parse(text) as PoliciesDocument).rules[0] as PolicyRule;
+      const edited = document.rules.map((rule) => (rule.name === "api" ? edit : rule));
+      const asked = { text: JSON.stringify({ rules: edited }), base: rules.version, how };
+      expect((await ask("api/publish", asked)).status).toBe(200);
+      expect((await state()).rules.map(({ rule, percent }) => [rule, percent])).toEqual([
+        ["api", 100],
+        ["api.next", how],
+        ["login", 100],
+      ]);
+    }
+  });
+
+  test("is not changed by who has edited another version than the one in force", async () => {
+    const { rules, ask } = openBoard();
+    const base = rules.version;
+    await ask("api/publish", { text: halved, base, how: "now" });
+    const { version } = rules;
+    const late = await ask("api/publish", { text: JSON.stringify(RULES), base, how: "now" });
+    expect([late.status, late.text.includes("meanwhile")]).toEqual([409, true]);
+    expect((await ask("api/rollback", { to: base, base })).status).toBe(409);
+    expect(rules.version).toBe(version);
   });
 
   test.each([

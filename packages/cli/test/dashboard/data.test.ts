@@ -9,7 +9,7 @@ import { AttemptLog } from "sluice/log";
 import { PolicySet, ruleKeyId } from "sluice/policies";
 import { run } from "../../src/run.js";
 import { labelOf } from "../../src/dashboard/state.js";
-import type { Tried } from "../../src/dashboard/wire.js";
+import type { LookedUp, Tried } from "../../src/dashboard/wire.js";
 import { fakeProcess } from "../io.js";
 import { openBoard, RULES } from "../support/board.js";
 
@@ -143,6 +143,55 @@ test("a look at a key: rules, limits, the last calls, by its entries and by its 
   expect(byEntries.body.rules[0]?.last).toHaveLength(20);
   const byId = await ask("api/lookup", { rule: "api", id });
   expect(byId.body).toMatchObject({ rules: [{ id, label: "acme", now: { remaining: 0 } }] });
+});
+
+test("a look by id has the override in force, as a look by entries has: not one that is over, but one of more keys", async () => {
+  const { rules, ask, state } = openBoard({
+    ...RULES,
+    overrides: [
+      { rule: "api", key: "user=ann", mode: "deny", until: "2020-01-01T00:00:00Z" },
+      { rule: "api", key: "user=ben", policy: { limit: 9 }, until: "2020-01-01T00:00:00Z" },
+      { rule: "api", key: "user=b*", policy: { limit: 7 }, comment: "long" },
+      { rule: "api", key: "user=*", policy: { limit: 5 }, until: "2999-01-01T00:00:00Z" },
+      { rule: "api", key: "user=c*", mode: "deny" },
+      { rule: "api", key: "user=cid", policy: { limit: 2 } },
+      { rule: "login", key: "user=ann", mode: "deny" },
+    ],
+  });
+  await state();
+  for (const [user, seen] of [
+    [
+      "ann",
+      { override: { kind: "policy", limit: "limit 5" }, now: { limit: 5 }, isBlocked: false },
+    ],
+    ["ben", { override: { kind: "policy", comment: "long" }, now: { limit: 7 } }],
+    ["cat", { override: { kind: "deny" }, now: { allowed: false }, isBlocked: false }],
+    ["cid", { override: { kind: "policy" }, now: { limit: 2 }, isBlocked: false }],
+  ] as const) {
+    const entries = { user };
+    await rules.consume({ entries });
+    const id = ruleKeyId(rules, { rule: "api", entries });
+    const [byEntries, byId] = [
+      await ask<LookedUp>("api/lookup", { rule: "api", entries }),
+      await ask<LookedUp>("api/lookup", { rule: "api", id }),
+    ].map(({ body }) => body.rules[0]);
+    expect(byId).toMatchObject(seen);
+    expect(byId?.override).toEqual(byEntries?.override);
+    expect(byId?.isBlocked).toBe(byEntries?.isBlocked);
+  }
+  const blocked = { rule: "api", entries: { user: "ann" }, change: "block" };
+  expect((await ask("api/key", blocked)).body).toMatchObject({ rules: [{ isBlocked: true }] });
+  const id = ruleKeyId(rules, { rule: "api", entries: { user: "ann" } });
+  const byId = await ask("api/lookup", { rule: "api", id });
+  expect(byId.body).toMatchObject({ rules: [{ isBlocked: true }] });
+});
+
+test("50 entries are looked up, and no more", async () => {
+  const { ask } = openBoard();
+  const entries = (count: number): unknown =>
+    Object.fromEntries(Array.from({ length: count }, (_, i) => [`e${i}`, "x"]));
+  expect((await ask("api/lookup", { entries: entries(50) })).status).toBe(200);
+  expect((await ask("api/lookup", { entries: entries(51) })).status).toBe(400);
 });
 
 test("a tag names what would be answered: to whom, since when, and what is shown", async () => {
