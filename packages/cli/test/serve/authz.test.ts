@@ -84,6 +84,10 @@ test("a status for proxies that pass no 429; the body says what the client is to
   expect(denied.headers).toHaveProperty("retry-after");
   expect(await asked(path, "HEAD")).toMatchObject({ status: 403, text: "" });
   expect((await asked(path, "POST")).status).toBe(403);
+  const others = ["deny=429", "deny=503", "cost=2"].map((query) => {
+    return asked(`/v1/authz?rule=key&${query}`);
+  });
+  expect((await Promise.all(others)).map(({ status }) => status)).toEqual([429, 503, 429]);
 });
 
 test.each([

@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { errorText } from "../../src/serve/log.js";
 import { startService, temporaryFolder } from "../support/service.js";
 
 const rule = {
@@ -73,4 +74,12 @@ test("no line at any level holds a key, an entry, a token or a ticket", async ()
   await expect.poll(() => lines.join("")).toContain("policies not taken");
   expect(lines.length).toBeGreaterThan(bodies.length);
   for (const secret of [token, key]) expect(lines.join("")).not.toContain(secret);
+});
+
+test.each([
+  ["connect redis://:hunter2@host:6379/0 failed", "connect redis://…@host:6379/0 failed"],
+  [new Error("rediss://ann:hunter2@a and unix+x://hunter2@b"), "rediss://…@a and unix+x://…@b"],
+  ["ann@example.org has no redis://host", "ann@example.org has no redis://host"],
+])("the text of an error has no password of a URL: %s", (error, text) => {
+  expect(errorText(error)).toBe(text);
 });

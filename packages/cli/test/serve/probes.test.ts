@@ -42,6 +42,23 @@ test.each([
   expect(lines.join("")).not.toContain("hunter2");
 });
 
+test("is ready with a document that may be old, and says so", async () => {
+  const { ask, path, service } = await startService({ rules: [] });
+  writeFileSync(path, "{");
+  await service.rules.reload();
+  expect(await ask("/readyz")).toMatchObject({
+    status: 200,
+    body: { status: "ready", notes: ["policies may be stale"] },
+  });
+  writeFileSync(path, '{"rules":[]}');
+  await expect
+    .poll(async () => {
+      await service.rules.reload();
+      return (await ask("/readyz")).body["notes"];
+    })
+    .toEqual([]);
+});
+
 test("drains: not ready, then no new connections; what was taken is answered", async () => {
   const { service, ask, addresses, lines } = await startService(document, { drainDelay: "300ms" });
   const agent = new Agent({ keepAlive: true });

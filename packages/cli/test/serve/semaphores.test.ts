@@ -69,6 +69,21 @@ test("another limit is taken up when nobody uses the old one", async () => {
   expect((await ask("/v1/semaphores/acquire", { ...job, limit: 2 })).status).toBe(200);
 });
 
+test("a semaphore that somebody waits for makes no room for others, however many there are", async () => {
+  const { service, ask } = await startService(document);
+  const { body: taken } = await ask("/v1/semaphores/acquire", job);
+  const waiting = ask("/v1/semaphores/acquire", { ...job, maxWait: "60s" });
+  await expect.poll(() => waitingIn(service)).toBe(1);
+  for (let i = 0; i < 1001; i += 77) {
+    const others = Array.from({ length: 77 }, (_, k) => {
+      return ask("/v1/semaphores/acquire", { ...job, semaphore: `other-${i + k}` });
+    });
+    expect((await Promise.all(others)).every(({ status }) => status === 200)).toBe(true);
+  }
+  await ask("/v1/semaphores/release", { ticket: taken["ticket"] });
+  expect(await waiting).toMatchObject({ status: 200, body: { held: true } });
+});
+
 test("an operator sees who holds and who waits, and ends what is held", async () => {
   const { service, ask, lines } = await startService(document);
   const oneKey = { semaphore: "jobs", key: "export", limit: 1 };
@@ -111,7 +126,7 @@ test.each([
   [{}, /^key|^limit/],
   [{ key: "a" }, /^limit/],
   [{ key: "a", limit: 1, weight: 2 }, /weight/],
-  [{ key: "a", limit: 1, maxWait: "2m" }, /maxWait must be/],
+  [{ key: "a", limit: 1, maxWait: "60001ms" }, /maxWait must be/],
   [{ key: "a", limit: 1, maxWait: -1 }, /maxWait must be/],
   [{ key: "a", limit: 1, leaseDuration: "1ms" }, /leaseDuration/],
   [{ key: "a", limit: 1, semaphore: "a b" }, /^name/],

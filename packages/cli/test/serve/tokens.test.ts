@@ -28,7 +28,7 @@ test("each route wants its scope", async () => {
   expect((await consumed(SECRETS.gateway)).status).toBe(200);
   expect(await consumed(SECRETS.prometheus)).toMatchObject({
     status: 403,
-    body: { reason: "forbidden", detail: "one of decide is needed" },
+    body: { reason: "forbidden", detail: "decide is needed" },
   });
   expect((await consumed(SECRETS.worker)).status).toBe(403);
   const peeked = (token: string) => ask("/v1/peek", { entries: {} }, bearer(token));
@@ -120,6 +120,8 @@ describe("the list", () => {
     [`a rule ${SECRETS.gateway}`, "decide, read, admin, store"],
     [`a  ${SECRETS.gateway}`, "line 1"],
     [`a decide ${SECRETS.gateway} b`, "line 1"],
+    [`a decide ${"x".repeat(15)}`, "16 to 256"],
+    [`a decide ${"x".repeat(257)}`, "16 to 256"],
     [`a decide ${SECRETS.gateway}é`, "characters"],
     [`a decide ${SECRETS.gateway}\na read ${SECRETS.worker}`, "one name"],
     [`a decide ${SECRETS.gateway}\nb read ${SECRETS.gateway}`, "a and b have one token"],

@@ -93,6 +93,31 @@ test("a refund with an idempotency key comes back once", async () => {
   expect(Number(most)).toBeLessThanOrEqual(2);
 });
 
+test("an idempotency key that the body and the head say differently is none", async () => {
+  const { ask } = await startService(document);
+  await ask("/v1/consume", { entries, cost: 4 });
+  const header = { headers: { "idempotency-key": "one" } };
+  for (const [path, asked] of [
+    ["/v1/refund", { amount: 1 }],
+    ["/v1/settle", { reserved: 2, actual: 1 }],
+  ] as const) {
+    const two = await ask(path, { entries, ...asked, idempotencyKey: "two" }, header);
+    expect(two).toMatchObject({ status: 400, body: { detail: /Idempotency-Key differ/ } });
+    const one = await ask(path, { entries, ...asked, idempotencyKey: "one" }, header);
+    expect(one.status).toBe(200);
+  }
+});
+
+test("what came back is the least that came back of a rule", async () => {
+  const { ask } = await startService(document);
+  await ask("/v1/consume", { rule: "user", key: "ann", cost: 6 });
+  await ask("/v1/consume", { rule: "team", key: "blue", cost: 1 });
+  const { body } = await ask("/v1/refund", { entries, amount: 3 });
+  expect(body["refunded"]).toBeLessThanOrEqual(1);
+  const back = (body["rules"] as unknown as { refunded: number }[]).map(({ refunded }) => refunded);
+  expect(back).toEqual([3, body["refunded"]]);
+});
+
 test("settling gives the rest back, or takes what is missing", async () => {
   const { ask } = await startService(document);
   const one = { rule: "user", key: "ann" };
@@ -121,6 +146,20 @@ test("a penalty goes into debt", async () => {
   expect((await ask("/v1/penalize", { ...one, amount: -1 })).status).toBe(400);
   expect((await ask("/v1/penalize", { ...one, amount: 1, cost: 1 })).status).toBe(400);
 });
+
+test.each([1e308, 1e9 + 1, 0.0005, -1, null, "1"])(
+  "an amount of %j is refused by its name",
+  async (amount) => {
+    const { ask } = await startService(document);
+    for (const path of ["/v1/penalize", "/v1/refund"]) {
+      const { status, body } = await ask(path, { rule: "user", key: "ann", amount });
+      expect([status, body["detail"]]).toEqual([
+        400,
+        "amount must be a number of units from 0 to 1000000000 in whole thousandths",
+      ]);
+    }
+  },
+);
 
 test("a start ahead is promised, and given back by its ticket, to another service too", async () => {
   const { ask } = await startService(document);

@@ -112,9 +112,7 @@ function askedInList(body: Json, rules: PolicySet, i: number): RulesRequest {
 function withAmount({ amount, ...body }: Json, rules: PolicySet): RulesRequest {
   if (body["cost"] !== undefined) throw invalid("say amount here, not cost");
   if (amount === undefined) throw invalid("say the amount");
-  if (typeof amount !== "number" || !(amount >= 0)) {
-    throw invalid("amount must be a number of units, 0 or more");
-  }
+  if (!isUnits(amount)) throw invalid(`amount must be ${UNITS}`);
   return askedOf({ ...body, cost: amount }, rules, AMOUNT);
 }
 
@@ -142,7 +140,9 @@ async function settle(
   rules: PolicySet,
   nonce: string | undefined,
 ): Promise<Answer> {
-  if (!isUnits(reserved) || !isUnits(actual)) throw invalid("reserved and actual must be units");
+  if (!isUnits(reserved) || !isUnits(actual)) {
+    throw invalid(`reserved and actual must each be ${UNITS}`);
+  }
   if (body["cost"] !== undefined) throw invalid("say reserved and actual here, not cost");
   // In whole thousandths, as all units are: 0.3 - 0.1 is not 0.2.
   const spare = Math.round((reserved - actual) * 1e3) / 1e3;
@@ -159,6 +159,8 @@ async function settle(
     rules: decisions.map(({ decision }) => ({ ...decision, refunded: 0 })),
   });
 }
+
+const UNITS = "a number of units from 0 to 1000000000 in whole thousandths";
 
 function isUnits(value: unknown): value is number {
   return typeof value === "number" && value >= 0 && value <= 1e9 && isThousandths(value);

@@ -136,7 +136,7 @@ class Exchange {
         return new HttpProblem("unauthorized", "", [["WWW-Authenticate", 'Bearer realm="sluice"']]);
       }
       if (!scopes.some((scope) => holder.scopes.has(scope))) {
-        return new HttpProblem("forbidden", `one of ${scopes.join(", ")} is needed`);
+        return new HttpProblem("forbidden", `${scopes.join(" or ")} is needed`);
       }
     }
     if (takes === "nothing") return undefined;
