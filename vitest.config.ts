@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { defineConfig } from "vitest/config";
 import { librarySourceAliases } from "./scripts/library-sources.mjs";
 
@@ -14,6 +15,8 @@ const stress = [
   `${sluice}/semaphore/{cost,outage}.test.ts`,
 ];
 
+const unit = ["{packages/*,dashboard}/src/**/*.test.ts", "packages/*/test/**/*.test.ts"];
+
 /** On real servers. */
 const redis = [
   `${sluice}/{conformance,docs,path,redis,semaphore}/**/*.test.ts`,
@@ -21,6 +24,26 @@ const redis = [
   `${cli}/redis/**/*.test.ts`,
   `${sluice}/support/redis-server.test.ts`,
 ];
+
+/**
+ * Files of unit tests share processes, and with them the modules that they import, which is half of what they take. A file
+ * has a process to itself if it replaces modules or globals, or has the garbage collector called; and so have those that
+ * load frameworks and clients of HTTP, for these put globals of their own in place: Hono's server its Response.
+ */
+const ALONE = /\bvi\.(mock|resetModules|stubGlobal)\(|\bsetFlagsFromString\(/;
+const folders = [
+  "dashboard/src",
+  "packages/sluice/src",
+  "packages/sluice/test",
+  "packages/cli/src",
+  "packages/cli/test",
+];
+const callers = folders
+  .flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => `${folder}/${name}`),
+  )
+  .filter((file) => file.endsWith(".test.ts") && ALONE.test(readFileSync(file, "utf8")));
+const alone = [...callers, `${sluice}/{http,outgoing}/**/*.test.ts`];
 
 const globalSetup = `${sluice}/support/global-setup.ts`;
 
@@ -45,14 +68,25 @@ export default defineConfig({
         extends: true,
         test: {
           name: "unit",
-          include: ["{packages/*,dashboard}/src/**/*.test.ts", "packages/*/test/**/*.test.ts"],
-          exclude: [...redis, ...stress],
+          include: unit,
+          exclude: [...redis, ...stress, ...alone],
+          isolate: false,
           maxWorkers: 3,
         },
       },
       {
         extends: true,
-        test: { name: "redis", include: redis, exclude: stress, globalSetup, maxWorkers: 3 },
+        test: { name: "alone", include: alone, exclude: [...redis, ...stress], maxWorkers: 3 },
+      },
+      {
+        extends: true,
+        test: {
+          name: "redis",
+          include: redis,
+          exclude: stress,
+          globalSetup,
+          maxWorkers: 3,
+        },
       },
       {
         extends: true,
