@@ -71,10 +71,11 @@ const given = new Set();
 /**
  * Ports stay below the range that outgoing connections draw from, also after adding 10,000 for the bus of a cluster node.
  * Each worker of vitest has its own share, because the others cannot know which port it keeps for a server that is down for
- * a while.
+ * a while. `SLUICE_PORTS` says how many shares others have that run beside this vitest.
  */
 async function freePort() {
-  const share = Number(process.env.VITEST_POOL_ID ?? 0) % SHARES;
+  const worker = Number(process.env.VITEST_POOL_ID ?? 0);
+  const share = (worker + Number(process.env.SLUICE_PORTS ?? 0)) % SHARES;
   for (;;) {
     const port = FIRST_PORT + share * PORTS_A_SHARE + Math.floor(Math.random() * PORTS_A_SHARE);
     if (given.has(port)) continue;
