@@ -81,8 +81,12 @@ function sameAs(response: Response, body: ReadableStream<Uint8Array>): Response 
     type: { value: type },
   };
   const withOrigin = (copy: Response): Response => {
-    const clone = (): Response => withOrigin(Response.prototype.clone.call(copy));
-    return Object.defineProperties(copy, { ...origin, clone: { value: clone } });
+    // Its own, and not what stands for `Response` by now: frameworks put classes of theirs in place, which clone no others.
+    const clone = copy.clone.bind(copy);
+    return Object.defineProperties(copy, {
+      ...origin,
+      clone: { value: () => withOrigin(clone()) },
+    });
   };
   return withOrigin(new Response(body, { status, statusText, headers }));
 }

@@ -1,7 +1,7 @@
 /** What limitFetch and limitInterceptor send, to whom a pause belongs, and when permits come back. */
 import { runInNewContext } from "node:vm";
 import { Agent, fetch as fetchOfUndici, interceptors } from "undici";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { Semaphore } from "../../src/index.js";
 import { limitFetch } from "../../src/outgoing/fetch.js";
 import type { OutgoingOptions } from "../../src/outgoing/options.js";
@@ -406,4 +406,24 @@ test("a clone of an answer has its address, and a clone of that", async () => {
     expect(copy).toBeInstanceOf(Response);
     expect(await copy.text()).toBe("b");
   }
+});
+
+test("a clone of a clone has it too where a framework has put a Response of its own in place", async () => {
+  const Native = Response;
+  // As that of @hono/node-server: it clones what it made, into what it did not make.
+  class Framed extends Native {
+    readonly #framed = true;
+    override clone(): Response {
+      if (!this.#framed) throw new TypeError("not its own");
+      return super.clone();
+    }
+  }
+  const server = await start({ body: "b" });
+  const url = `${server.url}/b`;
+  vi.stubGlobal("Response", Framed);
+  onTestFinished(() => void vi.unstubAllGlobals());
+  const response = await limitFetch()(url);
+  expect(response).toBeInstanceOf(Framed);
+  const copy = response.clone().clone();
+  expect([copy.url, await copy.text()]).toEqual([url, "b"]);
 });
