@@ -97,6 +97,16 @@ describe("a log of requests replays a document", () => {
     expect(notes).toEqual([]);
   });
 
+  test("with the rule that a request named, whatever its entries match, and no other", async () => {
+    const asked = calls.map((each) => ({ ...each, rule: "api" }));
+    const named = { ...api, match: { user: "nobody" }, policy: window(2) };
+    const beside = { ...api, name: "beside", policy: window(0) };
+    const { all, rules } = await simulated(await logged(asked), { rules: [named, beside] });
+    // Of four of Ann two.
+    expect(all).toMatchObject({ attempts: 5, newlyDenied: 2 });
+    expect(rules.map(({ rule, attempts }) => [rule, attempts])).toEqual([["api", 5]]);
+  });
+
   test("with other plans", async () => {
     const asked = [...calls, ...calls.map((each) => ({ ...each, plan: "free" }))];
     const plans = { free: { api: { limit: 1 } } };
