@@ -12,11 +12,12 @@ import {
   StoreUnavailableError,
 } from "../core/errors.js";
 import type { Decision } from "../core/decision.js";
+import { type AskedHere, consumeHere } from "../limiter/consume-here.js";
 import { consumeTogether } from "../limiter/consume-together.js";
 import { asRefund, refundRequest } from "../limiter/give-back.js";
 import { waitFor } from "../limiter/waiting/acquire.js";
 import { reserveRequest } from "../limiter/waiting/reserve.js";
-import type { Store } from "../stores/store.js";
+import { isSyncStore, type Store, type SyncStore } from "../stores/store.js";
 import { aged } from "./aged.js";
 import type { HttpCall } from "./call.js";
 import type { AskedCharge, ChargeRefused } from "./charge.js";
@@ -31,7 +32,7 @@ const FULL: ChargeRefused = { reason: "quota", retryAfterMs: SOON_MS };
 
 /**
  * Undefined if all charges were taken; else why the request is refused, and nothing is taken. At once for one rate of a
- * store in this process, or one that is known to be denied.
+ * store in this process, or one that is known to be denied, and for the rules of one set.
  *
  * @throws what is no failure of a store; nothing is taken then
  */
@@ -42,16 +43,54 @@ export function takeCharges(
 ): ChargeRefused | undefined | Promise<ChargeRefused | undefined> {
   const [only] = asked as readonly [AskedCharge];
   const { to, maxWaitMs } = only;
-  const isOneRate = asked.length === 1 && to.kind === "limiter" && maxWaitMs === 0;
-  return isOneRate ? takeOne(only, to) : new Charging(asked, waiting, call).take();
+  if (asked.length === 1) {
+    const isRate = to.kind === "limiter" && maxWaitMs === 0;
+    return isRate ? takeOne(only, to) : new Charging(asked, waiting, call).take();
+  }
+  try {
+    const decisions = rulesDecidedHere(asked);
+    if (decisions !== undefined) return decidedTogether(asked, decisions);
+  } catch (error) {
+    return refusedBecause(error);
+  }
+  return new Charging(asked, waiting, call).take();
+}
+
+/**
+ * What several rules of one set say to a request, of a store in this process; undefined if they must be awaited. Other
+ * charges may name one key twice, and those that settle need the whole way.
+ */
+function rulesDecidedHere(asked: readonly AskedCharge[]): readonly Decision[] | undefined {
+  const [first] = asked as readonly [AskedCharge];
+  const { to: of, met } = first;
+  const store = met && of.kind === "limiter" ? storeHere(first, of) : undefined;
+  if (store === undefined) return undefined;
+  const requests: AskedHere[] = [];
+  for (const { to, met: its, key, slot, cost, settle, policies: policy } of asked) {
+    const isHere = its === met && to.kind === "limiter" && settle === undefined;
+    if (!isHere || policy === undefined) return undefined;
+    requests.push({ limiter: to.pipeline, key, slot, cost, policy });
+  }
+  return consumeHere(store, requests);
+}
+
+/** The store, if it answers at once. Rules bring their policies, and the limiters behind a set prefetch nothing. */
+function storeHere(
+  { met }: AskedCharge,
+  { pipeline, sync }: ChargedLimiter,
+): SyncStore | undefined {
+  const { store } = pipeline;
+  return met !== undefined && isSyncStore(store) ? store : sync;
 }
 
 /** What one rate refuses has taken nothing: there is nothing to undo. */
 function takeOne(
   asked: AskedCharge,
-  { pipeline, sync }: ChargedLimiter,
+  to: ChargedLimiter,
 ): ChargeRefused | undefined | Promise<ChargeRefused | undefined> {
   const { key, slot, cost, policies: policy } = asked;
+  const { pipeline } = to;
+  const sync = storeHere(asked, to);
   const settle = asked.settle !== undefined;
   try {
     if (sync !== undefined) {
@@ -213,8 +252,17 @@ async function takeSet(rates: readonly AskedCharge[]): Promise<ChargeRefused | u
     return { limiter, key, slot, cost, settle: settle !== undefined, policy };
   });
   const { allowed, decisions } = await consumeTogether(requests);
+  return decidedTogether(rates, decisions, allowed);
+}
+
+/** `isTaken`: whether they were charged, if their decisions do not say so. */
+function decidedTogether(
+  rates: readonly AskedCharge[],
+  decisions: readonly Decision[],
+  isTaken?: boolean,
+): ChargeRefused | undefined {
   const refused = rates.flatMap((rate, i) => decided(rate, decisions[i] as Decision) ?? []);
-  if (allowed) return undefined;
+  if (isTaken ?? refused.length === 0) return undefined;
   // They were not charged, whatever they say: nothing is to be given back of them.
   for (const rate of rates) rate.hasTaken = false;
   return refused.toSorted(byWeight)[0] ?? NO_STORE;

@@ -47,7 +47,7 @@ export const HTTP_OPTIONS = optionReader<HttpOptions<never, never>>()({
 /** Decides on requests: what adapters ask. */
 export interface Gate<Raw> {
   /**
-   * Takes what a request is charged, all or nothing. At once for one rate of a store in this process.
+   * Takes what a request is charged, all or nothing. At once for one rate, or the rules of one set, of a store in this process.
    *
    * @param raw the framework's request, a different object for each: one that comes again is charged once, with a warning
    * @throws InvalidOptionError, and what the charge function throws; nothing is charged then
