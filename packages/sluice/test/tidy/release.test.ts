@@ -86,6 +86,20 @@ test.each(["packages/sluice", "packages/cli"])(
   },
 );
 
+test("packages that declare a newer Node than ours are named in CONTRIBUTING.md", () => {
+  const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")) as {
+    readonly packages: Readonly<Record<string, { readonly engines?: { readonly node?: string } }>>;
+  };
+  const page = readFileSync(join(root, "CONTRIBUTING.md"), "utf8");
+  const isNewer = (node = ""): boolean =>
+    node.split("||").every((range) => Number(/>=?\s*(\d+)/.exec(range)?.[1]) > 20);
+  const newer = Object.entries(packages).flatMap(([path, { engines }]) =>
+    isNewer(engines?.node) ? [path.replace(/^.*\//, "")] : [],
+  );
+  expect(newer.length).toBeGreaterThan(0);
+  expect(newer.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+});
+
 test("an address that is missing, of another kind or an example is seen", () => {
   const good = {
     repository: { type: "git", url: "git+https://code.sluice.dev/sluice.git" },
