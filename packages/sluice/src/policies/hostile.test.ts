@@ -1,4 +1,5 @@
 /** Documents that mean harm: each is refused with the reason, before it costs much. */
+import { type HeapProfiler, Session } from "node:inspector";
 import * as yaml from "yaml";
 import { expect, test } from "vitest";
 import {
@@ -161,6 +162,65 @@ test.each<[string, unknown, ParsePoliciesOptions]>([
     expect(least).toBeLessThanOrEqual(3);
   },
 );
+
+const LINES: readonly (readonly [string, string])[] = [
+  ["comments", "# x\n".repeat(250_000)],
+  ["blank lines", "\n".repeat(1_000_000)],
+  ["documents", "---\n".repeat(250_000)],
+  ["names", Array.from({ length: 80_000 }, (_, i) => `k${i}: 1`).join("\n")],
+  ["empty objects", `rules: [${"{},".repeat(300_000)}]`],
+  ["a text of many lines", `rules: |\n${" x\n".repeat(300_000)}`],
+  ["words", "a\n".repeat(500_000)],
+];
+const HARMFUL: readonly (readonly [string, unknown, ParsePoliciesOptions])[] = [
+  ["levels of YAML", "[".repeat(1_000_000), YAML],
+  ["aliases of aliases", bomb, YAML],
+  ["empty overrides", `{"rules":[],"overrides":[${"{},".repeat(340_000)}{}]}`, {}],
+  ["a text of JSON", `"${"\\u0041".repeat(170_000)}"`, {}],
+  ...LINES.map(([what, text]) => [`${what} of YAML`, text, YAML] as const),
+];
+
+/** What work takes of the heap in all, whatever is free again by its end: more than it ever holds at once. */
+function bytesTakenBy(work: () => void): number {
+  const session = new Session();
+  session.connect();
+  const including = {
+    includeObjectsCollectedByMajorGC: true,
+    includeObjectsCollectedByMinorGC: true,
+  };
+  session.post("HeapProfiler.startSampling", { samplingInterval: 16_384, ...including } as object);
+  work();
+  let bytes = 0;
+  const add = ({ selfSize, children }: HeapProfiler.SamplingHeapProfileNode): void => {
+    bytes += selfSize;
+    children.forEach(add);
+  };
+  session.post("HeapProfiler.stopSampling", (_, { profile }) => add(profile.head));
+  session.disconnect();
+  return bytes;
+}
+
+test("a megabyte of harm takes no more memory, and in YAML no more time, than five times what is valid takes", () => {
+  const policy = { algorithm: "gcra", limit: 5, period: "1s" };
+  const overrides = Array.from({ length: 10_000 }, (_, i) => {
+    return { rule: "api", key: `user=u${i}`, policy: { limit: i + 1 } };
+  });
+  const document = { rules: [{ name: "api", key: ["user"], policy }], overrides };
+  const valid = { json: JSON.stringify(document), yaml: yaml.stringify(document) };
+  const ms = cpuMsOf(() => void parsePolicies(valid.yaml, YAML));
+  const most = {
+    json: bytesTakenBy(() => void parsePolicies(valid.json)),
+    yaml: bytesTakenBy(() => void parsePolicies(valid.yaml, YAML)),
+  };
+  expect(most.json).toBeGreaterThan(1e6);
+  for (const [what, source, options] of HARMFUL) {
+    const format = options === YAML ? "yaml" : "json";
+    const bytes = bytesTakenBy(() => expect(refusalOf(source, options)).not.toBe("accepted"));
+    expect([what, bytes / most[format] <= 5]).toEqual([what, true]);
+    const took = cpuMsOf(() => void refusalOf(source, options));
+    expect([what, took / ms <= 5]).toEqual([what, true]);
+  }
+});
 
 test("10,000 overrides take at most twelve times what 1,000 take", () => {
   const policy = { algorithm: "token-bucket", limit: 5, period: "1s" };
