@@ -69,6 +69,9 @@ export class Actions {
     if (untilMs !== undefined && untilMs !== null && typeof untilMs !== "number") {
       throw notValid("untilMs must be a number");
     }
+    if (change === "override" && typeof untilMs === "number" && untilMs <= nowMs()) {
+      throw notValid("the time until which the override is to last is over");
+    }
     const comment = textIn(body, "comment", LONGEST_COMMENT);
     const made = await keys.make(
       {

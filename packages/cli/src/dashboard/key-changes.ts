@@ -45,6 +45,7 @@ export class KeyChanges {
   readonly #policies: PolicySet;
   readonly #documents: Documents;
   readonly #looks: KeyLookUp;
+  #lastOverride: Promise<unknown> = Promise.resolve();
 
   constructor(policies: PolicySet, documents: Documents, looks: KeyLookUp) {
     this.#policies = policies;
@@ -108,17 +109,24 @@ export class KeyChanges {
         await resetRuleKey(this.#policies, aim.target);
         return { kind: "reset", text: `reset ${name}` };
       case "override":
-        await this.#override(change, aim, who);
+        await this.#inTurn(() => this.#override(change, aim, who));
         return { kind: "override", text: `override of ${name}` };
       case "clear-override":
-        await this.#override(undefined, aim, who, change.comment);
+        await this.#inTurn(() => this.#override(undefined, aim, who, change.comment));
         return { kind: "override", text: `no override of ${name} any more` };
       default:
         throw notValid("change is none of block, unblock, reset, override, clear-override");
     }
   }
 
-  /** Of two who change the document at once, neither is lost. */
+  /** Makes an override after those that were asked for before it, whose version it replaces. */
+  #inTurn(override: () => Promise<void>): Promise<void> {
+    const made = this.#lastOverride.then(override);
+    this.#lastOverride = made.catch(() => {});
+    return made;
+  }
+
+  /** Of two processes that change the document at once, neither's override is lost. */
   async #override(
     change: KeyChange | undefined,
     { rule, key }: Aim,

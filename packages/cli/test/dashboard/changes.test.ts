@@ -336,3 +336,36 @@ test("two who change overrides at once both have theirs", async () => {
   await rules.reload();
   expect(rules.document.overrides?.map(({ key }) => key).sort()).toEqual(["user=ann", "user=bob"]);
 });
+
+test("twenty overrides at once are twenty versions, one after another, whatever becomes of one", async () => {
+  const { rules, other } = await published();
+  const { ask } = openBoard(rules);
+  const made = await Promise.all(
+    Array.from({ length: 20 }, (_, i) =>
+      ask("api/key", {
+        rule: "api",
+        entries: { user: `u${i}` },
+        change: "override",
+        override: { limit: i === 3 ? -1 : i + 1 },
+      }),
+    ),
+  );
+  expect(made.map(({ status }) => status)).toEqual(
+    Array.from({ length: 20 }, (_, i) => (i === 3 ? 400 : 200)),
+  );
+  await other.reload();
+  expect(other.document.overrides).toHaveLength(19);
+  expect(other.version).toBe(20);
+});
+
+test("an override whose time is over before it begins is refused, and changes nothing", async () => {
+  const { rules } = await published();
+  const { ask } = openBoard(rules);
+  const key = { rule: "api", entries: { user: "ann" }, change: "override", override: "deny" };
+  for (const untilMs of [0, -1, Date.now() - 1000]) {
+    const reply = await ask("api/key", { ...key, untilMs });
+    expect([reply.status, reply.text.includes("is over")]).toEqual([400, true]);
+  }
+  expect(rules.version).toBe(1);
+  expect((await ask("api/key", { ...key, untilMs: Date.now() + 60_000 })).status).toBe(200);
+});
