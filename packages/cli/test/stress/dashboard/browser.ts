@@ -39,6 +39,8 @@ export async function openServed(
     reducedMotion: "reduce",
     ...options,
   });
+  // As polls of expectations: a busy machine is slow, and that is no failure.
+  context.setDefaultTimeout(300_000);
   const page = await context.newPage();
   const complaints: string[] = [];
   // Reports of the policy come to the console as errors too.
