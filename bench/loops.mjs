@@ -38,6 +38,21 @@ export async function runAwaited({ session, keys, ledger }, next, count) {
 }
 
 /**
+ * The same for who answers without a promise.
+ * @param {Drive} drive
+ * @param {Next} next
+ * @param {number} count
+ */
+export function runSync({ session, keys, ledger }, next, count) {
+  for (let i = 0; i < count; i++) {
+    const key = next();
+    const calls = ledger.sent(key);
+    const reply = session.call(/** @type {string} */ (keys[key]));
+    ledger.check(key, calls, session.remaining(reply), reply);
+  }
+}
+
+/**
  * `workers` callers, each sending its next call when the last was answered.
  * @param {Drive} drive
  * @param {Next} next

@@ -1,18 +1,21 @@
 /** CPU time a call, of limiters that take turns in this process. */
 import { openClient } from "./clients.mjs";
 import { memoryContenders, redisContenders, REFERENCE } from "./contenders/index.mjs";
-import { closedLoop, countUp, load, runAwaited } from "./loops.mjs";
+import { closedLoop, countUp, load, runAwaited, runSync } from "./loops.mjs";
 import { serverTime, serverTimeBetween } from "./server.mjs";
 import { limiterOf, memoryLimiter, modulesOf, remaining } from "./sluice.mjs";
 import { Ledger, makeKeys, makeSequence } from "./workload.mjs";
 
 /** A build of Sluice; without one it is the reference. @typedef {{ name: string, build: import("./build.mjs").Build | undefined }} Subject */
-/** None in flight: in memory. @typedef {{ keys: number, inFlight: number, quota: import("./workload.mjs").Quota, calls: number, warmCalls: number, turns: number }} Load */
+/**
+ * None in flight: in memory; `sync`: builds are asked without a promise there.
+ * @typedef {{ keys: number, keyName?: string, inFlight: number, sync?: boolean, quota: import("./workload.mjs").Quota, calls: number, warmCalls: number, turns: number }} Load
+ */
 /** µs a call: of this process, of the server, and of that in commands. @typedef {{ clientUs: number, serverUs: number, commandUs: number }} Spent */
 /** @typedef {import("./loops.mjs").Drive} Drive */
 /** @typedef {import("./clients.mjs").ClientKind} ClientKind */
 
-/** @typedef {{ algorithm: import("./contenders/index.mjs").Algorithm, session: import("./contenders/index.mjs").Session, close: () => Promise<unknown> }} Opened */
+/** @typedef {{ algorithm: import("./contenders/index.mjs").Algorithm, session: import("./contenders/index.mjs").Session, sync?: boolean, close: () => Promise<unknown> }} Opened */
 
 /** While every key gets its first call. */
 const FILL_IN_FLIGHT = 512;
@@ -21,19 +24,20 @@ const FILL_IN_FLIGHT = 512;
  * @param {{ contender: string, client: ClientKind, url: string, subjects: readonly Subject[], load: Load }} job
  */
 export async function cpuTimes({ client: kind, url, subjects, load: load_ }) {
-  const { keys: count, inFlight, calls, warmCalls, turns } = load_;
+  const { keys: count, keyName = "use", inFlight, calls, warmCalls, turns } = load_;
   const admin = await openClient(kind, url);
   const next = makeSequence(1, count);
   const opened = [];
   for (const subject of subjects) opened.push(await open(subject, kind, url, load_));
-  /** @param {Drive} drive @param {number} many */
+  /** @param {Drive & Pick<Opened, "sync">} drive @param {number} many */
   const run = async (drive, many) => {
-    if (inFlight <= 1) await runAwaited(drive, next, many);
+    if (drive.sync === true) runSync(drive, next, many);
+    else if (inFlight <= 1) await runAwaited(drive, next, many);
     else await closedLoop(drive, next, inFlight, countUp(many));
   };
-  const drives = opened.map(({ session, algorithm }, i) => {
-    const keys = makeKeys(count, `use${i}`);
-    return { session, keys, ledger: new Ledger(algorithm, count, load_.quota) };
+  const drives = opened.map(({ session, sync = false, algorithm }, i) => {
+    const keys = makeKeys(count, `${keyName}${i}`);
+    return { session, sync, keys, ledger: new Ledger(algorithm, count, load_.quota) };
   });
   for (const drive of drives) {
     let filled = 0;
@@ -49,7 +53,7 @@ export async function cpuTimes({ client: kind, url, subjects, load: load_ }) {
       const who =
         (turn + (Math.floor(turn / drives.length) % 2 === 0 ? i : -i) + 2 * drives.length) %
         drives.length;
-      const drive = /** @type {Drive} */ (drives[who]);
+      const drive = /** @type {(typeof drives)[number]} */ (drives[who]);
       globalThis.gc?.({ type: "minor" });
       const serverBefore = await serverTime(admin.raw);
       const before = process.cpuUsage();
@@ -79,8 +83,8 @@ export async function cpuTimes({ client: kind, url, subjects, load: load_ }) {
  * @param {Load} load_
  * @returns {Promise<Opened>}
  */
-async function open({ build }, kind, url, { inFlight, quota }) {
-  if (inFlight === 0) return inMemory(build, quota);
+async function open({ build }, kind, url, { inFlight, sync = false, quota }) {
+  if (inFlight === 0) return inMemory(build, quota, sync);
   const client = await openClient(kind, url);
   const close = () => client.close();
   if (build === undefined) {
@@ -94,16 +98,21 @@ async function open({ build }, kind, url, { inFlight, quota }) {
 /**
  * @param {import("./build.mjs").Build | undefined} build
  * @param {import("./workload.mjs").Quota} quota
+ * @param {boolean} sync
  * @returns {Promise<Opened>}
  */
-async function inMemory(build, quota) {
+async function inMemory(build, quota, sync) {
   const close = async () => {};
   if (build === undefined) {
     const { algorithm, open: openReference } = await load(memoryContenders, REFERENCE);
     return { algorithm, session: openReference(quota), close };
   }
   const limiter = memoryLimiter(quota, await modulesOf(build));
-  return { algorithm: "token bucket", session: sessionOf(limiter), close };
+  const awaited = sessionOf(limiter);
+  const session = sync
+    ? { ...awaited, call: (/** @type {string} */ key) => limiter.consumeSync(key) }
+    : awaited;
+  return { algorithm: "token bucket", session, sync, close };
 }
 
 /** @param {import("./sluice.mjs").RateLimiter} limiter */

@@ -1,10 +1,7 @@
 /** Measurements of contenders in memory, each in a separate process. */
 import { memoryContenders } from "./contenders/index.mjs";
-import { collect, load, runAwaited } from "./loops.mjs";
+import { collect, load, runAwaited, runSync } from "./loops.mjs";
 import { KEYS, Ledger, makeKeys, makeSequence } from "./workload.mjs";
-
-/** @typedef {import("./loops.mjs").Drive} Drive */
-/** @typedef {import("./loops.mjs").Next} Next */
 
 /** Calls between two looks at the clock. */
 const STRIDE = 1024;
@@ -43,20 +40,6 @@ export async function memoryThroughput({ contender, seed, ms }) {
       calls += STRIDE;
     }
     return (calls / elapsedMs) * 1e3;
-  }
-}
-
-/**
- * @param {Drive} drive
- * @param {Next} next
- * @param {number} count
- */
-async function runSync({ session, keys, ledger }, next, count) {
-  for (let i = 0; i < count; i++) {
-    const key = next();
-    const calls = ledger.sent(key);
-    const reply = session.call(/** @type {string} */ (keys[key]));
-    ledger.check(key, calls, session.remaining(reply), reply);
   }
 }
 
