@@ -43,7 +43,7 @@ export async function runAwaited({ session, keys, ledger }, next, count) {
  * @param {Next} next
  * @param {number} count
  */
-export function runSync({ session, keys, ledger }, next, count) {
+export async function runSync({ session, keys, ledger }, next, count) {
   for (let i = 0; i < count; i++) {
     const key = next();
     const calls = ledger.sent(key);

@@ -31,7 +31,7 @@ export async function cpuTimes({ client: kind, url, subjects, load: load_ }) {
   for (const subject of subjects) opened.push(await open(subject, kind, url, load_));
   /** @param {Drive & Pick<Opened, "sync">} drive @param {number} many */
   const run = async (drive, many) => {
-    if (drive.sync === true) runSync(drive, next, many);
+    if (drive.sync === true) await runSync(drive, next, many);
     else if (inFlight <= 1) await runAwaited(drive, next, many);
     else await closedLoop(drive, next, inFlight, countUp(many));
   };
