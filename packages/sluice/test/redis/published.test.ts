@@ -7,6 +7,7 @@ import {
   PolicyConflictError,
   PublishedPolicies,
 } from "../../src/policies/index.js";
+import { documentsOf } from "../../src/policies/documents-in-memory.js";
 import { RedisStore } from "../../src/stores/redis/index.js";
 import { startStoreService } from "../support/store-service.js";
 
@@ -31,10 +32,17 @@ const stores: Readonly<Record<string, () => Promise<Store>>> = {
   },
 };
 
-async function place(kind: string): Promise<{ readonly published: PublishedPolicies }> {
+interface Place {
+  readonly published: PublishedPolicies;
+  readonly store: Store;
+  readonly name: string;
+}
+
+async function place(kind: string): Promise<Place> {
   const store = await (stores[kind] as () => Promise<Store>)();
   onTestFinished(() => store.close());
-  return { published: new PublishedPolicies({ store, name: `p-${randomUUID()}` }) };
+  const name = `p-${randomUUID()}`;
+  return { published: new PublishedPolicies({ store, name }), store, name };
 }
 
 describe.each(Object.keys(stores))("published in %s", (kind) => {
@@ -54,6 +62,19 @@ describe.each(Object.keys(stores))("published in %s", (kind) => {
     expect(oldest).toMatchObject({ version: 1, by: "ana" });
     expect(newest?.atMs).toBeGreaterThanOrEqual(oldest?.atMs ?? Infinity);
     expect(newest?.digest).not.toBe(oldest?.digest);
+  });
+
+  test("are above all that anybody has seen, though the store has lost them", async () => {
+    const { published, store, name } = await place(kind);
+    const documents = documentsOf(store);
+    // A process that follows them has seen the seventh; whoever publishes next has seen none.
+    await documents.head(name, 7);
+    expect(await published.publish(api(1), { expected: 0 })).toBe(8);
+    const draft = { text: "{}", digest: "d", by: undefined, comment: undefined };
+    // Here who publishes has, and the store has not heard of it.
+    const other = `${name}.other`;
+    const made = await documents.publish(other, { ...draft, expected: 0, seen: 4 });
+    expect(made).toMatchObject({ published: true, version: 5 });
   });
 
   test("of two editors the later one is refused, and told the version in force", async () => {
@@ -114,4 +135,19 @@ describe.each(Object.keys(stores))("published in %s", (kind) => {
     expect(now?.document.rules[0]?.policy).toMatchObject({ limit: 4 });
     expect(now).toMatchObject({ by: "ana", comment: "rollback to 4" });
   });
+});
+
+test("a publisher tells a store that has lost everything what it has published", async () => {
+  const seen: number[] = [];
+  const store = new MemoryStore();
+  onTestFinished(() => store.close());
+  const documents = documentsOf(store);
+  const publish = documents.publish.bind(documents);
+  documents.publish = (name, draft) => {
+    seen.push(draft.seen);
+    return publish(name, draft);
+  };
+  const published = new PublishedPolicies({ store, name: "p" });
+  for (let i = 0; i < 3; i++) await published.publish(api(i + 1), { expected: i });
+  expect(seen).toEqual([0, 1, 2]);
 });
