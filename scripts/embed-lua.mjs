@@ -6,8 +6,9 @@
 //   -- @const READY, VERBS from a/file.ts     these names of the file are replaced by their values, which must be numbers,
 //                                             products of numbers, tables of them or, in a .lua file, text
 //   -- @kernels, -- @fast-paths               stores/redis/scripts.ts puts those of a batch here
-//   -- @each, -- @end, -- @ask, -- @ahead, -- @batch
-//                                             stores/redis/lone-scripts.ts makes a text for a sequence of policies
+//   -- @each, -- @loop, -- @end, -- @names, -- @ask, -- @ahead, -- @numbers
+//                                             stores/redis/straight.ts makes a text for a sequence of policies, or for any
+//   -- @batch                                 stores/redis/lone-scripts.ts puts the script of batches here
 //
 // Scripts are stores/redis/scripts/*.lua. Kernels and fast paths are algorithms/*/kernel.lua and fast.lua, found by
 // the tags that they define at the start of a line: `kernels.b = ` and `fast.b = `.
@@ -19,7 +20,7 @@ import { writeIfChanged } from "./write-if-changed.mjs";
 const sourceDir = fileURLToPath(new URL("../packages/sluice/src/", import.meta.url));
 
 /** Directives for who puts a script together. */
-const LEFT = new Set(["kernels", "fast-paths", "each", "end", "ask", "ahead", "batch"]);
+const LEFT = new Set("kernels fast-paths batch each loop end names ask ahead numbers".split(" "));
 
 /** @typedef {string | Readonly<Record<string, string>>} Constant a Lua literal, or such by name */
 

@@ -48,6 +48,8 @@ afterAll(async () => {
 const TURN = "general = general or makeGeneral()\n";
 /** Where the script of a lone call turns to the text of a batch. */
 const BATCH = "local ARGV = {";
+/** What the scripts of batches of sets have. */
+const OF_SETS = "local isFast = true\n";
 const COUNTER = "turns";
 /** Where a policy that is not known ahead has its first number. */
 const NUMBERS = / = ARGV\[\d+\],/;
@@ -57,6 +59,7 @@ const BATCH_COUNTER = "batches of one";
 function countingTurns(redis: Redis): RunScript {
   return runner(redis, (source) => {
     if (source.includes(BATCH)) loneCalls[NUMBERS.test(source) ? "general" : "fixed"] += 1;
+    else if (source.includes(OF_SETS)) sets[source.includes("ask[i]") ? "looped" : "unrolled"] += 1;
     return source
       .replace(TURN, `${TURN}call('INCR', '${COUNTER}')\n`)
       .replace(BATCH, `redis.call('INCR', '${BATCH_COUNTER}')\n${BATCH}`);
@@ -67,7 +70,10 @@ function countingTurns(redis: Redis): RunScript {
 function withoutFastPaths(redis: Redis): RunScript {
   return runner(redis, (source) => {
     const batch = source.slice(Math.max(0, source.indexOf(BATCH)));
-    return batch.replace(/^local general$/m, "fast = {}\nlocal general");
+    const ofSets = batch.replace(/^local isFast = true$/m, "local isFast = false");
+    return ofSets === batch
+      ? batch.replace(/^local general$/m, "fast = {}\nlocal general")
+      : ofSets;
   });
 }
 
@@ -312,6 +318,8 @@ let turns = 0;
 /** By whether their script has the policies' numbers in it. */
 const loneCalls = { fixed: 0, general: 0 };
 let batchesOfOne = 0;
+/** Batches of sets, by whether their script is for their sequence of policies or for any. */
+const sets = { unrolled: 0, looped: 0 };
 
 test("decides as the general path, to the byte", async () => {
   await fc.assert(fc.asyncProperty(traces, expectAlike), { numRuns: runs(60, 20) });
@@ -319,6 +327,7 @@ test("decides as the general path, to the byte", async () => {
   expect(turns).toBeGreaterThan(0);
   expect(turns / consumes).toBeLessThan(0.8);
   expect(Math.min(loneCalls.fixed, loneCalls.general)).toBeGreaterThan(0);
+  expect(Math.min(sets.unrolled, sets.looped)).toBeGreaterThan(0);
   expect(batchesOfOne).toBeGreaterThan(0);
   expect(batchesOfOne / (loneCalls.fixed + loneCalls.general)).toBeLessThan(0.95);
 });

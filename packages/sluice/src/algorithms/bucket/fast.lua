@@ -22,7 +22,8 @@
 --
 -- It cannot tell a key that was never seen from one of another type.
 --
--- stores/redis/straight.ts takes the two functions apart, so each `return` of the inner one is a line's end, outside of loops.
+-- stores/redis/straight.ts takes the two functions apart. So each `return` of the inner one ends a line, outside of loops, and
+-- the outer one's parameters share their names with nothing else, for there they are numbered.
 --
 -- @const SHORT, SHORT_NUMBER, SHORT_BYTES, SHORT_PERIODS from algorithms/bucket/format.lua
 -- @const EXACT from core/mul-div.ts

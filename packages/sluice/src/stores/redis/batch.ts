@@ -6,9 +6,10 @@ import { type VerbName, VERBS } from "../../algorithms/decide.js";
 import type { Kernel } from "../../algorithms/kernel.js";
 import type { Rule } from "../../algorithms/rule.js";
 import { keyNameOf } from "../../core/identity.js";
-import type { BatchKind } from "./scripts.js";
+import type { BatchKind, ScriptParts } from "./scripts.js";
 import type { Debit, StoreCall } from "../store.js";
 import type { Placement } from "./slot.js";
+import { isStraight, type PolicyHead } from "./straight.js";
 
 export interface EncodedBatch {
   /** How many of the calls went in, counted from the first. */
@@ -18,9 +19,7 @@ export interface EncodedBatch {
 }
 
 /** One script call. */
-export interface BatchPart {
-  readonly kind: BatchKind;
-  readonly kernels: ReadonlySet<Kernel>;
+export interface BatchPart extends ScriptParts {
   readonly keys: readonly string[];
   readonly args: readonly string[];
   /** Indices of its calls in the batch, in the order of the reply. */
@@ -250,7 +249,21 @@ function partOf({ kind, keys, groups }: Draft, nowUs: number | undefined): Batch
   for (const group of groups) encodeGroup(group, kind, indexOf, body);
   const args = [nowUs === undefined ? "" : String(nowUs), String(rules.size), ...heads];
   const places = groups.flatMap((group) => group.places);
-  return { kind, kernels, keys, args: args.concat(body), places };
+  const sequence = kind === "sets" ? sequenceOf(groups) : undefined;
+  return { kind, kernels, sequence, keys, args: args.concat(body), places };
+}
+
+function sequenceOf(groups: readonly CallGroup[]): readonly PolicyHead[] | undefined {
+  const { debits } = (groups[0] as CallGroup).call;
+  for (let g = 1; g < groups.length; g++) {
+    const others = (groups[g] as CallGroup).call.debits;
+    if (others.length !== debits.length) return undefined;
+    for (let i = 0; i < debits.length; i++) {
+      if (others[i]?.rule.kernel !== debits[i]?.rule.kernel) return undefined;
+    }
+  }
+  const rules = debits.map(({ rule }) => rule);
+  return isStraight(rules) ? rules.map(policyHeadOf) : undefined;
 }
 
 function encodeGroup(
@@ -277,10 +290,10 @@ function encodeGroup(
   }
 }
 
-const policyHeads = new WeakMap<Rule, readonly string[]>();
+const policyHeads = new WeakMap<Rule, PolicyHead>();
 
 /** A policy's tag and numbers, with their count, as text; only calendars change theirs. */
-export function policyHeadOf(rule: Rule): readonly string[] {
+export function policyHeadOf(rule: Rule): PolicyHead {
   let head = policyHeads.get(rule);
   if (head === undefined) {
     const numbers = rule.kernel.numbers(rule.params);

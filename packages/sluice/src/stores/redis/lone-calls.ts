@@ -11,10 +11,11 @@ import type { Debit, DebitResult, Outcome, StoreCall, StoreResult } from "../sto
 import { handOverNow, type SettleCall, writtenHandOver } from "./batcher.js";
 import type { AskScript } from "./clients/client.js";
 import { asScriptFailure } from "./clients/index.js";
-import { canGoAlone, LoneScripts } from "./lone-scripts.js";
+import { LoneScripts } from "./lone-scripts.js";
 import type { RoundTripOptions } from "./round-trips.js";
 import type { Script } from "./scripts.js";
 import type { Placement } from "./slot.js";
+import { isStraight } from "./straight.js";
 import { type DecodedCall, decodeBatch, leastCost, PLAIN } from "./wire.js";
 
 export interface LoneCallsOptions extends RoundTripOptions {
@@ -108,7 +109,7 @@ export class LoneCalls {
     const known = this.#prepared.get(rule);
     if (known?.blockUs === blockUs && areAlike(known.debits, debits)) return known;
     const rules = debits.map((debit) => debit.rule);
-    if (!canGoAlone(rules)) return undefined;
+    if (!isStraight(rules)) return undefined;
     const { script, numbers } = this.#scripts.of(rules);
     const costs = debits.map(({ cost }) => String(cost));
     const prepared = { debits, blockUs, script, args: ["", String(blockUs), ...costs, ...numbers] };

@@ -1,14 +1,8 @@
 /** Which texts lone calls run, and how many a server is given. */
 import { expect, test } from "vitest";
 import { type Rule, ruleOf } from "../../algorithms/rule.js";
-import {
-  calendarWindow,
-  fixedWindow,
-  slidingLog,
-  slidingWindow,
-  tokenBucket,
-} from "../../index.js";
-import { canGoAlone, LoneScripts } from "./lone-scripts.js";
+import { fixedWindow, slidingWindow, tokenBucket } from "../../index.js";
+import { LoneScripts } from "./lone-scripts.js";
 
 const bucket = (limit: number): Rule => ruleOf(tokenBucket({ limit, period: "1m" }));
 const window = (limit: number): Rule => ruleOf(fixedWindow({ limit, window: "1m" }));
@@ -20,8 +14,8 @@ test("policies that are known ahead have their numbers in the text, all others i
   const other = scripts.of([bucket(8)]);
   expect(known.numbers).toEqual([]);
   expect(other.numbers).toHaveLength(5);
-  expect(known.script.source).toContain("mode = 7,60000,7000,");
-  expect(other.script.source).toContain("mode = ARGV[4],ARGV[5],ARGV[6],ARGV[7],ARGV[8]\n");
+  expect(known.script.source).toContain("mode1 = 7,60000,7000,");
+  expect(other.script.source).toContain("mode1 = ARGV[4],ARGV[5],ARGV[6],ARGV[7],ARGV[8]\n");
   expect(scripts.of([bucket(9)]).script).toBe(other.script);
   expect(new LoneScripts().of([bucket(9)]).script).toBe(other.script);
 });
@@ -32,7 +26,7 @@ test("a set has a text of its own, in its order", () => {
   expect(scripts.of([bucket(7), window(5)]).numbers).toEqual([]);
   const turned = scripts.of([window(5), bucket(7)]);
   expect(turned.numbers).toHaveLength(8);
-  expect(turned.script.source).toContain("mode = ARGV[8],ARGV[9],");
+  expect(turned.script.source).toContain("mode2 = ARGV[8],ARGV[9],");
   expect(turned.script.source).not.toContain("-- @");
 });
 
@@ -57,12 +51,4 @@ test("a usual call makes none of a fast path's functions", () => {
     "local function mulDiv(a, b, m)",
   ]);
   expect(straight).not.toMatch(/return nil|\bfast\b/);
-});
-
-test("what has no fast path, numbers that change, or too many policies goes with others", () => {
-  expect(canGoAlone([bucket(1), window(1), bucket(2), window(2)])).toBe(true);
-  expect(canGoAlone([bucket(1), window(1), bucket(2), window(2), bucket(3)])).toBe(false);
-  expect(canGoAlone([ruleOf(slidingWindow({ limit: 1, window: "1m" }))])).toBe(true);
-  expect(canGoAlone([bucket(1), ruleOf(slidingLog({ limit: 1, window: "1m" }))])).toBe(false);
-  expect(canGoAlone([ruleOf(calendarWindow({ limit: 1, unit: "day" }))])).toBe(false);
 });

@@ -5,8 +5,8 @@
 import type { Rule } from "../../algorithms/rule.js";
 import { policyHeadOf } from "./batch.js";
 import * as lua from "./scripts/generated.js";
-import { type Script, scriptOf, withAlgorithms } from "./scripts.js";
-import { aheadOf, hasFastPath, straightLines } from "./straight.js";
+import { type Script, scriptOf, shapeOf, withAlgorithms } from "./scripts.js";
+import { isStraight, looped, type PolicyHead, unrolled } from "./straight.js";
 
 /** A script, and its arguments behind the costs. */
 export interface LoneScript {
@@ -14,25 +14,12 @@ export interface LoneScript {
   readonly numbers: readonly string[];
 }
 
-/** A policy's tag, how many numbers it has, and these, as text. */
-type Head = readonly string[];
-
 /** A server keeps every script that it ever ran, so a store makes at most this many texts with numbers in them. */
 const MAX_TEXTS = 64;
-const MAX_POLICIES = 4;
 const NONE: readonly string[] = [];
 
 /** The texts without numbers, by tags and how many numbers each has. */
 const general = new Map<string, Script>();
-
-/** Whether consumes over these policies may go alone: each has a fast path, and numbers that stay. */
-export function canGoAlone(rules: readonly Rule[]): boolean {
-  const isUsual = (rule: Rule): boolean => {
-    const { isOneValue, tag } = rule.kernel;
-    return rule.refresh === undefined && isOneValue && hasFastPath(tag);
-  };
-  return rules.length <= MAX_POLICIES && rules.every(isUsual);
-}
 
 export class LoneScripts {
   /** By tags and numbers: policies that decide alike share one. */
@@ -40,7 +27,7 @@ export class LoneScripts {
 
   /** Makes the text for policies that will decide again and again. Sends nothing. */
   prepare(rules: readonly Rule[]): void {
-    if (!canGoAlone(rules) || this.#texts.size >= MAX_TEXTS) return;
+    if (!isStraight(rules) || this.#texts.size >= MAX_TEXTS) return;
     const heads = rules.map(policyHeadOf);
     const id = heads.join(" ");
     if (!this.#texts.has(id)) this.#texts.set(id, scriptOf(textOf(heads, true)));
@@ -51,7 +38,7 @@ export class LoneScripts {
     const heads = rules.map(policyHeadOf);
     const own = this.#texts.get(heads.join(" "));
     if (own !== undefined) return { script: own, numbers: NONE };
-    const id = heads.map(([tag, count]) => `${tag}${count}`).join(" ");
+    const id = shapeOf(heads);
     let script = general.get(id);
     if (script === undefined) {
       script = scriptOf(textOf(heads, false));
@@ -61,30 +48,20 @@ export class LoneScripts {
   }
 }
 
-function textOf(heads: readonly Head[], isFixed: boolean): string {
+function textOf(heads: readonly PolicyHead[], isFixed: boolean): string {
   // Behind the clock, the block and the costs.
   let at = 2 + heads.length;
   const argument = (): string => `ARGV[${++at}]`;
   const tags = heads.map(([tag]) => tag as string);
   const numbers = heads.map(([, , ...own]) => (isFixed ? own : own.map(argument)));
-  const text = lua.scripts.lone
-    .replaceAll(/-- @each\n([^]*?)-- @end\n/g, (_, lines: string) => {
-      return tags.map((tag, i) => linesFor(lines, i + 1, tag, numbers[i] ?? NONE)).join("");
-    })
-    .replace("-- @ahead\n", () => aheadOf(tags))
-    .replace("-- @batch", () => batchText(heads, isFixed ? numbers.map(quoted) : numbers));
+  const text = unrolled(lua.scripts.lone, tags, numbers).replace("-- @batch", () => {
+    return batchText(heads, isFixed ? numbers.map(quoted) : numbers);
+  });
   return withAlgorithms(text, tags);
 }
 
-/** In the lines of a fast path, # is of Lua. */
-function linesFor(lines: string, i: number, tag: string, numbers: readonly string[]): string {
-  return lines
-    .replaceAll("#", String(i))
-    .replaceAll("-- @ask\n", () => straightLines(tag, numbers, i));
-}
-
 /** The script of batches, and its arguments for a batch of this one call, see batch.ts. */
-function batchText(heads: readonly Head[], numbers: readonly (readonly string[])[]): string {
+function batchText(heads: readonly PolicyHead[], numbers: readonly (readonly string[])[]): string {
   const policies = heads.flatMap(([tag, count], i) => {
     return [...quoted([tag as string, count as string]), ...(numbers[i] as readonly string[])];
   });
@@ -99,7 +76,7 @@ function batchText(heads: readonly Head[], numbers: readonly (readonly string[])
     ...(isSet ? [`'${heads.length}'`] : []),
     ...costs,
   ];
-  return `local ARGV = { ${args.join(", ")} }\n${lua.scripts[isSet ? "sets" : "consume"]}`;
+  return `local ARGV = { ${args.join(", ")} }\n${looped(lua.scripts[isSet ? "sets" : "consume"])}`;
 }
 
 function quoted(texts: readonly string[]): string[] {

@@ -398,11 +398,9 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   }
 
   /** Runs the script once. Here every script call begins and ends, so its size, node, duration and error are known here. */
-  #execute(
-    calls: readonly StoreCall[],
-    { kind, kernels, keys, args }: BatchPart,
-  ): Promise<unknown> {
-    const { sha, source } = scriptFor(kind, kernels);
+  #execute(calls: readonly StoreCall[], part: BatchPart): Promise<unknown> {
+    const { sha, source } = scriptFor(part);
+    const { keys, args } = part;
     const ended = this.#batchBegins(calls, keys.length);
     const run = this.#run(sha, source, keys, args);
     const handOver = handOverNow();

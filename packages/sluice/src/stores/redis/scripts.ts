@@ -2,11 +2,12 @@
  * Scripts: put together from the kernels that a batch needs, named by their SHA-1, and run by it. The text is sent if the
  * server may not know it: on first use, after SCRIPT FLUSH, and after a failover to a server that never saw it.
  */
-import type { Kernel } from "../../algorithms/kernel.js";
 import type { AskScript, NodeOf } from "./clients/client.js";
 import { digests } from "../../core/digest.js";
 import * as lua from "./scripts/generated.js";
+import type { Kernel } from "../../algorithms/kernel.js";
 import { slotOf, tagIn } from "./slot.js";
+import { looped, type PolicyHead, unrolled } from "./straight.js";
 
 export interface Script {
   readonly source: string;
@@ -20,12 +21,43 @@ export interface Script {
  */
 export type BatchKind = "consume" | "sets" | "any";
 
+/** What the script of a part of a batch is made of. */
+export interface ScriptParts {
+  readonly kind: BatchKind;
+  readonly kernels: ReadonlySet<Kernel>;
+  /** Of sets that are all over the same sequence of algorithms, with a straight text: the heads of the first one's policies. */
+  readonly sequence: readonly PolicyHead[] | undefined;
+}
+
 /** By name and tags of kernels. */
 const scripts = new Map<string, Script>();
 
-/** The script for such a batch with these kernels, made once for each. */
-export function scriptFor(kind: BatchKind, kernels: ReadonlySet<Kernel>): Script {
+/** The script for such a part of a batch, made once for what it is made of. */
+export function scriptFor({ kind, kernels, sequence }: ScriptParts): Script {
+  if (sequence !== undefined) return straightScript(kind, sequence);
   return known(kind, [...kernels].map(({ tag }) => tag).sort());
+}
+
+/** The text of a script for this sequence of policies, whose numbers are where the batch has them. */
+function straightScript(kind: BatchKind, sequence: readonly PolicyHead[]): Script {
+  const id = `${kind} of ${shapeOf(sequence)}`;
+  let script = scripts.get(id);
+  if (script === undefined) {
+    const numbers = sequence.map(([, count], i) => {
+      const placeOf = (_: unknown, k: number): string =>
+        `ARGV[policies[indexes[${i + 1}]].at + ${k + 1}]`;
+      return Array.from({ length: Number(count) }, placeOf);
+    });
+    const tags = sequence.map(([tag]) => tag as string);
+    script = scriptOf(withAlgorithms(unrolled(lua.scripts[kind], tags, numbers), tags));
+    scripts.set(id, script);
+  }
+  return script;
+}
+
+/** What tells texts apart that have no numbers of policies in them. */
+export function shapeOf(sequence: readonly PolicyHead[]): string {
+  return sequence.map(([tag, count]) => `${tag}${count}`).join(" ");
 }
 
 /** The script of the semaphore. */
@@ -52,7 +84,7 @@ function known(name: keyof typeof lua.scripts, tags: readonly string[]): Script 
   const id = `${name} ${tags.join("")}`;
   let script = scripts.get(id);
   if (script === undefined) {
-    script = scriptOf(withAlgorithms(lua.scripts[name], tags));
+    script = scriptOf(withAlgorithms(looped(lua.scripts[name]), tags));
     scripts.set(id, script);
   }
   return script;

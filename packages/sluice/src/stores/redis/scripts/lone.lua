@@ -3,8 +3,8 @@
 -- by the text of a batch: its functions are not made before.
 --
 -- A text is made for a sequence of policies, see lone-scripts.ts. Lines from "@each" to "@end" stand there once for each
--- debit, with its index for #. At "@ask" its fast path is asked, with its numbers or where these stand in ARGV: by the lines
--- of that, not by a function. What they need stands at "@ahead".
+-- debit, with its index for #. At "@ask" its fast path is asked, by the lines of that, not by a function. What they need
+-- stands at "@ahead" and "@numbers": the policies' numbers, or where these are in ARGV.
 --
 -- KEYS    one for each debit
 --
@@ -24,18 +24,22 @@ do
   -- @ahead
 
   local values = call('MGET', unpack(KEYS))
-  local isUsual, isDenied, isBlocking = true, false, ARGV[2] ~= '0'
+  local isFast, length = true, 1
+  -- @numbers
+  local isUsual, isDenied, isBlocking = isFast, false, ARGV[2] ~= '0'
   -- Every policy is asked before anything is written.
+  -- @names stored, cost, new, available, rest, reset, expiry
   -- @each
-  local stored#, cost# = values[#], ARGV[2 + #] + 0
-  local new#, available#, rest#, reset#, expiry#
-  -- @ask
-  if new# then
-    if ttlOf and expiry# then expiry# = ttlOf(expiry#) end
-  elseif new# == nil or rest# == 0 or isBlocking then
-    isUsual = false
-  else
-    isDenied = true
+  if isUsual then
+    stored#, cost# = values[#], ARGV[2 + #] + 0
+    -- @ask
+    if new# then
+      if ttlOf and expiry# then expiry# = ttlOf(expiry#) end
+    elseif new# == nil or rest# == 0 or isBlocking then
+      isUsual = false
+    else
+      isDenied = true
+    end
   end
   -- @end
 
