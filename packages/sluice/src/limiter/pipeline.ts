@@ -271,8 +271,11 @@ export class Pipeline implements RequestRunner, Canceller {
     const source = outcome instanceof PrefetchedResult ? "prefetch" : "store";
     if (source === "store" && this.#local !== undefined) {
       const { serverClock } = this.#local.store;
-      serverClock.heardUs = outcome.nowUs;
-      serverClock.heardAtMs = monotonicMs();
+      // Calls that went together tell the same time, and all at once.
+      if (outcome.nowUs !== serverClock.heardUs) {
+        serverClock.heardUs = outcome.nowUs;
+        serverClock.heardAtMs = monotonicMs();
+      }
     }
     const decision = decisionOf(bound, outcome, source);
     if (denial !== undefined) this.shortcuts.remember(denial, outcome, decision);
@@ -383,19 +386,24 @@ export class Pipeline implements RequestRunner, Canceller {
     if (prepared.bound.terms !== undefined && hasShadowsToAsk(prepared)) {
       return withShadows(this, prepared, this.#asked.bind(this));
     }
-    if (this.#mustConcludeInContext()) {
-      return this.#asked(prepared).then(
-        (outcome) => this.conclude(prepared, outcome),
-        (reason: unknown) => {
-          throw undecided(this, prepared.request, reason as Error, prepared.atMs);
-        },
-      );
-    }
-    return new Promise((resolve, reject) => {
-      const asker = new RequestAsker(this, prepared, resolve, reject);
+    if (this.#mustConcludeInContext()) return this.#askInContext(prepared);
+    const asker = new RequestAsker(this, prepared);
+    try {
       if (asker.isPlain) this.guarded.askPlain(asker);
       else this.#askFor(prepared, asker.reject.bind(asker), asker.complete.bind(asker));
-    });
+    } catch (error) {
+      asker.fail(error as Error);
+    }
+    return asker.promise;
+  }
+
+  #askInContext(prepared: PreparedRequest): Promise<LimiterAnswer> {
+    return this.#asked(prepared).then(
+      (outcome) => this.conclude(prepared, outcome),
+      (reason: unknown) => {
+        throw undecided(this, prepared.request, reason as Error, prepared.atMs);
+      },
+    );
   }
 
   /**

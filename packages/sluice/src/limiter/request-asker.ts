@@ -23,7 +23,8 @@ type Answer = LimiterAnswer | Promise<LimiterAnswer>;
 export class RequestAsker implements PlainAsk<StoreCall, StoreResult> {
   readonly signal = undefined;
   readonly call: StoreCall;
-  readonly atMs: number;
+  /** Of the answer. */
+  readonly promise: Promise<LimiterAnswer>;
   lateBeforeMs = 0;
   putOffToMs: number | undefined = undefined;
   isSettled = false;
@@ -32,18 +33,17 @@ export class RequestAsker implements PlainAsk<StoreCall, StoreResult> {
   readonly #resolve: (answer: Answer) => void;
   readonly #reject: (reason: Error) => void;
 
-  constructor(
-    limiter: AskingLimiter,
-    prepared: PreparedRequest,
-    resolve: (answer: Answer) => void,
-    reject: (reason: Error) => void,
-  ) {
+  constructor(limiter: AskingLimiter, prepared: PreparedRequest) {
     this.call = prepared.call;
-    this.atMs = prepared.atMs;
     this.#limiter = limiter;
     this.#prepared = prepared;
-    this.#resolve = resolve;
-    this.#reject = reject;
+    this.promise = new Promise(keep);
+    this.#resolve = kept.resolve;
+    this.#reject = kept.reject;
+  }
+
+  get atMs(): number {
+    return this.#prepared.atMs;
   }
 
   /** Whether no signal may stop it, no handler wants a late answer, nothing is taken ahead, and the store has no failures. */
@@ -67,9 +67,25 @@ export class RequestAsker implements PlainAsk<StoreCall, StoreResult> {
     }
   }
 
+  /** It was not asked, because something threw. */
+  fail(error: Error): void {
+    this.#reject(error);
+  }
+
   reject(reason: Error): void {
     this.#reject(undecided(this.#limiter, this.#prepared.request, reason, this.atMs));
   }
+}
+
+/** What ends the promise that is being made: a function of its own for each promise would take more memory than that. */
+const kept: { resolve: (answer: Answer) => void; reject: (reason: Error) => void } = {
+  resolve: () => {},
+  reject: () => {},
+};
+
+function keep(resolve: (answer: Answer) => void, reject: (reason: Error) => void): void {
+  kept.resolve = resolve;
+  kept.reject = reject;
 }
 
 /** An array of "map" changes its shape when that is compiled, and all who read it are compiled again. */

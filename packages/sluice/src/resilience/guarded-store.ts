@@ -177,11 +177,14 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
   /** Ends a plain call with its outcome, or because its time is over. */
   endPlain(plain: PlainAsk<Call, Result>, settled: Result | Error): void {
     try {
-      const isAnswer = !(settled instanceof Error);
-      const outcome = isAnswer ? settled : this.#outcomeOf(settled, plain.call, UNTROUBLED);
+      if (!(settled instanceof Error)) {
+        this.#answered(plain.call, plain, UNTROUBLED);
+        plain.complete(settled);
+        return;
+      }
+      const outcome = this.#outcomeOf(settled, plain.call, UNTROUBLED);
       this.#ended(plain.call, plain, UNTROUBLED, outcome, NO_OPTIONS);
-      if (isAnswer) plain.complete(outcome);
-      else pass(outcome, plain);
+      pass(outcome, plain);
     } catch (error) {
       plain.reject(error as Error);
     }
@@ -310,10 +313,8 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
     options: AskOptions<Call, Result>,
   ): void {
     if (!(outcome instanceof Error)) {
-      this.#health.counts.answered += 1;
-      this.#learn(call, asker, attempt, outcome);
-      const { to } = this.#options.events;
-      if (to.storeCall !== undefined) this.#emit(attempt, asker.atMs, undefined);
+      endProbe(attempt, outcome);
+      this.#answered(call, asker, attempt);
       return;
     }
     this.#health.counts.failed(outcome);
@@ -322,6 +323,13 @@ export class GuardedStore<Call extends Submitted, Result extends object> impleme
       : this.#learn(call, asker, attempt, outcome);
     if (trouble !== undefined) this.#report(outcome, trouble, options);
     this.#emit(attempt, asker.atMs, outcome);
+  }
+
+  #answered(call: Call, { atMs }: Asker<Result>, attempt: Attempt): void {
+    this.#health.counts.answered += 1;
+    this.#decided(call, attempt);
+    const { to } = this.#options.events;
+    if (to.storeCall !== undefined) this.#emit(attempt, atMs, undefined);
   }
 
   /** What an outcome says of the store; the trouble that it is part of, if that is the store's. */

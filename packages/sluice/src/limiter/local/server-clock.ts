@@ -2,7 +2,7 @@
 import { type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 
 export class ServerClock implements Clock {
-  /** What the server's clock showed at its last answer, and when that was: plain fields, since every answer sets them. */
+  /** What the server's clock showed at its last answer, and when that was first heard: plain fields, since every answer sets them. */
   heardUs: number | undefined;
   heardAtMs = 0;
 

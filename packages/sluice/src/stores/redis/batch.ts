@@ -22,15 +22,19 @@ export interface EncodedBatch {
 export interface BatchPart extends ScriptParts {
   readonly keys: readonly string[];
   readonly args: readonly string[];
-  /** Indices of its calls in the batch, in the order of the reply. */
-  readonly places: readonly number[];
+  /** Indices of its calls in the batch, in the order of the reply; undefined if it has all that were given, as they come. */
+  readonly places: readonly number[] | undefined;
 }
 
 /** Calls that differ in their keys alone, as the script reads them. */
 interface CallGroup {
   readonly call: StoreCall;
-  /** Of its calls in the batch. */
-  readonly places: number[];
+  /** Index of its first call in the batch. */
+  readonly from: number;
+  /** How many calls it has. */
+  calls: number;
+  /** Of its calls in the batch, if there are others between them. */
+  places: number[] | undefined;
   /** Indices of the first call's keys, from 1. */
   readonly first: readonly number[];
   /** Keys from one call to the next; 0 = all on the same. */
@@ -82,13 +86,14 @@ export function encodeBatch(
       const kind = kindOf(call, names, known);
       const draft = drafts[kind] as Draft;
       const isNew = placeOf(names, kind, draft.keys, known, first);
-      last = groupFor(call, first, isNew, draft, nonce);
+      last =
+        groupFor(call, first, isNew, draft) ?? newGroup(call, size, first, isNew, draft, nonce);
     }
-    last.places.push(size);
+    takeIn(last, size);
     size += 1;
   }
   const filled = drafts.filter(({ groups }) => groups.length > 0);
-  return { size, parts: filled.map((draft) => partOf(draft, nowUs)) };
+  return { size, parts: filled.map((draft) => partOf(draft, calls.length, nowUs)) };
 }
 
 /** Calls that must not be done twice. If a client may send them again, they have one more key: a mark that they were done. */
@@ -165,24 +170,64 @@ function placeOf(
 }
 
 /**
- * The group of the part that takes this call in. A new one behind all groups, or one whose calls had keys that were new to
- * the part: no call before them is on these.
+ * The group of the part that takes this call in: the last one or, for a call whose keys are new to the part, one whose calls
+ * had keys that were new too, since no call before them is on these.
  */
 function groupFor(
   call: StoreCall,
+  first: readonly number[],
+  isNew: boolean,
+  { groups, newest }: Draft,
+): CallGroup | undefined {
+  const fitting = isNew ? newest : groups.at(-1);
+  return fitting !== undefined && joins(fitting, call, first) ? fitting : undefined;
+}
+
+/** A group behind all others, for a call that has no place in one of them. */
+function newGroup(
+  call: StoreCall,
+  from: number,
   first: readonly number[],
   isNew: boolean,
   draft: Draft,
   nonce: () => string | undefined,
 ): CallGroup {
   const { keys, groups } = draft;
-  const fitting = isNew ? draft.newest : groups.at(-1);
-  if (fitting !== undefined && joins(fitting, call, first)) return fitting;
   const mark = givesBack(call) ? markOf(keys, first.at(-1) as number, call.nonce ?? nonce()) : 0;
-  const group = { call, places: [], first: [...first], stride: 0, mark };
+  const group: CallGroup = {
+    call,
+    from,
+    calls: 0,
+    places: undefined,
+    first: [...first],
+    stride: 0,
+    mark,
+  };
   groups.push(group);
   if (isNew) draft.newest = group;
   return group;
+}
+
+/** Adds the call at `place`. Places are listed only if there is a gap, since mostly there is none. */
+function takeIn(group: CallGroup, place: number): void {
+  if (group.places === undefined && place !== group.from + group.calls) {
+    group.places = Array.from({ length: group.calls }, (_, i) => group.from + i);
+  }
+  group.places?.push(place);
+  group.calls += 1;
+}
+
+/** Where the calls of a part are among those `given`; undefined if it has all of them, as they come. */
+function placesOf(groups: readonly CallGroup[], given: number): readonly number[] | undefined {
+  let next = 0;
+  for (const { from, calls, places } of groups) {
+    if (places !== undefined || from !== next) break;
+    next += calls;
+  }
+  if (next === given) return undefined;
+  return groups.flatMap(
+    ({ from, calls, places }) => places ?? Array.from({ length: calls }, (_, i) => from + i),
+  );
 }
 
 /** Adds the key by which a call, whose last key is at `last`, is known to have been done: its index; 0 without a nonce. */
@@ -217,7 +262,7 @@ function isAlike(a: StoreCall, b: StoreCall): boolean {
 /** Whether a call on these keys continues the group, which then has its stride. */
 function joins(group: CallGroup, call: StoreCall, keys: readonly number[]): boolean {
   if (!isAlike(group.call, call)) return false;
-  const calls = group.places.length;
+  const { calls } = group;
   const from = group.first[0] as number;
   const stride = calls === 1 ? (keys[0] as number) - from : group.stride;
   for (let i = 0; i < keys.length; i++) {
@@ -233,7 +278,11 @@ function durationUsOf({ verb, blockUs, maxWaitUs }: StoreCall): number {
 }
 
 /** The script call of a part. Policies that decide alike are sent once. */
-function partOf({ kind, keys, groups }: Draft, nowUs: number | undefined): BatchPart {
+function partOf(
+  { kind, keys, groups }: Draft,
+  given: number,
+  nowUs: number | undefined,
+): BatchPart {
   const rules = new Map<string, number>();
   const kernels = new Set<Kernel>();
   const heads: string[] = [];
@@ -248,7 +297,7 @@ function partOf({ kind, keys, groups }: Draft, nowUs: number | undefined): Batch
   };
   for (const group of groups) encodeGroup(group, kind, indexOf, body);
   const args = [nowUs === undefined ? "" : String(nowUs), String(rules.size), ...heads];
-  const places = groups.flatMap((group) => group.places);
+  const places = placesOf(groups, given);
   const sequence = kind === "sets" ? sequenceOf(groups) : undefined;
   return { kind, kernels, sequence, keys, args: args.concat(body), places };
 }
@@ -267,7 +316,7 @@ function sequenceOf(groups: readonly CallGroup[]): readonly PolicyHead[] | undef
 }
 
 function encodeGroup(
-  { call, places, first, stride, mark }: CallGroup,
+  { call, calls, first, stride, mark }: CallGroup,
   kind: BatchKind,
   indexOf: (rule: Rule) => number,
   body: string[],
@@ -276,7 +325,7 @@ function encodeGroup(
   body.push(String(durationUsOf(call)));
   const isAny = kind === "any";
   if (!isAny) body.push(String(first[0]));
-  body.push(String(stride), String(places.length));
+  body.push(String(stride), String(calls));
   if (isAny) body.push(String(verb));
   if (kind !== "consume") body.push(String(debits.length));
   debits.forEach(({ rule, cost }, i) => {

@@ -41,17 +41,16 @@ export interface BatcherOptions {
   readonly threw: (error: unknown) => void;
 }
 
-interface QueuedCall<Call, Answer> {
-  readonly call: Call;
-  /** It may return a promise, all the same. */
-  readonly done: (outcome: Answer | Error) => unknown;
-}
+/** Takes the outcome of a call. It may return a promise, all the same. */
+type TakeOutcome<Answer> = (outcome: Answer | Error) => unknown;
 
 interface SentBatch {
   readonly atMs: number;
   readonly calls: readonly Submitted[];
 }
 
+/** Of all that is outstanding, one for the server and one for this process. More would be more to write and to read. */
+const SHARES = 2;
 /** A batch of fewer calls than this is not worth splitting. */
 const MIN_SHARE = 16;
 /** A batch without an answer for this long no longer holds others back, nor does one whose callers have all given up. */
@@ -60,12 +59,14 @@ const STALLED_MS = 1000;
 export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
   readonly #send: SendBatch<Call, Answer>;
   readonly #options: BatcherOptions;
-  readonly #queue: QueuedCall<Call, Answer>[] = [];
+  /** The calls that wait, and who takes the outcome of each: two lists, which spare an object for each call. */
+  readonly #queue: Call[] = [];
+  readonly #takers: TakeOutcome<Answer>[] = [];
   /** The batches under way, oldest first. */
   readonly #sent = new Set<SentBatch>();
   #sentCalls = 0;
-  /** The call that goes alone, while it is under way: there is one at most. */
-  #lone: QueuedCall<Call, Answer> | undefined;
+  /** Who takes the outcome of the call that goes alone, while it is under way: there is one at most. */
+  #lone: TakeOutcome<Answer> | undefined;
   #loneSent: SentBatch | undefined;
   readonly #flushNow = (): void => this.#flush();
   readonly #loneEnded = (outcome: Answer | Error): void => this.#endLone(outcome);
@@ -85,8 +86,9 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
     this.#alone = alone;
   }
 
-  add(call: Call, done: (outcome: Answer | Error) => unknown): void {
-    this.#queue.push({ call, done });
+  add(call: Call, done: TakeOutcome<Answer>): void {
+    this.#queue.push(call);
+    this.#takers.push(done);
     this.#schedule();
   }
 
@@ -132,60 +134,77 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
   }
 
   /**
-   * How many calls go together: an equal share of all that are outstanding, so that while the server works
-   * on one batch this process works on another, instead of both waiting for each other in turn.
+   * How many calls go together: half of all that are outstanding, so that while the server works on one batch this
+   * process works on another, instead of both waiting for each other in turn.
    */
   #share(): number {
     const { maxBatch, maxInFlight } = this.#options;
-    const equal = Math.ceil((this.#queue.length + this.#sentCalls) / maxInFlight);
+    const outstanding = this.#queue.length + this.#sentCalls;
+    const equal = Math.ceil(outstanding / Math.min(SHARES, maxInFlight));
     return Math.min(maxBatch, Math.max(MIN_SHARE, equal));
   }
 
   /** Sends the next batch; false if all callers of its calls have given up. */
   #sendNext(): boolean {
-    const taken = this.#queue.splice(0, this.#share());
+    const share = this.#share();
+    let calls: readonly Call[] = this.#queue.splice(0, share);
+    let takers: readonly TakeOutcome<Answer>[] = this.#takers.splice(0, share);
     const isOverdue = this.#overdue > 0;
-    this.#overdue = Math.max(0, this.#overdue - taken.length);
-    const batch = taken.filter(({ call }) => isWanted(call));
-    if (batch.length < taken.length) this.#drop(taken);
-    if (batch.length === 0) return false;
-    const calls = batch.map(({ call }) => call);
+    this.#overdue = Math.max(0, this.#overdue - calls.length);
+    if (!calls.every(isWanted)) {
+      const [taken, ofTaken] = [calls, takers];
+      calls = taken.filter(isWanted);
+      takers = ofTaken.filter((_, i) => isWanted(taken[i] as Call));
+      // Last: who is told so may give up others.
+      this.#drop(ofTaken.filter((_, i) => !isWanted(taken[i] as Call)));
+      if (calls.length === 0) return false;
+    }
+    this.#sendTogether(calls, takers, isOverdue);
+    return true;
+  }
+
+  #sendTogether(
+    calls: readonly Call[],
+    takers: readonly TakeOutcome<Answer>[],
+    isOverdue: boolean,
+  ): void {
     const sent = { atMs: monotonicMs(), calls };
     this.#sent.add(sent);
     const { left, settled } = this.#send(calls, (i, outcome) => {
-      this.#answer(batch[i] as QueuedCall<Call, Answer>, outcome);
+      this.#answer(takers[i] as TakeOutcome<Answer>, outcome);
     });
-    // Ahead of all that came after them, and of every batch that is sent from now on.
-    this.#queue.unshift(...left.map((i) => batch[i] as QueuedCall<Call, Answer>));
-    if (isOverdue) this.#overdue += left.length;
-    const sentCalls = batch.length - left.length;
+    if (left.length > 0) {
+      // Ahead of all that came after them, and of every batch that is sent from now on.
+      this.#queue.unshift(...left.map((i) => calls[i] as Call));
+      this.#takers.unshift(...left.map((i) => takers[i] as TakeOutcome<Answer>));
+      if (isOverdue) this.#overdue += left.length;
+    }
+    const sentCalls = calls.length - left.length;
     this.#sentCalls += sentCalls;
     void settled.finally(() => this.#ended(sent, sentCalls));
-    return true;
   }
 
   /** Sends the only call there is, if it can go alone; its answer never comes before this returns. */
   #sendAlone(): boolean {
-    const queued = this.#queue[0] as QueuedCall<Call, Answer>;
-    const { call } = queued;
+    const call = this.#queue[0] as Call;
     if (this.#alone === undefined || !isWanted(call)) return false;
     const sent: SentBatch = { atMs: monotonicMs(), calls: [call] };
     if (!this.#alone(call, this.#loneEnded)) return false;
     this.#queue.pop();
+    this.#lone = this.#takers.pop();
     this.#overdue = 0;
-    this.#lone = queued;
     this.#loneSent = sent;
     this.#begun(sent, 1);
     return true;
   }
 
   #endLone(outcome: Answer | Error): void {
-    const queued = this.#lone as QueuedCall<Call, Answer>;
+    const taker = this.#lone as TakeOutcome<Answer>;
     const sent = this.#loneSent as SentBatch;
     this.#lone = undefined;
     this.#loneSent = undefined;
     // In this order: an answer that opens a breaker refuses what waits, before that is sent.
-    this.#answer(queued, outcome);
+    this.#answer(taker, outcome);
     this.#ended(sent, 1);
   }
 
@@ -201,20 +220,24 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
   }
 
   /** What one call's `done` throws must not be taken for the failure of those that were sent with it. */
-  #answer({ done }: QueuedCall<Call, Answer>, outcome: Answer | Error): void {
-    const { threw } = this.#options;
+  #answer(done: TakeOutcome<Answer>, outcome: Answer | Error): void {
     try {
       const returned = done(outcome);
-      if (returned !== undefined) attempt(() => returned, outcome, threw);
+      if (returned !== undefined) this.#watch(returned, outcome);
     } catch (error) {
-      threw(error);
+      this.#options.threw(error);
     }
   }
 
+  /** By itself: a function that may make closures allocates what they share each time it is called. */
+  #watch(returned: unknown, outcome: Answer | Error): void {
+    attempt(() => returned, outcome, this.#options.threw);
+  }
+
   /** No caller waits for these outcomes, but the count of calls under way needs them. */
-  #drop(taken: readonly QueuedCall<Call, Answer>[]): void {
+  #drop(takers: readonly TakeOutcome<Answer>[]): void {
     const dropped = notSent();
-    for (const each of taken) if (!isWanted(each.call)) this.#answer(each, dropped);
+    for (const taker of takers) this.#answer(taker, dropped);
   }
 }
 

@@ -42,11 +42,12 @@ import { RedisSemaphores } from "./redis-semaphores.js";
 import { type Placement, placementBy, SLOTS, slotOf, tagOfId } from "./slot.js";
 import { type RefusalSorter, SplitRetry } from "./split-retry.js";
 import { endingWithStore, type RoundTripOptions } from "./round-trips.js";
-import { decodeBatch } from "./wire.js";
+import { type DecodedCall, decodeBatch } from "./wire.js";
 
 /** A calendar's table is off at most twice: once for the clock, once for a boundary passed in between. */
 const CALENDAR_TRIPS = 3;
 const STORE_NONCE_BYTES = 9;
+const NONE: readonly number[] = [];
 const OPTIONS = optionReader<RedisStoreOptions>()({
   ...unchecked("client", "url", "subscriber", "hooks"),
   ...CONNECT_OPTIONS.checks,
@@ -351,9 +352,12 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       this.#placement,
       () => (this.#sendsOnce() ? undefined : randomName(STORE_NONCE_BYTES)),
     );
-    const left = calls.map((_, i) => i).slice(size);
+    const left = size === calls.length ? NONE : calls.map((_, i) => i).slice(size);
     const settled = parts.map((part) => this.#settle(part, calls, settle, misses));
-    return { left, settled: Promise.all(settled) };
+    return {
+      left,
+      settled: settled.length === 1 ? (settled[0] as Promise<void>) : Promise.all(settled),
+    };
   }
 
   /** Sends a part of a batch, and settles its calls. Those whose calendar did not cover the server's time go again. */
@@ -364,19 +368,20 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     misses: number,
   ): Promise<void> {
     const { places } = part;
-    const calls = places.map((i) => all[i] as StoreCall);
+    const calls = places?.map((i) => all[i] as StoreCall) ?? all;
     let again: number[] = [];
     try {
       const { rawUs, outcomes } = decodeBatch(calls, await this.#execute(calls, part));
       if (this.clock === undefined) this.#serverAheadUs = rawUs - systemClock.nowUs();
       let guessUs: number | undefined;
-      outcomes.forEach((outcome, k) => {
-        const i = places[k] as number;
+      for (let k = 0; k < outcomes.length; k++) {
+        const outcome = outcomes[k] as DecodedCall;
+        const i = places === undefined ? k : (places[k] as number);
         if ("needsCalendarAtUs" in outcome) {
           guessUs = outcome.needsCalendarAtUs;
           again.push(i);
         } else settle(i, outcome);
-      });
+      }
       if (again.length > 0 && misses === CALENDAR_TRIPS) {
         throw new StoreUnavailableError("the server's clock outran the calendar");
       }
@@ -393,7 +398,8 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       }
     } catch (error) {
       const failure = asScriptFailure(error);
-      for (const i of again.length > 0 ? again : places) settle(i, failure);
+      const failed = again.length > 0 ? again : (places ?? calls.keys());
+      for (const i of failed) settle(i, failure);
     }
   }
 

@@ -36,7 +36,8 @@ export interface DecodedBatch {
 export function decodeBatch(calls: readonly StoreCall[], reply: unknown): DecodedBatch {
   if (!Array.isArray(reply)) throw new StoreUnavailableError("the script's reply is not an array");
   const reader = new ReplyReader(numbersOf(reply));
-  const outcomes = calls.map((call) => reader.outcome(call));
+  const outcomes = new Array<DecodedCall>(calls.length);
+  for (let i = 0; i < calls.length; i++) outcomes[i] = reader.outcome(calls[i] as StoreCall);
   if (!reader.isDone()) {
     throw new StoreUnavailableError("the script's reply does not fit the calls");
   }
@@ -183,9 +184,13 @@ export function leastCost(debits: readonly Debit[]): number {
   return least;
 }
 
+function isNumber(item: unknown): item is number {
+  return typeof item === "number";
+}
+
 /** Some clients return integers as text, or as bigint. */
 function numbersOf(reply: readonly unknown[]): readonly number[] {
-  if (reply.every((item) => typeof item === "number")) return reply;
+  if (reply.every(isNumber)) return reply;
   const numbers = reply.map(Number);
   if (numbers.some(Number.isNaN)) {
     throw new StoreUnavailableError("the script's reply is not of numbers");
