@@ -269,14 +269,7 @@ export class Pipeline implements RequestRunner, Canceller {
     this.shortcuts.after(keyInSlot(request), call, bound, outcome);
     if (outcome instanceof Error) return this.#concludeFailure(prepared, outcome);
     const source = outcome instanceof PrefetchedResult ? "prefetch" : "store";
-    if (source === "store" && this.#local !== undefined) {
-      const { serverClock } = this.#local.store;
-      // Calls that went together tell the same time, and all at once.
-      if (outcome.nowUs !== serverClock.heardUs) {
-        serverClock.heardUs = outcome.nowUs;
-        serverClock.heardAtMs = monotonicMs();
-      }
-    }
+    if (source === "store") this.#local?.store.serverClock.hear(outcome.nowUs);
     const decision = decisionOf(bound, outcome, source);
     if (denial !== undefined) this.shortcuts.remember(denial, outcome, decision);
     if (request.verb === VERBS.consume && this.#isSilent(decision, bound)) {
