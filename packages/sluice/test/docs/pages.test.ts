@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
-import { packedPages, packedText } from "../../../../scripts/pages-to-pack.mjs";
+import { packedPages, packedText, shownPictures } from "../../../../scripts/pages-to-pack.mjs";
 import { checkTypes, markdownSnippets, runSnippet } from "../support/snippets.js";
 
 const pages = [...pagesIn("."), ...pagesIn("docs", true), ...pagesIn("packages/sluice/src", true)];
@@ -54,6 +54,21 @@ test("no link of a packed page leads out of the package", () => {
   expect(packedText("docs/redis.md", "[a](../bench/README.md#b), [c](api.md)")).toBe(
     "a, [c](api.md)",
   );
+});
+
+test("a picture is packed if a page shows it, and a link to another is its words", () => {
+  const shown = shownPictures();
+  expect(shown).toContain("docs/images/dashboard-first.png");
+  expect(shown).not.toContain("docs/images/dashboard-390-dark.png");
+  expect(packedText("docs/dashboard.md", "![a](images/a.png), [b](images/b.png)")).toBe(
+    "![a](images/a.png), b",
+  );
+  const left = packedPages().flatMap((page) =>
+    linksIn(packedText(page, readFileSync(page, "utf8")))
+      .map((link) => join(dirname(page), link))
+      .filter((path) => path.endsWith(".png") && !shown.has(path)),
+  );
+  expect(left).toEqual([]);
 });
 
 function pagesIn(folder: string, recursive = false): string[] {
