@@ -104,9 +104,11 @@ describe.skipIf(executable === undefined)("as it is served", () => {
     }
     const total = (label: string) =>
       page.locator(".totals div").filter({ hasText: label }).first().locator("small").last();
-    await expect.poll(() => total("Asked").innerText()).toBe(`${asked} in 15 min`);
-    expect(await total("Allowed").innerText()).toBe(`${LIMIT} in 15 min`);
-    expect(await total("Denied").innerText()).toBe(`${asked - LIMIT} in 15 min`);
+    // The window is as long as somebody has counted: seconds at first, and more on a slow machine.
+    const counted = (calls: number): RegExp => new RegExp(`^${calls} in [1-9]\\d* (?:s|min)$`);
+    await expect.poll(() => total("Asked").innerText()).toMatch(counted(asked));
+    expect(await total("Allowed").innerText()).toMatch(counted(LIMIT));
+    expect(await total("Denied").innerText()).toMatch(counted(asked - LIMIT));
 
     await page.getByRole("button", { name: "Edit the document" }).click();
     const area = page.getByLabel("Document, version 1");
@@ -147,7 +149,8 @@ describe.skipIf(executable === undefined)("as it is served", () => {
     await expect.poll(allowed).toBe(429);
     await page.getByRole("button", { name: "Unblock…" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Unblock" }).click();
-    await page.getByRole("button", { name: /^Block…/ }).waitFor();
+    // The list of denied keys has a button too by now.
+    await page.getByRole("button", { name: "Block… user=acme of api" }).waitFor();
     await expect.poll(allowed).toBe(200);
   });
 
