@@ -29,7 +29,7 @@ import type { LimiterAnswer, LimiterRequest, PreparedRequest, RequestRunner } fr
 import { refill, type ReusableCall, reusableCall, ReusableCalls } from "./reusable-call.js";
 import { hasShadowsToAsk, shadowsSync, verdictsSync, withShadows } from "./shadows.js";
 import { overrideAnswer } from "./override-answer.js";
-import { debitsOf, RequestAsker } from "./request-asker.js";
+import { debitsOf, noteServerTime, RequestAsker } from "./request-asker.js";
 import { PrefetchedResult } from "./shortcuts/prefetch.js";
 import { returnUnits } from "./shortcuts/return-units.js";
 import { Shortcuts } from "./shortcuts/shortcuts.js";
@@ -269,7 +269,7 @@ export class Pipeline implements RequestRunner, Canceller {
     this.shortcuts.after(keyInSlot(request), call, bound, outcome);
     if (outcome instanceof Error) return this.#concludeFailure(prepared, outcome);
     const source = outcome instanceof PrefetchedResult ? "prefetch" : "store";
-    if (source === "store") this.#local?.store.serverClock.hear(outcome.nowUs);
+    if (source === "store") noteServerTime(this.#local?.store.serverClock, outcome.nowUs);
     const decision = decisionOf(bound, outcome, source);
     if (denial !== undefined) this.shortcuts.remember(denial, outcome, decision);
     if (request.verb === VERBS.consume && this.#isSilent(decision, bound)) {

@@ -1,8 +1,10 @@
 /** Asks the store about a request: what each policy is asked for, and who waits for the answer. */
 import { VERBS } from "../algorithms/decide.js";
+import { monotonicMs } from "../core/clock.js";
 import type { GuardedStore, PlainAsk } from "../resilience/guarded-store.js";
 import type { Debit, Outcome, StoreCall, StoreResult } from "../stores/store.js";
 import type { BoundPolicies, BoundPolicy } from "./bound-policies.js";
+import type { ServerClock } from "./local/server-clock.js";
 import { type ReportingLimiter, undecided } from "./report.js";
 import type { LimiterAnswer, PreparedRequest } from "./request.js";
 import type { Shortcuts } from "./shortcuts/shortcuts.js";
@@ -86,6 +88,13 @@ const kept: { resolve: (answer: Answer) => void; reject: (reason: Error) => void
 function keep(resolve: (answer: Answer) => void, reject: (reason: Error) => void): void {
   kept.resolve = resolve;
   kept.reject = reject;
+}
+
+/** The store answered at `nowUs` of its clock. Calls that went together tell the same time, and all at once. */
+export function noteServerTime(clock: ServerClock | undefined, nowUs: number): void {
+  if (clock === undefined || nowUs === clock.heardUs) return;
+  clock.heardUs = nowUs;
+  clock.heardAtMs = monotonicMs();
 }
 
 /** An array of "map" changes its shape when that is compiled, and all who read it are compiled again. */
