@@ -24,19 +24,22 @@ export function mergeSeconds(
 
 /** The shortest of 2, 5 and 15 minutes that holds all that was asked: ms. */
 export function windowOf(seconds: readonly Second[]): number {
-  const first = seconds.find(({ asked }) => asked > 0);
-  const last = seconds.at(-1);
-  if (first === undefined || last === undefined) return WINDOW_MS;
-  const spanMs = last.fromMs + last.spanMs - first.fromMs;
+  const first = seconds.findIndex(({ asked }) => asked > 0);
+  if (first === -1) return WINDOW_MS;
+  const spanMs = lengthOf(seconds.slice(first));
   return [120_000, 300_000].find((each) => spanMs <= each) ?? WINDOW_MS;
 }
 
 /** How much time was counted, at most the window: ms. A span begins before the window or ends a moment short of it. */
 export function coveredMs(seconds: readonly Second[]): number {
-  const [first, last] = [seconds[0], seconds.at(-1)];
-  if (first === undefined || last === undefined) return 0;
-  const spanMs = last.fromMs + last.spanMs - first.fromMs;
+  const spanMs = lengthOf(seconds);
   return spanMs > WINDOW_MS - SPAN_MS ? WINDOW_MS : spanMs;
+}
+
+/** From the first to the end of the last: ms. */
+function lengthOf(seconds: readonly Second[]): number {
+  const [first, last] = [seconds[0], seconds.at(-1)];
+  return first === undefined || last === undefined ? 0 : last.fromMs + last.spanMs - first.fromMs;
 }
 
 /** All counts together. */

@@ -3,8 +3,8 @@ import { expect, onTestFinished, test } from "vitest";
 import { Random } from "../core/random.js";
 import { type PoliciesDocument, PolicySet } from "../policies/index.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
-import type { StoreCall, StoreResult } from "../stores/store.js";
 import { ManualClock } from "../testing/manual-clock.js";
+import { FailingStore } from "../../test/support/failing-store.js";
 import { randomDocument, randomRequest } from "../../test/support/rules-model.js";
 import { runs } from "../../test/support/runs.js";
 import type { HttpCall } from "./call.js";
@@ -50,22 +50,10 @@ test("at once is the same answer as awaited, and the same counts", async () => {
   for (const times of Object.values(seen)) expect(times).toBeGreaterThan(10);
 });
 
-/** A store whose next calls fail: as many as `fails` says. */
-class BrokenStore extends MemoryStore {
-  fails = 0;
-  override executeSync(asked: StoreCall): StoreResult {
-    if (this.fails > 0) {
-      this.fails -= 1;
-      throw new Error("broken");
-    }
-    return super.executeSync(asked);
-  }
-}
-
 const bucket = { algorithm: "token-bucket", limit: 5, period: "1h" } as const;
 
 test("where the store fails on the way at once, it is asked once more, and charged once", async () => {
-  const store = new BrokenStore({ clock: new ManualClock() });
+  const store = new FailingStore({ clock: new ManualClock() });
   const rules = setOf(
     {
       rules: [

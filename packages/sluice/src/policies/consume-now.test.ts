@@ -3,10 +3,10 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { Random } from "../core/random.js";
 import { MemoryStore } from "../stores/memory/memory-store.js";
 import { ManualClock } from "../testing/manual-clock.js";
-import type { StoreCall, StoreResult } from "../stores/store.js";
 import type { PoliciesDocument, PolicyRule } from "./document.js";
 import { PolicySet } from "./policy-set.js";
 import { consumeRulesNow } from "./rules-verbs.js";
+import { FailingStore } from "../../test/support/failing-store.js";
 import { randomDocument, randomRequest } from "../../test/support/rules-model.js";
 import { runs } from "../../test/support/runs.js";
 
@@ -71,18 +71,6 @@ describe("at once", () => {
     for (const times of Object.values(met)) expect(times).toBeGreaterThan(10);
   });
 });
-
-/** A store whose next calls fail: as many as `fails` says. */
-class FailingStore extends MemoryStore {
-  fails = 0;
-  override executeSync(call: StoreCall): StoreResult {
-    if (this.fails > 0) {
-      this.fails -= 1;
-      throw new Error("broken");
-    }
-    return super.executeSync(call);
-  }
-}
 
 test("what fails on the way at once is asked once more, and charges once", async () => {
   const store = new FailingStore({ clock: new ManualClock() });

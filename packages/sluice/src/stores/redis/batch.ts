@@ -210,9 +210,7 @@ function newGroup(
 
 /** Adds the call at `place`. Places are listed only if there is a gap, since mostly there is none. */
 function takeIn(group: CallGroup, place: number): void {
-  if (group.places === undefined && place !== group.from + group.calls) {
-    group.places = Array.from({ length: group.calls }, (_, i) => group.from + i);
-  }
+  if (place !== group.from + group.calls) group.places ??= placesIn(group);
   group.places?.push(place);
   group.calls += 1;
 }
@@ -225,9 +223,11 @@ function placesOf(groups: readonly CallGroup[], given: number): readonly number[
     next += calls;
   }
   if (next === given) return undefined;
-  return groups.flatMap(
-    ({ from, calls, places }) => places ?? Array.from({ length: calls }, (_, i) => from + i),
-  );
+  return groups.flatMap(placesIn);
+}
+
+function placesIn({ from, calls, places }: CallGroup): number[] {
+  return places ?? Array.from({ length: calls }, (_, i) => from + i);
 }
 
 /** Adds the key by which a call, whose last key is at `last`, is known to have been done: its index; 0 without a nonce. */

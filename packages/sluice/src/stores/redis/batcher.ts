@@ -155,7 +155,7 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
       const [taken, ofTaken] = [calls, takers];
       calls = taken.filter(isWanted);
       takers = ofTaken.filter((_, i) => isWanted(taken[i] as Call));
-      // Last: who is told so may give up others.
+      // After the calls to send are chosen, since a caller that hears of it may give up others of them.
       this.#drop(ofTaken.filter((_, i) => !isWanted(taken[i] as Call)));
       if (calls.length === 0) return false;
     }
