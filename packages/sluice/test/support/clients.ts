@@ -53,6 +53,9 @@ async function openUpstash(to: ConnectTo, enableAutoPipelining: boolean): Promis
   };
 }
 
+/** GLIDE gives a command up after 250 ms by default, which a busy machine may take over one that is in order. */
+export const GLIDE_PATIENCE_MS = 60_000;
+
 export const clients = {
   ioredis: async (to = {}) => {
     const client = openIoRedis(to);
@@ -91,6 +94,7 @@ export const clients = {
     const { username, password } = to;
     const client = await GlideClient.createClient({
       addresses: [address(to)],
+      requestTimeout: GLIDE_PATIENCE_MS,
       ...(password !== undefined && {
         credentials: { ...(username !== undefined && { username }), password },
       }),
