@@ -57,7 +57,7 @@ export class NodeCall implements HttpCall {
     const response = this.#response;
     if (isClosed(response)) return AbortSignal.abort();
     const controller = new AbortController();
-    response.once("close", () => {
+    whenOver(response, () => {
       controller.abort();
     });
     return controller.signal;
@@ -183,11 +183,36 @@ export function onOutcome(
     void settle({ status: response.statusCode, aborted: isCutShort(response) });
   };
   if (isClosed(response)) ended();
-  else response.once("close", ended);
+  else whenOver(response, ended);
+}
+
+/**
+ * Calls `over` once, as soon as no more of an answer will be sent. Over HTTP/2 "close" may never come, not even when the
+ * connection ends: if the request's body is left unread, or the client resets its stream with the code 0 while data waits.
+ */
+function whenOver(response: NodeResponse, over: () => void): void {
+  let isOver = false;
+  const end = (): void => {
+    if (isOver) return;
+    isOver = true;
+    over();
+  };
+  response.once("close", end);
+  if (!("stream" in response)) return;
+  const { stream } = response;
+  stream.once("aborted", end);
+  stream.once("finish", () => {
+    if (response.writableEnded) end();
+  });
+  stream.once("end", () => {
+    if (stream.closed) end();
+  });
 }
 
 function isClosed(response: NodeResponse): boolean {
-  return "stream" in response ? response.stream.destroyed : response.closed;
+  if (!("stream" in response)) return response.closed;
+  const { stream } = response;
+  return stream.closed || (response.writableEnded && stream.writableFinished);
 }
 
 /** Of HTTP/2 the response says that it is finished however it ended, and a client may reset a stream with the code 0. */

@@ -251,17 +251,20 @@ describe("over HTTP/1.1", () => {
 });
 
 describe("over HTTP/2", () => {
+  /** More than a client lets come before it reads. */
+  const BLOCKED = Buffer.alloc(10_000_000);
+
   interface Exchange {
     readonly session: ClientHttp2Session;
     readonly socket: Socket;
     readonly stream: ClientHttp2Stream;
   }
 
-  function send(url: string): Exchange {
+  function send(url: string, method = "GET"): Exchange {
     const socket = connect(Number(new URL(url).port), "127.0.0.1");
     const session = connectHttp2(url, { createConnection: () => socket });
     session.on("error", () => undefined);
-    const stream = session.request({ ":path": "/" });
+    const stream = session.request({ ":path": "/", ":method": method });
     stream.on("error", () => undefined);
     ends.push(() => session.destroy());
     return { session, socket, stream };
@@ -310,6 +313,55 @@ describe("over HTTP/2", () => {
     await eventually(() => {
       expect(outcomes).toEqual([{ status: 200, aborted: true }]);
     });
+  });
+
+  test.each([
+    ["has not ended", true, (response: Http2ServerResponse) => response.write(BLOCKED)],
+    // That the client had what it wanted is not known to be wrong.
+    ["has ended", false, (response: Http2ServerResponse) => response.end(BLOCKED)],
+  ])(
+    "a client that resets with the code 0 what waits for its window, and %s, is settled",
+    async (_, aborted, write) => {
+      const limiter = limiterOf(10);
+      const { outcomes, settle } = watched();
+      const limited = rateLimit<Http2ServerRequest, Http2ServerResponse>({
+        charge: () => ({ limiter, key: "k", settle }),
+      });
+      const handler = limited((_request, response) => write(response));
+      const url = await running(listenHttp2(createHttp2Server((q, s) => void handler(q, s))));
+      const { stream } = send(url);
+      await once(stream, "response");
+      stream.close(constants.NGHTTP2_NO_ERROR);
+      await eventually(() => {
+        expect(outcomes).toEqual([{ status: 200, aborted }]);
+      });
+    },
+  );
+
+  test("an answer before the rest of a body that nobody reads is settled", async () => {
+    const limiter = limiterOf(10);
+    const { outcomes, settle } = watched();
+    const gone: AbortSignal[] = [];
+    const limited = rateLimit<Http2ServerRequest, Http2ServerResponse>({
+      charge: (_, call) => {
+        gone.push(call.gone?.() ?? AbortSignal.any([]));
+        return { limiter, key: "k", settle };
+      },
+    });
+    // As parsers of bodies do with one that is too large.
+    const handler = limited((request, response) => {
+      request.once("data", () => {
+        request.pause();
+        response.writeHead(413).end();
+      });
+    });
+    const url = await running(listenHttp2(createHttp2Server((q, s) => void handler(q, s))));
+    const { stream } = send(url, "POST");
+    stream.resume().end(Buffer.alloc(40_000));
+    await eventually(() => {
+      expect(outcomes).toEqual([{ status: 413, aborted: false }]);
+    });
+    expect(gone.map(({ aborted }) => aborted)).toEqual([true]);
   });
 
   test("an answer that arrives is settled as such", async () => {

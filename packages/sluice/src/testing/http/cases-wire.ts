@@ -116,6 +116,22 @@ const http2: readonly HttpCase[] = [
       assert.deepEqual([head.status, head.body], [429, ""]);
     },
   },
+  {
+    name: "over HTTP/2 settles once where the client resets a stream of which it let no body come",
+    protocol: "HTTP/2",
+    run: async (stage) => {
+      const limiter = await stage.limiter(quota(100));
+      const { all, settle } = new Outcomes();
+      const client = await stage.serveHttp2({ charge: () => ({ limiter, key: "k", settle }) }, 0);
+      const stream = client.begin({ path: "/stream" });
+      await client.head(stream);
+      // Node then keeps the stream for good, and tells nobody that it is closed.
+      stream.close(constants.NGHTTP2_NO_ERROR);
+      await eventually(() => assert.equal(all.length, 1));
+      await hasLeft(limiter, "k", 99);
+      assert.equal(all.length, 1);
+    },
+  },
   ...[constants.NGHTTP2_CANCEL, constants.NGHTTP2_NO_ERROR].map(
     (code): HttpCase => ({
       name: `over HTTP/2 settles once, as aborted, where the client resets its stream with the code ${code}`,

@@ -15,8 +15,11 @@ type Head = IncomingHttpHeaders & IncomingHttpStatusHeader;
 export class Http2Client {
   readonly #session: ClientHttp2Session;
 
-  constructor(url: string) {
-    this.#session = connect(url);
+  /** `window` is how many bytes of a body may come before the client asks for more. */
+  constructor(url: string, window?: number) {
+    this.#session = connect(url, {
+      ...(window !== undefined && { settings: { initialWindowSize: window } }),
+    });
     this.#session.on("error", () => undefined);
   }
 

@@ -38,8 +38,6 @@ export async function patiently<T>(promise: Promise<T>, what: string): Promise<T
   }
 }
 
-const ATTEMPTS = 10;
-
 /**
  * For what must be done while a request is under way: on a machine that stops for a moment, it may be over too soon, and
  * then `attempt` answers false, to be made once more.
@@ -47,10 +45,10 @@ const ATTEMPTS = 10;
  * @throws Error `failure`, if no attempt was soon enough
  */
 export async function inTime(failure: string, attempt: () => Promise<boolean>): Promise<void> {
-  for (let attempts = 0; attempts < ATTEMPTS; attempts++) {
-    if (await attempt()) return;
+  const beganMs = monotonicMs();
+  while (!(await attempt())) {
+    if (monotonicMs() - beganMs > patience.longestMs) throw new Error(failure);
   }
-  throw new Error(failure);
 }
 
 /** Something that happens once, for others to wait for. */

@@ -72,12 +72,12 @@ export class Stage {
     return this.#site(await this.#subject.start(options));
   }
 
-  /** Serves the application over HTTP/2. */
-  async serveHttp2(options: SubjectOptions): Promise<Http2Client> {
+  /** Serves the application over HTTP/2, to a client with this window. */
+  async serveHttp2(options: SubjectOptions, window?: number): Promise<Http2Client> {
     const server = await this.#subject.startHttp2?.(options);
     assert.ok(server, "the subject has no HTTP/2");
     this.#ends.push(() => server.close());
-    const client = new Http2Client(server.url);
+    const client = new Http2Client(server.url, window);
     this.#ends.push(() => client.close());
     return client;
   }
