@@ -108,6 +108,12 @@ test("the cost is the rule's, an entry's or the request's", () => {
   expect(costs(from, { tokens: 12 })).toBe(12);
   expect(costs(from, { tokens: "0.0001" })).toBe(0.001);
   expect(costs(from, { tokens: "9".repeat(16) })).toBe(1e9);
+  // All that is a number counts, so that a long one is not the way to a small cost.
+  expect(costs(from, { tokens: "9".repeat(5000) })).toBe(1e9);
+  expect(costs(from, { tokens: `${"0".repeat(20)}5` })).toBe(5);
+  expect([0.1 + 0.2, 1e21, 1e-7, 0].map((tokens) => costs(from, { tokens }))).toEqual([
+    0.3, 1e9, 0.001, 0,
+  ]);
   for (const tokens of ["-1", "NaN", "", "1e3", "0x10", " 1", Number.NaN, -5]) {
     expect([tokens, costs(from, { tokens })]).toEqual([tokens, 9]);
   }
@@ -255,6 +261,13 @@ test("the longest override in force counts, an exact one first", () => {
   expect(at("a", 0)).toBe(1);
   expect(policies.match({ entries: { user: "evil" } }, 0)[0]?.verdict).toBe("deny");
   expect(policies.match({ entries: { user: "bob" } }, 0)[0]?.verdict).toBe("exempt");
+});
+
+test("who lengthens a key until it is a digest leaves no override behind", () => {
+  const policies = compiled(LAYERED);
+  const [met] = policies.match({ entries: { user: `a${"x".repeat(5000)}` } }, 0);
+  expect(met?.override?.index).toBe(1);
+  expect(met?.identity?.length).toBeLessThan(100);
 });
 
 test("an override with another algorithm is the whole policy", () => {

@@ -18,7 +18,7 @@ import { type IndexedOverride, OverrideIndex } from "./override-index.js";
 import { conditionOf, EntryMatcher, listOf } from "./pattern.js";
 import { isPrefix } from "./override-key.js";
 import { rolloutPlace } from "./rollout.js";
-import { entryOf, KeyWriter } from "./rule-key.js";
+import { entryOf, identityOf, KeyWriter } from "./rule-key.js";
 
 /** What is decided by: the rule's policy and its candidate, for one plan and override. */
 interface Limits {
@@ -124,9 +124,11 @@ export class CompiledRule {
     const { rule } = this;
     const mode = weaker(over, rule.mode ?? "enforce");
     if (mode === "off") return undefined;
-    const identity = this.#key.write(request.entries);
-    if (identity === undefined && rule.onMissing !== "deny") return undefined;
-    const override = identity === undefined ? undefined : this.#overrides?.find(identity, nowUs);
+    const key = this.#key.text(request.entries);
+    if (key === undefined && rule.onMissing !== "deny") return undefined;
+    const identity = key === undefined ? undefined : identityOf(key);
+    // By the whole key: who lengthens it until it is a digest must not leave an override behind.
+    const override = key === undefined ? undefined : this.#overrides?.find(key, nowUs);
     const kind = identity === undefined ? "deny" : (override?.shown.kind ?? "policy");
     const { policy, candidate } = this.#limitsOf(request.plan, override);
     return {
@@ -220,10 +222,12 @@ export class CompiledRule {
   }
 }
 
-const DECIMAL = /^\d{1,16}(?:\.\d{1,16})?$/;
+/** As people write a number; and as JavaScript prints one, however small or large. */
+const NUMBER = /^\d+(?:\.\d+)?(?:e[+-]\d+)?$/;
 
 /** Units out of an entry, rounded up to a thousandth and at most what any limit can be; undefined if it is no number. */
 function unitsOf(text: string | undefined): number | undefined {
-  if (text === undefined || !DECIMAL.test(text)) return undefined;
-  return Math.min(Math.ceil(Number(text) * UNIT - 1e-6) / UNIT, MAX_UNITS);
+  if (text === undefined || !NUMBER.test(text)) return undefined;
+  // Not -0 for 0.
+  return Math.min(Math.max(Math.ceil(Number(text) * UNIT - 1e-6), 0) / UNIT, MAX_UNITS);
 }

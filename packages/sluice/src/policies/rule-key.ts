@@ -54,6 +54,12 @@ export class KeyWriter {
 
   /** The identity; undefined if an entry is absent. */
   write(entries: RequestEntries): string | undefined {
+    const text = this.text(entries);
+    return text === undefined ? undefined : identityOf(text);
+  }
+
+  /** The key as overrides spell it, however long. */
+  text(entries: RequestEntries): string | undefined {
     const names = this.#names;
     if (names.length === 0) return EVERYBODY;
     let text = "";
@@ -62,8 +68,13 @@ export class KeyWriter {
       if (value === undefined) return undefined;
       text += (this.#before[i] as string) + escapeValue(value);
     }
-    return text.length > LONGEST_IDENTITY ? digestOf(text) : text;
+    return text;
   }
+}
+
+/** What a key is limited by: the key itself, or its digest if it is long. */
+export function identityOf(text: string): string {
+  return text.length > LONGEST_IDENTITY ? digestOf(text) : text;
 }
 
 /**
