@@ -1,6 +1,7 @@
 /** A copy on this machine's disk of what was last in force, for a start without its source. */
-import { type LoadedPolicies, loadPolicies } from "./load.js";
+import { type LoadedPolicies, loadedOf } from "./load.js";
 import type { Files } from "./node-files.js";
+import { parsePolicies } from "./parse.js";
 import { printPolicies } from "./print.js";
 
 /** What the file holds, as JSON. */
@@ -25,8 +26,9 @@ export class DocumentCache {
   /** Undefined if there is no good copy. */
   async read(): Promise<LoadedPolicies | undefined> {
     try {
-      const copy = JSON.parse(await this.#files.read(this.#path)) as Copy;
-      return await loadPolicies({ ...copy, content: copy.text, file: undefined });
+      const { text, ...copy } = JSON.parse(await this.#files.read(this.#path)) as Copy;
+      // Not as a text: what was in force may be longer when it is printed than a text may be.
+      return loadedOf(parsePolicies(JSON.parse(text)).document, copy);
     } catch {
       return undefined;
     }

@@ -1,5 +1,5 @@
 /** Reads JSON with the line of every value, which JSON.parse does not tell, and in bounded depth. */
-import { MAX_DEPTH, SourceError, type SourceNode, TOO_DEEP } from "./source-node.js";
+import { MAX_DEPTH, scalarNode, SourceError, type SourceNode, TOO_DEEP } from "./source-node.js";
 
 const WORDS: ReadonlyMap<string, boolean | null> = new Map([
   ["true", true],
@@ -49,7 +49,7 @@ class JsonReader {
     if (character === "[") return this.#list(depth, line);
     if (character === '"') return { kind: "scalar", line, value: this.#string() };
     const number = this.#take(NUMBER);
-    if (number !== undefined) return { kind: "scalar", line, value: Number(number) };
+    if (number !== undefined) return scalarNode(line, Number(number));
     const start = this.#at;
     const word = WORDS.get(this.#take(WORD) ?? "");
     if (word !== undefined) return { kind: "scalar", line, value: word };

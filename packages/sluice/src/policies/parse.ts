@@ -6,12 +6,9 @@ import { checkDocument } from "./document-fields.js";
 import { readJson } from "./json-source.js";
 import { type PoliciesProblem, Problems } from "./problems.js";
 import { ReferenceChecks } from "./references.js";
-import { nodeOf, SourceError, type SourceNode } from "./source-node.js";
+import { isTooLong, nodeOf, SourceError, type SourceNode, TOO_LONG } from "./source-node.js";
 import { addWarnings } from "./warnings.js";
 import { isYamlModule, readYaml, type YamlModule } from "./yaml-source.js";
-
-/** A megabyte: a document of 10,000 overrides has about that. */
-const MOST_BYTES = 1_048_576;
 
 /** How a document is to be read. */
 export interface ParsePoliciesOptions {
@@ -78,9 +75,7 @@ export function rootOf(
 ): SourceNode | undefined {
   try {
     if (typeof source !== "string") return nodeOf(source);
-    if (source.length > MOST_BYTES || new TextEncoder().encode(source).length > MOST_BYTES) {
-      throw new SourceError(`longer than ${MOST_BYTES} bytes`);
-    }
+    if (isTooLong(source)) throw new SourceError(TOO_LONG);
     const { format = isYamlName(options.file) ? "yaml" : "json", yaml } = options;
     checkChoice("format", format, ["json", "yaml"]);
     if (format === "json") return readJson(source);

@@ -1,5 +1,6 @@
 /** Writes a document as JSON that reads well, in one form for one document. */
 import type { PoliciesDocument } from "./document.js";
+import { isTooLong } from "./source-node.js";
 
 /** The order of fields; fields that are not here follow them, by name. */
 const ORDER = [
@@ -44,7 +45,7 @@ function inOrder(value: unknown): unknown {
 
 /**
  * The document as JSON: fields in a fixed order, two spaces a level, a line break at the end. `parsePolicies` makes the
- * same document of it.
+ * same document of it. What would be longer than a document may be is printed without spaces.
  *
  * @throws InvalidOptionError for arguments of another kind
  * @example
@@ -53,7 +54,9 @@ function inOrder(value: unknown): unknown {
  * console.log(printPolicies(document).split("\n")[1]); //   "mode": "shadow",
  */
 export function printPolicies(document: PoliciesDocument): string {
-  return `${JSON.stringify(inOrder(document), undefined, 2)}\n`;
+  const ordered = inOrder(document);
+  const text = `${JSON.stringify(ordered, undefined, 2)}\n`;
+  return isTooLong(text) ? `${JSON.stringify(ordered)}\n` : text;
 }
 
 /** All that a document says but its version, as one text: the same for the same content. */

@@ -24,6 +24,8 @@ import type {
   SourceText,
 } from "./policy-source.js";
 import { printPolicies } from "./print.js";
+import { Problems } from "./problems.js";
+import { isTooLong, TOO_LONG } from "./source-node.js";
 
 /** Options of `PublishedPolicies`. */
 export interface PublishedPoliciesOptions {
@@ -156,6 +158,7 @@ export class PublishedPolicies implements PolicySource {
     const { expected, by, comment } = PUBLICATION.read(options);
     const { version: _, ...content } = parsePolicies(document).document;
     const text = printPolicies(content);
+    checkLength(text);
     const { published, version } = await this.#documents.publish(this.#name, {
       text,
       digest: digests.sha256(text),
@@ -267,6 +270,14 @@ export class PublishedPolicies implements PolicySource {
     this.#heard = { thereUs: head.nowUs, hereMs: (sentMs + monotonicMs()) / 2 };
     return head;
   }
+}
+
+/** A value, or a text in another format, may be longer as it is published than those who follow read. */
+function checkLength(text: string): void {
+  if (!isTooLong(text)) return;
+  const problems = new Problems(undefined);
+  problems.add(undefined, "", `the document is refused: as JSON it is ${TOO_LONG}`);
+  problems.end();
 }
 
 /** A version that a server lost may come again with another text. */

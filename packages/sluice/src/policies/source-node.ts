@@ -24,6 +24,8 @@ export type SourceNode = ScalarNode | ListNode | MapNode;
 
 /** Nothing in a document is nested deeper. */
 export const MAX_DEPTH = 32;
+/** A megabyte: a document of 10,000 overrides has about that. */
+const MOST_BYTES = 1_048_576;
 /** Values in a document: more than a megabyte can hold that means anything. */
 const MAX_VALUES = 400_000;
 
@@ -37,7 +39,19 @@ export class SourceError extends Error {
   }
 }
 
+export const TOO_LONG = `longer than ${MOST_BYTES} bytes`;
+
+/** Whether a text is more than a document may be. */
+export function isTooLong(text: string): boolean {
+  return text.length > MOST_BYTES || new TextEncoder().encode(text).length > MOST_BYTES;
+}
+
 export const TOO_DEEP = `nested more than ${MAX_DEPTH} levels deep`;
+
+/** A value alone. No text that is printed tells -0 from 0. */
+export function scalarNode(line: number | undefined, value: unknown): ScalarNode {
+  return { kind: "scalar", line, value: value === 0 ? 0 : value };
+}
 
 /** A value as it was written: own properties alone, whatever their names. */
 export function valueOf(node: SourceNode): unknown {
@@ -58,7 +72,7 @@ export function nodeOf(value: unknown): SourceNode {
       const items = Array.from(each, (item: unknown) => visit(item, depth + 1));
       return { kind: "list", line: undefined, items };
     }
-    if (!isPlain(each)) return { kind: "scalar", line: undefined, value: each };
+    if (!isPlain(each)) return scalarNode(undefined, each);
     const entries = new Map<string, SourceNode>();
     for (const [name, item] of Object.entries(each)) {
       if (item !== undefined) entries.set(name, visit(item, depth + 1));

@@ -1,7 +1,7 @@
 /** Reads YAML with the line of every value, by the package `yaml`, if it is installed. What can grow without end is refused. */
 import { InvalidOptionError } from "../core/errors.js";
 import { fieldOf, InWords } from "../core/shown.js";
-import { MAX_DEPTH, SourceError, type SourceNode, TOO_DEEP } from "./source-node.js";
+import { MAX_DEPTH, scalarNode, SourceError, type SourceNode, TOO_DEEP } from "./source-node.js";
 
 /** What is used of the package `yaml`, from 2.4 on. */
 export interface YamlModule {
@@ -161,7 +161,7 @@ export function readYaml(text: string, yaml: YamlModule): SourceNode {
     const line = lineOf(node) ?? above;
     if (depth > MAX_DEPTH) throw new SourceError(TOO_DEEP, line);
     if (node === null) return { kind: "scalar", line, value: null };
-    if (yaml.isScalar(node)) return { kind: "scalar", line, value: node.value };
+    if (yaml.isScalar(node)) return scalarNode(line, node.value);
     if (yaml.isSeq(node)) {
       const items = (node.items as readonly YamlNode[]).map((item) => visit(item, depth + 1, line));
       return { kind: "list", line, items };
