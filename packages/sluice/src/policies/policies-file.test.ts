@@ -110,6 +110,22 @@ test("YAML that is written in place is taken when it is whole, not when half of 
   expect(reloads.map(({ outcome }) => outcome)).toEqual(["applied"]);
 });
 
+test("a file that is deleted and written again is taken when it is whole", async () => {
+  const path = join(folder(), "policies.yaml");
+  const line = (name: string): string =>
+    `  - { name: ${name}, policy: { algorithm: gcra, limit: 4, period: 1s } }\n`;
+  writeFileSync(path, `rules:\n${line("api")}`);
+  const { rules, reloads } = await follow(path, { every: "1h" });
+  // Another file, since the first one's number is taken.
+  renameSync(path, `${path}.old`);
+  writeFileSync(path, "");
+  setTimeout(() => appendFileSync(path, `rules:\n${line("api2")}`), 5);
+  setTimeout(() => appendFileSync(path, line("login")), 10);
+  await rules.reload();
+  expect(rules.document.rules.map(({ name }) => name)).toEqual(["api2", "login"]);
+  expect(reloads.map(({ outcome }) => outcome)).toEqual(["applied"]);
+});
+
 test("half a file, and one that is invalid, change nothing, and are reported once", async () => {
   const path = join(folder(), "policies.json");
   writeFileSync(path, document(1, { version: 1 }));

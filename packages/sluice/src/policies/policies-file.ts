@@ -14,20 +14,13 @@ export interface PoliciesFileOptions {
 
 const OPTIONS = optionReader<PoliciesFileOptions>()({ path: checkPath });
 
-/** Beside the size of a file, what changes when it does. */
-interface Signature {
-  /** Which file it is: another one that replaces it is complete. */
-  readonly file: string;
-  readonly state: string;
-}
-
-/** A file that is written in place is complete within moments. */
+/** A file is complete moments after somebody begins to write it. */
 const RESTS_MS = 100;
 const MOST_RESTS = 20;
 
 /**
  * A document in a file. A change is found within a second, mostly at once; also if a link is replaced by another, as
- * Kubernetes does. A file that is written in place is read when it has not changed for 100 ms.
+ * Kubernetes does. A changed file is read when it has stayed the same for 100 ms.
  *
  * @throws InvalidOptionError
  * @example
@@ -45,7 +38,7 @@ export class PoliciesFile implements PolicySource {
   readonly #path: string;
   readonly #files: Files;
   /** What was last read. */
-  #last: { readonly signature: Signature; readonly mark: string } | undefined;
+  #last: { readonly signature: string; readonly mark: string } | undefined;
 
   constructor(options: PoliciesFileOptions) {
     const { path } = OPTIONS.read(options);
@@ -59,8 +52,9 @@ export class PoliciesFile implements PolicySource {
     const signature = await this.#signatureNow();
     if (signature === undefined) return { found: "lost", why: `there is no ${this.name}` };
     const { mark: known, signature: before } = this.#last ?? {};
-    if (isSame(signature, before) && seen.mark === known) return { found: "same" };
-    const rested = signature.file === before?.file ? await this.#atRest(signature) : signature;
+    if (signature === before && seen.mark === known) return { found: "same" };
+    // At the start nobody is likely to write, and the program waits.
+    const rested = before === undefined ? signature : await this.#atRest(signature);
     if (rested === undefined) return { found: "same" };
     const content = await this.#files.read(this.#path);
     const mark = digests.sha256(content);
@@ -78,33 +72,31 @@ export class PoliciesFile implements PolicySource {
   }
 
   /**
-   * The signature of a file that is written in place, once it stays the same for a moment: half of a YAML file may be a
-   * complete document with fewer rules. Undefined if it keeps changing: the next look sees it again.
+   * The signature of the file, once it stays the same for a moment: half of a YAML file may be a complete document with
+   * fewer rules. Another file too may be incomplete: `git checkout` deletes the old one, then writes. Undefined if it keeps
+   * changing: the next look sees it again.
    */
-  async #atRest(first: Signature): Promise<Signature | undefined> {
+  async #atRest(first: string): Promise<string | undefined> {
     let last = first;
     for (let count = 0; count < MOST_RESTS; count++) {
       await pause(RESTS_MS);
       const now = await this.#signatureNow();
-      if (now === undefined || isSame(now, last)) return now;
+      if (now === undefined || now === last) return now;
       last = now;
     }
     return undefined;
   }
 
-  async #signatureNow(): Promise<Signature | undefined> {
+  /** What changes when the file does, or is another one. */
+  async #signatureNow(): Promise<string | undefined> {
     try {
       const { dev, ino, size, mtimeNs, ctimeNs } = await this.#files.stat(this.#path);
-      return { file: `${dev} ${ino}`, state: `${size} ${mtimeNs} ${ctimeNs}` };
+      return `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       throw error;
     }
   }
-}
-
-function isSame(one: Signature, other: Signature | undefined): boolean {
-  return one.file === other?.file && one.state === other.state;
 }
 
 function pause(ms: number): Promise<void> {
