@@ -65,7 +65,9 @@ const time: Check<string> = (node, path, problems) => {
   const ms = typeof value === "string" && TIME.test(value) ? Date.parse(value) : Number.NaN;
   // 31 February is read as 3 March by some.
   if (!Number.isNaN(ms) && isOfCalendar(value as string)) {
-    return new Date(ms).toISOString().replace(".000Z", "Z");
+    const inUtc = new Date(ms).toISOString().replace(".000Z", "Z");
+    // An offset may lead out of the years that can be written.
+    if (TIME.test(inUtc)) return inUtc;
   }
   const isDate = typeof value === "string" && /^\d{4}-\d\d-\d\d$/.test(value);
   const hint = isDate ? `did you mean "${value}T00:00:00Z"?` : undefined;

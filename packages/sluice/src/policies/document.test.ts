@@ -172,10 +172,52 @@ test("a rule that another makes needless is warned of", () => {
   expect(warningsOf({ rules: trial })).toEqual([]);
 });
 
+test("half a character is in no key, so an override for one is warned of", () => {
+  const overrides = ["user=\ud800", "user=a\udc00*"].map((key) => {
+    return { rule: "api", key, mode: "deny" };
+  });
+  const message = "out of reach: keys of the rule api are user=…";
+  expect(warningsOf({ rules: [{ name: "api", key: ["user"], policy: GCRA }], overrides })).toEqual([
+    `overrides[0].key: ${message}`,
+    `overrides[1].key: ${message}`,
+  ]);
+});
+
+test("an override that says what the rule says has a meaning below a wider one", () => {
+  const rules = [{ name: "api", key: ["user"], policy: GCRA }];
+  const own = (key: string): object => ({ rule: "api", key, policy: {} });
+  const nothing = "policy: changes nothing: the rule's policy says the same";
+  const wider = { rule: "api", key: "user=a*", mode: "deny" };
+  const overrides = [wider, own("user=acme"), own("user=ac*"), own("user=b")];
+  expect(warningsOf({ rules, overrides })).toEqual([`overrides[3].${nothing}`]);
+  expect(warningsOf({ rules, overrides: [own("*")] })).toEqual([`overrides[0].${nothing}`]);
+});
+
+test.each(["0000-01-01T00:00+01:00", "9999-12-31T23:59-23:00"])(
+  "%s is in a year that cannot be written, and refused",
+  (activeFrom) => {
+    expect(faultsOf({ rules: [], activeFrom })).toEqual([
+      `activeFrom: "${activeFrom}" is not allowed; expected a time such as "2026-12-31T00:00:00Z"`,
+    ]);
+  },
+);
+
+test("-0 is 0, as it is when it has been printed", () => {
+  const rule = { name: "a", policy: { ...GCRA, limit: -0 }, cost: -0, rollout: { percent: -0 } };
+  const text = '{ "rules": [{ "name": "a", "cost": -0, "rollout": { "percent": -0 }, "policy":';
+  const json = `${text} { "algorithm": "gcra", "limit": -0, "period": "1s" } }] }`;
+  const { document } = parsePolicies({ rules: [rule] });
+  for (const each of [json, printPolicies(document)]) {
+    expect(parsePolicies(each).document).toEqual(document);
+    expect(parsePolicies(each, { format: "yaml", yaml }).document).toEqual(document);
+  }
+});
+
 test("overrides and plans without effect are warned of", () => {
   const rules = [
     { name: "api", key: ["user", "route"], match: { route: "/v1/*" }, policy: GCRA },
     { name: "off", mode: "off", policy: GCRA },
+    { name: "user", key: ["user"], policy: GCRA },
   ];
   const overrides = [
     { rule: "ap", key: "user=a", mode: "deny" },
@@ -185,7 +227,7 @@ test("overrides and plans without effect are warned of", () => {
     { rule: "api", key: "us*", mode: "deny" },
     { rule: "api", key: "user=a,route=/v1/a", mode: "deny", until: "1970-01-01T00:00:01Z" },
     { rule: "off", key: "all", mode: "deny" },
-    { rule: "api", key: "user=b*", policy: { limit: 5 } },
+    { rule: "user", key: "user=b*", policy: { limit: 5 } },
   ];
   expect(warningsOf({ rules, overrides }, 1e6)).toEqual([
     "overrides[0].rule: there is no rule ap",

@@ -30,6 +30,8 @@ export function formOfKeys(names: readonly string[]): string {
 export function isInReach(key: string, names: readonly string[]): boolean {
   const isCutShort = isPrefix(key);
   const text = isCutShort ? key.slice(0, -1) : key;
+  // Keys have escapes instead of half characters.
+  if (!text.isWellFormed()) return false;
   if (names.length === 0) return isCutShort ? EVERYBODY.startsWith(text) : text === EVERYBODY;
   const parts = text.split(",");
   if (parts.length > names.length || (!isCutShort && parts.length < names.length)) return false;

@@ -9,6 +9,7 @@ import type {
   PolicyWithoutName,
 } from "./document.js";
 import { putOver } from "./merge.js";
+import { type IndexedOverride, OverrideIndex } from "./override-index.js";
 import { formOfKeys, isInReach, isPrefix, keyValues } from "./override-key.js";
 import { conditionOf, cutPattern, EntryMatcher, listOf } from "./pattern.js";
 import { below, type Problems } from "./problems.js";
@@ -26,6 +27,8 @@ class Warnings {
   readonly #problems: Problems;
   readonly #nowUs: number;
   readonly #rules: ReadonlyMap<string, PolicyRule>;
+  /** By rule: its overrides with a star. */
+  readonly #prefixes: ReadonlyMap<string, OverrideIndex<IndexedOverride>>;
   /** Rules for the same requests and keys, that always deny what their policies do. */
   readonly #scopes = new Map<string, RuleInScope[]>();
 
@@ -44,6 +47,7 @@ class Warnings {
       ...(document.overrides ?? []).map(({ rule }) => rule),
       ...Object.values(document.plans ?? {}).flatMap((plan) => Object.keys(plan)),
     ]);
+    this.#prefixes = prefixesByRule(document.overrides);
     for (const rule of document.rules.filter((each) => !isTrial(each) && !changed.has(each.name))) {
       const scope = scopeOf(rule);
       const others = this.#scopes.get(scope) ?? [];
@@ -156,10 +160,16 @@ class Warnings {
     } else if (!isPrefix(key)) {
       this.#ofValues(rule, names, key, i);
     }
-    // A plan's policy may differ even if the rule's does not.
-    if (policy !== undefined && this.#document.plans === undefined) {
+    // A plan's policy may differ even if the rule's does not, and so may a wider override's.
+    if (policy !== undefined && this.#document.plans === undefined && !this.#isNarrower(override)) {
       this.#ofChange(rule.name, policy, `${path}.policy`, [...way, "policy"]);
     }
+  }
+
+  /** Whether a shorter one with a star would be for its key, if it were not there. */
+  #isNarrower({ rule, key }: PolicyOverride): boolean {
+    const shorter = isPrefix(key) ? key.slice(0, -2) : key;
+    return key !== "*" && this.#prefixes.get(rule)?.find(shorter, 0) !== undefined;
   }
 
   #ofValues({ name, match = {} }: PolicyRule, names: readonly string[], key: string, i: number) {
@@ -171,6 +181,20 @@ class Warnings {
       this.#warn(["overrides", i, "key"], `overrides[${i}].key`, message);
     });
   }
+}
+
+function prefixesByRule(
+  overrides: readonly PolicyOverride[] = [],
+): ReadonlyMap<string, OverrideIndex<IndexedOverride>> {
+  const byRule = new Map<string, IndexedOverride[]>();
+  for (const { rule, key } of overrides) {
+    if (!isPrefix(key)) continue;
+    const prefix = { text: key.slice(0, -1), isPrefix: true, untilUs: Number.POSITIVE_INFINITY };
+    const others = byRule.get(rule);
+    if (others === undefined) byRule.set(rule, [prefix]);
+    else others.push(prefix);
+  }
+  return new Map([...byRule].map(([rule, prefixes]) => [rule, new OverrideIndex(prefixes)]));
 }
 
 /** The most that a policy has at once, in units; 0 if it admits nothing. */
