@@ -283,6 +283,14 @@ test("explain says which rules are met and what each would answer, and counts no
   expect((await rules.peek(ann)).remaining).toBe(9);
 });
 
+test("what is explained is all of one moment, though the switch is thrown meanwhile", async () => {
+  const { rules } = made({ rules: [user(2)] });
+  const telling = rules.explain(ann);
+  rules.setMode("shadow");
+  const { switchedTo, rules: told } = await telling;
+  expect([switchedTo, told[0]?.mode]).toEqual(["enforce", "enforce"]);
+});
+
 test("another document is in force at once, and units in use stay", async () => {
   const { rules } = made({ version: 1, rules: [user(10)] });
   const changes: RulesChanged[] = [];

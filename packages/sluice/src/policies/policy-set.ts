@@ -346,7 +346,8 @@ export class PolicySet implements AsyncDisposable {
   async explain(request: RulesRequest): Promise<RulesExplanation> {
     const taken = this.#met(request);
     const told = this.#compiled.explain(request, taken.nowUs, this.#switch);
-    return explainedBy(told, await peekRules(taken, request.signal), this.#modeNow());
+    const mode = this.#modeNow();
+    return explainedBy(told, await peekRules(taken, request.signal), mode);
   }
 
   /**
