@@ -103,7 +103,7 @@ export class Overrides {
     return [...this.#byId].map(([id, known]) => ({ id, ...termsOf(known) }));
   }
 
-  /** @throws InvalidOptionError if there are too many; what the store fails with. */
+  /** @throws InvalidOptionError if there are too many; StoreUnavailableError, StoreTimeoutError. */
   async set(id: string, { to, note }: OverrideChange): Promise<void> {
     const known = to && { ...to, text: overrideToText(to) };
     const { store, limiter } = this.#options;

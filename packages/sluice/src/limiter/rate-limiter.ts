@@ -267,7 +267,7 @@ export interface RateLimiter<S extends Store = Store> extends AsyncDisposable {
    * the only one; "deny"; or "exempt", which charges nothing. Other processes know of it in a second; see
    * docs/live-limits.md.
    *
-   * @throws InvalidOptionError, also above 10,000 overrides; ClosedError; what the store fails with
+   * @throws InvalidOptionError, also above 10,000 overrides; ClosedError; StoreUnavailableError, StoreTimeoutError
    * @example
    * import { RateLimiter, tokenBucket } from "sluice";
    * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });
@@ -281,7 +281,7 @@ export interface RateLimiter<S extends Store = Store> extends AsyncDisposable {
   /**
    * All overrides that hold now, by the ids of their keys; read again from a store outside the process.
    *
-   * @throws ClosedError; what the store fails with
+   * @throws ClosedError; StoreUnavailableError, StoreTimeoutError
    * @example
    * import { RateLimiter, tokenBucket } from "sluice";
    * const limiter = new RateLimiter({ policy: tokenBucket({ limit: 10, period: "1h" }) });

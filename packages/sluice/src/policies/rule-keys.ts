@@ -60,7 +60,7 @@ export async function blockRuleKey(
 /**
  * Lifts the block of a key of a rule.
  *
- * @throws InvalidOptionError; what the store fails with
+ * @throws InvalidOptionError; StoreUnavailableError, StoreTimeoutError
  * @example
  * import { blockRuleKey, PolicySet, unblockRuleKey } from "sluice/policies";
  * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;
@@ -78,7 +78,7 @@ export async function unblockRuleKey(rules: PolicySet, target: RuleKeyTarget): P
 /**
  * Forgets a key of a rule: full quota, no block.
  *
- * @throws InvalidOptionError; what the store fails with
+ * @throws InvalidOptionError; StoreUnavailableError, StoreTimeoutError
  * @example
  * import { PolicySet, resetRuleKey } from "sluice/policies";
  * const policy = { algorithm: "token-bucket", limit: 3, period: "1h" } as const;

@@ -1,10 +1,10 @@
 /** Scripts about one key that are asked by themselves, outside of any batch. */
-import { StoreUnavailableError } from "../../core/errors.js";
+import { asStoreError, StoreUnavailableError } from "../../core/errors.js";
 import type { RunScript } from "./clients/client.js";
 import { asScriptFailure } from "./clients/index.js";
 import type { Script } from "./scripts.js";
 
-/** Runs a script whose reply is an array. Rejects with what is no failure of our own as it came. */
+/** Runs a script whose reply is an array. */
 export async function runOnKey(
   run: RunScript,
   { sha, source }: Script,
@@ -15,7 +15,7 @@ export async function runOnKey(
   try {
     reply = await run(sha, source, [key], args);
   } catch (error) {
-    throw asScriptFailure(error);
+    throw asStoreError(asScriptFailure(error));
   }
   if (Array.isArray(reply)) return reply as readonly unknown[];
   throw new StoreUnavailableError("a script's reply is no array");
