@@ -18,6 +18,8 @@ afterAll(async () => {
   while (activeResources().length > 0 && performance.now() - beganMs < graceMs()) {
     await new Promise((resolve) => setImmediate(resolve));
   }
+  // Where the machine stood still meanwhile, timers that are due have had no turn yet.
+  if (activeResources().length > 0) await new Promise((resolve) => setTimeout(resolve, 1));
   const left = activeResources();
   if (left.length > 0) throw new Error(`this test file left behind: ${left.join(", ")}`);
 });
