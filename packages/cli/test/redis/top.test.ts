@@ -21,7 +21,8 @@ beforeAll(async () => {
   // A stricter one beside it, on trial.
   const trial = fixedWindow({ name: "trial", limit: 4, window: "1h", enforce: false });
   limiter = new RateLimiter({ policy: [policy, trial], store, namespace: name, timeout: "30s" });
-  const semaphore = new Semaphore({ store, limit: 3, name: "jobs", namespace: name });
+  const jobs = { store, limit: 3, name: "jobs", namespace: name } as const;
+  const semaphore = new Semaphore({ ...jobs, timeout: "60s" });
   reporter = report({ store, name, limiters: [limiter], semaphores: [semaphore], every: "100ms" });
   for (let i = 0; i < 40; i++) await limiter.consume(`user:${i % 2}`);
   await reporter.flush();

@@ -3,7 +3,8 @@ import { RateLimiter, tokenBucket } from "sluice";
 import { RedisStore } from "sluice/redis";
 
 const store = await RedisStore.connect(process.env.REDIS_URL);
-const limiter = new RateLimiter({ policy: tokenBucket({ limit: 2, period: "1m" }), store });
+const policy = tokenBucket({ limit: 2, period: "1m" });
+const limiter = new RateLimiter({ policy, store, timeout: "60s" });
 const key = `consumer-${process.pid}`;
 const decisions = [];
 for (let call = 0; call < 3; call += 1) decisions.push(await limiter.consume(key));

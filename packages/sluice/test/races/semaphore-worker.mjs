@@ -29,7 +29,7 @@ const open = async () =>
   new Semaphore({
     limit: task === "contend" ? LIMIT : 1,
     leaseDuration: lease,
-    timeout: "5s",
+    timeout: "60s",
     store: url === "" ? new MemoryStore() : await RedisStore.connect(url),
   });
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { consumeAtomic, CrossSlotError, RateLimiter, tokenBucket } from "../../src/index.js";
 import { PolicySet } from "../../src/policies/index.js";
 import { type RedisClientLike, RedisStore } from "../../src/stores/redis/index.js";
-import { clients, GLIDE_PATIENCE_MS } from "../support/clients.js";
+import { clients, patientGlide } from "../support/clients.js";
 import { startCluster } from "../support/cluster.js";
 import { eventually } from "../support/eventually.js";
 import { startVictim, type Victim } from "../support/servers.js";
@@ -93,10 +93,7 @@ test("a GLIDE client of a Cluster, whose name a bundler made shorter, is taken f
   const { GlideClusterClient, Logger } = await import("@valkey/valkey-glide");
   Logger.setLoggerConfig("off");
   const addresses = cluster.ports.map((port) => ({ host: "127.0.0.1", port }));
-  const client = await GlideClusterClient.createClient({
-    addresses,
-    requestTimeout: GLIDE_PATIENCE_MS,
-  });
+  const client = await GlideClusterClient.createClient({ addresses, ...patientGlide });
   onTestFinished(() => {
     client.close();
   });

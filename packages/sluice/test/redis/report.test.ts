@@ -189,7 +189,8 @@ test("a store with a clock of its own reports by it", async () => {
   const store = new RedisStore({ url: inject("redisUrl"), clock });
   onTestFinished(() => store.close());
   const name = `clock-${randomUUID()}`;
-  const limiter = new RateLimiter({ policy: tokenBucket({ limit: 1, period: "1h" }), store });
+  const policy = tokenBucket({ limit: 1, period: "1h" });
+  const limiter = new RateLimiter({ policy, store, timeout: "60s" });
   const reporter = report({ store, name, limiters: [limiter], every: "1m" });
   await limiter.consume(name);
   await reporter.end();

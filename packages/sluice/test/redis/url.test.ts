@@ -71,7 +71,7 @@ test("a server that is not there is a failure of the store, until it is there", 
     breaker: { probeEvery: "10ms" },
     hooks: { onError },
   });
-  const semaphore = new Semaphore({ limit: 1, store });
+  const semaphore = new Semaphore({ limit: 1, store, timeout: "60s" });
   expect(await limiter.consume("k")).toMatchObject({ allowed: true, source: "fail-open" });
   await expect(semaphore.acquire("k", { maxWait: 0 })).rejects.toMatchObject({
     code: "STORE_UNAVAILABLE",

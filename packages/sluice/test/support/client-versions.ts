@@ -135,12 +135,15 @@ export async function openClusterVersion(
   const module = await version.load();
   if (version.name === "redis") {
     const redisModule = module as NodeRedisModule;
-    const rootNodes = ports.map((port) => ({ socket: { host, port } }));
+    const rootNodes = ports.map((port) => ({
+      socket: { host, port, connectTimeout: PATIENCE_MS },
+    }));
     return openNodeRedis(redisModule.createCluster({ rootNodes }));
   }
   const { default: Redis } = module as IoRedisModule;
   const nodes = ports.map((port) => ({ host, port }));
-  return openIoRedis(new Redis.Cluster(nodes, { lazyConnect: true }));
+  const options = { lazyConnect: true, slotsRefreshTimeout: PATIENCE_MS };
+  return openIoRedis(new Redis.Cluster(nodes, options));
 }
 
 /** What `RedisStore.connect` opens where this version is installed. */

@@ -53,8 +53,11 @@ async function openUpstash(to: ConnectTo, enableAutoPipelining: boolean): Promis
   };
 }
 
-/** GLIDE gives a command up after 250 ms by default, which a busy machine may take over one that is in order. */
-export const GLIDE_PATIENCE_MS = 60_000;
+/** By default, GLIDE gives up a command after 250 ms, and a connection after 2 s. A busy machine may take longer. */
+export const patientGlide = {
+  requestTimeout: 60_000,
+  advancedConfiguration: { connectionTimeout: 60_000 },
+};
 
 export const clients = {
   ioredis: async (to = {}) => {
@@ -94,7 +97,7 @@ export const clients = {
     const { username, password } = to;
     const client = await GlideClient.createClient({
       addresses: [address(to)],
-      requestTimeout: GLIDE_PATIENCE_MS,
+      ...patientGlide,
       ...(password !== undefined && {
         credentials: { ...(username !== undefined && { username }), password },
       }),

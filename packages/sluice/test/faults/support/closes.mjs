@@ -32,8 +32,10 @@ const { store, end } = await open();
 // Else an outage that begins before the end is a warning of the process.
 const hooks = { onError: () => {} };
 const policy = tokenBucket({ limit: 1, period: "1h" });
-const limiter = new RateLimiter({ policy, store, hooks });
-const semaphore = new Semaphore({ limit: 1, store, hooks });
+// Of nothing here is the deadline the end.
+const options = { store, hooks, timeout: "60s" };
+const limiter = new RateLimiter({ policy, ...options });
+const semaphore = new Semaphore({ limit: 1, ...options });
 /** @type {Promise<string>[]} */
 const outcomes = [];
 const watch = async (/** @type {Promise<unknown>} */ call) => {
