@@ -112,7 +112,7 @@ export class World {
       async () => {
         if (!(await isSo())) throw new Error(`still waiting until ${what}`);
       },
-      { timeout: 30_000, interval: 2 },
+      { timeout: 300_000, interval: 2 },
     );
   }
 

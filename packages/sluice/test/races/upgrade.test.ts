@@ -56,7 +56,7 @@ beforeAll(async () => {
   built = await buildPackage([]);
   present = entriesOf(packageDirectory, built.directory);
   redis = await startRedis();
-}, 180_000);
+});
 afterAll(async () => {
   await redis?.stop();
   built?.remove();
@@ -167,10 +167,7 @@ const POLICIES: readonly (readonly [string, readonly Verb[], Policy | readonly P
   ],
 ];
 
-// Each takes some seconds, and on a machine that others use as many times as long.
-const PATIENCE = { timeout: 240_000 };
-
-describe(`${PROCESSES} processes of the release and of the present build`, PATIENCE, () => {
+describe(`${PROCESSES} processes of the release and of the present build`, () => {
   test.each(POLICIES)(
     "keep the bound of %s, and every decision is the kernel's",
     async (...each) => {
@@ -295,7 +292,7 @@ describe(`${PROCESSES} processes of the release and of the present build`, PATIE
   });
 });
 
-test("the golden bytes are those of the release", PATIENCE, async () => {
+test("the golden bytes are those of the release", async () => {
   const [core, { RedisStore }, { ManualClock }] = (await Promise.all(
     [release.core, release.redis, release.testing].map(
       (path) => import(/* @vite-ignore */ pathToFileURL(path).href),
