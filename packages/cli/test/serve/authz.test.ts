@@ -115,6 +115,16 @@ test("takes a whole URL for its path, and hosts in any case", async () => {
   expect((await asked({ "x-forwarded-host": "a.EXAMPLE" })).status).toBe(429);
 });
 
+test.each(["a.example:443", "A.example:8080", "a.example.", "a.example.:80", "a.example:"])(
+  "another spelling of a host does not get past its rule: %s",
+  async (host) => {
+    const { ask } = await startService(document);
+    const asked = (name: string) => ask("/v1/authz", undefined, get({ "x-forwarded-host": name }));
+    expect((await asked("a.example")).status).toBe(200);
+    expect((await asked(host)).status).toBe(429);
+  },
+);
+
 test.each([
   ["0", "127.0.0.1"],
   ["1", "192.0.2.3"],

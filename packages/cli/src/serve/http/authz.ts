@@ -87,13 +87,18 @@ function entriesOf(
   if (address !== undefined) entries["address"] = addressKey(address);
   if (method !== undefined) entries["method"] = method;
   if (path !== undefined) entries["path"] = pathIn(path);
-  if (host !== undefined) entries["host"] = host.toLowerCase();
+  if (host !== undefined) entries["host"] = hostIn(host);
   if (key !== undefined) entries["key"] = key;
   return entries;
 }
 
 function callOf(request: IncomingMessage, header: (name: string) => string | undefined): HttpCall {
   return { method: request.method ?? "GET", address: request.socket.remoteAddress, header };
+}
+
+/** As proxies compare hosts: a client may write a port and a dot at the end, and reaches the same server. */
+function hostIn(host: string): string {
+  return host.toLowerCase().replace(/:\d*$/, "").replace(/\.$/, "");
 }
 
 /** Without the query; of a whole URL its path; in the one spelling that rules are written in. */
