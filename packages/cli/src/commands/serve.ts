@@ -24,7 +24,7 @@ function optionOf(name: string, { kind, value, help, default: usual }: Setting):
 export const serveCommand = defineCommand({
   usage: "sluice serve --policies FILE [--redis URL] [options]",
   description: `Decides over HTTP, by a document of policies: for services in other languages, and for proxies. SIGTERM or Ctrl-C
-drains it: what it has taken is answered; SIGHUP reads the file of tokens again. The log is JSON, a line an event. See docs/service.md.`,
+drains it: what it has taken is answered; SIGHUP reads the files of tokens and of the certificate again. The log is JSON, a line an event. See docs/service.md.`,
   options: Object.fromEntries(
     FLAGS.map(([name, setting]) => [flagOf(name), optionOf(name, setting)]),
   ),

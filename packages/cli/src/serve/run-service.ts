@@ -61,6 +61,7 @@ export async function runService(
   }
   const reloaded = onReload?.(() => {
     void service.readTokensAgain();
+    void service.readCertificateAgain();
   });
   await new Promise<void>((resolve) => {
     if (ended.aborted) resolve();

@@ -18,12 +18,15 @@ import { noteChanges, outageHooks } from "./note-events.js";
 import { SettingError } from "./read-settings.js";
 import { type ServiceDashboard, serviceDashboard } from "./service-dashboard.js";
 import type { ServiceSettings } from "./settings.js";
+import { readTls, type ServerTls } from "./tls.js";
 import { Tokens } from "./tokens.js";
 
 /** A way in: a server that can stop. */
 export interface Entrance {
   /** Takes no new requests, and resolves when those that it had taken are answered; after `withinMs` at the latest. */
   close(withinMs: number): Promise<void>;
+  /** Shows this certificate to those who connect from now on. Undefined where it speaks no TLS. */
+  readonly renewTls?: ((tls: ServerTls) => void) | undefined;
 }
 
 /** Whether the service can decide now. */
@@ -129,6 +132,19 @@ export class Service {
       this.log.info("tokens read");
     } catch (error) {
       this.log.error("tokens not taken", { why: errorText(error) });
+    }
+  }
+
+  /** Reads the files of the certificate again; the old one stays if they do not hold another. Never rejects. */
+  async readCertificateAgain(): Promise<void> {
+    const renewals = this.#entrances.flatMap(({ renewTls }) => renewTls ?? []);
+    if (renewals.length === 0) return;
+    try {
+      const tls = await readTls(this.settings);
+      if (tls !== undefined) for (const renew of renewals) renew(tls);
+      this.log.info("certificate read");
+    } catch (error) {
+      this.log.error("certificate not taken", { why: errorText(error) });
     }
   }
 

@@ -67,7 +67,7 @@ export const SETTINGS = {
   tlsCert: {
     kind: "text",
     value: "FILE",
-    help: "The certificate chain, in PEM, for TLS on ports.",
+    help: "The certificate chain, in PEM, for TLS on ports. SIGHUP reads it and its key again.",
   },
   tlsKey: { kind: "text", value: "FILE", help: "Its private key, in PEM." },
   tokens: {
@@ -146,7 +146,7 @@ export const SETTINGS = {
     default: 10_000,
     least: 100,
     most: HOUR_MS,
-    help: "How long a request may take to arrive, head and body; slower ones get 408.",
+    help: "How long a request may take to arrive, head and body; slower ones get 408. The handshake of TLS has the same time.",
   },
   idleTimeout: {
     kind: "milliseconds",

@@ -1,5 +1,6 @@
 /** A server of Envoy's rate limit service and of gRPC's health, on ports and Unix sockets. */
 import { createServer, type ListenOptions, type Server as NetServer, type Socket } from "node:net";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:tls";
 import type { Server, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
 import { InvalidOptionError, SluiceError } from "sluice";
 import type { PolicySet } from "sluice/policies";
@@ -7,6 +8,7 @@ import { listening } from "../http/listen.js";
 import { decideRls, type RlsAnswer, type RlsRequest, RlsRequestError } from "../rls/index.js";
 import { closedWithin } from "../patience.js";
 import type { Entrance } from "../service.js";
+import type { ServerTls } from "../tls.js";
 import type { Tokens } from "../tokens.js";
 import { Health, healthDefinition } from "./health.js";
 import { type GrpcLibrary, type LoadedGrpc, loadGrpc } from "./load-grpc.js";
@@ -21,7 +23,9 @@ export interface GrpcServerOptions {
   /** For the health; default: always. */
   readonly isReady?: (() => Promise<boolean>) | undefined;
   /** PEM. Default: no TLS. */
-  readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined;
+  readonly tls?: ServerTls | undefined;
+  /** How long the handshake of TLS may take; default 10,000 ms. */
+  readonly handshakeMs?: number | undefined;
   /** Bytes of a request; default 65,536. */
   readonly maxMessage?: number | undefined;
   /** At once, at each address; default 10,000. */
@@ -38,6 +42,7 @@ const DEFAULT_MESSAGE = 65_536;
 const DEFAULT_CONNECTIONS = 10_000;
 const DEFAULT_STREAMS = 1000;
 const DEFAULT_KEEPALIVE_MS = 60_000;
+const DEFAULT_HANDSHAKE_MS = 10_000;
 
 type Call = ServerUnaryCall<RlsRequest | RlsRequestError, RlsAnswer>;
 
@@ -55,12 +60,13 @@ export class GrpcServer implements Entrance {
   readonly #server: Server;
   readonly #health: Health;
   readonly #listeners: NetServer[] = [];
+  readonly #tlsListeners: TlsServer[] = [];
   readonly #sockets = new Set<Socket>();
   readonly #inject: (socket: Socket) => void;
 
   constructor(loaded: LoadedGrpc, options: GrpcServerOptions) {
     const { grpc } = loaded;
-    const { keepaliveMs = DEFAULT_KEEPALIVE_MS, tls } = options;
+    const { keepaliveMs = DEFAULT_KEEPALIVE_MS } = options;
     this.#grpc = grpc;
     this.#options = options;
     this.#server = new grpc.Server({
@@ -73,10 +79,8 @@ export class GrpcServer implements Entrance {
     this.#health = new Health(grpc, options.isReady ?? (async () => true));
     this.#server.addService(...this.#rateLimits(loaded));
     this.#server.addService(healthDefinition(loaded.health), this.#health.handlers);
-    const credentials =
-      tls === undefined
-        ? grpc.ServerCredentials.createInsecure()
-        : grpc.ServerCredentials.createSsl(null, [{ cert_chain: tls.cert, private_key: tls.key }]);
+    // It gets connections whose TLS, if they have any, is ours.
+    const credentials = grpc.ServerCredentials.createInsecure();
     const injector = this.#server.createConnectionInjector(credentials);
     this.#inject = (socket) => {
       injector.injectConnection(socket);
@@ -85,18 +89,37 @@ export class GrpcServer implements Entrance {
 
   /** Listens there too; resolves with the port, 0 for a Unix socket. */
   async listen(place: ListenOptions): Promise<number> {
-    const listener = createServer({ noDelay: true }, (socket) => {
-      this.#sockets.add(socket);
-      socket.on("close", () => this.#sockets.delete(socket));
-      // A client that disconnects in the middle is no error.
-      socket.on("error", () => socket.destroy());
-      this.#inject(socket);
-    });
+    const { tls } = this.#options;
+    const listener = tls === undefined ? createServer({ noDelay: true }) : this.#tlsListener(tls);
+    listener.on("connection", (socket: Socket) => this.#keep(socket));
+    listener.on(tls === undefined ? "connection" : "secureConnection", this.#inject);
     listener.maxConnections = this.#options.maxConnections ?? DEFAULT_CONNECTIONS;
     await listening(listener, place);
     this.#listeners.push(listener);
     const address = listener.address();
     return typeof address === "object" ? (address?.port ?? 0) : 0;
+  }
+
+  /** Shows this certificate to those who connect from now on. */
+  readonly renewTls = (tls: ServerTls): void => {
+    for (const listener of this.#tlsListeners) listener.setSecureContext(tls);
+  };
+
+  #tlsListener(tls: ServerTls): TlsServer {
+    const { handshakeMs: handshakeTimeout = DEFAULT_HANDSHAKE_MS } = this.#options;
+    const options = { ...tls, handshakeTimeout, ALPNProtocols: ["h2"], noDelay: true };
+    const listener = createTlsServer(options);
+    listener.on("secureConnection", (socket) => this.#keep(socket));
+    listener.on("tlsClientError", (_, socket) => socket.destroy());
+    this.#tlsListeners.push(listener);
+    return listener;
+  }
+
+  #keep(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on("close", () => this.#sockets.delete(socket));
+    // A client that disconnects in the middle is no error.
+    socket.on("error", () => socket.destroy());
   }
 
   async close(withinMs: number): Promise<void> {

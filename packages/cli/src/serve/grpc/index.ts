@@ -12,7 +12,7 @@ import { grpcServer } from "./grpc-server.js";
  * @throws SettingError; the system's error if the address is not available
  */
 export async function openGrpc(service: Service): Promise<string | undefined> {
-  const { grpc, grpcEach, maxConnections } = service.settings;
+  const { grpc, grpcEach, maxConnections, requestTimeout } = service.settings;
   if (grpc === undefined) return undefined;
   const place = placeOf("grpc", /^\d+$/.test(grpc) ? `127.0.0.1:${grpc}` : grpc);
   const tls = place.path === undefined ? await readTls(service.settings) : undefined;
@@ -22,6 +22,7 @@ export async function openGrpc(service: Service): Promise<string | undefined> {
     tokens: service.tokens,
     isReady: async () => (await service.readiness()).isReady,
     tls,
+    handshakeMs: requestTimeout,
     maxConnections,
     failed: (error) => {
       service.log.error("gRPC failed", { error: errorText(error) });

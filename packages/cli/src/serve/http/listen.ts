@@ -1,7 +1,7 @@
 /** Listens on ports and Unix sockets, within the limits of the settings, and stops without losing a request. */
 import { lstat, unlink } from "node:fs/promises";
-import { createServer, type Server } from "node:http";
-import { createServer as createTlsServer } from "node:https";
+import { createServer, type Server, type ServerOptions } from "node:http";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import { connect, type ListenOptions, type Server as NetServer, type Socket } from "node:net";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { closedWithin } from "../patience.js";
@@ -52,7 +52,8 @@ async function listenAt(
   const place = placeOf("listen", address);
   const { path } = place;
   const isTls = path === undefined && tls !== undefined;
-  const server = makeServer(settings, handler, isTls ? tls : undefined);
+  const server = isTls ? makeTlsServer(settings, tls) : createServer(optionsOf(settings));
+  serve(server, settings, handler);
   if (path !== undefined) await removeStale(path);
   await listening(server, place);
   const bound = server.address();
@@ -61,6 +62,7 @@ async function listenAt(
   return {
     address: path === undefined ? `${isTls ? "https" : "http"}://${host}:${port}` : `unix:${path}`,
     close: (withinMs) => closeServer(server, withinMs),
+    renewTls: "setSecureContext" in server ? (next) => server.setSecureContext(next) : undefined,
   };
 }
 
@@ -85,13 +87,8 @@ export function placeOf(setting: "listen" | "grpc", address: string): ListenOpti
   throw new SettingError(`${setting}: ${address} is none of host:port, [::]:port and unix:/path`);
 }
 
-function makeServer(
-  settings: ServiceSettings,
-  handler: Handler,
-  tls: ServerTls | undefined,
-): Server {
-  const { maxHeaders, maxConnections, requestTimeout, idleTimeout } = settings;
-  const options = {
+function optionsOf({ maxHeaders, requestTimeout, idleTimeout }: ServiceSettings): ServerOptions {
+  return {
     maxHeaderSize: maxHeaders,
     requestTimeout,
     headersTimeout: requestTimeout,
@@ -100,8 +97,15 @@ function makeServer(
     // A request without Host is no HTTP/1.1; nothing here depends on it.
     requireHostHeader: false,
   };
-  const server: Server =
-    tls === undefined ? createServer(options) : createTlsServer({ ...options, ...tls });
+}
+
+/** Whoever opens a connection and does not begin to speak TLS waits as long as for the head of a request. */
+function makeTlsServer(settings: ServiceSettings, tls: ServerTls): TlsServer {
+  const { requestTimeout: handshakeTimeout } = settings;
+  return createTlsServer({ ...optionsOf(settings), ...tls, handshakeTimeout });
+}
+
+function serve(server: Server, { maxConnections }: ServiceSettings, handler: Handler): void {
   server.on("request", (request, response) => {
     handler(request, response);
   });
@@ -112,7 +116,6 @@ function makeServer(
   });
   server.maxConnections = maxConnections;
   server.on("clientError", refuse);
-  return server;
 }
 
 const REASONS: Readonly<Record<string, ProblemReason>> = {
@@ -120,9 +123,12 @@ const REASONS: Readonly<Record<string, ProblemReason>> = {
   ERR_HTTP_REQUEST_TIMEOUT: "request-timeout",
 };
 
+/** Nothing can be sent: before the end of the handshake of TLS an answer would wait for ever. */
+const MUTE: ReadonlySet<string | undefined> = new Set(["ECONNRESET", "ERR_TLS_HANDSHAKE_TIMEOUT"]);
+
 /** What is no request, or comes too slowly, is answered if possible, and its connection ended. */
 function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === "ECONNRESET" || !socket.writable) {
+  if (MUTE.has(error.code) || !socket.writable) {
     socket.destroy();
     return;
   }

@@ -1,6 +1,5 @@
 /** The server around the rate limits: who may ask, health, limits on what comes in, deadlines, TLS, and its end. */
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import * as grpc from "@grpc/grpc-js";
@@ -9,6 +8,7 @@ import { RedisStore } from "sluice/redis";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { grpcServer } from "../../../src/serve/grpc/grpc-server.js";
 import { loadGrpc } from "../../../src/serve/grpc/load-grpc.js";
+import { readTls, type ServerTls } from "../../../src/serve/tls.js";
 import { Tokens } from "../../../src/serve/tokens.js";
 import { temporaryFolder } from "../../support/service.js";
 import { METHOD, RlsClient, startGrpc, wire } from "../../support/grpc.js";
@@ -181,7 +181,7 @@ test("over TLS, and on a Unix socket", async () => {
   execFileSync("openssl", [...words.split(" "), ...names, "-keyout", key, "-out", cert], {
     stdio: "ignore",
   });
-  const tls = { cert: readFileSync(cert), key: readFileSync(key) };
+  const tls = (await readTls({ tlsCert: cert, tlsKey: key })) as ServerTls;
   const { address } = await startGrpc(document, { tls });
   const client = new RlsClient(address, grpc.credentials.createSsl(tls.cert));
   expect((await client.ask(request)).answer?.overallCode).toBe("OK");
