@@ -36,6 +36,7 @@ export function Lines({ lines }: { readonly lines: readonly string[] }) {
 
 async function open({ id, version }: Change): Promise<void> {
   diff.value.value = undefined;
+  diff.problem.value = undefined;
   opened.value = opened.value === id ? undefined : id;
   if (opened.value !== undefined) await diff.load(diffLines({ to: version }));
 }
@@ -78,7 +79,7 @@ function Row({ change }: { readonly change: Change }) {
   return (
     <li>
       <p>
-        <time>{moment(atMs, nowMs())}</time> <b>{who ?? "somebody"}</b> {didText(change)}
+        <time>{moment(atMs, nowMs())}</time> <b>{who ?? "somebody"}</b> <bdi>{didText(change)}</bdi>
         {change.comment !== undefined && <q>{change.comment}</q>}
       </p>
       <div class="actions">

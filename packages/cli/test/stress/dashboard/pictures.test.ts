@@ -4,10 +4,10 @@
  */
 import { fileURLToPath } from "node:url";
 import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { findChromium, launch, openPage } from "./browser.js";
 import { standIn, type StandIn } from "./stand-in.js";
-import { BUSY } from "./states.js";
+import { BUSY, WORDY } from "./states.js";
 
 const images = fileURLToPath(new URL("../../../../../docs/images/", import.meta.url));
 const isTaken = process.env["SLUICE_PICTURES"] === "1";
@@ -48,6 +48,23 @@ describe.skipIf(executable === undefined)("at every width", () => {
       expect(complaints).toEqual([]);
       await page.context().close();
     }
+  });
+
+  test.each([320, 390, 820, 1440])("%i px, names of one long word are broken", async (width) => {
+    const wordy = await standIn(WORDY);
+    onTestFinished(() => wordy.close());
+    const { page } = await openPage(browser, wordy.url, { viewport: { width, height: 900 } });
+    await page.getByRole("heading", { name: "Rules", exact: true }).waitFor();
+    expect(await page.evaluate("document.documentElement.scrollWidth - innerWidth")).toBe(0);
+    await page
+      .getByRole("button", { name: /^Block…/ })
+      .first()
+      .click();
+    const dialog = page.getByRole("dialog");
+    await dialog.waitFor();
+    const over = "(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)";
+    expect(await page.evaluate(`${over}(document.querySelector("dialog"))`)).toBe(0);
+    await page.context().close();
   });
 
   // What the readme shows first: the part that answers whether the right traffic is limited.

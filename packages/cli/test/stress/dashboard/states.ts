@@ -242,6 +242,37 @@ export const HOSTILE: DashboardState = {
   scope: { ...BUSY.scope, stale: { sinceMs: NOW_MS - 5000, why: MARKUP } },
 };
 
+/** Names as long as they may be, of one word, from right to left, and of emoji; with a mark that turns what follows. */
+export const WORDY: DashboardState = (() => {
+  const names = [
+    "W".repeat(120),
+    "\u202Eمفتاح تجريبي key",
+    "👩‍👩‍👧‍👦🏳️‍🌈".repeat(12),
+    "a b ".repeat(30),
+  ];
+  const name = (i: number): string => names[i % names.length] ?? "";
+  const [long] = names as [string];
+  return {
+    ...BUSY,
+    name: long,
+    visitor: { ...BUSY.visitor, who: long },
+    policies: { ...BUSY.policies, version: "f".repeat(64) },
+    rules: BUSY.rules.map((each, i) => ({ ...each, rule: `${i} ${name(i)}`.slice(0, 64) })),
+    topDenied: BUSY.topDenied.map((key, i) => ({
+      ...key,
+      rule: name(i).slice(0, 64),
+      label: name(i),
+    })),
+    changes: BUSY.changes.map((each, i) => {
+      return { ...each, text: name(i), comment: name(i + 1), who: name(i + 2) };
+    }),
+    stores: BUSY.stores.map((store) => {
+      return { ...store, parts: [{ part: `${long}:6379`, breaker: "closed" }] };
+    }),
+    scope: { ...BUSY.scope, stale: { sinceMs: NOW_MS - 5000, why: long } },
+  };
+})();
+
 /** 10,000 rules and 100 hot keys. */
 export const MANY: DashboardState = {
   ...BUSY,
