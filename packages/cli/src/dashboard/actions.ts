@@ -186,7 +186,6 @@ export class Actions {
     const version = await publish({ by: nameOf(who), comment });
     const target = policies.source?.name ?? "the document of this process";
     this.#audit({ who, action, target, before, after: version, comment });
-    await this.#parts.documents.versions();
     await this.#parts.changes.read();
     return { version };
   }

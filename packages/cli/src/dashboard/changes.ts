@@ -33,7 +33,8 @@ export class ChangeList {
   /** Of a document that is not published: what came in force here. */
   readonly #seen: Change[] = [];
   #made = 0;
-  #isReading = false;
+  #reading = Promise.resolve(true);
+  #next: Promise<boolean> | undefined;
 
   /** `changed` is called whenever the list is another. */
   constructor(policies: PolicySet, changed: () => void) {
@@ -50,18 +51,27 @@ export class ChangeList {
     ];
   }
 
-  /** Reads who published what, if that is kept. Never rejects: what was read last stays. */
-  async read(): Promise<void> {
+  /** Reads who published what, if that is kept; whether it could. Never rejects: what was read last stays. */
+  read(): Promise<boolean> {
+    // One that is under way may have begun before the newest version was there: one more follows, for all who ask meanwhile.
+    this.#next ??= this.#reading.then(() => {
+      this.#next = undefined;
+      this.#reading = this.#readOnce();
+      return this.#reading;
+    });
+    return this.#next;
+  }
+
+  async #readOnce(): Promise<boolean> {
     const { source } = this.#policies;
-    if (!(source instanceof PublishedPolicies) || this.#isReading) return;
-    this.#isReading = true;
+    if (!(source instanceof PublishedPolicies)) return true;
     try {
       this.#notes = await source.history();
       this.#changed();
+      return true;
     } catch {
       // The page says that the store is away.
-    } finally {
-      this.#isReading = false;
+      return false;
     }
   }
 

@@ -193,12 +193,7 @@ class Board {
   }
 
   async #readPublished(): Promise<void> {
-    try {
-      await this.#documents.versions();
-      await this.#changes.read();
-    } catch {
-      this.#isFirst = true;
-    }
+    if (!(await this.#changes.read())) this.#isFirst = true;
   }
 
   #attempts(): { count: number; fromMs: number | undefined; isWhole: boolean } {

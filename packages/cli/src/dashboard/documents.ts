@@ -31,8 +31,6 @@ export class Documents {
   readonly #end: () => void;
   /** Of a document that the program holds: those that were in force, the newest first. */
   #kept: Kept[] = [];
-  /** Of a published one: which versions the store still has. */
-  #published: ReadonlySet<VersionName> = new Set();
 
   constructor(policies: PolicySet, nowMs: () => number) {
     this.#policies = policies;
@@ -48,10 +46,10 @@ export class Documents {
     return { version, document, text: textOf(document) };
   }
 
-  /** Whether a version can come in force again. */
+  /** Whether a version of which the history tells can come in force again. */
   isKept(version: VersionName): boolean {
     if (version === this.#policies.version) return false;
-    if (this.#isPublished()) return this.#published.has(version);
+    if (this.#publishedSource() !== undefined) return true;
     return this.#isValue() && this.#kept.some((each) => each.version === version);
   }
 
@@ -62,7 +60,6 @@ export class Documents {
       return this.#kept.map(({ version, who, atMs, comment }) => ({ version, who, atMs, comment }));
     }
     const history = await published.history();
-    this.#published = new Set(history.map(({ version }) => version));
     return history.map(({ version, by, comment, atMs }) => ({ version, who: by, atMs, comment }));
   }
 
@@ -91,7 +88,6 @@ export class Documents {
     if (published !== undefined) {
       const expected = this.#numberOf(base);
       const version = await published.publish(document, { expected, ...note });
-      this.#published = new Set([...this.#published, version]);
       await this.#policies.reload();
       return version;
     }
@@ -132,10 +128,6 @@ export class Documents {
   #publishedSource(): PublishedPolicies | undefined {
     const { source } = this.#policies;
     return source instanceof PublishedPolicies ? source : undefined;
-  }
-
-  #isPublished(): boolean {
-    return this.#publishedSource() !== undefined;
   }
 
   #isValue(): boolean {

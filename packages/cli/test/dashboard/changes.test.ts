@@ -77,6 +77,24 @@ describe("a published document", () => {
     expect((await ask("api/rollback", { to: 99, base: 2 })).status).toBe(400);
   });
 
+  test("each version that others publish can come back, not only those of this page", async () => {
+    const { rules, source } = await published();
+    const { state, ask } = openBoard(rules);
+    await expect.poll(async () => (await state()).changes.length).toBe(1);
+    for (const expected of [1, 2]) {
+      await source.publish(expected === 1 ? halved : RULES, { expected, by: "cli" });
+      await rules.reload();
+    }
+    await expect
+      .poll(async () => (await state()).changes.map((each) => [each.version, each.canRollBack]))
+      .toEqual([
+        [3, false],
+        [2, true],
+        [1, true],
+      ]);
+    expect((await ask("api/rollback", { to: 2, base: 3 })).body).toEqual({ version: 4 });
+  });
+
   test("an override is a version, ends at its time, and goes", async () => {
     const { rules, other } = await published();
     const { ask } = openBoard(rules);
