@@ -1,6 +1,6 @@
 import type { MinuteReport, MinuteSums, Reports } from "sluice/report";
 import { expect, test } from "vitest";
-import { LastMinute, MinuteDifferences, sumOf } from "./count-sums.js";
+import { deltasOfMinute, LastMinute, MinuteDifferences, sumOf } from "./count-sums.js";
 
 const sums = (policy: string, asked: number, denied = 0, shadowDenied = 0): MinuteSums => ({
   limiter: "edge",
@@ -64,4 +64,21 @@ test("rates are of the last minute, a second", () => {
   expect(last.rates().get("edge api")?.asked).toBeCloseTo((50 + 590) / 60);
   last.add(1000, looked(10));
   expect(last.rates().get("edge api")?.asked).toBe(10);
+});
+
+test("beyond 2,000 rules all count as one, and none is lost, in a minute and over the last", () => {
+  const names = Array.from({ length: 2010 }, (_, i) => `rule-${i}`);
+  const policies = names.map((name) => sums(name, 2, 1));
+  const deltas = deltasOfMinute({ policies, shadows: [] });
+  expect(deltas.size).toBe(2001);
+  expect(deltas.get("other other")).toMatchObject({ asked: 20, denied: 10 });
+  expect(sumOf(deltas)).toMatchObject({ asked: 4020, denied: 2010 });
+  const minute = new LastMinute();
+  minute.add(1000, deltas);
+  // A rule that has its place keeps it, and those that come later are others.
+  minute.add(1000, deltasOfMinute({ policies: [sums("rule-0", 4), sums("new", 6)], shadows: [] }));
+  const rates = minute.rates();
+  expect(rates.get("edge rule-0")?.asked).toBe(3);
+  expect(rates.get("edge new")).toBeUndefined();
+  expect(rates.get("other other")?.asked).toBe(13);
 });

@@ -1,6 +1,7 @@
 import { expect, onTestFinished, test } from "vitest";
 import { PolicySet } from "sluice/policies";
 import { dashboard, type DashboardOptions } from "../../src/dashboard/index.js";
+import { openDashboard } from "../../src/dashboard/dashboard.js";
 import type { DashboardProblem } from "../../src/dashboard/wire.js";
 import { openBoard, RULES } from "../support/board.js";
 
@@ -152,6 +153,28 @@ test("where nobody knows addresses, wrong tokens do not keep the right one out",
   for (let i = 0; i < 20; i++) await ask("api/login", { token: `a wrong token, the ${i}th` });
   expect((await ask("api/login", { token: "one more wrong token" })).status).toBe(429);
   expect((await ask("api/login", { token: TOKENS.read })).status).toBe(204);
+});
+
+test("a token is looked at up to 512 characters, and no door sees a longer one", async () => {
+  const rules = new PolicySet({ source: RULES });
+  const seen: number[] = [];
+  const door = {
+    enter: (token: string) => {
+      seen.push(token.length);
+      return { who: "ana", access: () => "read" as const };
+    },
+  };
+  const board = openDashboard({ policies: rules }, door);
+  onTestFinished(async () => {
+    await board.close();
+    await rules.close();
+  });
+  const statusOf = async (length: number): Promise<number> => {
+    const headers = { authorization: `Bearer ${"x".repeat(length)}` };
+    return (await board(new Request("http://limits.test/api/document", { headers }))).status;
+  };
+  expect([await statusOf(512), await statusOf(513)]).toEqual([200, 401]);
+  expect(seen).toEqual([512]);
 });
 
 test("right tokens are not counted against their holder", async () => {
