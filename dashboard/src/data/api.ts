@@ -3,12 +3,16 @@ import type { DashboardProblem, DashboardState } from "../../../packages/cli/src
 
 const LONGEST_MS = 20_000;
 
-/** An answer that is not 2xx; or, with status 0, none at all. */
+/** The whole of a problem in one line: its detail goes on where its title ends. */
+export const textOf = ({ title, detail }: DashboardProblem): string =>
+  title === "" ? detail : `${title}: ${detail}`;
+
+/** An answer that is not 2xx or cannot be read; or, with status 0, none at all. */
 export class ProblemError extends Error {
   readonly problem: DashboardProblem;
 
   constructor(problem: DashboardProblem, options?: ErrorOptions) {
-    super(problem.detail, options);
+    super(textOf(problem), options);
     this.problem = problem;
   }
 }
@@ -24,7 +28,8 @@ async function problemOf(response: Response): Promise<DashboardProblem> {
   } catch {
     // A proxy's page, say.
   }
-  return { status, title: statusText, detail: `The server answered ${status} ${statusText}.` };
+  const answered = `${status} ${statusText}`.trim();
+  return { status, title: "", detail: `The server answered ${answered}.` };
 }
 
 async function ask(path: string, init: RequestInit): Promise<Response> {
@@ -38,15 +43,26 @@ async function ask(path: string, init: RequestInit): Promise<Response> {
     });
   } catch (cause) {
     const detail = "The server of this page does not answer.";
-    throw new ProblemError({ status: 0, title: "No answer", detail }, { cause });
+    throw new ProblemError({ status: 0, title: "", detail }, { cause });
   }
   if (response.ok || response.status === 304) return response;
   throw new ProblemError(await problemOf(response));
 }
 
+/** @throws {ProblemError} for an answer that broke off, or is the page of a proxy */
+async function read<Answer>(response: Response): Promise<Answer> {
+  try {
+    return (await response.json()) as Answer;
+  } catch (cause) {
+    const detail =
+      "The answer cannot be read. Something between this page and its server may have answered.";
+    throw new ProblemError({ status: response.status, title: "", detail }, { cause });
+  }
+}
+
 /** @throws {ProblemError} */
 export async function get<Answer>(path: string): Promise<Answer> {
-  return (await (await ask(path, {})).json()) as Answer;
+  return read(await ask(path, {}));
 }
 
 /** @throws {ProblemError} */
@@ -56,7 +72,7 @@ export async function post<Answer = undefined>(path: string, body: unknown): Pro
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),
   });
-  return (response.status === 204 ? undefined : await response.json()) as Answer;
+  return response.status === 204 ? (undefined as Answer) : read(response);
 }
 
 let tag: string | undefined;
@@ -67,8 +83,9 @@ export async function getState(since: number | undefined): Promise<DashboardStat
   const headers = isAsked ? { "if-none-match": tag ?? "" } : {};
   const response = await ask(since === undefined ? "state" : `state?since=${since}`, { headers });
   if (response.status === 304) return undefined;
+  const state = await read<DashboardState>(response);
   tag = response.headers.get("etag") ?? undefined;
-  return (await response.json()) as DashboardState;
+  return state;
 }
 
 /** What to show of anything that was thrown. */

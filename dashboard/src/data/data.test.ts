@@ -46,6 +46,7 @@ test.each([
 test.each([
   [0, "0 ms"],
   [999, "999 ms"],
+  [999.6, "1 s"],
   [1200, "1.2 s"],
   [9999, "10 s"],
   [59_600, "1 min"],
@@ -57,12 +58,9 @@ test.each([
 });
 
 test("latencies and counts have their unit", () => {
-  expect([latency(undefined), latency(0.42), latency(12.4), latency(1500)]).toEqual([
-    "–",
-    "0.4 ms",
-    "12 ms",
-    "1.5 s",
-  ]);
+  expect([latency(undefined), latency(0.42), latency(12.4), latency(999.7), latency(1500)]).toEqual(
+    ["–", "0.4 ms", "12 ms", "1 s", "1.5 s"],
+  );
   expect([counted(1, "key"), counted(1204, "key")]).toEqual(["1 key", "1,204 keys"]);
 });
 
@@ -70,6 +68,7 @@ test.each([
   [0, "0 B"],
   [812, "812 B"],
   [4250, "4.3 kB"],
+  [999_600, "1 MB"],
   [1_300_000, "1.3 MB"],
   [2.5e12, "2500 GB"],
 ])("%d bytes are %s", (bytes, text) => {
@@ -183,6 +182,23 @@ test("what was had stays until another comes, and an error ends the wait", async
   expect(answer.problem.value).toMatchObject({ status: 0, detail: "gone" });
   expect(await answer.load(Promise.resolve("second"))).toBe(true);
   expect([answer.value.value, answer.problem.value]).toEqual(["second", undefined]);
+});
+
+test("of two questions the last one's answer stays, whichever comes first", async () => {
+  const answer = held<string>();
+  let slow = (): void => {};
+  const first = answer.load(
+    new Promise((resolve) => {
+      slow = () => resolve("first");
+    }),
+  );
+  const failing = answer.load(Promise.reject(new Error("gone")));
+  const last = answer.load(Promise.resolve("last"));
+  expect(await Promise.all([failing, last])).toEqual([false, true]);
+  slow();
+  expect(await first).toBe(false);
+  expect([answer.value.value, answer.problem.value]).toEqual(["last", undefined]);
+  expect(answer.isBusy.value).toBe(false);
 });
 
 const rule = (name: string, asked: number, denied: number): RuleState => ({

@@ -30,14 +30,16 @@ export function share(part: number, whole: number): string {
 /** Milliseconds, with one decimal if it matters: "0.8 ms", "12 ms". */
 export function latency(ms: number | undefined): string {
   if (ms === undefined) return "–";
-  if (ms >= 1000) return duration(ms);
+  if (ms >= 999.5) return duration(ms);
   return `${ms < 10 ? Math.round(ms * 10) / 10 : Math.round(ms)} ms`;
 }
 
 /** A size in memory: "812 B", "4.2 kB", "1.3 MB". */
 export function size(bytes: number): string {
   const names = ["B", "kB", "MB", "GB"];
-  const power = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), names.length - 1);
+  // What would be rounded to 1000 of a unit is 1 of the next.
+  const thousands = Math.log10(Math.max(bytes, 1) / 0.9995) / 3;
+  const power = Math.min(Math.floor(thousands), names.length - 1);
   const value = bytes / 1000 ** power;
   return `${value < 10 && power > 0 ? Math.round(value * 10) / 10 : Math.round(value)} ${names[power]}`;
 }
@@ -51,7 +53,7 @@ const UNITS: readonly (readonly [ms: number, name: string])[] = [
 
 /** A time that passes: "120 ms", "1.2 s", "45 s", "3 min 20 s", "2 d 4 h". */
 export function duration(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 10_000) return `${Math.round(ms / 100) / 10} s`;
   const seconds = Math.round(ms / 1000) * 1000;
   const first = UNITS.findIndex(([unit]) => seconds >= unit);

@@ -7,32 +7,42 @@ export interface Held<Value> {
   readonly value: Signal<Value | undefined>;
   readonly problem: Signal<DashboardProblem | undefined>;
   readonly isBusy: Signal<boolean>;
-  /** Keeps what comes of it; whether anything did. The former value stays until then. */
+  /**
+   * Keeps what comes of it; whether anything did. The former value stays until then. What comes of an earlier one is
+   * dropped, for nobody waits for it any more.
+   */
   load(promise: Promise<Value>): Promise<boolean>;
 }
+
+const problemOf = (error: unknown): DashboardProblem =>
+  error instanceof ProblemError
+    ? error.problem
+    : { status: 0, title: "", detail: messageOf(error) };
 
 export function held<Value>(): Held<Value> {
   const value = signal<Value | undefined>(undefined);
   const problem = signal<DashboardProblem | undefined>(undefined);
   const isBusy = signal(false);
+  let last = 0;
   return {
     value,
     problem,
     isBusy,
     async load(promise) {
+      last += 1;
+      const own = last;
       isBusy.value = true;
       try {
-        value.value = await promise;
+        const came = await promise;
+        if (own !== last) return false;
+        value.value = came;
         problem.value = undefined;
         return true;
       } catch (error) {
-        problem.value =
-          error instanceof ProblemError
-            ? error.problem
-            : { status: 0, title: "Not done", detail: messageOf(error) };
+        if (own === last) problem.value = problemOf(error);
         return false;
       } finally {
-        isBusy.value = false;
+        if (own === last) isBusy.value = false;
       }
     },
   };

@@ -16,7 +16,7 @@ export const state = signal<DashboardState | undefined>(undefined);
 export const seconds = signal<readonly Second[]>([]);
 export const connection = signal<Connection>({ kind: "loading" });
 export const isPaused = signal(false);
-/** What a screen reader is told once: the result of an action, a loss of the connection. */
+/** What a screen reader is told once: the result of an action. Emptied where one begins, so that the same is told again. */
 export const said = signal("");
 
 export const mayWrite = computed(() => state.value?.visitor.access === "admin");
@@ -101,16 +101,40 @@ export function pause(value: boolean): void {
 /** Begins to ask, each second, while the page is seen. */
 export async function startPolling(): Promise<void> {
   document.addEventListener("visibilitychange", () => {
+    // Without access too: another tab may have logged in.
     if (document.hidden) stop();
-    else if (!isPaused.value && connection.value.kind !== "login") void poll();
+    else if (!isPaused.value) void poll();
   });
+  // An address with a token that is pasted over this one loads nothing.
+  window.addEventListener("hashchange", () => {
+    const token = takeToken();
+    if (token !== undefined) void enter(token);
+  });
+  const token = takeToken();
+  return token === undefined ? poll() : enter(token);
+}
+
+/** The token in the address, of which neither a bookmark nor the history keeps it. */
+function takeToken(): string | undefined {
   const token = /^#token=(.+)$/.exec(location.hash)?.[1];
-  if (token === undefined) return poll();
-  // Neither a bookmark nor the history keeps it.
+  if (token === undefined) return undefined;
   history.replaceState(null, "", location.pathname + location.search);
-  return logIn(decodeURIComponent(token)).catch((error: unknown) => {
-    connection.value = { kind: "login", why: messageOf(error), canLogIn: true };
-  });
+  try {
+    return decodeURIComponent(token);
+  } catch {
+    return token;
+  }
+}
+
+/** With the token of an address: where it is used up, this browser may be the one that used it. */
+async function enter(token: string): Promise<void> {
+  try {
+    await logIn(token);
+  } catch (error) {
+    await poll();
+    const now = connection.value;
+    if (now.kind === "login") connection.value = { ...now, why: messageOf(error) };
+  }
 }
 
 /** @throws {ProblemError} */
@@ -120,8 +144,13 @@ export async function logIn(token: string): Promise<void> {
   await poll();
 }
 
-/** @throws {ProblemError} */
+/** Never rejects: where it fails, the page says so and stays. */
 export async function logOut(): Promise<void> {
-  await post("logout", {});
+  try {
+    await post("logout", {});
+  } catch (error) {
+    fail(error);
+    return;
+  }
   await poll();
 }

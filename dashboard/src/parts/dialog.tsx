@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals";
 import type { ComponentType } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { held } from "../data/held.js";
+import { type Held, held } from "../data/held.js";
 import { poll, said } from "../data/model.js";
 import { forgetComment } from "./comment.js";
 import { Problem } from "./problem.js";
@@ -23,24 +23,30 @@ export interface Question {
   readonly done: string;
 }
 
-const question = signal<Question | undefined>(undefined);
-const outcome = held<unknown>();
+/** Each question has its own outcome: one that was left comes to nothing in the next. */
+interface Asking {
+  readonly question: Question;
+  readonly outcome: Held<unknown>;
+}
+
+const asking = signal<Asking | undefined>(undefined);
 let opener: Element | null = null;
 let openersPart: HTMLElement | null = null;
 
 const noField = (): undefined => undefined;
 
-export function askFirst(asked: Question): void {
+export function askFirst(question: Question): void {
   opener = document.activeElement;
   openersPart = opener?.closest("section")?.querySelector("h2") ?? null;
-  outcome.problem.value = giveToFields(undefined, noField);
+  giveToFields(undefined, noField);
   forgetComment();
-  question.value = asked;
+  said.value = "";
+  asking.value = { question, outcome: held() };
 }
 
 /** The browser gives the focus back to what opened the dialog; if that is gone now, its part's heading takes it. */
 function closed(): void {
-  question.value = undefined;
+  asking.value = undefined;
   requestAnimationFrame(() => {
     if (opener?.isConnected !== true || document.activeElement === document.body) {
       openersPart?.focus();
@@ -50,43 +56,46 @@ function closed(): void {
 
 async function submit(event: Event & { readonly currentTarget: Element }): Promise<void> {
   event.preventDefault();
-  const asked = question.value;
+  const now = asking.value;
   const dialog = event.currentTarget.closest("dialog");
-  if (asked === undefined || outcome.isBusy.value) return;
-  if (!(await outcome.load(asked.run()))) {
-    outcome.problem.value = giveToFields(outcome.problem.value, asked.fieldOf ?? noField);
+  if (now === undefined || now.outcome.isBusy.value) return;
+  const { question, outcome } = now;
+  const isDone = await outcome.load(question.run());
+  const isShown = asking.value === now;
+  if (isDone) {
+    if (isShown) dialog?.close();
+    said.value = question.done;
+    await poll();
+  } else if (isShown) {
+    outcome.problem.value = giveToFields(outcome.problem.value, question.fieldOf ?? noField);
     requestAnimationFrame(() => dialog?.querySelector<HTMLElement>("[aria-invalid]")?.focus());
-    return;
   }
-  dialog?.close();
-  said.value = asked.done;
-  await poll();
 }
 
 export function Dialog() {
   const element = useRef<HTMLDialogElement>(null);
-  const asked = question.value;
+  const now = asking.value;
   // Before the next key: a Tab that comes sooner would take the focus from what the dialog was opened with.
   useLayoutEffect(() => {
-    if (asked !== undefined && element.current?.open === false) element.current.showModal();
-  }, [asked]);
+    if (now !== undefined && element.current?.open === false) element.current.showModal();
+  }, [now]);
   return (
     <dialog ref={element} aria-labelledby="dialog-title" onClose={closed}>
-      {asked !== undefined && (
+      {now !== undefined && (
         <form onSubmit={(event) => void submit(event)}>
-          <h2 id="dialog-title">{asked.title}</h2>
-          <asked.Body />
-          <Problem problem={outcome.problem.value} />
+          <h2 id="dialog-title">{now.question.title}</h2>
+          <now.question.Body />
+          <Problem problem={now.outcome.problem.value} />
           <div class="actions">
             <button type="button" onClick={() => element.current?.close()}>
               Cancel
             </button>
             <button
               type="submit"
-              class={asked.isGrave === true ? "grave" : "main"}
-              aria-busy={outcome.isBusy.value}
+              class={now.question.isGrave === true ? "grave" : "main"}
+              aria-busy={now.outcome.isBusy.value}
             >
-              {asked.action}
+              {now.question.action}
             </button>
           </div>
         </form>

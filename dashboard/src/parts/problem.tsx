@@ -1,5 +1,6 @@
 /** What went wrong with a visitor's request. */
 import type { DashboardProblem } from "../../../packages/cli/src/dashboard/wire.js";
+import { textOf } from "../data/api.js";
 import { withoutPath } from "./refused.js";
 
 type Line = NonNullable<DashboardProblem["problems"]>[number];
@@ -19,7 +20,7 @@ export function Problem({
       {problem !== undefined && (
         <div class="problem">
           {/* The detail of a document that is not valid repeats the first of its problems. */}
-          <p>{problem.problems === undefined ? problem.detail : `${problem.title}:`}</p>
+          <p>{problem.problems === undefined ? textOf(problem) : `${problem.title}:`}</p>
           {problem.problems !== undefined && (
             <ul>
               {problem.problems.map((each) => (

@@ -13,44 +13,63 @@ import { Semaphores, Stores } from "./stores.js";
 import { Totals } from "./totals.js";
 import { TryChange } from "./try.js";
 
-/** What makes these numbers less than they seem, each in one line. */
-function warnings(): readonly string[] {
+/** What makes these numbers less than they seem. How long it has lasted is seen, and not said again each second. */
+interface Warning {
+  readonly said: string;
+  readonly seen: string;
+}
+
+function warnings(): readonly Warning[] {
   const current = state.value;
   const now = connection.value;
   if (current === undefined) return [];
   const { scope, policies } = current;
   const age = duration(Math.max(0, nowMs() - current.nowMs));
-  const list: string[] = [];
+  const list: Warning[] = [];
   if (now.kind === "failing") {
-    list.push(`These numbers are ${age} old. ${now.why} It is asked again.`);
+    const seen = `These numbers are ${age} old, and are asked for again. ${now.why}`;
+    list.push({ said: `${now.why} What is shown is old.`, seen });
   }
   if (scope.stale !== undefined) {
     const since = duration(Math.max(0, nowMs() - scope.stale.sinceMs));
-    list.push(`The numbers of other processes are ${since} old: ${scope.stale.why}`);
+    const { why } = scope.stale;
+    list.push({
+      said: `The numbers of other processes are old: ${why}`,
+      seen: `The numbers of other processes are ${since} old: ${why}`,
+    });
   }
   if (policies.stale !== undefined) {
     const { forMs, why } = policies.stale;
-    list.push(
-      `The document has not been read for ${duration(forMs)}; the last one stays in force: ${why}`,
-    );
+    list.push({
+      said: `The document cannot be read; the last one stays in force: ${why}`,
+      seen: `The document has not been read for ${duration(forMs)}; the last one stays in force: ${why}`,
+    });
   }
   if (!policies.isPublished) {
-    list.push(
-      "These rules are not published in the store: a change here holds in this process alone.",
-    );
+    const text =
+      "These rules are not published in the store: a change here holds in this process alone.";
+    list.push({ said: text, seen: text });
   }
   return list;
 }
 
 function Warnings() {
+  const list = warnings();
   return (
-    <div class="warnings" role="status">
-      {warnings().map((warning) => (
-        <p key={warning} class="problem">
-          {warning}
-        </p>
-      ))}
-    </div>
+    <>
+      <p class="sr" role="status">
+        {list.map(({ said }) => said).join(" ")}
+      </p>
+      {list.length > 0 && (
+        <div class="warnings">
+          {list.map(({ said, seen }) => (
+            <p key={said} class="problem">
+              {seen}
+            </p>
+          ))}
+        </div>
+      )}
+    </>
   );
 }
 

@@ -64,9 +64,9 @@ function Marks({ box, current }: { readonly box: Box; readonly current: Dashboar
     <>
       {outages
         .filter((outage) => (outage.toMs ?? box.toMs) > box.fromMs)
-        .map((outage) => (
+        .map((outage, index) => (
           <rect
-            key={outage.fromMs}
+            key={index}
             class="outage"
             x={x(outage.fromMs)}
             width={Math.max(2, x(outage.toMs ?? box.toMs) - x(outage.fromMs))}

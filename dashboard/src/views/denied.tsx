@@ -69,7 +69,7 @@ export function Denied() {
                             rule: key.rule,
                             id: key.id,
                             label: key.label ?? key.id,
-                            before: `${limitOf(rules.get(key.rule))}denied ${timesOf(key)} times`,
+                            before: `${limitOf(rules.get(key.rule))}denied ${timesOf(key)} ${key.atMost === 1 ? "time" : "times"}`,
                           }}
                           changes={["block", "unblock", "reset", "override"]}
                         />

@@ -8,7 +8,16 @@ import {
   PERMITS,
 } from "../../../packages/cli/test/stress/dashboard/states.js";
 import type { DashboardProblem } from "../../../packages/cli/src/dashboard/wire.js";
-import { connection, isPaused, pause, poll, seconds, startPolling, state } from "../data/model.js";
+import {
+  connection,
+  isPaused,
+  pause,
+  poll,
+  said,
+  seconds,
+  startPolling,
+  state,
+} from "../data/model.js";
 import { Dialog } from "../parts/dialog.js";
 import { change, draw, erase, type FakeNode, fakeDocument } from "../testing/fake-dom.js";
 import { Changes } from "./changes.js";
@@ -28,6 +37,9 @@ async function fetched(path: string, init: RequestInit = {}): Promise<Response> 
   return new Response(body === undefined ? null : JSON.stringify(body), { status });
 }
 
+/** What the page does when the part of its address behind # is another. */
+let onHash: () => void;
+
 const posts = () => asked.filter(({ body }) => body !== undefined);
 
 const ofState = { status: 200, body: BUSY };
@@ -41,6 +53,14 @@ beforeEach(() => {
   vi.stubGlobal("document", fakeDocument);
   vi.stubGlobal("window", globalThis);
   vi.stubGlobal("location", { pathname: "/", search: "", hash: "" });
+  vi.stubGlobal("history", {
+    replaceState: (_: unknown, __: string, to: string) => {
+      location.hash = new URL(to, "http://page.test").hash;
+    },
+  });
+  vi.stubGlobal("addEventListener", (event: string, listener: () => void) => {
+    if (event === "hashchange") onHash = listener;
+  });
   vi.stubGlobal("requestAnimationFrame", (run: () => void) => setTimeout(run, 16));
   vi.stubGlobal("fetch", fetched);
   asked = [];
@@ -62,7 +82,7 @@ test("it asks each second, and goes on asking after a failure until there is an 
   expect(connection.value.kind).toBe("live");
   answers = async () => problem(503);
   await vi.advanceTimersByTimeAsync(10_000);
-  expect(connection.value).toMatchObject({ kind: "failing", why: "It is a 503." });
+  expect(connection.value).toMatchObject({ kind: "failing", why: "No: It is a 503." });
   // What is shown stays, and the page says how old it is.
   expect(state.value?.name).toBe("edge-prod");
   answers = async () => ofState;
@@ -109,6 +129,139 @@ test("nothing is asked while the page is hidden, and at once when it is seen aga
   fakeDocument.onSeen();
   await vi.advanceTimersByTimeAsync(100);
   expect(asked.length).toBe(2);
+});
+
+test("a token in the address is taken from it and sent, at the start and when it is pasted later", async () => {
+  location.hash = "#token=at%2Bfirst";
+  await startPolling();
+  expect(location.hash).toBe("");
+  location.hash = "#rules";
+  onHash();
+  location.hash = "#token=later";
+  onHash();
+  await vi.advanceTimersByTimeAsync(10);
+  expect(location.hash).toBe("");
+  // One that is not encoded as it should be is sent as it is.
+  location.hash = "#token=%zz";
+  onHash();
+  await vi.advanceTimersByTimeAsync(10);
+  expect(posts().map(({ body }) => body)).toEqual(
+    ["at+first", "later", "%zz"].map((token) => ({ token })),
+  );
+});
+
+test("a used token is no matter to a browser that is logged in; to another its page says what is wrong", async () => {
+  answers = async (path) => (path.includes("/state") ? ofState : problem(401));
+  location.hash = "#token=used";
+  await startPolling();
+  expect(connection.value.kind).toBe("live");
+  answers = async (path) =>
+    path.includes("/state")
+      ? problem(401)
+      : { status: 401, body: { status: 401, title: "The token is wrong", detail: "it is used" } };
+  location.hash = "#token=used";
+  onHash();
+  await vi.advanceTimersByTimeAsync(10);
+  expect(connection.value).toMatchObject({
+    kind: "login",
+    why: "The token is wrong: it is used",
+  });
+  // Meanwhile another tab logs in.
+  answers = async () => ofState;
+  fakeDocument.onSeen();
+  await vi.advanceTimersByTimeAsync(10);
+  expect(connection.value.kind).toBe("live");
+});
+
+test("who cannot log out is told, and stays", async () => {
+  await poll();
+  const header = await draw(h(Header, { state: BUSY }));
+  answers = async () => problem(503);
+  await change(async () => {
+    header.one("button", "Log out").fire("click");
+    await vi.advanceTimersByTimeAsync(10);
+  });
+  expect(connection.value).toMatchObject({ kind: "failing", why: "No: It is a 503." });
+  expect(state.value?.name).toBe("edge-prod");
+});
+
+test("an answer that is no JSON is said to be that, and what broke off is asked for again", async () => {
+  await poll();
+  vi.stubGlobal("fetch", async () => new Response("<html>", { headers: { etag: '"new"' } }));
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(connection.value).toMatchObject({ kind: "failing", why: /^The answer cannot be read/ });
+  const tags: unknown[] = [];
+  vi.stubGlobal("fetch", async (_: string, { headers }: RequestInit) => {
+    tags.push(new Headers(headers).get("if-none-match"));
+    return Response.json(BUSY);
+  });
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(tags.length).toBeGreaterThan(0);
+  expect(tags).not.toContain('"new"');
+});
+
+test("what is done twice is said twice", async () => {
+  await poll();
+  const denied = await draw(h(Denied, {}));
+  const root = await draw(h(Dialog, {}));
+  const told: string[] = [];
+  const end = said.subscribe((text) => void told.push(text));
+  for (let i = 0; i < 2; i++) {
+    await change(() => denied.one("button", "Reset…").fire("click"));
+    answers = async (path) =>
+      path.includes("/state") ? ofState : { status: 200, body: { rules: [LOOKED_UP] } };
+    await submit(root);
+  }
+  end();
+  expect(told.filter((text) => text === "Reset.")).toHaveLength(2);
+});
+
+test("a dialog that was left does not close the next one, nor fail it", async () => {
+  await poll();
+  const denied = await draw(h(Denied, {}));
+  const root = await draw(h(Dialog, {}));
+  const held: ((answer: { status: number; body?: object }) => void)[] = [];
+  answers = async (path) =>
+    path.includes("/state") ? ofState : new Promise((resolve) => void held.push(resolve));
+  const left = async (name: string): Promise<void> => {
+    await change(() => denied.one("button", name).fire("click"));
+    await submit(root);
+    await change(() => root.one("button", "Cancel").fire("click"));
+  };
+  await left("Reset…");
+  await left("Unblock…");
+  await change(() => denied.one("button", "Block…").fire("click"));
+  await change(async () => {
+    held[0]?.({ status: 200, body: { rules: [LOOKED_UP] } });
+    held[1]?.(problem(409));
+    await vi.advanceTimersByTimeAsync(10);
+  });
+  expect(root.one("dialog").open).toBe(true);
+  expect(root.one("h2").textContent).toMatch(/^Block /);
+  expect(root.textContent).not.toContain("It is a 409.");
+  // And it can be carried out.
+  await submit(root);
+  expect(held).toHaveLength(3);
+  await change(() => root.one("button", "Cancel").fire("click"));
+});
+
+test("the diff of a change that was opened before does not come under the next one", async () => {
+  await poll();
+  const root = await draw(h(Changes, {}));
+  let slow = (): void => {};
+  answers = () =>
+    new Promise((resolve) => {
+      slow = () => resolve({ status: 200, body: { lines: ["+ of version 41"] } });
+    });
+  await change(() => root.one("button", "Diff version 41").fire("click"));
+  answers = async () => ({ status: 200, body: { lines: ["+ of version 40"] } });
+  await change(async () => {
+    root.one("button", "Diff version 40").fire("click");
+    await vi.advanceTimersByTimeAsync(10);
+    slow();
+    await vi.advanceTimersByTimeAsync(10);
+  });
+  expect(root.one("pre").textContent).toBe("+ of version 40\n");
 });
 
 test("the diff of one change is gone when another's is asked for", async () => {
@@ -162,14 +315,14 @@ test("a dialog keeps nothing of the one before: no comment, no limit, no error",
   await type(root, "Comment", "migration");
   answers = async (path) => (path.includes("/state") ? ofState : problem(409));
   await submit(root);
-  expect(root.one("div", "It is a 409.").attributes.get("role")).toBe("alert");
+  expect(root.one("div", "No: It is a 409.").attributes.get("role")).toBe("alert");
   const { id } = BUSY.topDenied[0] as { id: string };
   const untilMs = new Date("2026-12-01T08:00").getTime();
   const sent = { rule: "api", id, change: "override", override: { limit: 500 } };
   expect(posts()).toEqual([{ path: "/api/key", body: { ...sent, untilMs, comment: "migration" } }]);
   await change(() => root.one("button", "Cancel").fire("click"));
   await open("Override…");
-  expect(root.all("div").map(({ textContent }) => textContent)).not.toContain("It is a 409.");
+  expect(root.all("div").map(({ textContent }) => textContent)).not.toContain("No: It is a 409.");
   for (const label of ["Limit", "Until", "Comment"]) {
     expect(field(root, label).value, label).toBe("");
   }

@@ -6,11 +6,11 @@ import type {
   OverrideField,
 } from "../../../packages/cli/src/dashboard/wire.js";
 import { post } from "../data/api.js";
-import { nowMs, state } from "../data/model.js";
+import { state } from "../data/model.js";
 import { CommentField, commentTyped } from "../parts/comment.js";
 import { askFirst, BeforeAfter } from "../parts/dialog.js";
 import { Field, Radios } from "../parts/fields.js";
-import { answer, answered } from "./looked-up.js";
+import { answer, answeredOf } from "./looked-up.js";
 
 export interface Target extends Pick<KeyChange, "rule" | "entries" | "id"> {
   /** What people call it. */
@@ -182,9 +182,9 @@ function changeKey(target: Target, change: KeyChange["change"]): void {
         path,
       )?.[1],
     run: async () => {
-      answer.value.value = await post<LookedUp>("key", changeOf(target, change));
       const { rule, entries, id } = target;
-      answered.value = { rule, entries, id, atMs: nowMs() };
+      const looked = await post<LookedUp>("key", changeOf(target, change));
+      answer.value.value = answeredOf(looked, { rule, entries, id });
     },
     done,
   });

@@ -10,20 +10,26 @@ export const entriesText = signal("");
 export const ruleText = signal("");
 export const planText = signal("");
 
-export const answer = held<LookedUp>();
-/** What the answer, and a change of it, is about, whatever is typed in the meantime. */
-export const answered = signal<LookUp & { readonly atMs: number }>({ atMs: 0 });
-
-async function ask(asked: LookUp): Promise<LookedUp> {
-  const looked = await post<LookedUp>("lookup", asked);
-  answered.value = { ...asked, atMs: nowMs() };
-  return looked;
+/** With what it, and a change of it, is about, whatever is typed in the meantime. */
+interface Answered extends LookedUp {
+  readonly asked: LookUp;
+  readonly atMs: number;
 }
+
+export const answer = held<Answered>();
+
+/** Of what was looked up, or changed and looked up again. */
+export const answeredOf = (looked: LookedUp, asked: LookUp): Answered => {
+  return { ...looked, asked, atMs: nowMs() };
+};
+
+const ask = async (asked: LookUp): Promise<Answered> =>
+  answeredOf(await post<LookedUp>("lookup", asked), asked);
 
 export async function lookUp(): Promise<boolean> {
   const rule = ruleText.value.trim();
   const plan = planText.value.trim();
-  const typed = async (): Promise<LookedUp> => {
+  const typed = async (): Promise<Answered> => {
     const entries = parseEntries(entriesText.value);
     return ask({ entries, ...(rule !== "" && { rule }), ...(plan !== "" && { plan }) });
   };
@@ -32,8 +38,8 @@ export async function lookUp(): Promise<boolean> {
 
 /** What is shown, asked again: what is typed since is another question. */
 export async function lookUpAgain(): Promise<void> {
-  const { atMs: _, ...asked } = answered.value;
-  await answer.load(ask(asked));
+  const asked = answer.value.value?.asked;
+  if (asked !== undefined) await answer.load(ask(asked));
 }
 
 /** A key of which nothing but its id is known. */

@@ -1,5 +1,5 @@
 /** Look up a key: which rules match, what it would get, and what can be done about it. */
-import type { KeyChange, LookedUpRule } from "../../../packages/cli/src/dashboard/wire.js";
+import type { KeyChange, LookedUpRule, LookUp } from "../../../packages/cli/src/dashboard/wire.js";
 import { printEntries } from "../data/entries.js";
 import { clock, counted, duration, moment } from "../data/format.js";
 import { mayWrite, nowMs, said, state } from "../data/model.js";
@@ -7,15 +7,7 @@ import { Field } from "../parts/fields.js";
 import { Panel, Scroller } from "../parts/panel.js";
 import { Problem } from "../parts/problem.js";
 import { KeyButtons } from "./key-change.js";
-import {
-  answer,
-  answered,
-  entriesText,
-  lookUp,
-  lookUpAgain,
-  planText,
-  ruleText,
-} from "./looked-up.js";
+import { answer, entriesText, lookUp, lookUpAgain, planText, ruleText } from "./looked-up.js";
 
 /** As many as a person reads; the others do not match, or are found by naming the rule. */
 const RULES_SHOWN = 50;
@@ -23,9 +15,10 @@ const SUGGESTED = 100;
 
 async function submit(event: Event): Promise<void> {
   event.preventDefault();
+  said.value = "";
   if (!(await lookUp())) return;
   const matching = answer.value.value?.rules.filter(({ matches }) => matches) ?? [];
-  said.value = `${counted(matching.length, "rule")} match. ${matching.map(nowText).join(" ")}`;
+  said.value = `${counted(matching.length, "rule")} ${matching.length === 1 ? "matches" : "match"}. ${matching.map(nowText).join(" ")}`;
 }
 
 function nowText({ rule, now }: LookedUpRule): string {
@@ -106,8 +99,8 @@ function changesOf({ isBlocked, override }: LookedUpRule): readonly KeyChange["c
   ];
 }
 
-function Found({ rule }: { readonly rule: LookedUpRule }) {
-  const { entries, id } = answered.value;
+function Found({ rule, asked }: { readonly rule: LookedUpRule; readonly asked: LookUp }) {
+  const { entries, id } = asked;
   const label = rule.label ?? id ?? printEntries(entries ?? {});
   return (
     <li class={rule.matches ? "found" : "found not"}>
@@ -154,7 +147,7 @@ function RuleNames() {
 }
 
 export function LookUpKey() {
-  const found = answer.value.value?.rules ?? [];
+  const { rules: found = [], asked = {}, atMs = 0 } = answer.value.value ?? {};
   const ordered = [...found].sort((a, b) => Number(b.matches) - Number(a.matches));
   return (
     <Panel id="lookup" title="Look up a key" note="asked of the store, and nothing is counted">
@@ -173,7 +166,7 @@ export function LookUpKey() {
       )}
       {ordered.length > 0 && (
         <p class="note">
-          As it was at {moment(answered.value.atMs, nowMs())}.{" "}
+          As it was at {moment(atMs, nowMs())}.{" "}
           <button type="button" onClick={() => void lookUpAgain()}>
             Refresh
           </button>
@@ -183,7 +176,7 @@ export function LookUpKey() {
         <Scroller label="What was found">
           <ul class="all-found">
             {ordered.slice(0, RULES_SHOWN).map((rule) => (
-              <Found key={rule.rule} rule={rule} />
+              <Found key={rule.rule} rule={rule} asked={asked} />
             ))}
           </ul>
         </Scroller>

@@ -24,7 +24,10 @@ function outageText({ fromMs, toMs, answered, calls }: Outage): string {
   const now = nowMs();
   const lasted = duration((toMs ?? now) - fromMs);
   const ended = toMs === undefined ? `lasts for ${lasted}` : `to ${moment(toMs, now)} (${lasted})`;
-  const how = calls === undefined ? "callers are" : `${counted(calls, "call")} were`;
+  const how =
+    calls === undefined
+      ? "callers are"
+      : `${counted(calls, "call")} ${calls === 1 ? "was" : "were"}`;
   return `${moment(fromMs, now)} ${ended}, ${how} answered “${answered}”`;
 }
 
@@ -61,8 +64,9 @@ function Store({ store }: { readonly store: StoreState }) {
         store.memory === undefined && <p class="note">No outage since this process began.</p>
       ) : (
         <ul class="outages" aria-label="Outages, the newest first">
-          {store.outages.map((outage) => (
-            <li key={outage.fromMs} class={outage.toMs === undefined ? "bad" : ""}>
+          {store.outages.map((outage, index) => (
+            // Parts that fail together have one moment.
+            <li key={index} class={outage.toMs === undefined ? "bad" : ""}>
               {outageText(outage)}
             </li>
           ))}

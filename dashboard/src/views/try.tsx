@@ -49,6 +49,7 @@ function goToLine(line: number): void {
 }
 
 async function simulate(): Promise<void> {
+  said.value = "";
   const isDone = await tried.load(
     post<Tried>("try", { text: text.value, minutes: Number(minutes.value) } satisfies Try),
   );

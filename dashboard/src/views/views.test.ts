@@ -268,24 +268,56 @@ test("the head says whose numbers these are, and the worst of all stores", async
   );
 });
 
-test("old numbers say how old, and why", async () => {
-  const warnings = async () => {
-    const root = await draw(h(App, {}));
-    return root
+test("old numbers say how old, and why; a screen reader is told once, and not each second", async () => {
+  const root = await draw(h(App, {}));
+  const seen = () =>
+    root
       .all("div", "warnings")[0]
       ?.all("p")
-      .map(({ textContent }) => textContent);
-  };
-  expect(await warnings()).toEqual([]);
-  show(STALE);
-  expect(await warnings()).toEqual([
+      .map((each) => each.textContent);
+  const told = () => root.one("main").one("p").textContent;
+  expect([seen(), told()]).toEqual([undefined, ""]);
+  await change(() => show(STALE));
+  expect(seen()).toEqual([
     "The numbers of other processes are 1 min 35 s old: connect ECONNREFUSED",
     "The document has not been read for 1 min 35 s; the last one stays in force: connect ECONNREFUSED",
     "These rules are not published in the store: a change here holds in this process alone.",
   ]);
-  show({ ...BUSY, nowMs: NOW_MS - 5000 });
-  connection.value = { kind: "failing", why: "The server does not answer.", failures: 2 };
-  expect(await warnings()).toEqual([
-    "These numbers are 5 s old. The server does not answer. It is asked again.",
+  const first = told();
+  expect(first).toMatch(
+    /^The numbers of other processes are old: connect ECONNREFUSED The document/,
+  );
+  vi.spyOn(Date, "now").mockReturnValue(NOW_MS + 1000);
+  const stale = { why: "connect ECONNREFUSED", forMs: 96_000 };
+  await change(() => show({ ...STALE, policies: { ...STALE.policies, stale } }));
+  expect(seen()?.[0]).toContain("1 min 36 s old");
+  expect(told()).toBe(first);
+  await change(() => {
+    show({ ...BUSY, nowMs: NOW_MS - 5000 });
+    connection.value = { kind: "failing", why: "The server does not answer.", failures: 2 };
+  });
+  expect(seen()).toEqual([
+    "These numbers are 6 s old, and are asked for again. The server does not answer.",
   ]);
+  expect(told()).toBe("The server does not answer. What is shown is old.");
+});
+
+test("parts that fail at one moment are each an outage, and gone when they are", async () => {
+  const [store] = BUSY.stores;
+  if (store === undefined) throw new Error("no store");
+  const outage = { fromMs: NOW_MS - 5000, toMs: NOW_MS, answered: "local", calls: 1 };
+  const of = (outages: readonly (typeof outage)[]) => ({
+    ...BUSY,
+    stores: [{ ...store, outages }],
+  });
+  show(of([outage, { ...outage, calls: 2 }, { ...outage, calls: 3 }]));
+  const root = await draw(h(Stores, {}));
+  const calls = () =>
+    root
+      .one("ul", "14")
+      .all("li")
+      .map(({ textContent }) => /, (.*) answ/.exec(textContent)?.[1]);
+  expect(calls()).toEqual(["1 call was", "2 calls were", "3 calls were"]);
+  await change(() => show(of([{ ...outage, calls: 3 }, outage])));
+  expect(calls()).toEqual(["3 calls were", "1 call was"]);
 });

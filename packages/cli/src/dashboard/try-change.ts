@@ -59,7 +59,9 @@ export class ChangeTrials {
         warnings: warnings.map(({ message }) => message),
         notes: [
           ...limits.notes,
-          ...leftOut.flatMap(([count, what]) => (count > 0 ? [`${count} attempts ${what}`] : [])),
+          ...leftOut.flatMap(([count, what]) =>
+            count > 0 ? [`${count} attempt${count === 1 ? "" : "s"} ${what}`] : [],
+          ),
           RETRIES,
         ],
       };
