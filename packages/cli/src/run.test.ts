@@ -84,6 +84,7 @@ describe("sluice", () => {
       ["exercize"],
       "sluice: unknown command exercize (did you mean exercise?)\nSee sluice --help\n",
     ],
+    [["benhc"], /unknown command benhc \(did you mean bench\?\)/],
     [["constructor"], /^sluice: unknown command constructor\n/],
     [["--verbose"], /^sluice: unknown option --verbose/],
     [["exercise"], "sluice: <key> is missing\nSee sluice exercise --help\n"],

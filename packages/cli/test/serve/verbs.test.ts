@@ -155,7 +155,7 @@ test.each([1e308, 1e9 + 1, 0.0005, -1, null, "1"])(
       const { status, body } = await ask(path, { rule: "user", key: "ann", amount });
       expect([status, body["detail"]]).toEqual([
         400,
-        "amount must be a number of units from 0 to 1000000000 in whole thousandths",
+        "amount must be a number of units from 0 to 1,000,000,000 in whole thousandths",
       ]);
     }
   },

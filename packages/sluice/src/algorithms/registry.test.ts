@@ -234,7 +234,7 @@ test("a sliding log holds at most 10,000 units", () => {
   expect(slidingLog({ limit: 10_000, window: "1s" }).limit).toBe(10_000);
   expect(refusal(() => slidingLog({ limit: 10_000.001, window: "1s" }))).toMatchObject({
     option: "limit",
-    allowed: expect.stringContaining("0 to 10000") as unknown,
+    allowed: expect.stringContaining("0 to 10,000") as unknown,
   });
 });
 

@@ -62,8 +62,23 @@ describe("an amount", () => {
   test("keeps to the range asked for, and an error names it", () => {
     expect(toThousandths("limit", 0.001, 0.001)).toBe(1);
     expect(() => toThousandths("limit", 0, 0.001)).toThrow(
-      "limit: 0 is not allowed; expected a number of units from 0.001 to 1000000000",
+      "limit: 0 is not allowed; expected a number of units from 0.001 to 1,000,000,000",
     );
-    expect(() => toThousandths("limit", 10_001, 0.001, 10_000)).toThrow("to 10000 in whole");
+    expect(() => toThousandths("limit", 10_001, 0.001, 10_000)).toThrow("to 10,000 in whole");
+  });
+
+  test("that is text, as settings from the environment are, is refused with the number that was meant", () => {
+    for (const [text, meant] of [
+      ["60", 60],
+      [" 1.5 ", 1.5],
+      ["1e3", 1000],
+    ] as const) {
+      expect(() => toThousandths("limit", text)).toThrow(
+        new RegExp(`whole thousandths; a text, not a number: did you mean ${meant}\\?$`),
+      );
+    }
+    for (const text of ["", " ", "ten", "-1", "Infinity", "1m"]) {
+      expect(() => toThousandths("limit", text)).toThrow(/in whole thousandths$/);
+    }
   });
 });

@@ -1,5 +1,7 @@
 /** Amounts: callers speak of units, the kernels count integer thousandths of a unit. */
 import { InvalidOptionError } from "./errors.js";
+import { grouped } from "./shown.js";
+import { meantNumber } from "./slips.js";
 
 /** Thousandths in a unit. */
 export const UNIT = 1000;
@@ -25,6 +27,7 @@ export function toThousandths(
   throw new InvalidOptionError(
     option,
     units,
-    `a number of units from ${minimum} to ${maximum} in whole thousandths`,
+    `a number of units from ${grouped(minimum)} to ${grouped(maximum)} in whole thousandths`,
+    { hint: meantNumber(units, (meant) => meant >= minimum && meant <= maximum) },
   );
 }

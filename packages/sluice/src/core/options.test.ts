@@ -203,6 +203,14 @@ describe("a count", () => {
       expect(() => checkCount("maxKeys", value, 1, 10)).toThrow(InvalidOptionError);
     },
   );
+
+  test("that is text says which number was meant, if that one is allowed", () => {
+    expect(() => checkCount("maxKeys", "5", 1, 10_000)).toThrow(
+      'maxKeys: "5" is not allowed; expected a whole number from 1 to 10,000; a text, not a number: did you mean 5?',
+    );
+    expect(() => checkCount("maxKeys", "20", 1, 10)).toThrow(/from 1 to 10$/);
+    expect(() => checkCount("maxKeys", "1.5", 1, 10)).toThrow(/from 1 to 10$/);
+  });
 });
 
 test("a function is a function", () => {
@@ -231,4 +239,8 @@ test("a boolean is true or false and nothing like it", () => {
       expect.objectContaining({ option: "enforce", allowed: "true or false" }),
     );
   }
+  expect(() => checkBoolean("enforce", "false")).toThrow(
+    'enforce: "false" is not allowed; expected true or false; a text: did you mean false?',
+  );
+  expect(() => checkBoolean("enforce", "no")).toThrow(/expected true or false$/);
 });

@@ -1,8 +1,8 @@
 /** One reader for all objects of options: a table says which options there are, what each may be, and its default. */
 import { toMicroseconds } from "./duration.js";
 import { InvalidOptionError } from "./errors.js";
-import { HIDDEN, withoutText } from "./shown.js";
-import { meantOption, nearest } from "./slips.js";
+import { grouped, HIDDEN, withoutText } from "./shown.js";
+import { meantBoolean, meantNumber, meantOption, nearest } from "./slips.js";
 
 /** Checks one value, which the caller calls `option`, and answers it as the code uses it. */
 export type OptionCheck<R = unknown> = (option: string, value: unknown) => R;
@@ -198,10 +198,11 @@ export function checkCount(
   minimum: number,
   maximum: number,
 ): number {
-  if (Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum) {
-    return value as number;
-  }
-  throw new InvalidOptionError(option, value, `a whole number from ${minimum} to ${maximum}`);
+  const isGood = (number: number): boolean =>
+    Number.isInteger(number) && number >= minimum && number <= maximum;
+  if (isGood(value as number)) return value as number;
+  const allowed = `a whole number from ${grouped(minimum)} to ${grouped(maximum)}`;
+  throw new InvalidOptionError(option, value, allowed, { hint: meantNumber(value, isGood) });
 }
 
 /** A function. */
@@ -219,7 +220,7 @@ export function checkList(option: string, value: unknown): unknown {
 /** true or false. */
 export function checkBoolean(option: string, value: unknown): boolean {
   if (typeof value === "boolean") return value;
-  throw new InvalidOptionError(option, value, "true or false");
+  throw new InvalidOptionError(option, value, "true or false", { hint: meantBoolean(value) });
 }
 
 /** An object, whatever is in it. */
@@ -231,5 +232,6 @@ export function checkObject(option: string, value: unknown): unknown {
 /** A number that is one. */
 export function checkNumber(option: string, value: unknown): number {
   if (Number.isFinite(value)) return value as number;
-  throw new InvalidOptionError(option, value, "a finite number");
+  const hint = meantNumber(value, Number.isFinite);
+  throw new InvalidOptionError(option, value, "a finite number", { hint });
 }

@@ -65,6 +65,11 @@ export function withoutText(value: unknown): unknown {
   }
 }
 
+/** A number as people read it: 1,000,000,000. */
+export function grouped(value: number): string {
+  return String(value).replaceAll(/\B(?<!\.\d*)(?=(\d{3})+(?!\d))/g, ",");
+}
+
 /** A value as JSON, however deeply it is nested: deeper than JSON can be written, in words. */
 export function jsonText(value: unknown): string {
   try {

@@ -5,6 +5,8 @@ import { hasField } from "./shown.js";
 const CHARACTERS_A_SLIP = 3;
 /** A part of a word names it from this length on: `wait` for `maxWait`. */
 const SHORTEST_PART = 4;
+/** Longer text is not a number that somebody typed. */
+const LONGEST_NUMBER = 20;
 
 /** The known word that a wrong one is a slip of, if one is near enough. */
 export function nearest(wrong: string, known: readonly string[]): string | undefined {
@@ -48,6 +50,21 @@ function distance(a: string, b: string): number {
 
 function at(row: readonly number[], j: number): number {
   return row[j] as number;
+}
+
+/** For text in the place of a number, as every setting of the environment is. */
+export function meantNumber(
+  value: unknown,
+  isGood: (meant: number) => boolean,
+): string | undefined {
+  if (typeof value !== "string" || value.trim() === "" || value.length > LONGEST_NUMBER) return;
+  const meant = Number(value);
+  return isGood(meant) ? `a text, not a number: did you mean ${meant}?` : undefined;
+}
+
+/** For text in the place of true or false. */
+export function meantBoolean(value: unknown): string | undefined {
+  return value === "true" || value === "false" ? `a text: did you mean ${value}?` : undefined;
 }
 
 /** Options for which a value may be meant, by what it looks like; the likeliest first. */

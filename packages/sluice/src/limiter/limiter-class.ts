@@ -8,7 +8,14 @@ import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { INSPECT, type InspectArguments, inspected } from "../core/inspect.js";
 import { checkKey, SLOT_OPTIONS, type SlotOption } from "../core/key.js";
-import { unchecked, byDefault, checkBoolean, checkList, optionReader } from "../core/options.js";
+import {
+  unchecked,
+  byDefault,
+  checkBoolean,
+  checkCount,
+  checkList,
+  optionReader,
+} from "../core/options.js";
 import { rejected } from "../core/promises.js";
 import { InWords } from "../core/shown.js";
 import type { Override } from "../events/changes.js";
@@ -149,10 +156,7 @@ class RateLimiter<S extends Store = Store> implements AsyncDisposable {
   ): Promise<Grant> {
     checkCall(options, CALL_OPTIONS);
     const { cost, policy, signal, slot } = options;
-    if (!Number.isInteger(cost) || cost < 1) {
-      const allowed = `a whole number of units from 1 to ${MAX_UNITS}`;
-      throw new InvalidOptionError("cost", cost, allowed);
-    }
+    checkCount("cost", cost, 1, MAX_UNITS);
     const request = { verb: VERBS.consumeUpTo, key, slot, cost, policy, signal };
     return this.#pipeline.run(request) as Promise<Grant>;
   }

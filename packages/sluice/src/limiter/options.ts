@@ -258,6 +258,7 @@ export function checkFailurePolicy(
   if (typeof value === "object" && value !== null) {
     const { fallback } = FALLBACK.known(value, "onStoreFailure");
     if (isLimiter(fallback)) return { fallback };
+    throw new InvalidOptionError("onStoreFailure.fallback", withoutText(fallback), "a RateLimiter");
   }
   const near = typeof value === "string" ? nearest(value, CHOICES) : undefined;
   throw new InvalidOptionError(

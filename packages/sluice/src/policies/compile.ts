@@ -12,7 +12,7 @@ import { nearest } from "../core/slips.js";
 import { CompiledRule, overridesByRule, weaker } from "./compiled-rule.js";
 import type { PoliciesDocument, PoliciesMode } from "./document.js";
 import type { MatchedRule, PolicyRequest, RuleExplanation } from "./matched-rule.js";
-import { canonicalText } from "./print.js";
+import { canonicalText, checkIsDocument } from "./print.js";
 import { RuleTable } from "./rule-table.js";
 
 /** A document ready to be asked. Immutable. */
@@ -41,7 +41,7 @@ export interface CompiledPolicies {
 /**
  * Makes a document that `parsePolicies` has checked ready to be asked.
  *
- * @throws InvalidPoliciesError for a document that is not valid
+ * @throws InvalidOptionError for what is no document
  * @example
  * import { compilePolicies, parsePolicies } from "sluice/policies";
  * const { document } = parsePolicies({
@@ -54,6 +54,7 @@ export interface CompiledPolicies {
  * console.log(met?.rule, met?.identity, met?.policy.algorithm); // api user=acme token-bucket
  */
 export function compilePolicies(document: PoliciesDocument): CompiledPolicies {
+  checkIsDocument("document", document);
   const overrides = overridesByRule(document.overrides ?? []);
   const rules = document.rules.map(
     (rule) => new CompiledRule(rule, document, overrides.get(rule.name)),

@@ -1,7 +1,7 @@
 /** What is not the same in two documents: by rule, plan and override. */
 import type { RuleChange } from "../events/rule-events.js";
 import type { PoliciesDocument } from "./document.js";
-import { canonicalPart } from "./print.js";
+import { canonicalPart, checkIsDocument } from "./print.js";
 
 const NOTHING: PoliciesDocument = Object.freeze({ rules: [] });
 
@@ -21,6 +21,8 @@ export function diffPolicies(
   before: PoliciesDocument = NOTHING,
   after: PoliciesDocument = NOTHING,
 ): readonly RuleChange[] {
+  checkIsDocument("before", before);
+  checkIsDocument("after", after);
   return [
     ...changesOf("setting", settingsOf(before), settingsOf(after)),
     ...changesOf("plan", partsOf(before.plans), partsOf(after.plans)),

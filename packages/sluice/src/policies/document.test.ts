@@ -7,6 +7,8 @@ import { everyAlgorithmsTools } from "../algorithms/toolbox.js";
 import { Random } from "../core/random.js";
 import { InvalidOptionError } from "../index.js";
 import {
+  compilePolicies,
+  diffPolicies,
   InvalidPoliciesError,
   loadYaml,
   parsePolicies,
@@ -48,7 +50,7 @@ test("all that is wrong is told at once, each with its line", () => {
     'p.json:2 mode: "enfroce" is not allowed; did you mean "enforce"?',
     "p.json:4 rules[0].polcy: (hidden) is not allowed; did you mean policy?",
     'p.json:4 rules[0].name: "a b" is not allowed',
-    'p.json:4 rules[0].policy.limit: "5" is not allowed',
+    'p.json:4 rules[0].policy.limit: "5" is not allowed; a text, not a number: did you mean 5?',
     'p.json:5 rules[1].match.status: 200 is not allowed; put it in quotes: "200"',
     'p.json:6 rules[1].policy.window: "1 week" is not allowed; write days such as "7d", or for calendar weeks use algorithm "calendar-window"',
     "p.json:7 rules[2].name is missing",
@@ -348,4 +350,28 @@ test("options that are none are refused", () => {
   expect(() => parsePolicies("{}", { file: 5 } as unknown as ParsePoliciesOptions)).toThrow(
     "the name of a file",
   );
+  expect(() => parsePolicies("{}", { nowUs: "now" } as unknown as ParsePoliciesOptions)).toThrow(
+    'nowUs: "now" is not allowed; expected a finite number',
+  );
+});
+
+test("what is no document is not compared, made ready or printed, and text is to be parsed first", () => {
+  const document = { rules: [] };
+  const verbs: readonly [option: string, verb: (value: never) => unknown][] = [
+    ["document", compilePolicies],
+    ["document", printPolicies],
+    ["before", diffPolicies],
+    ["after", (value) => diffPolicies(document, value)],
+  ];
+  for (const [option, verb] of verbs) {
+    for (const value of [null, 5, {}, [], { rules: 5 }, Promise.resolve(document)]) {
+      expect(() => verb(value as never)).toThrow(
+        expect.objectContaining({ name: "InvalidOptionError", option }),
+      );
+    }
+    expect(() => verb('{ "rules": [] }' as never)).toThrow(
+      `${option}: a string of 15 characters is not allowed; expected a document, such as parsePolicies(...).document`,
+    );
+    expect(() => verb(parsePolicies(document) as never)).toThrow("; pass its .document");
+  }
 });

@@ -1,6 +1,14 @@
 /** Reads a document of policies: from JSON, YAML or a value; all that is wrong with it, with lines. */
-import { unchecked, checkChoice, optional, optionReader, aText } from "../core/options.js";
+import {
+  unchecked,
+  checkChoice,
+  checkNumber,
+  optional,
+  optionReader,
+  aText,
+} from "../core/options.js";
 import { InvalidOptionError } from "../core/errors.js";
+import { withoutText } from "../core/shown.js";
 import type { PoliciesDocument } from "./document.js";
 import { checkDocument } from "./document-fields.js";
 import { readJson } from "./json-source.js";
@@ -27,7 +35,8 @@ export interface ParsePoliciesOptions {
 
 /** The format and the package count for text alone. */
 const OPTIONS = optionReader<ParsePoliciesOptions>()({
-  ...unchecked("format", "yaml", "nowUs"),
+  ...unchecked("format", "yaml"),
+  nowUs: optional(checkNumber),
   file: optional(aText("the name of a file, as text")),
 });
 
@@ -80,7 +89,11 @@ export function rootOf(
     checkChoice("format", format, ["json", "yaml"]);
     if (format === "json") return readJson(source);
     if (!isYamlModule(yaml)) {
-      throw new InvalidOptionError("yaml", undefined, "the result of await loadYaml(), for YAML");
+      throw new InvalidOptionError(
+        "yaml",
+        withoutText(yaml),
+        "the result of await loadYaml(), for YAML",
+      );
     }
     return readYaml(source, yaml);
   } catch (error) {

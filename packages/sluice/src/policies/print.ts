@@ -1,4 +1,6 @@
 /** Writes a document as JSON that reads well, in one form for one document. */
+import { InvalidOptionError } from "../core/errors.js";
+import { fieldOf, withoutText } from "../core/shown.js";
 import type { PoliciesDocument } from "./document.js";
 import { isTooLong } from "./source-node.js";
 
@@ -43,6 +45,14 @@ function inOrder(value: unknown): unknown {
   return Object.fromEntries(entries.map(([name, each]) => [name, inOrder(each)]));
 }
 
+/** Without it, text or a promise in the place of a document would fail somewhere inside. */
+export function checkIsDocument(option: string, value: unknown): void {
+  if (Array.isArray(fieldOf(value, "rules"))) return;
+  const hint = fieldOf(value, "document") === undefined ? undefined : "pass its .document";
+  const allowed = "a document, such as parsePolicies(...).document";
+  throw new InvalidOptionError(option, withoutText(value), allowed, { hint });
+}
+
 /**
  * The document as JSON: fields in a fixed order, two spaces a level, a line break at the end. `parsePolicies` makes the
  * same document of it. What would be longer than a document may be is printed without spaces.
@@ -54,6 +64,7 @@ function inOrder(value: unknown): unknown {
  * console.log(printPolicies(document).split("\n")[1]); //   "mode": "shadow",
  */
 export function printPolicies(document: PoliciesDocument): string {
+  checkIsDocument("document", document);
   const ordered = inOrder(document);
   const text = `${JSON.stringify(ordered, undefined, 2)}\n`;
   return isTooLong(text) ? `${JSON.stringify(ordered)}\n` : text;

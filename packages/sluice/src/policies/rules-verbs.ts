@@ -6,7 +6,7 @@ import type { Decision } from "../core/decision.js";
 import { CENTURY_US, type Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
 import { maxWaitMs } from "../core/max-wait.js";
-import { optionReader } from "../core/options.js";
+import { checkCount, optionReader } from "../core/options.js";
 import { withoutText } from "../core/shown.js";
 import { cancelStart } from "../limiter/answers.js";
 import { refundRequest } from "../limiter/give-back.js";
@@ -58,10 +58,7 @@ export async function consumeRulesUpTo(
   request: RulesRequest & { readonly cost: number },
 ): Promise<RulesDecision & { readonly granted: number }> {
   const { cost } = request;
-  if (!Number.isInteger(cost) || cost < 1) {
-    const allowed = `a whole number of units from 1 to ${MAX_UNITS}`;
-    throw new InvalidOptionError("cost", withoutText(cost), allowed);
-  }
+  checkCount("cost", cost, 1, MAX_UNITS);
   const taken = metBy(rules, request);
   const answers = await askAll(taken, (charge) => {
     return { verb: VERBS.consumeUpTo, cost: charge.cost, signal: request.signal };

@@ -160,7 +160,7 @@ async function settle(
   });
 }
 
-const UNITS = "a number of units from 0 to 1000000000 in whole thousandths";
+const UNITS = "a number of units from 0 to 1,000,000,000 in whole thousandths";
 
 function isUnits(value: unknown): value is number {
   return typeof value === "number" && value >= 0 && value <= 1e9 && isThousandths(value);

@@ -27,11 +27,11 @@ describe.each([
     [1.5, "1.5"],
     [Number.NaN, "NaN"],
     [Number.POSITIVE_INFINITY, "Infinity"],
-    ["3", '"3"'],
+    ["many", '"many"'],
     [null, "null"],
     [{}, "an object"],
   ])("refuses %o and says what is allowed", (value, shown) => {
-    const allowed = `a whole number from 1 to ${most}`;
+    const allowed = `a whole number from 1 to ${most.toLocaleString("en-US")}`;
     const message = `${option}: ${shown} is not allowed; expected ${allowed}`;
     const refusal = { name: "InvalidOptionError", option, allowed, message };
     expect(() => storeWith(value)).toThrow(expect.objectContaining(refusal) as Error);
