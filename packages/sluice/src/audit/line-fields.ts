@@ -185,16 +185,36 @@ export type RequestsKey = readonly [
 /** As far as a mistake would throw later. */
 function isRequest(value: unknown): value is LoggedRequest {
   if (!isObject(value)) return false;
-  const { entries = {}, ids = {}, met, policy, after = { met: {} } } = value;
-  const areGood = (values: unknown, type: "string" | "number"): boolean =>
-    isObject(values) && Object.values(values).every((each) => typeof each === type);
-  const { entries: others = {}, ids: otherIds = {}, met: metAfter } = after as LineObject;
+  const { plan = "", rule = "", slot = "", policy, after } = value;
   return (
-    [entries, ids, others, otherIds].every((each) => areGood(each, "string")) &&
-    areGood(met, "number") &&
-    areGood(metAfter, "number") &&
+    isSaid(value) &&
+    (after === undefined || (isObject(after) && isSaid(after))) &&
+    [plan, rule, slot].every(isText) &&
     (policy === undefined || isPolicy(policy))
   );
+}
+
+/** What a request said, and what it was charged. */
+function isSaid({ entries = {}, ids = {}, cost = 1, met }: LineObject): boolean {
+  return (
+    [entries, ids].every((each) => isObject(each) && Object.values(each).every(isText)) &&
+    isUnits(cost) &&
+    isObject(met) &&
+    Object.values(met).every(isUnits)
+  );
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string";
+}
+
+function isUnits(value: unknown): boolean {
+  try {
+    toThousandths("cost", value);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isObject(value: unknown): value is LineObject {

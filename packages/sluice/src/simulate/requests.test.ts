@@ -72,6 +72,45 @@ async function simulated(
   return { ...(await simulate(log, { limits })), notes: limits.notes };
 }
 
+test.each<[string, object]>([
+  ["a cost that is none", { cost: "x" }],
+  ["a cost without end", { cost: Number.POSITIVE_INFINITY }],
+  ["a negative cost", { cost: -1 }],
+  ["a charge without end", { met: { api: Number.POSITIVE_INFINITY } }],
+  ["a charge of no units", { met: { api: 0.0001 } }],
+  ["a settlement of no units", { after: { cost: -1, met: {} } }],
+  ["no settlement", { after: null }],
+  ["a plan that is none", { plan: 5 }],
+  ["a rule that is none", { rule: {} }],
+  ["a slot that is none", { slot: true }],
+  ["a policy that is none", { policy: { algorithm: "gcra" } }],
+  ["entries that are none", { entries: { user: 5 } }],
+])("a log of a request with %s is refused", async (_, wrong) => {
+  const { rules, recent } = setIn({ rules: [api] });
+  await rules.consume({ entries: { user: "ann" } });
+  const { name, open } = recent.source();
+  const spoiled = {
+    name,
+    async *open() {
+      let lines = "";
+      for await (const chunk of open()) {
+        lines += typeof chunk === "string" ? chunk : new TextDecoder().decode(chunk);
+      }
+      for (const line of lines.trimEnd().split("\n")) {
+        const fields = JSON.parse(line) as { asked?: readonly object[] };
+        const asked = fields.asked?.map((each) => ({ ...each, ...wrong }));
+        // JSON has no numbers without end, but readers take 1e999 for one.
+        const text = JSON.stringify(
+          { ...fields, ...(asked && { asked }) },
+          (_name, value: unknown) => (value === Number.POSITIVE_INFINITY ? "1e999" : value),
+        );
+        yield `${text.replaceAll('"1e999"', "1e999")}\n`;
+      }
+    },
+  };
+  await expect(readLoggedAttempts([spoiled])).rejects.toThrow(/"asked" is .* a list of requests/);
+});
+
 describe("a log of requests replays a document", () => {
   const calls = requests({ ann: 4, ben: 1 });
 
