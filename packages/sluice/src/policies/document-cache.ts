@@ -8,8 +8,6 @@ import { printPolicies } from "./print.js";
 interface Copy {
   readonly mark: string;
   readonly version: number | undefined;
-  readonly by: string | undefined;
-  readonly comment: string | undefined;
   readonly text: string;
 }
 
@@ -28,17 +26,19 @@ export class DocumentCache {
     try {
       const { text, ...copy } = JSON.parse(await this.#files.read(this.#path)) as Copy;
       // Not as a text: what was in force may be longer when it is printed than a text may be.
-      return loadedOf(parsePolicies(JSON.parse(text)).document, copy);
+      const { document } = parsePolicies(JSON.parse(text));
+      // Nobody hears of the document that a set begins with, so nobody asks who made it.
+      return loadedOf(document, { ...copy, by: undefined, comment: undefined });
     } catch {
       return undefined;
     }
   }
 
   /** One after another; rejects if it cannot be written. */
-  write({ compiled, mark, by, comment }: LoadedPolicies): Promise<void> {
+  write({ compiled, mark }: LoadedPolicies): Promise<void> {
     const { document } = compiled;
     const { version } = document;
-    const copy: Copy = { mark, version, by, comment, text: printPolicies(document) };
+    const copy: Copy = { mark, version, text: printPolicies(document) };
     const text = JSON.stringify(copy);
     this.#written = this.#written.catch(() => {}).then(() => this.#files.write(this.#path, text));
     return this.#written;
