@@ -1,6 +1,7 @@
 /** Where the service listens, and what it takes there: TLS, sockets, limits, and what is no request. */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { Agent } from "node:http";
 import { request } from "node:https";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -157,6 +158,24 @@ test("more connections than there may be are closed at once, and those that are 
       ),
     )
     .toBe(200);
+});
+
+test.each([
+  [{}, "timeout=75"],
+  [{ idleTimeout: "20s" }, "timeout=20"],
+] as const)("a connection is kept as long as the setting says: %j", async (flags, kept) => {
+  const { ask } = await startService(document, flags);
+  const agent = new Agent({ keepAlive: true });
+  onTestFinished(() => agent.destroy());
+  const { headers } = await ask("/healthz", undefined, { agent });
+  expect(headers["keep-alive"]).toBe(kept);
+});
+
+test("an unused connection is closed when its time is over", async () => {
+  const { addresses } = await startService(document, { idleTimeout: "100ms" });
+  const port = Number(new URL(addresses[0] as string).port);
+  const text = await answerTo(port, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+  expect(text).toMatch(/^HTTP\/1\.1 200 /);
 });
 
 /** What is answered to these bytes, until the connection ends. */

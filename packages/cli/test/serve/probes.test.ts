@@ -17,6 +17,11 @@ test("is healthy and ready, and has metrics of the rules without a key", async (
   expect(await ask("/readyz")).toMatchObject({ status: 200, body: { status: "ready", notes: [] } });
   const { text, headers } = await ask("/metrics");
   expect(headers["content-type"]).toContain("text/plain; version=0.0.4");
+  const open = await ask("/metrics", undefined, {
+    headers: { accept: "application/openmetrics-text; version=1.0.0" },
+  });
+  expect(open.headers["content-type"]).toContain("application/openmetrics-text");
+  expect([headers["vary"], open.headers["vary"]]).toEqual(["Accept", "Accept"]);
   expect(text).toContain('sluice_policy_limit{limiter="sluice",policy="api"} 1');
   expect(text).not.toContain("ann-of-the-hills");
 });

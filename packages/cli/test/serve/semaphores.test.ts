@@ -1,7 +1,7 @@
 /** Semaphores over HTTP: permits that are taken, waited for, renewed and released by their tickets, listed and ended. */
-import { request } from "node:http";
+import { Agent, request } from "node:http";
 import { Semaphore } from "sluice";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import type { Service } from "../../src/serve/service.js";
 import { startService } from "../support/service.js";
 
@@ -52,6 +52,25 @@ test("the next in line gets a released permit, and a client that has gone gets n
   await expect.poll(() => waitingIn(service)).toBe(1);
   await ask("/v1/semaphores/release", { ticket: first.body["ticket"] });
   expect(await patient).toMatchObject({ status: 200, body: { held: true } });
+});
+
+test("many requests on one connection leave nothing on it", async () => {
+  const { ask } = await startService(document);
+  const warnings: string[] = [];
+  const note = ({ name }: Error): void => void warnings.push(name);
+  process.on("warning", note);
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  onTestFinished(() => {
+    process.off("warning", note);
+    agent.destroy();
+  });
+  // Node warns of the 11th listener of a kind.
+  for (let i = 0; i < 15; i++) {
+    const key = `job-${i}`;
+    const { status } = await ask("/v1/semaphores/acquire", { ...job, key }, { agent });
+    expect(status).toBe(200);
+  }
+  expect(warnings).not.toContain("MaxListenersExceededWarning");
 });
 
 test("an end answers all who wait, and leaves permits to their holders", async () => {

@@ -143,6 +143,18 @@ test("hung: deadlines end calls, the breaker opens, and what comes late closes i
   await eventually(async () => expect((await limiter.consume("k")).allowed).toBe(true), 25);
 });
 
+test("hung: a request is given up after its time, and the next one goes by another connection", async () => {
+  const sockets = new Set<Socket>();
+  const port = await rawServer((socket, turn) => {
+    if (turn > 1) socket.write(http(ANSWER));
+  }, sockets);
+  const store = storeAt(port, { requestTimeout: "50ms", hooks: { onError: () => {} } });
+  const limiter = limiterOn(store);
+  await expect(limiter.consume("k")).rejects.toThrow(/did not answer within 50 ms$/);
+  await eventually(() => expect(sockets.size).toBe(0));
+  expect((await limiter.consume("k")).remaining).toBe(99);
+});
+
 test("slow: what comes meanwhile waits in line, and goes in one request", async () => {
   const service = await serviceAt();
   const held = new HeldStore();
