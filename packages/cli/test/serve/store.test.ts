@@ -56,6 +56,17 @@ test("the scope store allows this and nothing else, and no other scope allows it
   expect([old.status, old.body["versions"]]).toEqual([400, [1]]);
 });
 
+test("takes a published document of a MiB, which is more than other bodies may be", async () => {
+  const { ask } = await startService(document, { maxBody: "1024" });
+  const headers = { "content-type": "application/json" };
+  const publish = (length: number) => {
+    const body = ["documents.publish", "n", "x".repeat(length), "digest", null, null, 0, 0];
+    return ask("/v1/store", JSON.stringify({ v: 1, ask: body }), { headers });
+  };
+  expect((await publish(2 ** 20)).status).toBe(200);
+  expect((await publish(2 ** 21)).status).toBe(413);
+});
+
 test("a service that ends lets go of those that wait for notices, on a Unix socket too", async () => {
   const socketPath = join(temporaryFolder(), "s.sock");
   const { service } = await startService(document, { listen: `unix:${socketPath}` });

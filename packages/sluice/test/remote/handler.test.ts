@@ -106,6 +106,24 @@ test("a process that does not fetch its notices is forgotten, and so is one that
   expect(await waited(handler, 3, { from: 2, changes: [] })).toBe("forgotten");
 });
 
+test("a process may wait for 10,000 things, and 10,000 processes may wait", async () => {
+  const handler = storeHandler(new MemoryStore());
+  onTestFinished(() => handler.close());
+  const listens = (from: number, count: number) =>
+    Array.from({ length: count }, (_, i) => ["listen", "n:s", `k${from + i}`, `o${from + i}`]);
+  const watching = { changes: listens(1, 9999) };
+  expect(await waited(handler, 1, watching)).toMatchObject({ applied: 9999 });
+  const one = { from: 10_000, ack: 9999, changes: listens(10_000, 1) };
+  expect(await waited(handler, 2, one)).toMatchObject({ applied: 10_000 });
+  const more = { from: 10_001, ack: 10_000, changes: listens(10_001, 1) };
+  expect(await waited(handler, 3, more)).toBe("forgotten");
+
+  const answers = await Promise.all(
+    Array.from({ length: 10_001 }, (_, i) => waited(handler, 1, { session: `s${i}` })),
+  );
+  expect(answers.filter((each) => each === "forgotten")).toHaveLength(1);
+});
+
 test("a listener knows whether notices come: not while the service hears nothing, nor while it is away", async () => {
   const store = new MemoryStore();
   let isHeard = true;
