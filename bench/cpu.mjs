@@ -1,17 +1,18 @@
 /**
- * CPU time a call of builds and of peers, which take turns in one process: what others do on the machine changes it least.
+ * CPU time a call of builds and of peers, which take turns: what others do on the machine changes it least. Each has a process
+ * of its own, since what V8 makes of two builds in one process differs by more than they do.
  *
  *     npm run build && node bench/cpu.mjs tree HEAD~3                        # the working tree against a commit
  *     node bench/cpu.mjs tree rate-limiter-flexible --rows 1,memory          # against a peer
  *     node bench/cpu.mjs tree /tmp/tried --rows 1                            # a directory with package.json and dist
  *     node bench/cpu.mjs tree HEAD~3 HEAD~3 --rows 256 --turns 60            # two of the same: what chance does
  *
- * Each row has its own process. In a turn each makes some thousand calls, in an order that changes from turn to turn. The
- * table has the lower quartile of the turns for each, and the median of each turn's ratio to the first with its interval of
+ * In a turn each makes some thousand calls, in an order that changes from turn to turn. The table has the lower quartile of the turns for each, and the median of each turn's ratio to the first with its interval of
  * 95%.
  */
 import { parseArgs } from "node:util";
-import { perform } from "./fork.mjs";
+import { startAnswering } from "./fork.mjs";
+import { TURN } from "./measure-cpu.mjs";
 import { withServer } from "./server.mjs";
 import { medianInterval, quantile } from "./statistics.mjs";
 import { buildNamed } from "./subjects.mjs";
@@ -33,7 +34,7 @@ const IN_MEMORY = {
 /** Keys that the processor's caches hold. */
 const IN_CACHE = { ...IN_MEMORY, keys: 500, quota: { ...USUAL, limit: 10_000_000 } };
 /** Calls of a turn: enough that a command's share of a turn is none, and few enough for tens of turns in a minute. */
-const ROWS = /** @satisfies {Record<string, Omit<import("./measure-cpu.mjs").Load, "turns">>} */ ({
+const ROWS = /** @satisfies {Record<string, import("./measure-cpu.mjs").Load>} */ ({
   1: { keys: 1000, inFlight: 1, quota: AMPLE, calls: 1000, warmCalls: 20_000 },
   64: { keys: 20_000, inFlight: 64, quota: USUAL, calls: 4000, warmCalls: 40_000 },
   256: { keys: 20_000, inFlight: 256, quota: USUAL, calls: 6000, warmCalls: 40_000 },
@@ -103,22 +104,46 @@ function cellsOf(row, found) {
   });
 }
 
+/**
+ * @param {string} url
+ * @param {import("./measure-cpu.mjs").Load} load
+ * @returns {Promise<Spent[][]>} of each subject, by turn
+ */
+async function measure(url, load) {
+  /** @type {import("./fork.mjs").Answering[]} */
+  const processes = [];
+  try {
+    for (const [i, subject] of subjects.entries()) {
+      /** @type {Extract<import("./worker.mjs").Job, { kind: "cpu" }>} */
+      const job = { kind: "cpu", contender: "sluice", client, url, subject, keyName: `${i}`, load };
+      processes.push(await startAnswering(job, subject.build, LONGEST_MS));
+    }
+    /** @type {Spent[][]} */
+    const spent = subjects.map(() => []);
+    for (let turn = 0; turn < turns; turn++) {
+      for (let i = 0; i < subjects.length; i++) {
+        const who = turnOf(turn, i);
+        spent[who]?.push(/** @type {Spent} */ (await processes[who]?.ask(TURN)));
+      }
+    }
+    return spent;
+  } finally {
+    for (const each of processes) each.end();
+  }
+}
+
+/** None always comes after the same one, or after itself. @param {number} turn @param {number} i */
+function turnOf(turn, i) {
+  const many = subjects.length;
+  return (turn + (Math.floor(turn / many) % 2 === 0 ? i : -i) + 2 * many) % many;
+}
+
 const { server, result } = await withServer(async ({ url, admin }) => {
   const cells = [];
   for (const [i, row] of rows.entries()) {
     await admin.flushall();
     process.stderr.write(`${row}\n`);
-    /** @type {Extract<import("./worker.mjs").Job, { kind: "cpu" }>} */
-    const job = {
-      kind: "cpu",
-      contender: "sluice",
-      client,
-      url,
-      subjects,
-      load: { ...ROWS[row], turns },
-    };
-    const { spent } = await perform(job, undefined, LONGEST_MS);
-    cells.push(...cellsOf(i, spent));
+    cells.push(...cellsOf(i, await measure(url, ROWS[row])));
   }
   return cells;
 });

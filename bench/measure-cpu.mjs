@@ -1,4 +1,5 @@
-/** CPU time a call, of limiters that take turns in this process. */
+/** CPU time a call of one limiter. Those that it is compared with have processes of their own, and they take turns. */
+import { once } from "node:events";
 import { openClient } from "./clients.mjs";
 import { memoryContenders, redisContenders, REFERENCE } from "./contenders/index.mjs";
 import { closedLoop, countUp, load, runAwaited, runSync } from "./loops.mjs";
@@ -9,7 +10,7 @@ import { Ledger, makeKeys, makeSequence } from "./workload.mjs";
 /** A build of Sluice; without one it is the reference. @typedef {{ name: string, build: import("./build.mjs").Build | undefined }} Subject */
 /**
  * None in flight: in memory; `sync`: builds are asked without a promise there.
- * @typedef {{ keys: number, keyName?: string, inFlight: number, sync?: boolean, quota: import("./workload.mjs").Quota, calls: number, warmCalls: number, turns: number }} Load
+ * @typedef {{ keys: number, keyName?: string, inFlight: number, sync?: boolean, quota: import("./workload.mjs").Quota, calls: number, warmCalls: number }} Load
  */
 /** µs a call: of this process, of the server, and of that in commands. @typedef {{ clientUs: number, serverUs: number, commandUs: number }} Spent */
 /** @typedef {import("./loops.mjs").Drive} Drive */
@@ -20,59 +21,51 @@ import { Ledger, makeKeys, makeSequence } from "./workload.mjs";
 /** While every key gets its first call. */
 const FILL_IN_FLIGHT = 512;
 
+/** What a process is asked for. */
+export const TURN = "turn";
+/** What it says first. */
+const READY = "ready";
+
 /**
- * @param {{ contender: string, client: ClientKind, url: string, subjects: readonly Subject[], load: Load }} job
+ * Makes a limiter ready, and tells of each turn what it took. It is ended from outside.
+ * @param {{ contender: string, client: ClientKind, url: string, subject: Subject, keyName: string, load: Load }} job
+ * @returns {Promise<never>}
  */
-export async function cpuTimes({ client: kind, url, subjects, load: load_ }) {
-  const { keys: count, keyName = "use", inFlight, calls, warmCalls, turns } = load_;
+export async function cpuTurns({ client: kind, url, subject, keyName, load: load_ }) {
+  const { keys: count, inFlight, calls, warmCalls, quota } = load_;
   const admin = await openClient(kind, url);
   const next = makeSequence(1, count);
-  const opened = [];
-  for (const subject of subjects) opened.push(await open(subject, kind, url, load_));
-  /** @param {Drive & Pick<Opened, "sync">} drive @param {number} many */
-  const run = async (drive, many) => {
-    if (drive.sync === true) await runSync(drive, next, many);
+  const { session, sync = false, algorithm } = await open(subject, kind, url, load_);
+  const ledger = new Ledger(algorithm, count, quota);
+  const drive = { session, keys: makeKeys(count, `${load_.keyName ?? "use"}${keyName}`), ledger };
+  /** @param {number} many */
+  const run = async (many) => {
+    if (sync) await runSync(drive, next, many);
     else if (inFlight <= 1) await runAwaited(drive, next, many);
     else await closedLoop(drive, next, inFlight, countUp(many));
   };
-  const drives = opened.map(({ session, sync = false, algorithm }, i) => {
-    const keys = makeKeys(count, `${keyName}${i}`);
-    return { session, sync, keys, ledger: new Ledger(algorithm, count, load_.quota) };
-  });
-  for (const drive of drives) {
-    let filled = 0;
-    await runAwaited(drive, () => filled++, 1);
-    await closedLoop(drive, () => filled++, FILL_IN_FLIGHT, countUp(count - 1));
-    await run(drive, warmCalls);
+  let filled = 0;
+  await runAwaited(drive, () => filled++, 1);
+  await closedLoop(drive, () => filled++, FILL_IN_FLIGHT, countUp(count - 1));
+  await run(warmCalls);
+  process.send?.(READY);
+  for (;;) {
+    await once(process, "message");
+    globalThis.gc?.({ type: "minor" });
+    const serverBefore = await serverTime(admin.raw);
+    const before = process.cpuUsage();
+    await run(calls);
+    const { user, system } = process.cpuUsage(before);
+    const { commandUs, cpuUs } = serverTimeBetween(serverBefore, await serverTime(admin.raw));
+    ledger.asExpected();
+    /** @type {Spent} */
+    const spent = {
+      clientUs: (user + system) / calls,
+      serverUs: cpuUs / calls,
+      commandUs: commandUs / calls,
+    };
+    process.send?.(spent);
   }
-  /** @type {Spent[][]} */
-  const spent = subjects.map(() => []);
-  for (let turn = 0; turn < turns; turn++) {
-    for (let i = 0; i < drives.length; i++) {
-      // None always comes after the same one, or after itself.
-      const who =
-        (turn + (Math.floor(turn / drives.length) % 2 === 0 ? i : -i) + 2 * drives.length) %
-        drives.length;
-      const drive = /** @type {(typeof drives)[number]} */ (drives[who]);
-      globalThis.gc?.({ type: "minor" });
-      const serverBefore = await serverTime(admin.raw);
-      const before = process.cpuUsage();
-      await run(drive, calls);
-      const { user, system } = process.cpuUsage(before);
-      const { commandUs, cpuUs } = serverTimeBetween(serverBefore, await serverTime(admin.raw));
-      spent[who]?.push({
-        clientUs: (user + system) / calls,
-        serverUs: cpuUs / calls,
-        commandUs: commandUs / calls,
-      });
-    }
-  }
-  for (const { session, close } of opened) {
-    await session.close();
-    await close();
-  }
-  await admin.close();
-  return { spent, allowed: Math.min(...drives.map(({ ledger }) => ledger.asExpected())) };
 }
 
 /**

@@ -1,6 +1,6 @@
 /** A process for one measurement: the job comes as an argument, the result goes back as a message. */
 import { coldStart } from "./measure-cold.mjs";
-import { cpuTimes } from "./measure-cpu.mjs";
+import { cpuTurns } from "./measure-cpu.mjs";
 import { heapPerKey, memoryThroughput } from "./measure-memory.mjs";
 import { floodLoad, redisLoads } from "./measure-redis.mjs";
 import { semaphoreLoad } from "./measure-semaphore.mjs";
@@ -12,7 +12,7 @@ const KINDS = {
   flood: floodLoad,
   semaphore: semaphoreLoad,
   cold: coldStart,
-  cpu: cpuTimes,
+  cpu: cpuTurns,
 };
 
 /** @typedef {typeof KINDS} Kinds */
