@@ -54,6 +54,8 @@ export interface DeadlinesOptions<Call, T> {
 
 /** How many settled waits are dropped from the head of the queue at a time. */
 const SETTLED_AT_ONCE = 256;
+/** A longer list of waits gives its room back when nobody waits. */
+const KEPT_ROOM = 16;
 
 export class Deadlines<Call extends Submitted, T> {
   readonly #options: DeadlinesOptions<Call, T>;
@@ -135,8 +137,10 @@ export class Deadlines<Call extends Submitted, T> {
   #rest(): void {
     this.#options.heartbeat.waiting -= 1;
     this.#timer?.unref();
-    this.#pending.length = 0;
     this.#first = 0;
+    // One by one a short list keeps its room, and calls that come one after another would each make it anew.
+    if (this.#pending.length > KEPT_ROOM) this.#pending.length = 0;
+    while (this.#pending.length > 0) this.#pending.pop();
   }
 
   /**

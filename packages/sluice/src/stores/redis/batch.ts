@@ -81,8 +81,7 @@ export function encodeBatch(
     debits += call.debits.length;
     if (size > 0 && debits > maxDebits) break;
     if (last === undefined || !isRepeat(last, call)) {
-      names.length = 0;
-      for (const debit of call.debits) names.push(nameOf(debit, placement));
+      nameKeys(call.debits, placement, names);
       const kind = kindOf(call, names, known);
       const draft = drafts[kind] as Draft;
       const isNew = placeOf(names, kind, draft.keys, known, first);
@@ -114,6 +113,16 @@ function ownKindOf({ verb, debits }: StoreCall): number {
   if (verb !== VERBS.consume) return ANY;
   for (const { rule } of debits) if (!rule.kernel.isOneValue) return ANY;
   return debits.length === 1 ? 0 : SETS;
+}
+
+/** Into `names`, which keeps its room: a list of which the length is set to 0 gets a new one with its next item. */
+function nameKeys(
+  debits: readonly Debit[],
+  placement: Placement | undefined,
+  names: string[],
+): void {
+  for (let i = 0; i < debits.length; i++) names[i] = nameOf(debits[i] as Debit, placement);
+  if (names.length > debits.length) names.length = debits.length;
 }
 
 function nameOf({ keyspace, id }: Debit, placement: Placement | undefined): string {
@@ -155,17 +164,18 @@ function placeOf(
   indices: number[],
 ): boolean {
   const before = keys.length;
-  indices.length = 0;
-  for (const name of names) {
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string;
     const at = known.get(name);
     if (at !== undefined && at % KINDS.length === kind) {
-      indices.push(Math.floor(at / KINDS.length));
+      indices[i] = Math.floor(at / KINDS.length);
       continue;
     }
     const index = keys.push(name);
     known.set(name, index * KINDS.length + kind);
-    indices.push(index);
+    indices[i] = index;
   }
+  if (indices.length > names.length) indices.length = names.length;
   return indices[0] === before + 1 && keys.length === before + indices.length;
 }
 
