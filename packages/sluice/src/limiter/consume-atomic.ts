@@ -301,9 +301,9 @@ function remember(
   outcome: StoreResult,
   decision: Decision,
 ): void {
-  const { limiter, denial } = entry;
-  const isAlone = entries.filter((other) => keyOf(other) === keyOf(entry)).length === 1;
-  if (denial !== undefined && isAlone) limiter.shortcuts.remember(denial, outcome, decision);
+  const key = keyOf(entry);
+  const isAlone = entries.filter((other) => keyOf(other) === key).length === 1;
+  if (isAlone) entry.limiter.shortcuts.remember(key, entry, outcome, decision);
 }
 
 /** No event reports a request that was itself allowed, but not charged because another was denied. */

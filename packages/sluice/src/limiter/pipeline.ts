@@ -265,13 +265,13 @@ export class Pipeline implements RequestRunner, Canceller {
 
   /** From an outcome to the caller's answer. */
   conclude(prepared: PreparedRequest, outcome: Outcome): LimiterAnswer | Promise<LimiterAnswer> {
-    const { request, bound, call, denial } = prepared;
+    const { request, bound, call } = prepared;
     this.shortcuts.after(keyInSlot(request), call, bound, outcome);
     if (outcome instanceof Error) return this.#concludeFailure(prepared, outcome);
     const source = outcome instanceof PrefetchedResult ? "prefetch" : "store";
     if (source === "store") noteServerTime(this.#local?.store.serverClock, outcome.nowUs);
     const decision = decisionOf(bound, outcome, source);
-    if (denial !== undefined) this.shortcuts.remember(denial, outcome, decision);
+    this.shortcuts.remember(keyInSlot(request), prepared, outcome, decision);
     if (request.verb === VERBS.consume && this.#isSilent(decision, bound)) {
       const counted = this.#counted(bound, decision, request.cost);
       if (bound.terms === undefined) return counted;
@@ -370,9 +370,9 @@ export class Pipeline implements RequestRunner, Canceller {
     const isOwn = request.of === "local";
     const isOverridden = policy !== undefined;
     const key = keyInSlot(request);
-    const asked = isOwn ? undefined : this.shortcuts.before(key, call, bound, isOverridden, atMs);
-    const denial = bound.terms?.hasVote === false ? undefined : asked;
-    return { request, bound, call, denial, canReserve, atMs };
+    const asked = isOwn ? undefined : this.shortcuts.before(key, call, bound, isOverridden);
+    const clears = bound.terms?.hasVote === false ? undefined : asked;
+    return { request, bound, call, clears, canReserve, atMs };
   }
 
   #ask(prepared: PreparedRequest): Promise<LimiterAnswer> {

@@ -4,7 +4,6 @@ import type { Decision, DecisionSource, PolicyVerdict } from "../core/decision.j
 import type { Keyed } from "../core/key.js";
 import type { StoreCall, StoreResult } from "../stores/store.js";
 import type { BoundPolicies } from "./bound-policies.js";
-import type { DenialContext } from "./shortcuts/deny-cache.js";
 
 export interface LimiterRequest extends Keyed {
   readonly verb: Verb;
@@ -95,8 +94,8 @@ export interface PreparedRequest {
   /** What policies without a vote said, once they have. */
   readonly shadow?: readonly PolicyVerdict[] | undefined;
   readonly call: StoreCall;
-  /** What a denial of it would be remembered with, if denials are remembered. */
-  readonly denial: DenialContext | undefined;
+  /** How many clears of denials there had been, by which later ones are known; undefined if its denial is not remembered. */
+  readonly clears: number | undefined;
   /** Of reserve: whether a start can be promised ahead. */
   readonly canReserve: boolean;
   /** When it was prepared, on the monotonic clock: its deadline counts from then. */

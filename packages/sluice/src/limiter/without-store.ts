@@ -61,5 +61,5 @@ export function withoutPolicies(
 /** A request of which nothing was asked. */
 export function nothingAsked(request: LimiterRequest, bound: BoundPolicies): PreparedRequest {
   const call = { verb: request.verb, debits: [], blockUs: 0, maxWaitUs: 0 };
-  return { request, bound, call, denial: undefined, canReserve: false, atMs: 0 };
+  return { request, bound, call, clears: undefined, canReserve: false, atMs: 0 };
 }

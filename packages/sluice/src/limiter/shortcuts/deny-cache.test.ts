@@ -13,7 +13,7 @@ import {
   RateLimiter,
   tokenBucket,
 } from "../../index.js";
-import { DenyCache } from "./deny-cache.js";
+import { type AskedCall, DenyCache } from "./deny-cache.js";
 
 describe("a remembered denial", () => {
   test("refuses without asking, with the denial's numbers counted down", async () => {
@@ -281,11 +281,15 @@ describe("its size", () => {
   };
   const bound = [{ name: "p", rule: {}, keyspace: {} }] as unknown as Parameters<
     DenyCache["ask"]
-  >[2];
+  >[1];
+  const call = { debits: [{ cost: 1000 }] } as unknown as AskedCall["call"];
+  const asked = (cache: DenyCache, key: string): AskedCall => {
+    return { call, bound, atMs: performance.now(), clears: cache.ask(key, bound) };
+  };
 
   function deny(cache: DenyCache, key: string, waitUs = 5e6): void {
     const debits = [{ ...refusal.debits[0], waitUs }] as typeof refusal.debits;
-    cache.remember(cache.ask(key, 1000, bound, performance.now()), { ...refusal, debits }, denial);
+    cache.remember(key, asked(cache, key), { ...refusal, debits }, denial);
   }
 
   test("is bounded under a flood of keys: the oldest goes", () => {
@@ -343,10 +347,10 @@ describe("its size", () => {
   test("stays small through a flood of clears, none of which is missed", () => {
     stopTime();
     const cache = new DenyCache();
-    const before = cache.ask("first", 1000, bound, performance.now());
+    const before = asked(cache, "first");
     cache.clear("first");
     for (let i = 0; i < 5000; i++) cache.clear(`k${i}`);
-    cache.remember(before, refusal, denial);
+    cache.remember("first", before, refusal, denial);
     expect(cache.find("first", 1000, bound)).toBeUndefined();
     deny(cache, "first");
     expect(cache.find("first", 1000, bound)).toBeDefined();

@@ -9,7 +9,7 @@ import { monotonicMs } from "../../core/clock.js";
 import type { Decision, PolicyVerdict } from "../../core/decision.js";
 import { type Duration, MIN_PERIOD_US } from "../../core/duration.js";
 import { byDefault, aCount, milliseconds, optionReader } from "../../core/options.js";
-import type { StoreResult } from "../../stores/store.js";
+import type { StoreCall, StoreResult } from "../../stores/store.js";
 import { alike, type BoundPolicy } from "../bound-policies.js";
 
 /** How long, and for how many keys, denials are remembered in this process. */
@@ -34,15 +34,15 @@ const SWEPT = 2;
 /** What the rounding of doubles may add to a moment; the store counts whole µs. */
 const ROUNDING_MS = 1e-3;
 
-/** A call that goes to the store: what its denial, if it is one, was decided under. */
-export interface DenialContext {
-  readonly key: string;
-  /** Thousandths. */
-  readonly cost: number;
+/** A call that went to the store: what its denial, if it is one, was decided under. */
+export interface AskedCall {
+  /** Of its cost the first debit is read. */
+  readonly call: Pick<StoreCall, "debits">;
   readonly bound: readonly BoundPolicy[];
-  readonly sentAtMs: number;
-  /** How many clears there had been. */
-  readonly clears: number;
+  /** When it was about to be sent, on the monotonic clock. */
+  readonly atMs: number;
+  /** What `ask` said then; undefined if its denial is not remembered. */
+  readonly clears: number | undefined;
 }
 
 interface Denial {
@@ -130,10 +130,13 @@ export class DenyCache {
     return { leastCost, decision: later(longest.decision, nowMs - longest.answeredAtMs) };
   }
 
-  /** A consume is about to be sent. Quota drains by the options of the call: what was denied under others ends. */
-  ask(key: string, cost: number, bound: readonly BoundPolicy[], nowMs: number): DenialContext {
+  /**
+   * A consume is about to be sent. Quota drains by the options of the call: what was denied under others ends. Tells how many
+   * clears there have been, by which those that come meanwhile will be known.
+   */
+  ask(key: string, bound: readonly BoundPolicy[]): number {
     this.differs(key, bound);
-    return { key, cost, bound, sentAtMs: nowMs, clears: this.#clears };
+    return this.#clears;
   }
 
   /** The store is asked about the key under `bound`: a denial that was decided under other options is not repeated. */
@@ -150,10 +153,13 @@ export class DenyCache {
 
   /** Remembers what the store answered, if that was a denial that still holds. */
   remember(
-    { key, cost, bound, sentAtMs, clears }: DenialContext,
+    key: string,
+    { call, bound, atMs: sentAtMs, clears }: AskedCall,
     answer: StoreResult,
     decision: Decision,
   ): void {
+    if (clears === undefined) return;
+    const cost = call.debits[0]?.cost ?? 0;
     const last = this.#denials.get(key);
     const known = last !== undefined && alike(last.bound, bound) ? last : undefined;
     if (decision.allowed) {

@@ -8,7 +8,7 @@ import type { Events, Prefetched } from "../../events/events.js";
 import type { Outcome, Store, StoreCall, StoreResult } from "../../stores/store.js";
 import type { LimiterCounts } from "../counts.js";
 import { decisionOf } from "../decisions.js";
-import type { DenialContext, DenyCache, HeldDenial } from "./deny-cache.js";
+import type { AskedCall, DenyCache, HeldDenial } from "./deny-cache.js";
 import { type PrefetchTerms, Prefetch } from "./prefetch.js";
 import type { BoundPolicy } from "../bound-policies.js";
 
@@ -88,22 +88,20 @@ export class Shortcuts {
 
   /**
    * A call is about to be sent; `overridden` if it has its own options. Quota drains by the options of the call that reads
-   * it, so a call under others may bring it forward as a refund does.
+   * it, so a call under others may bring it forward as a refund does. Of a consume whose denial may be remembered, the number
+   * that `remember` will ask for.
    */
   before(
     key: string,
     call: StoreCall,
     bound: readonly BoundPolicy[],
     overridden: boolean,
-    nowMs: number,
-  ): DenialContext | undefined {
+  ): number | undefined {
     const { verb } = call;
     if (verb === VERBS.peek) return undefined;
     if (adjusts(call)) this.#forAll((peer) => peer.prefetch?.drop(key, call));
     if (adjusts(call) || overridden) this.expire(key);
-    if (verb === VERBS.consume) {
-      return this.#denials?.ask(key, call.debits[0]?.cost ?? 0, bound, nowMs);
-    }
+    if (verb === VERBS.consume) return this.#denials?.ask(key, bound);
     this.#denials?.differs(key, bound);
     return undefined;
   }
@@ -137,8 +135,8 @@ export class Shortcuts {
     this.#forAll((peer) => peer.#denials?.clear(key));
   }
 
-  remember(asked: DenialContext, answer: StoreResult, decision: Decision): void {
-    this.#denials?.remember(asked, answer, decision);
+  remember(key: string, asked: AskedCall, answer: StoreResult, decision: Decision): void {
+    this.#denials?.remember(key, asked, answer, decision);
   }
 
   /** Ends all shortcuts; resolves when unused units were given back. */
