@@ -56,6 +56,10 @@ export class RequestAsker implements PlainAsk<StoreCall, StoreResult> {
     return isUsual && shortcuts.prefetch === undefined && guarded.isAtEase;
   }
 
+  take(settled: Outcome): void {
+    this.#limiter.guarded.takePlain(this, settled);
+  }
+
   done(settled: Outcome): void {
     this.#limiter.guarded.endPlain(this, settled);
   }
