@@ -138,7 +138,7 @@ export class Deadlines<Call extends Submitted, T> {
     this.#options.heartbeat.waiting -= 1;
     this.#timer?.unref();
     this.#first = 0;
-    // One by one a short list keeps its room, and calls that come one after another would each make it anew.
+    // One by one, so that a short list keeps its room: calls that come one after another would each need new room.
     if (this.#pending.length > KEPT_ROOM) this.#pending.length = 0;
     while (this.#pending.length > 0) this.#pending.pop();
   }

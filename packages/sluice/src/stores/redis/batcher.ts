@@ -65,9 +65,11 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
   /** The batches under way, oldest first. */
   readonly #sent = new Set<SentBatch>();
   #sentCalls = 0;
-  /** Who takes the outcome of the call that goes alone, while it is under way: there is one at most. */
-  #lone: TakeOutcome<Answer> | undefined;
-  #loneSent: SentBatch | undefined;
+  /** The call that goes alone, while it holds others back: there is one at most, which is in no set, since that costs more. */
+  #lone: Call | undefined;
+  #loneAtMs = 0;
+  /** Who takes its outcome, while it is under way. */
+  #loneTaker: TakeOutcome<Answer> | undefined;
   readonly #flushNow = (): void => this.#flush();
   readonly #loneEnded = (outcome: Answer | Error): void => this.#endLone(outcome);
   #scheduled = false;
@@ -109,13 +111,20 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
   }
 
   #isBusy(): boolean {
-    if (this.#sent.size < this.#options.maxInFlight) return false;
-    const stalledSinceMs = monotonicMs() - STALLED_MS;
+    if (!this.#isFull()) return false;
+    const sinceMs = monotonicMs() - STALLED_MS;
+    if (this.#lone !== undefined && (this.#loneAtMs <= sinceMs || !isWanted(this.#lone))) {
+      this.#lone = undefined;
+    }
     for (const sent of this.#sent) {
-      if (sent.atMs > stalledSinceMs && sent.calls.some(isWanted)) break;
+      if (sent.atMs > sinceMs && sent.calls.some(isWanted)) break;
       this.#sent.delete(sent);
     }
-    return this.#sent.size >= this.#options.maxInFlight;
+    return this.#isFull();
+  }
+
+  #isFull(): boolean {
+    return this.#sent.size + (this.#lone === undefined ? 0 : 1) >= this.#options.maxInFlight;
   }
 
   /**
@@ -188,29 +197,25 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
   #sendAlone(): boolean {
     const call = this.#queue[0] as Call;
     if (this.#alone === undefined || !isWanted(call)) return false;
-    const sent: SentBatch = { atMs: monotonicMs(), calls: [call] };
+    const atMs = monotonicMs();
     if (!this.#alone(call, this.#loneEnded)) return false;
     this.#queue.pop();
-    this.#lone = this.#takers.pop();
     this.#overdue = 0;
-    this.#loneSent = sent;
-    this.#begun(sent, 1);
+    this.#lone = call;
+    this.#loneAtMs = atMs;
+    this.#loneTaker = this.#takers.pop();
+    this.#sentCalls += 1;
     return true;
   }
 
   #endLone(outcome: Answer | Error): void {
-    const taker = this.#lone as TakeOutcome<Answer>;
-    const sent = this.#loneSent as SentBatch;
-    this.#lone = undefined;
-    this.#loneSent = undefined;
+    const taker = this.#loneTaker as TakeOutcome<Answer>;
+    this.#loneTaker = undefined;
     // In this order: an answer that opens a breaker refuses what waits, before that is sent.
     this.#answer(taker, outcome);
-    this.#ended(sent, 1);
-  }
-
-  #begun(sent: SentBatch, calls: number): void {
-    this.#sent.add(sent);
-    this.#sentCalls += calls;
+    this.#lone = undefined;
+    this.#sentCalls -= 1;
+    this.#schedule();
   }
 
   #ended(sent: SentBatch, calls: number): void {
