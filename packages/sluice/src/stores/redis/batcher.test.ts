@@ -1,4 +1,4 @@
-import { beforeEach, expect, test, vi } from "vitest";
+import { beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import { VERBS } from "../../algorithms/decide.js";
 import { atEndOfTick } from "../../core/clock.js";
 import type { StoreResult, Done, StoreCall } from "../store.js";
@@ -171,6 +171,26 @@ test("a call goes with others while one that nobody waits for any more has no an
   batcher.add(second, () => {});
   await eventually(() => expect(sent).toEqual([[second]]));
   expect(alone).toHaveLength(1);
+});
+
+test("what has had no answer for a second holds nobody back, whether it went alone or with others", async () => {
+  const now = vi.spyOn(performance, "now").mockReturnValue(0);
+  onTestFinished(() => now.mockRestore());
+  const together = oneAtATime();
+  const lone = sendingAlone(1);
+  const addAt = (ms: number): void => {
+    now.mockReturnValue(ms);
+    for (const { batcher } of [together, lone]) batcher.add(call(), () => {});
+  };
+  addAt(0);
+  await eventually(() => expect([together.sent, lone.alone]).toMatchObject([[{}], [{}]]));
+  addAt(999);
+  await new Promise(setImmediate);
+  expect([together.sent, lone.sent]).toMatchObject([[{}], []]);
+  addAt(1000);
+  await eventually(() => expect(together.sent.map(({ calls }) => calls.length)).toEqual([1, 2]));
+  await eventually(() => expect(lone.sent.map((calls) => calls.length)).toEqual([2]));
+  expect(lone.alone).toHaveLength(1);
 });
 
 test("what must go goes whatever is under way, with all before it, and what comes later waits", async () => {
