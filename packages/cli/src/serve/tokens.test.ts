@@ -29,3 +29,19 @@ test.each([
     expect([known.byteLength, given.byteLength]).toEqual([32, 32]);
   }
 });
+
+test("a holder may do what the list says now: nothing if its token, or its name, is another", () => {
+  const token = "0123456789abcdef";
+  const list = Tokens.parse(`ann read ${token}`);
+  const holder = list.holderOf(`Bearer ${token}`);
+  if (holder === undefined) throw new Error("the token is not known");
+  const scopesIn = (text: string): readonly string[] | undefined => {
+    list.replaceBy(Tokens.parse(text));
+    const scopes = list.scopesOf(holder);
+    return scopes && [...scopes];
+  };
+  expect(scopesIn(`ann read,admin ${token}`)).toEqual(["read", "admin"]);
+  expect(scopesIn(`bob read,admin ${token}`)).toBeUndefined();
+  expect(scopesIn(`ann admin ${token}-of-another\nbob read ${token}`)).toBeUndefined();
+  expect(scopesIn(`ann read ${token}`)).toEqual(["read"]);
+});
