@@ -1,5 +1,7 @@
 /** What users can import: every type that an export names has a name too, and all of it says what it is. */
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { packedPages } from "../../../../scripts/pages-to-pack.mjs";
 import { librarySources, programSources } from "../../../../scripts/library-sources.mjs";
 import {
   type Documented,
@@ -59,6 +61,17 @@ const entries = { ...librarySources(), ...programSources() };
 
 test("every type that can be reached from an entry point can be imported from it, or from sluice", () => {
   expect(forgottenExports(sources, entries)).toEqual([]);
+});
+
+test("every class and every function that users call is on a page of the docs", () => {
+  const pages = packedPages().filter((page) => !page.includes("/decisions/"));
+  const words = new Set(pages.flatMap((page) => readFileSync(page, "utf8").match(/\w+/g) ?? []));
+  const called = documented(sources, entries)
+    .filter(({ kind, name }) => /^(?:verb|class)$/.test(kind) && !name.includes("."))
+    .map(({ name }) => name)
+    .filter((name) => !NOT_CALLED.test(name));
+  expect(called.length).toBeGreaterThan(70);
+  expect(called.filter((name) => !words.has(name))).toEqual([]);
 });
 
 /** A package of these files, of which index.ts is the entry point. */
