@@ -11,6 +11,7 @@ import type { DashboardProblem } from "../../../packages/cli/src/dashboard/wire.
 import {
   connection,
   isPaused,
+  nowMs,
   pause,
   poll,
   said,
@@ -88,6 +89,57 @@ test("it asks each second, and goes on asking after a failure until there is an 
   answers = async () => ofState;
   await vi.advanceTimersByTimeAsync(31_000);
   expect(connection.value.kind).toBe("live");
+});
+
+test("paused it asks nothing, though an answer was under way, and asks at once when it goes on", async () => {
+  let release = (): void => {};
+  answers = () =>
+    new Promise((resolve) => {
+      release = () => resolve(ofState);
+    });
+  void poll();
+  pause(true);
+  release();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(asked.length).toBe(1);
+  answers = async () => ofState;
+  pause(false);
+  await vi.advanceTimersByTimeAsync(10);
+  expect(asked.length).toBe(2);
+  // And with the next question set already.
+  pause(true);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(asked.length).toBe(2);
+});
+
+test("times are the store's, though the visitor's clock is an hour off", async () => {
+  for (const off of [3_600_000, -3_600_000]) {
+    answers = async () => ({ status: 200, body: { ...BUSY, nowMs: Date.now() + off } });
+    await poll();
+    expect(nowMs()).toBe(Date.now() + off);
+    answers = async () => problem(503);
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(nowMs() - (state.value?.nowMs ?? 0)).toBe(2000);
+  }
+});
+
+test("a server that says nothing is given up after 20 seconds", async () => {
+  const giveUp = new AbortController();
+  const within = vi.spyOn(AbortSignal, "timeout").mockReturnValue(giveUp.signal);
+  vi.stubGlobal("fetch", (_: string, { signal }: RequestInit) => {
+    return new Promise((__, reject) => {
+      signal?.addEventListener("abort", () => reject(new Error("aborted")));
+    });
+  });
+  const asking = poll();
+  giveUp.abort();
+  await asking;
+  expect(within).toHaveBeenCalledWith(20_000);
+  within.mockRestore();
+  expect(connection.value).toMatchObject({
+    kind: "failing",
+    why: "The server of this page does not answer.",
+  });
 });
 
 test("whoever may not see the numbers any more has none of them", async () => {
@@ -239,7 +291,8 @@ test("a dialog that was left does not close the next one, nor fail it", async ()
   expect(root.one("dialog").open).toBe(true);
   expect(root.one("h2").textContent).toMatch(/^Block /);
   expect(root.textContent).not.toContain("It is a 409.");
-  // And it can be carried out.
+  // And it can be carried out, once.
+  await submit(root);
   await submit(root);
   expect(held).toHaveLength(3);
   await change(() => root.one("button", "Cancel").fire("click"));
@@ -283,7 +336,8 @@ test("the diff of one change is gone when another's is asked for", async () => {
 test("a token that was taken is not kept in its field", async () => {
   const view = () => draw(h(LogIn, { why: "Log in.", canLogIn: true }));
   const root = await view();
-  await type(root, "Token", "a-token-that-is-right");
+  // As it is copied with the blank before it.
+  await type(root, "Token", " a-token-that-is-right ");
   await submit(root);
   expect(posts()).toEqual([{ path: "/api/login", body: { token: "a-token-that-is-right" } }]);
   expect(field(await view(), "Token").value).toBe("");
@@ -348,6 +402,12 @@ test("what is refused of a field is said once, at the field, until it is changed
   expect(field(root, "Period").attributes.get("aria-invalid")).toBe("true");
   await type(root, "Period", "1m");
   expect([times(), field(root, "Period").attributes.has("aria-invalid")]).toEqual([0, false]);
+  // Nor in the next dialog.
+  await submit(root);
+  expect(times()).toBe(1);
+  await change(() => root.one("button", "Cancel").fire("click"));
+  await change(() => denied.one("button", "Override…").fire("click"));
+  expect(times()).toBe(0);
 });
 
 test("problems of no field are listed once, and the one of a field is not among them", async () => {
