@@ -53,6 +53,13 @@ export function digestOf(text: string): string {
   return `sha256 of a long key: ${digests.sha256(text)}`;
 }
 
+const DIGEST = /^sha256 of a long key: [\w-]{43}$/;
+
+/** Whether a text is what `digestOf` makes. */
+export function isDigest(text: string): boolean {
+  return DIGEST.test(text);
+}
+
 /**
  * In memory the key itself. Any text may be a key there, so a key in a slot becomes a text that no key can be: a lone
  * surrogate and a digest, since a digest of the id would not keep the surrogate.

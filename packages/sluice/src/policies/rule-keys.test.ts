@@ -42,6 +42,24 @@ function outside(): PolicySet {
   return rules;
 }
 
+test("a long key is found by what ruleKey writes of it", async () => {
+  for (const rules of [setOn(), outside()]) {
+    const long = { user: "a".repeat(5000), route: "/" };
+    await rules.consume({ entries: long });
+    const target = { rule: "api", key: ruleKey(["user", "route"], long) };
+    expect((await peekRuleKey(rules, target)).remaining).toBe(2);
+    expect(ruleKeyId(rules, target)).toBe(ruleKeyId(rules, { rule: "api", entries: long }));
+    await blockRuleKey(rules, target, "1m");
+    expect((await rules.peek({ entries: long })).reason).toBe("blocked");
+    await resetRuleKey(rules, target);
+    expect((await rules.peek({ entries: long })).remaining).toBe(3);
+  }
+  const near = { rule: "api", key: `sha256 of a long key: ${"a".repeat(42)}` };
+  await expect(peekRuleKey(setOn(), near)).rejects.toThrow(
+    "a key of the rule as ruleKey writes it",
+  );
+});
+
 describe.each([
   ["a store inside the process", setOn],
   ["a store outside", outside],

@@ -3,7 +3,7 @@ import { type Verb, VERBS } from "../algorithms/decide.js";
 import type { Decision } from "../core/decision.js";
 import type { Duration } from "../core/duration.js";
 import { InvalidOptionError } from "../core/errors.js";
-import { hiding } from "../core/identity.js";
+import { hiding, isDigest } from "../core/identity.js";
 import { unchecked, optionReader, aText } from "../core/options.js";
 import { InWords, withoutText } from "../core/shown.js";
 import { administer, blockLengthUs } from "../limiter/administer.js";
@@ -20,7 +20,7 @@ export interface RuleKeyTarget {
   readonly rule: string;
   /** What a request says of itself: the entries of the rule's key are enough. */
   readonly entries?: RequestEntries | undefined;
-  /** The key as `ruleKey` writes it: `user=acme`. */
+  /** The key as `ruleKey` writes it: `user=acme`. Of a long one, which is a digest, overrides are not known. */
   readonly key?: string | undefined;
   /**
    * The key's id as reports and logs show it. Only if ids are the keys of the store: it is outside the process, and
@@ -159,18 +159,20 @@ function chargeAt(rules: PolicySet, target: RuleKeyTarget): Aimed {
   if ([entries, key, id].filter((each) => each !== undefined).length !== 1) {
     throw new InvalidOptionError("target", new InWords("none or several"), ONE_OF_THREE);
   }
-  const asked = entries ?? entriesOf(rules, rule, key);
+  const isOfDigest = typeof key === "string" && isDigest(key);
+  const asked = entries ?? entriesOf(rules, rule, isOfDigest ? undefined : key);
   const { charges } = meet({ rule, entries: asked, slot });
   const [charge] = charges;
   if (charge === undefined) {
     throw new InvalidOptionError("rule", rule, "a rule that is not off, in a set that is not off");
   }
+  if (isOfDigest) return { charge: { ...charge, key }, slot, id };
   return id === undefined
     ? { charge, slot, id }
     : { charge: { ...charge, key: checkId(charge, id) }, slot: undefined, id };
 }
 
-/** The entries of a key; if only the id is known, entries that no request has. */
+/** The entries of a key; if only its id or its digest is known, entries that no request has. */
 function entriesOf(rules: PolicySet, rule: string, key: string | undefined): RequestEntries {
   const names = rules.document.rules.find(({ name }) => name === rule)?.key ?? [];
   if (key === undefined) return Object.fromEntries(names.map((name) => [name, ""]));
