@@ -31,6 +31,8 @@ async function compile(): Promise<string> {
     noEmit: false,
     allowJs: false,
     checkJs: false,
+    // Its types were checked with all others.
+    noCheck: true,
     declaration: false,
     rootDir: root,
     outDir: directory,

@@ -1,5 +1,7 @@
 // A process of one build, at keys that processes of another build use too. It knows public exports alone, for it runs
-// on builds of the past and of the future. Argument: a Job as JSON; it prints what it saw, as JSON.
+// on builds of the past and of the future. Argument: a Start as JSON. Each line of its input is a Job as JSON, for which
+// it prints a line: what it saw, as JSON.
+import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { createClient } from "redis";
@@ -7,9 +9,12 @@ import { createClient } from "redis";
 /** @typedef {import("../../src/index.js").Decision} Decision */
 /** @typedef {import("../../src/index.js").RateLimiterOptions} RateLimiterOptions */
 /**
- * @typedef {object} Job
+ * @typedef {object} Start
  * @property {import("../../../../scripts/build-commit.mjs").Entries} build
  * @property {string} url
+ */
+/**
+ * @typedef {object} Job
  * @property {keyof typeof tasks} task
  * @property {string} key
  * @property {number} index of this process
@@ -25,8 +30,7 @@ import { createClient } from "redis";
 const CALLERS = 8;
 const PATIENT = { timeout: "30s" };
 
-const job = /** @type {Job} */ (JSON.parse(process.argv[2] ?? ""));
-const { build, url, key, index, processes, calls } = job;
+const { build, url } = /** @type {Start} */ (JSON.parse(process.argv[2] ?? ""));
 const from = (/** @type {string} */ path) => pathToFileURL(path).href;
 const { RateLimiter, Semaphore } = /** @type {typeof import("../../src/index.js")} */ (
   await import(from(build.core))
@@ -38,6 +42,11 @@ const { RedisStore } = /** @type {typeof import("../../src/stores/redis/index.js
 const client = createClient({ url });
 await client.connect();
 const store = new RedisStore({ client });
+
+/** What it is at. @type {Job} */
+let job;
+/** Of that. */
+let [key, index, processes, calls] = ["", 0, 0, 0];
 
 /** Every answer is to be the store's. @param {object} [more] */
 function open(more = {}) {
@@ -273,7 +282,10 @@ const tasks = {
   },
 };
 
-const result = await tasks[job.task]();
+for await (const line of createInterface({ input: process.stdin })) {
+  job = /** @type {Job} */ (JSON.parse(line));
+  ({ key, index, processes, calls } = job);
+  process.stdout.write(`${JSON.stringify(await tasks[job.task]())}\n`);
+}
 await store.close();
 await client.close();
-process.stdout.write(JSON.stringify(result));

@@ -2,9 +2,11 @@
  * A rolling upgrade: processes of a release and of the present build at the same keys, at the same time. Whatever
  * one of them writes the other reads as it was meant, or the audit of all they saw would not pass.
  */
-import type { ChildProcess } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { createReadStream } from "node:fs";
 import { writeFile } from "node:fs/promises";
+import { createInterface } from "node:readline";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { createClient } from "redis";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -35,8 +37,7 @@ import { type GoldenKeys, PACES, readGolden, startRecorder } from "../golden/rec
 import { scenarios } from "../golden/scenarios.js";
 import type { Library } from "../golden/world.js";
 import { type BuiltPackage, buildPackage } from "../support/built.js";
-import { startNode } from "../support/processes.js";
-import type { Asked, Job, Verb } from "./upgrade-worker.mjs";
+import type { Asked, Job, Start, Verb } from "./upgrade-worker.mjs";
 
 /** The last commit before the internals were written anew. */
 const RELEASE = "f74f3ab4b3a3d8ed2575bc2c5c314eadca5d48b1";
@@ -58,11 +59,12 @@ beforeAll(async () => {
   redis = await startRedis();
 });
 afterAll(async () => {
+  for (const worker of workers) await worker.end();
   await redis?.stop();
   built?.remove();
 });
 
-type Task = Omit<Job, "build" | "url" | "key" | "index" | "processes"> & {
+type Task = Omit<Job, "key" | "index" | "processes"> & {
   readonly processes?: number;
 };
 
@@ -73,39 +75,75 @@ async function forgetKeys(): Promise<void> {
   await client.close();
 }
 
-const running = new Set<ChildProcess>();
+interface Worker {
+  /** What it saw, as JSON. */
+  perform(job: Job): Promise<string>;
+  end(): Promise<void>;
+  kill(): void;
+}
+
+/** Of the release and of the present build by turns. They stay from one test to the next, since to start is work. */
+const workers: Worker[] = [];
+let underWay = 0;
 // Where one failed, the others may wait for it.
 afterEach(() => {
-  for (const child of running) child.kill("SIGKILL");
+  if (underWay > 0) for (const worker of workers.splice(0)) worker.kill();
+  underWay = 0;
 });
 
+function startWorker(start: Start): Worker {
+  const child = spawn(process.execPath, [WORKER, JSON.stringify(start)], { stdio: "pipe" });
+  let stderr = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+  });
+  // That it has ended is said below.
+  child.stdin.on("error", () => {});
+  const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const closed = once(child, "close");
+  const end = async (): Promise<void> => {
+    child.stdin.end();
+    const [code] = (await closed) as [number | null];
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  };
+  return {
+    async perform(job) {
+      child.stdin.write(`${JSON.stringify(job)}\n`);
+      const answer: IteratorResult<string, unknown> = await answers.next();
+      if (answer.done !== true) return answer.value;
+      await end();
+      throw new Error("a process ended before it answered");
+    },
+    end,
+    kill: () => child.kill("SIGKILL"),
+  };
+}
+
 async function perform<T>(job: Job): Promise<T> {
-  const { child, ended } = startNode([WORKER, JSON.stringify(job)]);
-  running.add(child);
-  const { code, stdout, stderr } = await ended;
-  running.delete(child);
-  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-  return JSON.parse(stdout) as T;
+  const build = job.index % 2 === 0 ? release : present;
+  workers[job.index] ??= startWorker({ build, url: redis.url });
+  underWay += 1;
+  const seen = await (workers[job.index] as Worker).perform(job);
+  underWay -= 1;
+  return JSON.parse(seen) as T;
 }
 
 /** What each process saw, of the release first and then by turns. */
 function together<T>(task: Task): Promise<T[]> {
   const { processes = PROCESSES } = task;
   return Promise.all(
-    Array.from({ length: processes }, (_, index) => {
-      const build = index % 2 === 0 ? release : present;
-      return perform<T>({ ...task, build, url: redis.url, key: "hot", index, processes });
-    }),
+    Array.from({ length: processes }, (_, index) =>
+      perform<T>({ ...task, key: "hot", index, processes }),
+    ),
   );
 }
 
 /** What either build finds when all is over. */
 function peeks(policy: Policy): Promise<Decision[]> {
   return Promise.all(
-    [release, present].map((build) => {
-      const job = { task: "peek", policy, key: "hot", index: 0, processes: 1, calls: 0 } as const;
-      return perform<Decision>({ ...job, build, url: redis.url });
-    }),
+    [0, 1].map((index) =>
+      perform<Decision>({ task: "peek", policy, key: "hot", index, processes: 1, calls: 0 }),
+    ),
   );
 }
 

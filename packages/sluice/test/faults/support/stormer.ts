@@ -4,8 +4,6 @@
  */
 import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Redis } from "ioredis";
-import { createClient } from "redis";
 import { headerLine, keyId, recordLine } from "../../../src/audit/record.js";
 import { RateLimiter, tokenBucket } from "../../../src/index.js";
 import { RedisStore } from "../../../src/stores/redis/index.js";
@@ -28,8 +26,10 @@ const [client = "", url = "", log = ""] = process.argv.slice(2);
 const rejected: unknown[] = [];
 process.on("unhandledRejection", (error) => rejected.push(error));
 
+/** Loads one of the two clients only: there are fifty such processes. */
 async function connect(): Promise<{ store: RedisStore; end: () => void }> {
   if (client === "ioredis") {
+    const { Redis } = await import("ioredis");
     const redis = new Redis(url, {
       autoResendUnfulfilledCommands: false,
       enableOfflineQueue: false,
@@ -45,6 +45,7 @@ async function connect(): Promise<{ store: RedisStore; end: () => void }> {
       },
     };
   }
+  const { createClient } = await import("redis");
   const redis = createClient({ url, disableOfflineQueue: true });
   redis.on("error", () => {});
   await redis.connect();
