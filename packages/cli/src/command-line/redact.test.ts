@@ -25,6 +25,16 @@ describe("a message is shown without the URL's password", () => {
     );
   });
 
+  test("and a short one is not told by the words in which it is masked", () => {
+    expect(redactSecrets("expected +PONG: AUTH p failed (p)", "redis://:p@host")).toBe(
+      "expected +PONG: AUTH *** failed (***)",
+    );
+    for (const secret of ["$&", ".*", "a-b", "[", "\\"]) {
+      const url = `redis://:${encodeURIComponent(secret)}@host`;
+      expect(redactSecrets(`abc AUTH ${secret} xyz`, url)).toBe("abc AUTH *** xyz");
+    }
+  });
+
   test("and stays as it is if there is none", () => {
     expect(redactSecrets("ECONNREFUSED 127.0.0.1", "redis://127.0.0.1")).toBe(
       "ECONNREFUSED 127.0.0.1",

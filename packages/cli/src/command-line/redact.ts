@@ -19,8 +19,18 @@ export function redactUrl(url: string): string {
 export function redactSecrets(text: string, url: string | undefined): string {
   if (url === undefined) return text;
   let safe = text.replaceAll(url, redactUrl(url));
-  for (const secret of secretsOf(url)) safe = safe.replaceAll(secret, MASK);
+  for (const secret of secretsOf(url)) safe = withoutSecret(safe, secret);
   return safe;
+}
+
+/** A shorter one is a part of many words: to mask it there would say what it is. */
+const SHORTEST_IN_WORDS = 4;
+
+function withoutSecret(text: string, secret: string): string {
+  if (secret.length >= SHORTEST_IN_WORDS) return text.replaceAll(secret, MASK);
+  const literal = secret.replaceAll(/[\\^$.*+?()[\]{}|]/g, String.raw`\$&`);
+  const alone = String.raw`(?<![\p{L}\p{N}])${literal}(?![\p{L}\p{N}])`;
+  return text.replaceAll(new RegExp(alone, "gu"), MASK);
 }
 
 /** Longest first, so that no secret is masked only in part. */
