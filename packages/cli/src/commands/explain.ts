@@ -5,6 +5,7 @@ import {
   type CompiledPolicies,
   compilePolicies,
   type MatchedRule,
+  type PoliciesDocument,
   type PolicyRequest,
   type RuleExplanation,
   type UnmetEntry,
@@ -149,12 +150,18 @@ function tell(
   const where = policies ?? redactUrl(url ?? "");
   const entries = Object.entries(request.entries).map(([name, value]) => `${name}=${value}`);
   const lines = [
-    `${printable(where)}, version ${version}`,
+    `${printable(where)}, version ${version}${pendingText(document)}`,
     `request ${terminal.paint("bold", printable(entries.join(" ")))}`,
     ...rules.flatMap((rule) => ["", ...ruleLines(rule, overrideOf(rule.match), terminal)]),
     ...(rules.every(({ match }) => match === undefined) ? ["", "no rule applies: it passes"] : []),
   ];
   terminal.say(`${lines.join("\n")}\n`);
+}
+
+/** Until then the processes that follow it decide by an earlier version. */
+function pendingText({ activeFrom }: PoliciesDocument): string {
+  const isPending = activeFrom !== undefined && Date.parse(activeFrom) * 1e3 > systemClock.nowUs();
+  return isPending ? `, which comes into force at ${activeFrom}` : "";
 }
 
 function ruleLines(

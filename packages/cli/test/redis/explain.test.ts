@@ -59,6 +59,17 @@ async function sluice(argv: readonly string[], env: Readonly<Record<string, stri
 const REQUEST = ["path=/v1/items", "user=ann"];
 
 describe("of a file", () => {
+  test("says of a version that is not in force yet when it will be", async () => {
+    const firstLine = async (activeFrom: string): Promise<string | undefined> => {
+      const { stdout } = await sluice([...REQUEST, "--policies", file({ ...CONTENT, activeFrom })]);
+      return stdout.split("\n")[0]?.replace(/.*, version [^,]+/, "");
+    };
+    expect(await firstLine("9000-01-01T01:00:00+01:00")).toBe(
+      ", which comes into force at 9000-01-01T00:00:00Z",
+    );
+    expect(await firstLine("2020-01-01T00:00:00Z")).toBe("");
+  });
+
   test("says of every rule whether it applies, and why not", async () => {
     const { code, stdout } = await sluice([...REQUEST, "--policies", file()]);
     expect(code).toBe(0);
