@@ -5,6 +5,7 @@
  */
 import { atEndOfTick, inNextTurn, monotonicMs } from "../../core/clock.js";
 import { StoreUnavailableError } from "../../core/errors.js";
+import { removeFrom } from "../../core/few.js";
 import { attempt } from "../../events/events.js";
 import { type HandOver, happened, type Submitted } from "../hand-over.js";
 import type { StoreCall, StoreResult } from "../store.js";
@@ -63,9 +64,9 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
   readonly #queue: Call[] = [];
   readonly #takers: TakeOutcome<Answer>[] = [];
   /** The batches under way, oldest first. */
-  readonly #sent = new Set<SentBatch>();
+  readonly #sent: SentBatch[] = [];
   #sentCalls = 0;
-  /** The call that goes alone, while it holds others back: there is one at most, which is in no set, since that costs more. */
+  /** The call that goes alone, while it holds others back: there is one at most. */
   #lone: Call | undefined;
   #loneAtMs = 0;
   /** Who takes its outcome, while it is under way. */
@@ -116,15 +117,16 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
     if (this.#lone !== undefined && (this.#loneAtMs <= sinceMs || !isWanted(this.#lone))) {
       this.#lone = undefined;
     }
-    for (const sent of this.#sent) {
-      if (sent.atMs > sinceMs && sent.calls.some(isWanted)) break;
-      this.#sent.delete(sent);
+    for (;;) {
+      const [oldest] = this.#sent;
+      if (oldest === undefined || (oldest.atMs > sinceMs && oldest.calls.some(isWanted))) break;
+      this.#sent.shift();
     }
     return this.#isFull();
   }
 
   #isFull(): boolean {
-    return this.#sent.size + (this.#lone === undefined ? 0 : 1) >= this.#options.maxInFlight;
+    return this.#sent.length + (this.#lone === undefined ? 0 : 1) >= this.#options.maxInFlight;
   }
 
   /**
@@ -178,7 +180,7 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
     isOverdue: boolean,
   ): void {
     const sent = { atMs: monotonicMs(), calls };
-    this.#sent.add(sent);
+    this.#sent.push(sent);
     const { left, settled } = this.#send(calls, (i, outcome) => {
       this.#answer(takers[i] as TakeOutcome<Answer>, outcome);
     });
@@ -219,7 +221,7 @@ export class Batcher<Call extends Submitted = StoreCall, Answer = StoreResult> {
   }
 
   #ended(sent: SentBatch, calls: number): void {
-    this.#sent.delete(sent);
+    removeFrom(this.#sent, sent);
     this.#sentCalls -= calls;
     this.#schedule();
   }

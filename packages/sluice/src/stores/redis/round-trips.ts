@@ -1,6 +1,7 @@
 /** Round trips of scripts: each is counted, and ends with the store at the latest. */
 import { monotonicMs } from "../../core/clock.js";
 import type { Closing } from "../../core/closing.js";
+import { removeFrom } from "../../core/few.js";
 import type { Events } from "../../events/events.js";
 import type { StoreCounts } from "../store-counts.js";
 import type { AskScript, RunScript } from "./clients/client.js";
@@ -17,6 +18,10 @@ export function endingWithStore(
   ask: AskScript,
   { closing, counts, events }: RoundTripOptions,
 ): RunScript {
+  const underWay: (() => void)[] = [];
+  closing.listeners.add(() => {
+    for (const close of underWay) close();
+  });
   return (...script) =>
     new Promise((resolve, reject: (error: Error) => void) => {
       if (closing.isClosed) {
@@ -26,7 +31,7 @@ export function endingWithStore(
       const close = (): void => reject(closing.error());
       const beganMs = monotonicMs();
       const ended = (error: Error | undefined): void => {
-        closing.listeners.delete(close);
+        removeFrom(underWay, close);
         const durationMs = monotonicMs() - beganMs;
         counts.tripMs[error === undefined ? "ok" : "error"].observe(durationMs);
         events.to.roundTrip?.({ durationMs, error });
@@ -35,7 +40,7 @@ export function endingWithStore(
         ended(error as Error);
         reject(error as Error);
       };
-      closing.listeners.add(close);
+      underWay.push(close);
       try {
         const replied = (reply: unknown): void => {
           ended(undefined);
