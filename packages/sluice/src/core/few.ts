@@ -3,6 +3,16 @@
  * pass new tables again and again, and each old table keeps the next one, with all that was in it, alive until the next major
  * collection. Meanwhile each minor one has to copy that.
  */
+import type { Closing } from "./closing.js";
+
+/** A list of what is under way: what is in it when `closing` ends is called then. */
+export function endedBy({ listeners }: Pick<Closing, "listeners">): (() => void)[] {
+  const underWay: (() => void)[] = [];
+  listeners.add(() => {
+    for (const end of underWay.splice(0)) end();
+  });
+  return underWay;
+}
 
 /** Takes an item out of a short list, if it is there. */
 export function removeFrom<T>(list: T[], item: T): void {

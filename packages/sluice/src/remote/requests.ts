@@ -12,6 +12,7 @@ import {
 } from "node:http";
 import { Agent as TlsAgent, request as tlsRequest } from "node:https";
 import type { Closing } from "../core/closing.js";
+import { endedBy, removeFrom } from "../core/few.js";
 import { monotonicMs, startTimer } from "../core/clock.js";
 import { StoreUnavailableError } from "../core/errors.js";
 import type { Events } from "../events/events.js";
@@ -46,9 +47,11 @@ const GRACE_MS = 500;
 export class Requests {
   readonly #options: RequestsOptions;
   readonly #agent: Agent;
+  readonly #underWay: (() => void)[];
 
   constructor(options: RequestsOptions) {
     this.#options = options;
+    this.#underWay = endedBy(options.closing);
     const { url, tls, idleTimeoutMs } = options.target;
     const kept: AgentOptions = { keepAlive: true, timeout: idleTimeoutMs };
     this.#agent = url.protocol === "https:" ? new TlsAgent({ ...tls, ...kept }) : new Agent(kept);
@@ -69,7 +72,7 @@ export class Requests {
         if (isOver) return false;
         isOver = true;
         timer.cancel();
-        closing.listeners.delete(close);
+        removeFrom(this.#underWay, close);
         if (isTrip) this.#count(monotonicMs() - beganMs, error);
         return true;
       };
@@ -81,7 +84,7 @@ export class Requests {
       const timeoutMs = options.timeoutMs ?? this.#options.target.requestTimeoutMs;
       const timer = startTimer(timeoutMs + GRACE_MS, () => fail(this.#tooLate(timeoutMs)));
       let sent: ClientRequest | undefined;
-      closing.listeners.add(close);
+      this.#underWay.push(close);
       try {
         sent = this.#send(body, options, fail, (answer) => {
           if (end(undefined)) resolve(answer);

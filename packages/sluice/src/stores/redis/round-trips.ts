@@ -1,7 +1,7 @@
 /** Round trips of scripts: each is counted, and ends with the store at the latest. */
 import { monotonicMs } from "../../core/clock.js";
 import type { Closing } from "../../core/closing.js";
-import { removeFrom } from "../../core/few.js";
+import { endedBy, removeFrom } from "../../core/few.js";
 import type { Events } from "../../events/events.js";
 import type { StoreCounts } from "../store-counts.js";
 import type { AskScript, RunScript } from "./clients/client.js";
@@ -18,10 +18,7 @@ export function endingWithStore(
   ask: AskScript,
   { closing, counts, events }: RoundTripOptions,
 ): RunScript {
-  const underWay: (() => void)[] = [];
-  closing.listeners.add(() => {
-    for (const close of underWay) close();
-  });
+  const underWay = endedBy(closing);
   return (...script) =>
     new Promise((resolve, reject: (error: Error) => void) => {
       if (closing.isClosed) {
