@@ -293,16 +293,13 @@ function waitMs({ debits }: StoreResult, count: number): number {
 /** A denial as it reads some time after it arrived: the same, with the waits counted down. */
 function later(decision: Decision, passedMs: number): Decision {
   const { policies } = decision;
+  // A copy, not field by field: where keys were admitted before they were denied, that took twice the time of a whole denial.
   const refusal: Decision = {
+    ...decision,
     allowed: false,
-    reason: decision.reason,
-    limit: decision.limit,
-    remaining: decision.remaining,
     retryAfterMs: retryLater(decision.retryAfterMs, passedMs),
     resetAfterMs: resetLater(decision.resetAfterMs, passedMs),
     decidedAtUs: decision.decidedAtUs + Math.round(passedMs * 1e3),
-    windowMs: decision.windowMs,
-    policy: decision.policy,
     source: "deny-cache",
   };
   if (policies === undefined) return refusal;
