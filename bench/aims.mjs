@@ -15,6 +15,8 @@ export const AIMS = /** @satisfies {Record<string, Aim>} */ ({
   distinctOfReference: { least: 2.6 },
   distinctOfCounter: { least: 1.6 },
   hot: { least: 11 },
+  flood: { least: 20 },
+  floodOfBlocking: { least: 2 },
   mixed: { least: 0.7 },
   handOffIoredis: { most: 2.3 },
   handOffRedis: { most: 2 },

@@ -163,12 +163,12 @@ function floodGoals(rows) {
   return [
     {
       what: `${what} × ${REFERENCE}`,
-      aim: { least: 20 },
+      aim: AIMS.flood,
       figure: (client) => versus(rows, client, REFERENCE),
     },
     {
       what: `${what} × ${BLOCKING}`,
-      aim: { least: 2 },
+      aim: AIMS.floodOfBlocking,
       figure: (client) => versus(rows, client, BLOCKING),
     },
   ];

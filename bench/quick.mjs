@@ -1,7 +1,7 @@
 /** `--quick`: what users look at first, each beside its goal, in two minutes. */
 import { AIMS, holds, inWords } from "./aims.mjs";
 import { fromCold } from "./cold.mjs";
-import { BESIDE, COUNTER, REFERENCE } from "./contenders/index.mjs";
+import { BESIDE, BLOCKING, COUNTER, REFERENCE } from "./contenders/index.mjs";
 import { perform } from "./fork.mjs";
 import { callsFor } from "./mixed.mjs";
 import { CROWDS, measureCrowd } from "./semaphore.mjs";
@@ -24,6 +24,7 @@ const WARM_CALLS = 60_000;
 const LONE_WARM_CALLS = 15_000;
 const MS = 400;
 const MIXED_KEYS = 10_000;
+const DENIED_KEYS = 1000;
 const HAND_OFF_MS = 1500;
 const MOST_ROUNDS = 5;
 /** Of this process: no measurement begins after the first, and one that still runs at the second is ended. */
@@ -116,6 +117,17 @@ function onOneKey(contender) {
   };
 }
 
+/** @param {string} contender @returns {Measure} */
+function onDeniedKeys(contender) {
+  return async ({ url, admin }, seed) => {
+    await admin.flushall();
+    const flood = { keys: DENIED_KEYS, inFlight: 256, ms: MS };
+    const job = { kind: /** @type {const} */ ("flood"), contender, client: CLIENT, url, seed };
+    const { loads } = await within({ ...job, stage: flood });
+    return { [`${contender} denied`]: loads[0]?.callsPerSecond ?? Number.NaN };
+  };
+}
+
 /** As part `mixed` has it: the same calls without a hot key beside them, and with one. @type {Measure} */
 async function besideHotKey(server, seed) {
   /** @type {Values} */
@@ -160,6 +172,8 @@ const MEASUREMENTS = [
   onTwoPolicies(REFERENCE, [256]),
   onOneKey(OWN),
   onOneKey(REFERENCE),
+  onDeniedKeys(OWN),
+  onDeniedKeys(BLOCKING),
   besideHotKey,
   cold(OWN),
   cold(REFERENCE),
@@ -210,6 +224,7 @@ const ROWS = [
   [`256 distinct × ${REFERENCE}`, AIMS.distinctOfReference, `${OWN} 256`, `${REFERENCE} 256`],
   [`256 distinct × ${COUNTER}`, AIMS.distinctOfCounter, `${OWN} 256`, `${COUNTER} 256`],
   [`one hot key × ${REFERENCE}`, AIMS.hot, `${OWN} hot`, `${REFERENCE} hot`],
+  [`denied keys × ${BLOCKING}`, AIMS.floodOfBlocking, `${OWN} denied`, `${BLOCKING} denied`],
   [
     "256, a mixed hot key beside others × without it",
     AIMS.mixed,
