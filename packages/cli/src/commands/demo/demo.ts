@@ -29,6 +29,8 @@ const LOOPBACK = "127.0.0.1";
 const NAME = "sluice-demo";
 /** Without a terminal. */
 const SECONDS = 15;
+/** The callers are in the same process, on a machine that may have more to do: its pauses are no outage. */
+const STORE_TIMEOUT = "5s";
 
 const OPTIONS = {
   redis: STORE_OPTIONS.redis,
@@ -130,7 +132,8 @@ async function openService(
   door: ReturnType<typeof oneTimeDoor>,
 ): Promise<Service> {
   const listen = `${host.includes(":") ? `[${host}]` : host}:${port}`;
-  const flags = { redis: url, cluster, listen, namespace: NAME, dashboard: "on", drainDelay: "0" };
+  const place = { redis: url, cluster, namespace: NAME, storeTimeout: STORE_TIMEOUT };
+  const flags = { ...place, listen, dashboard: "on", drainDelay: "0" };
   // Variables of a service of one's own must not change the demo.
   const settings = await readSettings(flags, {});
   const log = serviceLog("warn", (line) => io.stderr.write(line));
