@@ -44,8 +44,12 @@ export function askFirst(question: Question): void {
   asking.value = { question, outcome: held() };
 }
 
-/** The browser gives the focus back to what opened the dialog; if that is gone now, its part's heading takes it. */
-function closed(): void {
+/**
+ * The browser tells it some moments after the dialog was closed: by then there may be another question, which stays. The
+ * browser gives the focus back to what opened the dialog; if that is gone now, its part's heading takes it.
+ */
+function closed(shown: Asking | undefined): void {
+  if (asking.value !== shown) return;
   asking.value = undefined;
   requestAnimationFrame(() => {
     if (opener?.isConnected !== true || document.activeElement === document.body) {
@@ -74,15 +78,21 @@ async function submit(event: Event & { readonly currentTarget: Element }): Promi
 
 export function Dialog() {
   const element = useRef<HTMLDialogElement>(null);
+  const shown = useRef<Asking | undefined>(undefined);
   const now = asking.value;
   // Before the next key: a Tab that comes sooner would take the focus from what the dialog was opened with.
   useLayoutEffect(() => {
-    if (now !== undefined && element.current?.open === false) element.current.showModal();
+    if (now === undefined || element.current?.open !== false) return;
+    shown.current = now;
+    element.current.showModal();
   }, [now]);
+  const onClose = (): void => {
+    if (element.current?.open === false) closed(shown.current);
+  };
   return (
-    <dialog ref={element} aria-labelledby="dialog-title" onClose={closed}>
+    <dialog ref={element} aria-labelledby="dialog-title" onClose={onClose}>
       {now !== undefined && (
-        <form onSubmit={(event) => void submit(event)}>
+        <form key={now.question.title} onSubmit={(event) => void submit(event)}>
           <h2 id="dialog-title">{now.question.title}</h2>
           <now.question.Body />
           <Problem problem={now.outcome.problem.value} />

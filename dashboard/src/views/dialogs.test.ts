@@ -298,6 +298,28 @@ test("a dialog that was left does not close the next one, nor fail it", async ()
   await change(() => root.one("button", "Cancel").fire("click"));
 });
 
+test("a browser that tells late that a dialog was closed does not end the next one", async () => {
+  await poll();
+  const denied = await draw(h(Denied, {}));
+  const root = await draw(h(Dialog, {}));
+  const dialog = root.one("dialog");
+  const next = (): void => denied.one("button", "Block…").fire("click");
+  const told = (): void => dialog.fire("close");
+  const both = (): void => {
+    next();
+    told();
+  };
+  for (const steps of [[next, told], [both]]) {
+    await change(() => denied.one("button", "Reset…").fire("click"));
+    dialog.open = false;
+    for (const step of steps) await change(step);
+    expect(dialog.open).toBe(true);
+    expect(root.one("h2").textContent).toMatch(/^Block /);
+    await change(() => root.one("button", "Cancel").fire("click"));
+    expect(root.textContent).toBe("");
+  }
+});
+
 test("the diff of a change that was opened before does not come under the next one", async () => {
   await poll();
   const root = await draw(h(Changes, {}));
