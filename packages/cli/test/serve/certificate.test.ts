@@ -1,5 +1,4 @@
 /** TLS while the service runs: a certificate that is replaced, and clients that never begin to speak it. */
-import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect as connectPlain } from "node:net";
 import { tmpdir } from "node:os";
@@ -7,6 +6,7 @@ import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { openGrpc } from "../../src/serve/grpc/index.js";
+import { makeCertificate } from "../support/certificate.js";
 import { type Flags, startService, temporaryFolder } from "../support/service.js";
 
 const document = { rules: [] };
@@ -17,10 +17,7 @@ const pem = (name: string): string => join(made, name);
 beforeAll(() => {
   made = mkdtempSync(join(tmpdir(), "sluice-certificates-"));
   for (const name of ["old", "new"]) {
-    const words =
-      "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost";
-    const files = ["-keyout", pem(`${name}.key`), "-out", pem(`${name}.pem`)];
-    execFileSync("openssl", [...words.split(" "), ...files], { stdio: "ignore" });
+    makeCertificate(pem(`${name}.key`), pem(`${name}.pem`));
   }
 });
 

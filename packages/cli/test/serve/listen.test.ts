@@ -9,6 +9,7 @@ import { beforeAll, afterAll, describe, expect, onTestFinished, test } from "vit
 import { tmpdir } from "node:os";
 import { openGrpc } from "../../src/serve/grpc/index.js";
 import type { Service } from "../../src/serve/service.js";
+import { makeCertificate } from "../support/certificate.js";
 import { askerOf, type Flags, startService, temporaryFolder } from "../support/service.js";
 
 const document = {
@@ -27,11 +28,7 @@ const file = (name: string): string => join(folder, name);
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "sluice-tls-"));
   for (const name of ["one", "other"]) {
-    const words =
-      "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost";
-    const names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
-    const files = ["-keyout", file(`${name}.key`), "-out", file(`${name}.pem`)];
-    execFileSync("openssl", [...words.split(" "), ...names, ...files], { stdio: "ignore" });
+    makeCertificate(file(`${name}.key`), file(`${name}.pem`));
   }
   writeFileSync(file("empty"), "");
   const locked = ["ec", "-in", file("one.key"), "-aes128", "-passout", "pass:hunter2"];

@@ -1,5 +1,4 @@
 /** The server around the rate limits: who may ask, health, limits on what comes in, deadlines, TLS, and its end. */
-import { execFileSync } from "node:child_process";
 import { connect } from "node:net";
 import { join } from "node:path";
 import * as grpc from "@grpc/grpc-js";
@@ -10,6 +9,7 @@ import { grpcServer } from "../../../src/serve/grpc/grpc-server.js";
 import { loadGrpc } from "../../../src/serve/grpc/load-grpc.js";
 import { readTls, type ServerTls } from "../../../src/serve/tls.js";
 import { Tokens } from "../../../src/serve/tokens.js";
+import { makeCertificate } from "../../support/certificate.js";
 import { temporaryFolder } from "../../support/service.js";
 import { METHOD, RlsClient, startGrpc, wire } from "../../support/grpc.js";
 
@@ -175,12 +175,7 @@ test("a deadline that is over is the client's, and the server serves on", async 
 test("over TLS, and on a Unix socket", async () => {
   const folder = temporaryFolder();
   const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
-  const words =
-    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost";
-  const names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
-  execFileSync("openssl", [...words.split(" "), ...names, "-keyout", key, "-out", cert], {
-    stdio: "ignore",
-  });
+  makeCertificate(key, cert);
   const tls = (await readTls({ tlsCert: cert, tlsKey: key })) as ServerTls;
   const { address } = await startGrpc(document, { tls });
   const client = new RlsClient(address, grpc.credentials.createSsl(tls.cert));
