@@ -5,7 +5,6 @@ import {
   type CompiledPolicies,
   compilePolicies,
   type MatchedRule,
-  type PoliciesDocument,
   type PolicyRequest,
   type RuleExplanation,
   type UnmetEntry,
@@ -132,13 +131,14 @@ async function asked(
 }
 
 function tell(
-  { version, document }: CompiledPolicies,
+  compiled: CompiledPolicies,
   request: PolicyRequest,
   rules: readonly Explained[],
   { json, policies }: Values,
   url: string | undefined,
   io: Io,
 ): void {
+  const { version, document } = compiled;
   const overrideOf = (match: MatchedRule | undefined): object | undefined =>
     match?.override && document.overrides?.[match.override.index];
   if (json) {
@@ -150,7 +150,7 @@ function tell(
   const where = policies ?? redactUrl(url ?? "");
   const entries = Object.entries(request.entries).map(([name, value]) => `${name}=${value}`);
   const lines = [
-    `${printable(where)}, version ${version}${pendingText(document)}`,
+    `${printable(where)}, version ${version}${pendingText(compiled)}`,
     `request ${terminal.paint("bold", printable(entries.join(" ")))}`,
     ...rules.flatMap((rule) => ["", ...ruleLines(rule, overrideOf(rule.match), terminal)]),
     ...(rules.every(({ match }) => match === undefined) ? ["", "no rule applies: it passes"] : []),
@@ -159,9 +159,9 @@ function tell(
 }
 
 /** Until then the processes that follow it decide by an earlier version. */
-function pendingText({ activeFrom }: PoliciesDocument): string {
-  const isPending = activeFrom !== undefined && Date.parse(activeFrom) * 1e3 > systemClock.nowUs();
-  return isPending ? `, which comes into force at ${activeFrom}` : "";
+function pendingText({ activeFromUs, document }: CompiledPolicies): string {
+  const isPending = activeFromUs > systemClock.nowUs();
+  return isPending ? `, which comes into force at ${document.activeFrom}` : "";
 }
 
 function ruleLines(

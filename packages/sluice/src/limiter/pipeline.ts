@@ -266,12 +266,13 @@ export class Pipeline implements RequestRunner, Canceller {
   /** From an outcome to the caller's answer. */
   conclude(prepared: PreparedRequest, outcome: Outcome): LimiterAnswer | Promise<LimiterAnswer> {
     const { request, bound, call } = prepared;
-    this.shortcuts.after(keyInSlot(request), call, bound, outcome);
+    const key = keyInSlot(request);
+    this.shortcuts.after(key, call, bound, outcome);
     if (outcome instanceof Error) return this.#concludeFailure(prepared, outcome);
     const source = outcome instanceof PrefetchedResult ? "prefetch" : "store";
     if (source === "store") noteServerTime(this.#local?.store.serverClock, outcome.nowUs);
     const decision = decisionOf(bound, outcome, source);
-    this.shortcuts.remember(keyInSlot(request), prepared, outcome, decision);
+    this.shortcuts.remember(key, prepared, outcome, decision);
     if (request.verb === VERBS.consume && this.#isSilent(decision, bound)) {
       const counted = this.#counted(bound, decision, request.cost);
       if (bound.terms === undefined) return counted;
@@ -368,9 +369,8 @@ export class Pipeline implements RequestRunner, Canceller {
     const atMs = monotonicMs();
     // What this process admitted without the store is given back to this process only: the store is not asked.
     const isOwn = request.of === "local";
-    const isOverridden = policy !== undefined;
     const key = keyInSlot(request);
-    const asked = isOwn ? undefined : this.shortcuts.before(key, call, bound, isOverridden);
+    const asked = isOwn ? undefined : this.shortcuts.before(key, call, bound, policy !== undefined);
     const clears = bound.terms?.hasVote === false ? undefined : asked;
     return { request, bound, call, clears, canReserve, atMs };
   }
