@@ -96,10 +96,11 @@ test("a link that is put in the place of another is followed, as Kubernetes swap
   await expect.poll(() => limitOf(followed)).toBe(2);
 });
 
+const line = (name: string): string =>
+  `  - { name: ${name}, policy: { algorithm: gcra, limit: 4, period: 1s } }\n`;
+
 test("YAML that is written in place is taken when it is whole, not when half of it is a document", async () => {
   const path = join(folder(), "policies.yaml");
-  const line = (name: string): string =>
-    `  - { name: ${name}, policy: { algorithm: gcra, limit: 4, period: 1s } }\n`;
   writeFileSync(path, `rules:\n${line("api")}`);
   const { rules, reloads } = await follow(path, { every: "1h" });
   writeFileSync(path, `rules:\n${line("api2")}`);
@@ -112,8 +113,6 @@ test("YAML that is written in place is taken when it is whole, not when half of 
 
 test("a file that is deleted and written again is taken when it is whole", async () => {
   const path = join(folder(), "policies.yaml");
-  const line = (name: string): string =>
-    `  - { name: ${name}, policy: { algorithm: gcra, limit: 4, period: 1s } }\n`;
   writeFileSync(path, `rules:\n${line("api")}`);
   const { rules, reloads } = await follow(path, { every: "1h" });
   // Another file, since the first one's number is taken.
