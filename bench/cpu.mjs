@@ -7,8 +7,8 @@
  *     node bench/cpu.mjs tree /tmp/tried --rows 1                            # a directory with package.json and dist
  *     node bench/cpu.mjs tree HEAD~3 HEAD~3 --rows 256 --turns 60            # two of the same: what chance does
  *
- * In a turn each makes some thousand calls, in an order that changes from turn to turn. The table has the lower quartile of the turns for each, and the median of each turn's ratio to the first with its interval of
- * 95%.
+ * In a turn each makes some thousand calls, in an order that changes from turn to turn. The table has the lower quartile of
+ * the turns for each, and the median of each turn's ratio to the first with its interval of 95%.
  */
 import { parseArgs } from "node:util";
 import { startAnswering } from "./fork.mjs";

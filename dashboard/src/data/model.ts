@@ -16,7 +16,7 @@ export const state = signal<DashboardState | undefined>(undefined);
 export const seconds = signal<readonly Second[]>([]);
 export const connection = signal<Connection>({ kind: "loading" });
 export const isPaused = signal(false);
-/** What a screen reader is told once: the result of an action. Emptied where one begins, so that the same is told again. */
+/** The result of the last action, for screen readers. Each action empties it first, so that an equal result is read again. */
 export const said = signal("");
 
 export const mayWrite = computed(() => state.value?.visitor.access === "admin");

@@ -225,7 +225,7 @@ test("a used token is no matter to a browser that is logged in; to another its p
   expect(connection.value.kind).toBe("live");
 });
 
-test("who cannot log out is told, and stays", async () => {
+test("a visitor whose logout fails stays on the page, which says why", async () => {
   await poll();
   const header = await draw(h(Header, { state: BUSY }));
   answers = async () => problem(503);

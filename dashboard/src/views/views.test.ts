@@ -268,7 +268,7 @@ test("the head says whose numbers these are, and the worst of all stores", async
   );
 });
 
-test("old numbers say how old, and why; a screen reader is told once, and not each second", async () => {
+test("old numbers are shown with their age and the reason; a screen reader reads it once, not each second", async () => {
   const root = await draw(h(App, {}));
   const seen = () =>
     root
