@@ -9,7 +9,13 @@ import type {
   SemaphoreKey,
   SemaphoreStore,
 } from "../stores/semaphore-store.js";
-import { type Moment, momentOf, msSince, type PermitGrant, TRUSTED_SHARE } from "./permit-grant.js";
+import {
+  type Moment,
+  momentOf,
+  msBetween,
+  type PermitGrant,
+  TRUSTED_SHARE,
+} from "./permit-grant.js";
 
 export type TrustedClaim = Omit<PermitGrant, "key" | "id" | "weight" | "ticket">;
 
@@ -59,12 +65,11 @@ export class Notifications {
   claimOf({ fence, untilUs }: Pick<Notification, "fence" | "untilUs">): TrustedClaim | undefined {
     if (!(fence > 0) || this.#lastAnswer === undefined) return undefined;
     const { atUs, sent: answeredSince } = this.#lastAnswer;
-    const { clock } = this.#store;
     const { claimUs } = this.#terms;
-    const sent = momentOf(clock);
+    const sent = momentOf(this.#store.clock);
     // The store read its clock after that command was sent, so its clock now shows this at most. The permit is claimed for
     // longer than that, so the caller may begin while its permit confirms the claim.
-    const atMostUs = atUs + msSince(answeredSince, clock) * 1e3;
+    const atMostUs = atUs + msBetween(answeredSince, sent) * 1e3;
     const leftUs = untilUs - atMostUs;
     const trustedMs = (leftUs - claimUs * (1 - TRUSTED_SHARE)) / 1e3;
     // A claim that seems to last longer than any is by another clock: that of the new server, after a failover.

@@ -39,7 +39,11 @@ export function momentOf(clock: Clock): Moment {
  * The time since then, by the clock that advanced further: the monotonic one stops while the machine sleeps, and the wall
  * clock can be set back.
  */
-export function msSince({ monotonicMs, wallUs }: Moment, clock: Clock): number {
-  const now = momentOf(clock);
-  return Math.max(now.monotonicMs - monotonicMs, (now.wallUs - wallUs) / 1e3);
+export function msSince(then: Moment, clock: Clock): number {
+  return msBetween(then, momentOf(clock));
+}
+
+/** The same, from the one moment to the other. */
+export function msBetween(then: Moment, now: Moment): number {
+  return Math.max(now.monotonicMs - then.monotonicMs, (now.wallUs - then.wallUs) / 1e3);
 }

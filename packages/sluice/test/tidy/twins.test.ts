@@ -26,8 +26,8 @@ const ONLY: Readonly<Record<string, Only>> = {
   "algorithms/fixed-window/kernel.lua": { ts: "timeToFullAt copy load save", lua: "unpack pack" },
   // Lua has the members in a sorted set; the decision is the body of its script, with what is called once inline.
   "algorithms/semaphore/kernel.lua": {
-    ts: "executeSemaphore releaseEntries revokeEntries handOver acquireEntries renewEntries listEntries keepState replyOf",
-    lua: "first parse memberAt get put wake",
+    ts: "dropExpired executeSemaphore releaseEntries revokeEntries handOver acquireEntries renewEntries listEntries keepState replyOf",
+    lua: "flush head soonest setLease parse memberAt get put",
   },
   // Lua has the hits in a hash.
   "algorithms/sliding-log/kernel.lua": {

@@ -36,14 +36,14 @@ local reply, size = { now }, 1
 -- Executes the command on `key` whose entries are ARGV[from] to ARGV[to]; what cannot be read is its own error.
 local function execute(key, verb, limit, lease, claim, wait, channel, from, to)
   -- The type is checked before the first write: an error in the middle would keep what was written.
-  local lowest = redis.pcall('ZRANGE', key, '0', '0')
+  local lowest = redis.pcall('ZRANGE', key, '0', '1')
   if lowest.err then
     if not lowest.err:find('WRONGTYPE', 1, true) then error(lowest.err, 0) end
     size = size + 1
     reply[size] = WRONG_TYPE
     return
   end
-  local stored = lowest[1]
+  local stored, headText = lowest[1], lowest[2]
   local state = { limit = 0, counter = 0, held = 0, expiry = 0 }
   local holding, waiting = 0, 0
   if stored then
