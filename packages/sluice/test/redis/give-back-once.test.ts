@@ -1,5 +1,6 @@
 /** What has a nonce comes back from Redis once, in one batch and from two processes' stores; so does a ticket. */
 import { randomUUID } from "node:crypto";
+import { Redis } from "ioredis";
 import { expect, inject, onTestFinished, test } from "vitest";
 import { PolicySet } from "../../src/policies/policy-set.js";
 import { cancelReserved, reserveRules } from "../../src/policies/rules-verbs.js";
@@ -10,10 +11,12 @@ const source = { rules: [{ name: "user", key: ["user"], policy }] };
 const entries = { user: "ann" };
 
 /** Sets of two processes. */
-async function made(): Promise<readonly [PolicySet, PolicySet]> {
+async function made(
+  openStore = (): Promise<RedisStore> => RedisStore.connect(inject("redisUrl")),
+): Promise<readonly [PolicySet, PolicySet]> {
   const namespace = `once-${randomUUID()}`;
   const open = async (): Promise<PolicySet> => {
-    const store = await RedisStore.connect(inject("redisUrl"));
+    const store = await openStore();
     const rules = new PolicySet({ source, store, namespace, timeout: "30s" });
     onTestFinished(async () => {
       await rules.close();
@@ -22,6 +25,13 @@ async function made(): Promise<readonly [PolicySet, PolicySet]> {
     return rules;
   };
   return [await open(), await open()];
+}
+
+/** Through a client that may send a call again, so that each refund gets a mark of its own. */
+async function overResendingClient(): Promise<RedisStore> {
+  const client = new Redis(inject("redisUrl"));
+  onTestFinished(() => client.disconnect());
+  return new RedisStore({ client });
 }
 
 test("a nonce is good for once, whoever asks", async () => {
@@ -46,4 +56,13 @@ test("a ticket is good in another process", async () => {
   expect(await cancelReserved(two, start.ticket)).toBe(true);
   const again = await reserveRules(two, { entries, cost: 5 });
   expect(again.allowed && again.delayMs).toBeLessThanOrEqual(start.delayMs);
+});
+
+test("what has none counts each time, in one batch, in later ones, and from another process", async () => {
+  const [one, two] = await made(overResendingClient);
+  await one.consume({ entries, cost: 10 });
+  const back = { entries, cost: 1 };
+  await Promise.all([one, one, two, two].map((rules) => rules.giveBack(back)));
+  await Promise.all([one, two].map((rules) => rules.giveBack(back)));
+  expect((await one.peek({ entries, cost: 0 })).remaining).toBe(6);
 });

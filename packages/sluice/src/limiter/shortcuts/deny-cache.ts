@@ -212,7 +212,6 @@ export class DenyCache {
     this.#denials.delete(key);
     if (key.length > LONGEST_KEY) return;
     this.#clears += 1;
-    this.#cleared.delete(key);
     this.#cleared.set(key, this.#clears);
     if (this.#cleared.size <= MOST_CLEARS) return;
     const all = this.#cleared;

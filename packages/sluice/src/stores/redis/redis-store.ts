@@ -104,6 +104,9 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly #placement: Placement | undefined;
   readonly #lazy: LazyConnection | undefined;
   readonly #checked: () => CheckedStore;
+  /** No other store has it. */
+  readonly #nonce = randomName(STORE_NONCE_BYTES);
+  #nonces = 0;
   /** How far the server's clock is ahead of this process's: a guess that only calendars use. */
   #serverAheadUs = 0;
 
@@ -149,7 +152,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     this.overrides = new RedisOverrides(this.#run, this.#hints, this.clock);
     this.documents = new RedisDocuments(this.#run, this.#hints, this.clock);
     const shared = { run: this.#run, subscriber, isCluster, clock: this.clock };
-    const own = { nodeOf, nonce: randomName(STORE_NONCE_BYTES), batching: this.#batching };
+    const own = { nodeOf, nonce: this.#nonce, batching: this.#batching };
     this.semaphores = new RedisSemaphores({ ...shared, ...own });
   }
 
@@ -350,7 +353,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       this.#batching.maxBatch,
       this.clock?.nowUs(),
       this.#placement,
-      () => (this.#sendsOnce() ? undefined : randomName(STORE_NONCE_BYTES)),
+      () => (this.#sendsOnce() ? undefined : this.#nextNonce()),
     );
     const left = size === calls.length ? NONE : calls.map((_, i) => i).slice(size);
     const settled = parts.map((part) => this.#settle(part, calls, settle, misses));
@@ -358,6 +361,12 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       left,
       settled: settled.length === 1 ? (settled[0] as Promise<void>) : Promise.all(settled),
     };
+  }
+
+  /** Names one call that gives back. Random bytes for each would take longer than all else that this process does for it. */
+  #nextNonce(): string {
+    this.#nonces += 1;
+    return `${this.#nonce}${this.#nonces.toString(36)}`;
   }
 
   /** Sends a part of a batch, and settles its calls. Those whose calendar did not cover the server's time go again. */
