@@ -2,7 +2,7 @@
  * The end of a limiter, a semaphore or a store: everyone who waits is notified, and nothing begins after it. Closing is no
  * outage, so no fallback answers.
  */
-import { onAbort } from "./abort.js";
+import { firstOf, onAbort } from "./abort.js";
 import { ClosedError } from "./errors.js";
 
 /** What is closed, in words. */
@@ -24,7 +24,9 @@ export class Closing {
   /** What was closed first: a limiter's own store is closed after it. */
   #closed: Closable | undefined;
   readonly #controller = new AbortController();
-  readonly #waits = new Set<Promise<unknown>>();
+  /** How many waits go on, and who hears when none does. */
+  #waits = 0;
+  readonly #restListeners: (() => void)[] = [];
   #ended: Promise<void> | undefined;
 
   /** What uses a store ends with it: `storeClosed` is that store's `closed`. */
@@ -65,30 +67,23 @@ export class Closing {
   ): Promise<T> {
     signal?.throwIfAborted();
     this.throwIfClosed();
-    const controller = new AbortController();
-    const close = (): void => {
-      controller.abort(this.error());
-    };
-    this.listeners.add(close);
-    const endWatch =
-      signal &&
-      onAbort(signal, () => {
-        controller.abort(signal.reason);
-      });
-    const wait = work(controller.signal);
-    this.#waits.add(wait);
+    // A signal takes longer to make than all else here: who has none of their own shares this one.
+    const either = signal && firstOf([signal, this.signal]);
+    this.#waits += 1;
     try {
-      return await wait;
+      return await work(either?.signal ?? this.signal);
+    } catch (error) {
+      throw error === this.signal.reason && this.isClosed ? this.error() : error;
     } finally {
-      this.#waits.delete(wait);
-      this.listeners.delete(close);
-      endWatch?.();
+      this.#waits -= 1;
+      either?.end();
+      if (this.#waits === 0) for (const rests of this.#restListeners.splice(0)) rests();
     }
   }
 
   /** Resolves when everyone who waited has ended, and given back what that took. */
   async waitsEnded(): Promise<void> {
-    await Promise.allSettled(this.#waits);
+    if (this.#waits > 0) await new Promise<void>((rests) => this.#restListeners.push(rests));
   }
 
   #follow(storeClosed: AbortSignal): void {
@@ -109,8 +104,7 @@ export class Closing {
     if (this.isClosed) return;
     this.isClosed = true;
     this.#closed = what;
-    // Last in, first out: then no waiter behind it has been promised what each gives back.
-    const listeners = [...this.listeners].toReversed();
+    const listeners = [...this.listeners];
     this.listeners.clear();
     for (const listener of listeners) listener();
     this.#controller.abort(this.error());
