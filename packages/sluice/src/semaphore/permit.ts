@@ -2,6 +2,7 @@
 import { setAlarm } from "../core/alarm.js";
 import { inNextTurn, monotonicMs, monotonicUs } from "../core/clock.js";
 import { LeaseLostError } from "../core/errors.js";
+import type { Places } from "../core/few.js";
 import type { PermitChanged } from "../events/events.js";
 import { OUTCOME, SEMAPHORE_VERBS } from "../algorithms/semaphore/kernel.js";
 import type { Caller } from "./caller.js";
@@ -45,7 +46,8 @@ export class HeldPermit implements Permit {
   readonly fencingToken: bigint;
   readonly #grant: PermitGrant;
   readonly #caller: Caller;
-  readonly #ended: (permit: HeldPermit) => void;
+  readonly #held: Places<HeldPermit>;
+  readonly #place: number;
   /** Made at the first read of `lost`, because it is the costliest part of a permit and few read it. */
   #controller: AbortController | undefined;
   /** Why the lease can no longer be trusted; undefined while it can. */
@@ -65,10 +67,12 @@ export class HeldPermit implements Permit {
   #cancelAlarm: () => void = () => {};
   #release: Promise<void> | undefined;
 
-  constructor(grant: PermitGrant, caller: Caller, ended: (permit: HeldPermit) => void) {
+  /** It is among `held` until it ends. */
+  constructor(grant: PermitGrant, caller: Caller, held: Places<HeldPermit>) {
     this.#grant = grant;
     this.#caller = caller;
-    this.#ended = ended;
+    this.#held = held;
+    this.#place = held.take(this);
     this.fencingToken = BigInt(grant.fence);
     this.#leaseMs = caller.terms.leaseUs / 1e3;
     this.#sent = grant.sent;
@@ -192,7 +196,7 @@ export class HeldPermit implements Permit {
     counts.ended(weight, heldMs);
     const semaphore = key.keyspace;
     events.to.permitEnded?.({ semaphore, key: key.key, id: key.id, fence, weight, heldMs });
-    this.#ended(this);
+    this.#held.leave(this.#place);
   }
 
   /** Whether it is neither lost nor released. */

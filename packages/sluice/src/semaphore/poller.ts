@@ -54,6 +54,8 @@ export class Poller {
 
   start(): void {
     this.#isRunning = true;
+    this.#isFailing = false;
+    this.hurry();
     this.#renewAtMs = this.#nowMs() + this.#renewEveryMs;
   }
 

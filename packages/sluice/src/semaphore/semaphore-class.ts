@@ -7,6 +7,7 @@ import {
 import { checkSignal } from "../core/abort.js";
 import { Closing } from "../core/closing.js";
 import { InvalidOptionError } from "../core/errors.js";
+import { Places } from "../core/few.js";
 import { randomName } from "../core/digest.js";
 import type { Identify } from "../core/identity.js";
 import { INSPECT, type InspectArguments, inspected } from "../core/inspect.js";
@@ -31,7 +32,6 @@ import {
   type TryAcquireOptions,
 } from "./options.js";
 import { HeldPermit, type Permit } from "./permit.js";
-import type { PermitGrant } from "./permit-grant.js";
 import { waitInLine } from "./wait-in-line.js";
 import { WaitQueue } from "./wait-queue.js";
 import type { WaitRequest } from "./waiter.js";
@@ -56,6 +56,8 @@ export function quotaOfSemaphore(semaphore: object): SemaphoreQuota | undefined 
 
 const NO_ACQUIRE_OPTIONS: AcquireOptions = Object.freeze({});
 const OWNER_BYTES = 9;
+/** Lines that may stay without a waiter. A new one for each acquisition would cost more than the acquisition. */
+const FEW_QUEUES = 64;
 
 /** What `Semaphore` in semaphore.ts makes. Its members are documented there. */
 class Semaphore<S extends Store = Store> implements AsyncDisposable {
@@ -73,8 +75,10 @@ class Semaphore<S extends Store = Store> implements AsyncDisposable {
   readonly #keyspace: string;
   readonly #fingerprint: string;
   readonly #nonce = randomName(OWNER_BYTES);
+  /** Those without a waiter stay for the next one, until there are many. */
   readonly #queues = new Map<string, WaitQueue>();
-  readonly #permits = new Set<HeldPermit>();
+  #sweepAt = FEW_QUEUES;
+  readonly #permits = new Places<HeldPermit>();
   #queuesMade = 0;
   readonly #closing: Closing;
   readonly closed: AbortSignal;
@@ -207,7 +211,9 @@ class Semaphore<S extends Store = Store> implements AsyncDisposable {
   close(): Promise<void> {
     return this.#closing.end(async () => {
       this.store.release(this.#keyspace, this.#fingerprint);
-      const permits = [...this.#permits].map((permit) => permit.revoke("the semaphore was closed"));
+      const permits = this.#permits
+        .all()
+        .map((permit) => permit.revoke("the semaphore was closed"));
       await Promise.all([this.#abandoned, ...permits]);
       if (this.#ownsStore) await this.store.close();
     });
@@ -259,14 +265,6 @@ class Semaphore<S extends Store = Store> implements AsyncDisposable {
     return this.#queueOf(semaphoreKey);
   }
 
-  #hold(grant: PermitGrant): HeldPermit {
-    const permit = new HeldPermit(grant, this.#caller, (ended) => {
-      this.#permits.delete(ended);
-    });
-    this.#permits.add(permit);
-    return permit;
-  }
-
   #queueOf(semaphoreKey: CallerKey): WaitQueue {
     let queue = this.#queues.get(semaphoreKey.id);
     if (queue === undefined) {
@@ -276,12 +274,17 @@ class Semaphore<S extends Store = Store> implements AsyncDisposable {
         owner,
         key: semaphoreKey,
         caller: this.#caller,
-        hold: (grant) => this.#hold(grant),
-        ended: () => this.#queues.delete(semaphoreKey.id),
+        hold: (grant) => new HeldPermit(grant, this.#caller, this.#permits),
       });
+      if (this.#queues.size >= this.#sweepAt) this.#dropUnused();
       this.#queues.set(semaphoreKey.id, queue);
     }
     return queue;
+  }
+
+  #dropUnused(): void {
+    for (const [id, queue] of this.#queues) if (queue.isEmpty) this.#queues.delete(id);
+    this.#sweepAt = Math.max(FEW_QUEUES, 2 * this.#queues.size);
   }
 
   async #call(key: CallerKey, verb: SemaphoreVerb, limit?: number): Promise<SemaphoreAnswer> {

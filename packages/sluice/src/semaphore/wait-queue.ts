@@ -30,8 +30,6 @@ export interface WaitQueueOptions {
   readonly caller: Caller;
   /** Makes the permit as soon as the grant is known: only the permit renews it. */
   readonly hold: (grant: PermitGrant) => HeldPermit;
-  /** Called when no waiter is left. */
-  readonly ended: () => void;
 }
 
 /** A command that was sent: which, and when. */
@@ -47,20 +45,18 @@ export class WaitQueue implements NotificationListener {
   readonly #key: CallerKey;
   readonly #caller: Caller;
   readonly #hold: (grant: PermitGrant) => HeldPermit;
-  readonly #ended: () => void;
   readonly #notifications: Notifications;
   readonly #poller: Poller;
   /** In the order in which they got in line, as far as this process knows. */
   readonly #waiters = new Map<string, Waiter>();
   #acquisitions = 0;
 
-  constructor({ owner, key, caller, hold, ended }: WaitQueueOptions) {
+  constructor({ owner, key, caller, hold }: WaitQueueOptions) {
     const { store, terms } = caller;
     this.owner = owner;
     this.#key = key;
     this.#caller = caller;
     this.#hold = hold;
-    this.#ended = ended;
     this.#notifications = new Notifications(key, store, terms);
     this.#poller = new Poller({
       clock: store.clock,
@@ -69,6 +65,11 @@ export class WaitQueue implements NotificationListener {
       ask: () => this.#askFirst(),
       renew: () => this.#renewAll(),
     });
+  }
+
+  /** Whether nobody waits. */
+  get isEmpty(): boolean {
+    return this.#waiters.size === 0;
   }
 
   /** Waits for a permit. `ended` hears of the end just before the caller does, with what it failed with. */
@@ -339,7 +340,6 @@ export class WaitQueue implements NotificationListener {
     if (this.#waiters.size > 0) return;
     this.#poller.stop();
     this.#notifications.end();
-    this.#ended();
   }
 
   #send(verb: SemaphoreVerb): SentCommand {
