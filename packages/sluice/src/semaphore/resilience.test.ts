@@ -290,3 +290,22 @@ test("a permit's events tell its life", async () => {
   expect(heard[0]).toMatchObject({ semaphore: "sluice:semaphore", key: "k", weight: 1 });
   expect(waits).toEqual(["k 1", "started", "k 1", "refused", "k 1", "started"]);
 });
+
+test("a permit whose lease is over before its answer is read has ended at once, and once", async () => {
+  const clock = new ManualClock();
+  const store = new MemoryStore({ clock });
+  const { semaphores } = store;
+  const execute = semaphores.executeSync.bind(semaphores);
+  const semaphore = new Semaphore({ limit: 1, store, leaseDuration: "1s" });
+  const spy = vi.spyOn(semaphores, "executeSync").mockImplementationOnce((...args) => {
+    const answer = execute(...args);
+    clock.advance(5000);
+    return answer;
+  });
+  const permit = semaphore.tryAcquireSync("k");
+  expect(spy).toHaveBeenCalledTimes(1);
+  expect(permit?.lost.aborted).toBe(true);
+  expect(semaphore.stats()).toMatchObject({ held: 0, lost: 1 });
+  await semaphore.close();
+  expect(semaphore.stats()).toMatchObject({ held: 0, lost: 1 });
+});
