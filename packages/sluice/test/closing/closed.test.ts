@@ -273,6 +273,9 @@ describe("those who wait for quota", () => {
         message: "the limiter is closed",
       });
     }
+    // Each has an error of their own, which they may add to.
+    const reasons = new Set(outcomes.map((each) => (each as PromiseRejectedResult).reason));
+    expect(reasons.size).toBe(outcomes.length);
     expect(ran()).toBe(0);
   });
 
