@@ -67,7 +67,21 @@ function readOptions() {
   checkRows(asked);
   if (!only.every((name) => NAMES.includes(name))) throw new Error(`--only: ${NAMES.join(", ")}`);
   const { ms } = defaults;
-  return { only, json, from, against, pairs, asked, rounds, ms, isQuick: quick, isFirst };
+  // Who names a number of rounds gets them, however long they take.
+  const isBounded = values.rounds === undefined;
+  return {
+    only,
+    json,
+    from,
+    against,
+    pairs,
+    asked,
+    rounds,
+    ms,
+    isQuick: quick,
+    isFirst,
+    isBounded,
+  };
 }
 
 function readOptionsOrExit() {
@@ -117,7 +131,7 @@ function show(result) {
     .join("\n\n");
 }
 
-const { only, json, from, against, pairs, asked, rounds, ms, isQuick, isFirst } =
+const { only, json, from, against, pairs, asked, rounds, ms, isQuick, isFirst, isBounded } =
   readOptionsOrExit();
 const beganMs = performance.now();
 const say = (/** @type {string} */ line) => void process.stderr.write(`${line}\n`);
@@ -136,7 +150,7 @@ async function measureAll() {
       rounds,
       ms,
       isQuick,
-      endsAtMs: performance.now() + budgetMs,
+      endsAtMs: isBounded ? performance.now() + budgetMs : Number.POSITIVE_INFINITY,
       say: (line) => say(`${name}: ${line}`),
     });
   }
