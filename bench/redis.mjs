@@ -20,16 +20,19 @@ import { KEYS, USUAL } from "./workload.mjs";
 
 /** Calls in flight, one stage after another. */
 export const IN_FLIGHT = [1, 64, 256, 1024];
+/** Before each stage: a process that has just compiled for one load does so again for the next. */
+const WARM_CALLS = 60_000;
 /** The load at which costs are printed. */
 const BUSY = IN_FLIGHT.indexOf(256);
 
 /** @param {import("./rounds.mjs").Schedule} schedule */
 export function measureRedis(schedule) {
-  const { ms } = schedule;
+  const { ms, isQuick } = schedule;
+  const warm = isQuick ? {} : { warmCalls: WARM_CALLS };
   const entrants = CLIENTS.flatMap((client) =>
     Object.keys(redisContenders).map((contender) => ({ contender, client, policies: 1 })),
   );
-  const stages = IN_FLIGHT.map((inFlight) => ({ keys: KEYS, inFlight, ms }));
+  const stages = IN_FLIGHT.map((inFlight) => ({ keys: KEYS, inFlight, ms, ...warm }));
   return measureEntrants(schedule, entrants, ({ contender, client }, url, seed) =>
     perform({ kind: "redis", contender, client, url, seed, quota: USUAL, stages }),
   );
