@@ -274,7 +274,9 @@ describe("those who wait for quota", () => {
       });
     }
     // Each has an error of their own, which they may add to.
-    const reasons = new Set(outcomes.map((each) => (each as PromiseRejectedResult).reason));
+    const reasons = new Set(
+      outcomes.map((each) => (each as PromiseRejectedResult).reason as unknown),
+    );
     expect(reasons.size).toBe(outcomes.length);
     expect(ran()).toBe(0);
   });
