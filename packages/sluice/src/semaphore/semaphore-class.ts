@@ -79,7 +79,7 @@ class Semaphore<S extends Store = Store> implements AsyncDisposable {
   readonly #queues = new Map<string, WaitQueue>();
   #sweepAt = FEW_QUEUES;
   readonly #permits = new Places<HeldPermit>();
-  #queuesMade = 0;
+  #linesBegun = 0;
   readonly #closing: Closing;
   readonly closed: AbortSignal;
   /** Resolves when those who waited have left the line. */
@@ -268,16 +268,17 @@ class Semaphore<S extends Store = Store> implements AsyncDisposable {
   #queueOf(semaphoreKey: CallerKey): WaitQueue {
     let queue = this.#queues.get(semaphoreKey.id);
     if (queue === undefined) {
-      this.#queuesMade += 1;
-      const owner = `${this.#nonce}${this.#queuesMade.toString(36)}`;
       queue = new WaitQueue({
-        owner,
         key: semaphoreKey,
         caller: this.#caller,
         hold: (grant) => new HeldPermit(grant, this.#caller, this.#permits),
       });
       if (this.#queues.size >= this.#sweepAt) this.#dropUnused();
       this.#queues.set(semaphoreKey.id, queue);
+    }
+    if (queue.isEmpty) {
+      this.#linesBegun += 1;
+      queue.begin(`${this.#nonce}${this.#linesBegun.toString(36)}`);
     }
     return queue;
   }

@@ -24,8 +24,6 @@ import { Poller } from "./poller.js";
 import { chunksOf, Waiter, type WaitRequest } from "./waiter.js";
 
 export interface WaitQueueOptions {
-  /** The first part of the ids of all waiters; no other queue has it. */
-  readonly owner: string;
   readonly key: CallerKey;
   readonly caller: Caller;
   /** Makes the permit as soon as the grant is known: only the permit renews it. */
@@ -41,7 +39,8 @@ interface SentCommand extends Moment {
 const NOTIFICATION_TAKES_US = 100e3;
 
 export class WaitQueue implements NotificationListener {
-  readonly owner: string;
+  /** The first part of the ids of all waiters; no other queue has it. */
+  owner = "";
   readonly #key: CallerKey;
   readonly #caller: Caller;
   readonly #hold: (grant: PermitGrant) => HeldPermit;
@@ -51,9 +50,8 @@ export class WaitQueue implements NotificationListener {
   readonly #waiters = new Map<string, Waiter>();
   #acquisitions = 0;
 
-  constructor({ owner, key, caller, hold }: WaitQueueOptions) {
+  constructor({ key, caller, hold }: WaitQueueOptions) {
     const { store, terms } = caller;
-    this.owner = owner;
     this.#key = key;
     this.#caller = caller;
     this.#hold = hold;
@@ -65,6 +63,12 @@ export class WaitQueue implements NotificationListener {
       ask: () => this.#askFirst(),
       renew: () => this.#renewAll(),
     });
+  }
+
+  /** Gets the next waiters' ids ready, while nobody waits: what comes late for those before is for nobody. */
+  begin(owner: string): void {
+    this.owner = owner;
+    this.#acquisitions = 0;
   }
 
   /** Whether nobody waits. */

@@ -1,6 +1,6 @@
 /** The store that many processes share: every decision is one script call on the server's clock. */
 import type { Rule } from "../../algorithms/rule.js";
-import { randomName } from "../../core/digest.js";
+import { randomNames } from "../../core/digest.js";
 import { checkClock, type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 import { Closing } from "../../core/closing.js";
 import { CrossSlotError, StoreUnavailableError } from "../../core/errors.js";
@@ -104,9 +104,8 @@ export class RedisStore extends KeyspaceRegistry implements Store {
   readonly #placement: Placement | undefined;
   readonly #lazy: LazyConnection | undefined;
   readonly #checked: () => CheckedStore;
-  /** No other store has it. */
-  readonly #nonce = randomName(STORE_NONCE_BYTES);
-  #nonces = 0;
+  /** Names each call that gives back. */
+  readonly #nextNonce = randomNames(STORE_NONCE_BYTES);
   /** How far the server's clock is ahead of this process's: a guess that only calendars use. */
   #serverAheadUs = 0;
 
@@ -152,7 +151,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     this.overrides = new RedisOverrides(this.#run, this.#hints, this.clock);
     this.documents = new RedisDocuments(this.#run, this.#hints, this.clock);
     const shared = { run: this.#run, subscriber, isCluster, clock: this.clock };
-    const own = { nodeOf, nonce: this.#nonce, batching: this.#batching };
+    const own = { nodeOf, nonce: this.#nextNonce(), batching: this.#batching };
     this.semaphores = new RedisSemaphores({ ...shared, ...own });
   }
 
@@ -361,12 +360,6 @@ export class RedisStore extends KeyspaceRegistry implements Store {
       left,
       settled: settled.length === 1 ? (settled[0] as Promise<void>) : Promise.all(settled),
     };
-  }
-
-  /** Names one call that gives back. Random bytes for each would take longer than all else that this process does for it. */
-  #nextNonce(): string {
-    this.#nonces += 1;
-    return `${this.#nonce}${this.#nonces.toString(36)}`;
   }
 
   /** Sends a part of a batch, and settles its calls. Those whose calendar did not cover the server's time go again. */
