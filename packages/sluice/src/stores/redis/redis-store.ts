@@ -1,6 +1,6 @@
 /** The store that many processes share: every decision is one script call on the server's clock. */
 import type { Rule } from "../../algorithms/rule.js";
-import { randomNames } from "../../core/digest.js";
+import { randomName, randomNames } from "../../core/digest.js";
 import { checkClock, type Clock, monotonicMs, systemClock } from "../../core/clock.js";
 import { Closing } from "../../core/closing.js";
 import { CrossSlotError, StoreUnavailableError } from "../../core/errors.js";
@@ -151,7 +151,7 @@ export class RedisStore extends KeyspaceRegistry implements Store {
     this.overrides = new RedisOverrides(this.#run, this.#hints, this.clock);
     this.documents = new RedisDocuments(this.#run, this.#hints, this.clock);
     const shared = { run: this.#run, subscriber, isCluster, clock: this.clock };
-    const own = { nodeOf, nonce: this.#nextNonce(), batching: this.#batching };
+    const own = { nodeOf, nonce: randomName(STORE_NONCE_BYTES), batching: this.#batching };
     this.semaphores = new RedisSemaphores({ ...shared, ...own });
   }
 
